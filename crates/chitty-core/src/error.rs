@@ -1,0 +1,75 @@
+//! The one error type of every service client.
+
+use crate::core::Service;
+use crate::transport::TransportError;
+
+/// What went wrong, so that an outage is never mistaken for a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// No answer within the deadline. The call may have had its effect.
+    Timeout,
+    /// No connection, or it broke.
+    Unreachable,
+    /// Answered 5xx, or 429.
+    Unavailable,
+    /// Answered another 4xx: the service understood and said no.
+    Refused,
+    /// Answered something that is not what this call promises: not JSON, a field missing, a
+    /// redirect, too large, an id that is none.
+    Malformed,
+}
+
+impl FailureKind {
+    /// A stable name for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureKind::Timeout => "timeout",
+            FailureKind::Unreachable => "unreachable",
+            FailureKind::Unavailable => "unavailable",
+            FailureKind::Refused => "refused",
+            FailureKind::Malformed => "malformed",
+        }
+    }
+}
+
+/// A failed call. `detail` is for logs: it is never shown to an outside caller.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{service}: {}: {detail}", kind.as_str())]
+pub struct ServiceError {
+    /// Who failed.
+    pub service: Service,
+    /// How.
+    pub kind: FailureKind,
+    /// The HTTP status, when there was an answer.
+    pub status: Option<u16>,
+    /// Seconds to wait, as the service asked.
+    pub retry_after_s: Option<u32>,
+    /// What was seen; holds no token and no body text of the caller's.
+    pub detail: String,
+}
+
+impl ServiceError {
+    pub(crate) fn malformed(service: Service, status: u16, detail: impl Into<String>) -> Self {
+        ServiceError {
+            service,
+            kind: FailureKind::Malformed,
+            status: Some(status),
+            retry_after_s: None,
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn transport(service: Service, error: &TransportError) -> Self {
+        let kind = match error {
+            TransportError::Timeout => FailureKind::Timeout,
+            TransportError::Unreachable(_) => FailureKind::Unreachable,
+            TransportError::TooLarge(_) => FailureKind::Malformed,
+        };
+        ServiceError { service, kind, status: None, retry_after_s: None, detail: error.to_string() }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_outage(&self) -> bool {
+        self.kind != FailureKind::Refused
+    }
+}

@@ -1,0 +1,57 @@
+//! ChittyChronicle (`chronicle.chitty.cc`): the record of what happened.
+
+use serde_json::{Value, json};
+
+use crate::call::CallContext;
+use crate::core::{ChittyCore, Service, expect_success};
+use crate::error::ServiceError;
+
+/// One entry of the record.
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
+    /// What happened, such as `context.created` (at most 100 bytes).
+    pub action: &'a str,
+    /// Who did it.
+    pub actor: &'a str,
+    /// What it happened to.
+    pub entity_id: &'a str,
+    /// Its kind, such as `context`.
+    pub entity_type: &'a str,
+    /// The event's own id, by which a repeated entry is recognised.
+    pub event_id: &'a str,
+    /// When, ISO-8601 UTC.
+    pub timestamp: &'a str,
+    /// More about it. No personal data.
+    pub payload: &'a Value,
+}
+
+/// Client of ChittyChronicle.
+pub struct ChronicleClient<'a> {
+    pub(crate) core: &'a ChittyCore,
+}
+
+impl ChronicleClient<'_> {
+    /// Appends one entry with `POST /api/entries`. Chronicle does not drop repeats by itself; the
+    /// event id in the metadata makes one recognisable.
+    ///
+    /// # Errors
+    /// No answer or a status other than 2xx.
+    pub async fn append(&self, entry: &Entry<'_>, cx: &CallContext) -> Result<(), ServiceError> {
+        let body = json!({
+            "service": "chittyconnect",
+            "action": entry.action,
+            "userId": entry.actor,
+            "status": "success",
+            "metadata": {
+                "event": entry.action,
+                "eventId": entry.event_id,
+                "entityId": entry.entity_id,
+                "entityType": entry.entity_type,
+                "timestamp": entry.timestamp,
+                "payload": entry.payload,
+            },
+        });
+        let response = self.core.post(Service::Chronicle, "/api/entries", &body, cx).await?;
+        expect_success(Service::Chronicle, &response)
+    }
+}

@@ -1,0 +1,72 @@
+//! How bytes travel: the one seam between this crate and a runtime's HTTP client.
+
+use async_trait::async_trait;
+
+/// The methods that the service clients use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpMethod {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+}
+
+impl HttpMethod {
+    /// The method as it goes on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HttpMethod::Get => "GET",
+            HttpMethod::Post => "POST",
+        }
+    }
+}
+
+/// One attempt of one call.
+#[derive(Debug, Clone)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: HttpMethod,
+    /// Absolute URL.
+    pub url: String,
+    /// Header names and values, ready to send.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON text, if the method carries a body.
+    pub body: Option<String>,
+    /// Milliseconds for connecting, waiting and reading the body together.
+    pub deadline_ms: u32,
+    /// The most bytes of answer body to read; more is [`TransportError::TooLarge`].
+    pub max_body_bytes: usize,
+}
+
+/// A complete answer.
+#[derive(Debug, Clone)]
+pub struct HttpResponse {
+    /// HTTP status. Redirects are not followed and arrive as they are.
+    pub status: u16,
+    /// The `Retry-After` header.
+    pub retry_after: Option<String>,
+    /// The whole body, at most `max_body_bytes`.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// The deadline passed, in whichever phase.
+    #[error("no answer within the deadline")]
+    Timeout,
+    /// No connection, or it broke.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    /// The body is larger than the caller allowed.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// Sends one request. An implementation must honour `deadline_ms` and `max_body_bytes`, must not
+/// follow redirects and must not retry.
+#[async_trait(?Send)]
+pub trait Transport {
+    /// Performs the request and reads the whole (bounded) answer.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError>;
+}

@@ -1,0 +1,274 @@
+//! Configuration: every variable, secret and binding, read and checked once per isolate.
+//!
+//! Reading never fails. What is missing or senseless is listed, the gateway runs on the default
+//! where there is one, and `GET /health` shows the list: a gateway that says what it lacks beats one
+//! that does not start. `docs/operations.md` holds the same table for operators.
+
+use std::collections::BTreeMap;
+
+use chitty_core::Service;
+use serde::Serialize;
+
+/// The version that `/health` and the `User-Agent` name.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What the runtime has under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Binding {
+    /// Nothing.
+    Absent,
+    /// A variable or a secret.
+    Text(String),
+    /// A resource: a database, a namespace, a queue.
+    Resource,
+}
+
+/// Where this gateway runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// On somebody's machine, beside the sandbox.
+    Development,
+    /// `connect-staging.chitty.cc`
+    Staging,
+    /// `connect.chitty.cc`
+    Production,
+}
+
+impl Environment {
+    /// Its name, as in the variable `ENVIRONMENT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Environment::Development => "development",
+            Environment::Staging => "staging",
+            Environment::Production => "production",
+        }
+    }
+
+    /// Whether real callers and real services are involved.
+    pub fn is_deployed(self) -> bool {
+        self != Environment::Development
+    }
+}
+
+/// A name that should be there and is not, or holds something senseless.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deficiency {
+    /// The variable, secret or binding.
+    pub name: &'static str,
+    /// `binding`, `secret` or `variable`.
+    pub kind: &'static str,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+/// The checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where this gateway runs.
+    pub environment: Environment,
+    /// Where the services are; see [`chitty_core::CoreConfig::url_template`].
+    pub service_url_template: String,
+    /// How long a positive answer about a token is kept, in ms; 0 to 60,000.
+    pub auth_cache_ms: u64,
+    /// Deadline of one upstream attempt, in ms.
+    pub upstream_timeout_ms: u32,
+    /// How long after its change an event is overdue, in ms: the sweep then sends it again.
+    pub outbox_overdue_ms: u64,
+    /// Bearer tokens for the services.
+    pub service_tokens: BTreeMap<Service, String>,
+    /// What is missing or senseless.
+    pub deficiencies: Vec<Deficiency>,
+}
+
+/// Resources that every environment has.
+const RESOURCES: [&str; 8] = [
+    "DB",
+    "CHITTYCONNECT_KV",
+    "TOKEN_KV",
+    "API_KEYS",
+    "RATE_LIMIT",
+    "IDEMP_KV",
+    "CONTEXT_OPS_QUEUE",
+    "EVENT_Q",
+];
+
+/// Secrets that the deployed environments need. Services whose clients are not part of the gateway
+/// yet have none here.
+const SERVICE_SECRETS: [(Service, &str); 3] = [
+    (Service::Id, "CHITTY_ID_SERVICE_TOKEN"),
+    (Service::Auth, "CHITTY_AUTH_SERVICE_TOKEN"),
+    (Service::Chronicle, "CHITTY_CHRONICLE_TOKEN"),
+];
+
+impl Config {
+    /// Reads and checks everything, through `lookup`.
+    pub fn read(lookup: &dyn Fn(&str) -> Binding) -> Self {
+        let mut reader = Reader { lookup, deficiencies: Vec::new() };
+        let environment = reader.environment();
+        for name in RESOURCES {
+            reader.resource(name);
+        }
+        if environment.is_deployed() {
+            reader.resource("AI");
+        }
+        let mut service_tokens = BTreeMap::new();
+        for (service, name) in SERVICE_SECRETS {
+            if let Some(token) = reader.secret(name, environment.is_deployed()) {
+                service_tokens.insert(service, token);
+            }
+        }
+        Config {
+            environment,
+            service_url_template: reader.service_url_template(environment),
+            auth_cache_ms: reader.number("AUTH_CACHE_SECONDS", 60, 0, 60) * 1000,
+            upstream_timeout_ms: u32::try_from(reader.number(
+                "UPSTREAM_TIMEOUT_MS",
+                5000,
+                100,
+                30_000,
+            ))
+            .unwrap_or(5000),
+            outbox_overdue_ms: reader.number("OUTBOX_OVERDUE_SECONDS", 60, 0, 3600) * 1000,
+            service_tokens,
+            deficiencies: reader.deficiencies,
+        }
+    }
+}
+
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Binding,
+    deficiencies: Vec<Deficiency>,
+}
+
+impl Reader<'_> {
+    fn lacks(&mut self, kind: &'static str, name: &'static str, problem: impl Into<String>) {
+        self.deficiencies.push(Deficiency { name, kind, problem: problem.into() });
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        match (self.lookup)(name) {
+            Binding::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            _ => None,
+        }
+    }
+
+    fn resource(&mut self, name: &'static str) {
+        if (self.lookup)(name) != Binding::Resource {
+            self.lacks("binding", name, "not bound: add it to wrangler.toml and deploy again");
+        }
+    }
+
+    fn secret(&mut self, name: &'static str, required: bool) -> Option<String> {
+        let value = self.text(name);
+        if value.is_none() && required {
+            self.lacks("secret", name, format!("not set: run `npx wrangler secret put {name}`"));
+        }
+        value
+    }
+
+    fn environment(&mut self) -> Environment {
+        match self.text("ENVIRONMENT").as_deref() {
+            Some("development") => Environment::Development,
+            Some("staging") => Environment::Staging,
+            Some("production") => Environment::Production,
+            // The strictest: nothing that is only for development may work by accident.
+            _ => {
+                let problem = "must be development, staging or production; running as production";
+                self.lacks("variable", "ENVIRONMENT", problem);
+                Environment::Production
+            }
+        }
+    }
+
+    fn service_url_template(&mut self, environment: Environment) -> String {
+        const NAME: &str = "SERVICE_URL_TEMPLATE";
+        const REAL: &str = "https://{name}.chitty.cc";
+        let Some(given) = self.text(NAME) else { return REAL.to_owned() };
+        let given = given.trim_end_matches('/');
+        let secure = given.starts_with("https://");
+        let sound = given.contains("{name}") && (secure || given.starts_with("http://"));
+        if sound && (secure || !environment.is_deployed()) {
+            return given.to_owned();
+        }
+        // The sandbox, or any unencrypted host, must never stand in for a real service.
+        self.lacks("variable", NAME, format!("must be an https URL with {{name}}; using {REAL}"));
+        REAL.to_owned()
+    }
+
+    fn number(&mut self, name: &'static str, default: u64, min: u64, max: u64) -> u64 {
+        let Some(text) = self.text(name) else { return default };
+        match text.parse() {
+            Ok(number) if (min..=max).contains(&number) => number,
+            _ => {
+                let problem = format!("must be a number from {min} to {max}; using {default}");
+                self.lacks("variable", name, problem);
+                default
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Config {
+        Config::read(&|name| {
+            if RESOURCES.contains(&name) {
+                return Binding::Resource;
+            }
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map_or(Binding::Absent, |(_, value)| Binding::Text((*value).to_owned()))
+        })
+    }
+
+    fn lacking(config: &Config) -> Vec<&str> {
+        config.deficiencies.iter().map(|lack| lack.name).collect()
+    }
+
+    #[test]
+    fn development_needs_nothing_but_its_bindings() {
+        let config = read(&[
+            ("ENVIRONMENT", "development"),
+            ("SERVICE_URL_TEMPLATE", "http://127.0.0.1:8788/{name}/"),
+        ]);
+        assert_eq!(lacking(&config), Vec::<&str>::new());
+        assert_eq!(config.service_url_template, "http://127.0.0.1:8788/{name}");
+        assert_eq!(config.auth_cache_ms, 60_000);
+    }
+
+    #[test]
+    fn a_deployed_gateway_names_what_it_lacks_and_never_uses_a_sandbox() {
+        let config = read(&[
+            ("ENVIRONMENT", "staging"),
+            ("SERVICE_URL_TEMPLATE", "http://127.0.0.1:8788/{name}"),
+            ("CHITTY_ID_SERVICE_TOKEN", "t"),
+        ]);
+        assert_eq!(config.service_url_template, "https://{name}.chitty.cc");
+        assert_eq!(
+            lacking(&config),
+            ["AI", "CHITTY_AUTH_SERVICE_TOKEN", "CHITTY_CHRONICLE_TOKEN", "SERVICE_URL_TEMPLATE"]
+        );
+        assert_eq!(config.service_tokens.get(&Service::Id).map(String::as_str), Some("t"));
+    }
+
+    #[test]
+    fn senseless_values_fall_back_and_are_listed() {
+        let config = read(&[
+            ("ENVIRONMENT", "prod"),
+            ("AUTH_CACHE_SECONDS", "61"),
+            ("UPSTREAM_TIMEOUT_MS", "soon"),
+            ("OUTBOX_OVERDUE_SECONDS", "0"),
+        ]);
+        assert_eq!(config.environment, Environment::Production);
+        assert_eq!((config.auth_cache_ms, config.upstream_timeout_ms), (60_000, 5000));
+        assert_eq!(config.outbox_overdue_ms, 0);
+        for name in ["ENVIRONMENT", "AUTH_CACHE_SECONDS", "UPSTREAM_TIMEOUT_MS"] {
+            assert!(lacking(&config).contains(&name), "{name}");
+        }
+        let nothing = Config::read(&|_| Binding::Absent);
+        assert!(lacking(&nothing).contains(&"DB"));
+    }
+}

@@ -1,0 +1,52 @@
+//! Contexts: what an actor works in. `handlers` is the HTTP side, `input` the rules for what a
+//! caller sends, `store` the SQL, `search` how text becomes words.
+
+pub mod handlers;
+pub mod input;
+pub mod search;
+pub mod store;
+
+use serde::Serialize;
+
+/// A context as it is returned. The JSON itself is made by the database (`store::JSON`); this type
+/// describes it, and a test holds the two together.
+#[derive(Debug, Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
+pub struct Context {
+    /// The ChittyID, minted by ChittyID.
+    #[cfg_attr(not(target_family = "wasm"), schema(example = "03-1-USA-0001-P-2611-0-42"))]
+    pub chitty_id: String,
+    /// The same, for callers of the predecessor.
+    #[serde(rename = "chittyId")]
+    pub chitty_id_camel: String,
+    /// The same, for callers of the predecessor.
+    #[serde(rename = "contextId")]
+    pub context_id_camel: String,
+    /// Unique among the owner's contexts that are not deleted; 1 to 200 characters.
+    pub name: String,
+    /// The ChittyID of the actor who made it.
+    pub owner_chitty_id: String,
+    /// The same, for callers of the predecessor.
+    pub owner: String,
+    /// Any JSON values.
+    pub data: Vec<serde_json::Value>,
+    /// Any JSON values, usually names of systems.
+    pub systems: Vec<serde_json::Value>,
+    /// Any JSON values, usually names of tools.
+    pub tools: Vec<serde_json::Value>,
+    /// `active`, `inactive` or, in the reply to a deletion, `deleted`.
+    pub status: String,
+    /// ISO-8601 UTC with milliseconds.
+    pub created_at: String,
+    /// ISO-8601 UTC with milliseconds.
+    pub updated_at: String,
+    /// When it was deleted.
+    pub deleted_at: Option<String>,
+    /// Its record at ChittyDNA.
+    pub chitty_dna_id: Option<String>,
+    /// Its timeline at ChittyChronicle.
+    pub chitty_chronicle_timeline_id: Option<String>,
+    /// The same as `created_at`, for callers of the predecessor.
+    pub created: String,
+}

@@ -1,0 +1,545 @@
+//! The SQL of contexts. Every query on a caller's contexts starts from its [`Scope`]; by convention
+//! `?1` is the actor.
+
+use chitty_core::ChittyId;
+
+use crate::contexts::input::{Draft, List, Patch, Status};
+use crate::contexts::search::{self, Matches, Query};
+use crate::events::{Event, outbox};
+use crate::http::caller::Scope;
+use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::paging::Cursor;
+use crate::http::precondition::IfMatch;
+use crate::http::problem::Problem;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Params, Row, Statement};
+
+/// A context as JSON, made by the database: its text goes to the caller as it is, which is three
+/// times cheaper than carrying columns across and putting them together here. A function takes 32
+/// arguments in D1, which is these 16 members.
+const JSON: &str = "json_object(\
+    'chitty_id', chitty_id, 'chittyId', chitty_id, 'contextId', chitty_id, 'name', name, \
+    'owner_chitty_id', owner_chitty_id, 'owner', owner_chitty_id, 'data', json(data), \
+    'systems', json(systems), 'tools', json(tools), 'status', status, \
+    'created_at', created_at, 'updated_at', updated_at, 'deleted_at', deleted_at, \
+    'chitty_dna_id', chitty_dna_id, \
+    'chitty_chronicle_timeline_id', chitty_chronicle_timeline_id, 'created', created_at)";
+
+/// The unique index over live names, as SQLite names it.
+const LIVE_NAME: &str = "contexts.owner_chitty_id, contexts.name";
+
+/// A context with its version.
+#[derive(Debug)]
+pub struct Found {
+    /// For the entity tag.
+    pub revision: String,
+    /// [`JSON`].
+    pub json: String,
+}
+
+/// One context.
+///
+/// # Errors
+/// 404 when the caller has none of this id; 403 when it may do nothing; storage failures.
+pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Found, Problem> {
+    let query = Statement::new(format!(
+        "SELECT {}, revision, {JSON} FROM (SELECT 1) LEFT JOIN contexts \
+         ON chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
+        Scope::STATE_SQL
+    ))
+    .bind(scope.actor())
+    .bind(id.as_str());
+    let mut row = first(ready.db().rows(query).await?)?;
+    Scope::admit(row.optional_text(0)?.as_deref())?;
+    match row.optional_text(1)? {
+        Some(revision) => Ok(Found { revision, json: row.text(2)? }),
+        None => Err(Problem::not_found("context")),
+    }
+}
+
+/// A page of contexts.
+#[derive(Debug)]
+pub struct Page {
+    /// The contexts, separated by commas.
+    pub items: String,
+    /// How many.
+    pub count: i64,
+    /// Where the next page starts, if there is one.
+    pub next: Option<String>,
+}
+
+/// What a list is narrowed to.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Only this status.
+    pub status: Option<Status>,
+    /// Only what was made at this instant (ISO-8601 UTC) or later.
+    pub since: Option<String>,
+}
+
+/// The caller's contexts, newest first.
+///
+/// # Errors
+/// 403 when the caller may do nothing; storage failures.
+pub async fn list(
+    ready: Ready<'_>,
+    scope: &Scope,
+    filter: &Filter,
+    limit: i64,
+    after: Option<Cursor<2>>,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    params.add(scope.actor());
+    let limit_at = params.add(limit);
+    let mut narrowed = String::new();
+    if let Some(status) = filter.status {
+        narrowed += &format!(" AND status = {}", params.add(status.as_str()));
+    }
+    if let Some(since) = &filter.since {
+        narrowed += &format!(" AND created_at >= {}", params.add(since.as_str()));
+    }
+    if let Some(Cursor([created_at, chitty_id])) = after {
+        let (at, id) = (params.add(created_at), params.add(chitty_id));
+        narrowed += &format!(" AND (created_at, chitty_id) < ({at}, {id})");
+    }
+    let query = params.statement(format!(
+        "WITH page AS MATERIALIZED (SELECT created_at, chitty_id, {JSON} AS item FROM contexts \
+         WHERE owner_chitty_id = ?1 AND deleted_at IS NULL{narrowed} \
+         ORDER BY created_at DESC, chitty_id DESC LIMIT {limit_at} + 1) \
+         SELECT {}, (SELECT count(*) FROM page), \
+         (SELECT group_concat(item, ',') FROM (SELECT item FROM page LIMIT {limit_at})), \
+         (SELECT created_at FROM page LIMIT 1 OFFSET {limit_at} - 1), \
+         (SELECT chitty_id FROM page LIMIT 1 OFFSET {limit_at} - 1)",
+        Scope::STATE_SQL
+    ));
+    page(ready, query, limit).await
+}
+
+/// The caller's contexts that match, best first; see [`search`] for what that is.
+///
+/// # Errors
+/// 422 for a cursor of another list; 403 when the caller may do nothing; storage failures.
+pub async fn find(
+    ready: Ready<'_>,
+    scope: &Scope,
+    text: &str,
+    status: Option<Status>,
+    limit: i64,
+    after: Option<Cursor<2>>,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    params.add(scope.actor());
+    let limit_at = params.add(limit);
+    let start = Start::of(after, &mut params)?;
+    let hits = match Query::of(text, scope.actor(), status) {
+        Query::Nothing => "SELECT 0 AS tier, 0 AS row_id WHERE 0".to_owned(),
+        Query::All(scope_match) => {
+            let scope_match = params.add(scope_match);
+            tier(ELSEWHERE, &scope_match, &start.bound_in(ELSEWHERE), &limit_at)
+        }
+        Query::Words(matches) => tiers(&mut params, &start, text, status, matches, &limit_at),
+    };
+    let query = params.statement(format!(
+        "WITH hits AS MATERIALIZED (SELECT tier, row_id FROM ({hits} LIMIT {limit_at} + 1)), \
+         page AS MATERIALIZED (SELECT tier, chitty_id, {JSON} AS item \
+         FROM hits CROSS JOIN contexts USING (row_id) \
+         WHERE owner_chitty_id = ?1 AND deleted_at IS NULL ORDER BY tier DESC, row_id DESC) \
+         SELECT {}, (SELECT count(*) FROM page), \
+         (SELECT group_concat(item, ',') FROM (SELECT item FROM page LIMIT {limit_at})), \
+         (SELECT tier || '' FROM page LIMIT 1 OFFSET {limit_at} - 1), \
+         (SELECT chitty_id FROM page LIMIT 1 OFFSET {limit_at} - 1)",
+        Scope::STATE_SQL
+    ));
+    page(ready, query, limit).await
+}
+
+/// The tiers of the ranking, best last.
+const ELSEWHERE: u8 = 1;
+const IN_NAME: u8 = 2;
+const EXACT: u8 = 3;
+
+/// Where a search goes on: in which tier, after which context.
+struct Start {
+    tier: u8,
+    after: String,
+}
+
+impl Start {
+    fn of(cursor: Option<Cursor<2>>, params: &mut Params) -> Result<Self, Problem> {
+        let Some(Cursor([tier, chitty_id])) = cursor else {
+            return Ok(Start { tier: EXACT, after: String::new() });
+        };
+        let tier = match tier.as_str() {
+            "3" => EXACT,
+            "2" => IN_NAME,
+            "1" => ELSEWHERE,
+            _ => return Err(crate::http::paging::invalid_cursor()),
+        };
+        let id = params.add(chitty_id);
+        // Whatever has become of that context: its place in the order stays.
+        let after = format!(
+            " AND rowid < (SELECT row_id FROM contexts \
+             WHERE chitty_id = {id} AND owner_chitty_id = ?1)"
+        );
+        Ok(Start { tier, after })
+    }
+
+    /// The condition that leaves out what earlier pages had of a tier.
+    fn bound_in(&self, tier: u8) -> String {
+        if tier == self.tier { self.after.clone() } else { String::new() }
+    }
+}
+
+/// The tiers from where the search starts, each lazily read: a page that the first one fills never
+/// touches the next.
+fn tiers(
+    params: &mut Params,
+    start: &Start,
+    text: &str,
+    status: Option<Status>,
+    matches: Matches,
+    limit_at: &str,
+) -> String {
+    let name = params.add(text.trim());
+    let same_name = format!("owner_chitty_id = ?1 AND name = {name} AND deleted_at IS NULL");
+    let mut parts = Vec::new();
+    // An exact match is one row at most, so no page ends within its tier but by limit 1.
+    if start.tier == EXACT && start.after.is_empty() {
+        let status = status.map(|status| format!(" AND status = '{}'", status.as_str()));
+        let status = status.unwrap_or_default();
+        parts.push(format!(
+            "SELECT {EXACT} AS tier, row_id FROM contexts WHERE {same_name}{status}"
+        ));
+    }
+    let not_exact = format!(" AND rowid IS NOT (SELECT row_id FROM contexts WHERE {same_name})");
+    for (level, expression) in [(IN_NAME, matches.in_name), (ELSEWHERE, matches.elsewhere)] {
+        if start.tier >= level {
+            let expression = params.add(expression);
+            let condition = format!("{}{not_exact}", start.bound_in(level));
+            parts.push(tier(level, &expression, &condition, limit_at));
+        }
+    }
+    parts.join(" UNION ALL ")
+}
+
+/// The newest matches of one FTS5 expression. FTS5 walks them in the order of rowid by itself, so
+/// the limit ends the walk.
+fn tier(level: u8, expression: &str, condition: &str, limit_at: &str) -> String {
+    format!(
+        "SELECT * FROM (SELECT {level} AS tier, rowid AS row_id FROM contexts_fts \
+         WHERE contexts_fts MATCH {expression}{condition} \
+         ORDER BY rowid DESC LIMIT {limit_at} + 1)"
+    )
+}
+
+async fn page(ready: Ready<'_>, query: Statement, limit: i64) -> Result<Page, Problem> {
+    let mut row = first(ready.db().rows(query).await?)?;
+    Scope::admit(row.optional_text(0)?.as_deref())?;
+    let found = row.integer(1)?;
+    let items = row.optional_text(2)?.unwrap_or_default();
+    let next = match (row.optional_text(3)?, row.optional_text(4)?) {
+        (Some(a), Some(b)) if found > limit => Some(Cursor([a, b]).encode()),
+        _ => None,
+    };
+    Ok(Page { items, count: found.min(limit), next })
+}
+
+/// What stands in the way of a creation, read in one round trip before anything is minted.
+///
+/// # Errors
+/// 403 when the caller may do nothing, 409 when the name is taken; storage failures.
+pub async fn check_free(
+    ready: Ready<'_>,
+    scope: &Scope,
+    name: &str,
+    look_up: Option<Statement>,
+) -> Result<Vec<Row>, Problem> {
+    let check = Statement::new(format!(
+        "SELECT {}, (SELECT chitty_id FROM contexts \
+         WHERE owner_chitty_id = ?1 AND name = ?2 AND deleted_at IS NULL)",
+        Scope::STATE_SQL
+    ))
+    .bind(scope.actor())
+    .bind(name);
+    let mut results = match look_up {
+        Some(look_up) => ready.db().batch(vec![check, look_up]).await?,
+        None => vec![ready.db().rows(check).await?],
+    }
+    .into_iter();
+    let mut row = first(results.next().unwrap_or_default())?;
+    let stored = results.next().unwrap_or_default();
+    Scope::admit(row.optional_text(0)?.as_deref())?;
+    match row.optional_text(1)? {
+        // A replay answers as the first time, whose own context it is that has the name.
+        Some(existing) if stored.is_empty() => Err(Failure::NameTaken(Some(existing)).into()),
+        _ => Ok(stored),
+    }
+}
+
+/// Why a change did not take place.
+#[derive(Debug)]
+pub enum Failure {
+    /// Another live context of this owner has the name; its id, if it was found.
+    NameTaken(Option<String>),
+    /// Another request with the same idempotency key was faster.
+    LostRace,
+    /// The database failed; whether the change took place is open.
+    Db(DbError),
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        if error.is_unique(LIVE_NAME) {
+            Failure::NameTaken(None)
+        } else if Idempotency::lost_race(&error) {
+            Failure::LostRace
+        } else {
+            Failure::Db(error)
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        use crate::http::problem::Code;
+        match failure {
+            Failure::NameTaken(existing) => Problem::new(
+                Code::NameTaken,
+                "You already have a context of this name. Use another name, or the one you have.",
+            )
+            .existing(existing),
+            Failure::LostRace => Problem::new(
+                Code::StorageUnavailable,
+                "A request with the same Idempotency-Key is being handled. Repeat this one.",
+            ),
+            Failure::Db(error) => Problem::storage(&error),
+        }
+    }
+}
+
+/// The id of the caller's live context of this name.
+///
+/// # Errors
+/// Storage failures.
+pub async fn id_of_name(
+    ready: Ready<'_>,
+    scope: &Scope,
+    name: &str,
+) -> Result<Option<String>, DbError> {
+    let query = Statement::new(
+        "SELECT chitty_id FROM contexts \
+         WHERE owner_chitty_id = ?1 AND name = ?2 AND deleted_at IS NULL",
+    )
+    .bind(scope.actor())
+    .bind(name);
+    let row = ready.db().rows(query).await?.into_iter().next();
+    row.map(|mut row| row.text(0)).transpose()
+}
+
+/// The body of the reply to a creation, over a row of `contexts`.
+fn created_sql() -> String {
+    format!("'{{\"success\":true,\"context\":' || {JSON} || '}}'")
+}
+
+/// Makes a context: the row, its words, its event and, with a key, the reply, in one batch. Returns
+/// the reply's body.
+///
+/// # Errors
+/// [`Failure`]; nothing of the batch is there then, except where the database did not answer.
+pub async fn insert(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &ChittyId,
+    draft: &Draft,
+    event: &Event,
+    overdue_ms: u64,
+    key: Option<(&Idempotency, &Stored<'_>, u64)>,
+) -> Result<String, Failure> {
+    let mut batch = insert_statements(scope.actor(), id, draft, event);
+    batch.push(outbox::insert(event, overdue_ms));
+    if let Some((key, stored, now_ms)) = key {
+        let body = format!("SELECT {} FROM contexts WHERE chitty_id = ?1", created_sql());
+        batch.extend(key.store(scope, now_ms, stored, &body, id.as_str()));
+    }
+    let results = ready.db().batch(batch).await?;
+    let row = results.into_iter().next().and_then(|rows| rows.into_iter().next());
+    Ok(row.ok_or(DbError::Shape)?.text(0)?)
+}
+
+/// The body of the reply to a creation that did take place, if it did.
+///
+/// # Errors
+/// Storage failures.
+pub async fn created(ready: Ready<'_>, id: &ChittyId) -> Result<Option<String>, DbError> {
+    let query = format!("SELECT {} FROM contexts WHERE chitty_id = ?1", created_sql());
+    let rows = ready.db().rows(Statement::new(query).bind(id.as_str())).await?;
+    rows.into_iter().next().map(|mut row| row.text(0)).transpose()
+}
+
+/// The statements that make the gateway's own context, which belongs to itself.
+pub fn insert_own(id: &ChittyId, name: &str, event: &Event) -> Vec<Statement> {
+    let draft = Draft {
+        name: name.to_owned(),
+        data: List::empty(),
+        systems: List::empty(),
+        tools: List::empty(),
+        status: Status::Active,
+    };
+    insert_statements(id.as_str(), id, &draft, event)
+}
+
+fn insert_statements(owner: &str, id: &ChittyId, draft: &Draft, event: &Event) -> Vec<Statement> {
+    let row = Statement::new(format!(
+        "INSERT INTO contexts (owner_chitty_id, chitty_id, name, data, systems, tools, status, \
+         created_at, updated_at, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9) \
+         RETURNING {}",
+        created_sql()
+    ))
+    .bind(owner)
+    .bind(id.as_str())
+    .bind(draft.name.as_str())
+    .bind(draft.data.json.as_str())
+    .bind(draft.systems.json.as_str())
+    .bind(draft.tools.json.as_str())
+    .bind(draft.status.as_str())
+    .bind(event.at.as_str())
+    .bind(event.id.as_str());
+    let words = Statement::new(
+        "INSERT INTO contexts_fts (rowid, scope, name, prefixes, data, systems, tools) \
+         SELECT row_id, ?2, ?3, ?4, ?5, ?6, ?7 FROM contexts WHERE chitty_id = ?1",
+    )
+    .bind(id.as_str())
+    .bind(search::scope_words(owner, draft.status))
+    .bind(search::words(&draft.name))
+    .bind(search::prefixes(&draft.name))
+    .bind(draft.data.words.as_str())
+    .bind(draft.systems.words.as_str())
+    .bind(draft.tools.words.as_str());
+    vec![row, words]
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub enum Changed {
+    /// It took place; [`JSON`] of what is there now.
+    Done(String),
+    /// The caller has no such context.
+    Missing,
+    /// It has another revision than the caller asked for.
+    Stale,
+    /// The caller may do nothing.
+    Refused(Problem),
+}
+
+/// Changes a context: the row, its words and its event, in one batch. The event's id becomes the
+/// revision.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn update(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &ChittyId,
+    patch: &Patch,
+    if_match: &IfMatch,
+    event: &Event,
+    overdue_ms: u64,
+) -> Result<Changed, Failure> {
+    let set = "name = coalesce(?6, name), data = coalesce(?7, data), \
+               systems = coalesce(?8, systems), tools = coalesce(?9, tools), \
+               status = coalesce(?10, status)";
+    let row = change(scope, id, if_match, event, set)
+        .bind(patch.name.as_deref())
+        .bind(patch.data.as_ref().map(|list| list.json.as_str()))
+        .bind(patch.systems.as_ref().map(|list| list.json.as_str()))
+        .bind(patch.tools.as_ref().map(|list| list.json.as_str()))
+        .bind(patch.status.map(Status::as_str));
+    let words = Statement::new(
+        "UPDATE contexts_fts SET scope = coalesce(?3, scope), name = coalesce(?4, name), \
+         prefixes = coalesce(?5, prefixes), data = coalesce(?6, data), \
+         systems = coalesce(?7, systems), tools = coalesce(?8, tools) \
+         WHERE rowid = (SELECT row_id FROM contexts WHERE chitty_id = ?1 AND revision = ?2)",
+    )
+    .bind(id.as_str())
+    .bind(event.id.as_str())
+    .bind(patch.status.map(|status| search::scope_words(scope.actor(), status)))
+    .bind(patch.name.as_deref().map(search::words))
+    .bind(patch.name.as_deref().map(search::prefixes))
+    .bind(patch.data.as_ref().map(|list| list.words.as_str()))
+    .bind(patch.systems.as_ref().map(|list| list.words.as_str()))
+    .bind(patch.tools.as_ref().map(|list| list.words.as_str()));
+    perform(ready, scope, id, if_match, event, overdue_ms, [row, words]).await
+}
+
+/// Deletes a context softly: the row stays with its event, its words go, its name is free.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn delete(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &ChittyId,
+    if_match: &IfMatch,
+    event: &Event,
+    overdue_ms: u64,
+) -> Result<Changed, Failure> {
+    let row = change(scope, id, if_match, event, "status = 'deleted', deleted_at = ?4");
+    let words = Statement::new(
+        "DELETE FROM contexts_fts \
+         WHERE rowid = (SELECT row_id FROM contexts WHERE chitty_id = ?1 AND revision = ?2)",
+    )
+    .bind(id.as_str())
+    .bind(event.id.as_str());
+    perform(ready, scope, id, if_match, event, overdue_ms, [row, words]).await
+}
+
+/// An update of one live context of the caller's, if its revision is one that the caller accepts.
+fn change(scope: &Scope, id: &ChittyId, if_match: &IfMatch, event: &Event, set: &str) -> Statement {
+    Statement::new(format!(
+        "UPDATE contexts SET {set}, updated_at = ?4, revision = ?5 \
+         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL AND {} \
+         AND (?3 IS NULL OR revision IN (SELECT value FROM json_each(?3))) RETURNING {JSON}",
+        Scope::MAY_ACT_SQL
+    ))
+    .bind(scope.actor())
+    .bind(id.as_str())
+    .bind(if_match.as_json())
+    .bind(event.at.as_str())
+    .bind(event.id.as_str())
+}
+
+async fn perform(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &ChittyId,
+    if_match: &IfMatch,
+    event: &Event,
+    overdue_ms: u64,
+    [row, words]: [Statement; 2],
+) -> Result<Changed, Failure> {
+    let before = Statement::new(format!(
+        "SELECT {}, (SELECT revision FROM contexts \
+         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL)",
+        Scope::STATE_SQL
+    ))
+    .bind(scope.actor())
+    .bind(id.as_str());
+    let event_row = outbox::insert_if_context_changed(event, overdue_ms);
+    let batch = vec![before, row, words, event_row];
+    let mut results = ready.db().batch(batch).await?.into_iter();
+    let mut before = first(results.next().unwrap_or_default())?;
+    if let Some(mut row) = results.next().and_then(|rows| rows.into_iter().next()) {
+        return Ok(Changed::Done(row.text(0)?));
+    }
+    if let Err(refusal) = Scope::admit(before.optional_text(0)?.as_deref()) {
+        return Ok(Changed::Refused(refusal));
+    }
+    Ok(match before.optional_text(1)? {
+        Some(revision) if !if_match.allows(&revision) => Changed::Stale,
+        _ => Changed::Missing,
+    })
+}
+
+fn first(rows: Vec<Row>) -> Result<Row, DbError> {
+    rows.into_iter().next().ok_or(DbError::Shape)
+}

@@ -1,0 +1,157 @@
+//! Events: what happened, told to the rest of the ecosystem, and never lost.
+//!
+//! The way of an event: written to the outbox in the same batch as its change ([`outbox::insert`])
+//! → announced to the queue after the reply ([`outbox::announce`], which may fail) → delivered to
+//! [`consumer`], which logs it to ChittyChronicle and marks the row done. What is not done in time
+//! the cron announces again ([`outbox::sweep`]). So a crash at any point loses nothing.
+
+pub mod consumer;
+pub mod outbox;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::platform::{ids, time};
+
+/// What can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventKind {
+    /// A context was made.
+    #[serde(rename = "context.created")]
+    ContextCreated,
+    /// A context was changed.
+    #[serde(rename = "context.updated")]
+    ContextUpdated,
+    /// A context was deleted.
+    #[serde(rename = "context.deleted")]
+    ContextDeleted,
+    /// The gateway has its own identity.
+    #[serde(rename = "service.initialized")]
+    ServiceInitialized,
+    /// A ChittyID was minted and then not used.
+    #[serde(rename = "identity.orphaned")]
+    IdentityOrphaned,
+}
+
+impl EventKind {
+    /// Its name on the wire, in the outbox and in ChittyChronicle.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventKind::ContextCreated => "context.created",
+            EventKind::ContextUpdated => "context.updated",
+            EventKind::ContextDeleted => "context.deleted",
+            EventKind::ServiceInitialized => "service.initialized",
+            EventKind::IdentityOrphaned => "identity.orphaned",
+        }
+    }
+
+    /// What kind of entity it happens to.
+    pub fn entity_type(self) -> &'static str {
+        match self {
+            EventKind::ContextCreated
+            | EventKind::ContextUpdated
+            | EventKind::ContextDeleted
+            | EventKind::ServiceInitialized => "context",
+            EventKind::IdentityOrphaned => "identity",
+        }
+    }
+}
+
+/// One event. The payload says what changed, never the content itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// `evt_` and a UUIDv7: by it a repeat is recognised.
+    pub id: String,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// To what: a ChittyID.
+    pub entity_id: String,
+    /// Who did it: a ChittyID.
+    pub actor_id: String,
+    /// When, ISO-8601 UTC.
+    pub at: String,
+    /// The trace of the request that caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// A JSON object.
+    pub payload: Value,
+}
+
+impl Event {
+    /// A new event that happens now.
+    pub fn new(
+        now_ms: u64,
+        kind: EventKind,
+        entity_id: &str,
+        actor_id: &str,
+        payload: Value,
+        traceparent: Option<&str>,
+    ) -> Self {
+        Event {
+            id: ids::event(now_ms),
+            kind,
+            entity_id: entity_id.to_owned(),
+            actor_id: actor_id.to_owned(),
+            at: time::iso8601(now_ms),
+            traceparent: traceparent.map(str::to_owned),
+            payload,
+        }
+    }
+}
+
+/// A queue message. The version is the tag, so that a reader meets an unknown one as what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "version")]
+pub enum Message {
+    /// The first version.
+    #[serde(rename = "1")]
+    V1(Event),
+}
+
+impl Message {
+    /// The text that goes on the queue.
+    pub fn encode(event: &Event) -> String {
+        // Strings, a Value and unit variants: this cannot fail.
+        serde_json::to_string(&Message::V1(event.clone())).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wire_format_is_pinned() {
+        let event = Event {
+            id: "evt_0190".to_owned(),
+            kind: EventKind::ContextCreated,
+            entity_id: "CHITTY-CONTEXT-1".to_owned(),
+            actor_id: "CHITTY-PEO-1".to_owned(),
+            at: "2026-01-02T03:04:05.678Z".to_owned(),
+            traceparent: None,
+            payload: serde_json::json!({"name_changed": true}),
+        };
+        let text = concat!(
+            r#"{"version":"1","id":"evt_0190","type":"context.created","#,
+            r#""entity_id":"CHITTY-CONTEXT-1","actor_id":"CHITTY-PEO-1","#,
+            r#""at":"2026-01-02T03:04:05.678Z","payload":{"name_changed":true}}"#
+        );
+        assert_eq!(Message::encode(&event), text);
+        assert_eq!(serde_json::from_str::<Message>(text).unwrap(), Message::V1(event));
+        assert!(serde_json::from_str::<Message>(&text.replace("\"1\"", "\"2\"")).is_err());
+    }
+
+    #[test]
+    fn the_name_in_the_outbox_is_the_name_on_the_wire() {
+        for kind in [
+            EventKind::ContextCreated,
+            EventKind::ContextUpdated,
+            EventKind::ContextDeleted,
+            EventKind::ServiceInitialized,
+            EventKind::IdentityOrphaned,
+        ] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+}

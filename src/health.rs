@@ -1,0 +1,96 @@
+//! `GET /health`: what this gateway knows of itself. Asks nobody, not even its database, so it
+//! answers when everything else is down.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::config::{Deficiency, VERSION};
+use crate::http::reply::Reply;
+use crate::http::request::Request;
+use crate::http::routes::Outcome;
+use crate::init;
+use crate::platform::time;
+
+/// The reply.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
+pub struct Health<'a> {
+    /// `healthy`, or `degraded` when the database or the registration failed, or something is
+    /// missing.
+    #[cfg_attr(not(target_family = "wasm"), schema(example = "healthy"))]
+    status: &'static str,
+    /// Always `chittyconnect`.
+    service: &'static str,
+    /// The gateway's version.
+    version: &'static str,
+    /// `development`, `staging` or `production`.
+    environment: &'static str,
+    /// ISO-8601 UTC.
+    timestamp: String,
+    /// The schema, as the isolate that answers has last seen it.
+    database: DatabaseHealth,
+    /// The gateway's own registration.
+    ecosystem: EcosystemHealth,
+    /// Bindings, secrets and variables that are missing or senseless, and what to do.
+    #[cfg_attr(not(target_family = "wasm"), schema(value_type = Vec<DeficiencySchema>))]
+    missing: &'a [Deficiency],
+}
+
+/// The database.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
+pub struct DatabaseHealth {
+    /// `pending` until a request needed it, `ready`, or `failed` until a request finds it mended.
+    state: &'static str,
+}
+
+/// The registration in the ecosystem.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
+pub struct EcosystemHealth {
+    /// `pending`, `registered`, or `degraded` while it is tried again.
+    state: &'static str,
+    /// The gateway's own ChittyID, once it has one.
+    chitty_id: Option<String>,
+    /// Why the last try failed.
+    last_error: Option<String>,
+}
+
+/// A missing thing.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[schema(as = Deficiency)]
+#[allow(dead_code, reason = "the schema of Deficiency, whose strings are static")]
+pub(crate) struct DeficiencySchema {
+    /// Its name.
+    name: String,
+    /// `binding`, `secret` or `variable`.
+    kind: String,
+    /// What is wrong and what to do.
+    problem: String,
+}
+
+/// `GET /health`, `GET /`
+pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
+    let database = app.init.database();
+    let registration = app.init.registration();
+    let degraded = database == init::Database::Failed
+        || registration.as_str() == "degraded"
+        || !app.config.deficiencies.is_empty();
+    let health = Health {
+        status: if degraded { "degraded" } else { "healthy" },
+        service: "chittyconnect",
+        version: VERSION,
+        environment: app.config.environment.as_str(),
+        timestamp: time::iso8601(request.now_ms),
+        database: DatabaseHealth { state: database.as_str() },
+        ecosystem: EcosystemHealth {
+            state: registration.as_str(),
+            chitty_id: registration.chitty_id,
+            last_error: registration.last_error,
+        },
+        missing: &app.config.deficiencies,
+    };
+    // Strings and lists of them: this cannot fail.
+    Ok(Reply::json(serde_json::to_string(&health).unwrap_or_default()))
+}

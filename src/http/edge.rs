@@ -1,0 +1,121 @@
+//! The way of a request: correlation → route → schema → caller → permission → handler → reply.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use crate::app::App;
+use crate::http::caller::Caller;
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::{After, Body, Reply};
+use crate::http::request::Request;
+use crate::http::routes::{self, Access, Matched, Method, Route};
+use crate::http::trace::Trace;
+use crate::init::{self, Ready};
+use crate::platform::inbound::Inbound;
+
+/// Headers of every reply.
+///
+/// Any origin may call: callers authenticate by a header that no browser sends by itself, so there
+/// is no ambient authority to protect (Fetch standard, CORS without credentials). The rest keeps a
+/// reply from being sniffed, framed, cached or leaked by a browser.
+pub const COMMON_HEADERS: [(&str, &str); 7] = [
+    ("access-control-allow-origin", "*"),
+    (
+        "access-control-expose-headers",
+        "ETag, Link, Location, Retry-After, X-Request-ID, Idempotency-Replayed, traceparent",
+    ),
+    ("cache-control", "no-store"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("referrer-policy", "no-referrer"),
+    ("strict-transport-security", "max-age=31536000; includeSubDomains"),
+    ("x-content-type-options", "nosniff"),
+];
+
+/// Answers one request. Never fails: whatever goes wrong is a reply.
+pub async fn serve(app: &App, inbound: &dyn Inbound) -> Reply {
+    let now_ms = app.now_ms();
+    let trace = Trace::of(inbound, now_ms);
+    let method = inbound.method();
+    let mut reply = match answer(app, inbound, &method, &trace, now_ms).await {
+        Ok(reply) => reply,
+        Err(problem) => problem.into_reply(&trace),
+    };
+    if method == "HEAD" {
+        reply.body = Body::Empty;
+    }
+    if init::is_due(app, now_ms) {
+        reply.after.push(After::Initialize);
+    }
+    reply.header("x-request-id", trace.request_id).header("traceparent", trace.traceparent)
+}
+
+async fn answer(
+    app: &App,
+    inbound: &dyn Inbound,
+    method: &str,
+    trace: &Trace,
+    now_ms: u64,
+) -> Result<Reply, Problem> {
+    let target = inbound.target();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    // One trailing slash is the same resource.
+    let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
+    let matched = routes::find(path).ok_or_else(|| {
+        Problem::new(Code::UnknownPath, "GET /openapi.json lists every path; /docs shows them.")
+    })?;
+    let route = match method {
+        "OPTIONS" => return Ok(options(&matched)),
+        _ => choose(&matched, method)?,
+    };
+    let id = decode(matched.id)?;
+    let request = Request { id, trace, now_ms, path, query, inbound };
+    match route.access {
+        Access::Open(handler) => handler(app, &request).await,
+        Access::Scoped(permission, handler) => {
+            let ready = Ready::ensure(app).await?;
+            let scope = Caller::authenticate(app, &request).await?.scope(permission)?;
+            handler(app, ready, scope, &request).await
+        }
+    }
+}
+
+/// The route for a method; HEAD is GET without its body.
+fn choose(matched: &Matched<'_>, method: &str) -> Result<&'static Route, Problem> {
+    let wanted = if method == "HEAD" { Method::Get.as_str() } else { method };
+    matched.routes.iter().copied().find(|route| route.method.as_str() == wanted).ok_or_else(|| {
+        let allowed = allowed(matched);
+        let detail = format!("This path takes {allowed}.");
+        Problem::new(Code::MethodNotAllowed, detail).allow(allowed)
+    })
+}
+
+fn allowed(matched: &Matched<'_>) -> String {
+    let mut methods: Vec<&str> = matched.routes.iter().map(|route| route.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.push("OPTIONS");
+    methods.join(", ")
+}
+
+/// `OPTIONS`, a CORS preflight included.
+fn options(matched: &Matched<'_>) -> Reply {
+    let methods = allowed(matched);
+    Reply::new(204, Body::Empty)
+        .header("allow", methods.clone())
+        .header("access-control-allow-methods", methods)
+        .header(
+            "access-control-allow-headers",
+            "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, \
+             X-ChittyOS-API-Key, X-Request-ID, traceparent",
+        )
+        .header("access-control-max-age", "86400")
+}
+
+/// A path parameter, percent-decoded.
+fn decode(text: &str) -> Result<String, Problem> {
+    percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_| {
+        Problem::new(Code::MalformedRequest, "The path holds an escape that is not UTF-8.")
+    })
+}

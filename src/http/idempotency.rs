@@ -1,0 +1,143 @@
+//! Idempotency keys: a creation that is sent twice takes place once.
+//!
+//! The key, the request's fingerprint and the reply are written in the same batch as the change, so
+//! either all of it is there or nothing. Of two racing requests with one key the primary key lets
+//! one through; the other's batch fails whole, and it answers what the first one stored.
+
+use sha2::{Digest, Sha256};
+
+use crate::http::caller::Scope;
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::{Body, Reply};
+use crate::http::request::Request;
+use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::{ids, time};
+
+/// How long a key is remembered, in ms: 24 h.
+const KEEP_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// A request's key with what it is bound to.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    key: String,
+    fingerprint: String,
+}
+
+/// A reply to be stored, without its body, which the batch takes from the row itself.
+pub struct Stored<'a> {
+    /// HTTP status.
+    pub status: i64,
+    /// `ETag` header.
+    pub etag: &'a str,
+    /// `Location` header.
+    pub location: &'a str,
+}
+
+impl Idempotency {
+    /// The key of a request, if it has one. `operation` names what is done, so that two paths of
+    /// one operation share their keys and two operations never do.
+    ///
+    /// # Errors
+    /// 422 when the key is empty, longer than 255 or not visible ASCII.
+    pub fn of(
+        request: &Request<'_>,
+        operation: &str,
+        body: &[u8],
+    ) -> Result<Option<Self>, Problem> {
+        let Some(key) = request.header("idempotency-key") else { return Ok(None) };
+        if !(1..=255).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Problem::invalid(
+                "Idempotency-Key",
+                "must be 1 to 255 visible ASCII characters, best a fresh UUID",
+            ));
+        }
+        let mut hash = Sha256::new();
+        hash.update(operation.as_bytes());
+        hash.update([0]);
+        hash.update(body);
+        Ok(Some(Idempotency { key, fingerprint: ids::hex(&hash.finalize()) }))
+    }
+
+    /// Select-list expressions and their bindings come in pairs in SQL of several resources, so
+    /// the look-up is a statement of its own, to be run beside the other checks of a creation.
+    pub fn look_up(&self, scope: &Scope, now_ms: u64) -> Statement {
+        Statement::new(
+            "SELECT fingerprint, status, body, etag, location FROM idempotency_keys \
+             WHERE actor_id = ?1 AND key = ?2 AND expires_at > ?3",
+        )
+        .bind(scope.actor())
+        .bind(self.key.as_str())
+        .bind(time::iso8601(now_ms))
+    }
+
+    /// The stored reply in the rows of [`Idempotency::look_up`], if there is one.
+    ///
+    /// # Errors
+    /// 422 when the key belongs to another request.
+    pub fn replay(&self, rows: Vec<Row>) -> Result<Option<Reply>, Problem> {
+        let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
+        if row.text(0)? != self.fingerprint {
+            return Err(Problem::new(
+                Code::IdempotencyKeyReused,
+                "This Idempotency-Key was used for another request within the last 24 hours. Use a \
+                 fresh key.",
+            ));
+        }
+        let status = u16::try_from(row.integer(1)?).map_err(|_| DbError::Shape)?;
+        let mut reply = Reply::new(status, Body::Json(row.text(2)?));
+        for (index, name) in [(3, "etag"), (4, "location")] {
+            if let Some(value) = row.optional_text(index)? {
+                reply = reply.header(name, value);
+            }
+        }
+        Ok(Some(reply.header("idempotency-replayed", "true")))
+    }
+
+    /// The statements that store the reply. `body_sql` selects its body (with `?1` bound to
+    /// `entity`); they belong at the end of the batch that makes the entity.
+    pub fn store(
+        &self,
+        scope: &Scope,
+        now_ms: u64,
+        reply: &Stored<'_>,
+        body_sql: &str,
+        entity: &str,
+    ) -> [Statement; 2] {
+        let now = time::iso8601(now_ms);
+        let forget_expired = Statement::new(
+            "DELETE FROM idempotency_keys WHERE actor_id = ?1 AND key = ?2 AND expires_at <= ?3",
+        )
+        .bind(scope.actor())
+        .bind(self.key.as_str())
+        .bind(now.as_str());
+        let insert = Statement::new(format!(
+            "INSERT INTO idempotency_keys \
+             (actor_id, key, fingerprint, status, body, etag, location, created_at, expires_at) \
+             SELECT ?2, ?3, ?4, ?5, ({body_sql}), ?6, ?7, ?8, ?9"
+        ))
+        .bind(entity)
+        .bind(scope.actor())
+        .bind(self.key.as_str())
+        .bind(self.fingerprint.as_str())
+        .bind(reply.status)
+        .bind(reply.etag)
+        .bind(reply.location)
+        .bind(now)
+        .bind(time::iso8601(now_ms + KEEP_MS));
+        [forget_expired, insert]
+    }
+
+    /// Whether a batch failed because another request with this key was faster.
+    pub fn lost_race(error: &DbError) -> bool {
+        error.is_unique("idempotency_keys.actor_id, idempotency_keys.key")
+    }
+}
+
+/// Removes a bounded number of expired keys; the cron runs it.
+pub fn prune(now_ms: u64) -> Statement {
+    Statement::new(
+        "DELETE FROM idempotency_keys WHERE (actor_id, key) IN \
+         (SELECT actor_id, key FROM idempotency_keys WHERE expires_at <= ?1 LIMIT 500)",
+    )
+    .bind(time::iso8601(now_ms))
+}

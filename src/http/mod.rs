@@ -1,0 +1,13 @@
+//! The thin edge: from an incoming request to a handler and back. `edge` is the way, `routes` the
+//! table; the rest are the pieces that a handler takes or gives.
+
+pub mod caller;
+pub mod edge;
+pub mod idempotency;
+pub mod paging;
+pub mod precondition;
+pub mod problem;
+pub mod reply;
+pub mod request;
+pub mod routes;
+pub mod trace;

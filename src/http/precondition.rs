@@ -1,0 +1,86 @@
+//! Entity tags and the conditions on them (RFC 9110 §13.1).
+
+/// The conditions of `If-Match`, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfMatch {
+    /// No condition.
+    Absent,
+    /// `*`: any existing version.
+    Any,
+    /// One of these revisions. Weak tags never match a change (strong comparison) and are left out.
+    OneOf(Vec<String>),
+}
+
+impl IfMatch {
+    /// Reads the header. What is not an entity tag matches nothing.
+    pub fn parse(header: Option<&str>) -> Self {
+        match header.map(str::trim) {
+            None => IfMatch::Absent,
+            Some("*") => IfMatch::Any,
+            Some(list) => IfMatch::OneOf(
+                list.split(',').filter_map(|tag| strong(tag.trim())).map(str::to_owned).collect(),
+            ),
+        }
+    }
+
+    /// Whether a version of this revision may be changed.
+    pub fn allows(&self, revision: &str) -> bool {
+        match self {
+            IfMatch::Absent | IfMatch::Any => true,
+            IfMatch::OneOf(revisions) => revisions.iter().any(|given| given == revision),
+        }
+    }
+
+    /// The revisions as a JSON array for `json_each`, or `None` where any will do.
+    pub fn as_json(&self) -> Option<String> {
+        match self {
+            IfMatch::Absent | IfMatch::Any => None,
+            IfMatch::OneOf(revisions) => serde_json::to_string(revisions).ok(),
+        }
+    }
+}
+
+/// The header value of a revision.
+pub fn etag(revision: &str) -> String {
+    format!("\"{revision}\"")
+}
+
+/// Whether `If-None-Match` says that the caller already has this revision (weak comparison).
+pub fn none_match_hits(header: &str, revision: &str) -> bool {
+    header.trim() == "*"
+        || header
+            .split(',')
+            .any(|tag| strong(tag.trim().trim_start_matches("W/")) == Some(revision))
+}
+
+fn strong(tag: &str) -> Option<&str> {
+    tag.strip_prefix('"')?.strip_suffix('"').filter(|inner| !inner.contains('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn if_match() {
+        assert!(IfMatch::parse(None).allows("r1"));
+        assert!(IfMatch::parse(Some("*")).allows("r1"));
+        assert!(IfMatch::parse(Some("\"r0\", \"r1\"")).allows("r1"));
+        for header in ["\"r2\"", "W/\"r1\"", "r1", "", "\"r1", "\"\""] {
+            assert!(!IfMatch::parse(Some(header)).allows("r1"), "{header}");
+        }
+        assert_eq!(IfMatch::parse(Some("\"a\", \"b\"")).as_json().unwrap(), r#"["a","b"]"#);
+        assert_eq!(IfMatch::parse(Some("x")).as_json().unwrap(), "[]");
+        assert_eq!(IfMatch::parse(Some("*")).as_json(), None);
+    }
+
+    #[test]
+    fn if_none_match() {
+        for header in ["*", "\"r1\"", "W/\"r1\"", "\"r0\", W/\"r1\""] {
+            assert!(none_match_hits(header, "r1"), "{header}");
+        }
+        for header in ["", "r1", "\"r2\""] {
+            assert!(!none_match_hits(header, "r1"), "{header}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Errors as the caller sees them: RFC 9457 `application/problem+json`.
+//!
+//! [`Code`] is the whole list; `docs/errors.md` explains each (a test keeps the two together). What
+//! is internal (SQL, an upstream's text, a stack) goes to the log under the request id and never
+//! into a problem.
+
+use std::borrow::Cow;
+
+use chitty_core::{Service, ServiceError};
+use serde::Serialize;
+
+use crate::http::reply::{Body, Reply};
+use crate::http::trace::Trace;
+use crate::platform::db::DbError;
+use crate::platform::log;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:literal, $title:literal;)+) => {
+        /// A stable error code, its status and its title.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &[Code] = &[$(Code::$variant,)+];
+
+            /// What a program matches on.
+            pub fn as_str(self) -> &'static str { match self { $(Code::$variant => $code,)+ } }
+
+            /// The HTTP status it goes with.
+            pub fn status(self) -> u16 { match self { $(Code::$variant => $status,)+ } }
+
+            /// The same sentence at every occurrence (RFC 9457 §3.1.3).
+            pub fn title(self) -> &'static str { match self { $(Code::$variant => $title,)+ } }
+        }
+    };
+}
+
+codes! {
+    /// The body or the request is broken below the level of fields.
+    MalformedRequest = "malformed_request", 400, "The request is malformed";
+    /// No credential was sent.
+    AuthenticationRequired = "authentication_required", 401, "Authentication is required";
+    /// The credential is unknown, expired or revoked.
+    InvalidToken = "invalid_token", 401, "The token is not valid";
+    /// The credential is good but not for this.
+    InsufficientScope = "insufficient_scope", 403, "The token does not carry the scope";
+    /// The actor behind the credential may do nothing.
+    ActorSuspended = "actor_suspended", 403, "The actor is suspended";
+    /// No such path.
+    UnknownPath = "unknown_path", 404, "There is nothing at this path";
+    /// No such entity that the caller may see.
+    NotFound = "not_found", 404, "There is no such entity";
+    /// The path is there, the method is not.
+    MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here";
+    /// The caller already has a live context of that name.
+    NameTaken = "name_taken", 409, "The name is taken";
+    /// The entity has changed since the caller read it.
+    PreconditionFailed = "precondition_failed", 412, "The entity has changed";
+    /// The body is over the limit.
+    PayloadTooLarge = "payload_too_large", 413, "The body is too large";
+    /// The body is not JSON by its content type.
+    UnsupportedMediaType = "unsupported_media_type", 415, "The body must be JSON";
+    /// A field or a parameter is not acceptable; `errors` says which and why.
+    ValidationFailed = "validation_failed", 422, "Some values are not acceptable";
+    /// The idempotency key was used for another request.
+    IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key belongs to another request";
+    /// A bug, or something nobody thought of.
+    Internal = "internal", 500, "Something went wrong";
+    /// ChittyAuth could not be asked about the token.
+    AuthenticationUnavailable = "authentication_unavailable", 503, "Tokens cannot be checked at the moment";
+    /// ChittyID could not mint.
+    IdentityAuthorityUnavailable = "identity_authority_unavailable", 503, "Identities cannot be minted at the moment";
+    /// The database schema is not there yet.
+    NotReady = "not_ready", 503, "The gateway is not ready yet";
+    /// The database did not answer.
+    StorageUnavailable = "storage_unavailable", 503, "The storage did not answer";
+}
+
+/// One unacceptable value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Where: a JSON pointer (RFC 6901) into the body, or `?name` for a query parameter, or a
+    /// header's name.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: Cow<'static, str>,
+}
+
+impl FieldError {
+    /// `pointer` is wrong because of `detail`.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        FieldError { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// An error on its way to the caller.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// Which.
+    pub code: Code,
+    /// What happened here and what to do about it.
+    pub detail: Cow<'static, str>,
+    service: Option<Service>,
+    errors: Vec<FieldError>,
+    existing_chitty_id: Option<String>,
+    retry_after_s: Option<u32>,
+    allow: Option<String>,
+}
+
+/// The seconds that a caller is told to wait where nobody knows better.
+const DEFAULT_RETRY_AFTER_S: u32 = 5;
+
+/// The longest wait that a caller is told, whatever an upstream asks for.
+const MAX_RETRY_AFTER_S: u32 = 300;
+
+impl Problem {
+    /// A problem with its explanation.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Problem {
+            code,
+            detail: detail.into(),
+            service: None,
+            errors: Vec::new(),
+            existing_chitty_id: None,
+            retry_after_s: (code.status() == 503).then_some(DEFAULT_RETRY_AFTER_S),
+            allow: None,
+        }
+    }
+
+    /// Unacceptable values.
+    pub fn validation(errors: Vec<FieldError>) -> Self {
+        let mut problem = Problem::new(
+            Code::ValidationFailed,
+            "Nothing was changed. `errors` names each value and what is wrong with it.",
+        );
+        problem.errors = errors;
+        problem
+    }
+
+    /// One unacceptable value.
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Problem::validation(vec![FieldError::new(pointer, detail)])
+    }
+
+    /// There is no such entity, or none that the caller may know of.
+    pub fn not_found(what: &'static str) -> Self {
+        Problem::new(Code::NotFound, format!("You have no {what} of this id."))
+    }
+
+    /// A service that the request depends on failed. Logs what it was.
+    pub fn upstream(code: Code, detail: &'static str, error: &ServiceError) -> Self {
+        log::warn(
+            "upstream_failed",
+            &[("service", error.service.as_str()), ("error", &error.to_string())],
+        );
+        let mut problem = Problem::new(code, detail);
+        problem.service = Some(error.service);
+        if let Some(seconds) = error.retry_after_s {
+            problem.retry_after_s = Some(seconds.clamp(1, MAX_RETRY_AFTER_S));
+        }
+        problem
+    }
+
+    /// The database failed in a way that no handler expects. Logs what it was.
+    pub fn storage(error: &DbError) -> Self {
+        log::error("database_failed", &[("error", &error.to_string())]);
+        match error {
+            DbError::Failed(_) | DbError::NoSuchTable(_) => Problem::new(
+                Code::StorageUnavailable,
+                "The database did not answer. Repeat the request; with an Idempotency-Key a \
+                 creation is safe to repeat.",
+            ),
+            DbError::Unique(_) | DbError::Shape => Problem::new(
+                Code::Internal,
+                "This is a fault of the gateway. Report it with the request_id.",
+            ),
+        }
+    }
+
+    /// Names the entity that is in the way.
+    #[must_use]
+    pub fn existing(mut self, chitty_id: Option<String>) -> Self {
+        self.existing_chitty_id = chitty_id;
+        self
+    }
+
+    /// Names the methods that are there.
+    #[must_use]
+    pub fn allow(mut self, methods: String) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+
+    /// Replaces the seconds to wait.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The reply that carries it.
+    pub fn into_reply(self, trace: &Trace) -> Reply {
+        let body = ProblemBody {
+            kind: format!("https://connect.chitty.cc/docs#{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            request_id: &trace.request_id,
+            service: self.service.map(Service::as_str),
+            errors: &self.errors,
+            existing_chitty_id: self.existing_chitty_id.as_deref(),
+        };
+        // Serializing plain strings and numbers cannot fail; were it to, the status still tells.
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        let mut reply = Reply::new(self.code.status(), Body::Problem(text));
+        if let Some(seconds) = self.retry_after_s {
+            reply = reply.header("retry-after", seconds.to_string());
+        }
+        if let Some(methods) = self.allow {
+            reply = reply.header("allow", methods);
+        }
+        match self.code {
+            // RFC 6750 §3: no error code where no credential was sent.
+            Code::AuthenticationRequired => {
+                reply.header("www-authenticate", "Bearer realm=\"chittyconnect\"")
+            }
+            Code::InvalidToken | Code::InsufficientScope => reply.header(
+                "www-authenticate",
+                format!("Bearer realm=\"chittyconnect\", error=\"{}\"", self.code.as_str()),
+            ),
+            _ => reply,
+        }
+    }
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        Problem::storage(&error)
+    }
+}
+
+/// The body on the wire.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
+#[cfg_attr(not(target_family = "wasm"), schema(as = Problem))]
+pub struct ProblemBody<'a> {
+    /// A link to the documentation of `code`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The same sentence at every occurrence of `code`.
+    title: &'a str,
+    /// The HTTP status.
+    status: u16,
+    /// What happened here, and what to do.
+    detail: &'a str,
+    /// Stable: what a program matches on.
+    code: &'a str,
+    /// What to name when asking for help.
+    request_id: &'a str,
+    /// The ChittyOS service that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    /// Each unacceptable value.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[cfg_attr(not(target_family = "wasm"), schema(value_type = Vec<FieldErrorSchema>, required = false))]
+    errors: &'a [FieldError],
+    /// The caller's own entity that is in the way (`name_taken`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    existing_chitty_id: Option<&'a str>,
+}
+
+/// One unacceptable value.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[schema(as = FieldError)]
+#[allow(dead_code, reason = "the schema of FieldError, whose Cow utoipa does not know")]
+pub(crate) struct FieldErrorSchema {
+    /// A JSON pointer into the body, `?name` for a query parameter, or a header's name.
+    pointer: String,
+    /// What is wrong with it.
+    detail: String,
+}

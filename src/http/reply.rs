@@ -1,0 +1,91 @@
+//! What a handler answers, before a runtime turns it into a response.
+
+use std::borrow::Cow;
+
+use crate::events::Event;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// HTTP status; 200 to 599.
+    pub status: u16,
+    /// The body with its type.
+    pub body: Body,
+    /// Headers beyond those that every reply has.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// What is to be done once the reply is on its way.
+    pub after: Vec<After>,
+}
+
+/// A body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Body {
+    /// None at all.
+    Empty,
+    /// JSON text.
+    Json(String),
+    /// JSON text of a problem.
+    Problem(String),
+    /// JSON text that never changes.
+    StaticJson(&'static str),
+}
+
+impl Body {
+    /// Its media type.
+    pub fn content_type(&self) -> Option<&'static str> {
+        match self {
+            Body::Empty => None,
+            Body::Json(_) | Body::StaticJson(_) => Some("application/json"),
+            Body::Problem(_) => Some("application/problem+json"),
+        }
+    }
+
+    /// Its text.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Body::Empty => None,
+            Body::Json(text) | Body::Problem(text) => Some(text),
+            Body::StaticJson(text) => Some(text),
+        }
+    }
+}
+
+/// Work that nobody waits for. It may be lost with the isolate, so nothing may depend on it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum After {
+    /// Announce a committed event to the queue.
+    Announce(Event),
+    /// Take the gateway's initialization a step further.
+    Initialize,
+}
+
+impl Reply {
+    /// A reply with nothing but a status and a body.
+    pub fn new(status: u16, body: Body) -> Self {
+        Reply { status, body, headers: Vec::new(), after: Vec::new() }
+    }
+
+    /// JSON text with status 200.
+    pub fn json(text: String) -> Self {
+        Reply::new(200, Body::Json(text))
+    }
+
+    /// Adds a header. The value must be visible ASCII.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Adds work for afterwards.
+    #[must_use]
+    pub fn then(mut self, work: After) -> Self {
+        self.after.push(work);
+        self
+    }
+
+    /// The value of a header that the handler set.
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_ref())
+    }
+}

@@ -1,0 +1,126 @@
+//! What a handler reads of a request.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use crate::http::problem::{Code, Problem};
+use crate::http::trace::Trace;
+use crate::platform::inbound::{BodyError, Inbound};
+
+/// The largest body that is read, in bytes.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// A routed request.
+pub struct Request<'a> {
+    /// Path parameter `{id}`, percent-decoded; empty where the route has none.
+    pub id: String,
+    /// Correlation.
+    pub trace: &'a Trace,
+    /// When it arrived, in ms since the Unix epoch: one instant for all that it writes.
+    pub now_ms: u64,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) inbound: &'a dyn Inbound,
+}
+
+impl<'a> Request<'a> {
+    /// The path as routed, without query and trailing slash.
+    pub fn path(&self) -> &'a str {
+        self.path
+    }
+
+    /// The first query parameter of this name; an empty one counts as absent.
+    pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.query_pairs().find(|(key, _)| key == name).map(|(_, v)| v).filter(|v| !v.is_empty())
+    }
+
+    /// All query parameters in order, decoded.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+        form_urlencoded::parse(self.query.as_bytes())
+    }
+
+    /// A header.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.inbound.header(name)
+    }
+
+    /// The body of a request that must carry JSON, as it was sent.
+    ///
+    /// # Errors
+    /// 415 unless the content type is JSON, 413 over [`MAX_BODY_BYTES`], 400 when it breaks off.
+    pub async fn json_bytes(&self) -> Result<Vec<u8>, Problem> {
+        let content_type = self.header("content-type").unwrap_or_default();
+        if !is_json(&content_type) {
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "Send the body as JSON with the header `Content-Type: application/json`.",
+            ));
+        }
+        self.inbound.body(MAX_BODY_BYTES).await.map_err(|error| match error {
+            BodyError::TooLarge => Problem::new(
+                Code::PayloadTooLarge,
+                format!("The body may hold at most {MAX_BODY_BYTES} bytes."),
+            ),
+            BodyError::Broken => Problem::new(
+                Code::MalformedRequest,
+                "The body broke off before its end. Send the request again.",
+            ),
+        })
+    }
+}
+
+/// The members of a JSON object, each still as it was written.
+pub type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+
+/// Reads a JSON object, leaving the reading of each member to whoever knows what it may be. Of a
+/// repeated member the last counts.
+///
+/// # Errors
+/// 400 when it is not JSON, 422 when it is JSON but no object.
+pub fn parse_object(bytes: &[u8]) -> Result<Members<'_>, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        if error.is_data() {
+            Problem::invalid("", "must be a JSON object")
+        } else {
+            Problem::new(Code::MalformedRequest, format!("The body is not JSON: {error}."))
+        }
+    })
+}
+
+/// `application/json` or any `+json` type; a charset, if named, must be UTF-8 (RFC 8259 §8.1).
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let json =
+        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"));
+    json && parts.all(|parameter| {
+        let parameter = parameter.to_ascii_lowercase();
+        match parameter.strip_prefix("charset=") {
+            Some(charset) => charset.trim_matches('"') == "utf-8",
+            None => true,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types() {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+            "application/merge-patch+json",
+            "application/json; version=1",
+        ] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in ["", "text/plain", "text/json", "application/json; charset=latin1", "json"] {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Correlation: the request id and the W3C trace context of one request.
+
+use chitty_core::CallContext;
+
+use crate::platform::ids;
+use crate::platform::inbound::Inbound;
+
+/// Accepted from the caller where sound, made otherwise; returned and passed upstream.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// `X-Request-ID`.
+    pub request_id: String,
+    /// `traceparent` with this gateway's own span as the parent of what comes after it.
+    pub traceparent: String,
+}
+
+impl Trace {
+    /// Reads or makes both.
+    pub fn of(inbound: &dyn Inbound, now_ms: u64) -> Self {
+        let request_id = inbound
+            .header("x-request-id")
+            .filter(|id| is_request_id(id))
+            .unwrap_or_else(|| ids::uuid_v7(now_ms));
+        let span = ids::random_hex::<8>();
+        let traceparent = match inbound.header("traceparent").as_deref().and_then(parse) {
+            Some((trace_id, flags)) => format!("00-{trace_id}-{span}-{flags}"),
+            // Flags 00: nobody asked for this trace to be recorded.
+            None => format!("00-{}-{span}-00", ids::random_hex::<16>()),
+        };
+        Trace { request_id, traceparent }
+    }
+
+    /// What upstream calls of this request carry.
+    pub fn call(&self) -> CallContext {
+        CallContext {
+            request_id: Some(self.request_id.clone()),
+            traceparent: Some(self.traceparent.clone()),
+        }
+    }
+}
+
+/// Short enough to log and free of anything that a header or a log line would have to escape.
+fn is_request_id(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+}
+
+/// Trace id and flags of a `traceparent` of version 00, or of a later one, whose first fields are
+/// read the same way (W3C Trace Context §4.3).
+fn parse(header: &str) -> Option<(&str, &str)> {
+    let mut fields = header.trim().split('-');
+    let (version, trace_id, parent, flags) =
+        (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let zero = |text: &str| text.bytes().all(|b| b == b'0');
+    let sound = hex(version, 2)
+        && version != "ff"
+        && (version != "00" || fields.next().is_none())
+        && hex(trace_id, 32)
+        && !zero(trace_id)
+        && hex(parent, 16)
+        && !zero(parent)
+        && hex(flags, 2);
+    sound.then_some((trace_id, flags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traceparents() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let good = format!("00-{id}-00f067aa0ba902b7-01");
+        assert_eq!(parse(&good), Some((id, "01")));
+        assert_eq!(parse(&format!("cc-{id}-00f067aa0ba902b7-01-more")), Some((id, "01")));
+        for bad in [
+            String::new(),
+            format!("{good}-more"),
+            good.replace("00-4", "ff-4"),
+            good.to_uppercase(),
+            good.replace(id, &"0".repeat(32)),
+            good.replace("00f067aa0ba902b7", "0000000000000000"),
+            good.replace(id, "4bf9"),
+        ] {
+            assert_eq!(parse(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn request_ids() {
+        for good in ["a", "01890a5d-ac96-774b-bcce-b302099a8057", "job:42_x.y"] {
+            assert!(is_request_id(good), "{good}");
+        }
+        for bad in ["", "a b", "a\nb", "é", &"x".repeat(129)] {
+            assert!(!is_request_id(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The migration runner: the safety net that makes an empty database work on the first request.
+//!
+//! It shares wrangler's own book-keeping (`d1_migrations`), so `wrangler d1 migrations apply` and
+//! this runner may go in either order. Each migration is one batch whose first statement is its
+//! book-keeping row: of two racing isolates the second fails on that row's unique name, its batch
+//! leaves nothing behind, and it looks again.
+
+use crate::platform::db::{Db, DbError, Statement};
+
+macro_rules! migration {
+    ($name:literal) => {
+        (concat!($name, ".sql"), include_str!(concat!("../../migrations/", $name, ".sql")))
+    };
+}
+
+/// Every migration, in order; a test holds the list against the folder.
+pub const MIGRATIONS: [(&str, &str); 7] = [
+    migration!("0001_create_contexts_table"),
+    migration!("0002_create_installations_table"),
+    migration!("0003_create_actors_table"),
+    migration!("0004_create_connections_table"),
+    migration!("0005_create_outbox_table"),
+    migration!("0006_create_idempotency_keys_table"),
+    migration!("0007_create_registration_tables"),
+];
+
+/// As wrangler 4 creates it.
+const BOOK: &str = "CREATE TABLE IF NOT EXISTS d1_migrations (\
+    id INTEGER PRIMARY KEY AUTOINCREMENT, \
+    name TEXT UNIQUE, \
+    applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL)";
+
+/// Brings the schema up to date. With nothing to do it is one read.
+///
+/// # Errors
+/// The first failure that is not a lost race.
+pub async fn apply(db: &dyn Db) -> Result<(), DbError> {
+    // Each round applies one migration or loses it to another isolate, so the rounds are bounded
+    // by the migrations; one more sees that nothing is left.
+    for _ in 0..=MIGRATIONS.len() {
+        let applied = applied(db).await?;
+        let Some((name, sql)) =
+            MIGRATIONS.iter().find(|(name, _)| !applied.iter().any(|done| done == name))
+        else {
+            return Ok(());
+        };
+        match db.batch(batch_of(name, sql)).await {
+            Ok(_) => {}
+            Err(error) if error.is_unique("d1_migrations.name") => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(DbError::Failed("migrations do not come to an end".to_owned()))
+}
+
+/// The names on the book; none when there is no book.
+async fn applied(db: &dyn Db) -> Result<Vec<String>, DbError> {
+    match db.rows(Statement::new("SELECT name FROM d1_migrations ORDER BY id")).await {
+        Ok(rows) => rows.into_iter().map(|mut row| row.text(0)).collect(),
+        Err(DbError::NoSuchTable(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn batch_of(name: &'static str, sql: &'static str) -> Vec<Statement> {
+    let book = [
+        Statement::new(BOOK),
+        Statement::new("INSERT INTO d1_migrations (name) VALUES (?1)").bind(name),
+    ];
+    book.into_iter().chain(statements(sql).into_iter().map(Statement::new)).collect()
+}
+
+/// Cuts a migration into its statements: at each `;` that ends a line, comment lines left out.
+/// Migrations keep to that (no triggers, no `;` at a line's end inside a text); a test runs every
+/// file both ways and compares the schemas.
+pub fn statements(sql: &str) -> Vec<String> {
+    let mut statements = Vec::new();
+    let mut current = String::new();
+    for line in sql.lines().filter(|line| !line.trim_start().starts_with("--")) {
+        let line = line.trim_end();
+        current.push_str(line.strip_suffix(';').unwrap_or(line));
+        if line.ends_with(';') {
+            statements.push(std::mem::take(&mut current).trim().to_owned());
+        } else {
+            current.push('\n');
+        }
+    }
+    statements.retain(|statement| !statement.is_empty());
+    statements
+}

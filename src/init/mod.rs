@@ -1,0 +1,110 @@
+//! Initialization: what must be so before a request is handled, and what is done beside requests.
+//!
+//! - [`Ready`]: the schema is there. Blocking, on an isolate's first request; one D1 read when
+//!   another isolate or a deploy has been there before. A failure is answered 503, logged, and
+//!   tried again by the next request.
+//! - [`registration`]: the gateway's own identity. In the background; the gateway serves without.
+
+pub mod migrations;
+pub mod registration;
+
+use std::cell::{Cell, RefCell};
+
+use crate::app::App;
+use crate::http::problem::{Code, Problem};
+use crate::platform::db::Db;
+use crate::platform::log;
+
+/// What this isolate knows about the gateway's initialization.
+#[derive(Default)]
+pub struct State {
+    database: Cell<Database>,
+    registration: RefCell<registration::Progress>,
+}
+
+/// The state of the schema, as this isolate last saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Database {
+    /// Nobody has asked yet.
+    #[default]
+    Pending,
+    /// Every migration is applied.
+    Ready,
+    /// The last try failed; the next request tries again.
+    Failed,
+}
+
+impl Database {
+    /// Its name in `/health`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Database::Pending => "pending",
+            Database::Ready => "ready",
+            Database::Failed => "failed",
+        }
+    }
+}
+
+impl State {
+    /// The state of the schema.
+    pub fn database(&self) -> Database {
+        self.database.get()
+    }
+
+    /// How far the registration is.
+    pub fn registration(&self) -> registration::Progress {
+        self.registration.borrow().clone()
+    }
+}
+
+/// The proof that the schema is there, and the only way to the database.
+#[derive(Clone, Copy)]
+pub struct Ready<'a> {
+    db: &'a dyn Db,
+}
+
+impl<'a> Ready<'a> {
+    /// Lets a request through once the schema is there, applying what is missing.
+    ///
+    /// # Errors
+    /// 503 when the database is not bound or a migration failed.
+    pub async fn ensure(app: &'a App) -> Result<Ready<'a>, Problem> {
+        let Some(db) = app.bare_db() else {
+            return Err(not_ready(
+                "The database binding `DB` is missing; GET /health lists what is.",
+            ));
+        };
+        if app.init.database.get() != Database::Ready {
+            if let Err(error) = migrations::apply(db).await {
+                app.init.database.set(Database::Failed);
+                log::error("migrations_failed", &[("error", &error.to_string())]);
+                return Err(not_ready(
+                    "The database could not be prepared. The next request tries again.",
+                ));
+            }
+            app.init.database.set(Database::Ready);
+        }
+        Ok(Ready { db })
+    }
+
+    /// The database, with its schema.
+    pub fn db(self) -> &'a dyn Db {
+        self.db
+    }
+}
+
+fn not_ready(detail: &'static str) -> Problem {
+    Problem::new(Code::NotReady, detail).retry_after(2)
+}
+
+/// Whether there is background work for this isolate now.
+pub fn is_due(app: &App, now_ms: u64) -> bool {
+    app.init.database.get() != Database::Ready || app.init.registration.borrow().is_due(now_ms)
+}
+
+/// The background work: the schema if it is missing, then the registration.
+pub async fn advance(app: &App) {
+    if let Ok(ready) = Ready::ensure(app).await {
+        registration::advance(app, ready).await;
+    }
+}

@@ -1,0 +1,70 @@
+//! ChittyConnect: the edge gateway of the ChittyOS ecosystem.
+//!
+//! This file is the doors: what the runtime calls. It wires and decides nothing. A request goes
+//! `fetch` → [`http::edge`] → [`init::Ready`] → [`http::caller`] → the resource's handler (such as
+//! [`contexts::handlers`]) → its store, and back; what is to be done after the reply is handed to
+//! the runtime here.
+
+pub mod app;
+pub mod config;
+pub mod contexts;
+pub mod events;
+pub mod health;
+pub mod http;
+pub mod init;
+pub mod openapi;
+pub mod platform;
+pub mod tasks;
+
+/// What the runtime calls.
+#[cfg(target_family = "wasm")]
+pub mod doors {
+    use wasm_bindgen::prelude::wasm_bindgen;
+    use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
+    use worker::{web_sys, worker_sys};
+
+    use crate::http::edge;
+    use crate::platform::queue::Delivery;
+    use crate::platform::workers::{self, inbound::WebRequest, queue, response};
+    use crate::tasks;
+
+    /// The runtime's first call in an isolate.
+    #[event(start)]
+    fn start() {
+        console_error_panic_hook::set_once();
+    }
+
+    /// Every HTTP request.
+    #[event(fetch)]
+    async fn fetch(
+        request: web_sys::Request,
+        env: Env,
+        context: Context,
+    ) -> worker::Result<web_sys::Response> {
+        let app = workers::app(&env);
+        let mut reply = edge::serve(&app, &WebRequest(request)).await;
+        let after = std::mem::take(&mut reply.after);
+        if !after.is_empty() {
+            context.wait_until(async move { tasks::after_reply(&app, after).await });
+        }
+        response::of(reply)
+    }
+
+    /// Every batch of queue messages. Each message gets its own verdict, so this never fails: the
+    /// runtime would take an error as a verdict on all of them. Exported by hand, because the
+    /// `worker` crate's macro hides how often a message was delivered.
+    #[wasm_bindgen]
+    pub async fn queue(batch: worker_sys::MessageBatch, env: Env, _: worker_sys::Context) {
+        let app = workers::app(&env);
+        let deliveries = queue::deliveries(&batch);
+        let deliveries: Vec<&dyn Delivery> =
+            deliveries.iter().map(|delivery| delivery as &dyn Delivery).collect();
+        crate::events::consumer::consume(&app, &deliveries).await;
+    }
+
+    /// Every cron trigger.
+    #[event(scheduled)]
+    async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
+        tasks::scheduled(&workers::app(&env)).await;
+    }
+}

@@ -1,0 +1,19 @@
+//! `GET /openapi.json`: the API description. It is made natively by utoipa (see `describe`, run by
+//! `npm run openapi`) and embedded as text, so that the worker carries no generator; a test fails
+//! when the two differ.
+
+use crate::app::App;
+use crate::http::reply::{Body, Reply};
+use crate::http::request::Request;
+use crate::http::routes::Outcome;
+
+#[cfg(not(target_family = "wasm"))]
+pub mod describe;
+
+/// The committed description.
+pub const DOCUMENT: &str = include_str!("../openapi.json");
+
+/// `GET /openapi.json`
+pub async fn show(_: &App, _: &Request<'_>) -> Outcome {
+    Ok(Reply::new(200, Body::StaticJson(DOCUMENT)).header("cache-control", "max-age=300"))
+}

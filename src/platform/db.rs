@@ -1,0 +1,164 @@
+//! The database seam: SQL in, rows out. D1 in a Worker, SQLite natively.
+
+use std::borrow::Cow;
+
+use async_trait::async_trait;
+
+/// One SQL statement with its bound parameters (`?1`, `?2`, …).
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// The text. Callers' values never become part of it.
+    pub sql: Cow<'static, str>,
+    /// Parameters in order. D1 allows 100.
+    pub params: Vec<Value>,
+}
+
+impl Statement {
+    /// A statement without parameters yet.
+    pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
+        Statement { sql: sql.into(), params: Vec::new() }
+    }
+
+    /// Adds the next parameter.
+    #[must_use]
+    pub fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.params.push(value.into());
+        self
+    }
+}
+
+/// Parameters of a statement whose text is put together from parts.
+#[derive(Debug, Default)]
+pub struct Params(Vec<Value>);
+
+impl Params {
+    /// Adds a value and returns its placeholder.
+    pub fn add(&mut self, value: impl Into<Value>) -> String {
+        self.0.push(value.into());
+        format!("?{}", self.0.len())
+    }
+
+    /// The statement of `sql` with these parameters.
+    pub fn statement(self, sql: String) -> Statement {
+        Statement { sql: sql.into(), params: self.0 }
+    }
+}
+
+/// A parameter or a cell. Reals are not used: D1 binds every JavaScript number as REAL, which only
+/// an INTEGER column turns back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// NULL
+    Null,
+    /// TEXT
+    Text(String),
+    /// INTEGER, within ±2^53 (larger ones do not survive the way through JavaScript).
+    Integer(i64),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Value::Integer(number)
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
+/// One row, its cells in the order of the select list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Row(pub Vec<Value>);
+
+impl Row {
+    /// Takes the text of cell `index`; `None` for NULL.
+    ///
+    /// # Errors
+    /// [`DbError::Shape`] when there is no such cell or it is not text.
+    pub fn optional_text(&mut self, index: usize) -> Result<Option<String>, DbError> {
+        match self.0.get_mut(index).map(|cell| std::mem::replace(cell, Value::Null)) {
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(Value::Null) => Ok(None),
+            _ => Err(DbError::Shape),
+        }
+    }
+
+    /// Takes the text of cell `index`, which must not be NULL.
+    ///
+    /// # Errors
+    /// [`DbError::Shape`].
+    pub fn text(&mut self, index: usize) -> Result<String, DbError> {
+        self.optional_text(index)?.ok_or(DbError::Shape)
+    }
+
+    /// The integer in cell `index`.
+    ///
+    /// # Errors
+    /// [`DbError::Shape`].
+    pub fn integer(&self, index: usize) -> Result<i64, DbError> {
+        match self.0.get(index) {
+            Some(Value::Integer(number)) => Ok(*number),
+            _ => Err(DbError::Shape),
+        }
+    }
+}
+
+/// Why a statement failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DbError {
+    /// A UNIQUE or PRIMARY KEY constraint; holds SQLite's text, which names the columns.
+    #[error("unique: {0}")]
+    Unique(String),
+    /// The table is not there (yet).
+    #[error("missing: {0}")]
+    NoSuchTable(String),
+    /// A row does not have the shape that the code expects: a bug.
+    #[error("a row of unexpected shape")]
+    Shape,
+    /// Anything else: the database did not answer, or refused. Whether a write took place is open.
+    #[error("database: {0}")]
+    Failed(String),
+}
+
+impl DbError {
+    /// Sorts SQLite's error text, which is the same through D1 and natively.
+    pub fn from_message(message: &str) -> Self {
+        if message.contains("UNIQUE constraint failed") {
+            DbError::Unique(message.to_owned())
+        } else if message.contains("no such table") {
+            DbError::NoSuchTable(message.to_owned())
+        } else {
+            DbError::Failed(message.to_owned())
+        }
+    }
+
+    /// Whether the constraint that failed is the one over `columns` (as in `table.a, table.b`).
+    pub fn is_unique(&self, columns: &str) -> bool {
+        matches!(self, DbError::Unique(message) if message.contains(columns))
+    }
+}
+
+/// Access to the database.
+#[async_trait(?Send)]
+pub trait Db {
+    /// Runs one reading statement: one round trip.
+    async fn rows(&self, statement: Statement) -> Result<Vec<Row>, DbError>;
+
+    /// Runs statements in order, in one transaction and one round trip: all of them or, on the
+    /// first error, none. The rows of each are returned in the same order.
+    async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DbError>;
+}

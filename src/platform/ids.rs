@@ -1,0 +1,63 @@
+//! Ids that the gateway may make itself: request, trace and event ids. (ChittyIDs it may not.)
+
+use uuid::Builder;
+
+/// A UUIDv7 (RFC 9562 §5.7): `now_ms` first, so that ids sort by time, then 74 random bits.
+pub fn uuid_v7(now_ms: u64) -> String {
+    let mut random = [0u8; 10];
+    fill(&mut random);
+    Builder::from_unix_timestamp_millis(now_ms, &random).into_uuid().hyphenated().to_string()
+}
+
+/// The id of an event: `evt_` and a UUIDv7.
+pub fn event(now_ms: u64) -> String {
+    format!("evt_{}", uuid_v7(now_ms))
+}
+
+/// `N` random bytes as lower-case hex.
+pub fn random_hex<const N: usize>() -> String {
+    let mut bytes = [0u8; N];
+    fill(&mut bytes);
+    hex(&bytes)
+}
+
+/// A number below `bound`, for jitter. Slightly biased for bounds near 2^32, which jitter is not.
+pub fn random_below(bound: u32) -> u32 {
+    let mut bytes = [0u8; 4];
+    fill(&mut bytes);
+    u32::from_le_bytes(bytes) % bound.max(1)
+}
+
+/// Bytes as lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+        text
+    })
+}
+
+/// Random bytes from the runtime. Where it has none the bytes stay zero: ids made here need to be
+/// distinct, not secret, and a repeated one is caught by a constraint.
+fn fill(bytes: &mut [u8]) {
+    if let Err(error) = getrandom::fill(bytes) {
+        crate::platform::log::error("random_unavailable", &[("error", &error.to_string())]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_distinct_and_sort_by_time() {
+        let early = event(1_767_322_245_678);
+        let late = event(1_767_322_245_679);
+        assert!(early < late, "{early} {late}");
+        assert_ne!(event(1), event(1));
+        assert_eq!(early.len(), 40);
+        assert_eq!(hex(&[0, 15, 255]), "000fff");
+        assert_eq!(random_hex::<8>().len(), 16);
+    }
+}

@@ -1,0 +1,15 @@
+//! The seams: what the gateway needs from a runtime, each as one small trait, and (below
+//! [`workers`]) what Cloudflare Workers gives for it. Nothing outside this folder names a D1, KV or
+//! Queue type, so the real handlers and the real SQL run under `cargo test` on SQLite.
+//!
+//! Calls to other services go through [`chitty_core::Transport`], time through
+//! [`chitty_core::Clock`].
+
+pub mod db;
+pub mod ids;
+pub mod inbound;
+pub mod log;
+pub mod queue;
+pub mod time;
+#[cfg(target_family = "wasm")]
+pub(crate) mod workers;

@@ -1,0 +1,91 @@
+//! Outgoing HTTP behind [`Transport`].
+
+use async_trait::async_trait;
+use chitty_core::{HttpRequest, HttpResponse, Transport, TransportError};
+use js_sys::{Promise, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
+use worker::web_sys;
+
+use super::thrown;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = fetch, catch)]
+    fn global_fetch(request: &web_sys::Request) -> Result<Promise, JsValue>;
+}
+
+/// The runtime's `fetch`. Redirects are not followed; the deadline covers the body too.
+pub(crate) struct Fetch;
+
+#[async_trait(?Send)]
+impl Transport for Fetch {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let limit = request.max_body_bytes;
+        let response = begin(&request).map_err(|error| failed(&error))?;
+        let response = JsFuture::from(response).await.map_err(|error| failed(&error))?;
+        let response: web_sys::Response = response.unchecked_into();
+        let retry_after = response.headers().get("retry-after").ok().flatten();
+        let body = read(response.body(), limit).await.map_err(|error| match error {
+            ReadError::TooLarge => TransportError::TooLarge(limit),
+            ReadError::Broken(error) => failed(&error),
+        })?;
+        Ok(HttpResponse { status: response.status(), retry_after, body })
+    }
+}
+
+fn begin(request: &HttpRequest) -> Result<Promise, JsValue> {
+    let init = web_sys::RequestInit::new();
+    init.set_method(request.method.as_str());
+    init.set_redirect(web_sys::RequestRedirect::Manual);
+    init.set_signal(Some(&web_sys::AbortSignal::timeout_with_u32(request.deadline_ms)));
+    let headers = web_sys::Headers::new()?;
+    for (name, value) in &request.headers {
+        headers.set(name, value)?;
+    }
+    init.set_headers(&headers);
+    if let Some(body) = &request.body {
+        init.set_body(&JsValue::from_str(body));
+    }
+    global_fetch(&web_sys::Request::new_with_str_and_init(&request.url, &init)?)
+}
+
+fn failed(error: &JsValue) -> TransportError {
+    let name = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.name()));
+    match name.as_deref() {
+        Some("TimeoutError" | "AbortError") => TransportError::Timeout,
+        _ => TransportError::Unreachable(thrown(error)),
+    }
+}
+
+/// Why a body could not be read.
+pub(crate) enum ReadError {
+    /// It has more than the limit.
+    TooLarge,
+    /// The stream broke.
+    Broken(JsValue),
+}
+
+/// Reads a body chunk by chunk, so that one without an end stops at the limit.
+pub(crate) async fn read(
+    body: Option<web_sys::ReadableStream>,
+    limit: usize,
+) -> Result<Vec<u8>, ReadError> {
+    let Some(body) = body else { return Ok(Vec::new()) };
+    let reader: web_sys::ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+    let mut bytes = Vec::new();
+    loop {
+        let chunk = JsFuture::from(reader.read()).await.map_err(ReadError::Broken)?;
+        let member = |name| Reflect::get(&chunk, &JsValue::from_str(name));
+        if member("done").map_err(ReadError::Broken)?.is_truthy() {
+            return Ok(bytes);
+        }
+        let chunk: Uint8Array = member("value").map_err(ReadError::Broken)?.unchecked_into();
+        if bytes.len() + chunk.length() as usize > limit {
+            // Nobody waits for the sender to hear of it.
+            drop(reader.cancel());
+            return Err(ReadError::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk.to_vec());
+    }
+}

@@ -1,0 +1,78 @@
+//! The seams on Cloudflare Workers. What JavaScript throws is caught here and turned into the
+//! seams' own errors: a throw that nobody catches would take the whole isolate with it.
+
+pub(crate) mod d1;
+pub(crate) mod fetch;
+pub(crate) mod inbound;
+pub(crate) mod queue;
+pub(crate) mod response;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use chitty_core::Clock;
+use js_sys::{Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::Env;
+
+use crate::app::{App, Parts};
+use crate::config::{Binding, Config};
+use crate::platform::db::Db;
+use crate::platform::queue::Queue;
+
+thread_local! {
+    static APP: RefCell<Option<Rc<App>>> = const { RefCell::new(None) };
+}
+
+/// The isolate's [`App`], made on its first event: an isolate's bindings never change.
+pub(crate) fn app(env: &Env) -> Rc<App> {
+    APP.with_borrow_mut(|app| app.get_or_insert_with(|| Rc::new(compose(env))).clone())
+}
+
+fn compose(env: &Env) -> App {
+    let db = binding(env, "DB").map(|db| Rc::new(d1::D1::new(db)) as Rc<dyn Db>);
+    let context_ops = binding(env, "CONTEXT_OPS_QUEUE")
+        .map(|queue| Rc::new(queue::Producer::new(queue)) as Rc<dyn Queue>);
+    App::new(Parts {
+        config: Config::read(&|name| look_up(env, name)),
+        db,
+        context_ops,
+        transport: Rc::new(fetch::Fetch),
+        clock: Rc::new(RuntimeClock),
+    })
+}
+
+fn look_up(env: &Env, name: &str) -> Binding {
+    match value(env, name) {
+        None => Binding::Absent,
+        Some(value) => value.as_string().map_or(Binding::Resource, Binding::Text),
+    }
+}
+
+/// A resource binding, taken at its word: wrangler.toml says what it is.
+fn binding<T: JsCast>(env: &Env, name: &str) -> Option<T> {
+    value(env, name).filter(JsValue::is_object).map(JsCast::unchecked_into)
+}
+
+fn value(env: &Env, name: &str) -> Option<JsValue> {
+    Reflect::get(env, &JsValue::from_str(name))
+        .ok()
+        .filter(|value| !value.is_undefined() && !value.is_null())
+}
+
+/// What a thrown value says, for logs.
+fn thrown(value: &JsValue) -> String {
+    match value.dyn_ref::<js_sys::Error>() {
+        Some(error) => String::from(error.message()),
+        None => value.as_string().unwrap_or_else(|| "an unknown error".to_owned()),
+    }
+}
+
+struct RuntimeClock;
+
+impl Clock for RuntimeClock {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "after 1970")]
+    fn now_ms(&self) -> u64 {
+        js_sys::Date::now() as u64
+    }
+}

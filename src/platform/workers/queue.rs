@@ -1,0 +1,126 @@
+//! Queues behind the [`Queue`] and [`Delivery`] seams.
+//!
+//! Bodies are texts made by serde_json: what the `worker` crate would serialize by itself loses
+//! maps on the way.
+
+use async_trait::async_trait;
+use js_sys::{Array, Object, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use worker::worker_sys;
+
+use super::thrown;
+use crate::platform::log;
+use crate::platform::queue::{Delivery, Queue};
+
+/// The most messages of one `sendBatch` (platform limit).
+const MAX_BATCH_MESSAGES: usize = 100;
+
+/// The most bytes of one `sendBatch`, below the platform's 256 KB.
+const MAX_BATCH_BYTES: usize = 240_000;
+
+/// A queue that this worker sends to.
+pub(crate) struct Producer {
+    binding: worker_sys::Queue,
+}
+
+impl Producer {
+    pub(crate) fn new(binding: worker_sys::Queue) -> Self {
+        Producer { binding }
+    }
+
+    async fn send_batch(&self, messages: &[String]) -> Result<(), JsValue> {
+        let requests = Array::new();
+        for message in messages {
+            let request = object(&[
+                ("body", JsValue::from_str(message)),
+                ("contentType", JsValue::from_str("text")),
+            ])?;
+            requests.push(&request);
+        }
+        let sent = self.binding.send_batch(requests, JsValue::UNDEFINED)?;
+        JsFuture::from(sent).await.map(|_| ())
+    }
+}
+
+#[async_trait(?Send)]
+impl Queue for Producer {
+    async fn send(&self, messages: Vec<String>) -> Result<(), String> {
+        for batch in batches(&messages) {
+            self.send_batch(batch).await.map_err(|error| thrown(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts messages into batches within the platform's limits.
+fn batches(messages: &[String]) -> impl Iterator<Item = &[String]> {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fitting = rest.iter().take(MAX_BATCH_MESSAGES).take_while(|message| {
+            bytes += message.len();
+            bytes <= MAX_BATCH_BYTES
+        });
+        // A message beyond the limit goes alone, for the platform to refuse.
+        let count = fitting.count().max(1).min(rest.len());
+        let (batch, after) = rest.split_at(count);
+        rest = after;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// A delivered message.
+pub(crate) struct Received {
+    message: worker_sys::Message,
+}
+
+/// The messages of a batch.
+pub(crate) fn deliveries(batch: &worker_sys::MessageBatch) -> Vec<Received> {
+    match batch.messages() {
+        Ok(messages) => {
+            messages.iter().map(|message| Received { message: message.unchecked_into() }).collect()
+        }
+        Err(error) => {
+            log::error("batch_unreadable", &[("error", &thrown(&error))]);
+            Vec::new()
+        }
+    }
+}
+
+impl Delivery for Received {
+    fn body(&self) -> Option<String> {
+        self.message.body().ok()?.as_string()
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 101")]
+    fn attempts(&self) -> u32 {
+        // Missing from the `worker` crate's binding (workers-rs #1057).
+        Reflect::get(&self.message, &JsValue::from_str("attempts"))
+            .ok()
+            .and_then(|attempts| attempts.as_f64())
+            .map_or(1, |attempts| attempts as u32)
+    }
+
+    fn ack(&self) {
+        if let Err(error) = self.message.ack() {
+            log::error("ack_failed", &[("error", &thrown(&error))]);
+        }
+    }
+
+    fn retry(&self, delay_s: u32) {
+        let retried = object(&[("delaySeconds", JsValue::from(delay_s))])
+            .and_then(|options| self.message.retry(options.into()));
+        if let Err(error) = retried {
+            log::error("retry_failed", &[("error", &thrown(&error))]);
+        }
+    }
+}
+
+fn object(members: &[(&str, JsValue)]) -> Result<Object, JsValue> {
+    let object = Object::new();
+    for (name, value) in members {
+        Reflect::set(&object, &JsValue::from_str(name), value)?;
+    }
+    Ok(object)
+}

@@ -1,0 +1,38 @@
+//! A [`Reply`] as a runtime response.
+
+use js_sys::{Object, Reflect};
+use wasm_bindgen::JsValue;
+use worker::web_sys;
+
+use crate::http::edge::COMMON_HEADERS;
+use crate::http::reply::Reply;
+
+thread_local! {
+    /// The headers of every reply, as the object that each reply's own are added to.
+    static COMMON: Object = common();
+}
+
+fn common() -> Object {
+    let headers = Object::new();
+    for (name, value) in COMMON_HEADERS {
+        // Setting a member of a plain object does not fail.
+        let _ = Reflect::set(&headers, &name.into(), &value.into());
+    }
+    headers
+}
+
+/// Makes the response. A plain object of headers is cheaper to build and to hand over than a
+/// `Headers`.
+pub(crate) fn of(reply: Reply) -> worker::Result<web_sys::Response> {
+    let headers = COMMON.with(|common| Object::assign(&Object::new(), common));
+    if let Some(content_type) = reply.body.content_type() {
+        Reflect::set(&headers, &"content-type".into(), &content_type.into())?;
+    }
+    for (name, value) in &reply.headers {
+        Reflect::set(&headers, &JsValue::from_str(name), &JsValue::from_str(value))?;
+    }
+    let init = web_sys::ResponseInit::new();
+    init.set_status(reply.status);
+    init.set_headers(&headers);
+    Ok(web_sys::Response::new_with_opt_str_and_init(reply.body.text(), &init)?)
+}

@@ -1,0 +1,41 @@
+//! What is done beside requests: after a reply, and by the cron.
+
+use crate::app::App;
+use crate::events::outbox;
+use crate::http::idempotency;
+use crate::http::reply::After;
+use crate::init::{self, Ready};
+use crate::platform::log;
+
+/// The work that a reply left behind.
+pub async fn after_reply(app: &App, work: Vec<After>) {
+    let mut events = Vec::new();
+    let mut initialize = false;
+    for after in work {
+        match after {
+            After::Announce(event) => events.push(event),
+            After::Initialize => initialize = true,
+        }
+    }
+    if !events.is_empty() {
+        outbox::announce(app, events).await;
+    }
+    if initialize {
+        init::advance(app).await;
+    }
+}
+
+/// The cron's round: announce overdue events, take the registration further, forget what is past
+/// its time. Each part is bounded and may be repeated, and none keeps another from its turn.
+pub async fn scheduled(app: &App) {
+    let Ok(ready) = Ready::ensure(app).await else { return };
+    if let Err(error) = outbox::sweep(app, ready).await {
+        log::warn("sweep_failed", &[("error", &error.to_string())]);
+    }
+    init::advance(app).await;
+    let now_ms = app.now_ms();
+    let prune = vec![outbox::prune(now_ms), idempotency::prune(now_ms)];
+    if let Err(error) = ready.db().batch(prune).await {
+        log::warn("prune_failed", &[("error", &error.to_string())]);
+    }
+}
