@@ -70,7 +70,14 @@ pub(crate) struct DeficiencySchema {
     problem: String,
 }
 
-/// `GET /health`, `GET /`
+/// What the gateway knows of itself. No other service is asked.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "health",
+    tag = "gateway",
+    responses((status = 200, description = "Always; `status` says how it is.", body = Health<'_>)),
+))]
 pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
     let database = app.init.database();
     let registration = app.init.registration();

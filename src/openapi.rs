@@ -13,7 +13,14 @@ pub mod describe;
 /// The committed description.
 pub const DOCUMENT: &str = include_str!("../openapi.json");
 
-/// `GET /openapi.json`
+/// This description.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/openapi.json",
+    operation_id = "openapi",
+    tag = "gateway",
+    responses((status = 200, description = "OpenAPI 3.1.")),
+))]
 pub async fn show(_: &App, _: &Request<'_>) -> Outcome {
     Ok(Reply::new(200, Body::StaticJson(DOCUMENT)).header("cache-control", "max-age=300"))
 }

@@ -17,6 +17,11 @@ use crate::http::request::Request;
 use crate::init::Ready;
 use crate::platform::time;
 
+#[cfg(not(target_family = "wasm"))]
+use crate::contexts::{Context, ContextList, ContextReply, Deleted};
+#[cfg(not(target_family = "wasm"))]
+use crate::http::problem::ProblemBody;
+
 /// Page sizes where the caller names none; the predecessor's.
 const LIST_LIMIT: i64 = 100;
 const SEARCH_LIMIT: i64 = 50;
@@ -24,10 +29,30 @@ const SEARCH_LIMIT: i64 = 50;
 /// The most characters of a search.
 const MAX_QUERY_CHARS: usize = 200;
 
-/// `POST /v1/contexts`, `POST /v1/contexts/create`
+/// Make a context.
 ///
-/// Minting cannot be repeated or taken back, so everything that can refuse the creation comes
-/// before it: the body, the key, the caller's state, the name.
+/// Its ChittyID is minted by ChittyID; while that is down the answer is 503 and nothing is stored.
+/// Send an `Idempotency-Key` to be able to repeat the request safely for 24 hours.
+//
+// Minting cannot be repeated or taken back, so everything that can refuse the creation comes before
+// it: the body, the key, the caller's state, the name.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/contexts",
+    operation_id = "contextsCreate",
+    tag = "contexts",
+    params(
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters, best a fresh UUID. The same key with the same body gives the same reply, with `Idempotency-Replayed: true`."),
+    ),
+    request_body = input::ContextDraft,
+    responses(
+        (status = 201, description = "Made.", body = ContextReply,
+            headers(("ETag" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
+        (status = 409, description = "`name_taken`: `existing_chitty_id` is the context that has the name.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 422, description = "A value is not acceptable, or the idempotency key was used for another request.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+    ),
+))]
 pub async fn create(
     app: &App,
     ready: Ready<'_>,
@@ -57,10 +82,9 @@ pub async fn create(
     let text = match store::insert(ready, &scope, &id, &draft, &event, overdue_ms, kept).await {
         Ok(text) => text,
         Err(failure) => {
-            match recover(app, ready, &scope, &id, &draft, failure).await? {
+            match recover(app, ready, &scope, &id, &draft, &key, failure, request).await? {
                 Recovered::Committed(text) => text,
-                // The other request with this key has stored its reply: give the same.
-                Recovered::LostRace => return replay(ready, &scope, key.as_ref(), request).await,
+                Recovered::Replayed(reply) => return Ok(reply),
             }
         }
     };
@@ -89,18 +113,22 @@ async fn mint(app: &App, scope: &Scope, request: &Request<'_>) -> Result<ChittyI
 enum Recovered {
     /// The batch had been committed after all; the reply's body.
     Committed(String),
-    /// Another request with the same idempotency key won.
-    LostRace,
+    /// Another request with the same idempotency key was faster; its reply.
+    Replayed(Reply),
 }
 
-/// After a batch that failed: the minted id is either in use or reported as orphaned.
+/// After a batch that failed: what there is to reply all the same, or the problem. The minted id is
+/// in use or reported as orphaned.
+#[allow(clippy::too_many_arguments, reason = "the whole state of a creation that failed")]
 async fn recover(
     app: &App,
     ready: Ready<'_>,
     scope: &Scope,
     id: &ChittyId,
     draft: &Draft,
+    key: &Option<Idempotency>,
     failure: Failure,
+    request: &Request<'_>,
 ) -> Result<Recovered, Problem> {
     if let Failure::Db(_) = failure
         && let Ok(Some(text)) = store::created(ready, id).await
@@ -113,29 +141,41 @@ async fn recover(
         Failure::Db(_) => "storage_unavailable",
     };
     outbox::report_orphan(app, Some(ready), id, scope.actor(), reason).await;
+    // A request with the same key holds the same name, so either constraint may have spoken first.
+    if let Some(key) = key
+        && !matches!(failure, Failure::Db(_))
+    {
+        let rows = ready.db().rows(key.look_up(scope, request.now_ms)).await?;
+        if let Some(reply) = key.replay(rows)? {
+            return Ok(Recovered::Replayed(reply));
+        }
+    }
     match failure {
-        Failure::LostRace => Ok(Recovered::LostRace),
         Failure::NameTaken(_) => {
             let existing = store::id_of_name(ready, scope, &draft.name).await?;
             Err(Failure::NameTaken(existing).into())
         }
-        failure @ Failure::Db(_) => Err(failure.into()),
+        failure => Err(failure.into()),
     }
 }
 
-async fn replay(
-    ready: Ready<'_>,
-    scope: &Scope,
-    key: Option<&Idempotency>,
-    request: &Request<'_>,
-) -> Result<Reply, Problem> {
-    let key = key.ok_or(Failure::LostRace)?;
-    let rows = ready.db().rows(key.look_up(scope, request.now_ms)).await?;
-    // Only a reply that expired this very moment is not there.
-    Ok(key.replay(rows)?.ok_or(Failure::LostRace)?)
-}
-
-/// `GET /v1/contexts`, `GET /v1/contexts/list`
+/// List one's contexts, newest first.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/contexts",
+    operation_id = "contextsList",
+    tag = "contexts",
+    params(
+        ("status" = Option<String>, Query, description = "`active`, `inactive` or `all` (the default)."),
+        ("since" = Option<String>, Query, description = "Only what was made at this ISO-8601 instant or date, or later."),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = ContextList, headers(("Link" = String))),
+        (status = 422, description = "A parameter is not acceptable.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+    ),
+))]
 pub async fn list(
     _: &App,
     ready: Ready<'_>,
@@ -153,7 +193,28 @@ pub async fn list(
     Ok(listing(request, &page, None))
 }
 
-/// `GET /v1/contexts/search`
+/// Search one's contexts by the words in them.
+///
+/// Every word must be there: in the name (its beginning is enough), in the data, the systems or the
+/// tools. Case, diacritics and English endings do not matter; nothing that is typed is an operator.
+/// First comes the context whose name was typed, then those with all words in the name, then the
+/// rest, each newest first.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/contexts/search",
+    operation_id = "contextsSearch",
+    tag = "contexts",
+    params(
+        ("q" = Option<String>, Query, description = "At most 200 characters. Without it, everything is found."),
+        ("status" = Option<String>, Query, description = "`active` (the default), `inactive` or `all`."),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 50 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page, with the query.", body = ContextList, headers(("Link" = String))),
+        (status = 422, description = "A parameter is not acceptable.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+    ),
+))]
 pub async fn search(
     _: &App,
     ready: Ready<'_>,
@@ -219,7 +280,22 @@ fn listing(request: &Request<'_>, page: &Page, query: Option<&str>) -> Reply {
     }
 }
 
-/// `GET /v1/contexts/{id}`
+/// Read a context.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/contexts/{id}",
+    operation_id = "contextsShow",
+    tag = "contexts",
+    params(
+        ("id" = String, Path, description = "Its ChittyID."),
+        ("If-None-Match" = Option<String>, Header, description = "An `ETag`: 304 if the context still has it."),
+    ),
+    responses(
+        (status = 200, description = "The context.", body = Context, headers(("ETag" = String))),
+        (status = 304, description = "Not changed."),
+        (status = 404, description = "You have no such context.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+    ),
+))]
 pub async fn show(
     _: &App,
     ready: Ready<'_>,
@@ -234,7 +310,25 @@ pub async fn show(
     Ok(reply.header("etag", etag(&found.revision)))
 }
 
-/// `PATCH /v1/contexts/{id}`
+/// Change a context: what is sent replaces what was there.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    patch,
+    path = "/v1/contexts/{id}",
+    operation_id = "contextsChange",
+    tag = "contexts",
+    params(
+        ("id" = String, Path, description = "Its ChittyID."),
+        ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the context has another by now."),
+    ),
+    request_body = input::ContextPatch,
+    responses(
+        (status = 200, description = "Changed.", body = ContextReply, headers(("ETag" = String))),
+        (status = 404, description = "You have no such context.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 409, description = "`name_taken`.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 422, description = "A value is not acceptable.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+    ),
+))]
 pub async fn change(
     app: &App,
     ready: Ready<'_>,
@@ -261,7 +355,22 @@ pub async fn change(
     Ok(Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event)))
 }
 
-/// `DELETE /v1/contexts/{id}`
+/// Delete a context. Its name is free again.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    delete,
+    path = "/v1/contexts/{id}",
+    operation_id = "contextsRemove",
+    tag = "contexts",
+    params(
+        ("id" = String, Path, description = "Its ChittyID."),
+        ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the context has another by now."),
+    ),
+    responses(
+        (status = 200, description = "Deleted.", body = Deleted),
+        (status = 404, description = "You have no such context.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+    ),
+))]
 pub async fn remove(
     app: &App,
     ready: Ready<'_>,

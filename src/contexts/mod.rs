@@ -50,3 +50,52 @@ pub struct Context {
     /// The same as `created_at`, for callers of the predecessor.
     pub created: String,
 }
+
+/// The reply to a creation or a change.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "describes what the handlers put together")]
+pub(crate) struct ContextReply {
+    /// Always true.
+    success: bool,
+    /// What was done, in words; not in the reply to a creation.
+    #[schema(required = false)]
+    message: String,
+    /// The context as it is now.
+    context: Context,
+}
+
+/// A page of contexts.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "describes what the handlers put together")]
+pub(crate) struct ContextList {
+    /// The contexts of this page.
+    contexts: Vec<Context>,
+    /// How many they are.
+    count: u8,
+    /// What was searched for; not in a list.
+    #[schema(required = false)]
+    query: String,
+    /// The `cursor` of the next page, or null.
+    next_cursor: Option<String>,
+}
+
+/// The reply to a deletion.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "describes what the handlers put together")]
+pub(crate) struct Deleted {
+    /// Always true.
+    success: bool,
+    /// What was done, in words.
+    message: String,
+    /// The context that was deleted.
+    chitty_id: String,
+    /// The same, for callers of the predecessor.
+    #[schema(rename = "chittyId")]
+    chitty_id_camel: String,
+    /// The same, for callers of the predecessor.
+    #[schema(rename = "contextId")]
+    context_id_camel: String,
+}

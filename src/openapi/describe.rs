@@ -1,1 +1,148 @@
-//! x
+//! Makes the API description from the handlers' annotations. Native only.
+
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use crate::contexts::{Context, handlers as contexts, input};
+use crate::health;
+use crate::http::problem::{FieldErrorSchema, ProblemBody};
+use crate::http::routes::{Access, Method, ROUTES};
+
+/// Paths of the predecessor, and the ones that they stand for.
+const ALIASES: [(Method, &str, &str); 3] = [
+    (Method::Get, "/", "/health"),
+    (Method::Post, "/v1/contexts/create", "/v1/contexts"),
+    (Method::Get, "/v1/contexts/list", "/v1/contexts"),
+];
+
+/// The document as it is committed: indented JSON with a line feed at its end.
+pub fn document() -> String {
+    let mut text = Description::openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "ChittyConnect",
+        description = "The edge gateway of the ChittyOS ecosystem.\n\n\
+            Every reply carries `X-Request-ID` and `traceparent`; both are accepted too. Errors are \
+            `application/problem+json` (RFC 9457) with a stable `code`. Lists are paged by \
+            `limit` and `cursor`; `next_cursor` and the `Link` header lead to the next page. \
+            `ETag`, `If-Match` and `If-None-Match` work on what has a version. HEAD and OPTIONS \
+            work on every path.",
+        license(name = "MIT")
+    ),
+    paths(
+        health::show,
+        super::show,
+        contexts::create,
+        contexts::list,
+        contexts::search,
+        contexts::show,
+        contexts::change,
+        contexts::remove
+    ),
+    components(schemas(
+        Context,
+        input::ContextDraft,
+        input::ContextPatch,
+        ProblemBody,
+        FieldErrorSchema,
+        health::Health,
+        health::DeficiencySchema
+    )),
+    tags(
+        (name = "contexts", description = "What an actor works in."),
+        (name = "gateway", description = "The gateway itself.")
+    ),
+    modifiers(&Bearer, &Guards, &Aliases)
+)]
+struct Description;
+
+/// The way to authenticate.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A token of ChittyAuth. With the sandbox: `dev-<name>`."))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// What stands before every route on owned data, as the route table has it.
+struct Guards;
+
+impl Modify for Guards {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for route in &ROUTES {
+            let Access::Scoped(permission, _) = route.access else { continue };
+            let item = document.paths.paths.get_mut(route.path);
+            let Some(operation) = item.and_then(|item| operation(item, route.method)) else {
+                continue;
+            };
+            let scope = permission.as_str();
+            let requirement =
+                utoipa::openapi::security::SecurityRequirement::new("bearer", [scope]);
+            operation.security = Some(vec![requirement]);
+            for (status, description) in [
+                ("401", "No token, or none that is good."),
+                ("403", "The token does not carry the scope, or the actor is suspended."),
+                ("503", "A service or the database did not answer; see `Retry-After`."),
+            ] {
+                operation.responses.responses.insert(status.to_owned(), problem(description));
+            }
+        }
+    }
+}
+
+/// The predecessor's paths, described like what they stand for.
+struct Aliases;
+
+impl Modify for Aliases {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for (method, alias, path) in ALIASES {
+            let canonical = document.paths.paths.get_mut(path);
+            let Some(found) = canonical.and_then(|item| operation(item, method)) else { continue };
+            let mut copy = found.clone();
+            copy.operation_id = copy.operation_id.map(|id| format!("{id}Alias"));
+            copy.description = Some(format!("The same as `{} {path}`.", method.as_str()));
+            copy.deprecated = Some(utoipa::openapi::Deprecated::True);
+            let mut item = PathItem::default();
+            if let Some(slot) = slot(&mut item, method) {
+                *slot = Some(copy);
+            }
+            document.paths.paths.insert(alias.to_owned(), item);
+        }
+    }
+}
+
+fn operation(item: &mut PathItem, method: Method) -> Option<&mut Operation> {
+    slot(item, method)?.as_mut()
+}
+
+fn slot(item: &mut PathItem, method: Method) -> Option<&mut Option<Operation>> {
+    Some(match method {
+        Method::Get => &mut item.get,
+        Method::Post => &mut item.post,
+        Method::Patch => &mut item.patch,
+        Method::Delete => &mut item.delete,
+    })
+}
+
+fn problem(description: &str) -> RefOr<utoipa::openapi::Response> {
+    let content =
+        ContentBuilder::new().schema(Some(RefOr::Ref(Ref::from_schema_name("Problem")))).build();
+    let response = ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content)
+        .build();
+    RefOr::T(response)
+}

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use chitty_core::Clock;
-use js_sys::{Reflect};
+use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 

@@ -1,0 +1,428 @@
+//! What a user does with contexts, and the rules that hold while doing it.
+
+use chittyconnect::contexts::Context;
+use serde_json::{Value, json};
+
+use crate::world::{TestRequest, World, run};
+
+const ALICE: &str = "dev-alice";
+const BOB: &str = "dev-bob";
+
+#[test]
+fn a_context_is_made_found_changed_and_deleted() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let body = json!({"name": "release 42", "data": [{"repo": "chitty"}], "tools": ["search"]});
+        let made = gateway.post("/v1/contexts", ALICE, &body).await;
+        assert_eq!(made.status, 201);
+        assert_eq!(made.json["success"], true);
+        let id = made.json["context"]["chitty_id"].as_str().unwrap();
+        let path = format!("/v1/contexts/{id}");
+        assert_eq!(made.headers["location"], path);
+
+        let read = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!(read.status, 200);
+        assert_eq!(read.json, made.json["context"]);
+        assert_eq!(read.headers["etag"], made.headers["etag"]);
+
+        world.advance_ms(1000);
+        let change = json!({"name": "release 43", "systems": ["github"], "status": "inactive"});
+        let changed = gateway.patch(&path, ALICE, &change).await;
+        assert_eq!(changed.status, 200);
+        let context = &changed.json["context"];
+        assert_eq!(context["name"], "release 43");
+        assert_eq!(context["systems"], json!(["github"]));
+        assert_eq!(context["data"], json!([{"repo": "chitty"}]), "what is not sent stays");
+        assert_ne!(context["updated_at"], context["created_at"]);
+        assert_ne!(changed.headers["etag"], made.headers["etag"]);
+
+        let deleted = gateway.delete(&path, ALICE).await;
+        assert_eq!(deleted.status, 200);
+        assert_eq!(deleted.json["chitty_id"], id);
+        for answer in [
+            gateway.get(&path, Some(ALICE)).await,
+            gateway.patch(&path, ALICE, &change).await,
+            gateway.delete(&path, ALICE).await,
+        ] {
+            assert_eq!((answer.status, answer.code()), (404, "not_found"));
+        }
+        let row = world.db.cell("SELECT status || deleted_at FROM contexts WHERE name LIKE 'rel%'");
+        assert_eq!(row.unwrap(), "deleted2026-01-02T03:04:06.000Z", "deleted softly");
+    });
+}
+
+#[test]
+fn the_returned_json_is_what_the_described_type_says() {
+    let (_, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "a \"quoted\" \\ 🚀 name"})).await;
+        let read = gateway.get(&format!("/v1/contexts/{id}"), Some(ALICE)).await;
+        let context: Context = serde_json::from_str(&read.text).unwrap();
+        assert_eq!(context.name, "a \"quoted\" \\ 🚀 name");
+        let owner = "CHITTY-PEO-alice";
+        assert_eq!([&context.owner, &context.owner_chitty_id], [owner, owner]);
+        assert_eq!([&context.chitty_id_camel, &context.context_id_camel], [&id, &id]);
+        assert_eq!(serde_json::to_value(&context).unwrap(), read.json, "no member more or less");
+    });
+}
+
+#[test]
+fn values_come_back_digit_by_digit() {
+    let (_, gateway) = World::warm();
+    let data = r#"[123456789012345678901234567890,1.10,"é🚀\u0000\"",{"b":1,"a":[null,true]}]"#;
+    run(async {
+        let request = TestRequest::new("POST", "/v1/contexts")
+            .token(ALICE)
+            .header("content-type", "application/json")
+            .body(format!(r#"{{"name":"n","data":{data}}}"#));
+        let made = gateway.send(request).await;
+        assert_eq!(made.status, 201);
+        assert!(made.text.contains(data), "{}", made.text);
+    });
+}
+
+#[test]
+fn nobody_sees_another_actors_context_in_any_way() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let body = json!({"name": "secret plan"});
+        let create = TestRequest::new("POST", "/v1/contexts").json(&body);
+        let create = create.header("idempotency-key", "k1");
+        let made = gateway.send(create.clone().token(ALICE)).await;
+        let id = made.json["context"]["chitty_id"].as_str().unwrap();
+        let path = format!("/v1/contexts/{id}");
+        let before = world.db.cells("SELECT revision FROM contexts");
+        for answer in [
+            gateway.get(&path, Some(BOB)).await,
+            gateway.patch(&path, BOB, &json!({"name": "mine"})).await,
+            gateway.delete(&path, BOB).await,
+        ] {
+            assert_eq!((answer.status, answer.code()), (404, "not_found"));
+        }
+        assert_eq!(world.db.cells("SELECT revision FROM contexts"), before);
+        for target in
+            ["/v1/contexts", "/v1/contexts/search?q=secret", "/v1/contexts/search?status=all"]
+        {
+            let list = gateway.get(target, Some(BOB)).await;
+            assert_eq!(list.json["contexts"], json!([]), "{target}");
+        }
+        // The same key and the same name are bob's own to use.
+        let his = gateway.send(create.token(BOB)).await;
+        assert_eq!(his.status, 201);
+        assert!(!his.headers.contains_key("idempotency-replayed"));
+        assert_ne!(his.json["context"]["chitty_id"], id);
+        // Not even the cursor of alice's page shows anything.
+        gateway.create(ALICE, &json!({"name": "another"})).await;
+        let page = gateway.get("/v1/contexts?limit=1", Some(ALICE)).await;
+        let cursor = page.json["next_cursor"].as_str().unwrap();
+        let his = gateway.get(&format!("/v1/contexts?cursor={cursor}"), Some(BOB)).await;
+        assert!(!his.text.contains("CHITTY-PEO-alice"), "{}", his.text);
+    });
+}
+
+#[test]
+fn a_name_is_unique_among_the_owners_live_contexts() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "one"})).await;
+        let minted = world.services.calls("id").len();
+        let taken = gateway.post("/v1/contexts", ALICE, &json!({"name": "one"})).await;
+        assert_eq!((taken.status, taken.code()), (409, "name_taken"));
+        assert_eq!(taken.json["existing_chitty_id"], id);
+        assert_eq!(world.services.calls("id").len(), minted, "nothing minted for a refusal");
+
+        let other = gateway.create(ALICE, &json!({"name": "two"})).await;
+        let path = format!("/v1/contexts/{other}");
+        let renamed = gateway.patch(&path, ALICE, &json!({"name": "one"})).await;
+        assert_eq!((renamed.status, renamed.code()), (409, "name_taken"));
+        assert_eq!(renamed.json["existing_chitty_id"], id);
+        let same = gateway.patch(&path, ALICE, &json!({"name": "two"})).await;
+        assert_eq!(same.status, 200, "one's own name is free");
+
+        gateway.delete(&format!("/v1/contexts/{id}"), ALICE).await;
+        gateway.create(ALICE, &json!({"name": "one"})).await;
+    });
+}
+
+#[test]
+fn a_repeated_creation_takes_place_once() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let body = json!({"name": "once", "data": [1]});
+        let create = |path: &str, body: &Value, key: &str| {
+            let request = TestRequest::new("POST", path).token(ALICE).json(body);
+            request.header("idempotency-key", key)
+        };
+        let first = gateway.send(create("/v1/contexts", &body, "k")).await;
+        assert_eq!(first.status, 201);
+        assert!(!first.headers.contains_key("idempotency-replayed"));
+        // The alias is the same operation.
+        for path in ["/v1/contexts", "/v1/contexts/create"] {
+            let again = gateway.send(create(path, &body, "k")).await;
+            assert_eq!((again.status, &again.text), (201, &first.text));
+            for name in ["etag", "location"] {
+                assert_eq!(again.headers[name], first.headers[name]);
+            }
+            assert_eq!(again.headers["idempotency-replayed"], "true");
+        }
+        assert_eq!(world.services.calls("id").len(), 1);
+
+        let other = gateway.send(create("/v1/contexts", &json!({"name": "else"}), "k")).await;
+        assert_eq!((other.status, other.code()), (422, "idempotency_key_reused"));
+        for key in ["", "a b", "é", &"x".repeat(256)] {
+            let bad = gateway.send(create("/v1/contexts", &body, key)).await;
+            assert_eq!((bad.status, bad.code()), (422, "validation_failed"), "{key}");
+        }
+        // A replay shows the reply of then, even when the context is gone by now.
+        let id = first.json["context"]["chitty_id"].as_str().unwrap();
+        gateway.delete(&format!("/v1/contexts/{id}"), ALICE).await;
+        let again = gateway.send(create("/v1/contexts", &body, "k")).await;
+        assert_eq!(again.text, first.text);
+        // After 24 hours the key is as good as new.
+        world.advance_ms(24 * 3_600_000);
+        let anew = gateway.send(create("/v1/contexts", &body, "k")).await;
+        assert_eq!(anew.status, 201);
+        assert_ne!(anew.text, first.text);
+    });
+}
+
+#[test]
+fn a_failed_creation_leaves_its_key_free() {
+    let (_, gateway) = World::warm();
+    run(async {
+        gateway.create(ALICE, &json!({"name": "taken"})).await;
+        let with_key = |name: &str| {
+            let request = TestRequest::new("POST", "/v1/contexts").token(ALICE);
+            request.json(&json!({"name": name})).header("idempotency-key", "k")
+        };
+        assert_eq!(gateway.send(with_key("taken")).await.status, 409);
+        assert_eq!(gateway.send(with_key("free")).await.status, 201);
+    });
+}
+
+#[test]
+fn changes_can_be_bound_to_the_version_that_was_read() {
+    let (_, gateway) = World::warm();
+    run(async {
+        let made = gateway.post("/v1/contexts", ALICE, &json!({"name": "v"})).await;
+        let path = made.headers["location"].clone();
+        let etag = made.headers["etag"].clone();
+        let patch = |etag: &str| {
+            let request = TestRequest::new("PATCH", &path).token(ALICE);
+            request.json(&json!({"data": [1]})).header("if-match", etag)
+        };
+        let delete =
+            |etag: &str| TestRequest::new("DELETE", &path).token(ALICE).header("if-match", etag);
+        let changed = gateway.send(patch(&etag)).await;
+        assert_eq!(changed.status, 200);
+        let weak = format!("W/{}", changed.headers["etag"]);
+        for stale in [etag.as_str(), weak.as_str(), "\"x\"", "nonsense"] {
+            for request in [patch(stale), delete(stale)] {
+                let refused = gateway.send(request).await;
+                assert_eq!((refused.status, refused.code()), (412, "precondition_failed"));
+            }
+        }
+        assert_eq!(gateway.send(patch("*")).await.status, 200);
+
+        let read = gateway.get(&path, Some(ALICE)).await;
+        let get = TestRequest::new("GET", &path).token(ALICE);
+        let unchanged =
+            gateway.send(get.clone().header("if-none-match", &read.headers["etag"])).await;
+        assert_eq!((unchanged.status, unchanged.text.as_str()), (304, ""));
+        assert_eq!(unchanged.headers["etag"], read.headers["etag"]);
+        assert_eq!(gateway.send(get.header("if-none-match", &etag)).await.status, 200);
+
+        let current = format!("\"other\", {}", read.headers["etag"]);
+        assert_eq!(gateway.send(delete(&current)).await.status, 200);
+    });
+}
+
+#[test]
+fn lists_go_page_by_page_newest_first_without_gap_or_repeat() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let mut names = Vec::new();
+        for n in 0..25 {
+            let name = format!("c{n:02}");
+            gateway.create(ALICE, &json!({"name": name})).await;
+            names.push(name);
+            // Some share an instant.
+            if n % 3 == 0 {
+                world.advance_ms(1000);
+            }
+        }
+        let mut seen = Vec::new();
+        let mut target = "/v1/contexts?limit=10&status=active".to_owned();
+        for expected in [10, 10, 5] {
+            let page = gateway.get(&target, Some(ALICE)).await;
+            assert_eq!(page.json["count"], expected);
+            for context in page.json["contexts"].as_array().unwrap() {
+                seen.push(context["name"].as_str().unwrap().to_owned());
+            }
+            match page.headers.get("link") {
+                Some(link) => {
+                    target = link.split(['<', '>']).nth(1).unwrap().to_owned();
+                    assert!(target.contains(page.json["next_cursor"].as_str().unwrap()));
+                    assert!(target.starts_with("/v1/contexts?limit=10&status=active&cursor="));
+                    // What comes in between does not shift the pages.
+                    let name = format!("late {expected} {}", seen.len());
+                    gateway.create(ALICE, &json!({"name": name})).await;
+                }
+                None => assert_eq!(page.json["next_cursor"], Value::Null),
+            }
+        }
+        let mut sorted = seen.clone();
+        sorted.sort();
+        assert_eq!(sorted, names);
+        assert!(seen.first().unwrap() > seen.last().unwrap(), "newest first");
+
+        let all = gateway.get("/v1/contexts/list", Some(ALICE)).await;
+        assert_eq!(all.json["count"], 27);
+        // A page that ends exactly with the list has no next one.
+        let exact = gateway.get("/v1/contexts?limit=27", Some(ALICE)).await;
+        assert_eq!(exact.json["next_cursor"], Value::Null);
+    });
+}
+
+#[test]
+fn lists_are_narrowed_by_status_and_time() {
+    let (world, gateway) = World::warm();
+    run(async {
+        gateway.create(ALICE, &json!({"name": "old"})).await;
+        world.advance_ms(60_000);
+        gateway.create(ALICE, &json!({"name": "aside", "status": "inactive"})).await;
+        gateway.create(ALICE, &json!({"name": "new"})).await;
+        for (query, count) in [
+            ("", 3),
+            ("?status=all", 3),
+            ("?status=", 3),
+            ("?status=active", 2),
+            ("?status=inactive", 1),
+            ("?since=2026-01-02T03:04:30Z", 2),
+            ("?since=2026-01-02T04:05:05%2B01:00", 2),
+            ("?since=2026-01-02", 3),
+            ("?since=2026-01-03", 0),
+            ("?since=2026-01-02T03:05:05.000Z&status=active&limit=5", 1),
+        ] {
+            let list = gateway.get(&format!("/v1/contexts{query}"), Some(ALICE)).await;
+            assert_eq!(list.json["count"], count, "{query}");
+            assert_eq!(list.json["contexts"].as_array().unwrap().len(), count, "{query}");
+        }
+        for (query, pointer) in [
+            ("status=deleted", "?status"),
+            ("since=yesterday", "?since"),
+            ("limit=0", "?limit"),
+            ("limit=101", "?limit"),
+            ("limit=x", "?limit"),
+            ("cursor=x", "?cursor"),
+        ] {
+            let list = gateway.get(&format!("/v1/contexts?{query}"), Some(ALICE)).await;
+            assert_eq!((list.status, list.code()), (422, "validation_failed"), "{query}");
+            assert_eq!(list.json["errors"][0]["pointer"], pointer);
+        }
+    });
+}
+
+#[test]
+fn every_change_writes_its_event_and_tells_chronicle() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "told", "data": ["private"]})).await;
+        let path = format!("/v1/contexts/{id}");
+        gateway.patch(&path, ALICE, &json!({"status": "inactive", "tools": []})).await;
+        gateway.delete(&path, ALICE).await;
+        let kinds = ["context.created", "context.updated", "context.deleted"];
+        let of_entity = format!("FROM outbox WHERE entity_id = '{id}' ORDER BY seq");
+        assert_eq!(world.db.cells(&format!("SELECT event_type {of_entity}")), kinds);
+
+        gateway.deliver_all().await;
+        let entries = world.services.entries();
+        let ids = world.db.cells(&format!("SELECT event_id {of_entity}"));
+        for ((entry, kind), event) in entries.iter().zip(kinds).zip(&ids) {
+            assert_eq!(entry["service"], "chittyconnect");
+            assert_eq!(entry["action"], kind);
+            assert_eq!(entry["userId"], "CHITTY-PEO-alice");
+            assert_eq!(entry["metadata"]["entityId"], id);
+            assert_eq!(entry["metadata"]["eventId"], *event);
+        }
+        assert_eq!(entries.len(), 3);
+        assert_eq!(entries[1]["metadata"]["payload"], json!({"changes": ["tools", "status"]}));
+        assert!(!entries.iter().any(|entry| entry.to_string().contains("private")));
+        assert_eq!(world.db.count("outbox WHERE done_at IS NULL"), 0);
+    });
+}
+
+#[test]
+fn a_refused_change_writes_no_event() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "kept"})).await;
+        let events = world.db.count("outbox");
+        let path = format!("/v1/contexts/{id}");
+        gateway.patch(&path, BOB, &json!({"name": "x"})).await;
+        gateway.delete(&path, BOB).await;
+        let stale = TestRequest::new("DELETE", &path).token(ALICE).header("if-match", "\"x\"");
+        gateway.send(stale).await;
+        gateway.patch(&path, ALICE, &json!({"name": 7})).await;
+        assert_eq!(world.db.count("outbox"), events);
+        assert_eq!(world.queue.messages.borrow().len(), 1);
+    });
+}
+
+#[test]
+fn a_suspended_actor_is_refused_everywhere_from_the_next_request_on() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "mine"})).await;
+        let path = format!("/v1/contexts/{id}");
+        world.db.execute(
+            "INSERT INTO actors (chitty_id, actor_type, status, created_at, updated_at) \
+             VALUES ('CHITTY-PEO-alice', 'human', 'suspended', '', '')",
+        );
+        let before = world.db.cells("SELECT revision FROM contexts");
+        for answer in [
+            gateway.get(&path, Some(ALICE)).await,
+            gateway.get("/v1/contexts/CHITTY-CONTEXT-none", Some(ALICE)).await,
+            gateway.get("/v1/contexts", Some(ALICE)).await,
+            gateway.get("/v1/contexts/search?q=mine", Some(ALICE)).await,
+            gateway.post("/v1/contexts", ALICE, &json!({"name": "more"})).await,
+            gateway.patch(&path, ALICE, &json!({"name": "x"})).await,
+            gateway.delete(&path, ALICE).await,
+        ] {
+            assert_eq!((answer.status, answer.code()), (403, "actor_suspended"));
+        }
+        assert_eq!(world.db.cells("SELECT revision FROM contexts"), before);
+        world.db.execute("UPDATE actors SET status = 'active'");
+        assert_eq!(gateway.get(&path, Some(ALICE)).await.status, 200);
+    });
+}
+
+#[test]
+fn round_trips() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "n"})).await;
+        let path = format!("/v1/contexts/{id}");
+        let count = |what: &str, db, id, auth| {
+            let upstream = |name| world.services.calls(name).len();
+            assert_eq!(world.db.calls(), db, "D1 calls of {what}");
+            assert_eq!((upstream("id"), upstream("auth")), (id, auth), "upstream calls of {what}");
+            world.db.reset_calls();
+            world.services.reset_calls();
+        };
+        count("a first create", 2, 1, 1);
+        gateway.get(&path, Some(ALICE)).await;
+        count("get", 1, 0, 0);
+        gateway.get("/v1/contexts", Some(ALICE)).await;
+        count("list", 1, 0, 0);
+        gateway.get("/v1/contexts/search?q=n", Some(ALICE)).await;
+        count("search", 1, 0, 0);
+        gateway.patch(&path, ALICE, &json!({"name": "m"})).await;
+        count("patch", 1, 0, 0);
+        gateway.delete(&path, ALICE).await;
+        count("delete", 1, 0, 0);
+        gateway.create(ALICE, &json!({"name": "n"})).await;
+        // What can refuse is read before anything is minted; then one batch.
+        count("create", 2, 1, 0);
+    });
+}

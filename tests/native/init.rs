@@ -1,0 +1,215 @@
+//! The Ready gate, the migrations and the registration.
+
+use std::fs;
+
+use chittyconnect::init::migrations::{MIGRATIONS, statements};
+use futures_util::future::join_all;
+
+use crate::world::{Behaviour, Database, Fault, TestRequest, World, run};
+
+const SCHEMA: &str = "SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'd1_%' ORDER BY name";
+
+#[test]
+fn the_list_of_migrations_is_the_folder() {
+    let mut files: Vec<String> = fs::read_dir("migrations")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".sql"))
+        .collect();
+    files.sort();
+    assert_eq!(MIGRATIONS.map(|(name, _)| name.to_owned()).to_vec(), files);
+}
+
+#[test]
+fn cutting_a_migration_gives_the_same_schema_as_running_it_whole() {
+    let (cut, whole) = (Database::empty(), Database::empty());
+    for (name, sql) in MIGRATIONS {
+        whole.execute(sql);
+        let statements = statements(sql);
+        assert!(!statements.is_empty(), "{name}");
+        for statement in statements {
+            assert!(!statement.contains("--") && !statement.contains(';'), "{name}: {statement}");
+            cut.execute(&statement);
+        }
+    }
+    let normal = |schema: Vec<String>| -> Vec<String> {
+        // Comments are part of the stored text; what is defined is the rest.
+        let lines = |sql: String| {
+            let code = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+            code.map(str::trim).collect::<Vec<_>>().join(" ")
+        };
+        schema.into_iter().map(lines).collect()
+    };
+    assert_eq!(normal(cut.cells(SCHEMA)), normal(whole.cells(SCHEMA)));
+}
+
+#[test]
+fn the_first_request_on_an_empty_database_works() {
+    let world = World::new();
+    let gateway = world.isolate();
+    run(async {
+        let list = gateway.get("/v1/contexts", Some("dev-a")).await;
+        assert_eq!(list.status, 200);
+        assert_eq!(world.db.count("d1_migrations"), MIGRATIONS.len());
+    });
+}
+
+#[test]
+fn with_the_schema_there_the_gate_is_one_read_and_then_nothing() {
+    let (world, _) = World::warm();
+    let fresh = world.isolate();
+    run(async {
+        let (answer, _) =
+            fresh.send_only(TestRequest::new("GET", "/v1/contexts").token("dev-a")).await;
+        assert_eq!((answer.status, world.db.calls()), (200, 2));
+        fresh.send_only(TestRequest::new("GET", "/v1/contexts").token("dev-a")).await;
+        assert_eq!(world.db.calls(), 3);
+    });
+}
+
+#[test]
+fn what_wrangler_has_applied_is_not_applied_again() {
+    let world = World::new();
+    world.db.execute(
+        "CREATE TABLE d1_migrations (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, \
+         applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL)",
+    );
+    for (name, sql) in &MIGRATIONS[..3] {
+        world.db.execute(sql);
+        world.db.execute(&format!("INSERT INTO d1_migrations (name) VALUES ('{name}')"));
+    }
+    run(async {
+        assert_eq!(world.isolate().get("/v1/contexts", Some("dev-a")).await.status, 200);
+        let names = MIGRATIONS.map(|(name, _)| name.to_owned());
+        assert_eq!(world.db.cells("SELECT name FROM d1_migrations ORDER BY id"), names);
+    });
+}
+
+#[test]
+fn a_failure_at_any_call_is_answered_503_and_mended_by_the_next_request() {
+    // One read, then a batch and a read for each migration.
+    for failing in 1..=(1 + 2 * MIGRATIONS.len()) {
+        for fault in [Fault::Before, Fault::After] {
+            let world = World::new();
+            let gateway = world.isolate();
+            world.db.set_fault(move |call| if call == failing { fault } else { Fault::None });
+            run(async {
+                let request = || TestRequest::new("GET", "/v1/contexts").token("dev-a");
+                let (first, _) = gateway.send_only(request()).await;
+                assert_eq!((first.status, first.code()), (503, "not_ready"), "call {failing}");
+                assert_eq!(first.headers["retry-after"], "2");
+                let (second, _) = gateway.send_only(request()).await;
+                assert_eq!(second.status, 200, "call {failing} {fault:?}");
+                assert_eq!(world.db.count("d1_migrations"), MIGRATIONS.len());
+            });
+        }
+    }
+}
+
+#[test]
+fn any_number_of_racing_isolates_make_one_schema_and_one_identity() {
+    let world = World::new();
+    let isolates: Vec<_> = (0..8).map(|_| world.isolate()).collect();
+    run(async {
+        let requests = isolates.iter().flat_map(|isolate| {
+            [isolate.get("/v1/contexts", Some("dev-a")), isolate.get("/v1/contexts", Some("dev-b"))]
+        });
+        for answer in join_all(requests).await {
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        assert_eq!(world.db.count("d1_migrations"), MIGRATIONS.len());
+        assert_eq!(world.services.calls("id").len(), 1, "the lease lets one mint");
+        // Those that did not hold the lease look again and agree.
+        world.advance_ms(5_000);
+        for isolate in &isolates {
+            isolate.get("/health", None).await;
+            let health = isolate.get("/health", None).await;
+            assert_eq!(health.json["ecosystem"]["chitty_id"], "CHITTY-CONTEXT-000001");
+        }
+        assert_eq!(world.services.calls("id").len(), 1);
+        assert_eq!(world.db.count("contexts"), 1);
+        assert_eq!(
+            world.db.cell("SELECT name || owner_chitty_id FROM contexts").unwrap(),
+            "chittyconnectCHITTY-CONTEXT-000001"
+        );
+    });
+}
+
+#[test]
+fn with_chittyid_down_the_gateway_serves_and_tries_again_with_pauses() {
+    let world = World::new();
+    let gateway = world.isolate();
+    world.services.set("id", Behaviour::Unreachable);
+    run(async {
+        let tries = || world.services.calls("id").len();
+        for _ in 0..10 {
+            assert_eq!(gateway.get("/v1/contexts", Some("dev-a")).await.status, 200);
+        }
+        assert_eq!(tries(), 1, "not at every request");
+        for _ in 0..60 {
+            world.advance_ms(10_000);
+            gateway.get("/health", None).await;
+        }
+        // Ten minutes: pauses of 1 s, 2 s, … at most 300 s, jittered, looked at every 10 s.
+        assert!((4..=40).contains(&tries()), "{}", tries());
+        world.services.set("id", Behaviour::Work);
+        for _ in 0..31 {
+            world.advance_ms(10_000);
+            gateway.get("/health", None).await;
+        }
+        let health = gateway.get("/health", None).await;
+        assert_eq!(health.json["ecosystem"]["state"], "registered");
+        assert_eq!(health.json["status"], "healthy");
+    });
+}
+
+#[test]
+fn a_holder_of_the_lease_that_dies_is_followed_by_another() {
+    let (world, _) = World::warm();
+    unregister(&world);
+    world.db.execute("UPDATE registration_lease SET expires_at = '2026-01-02T03:05:05.000Z'");
+    let gateway = world.isolate();
+    run(async {
+        gateway.get("/health", None).await;
+        assert_eq!(world.services.calls("id").len(), 0, "somebody may be at it");
+        world.advance_ms(60_000);
+        gateway.get("/health", None).await;
+        assert_eq!(world.services.calls("id").len(), 1);
+        assert_eq!(world.db.count("registration_steps"), 1);
+    });
+}
+
+#[test]
+fn an_identity_minted_too_late_is_reported_as_orphaned() {
+    // The lease has run out under two slow isolates: both mint, one step is recorded.
+    let (world, _) = World::warm();
+    unregister(&world);
+    let (a, b) = (world.isolate(), world.isolate());
+    world.db.execute(
+        "CREATE TRIGGER always_free AFTER UPDATE ON registration_lease \
+         BEGIN UPDATE registration_lease SET expires_at = '', next_attempt_at = ''; END",
+    );
+    world.db.execute("UPDATE registration_lease SET expires_at = ''");
+    run(async {
+        futures_util::future::join(a.get("/health", None), b.get("/health", None)).await;
+        assert_eq!(world.services.calls("id").len(), 2);
+        assert_eq!(world.db.count("registration_steps"), 1);
+        let kept = world.db.cell("SELECT result FROM registration_steps").unwrap();
+        let orphan = world
+            .db
+            .cell("SELECT entity_id FROM outbox WHERE event_type = 'identity.orphaned'")
+            .unwrap();
+        assert_ne!(kept, orphan);
+        for isolate in [&a, &b] {
+            let health = isolate.get("/health", None).await;
+            assert_eq!(health.json["ecosystem"]["chitty_id"], kept);
+        }
+    });
+}
+
+/// Takes the registration back, the lease excepted.
+fn unregister(world: &World) {
+    for table in ["registration_steps", "contexts", "contexts_fts", "outbox"] {
+        world.db.execute(&format!("DELETE FROM {table}"));
+    }
+}

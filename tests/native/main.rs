@@ -1,0 +1,18 @@
+//! Native tests: the real handlers and the real SQL, on SQLite in memory, with faults at the seams.
+//! What only the real runtime shows (bind types, limits, queues, restarts) is in `tests/e2e`.
+
+// What the lints forbid on the request path is how a test fails.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(missing_docs, reason = "tests say what they check by their names")]
+
+mod contexts;
+mod description;
+mod edge;
+mod events;
+mod faults;
+mod health;
+mod init;
+mod plans;
+mod races;
+mod search;
+mod world;

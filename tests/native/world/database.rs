@@ -1,0 +1,176 @@
+//! SQLite in memory behind the gateway's own seam, with faults.
+
+use std::cell::{Cell, RefCell};
+
+use async_trait::async_trait;
+use chittyconnect::platform::db::{Db, DbError, Row, Statement, Value};
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use super::yield_now;
+
+/// What goes wrong at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// The call fails and has no effect.
+    Before,
+    /// The call has its effect and fails all the same: its answer was lost.
+    After,
+}
+
+pub(crate) struct Database {
+    connection: RefCell<Connection>,
+    calls: Cell<usize>,
+    log: RefCell<Vec<String>>,
+    fault: RefCell<Box<dyn FnMut(usize) -> Fault>>,
+}
+
+impl Database {
+    pub(crate) fn empty() -> Self {
+        Database {
+            connection: RefCell::new(Connection::open_in_memory().unwrap()),
+            calls: Cell::new(0),
+            log: RefCell::default(),
+            fault: RefCell::new(Box::new(|_| Fault::None)),
+        }
+    }
+
+    /// How many calls there were since the last reset.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.get()
+    }
+
+    pub(crate) fn reset_calls(&self) {
+        self.calls.set(0);
+    }
+
+    /// Decides for each call, counted from 1 since the last reset, what goes wrong.
+    pub(crate) fn set_fault(&self, fault: impl FnMut(usize) -> Fault + 'static) {
+        *self.fault.borrow_mut() = Box::new(fault);
+    }
+
+    /// Every statement that was run, in order.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.borrow().clone()
+    }
+
+    /// Runs SQL by hand.
+    pub(crate) fn execute(&self, sql: &str) {
+        self.connection.borrow().execute_batch(sql).unwrap();
+    }
+
+    /// The first cell of the first row as text.
+    pub(crate) fn cell(&self, sql: &str) -> Option<String> {
+        self.cells(sql).into_iter().next()
+    }
+
+    /// The first cell of each row as text.
+    pub(crate) fn cells(&self, sql: &str) -> Vec<String> {
+        let connection = self.connection.borrow();
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| {
+            Ok(match row.get_ref(0)? {
+                ValueRef::Null => "NULL".to_owned(),
+                ValueRef::Integer(number) => number.to_string(),
+                ValueRef::Real(number) => number.to_string(),
+                ValueRef::Text(text) | ValueRef::Blob(text) => {
+                    String::from_utf8_lossy(text).into_owned()
+                }
+            })
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    pub(crate) fn count(&self, table: &str) -> usize {
+        self.cell(&format!("SELECT count(*) FROM {table}")).unwrap().parse().unwrap()
+    }
+
+    /// The query plan of a statement, a line a step.
+    pub(crate) fn plan(&self, sql: &str) -> Vec<String> {
+        let connection = self.connection.borrow();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        // Unbound parameters count as NULL; a plan does not depend on them.
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get(3).unwrap());
+        }
+        steps
+    }
+
+    async fn call<T>(
+        &self,
+        effect: impl FnOnce(&Connection) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
+        yield_now().await;
+        self.calls.set(self.calls.get() + 1);
+        let fault = (self.fault.borrow_mut())(self.calls.get());
+        let lost = || DbError::Failed("the database did not answer".to_owned());
+        if fault == Fault::Before {
+            return Err(lost());
+        }
+        let result = effect(&self.connection.borrow());
+        yield_now().await;
+        if fault == Fault::After { Err(lost()) } else { result }
+    }
+
+    fn run(&self, connection: &Connection, statement: &Statement) -> Result<Vec<Row>, DbError> {
+        self.log.borrow_mut().push(statement.sql.to_string());
+        let failed = |error: rusqlite::Error| DbError::from_message(&error.to_string());
+        let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
+        for (index, value) in statement.params.iter().enumerate() {
+            // Numbers go in as REAL, as D1 binds them.
+            #[allow(clippy::cast_precision_loss)]
+            let bound = match value {
+                Value::Null => rusqlite::types::Value::Null,
+                Value::Text(text) => rusqlite::types::Value::Text(text.clone()),
+                Value::Integer(number) => rusqlite::types::Value::Real(*number as f64),
+            };
+            prepared.raw_bind_parameter(index + 1, bound).map_err(failed)?;
+        }
+        // D1 refuses a statement with more or fewer parameters than were bound.
+        assert_eq!(prepared.parameter_count(), statement.params.len(), "{}", statement.sql);
+        assert!(statement.params.len() <= 100, "D1 takes 100 parameters");
+        let columns = prepared.column_count();
+        let mut rows = prepared.raw_query();
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let cells = (0..columns).map(|index| cell(row.get_ref(index).unwrap()));
+            found.push(Row(cells.collect()));
+        }
+        Ok(found)
+    }
+}
+
+fn cell(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        #[allow(clippy::cast_possible_truncation)]
+        ValueRef::Real(number) => Value::Integer(number as i64),
+        ValueRef::Text(text) => Value::Text(String::from_utf8(text.to_vec()).unwrap()),
+        ValueRef::Blob(_) => panic!("no blobs here"),
+    }
+}
+
+#[async_trait(?Send)]
+impl Db for Database {
+    async fn rows(&self, statement: Statement) -> Result<Vec<Row>, DbError> {
+        self.call(|connection| self.run(connection, &statement)).await
+    }
+
+    async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DbError> {
+        self.call(|connection| {
+            let transaction = connection.unchecked_transaction().unwrap();
+            let results: Result<Vec<_>, DbError> =
+                statements.iter().map(|statement| self.run(&transaction, statement)).collect();
+            if results.is_ok() {
+                transaction.commit().unwrap();
+            }
+            results
+        })
+        .await
+    }
+}

@@ -1,0 +1,346 @@
+//! A gateway with everything around it, in memory and in the test's hand.
+
+mod database;
+mod services;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use chitty_core::Clock;
+use chittyconnect::app::{App, Parts};
+use chittyconnect::config::{Binding, Config};
+use chittyconnect::events::consumer;
+use chittyconnect::http::edge;
+use chittyconnect::http::reply::{After, Reply};
+use chittyconnect::platform::inbound::{BodyError, Inbound};
+use chittyconnect::platform::queue::{Delivery, Queue};
+use chittyconnect::tasks;
+use serde_json::Value;
+
+pub(crate) use database::{Database, Fault};
+pub(crate) use services::{Behaviour, Services};
+
+/// 2026-01-02T03:04:05.000Z
+pub(crate) const START_MS: u64 = 1_767_323_045_000;
+
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    futures_executor::block_on(future)
+}
+
+/// Lets other futures of the same test run: once per call at a seam, so that two requests under
+/// test interleave there.
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if yielded {
+            return std::task::Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+/// What several isolates share.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) db: Rc<Database>,
+    pub(crate) services: Rc<Services>,
+    pub(crate) queue: Rc<TestQueue>,
+    pub(crate) clock: Rc<TestClock>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        World {
+            db: Rc::new(Database::empty()),
+            services: Rc::default(),
+            queue: Rc::default(),
+            clock: Rc::new(TestClock(Cell::new(START_MS))),
+        }
+    }
+
+    /// A world with one isolate whose first request is over: schema there, gateway registered, and
+    /// nothing left to do.
+    pub(crate) fn warm() -> (Self, Isolate) {
+        let world = World::new();
+        let isolate = world.isolate();
+        run(isolate.get("/health", None));
+        run(isolate.deliver_all());
+        world.db.reset_calls();
+        world.services.reset_calls();
+        (world, isolate)
+    }
+
+    pub(crate) fn isolate(&self) -> Isolate {
+        self.isolate_with(&[])
+    }
+
+    /// An isolate with some variables set. A value of `None` takes a resource away.
+    pub(crate) fn isolate_with(&self, vars: &[(&str, Option<&str>)]) -> Isolate {
+        let look_up = |name: &str| match vars.iter().find(|(key, _)| *key == name) {
+            Some((_, Some(value))) => Binding::Text((*value).to_owned()),
+            Some((_, None)) => Binding::Absent,
+            None => match name {
+                "ENVIRONMENT" => Binding::Text("development".to_owned()),
+                "SERVICE_URL_TEMPLATE" => Binding::Text("http://services/{name}".to_owned()),
+                name if name.starts_with("CHITTY_") || name.contains("_SECONDS") => Binding::Absent,
+                name if name.ends_with("_MS") => Binding::Absent,
+                _ => Binding::Resource,
+            },
+        };
+        let has = |name: &str| look_up(name) == Binding::Resource;
+        let app = App::new(Parts {
+            config: Config::read(&look_up),
+            db: has("DB").then(|| Rc::clone(&self.db) as _),
+            context_ops: has("CONTEXT_OPS_QUEUE").then(|| Rc::clone(&self.queue) as _),
+            transport: Rc::clone(&self.services) as _,
+            clock: Rc::clone(&self.clock) as _,
+        });
+        Isolate { app: Rc::new(app), world: self.clone() }
+    }
+
+    pub(crate) fn advance_ms(&self, ms: u64) {
+        self.clock.0.set(self.clock.0.get() + ms);
+    }
+}
+
+pub(crate) struct TestClock(Cell<u64>);
+
+impl Clock for TestClock {
+    fn now_ms(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// The queue: messages wait until the test delivers them.
+#[derive(Default)]
+pub(crate) struct TestQueue {
+    pub(crate) messages: RefCell<Vec<String>>,
+    pub(crate) down: Cell<bool>,
+}
+
+#[async_trait(?Send)]
+impl Queue for TestQueue {
+    async fn send(&self, messages: Vec<String>) -> Result<(), String> {
+        yield_now().await;
+        if self.down.get() {
+            return Err("queue down".to_owned());
+        }
+        self.messages.borrow_mut().extend(messages);
+        Ok(())
+    }
+}
+
+/// A delivered message that remembers its verdict.
+pub(crate) struct TestDelivery {
+    pub(crate) body: Option<String>,
+    pub(crate) attempts: u32,
+    pub(crate) verdict: RefCell<Vec<Verdict>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Ack,
+    Retry(u32),
+}
+
+impl TestDelivery {
+    pub(crate) fn new(body: impl Into<String>) -> Self {
+        TestDelivery { body: Some(body.into()), attempts: 1, verdict: RefCell::default() }
+    }
+
+    /// The one verdict that a delivery gets.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let verdicts = self.verdict.borrow();
+        assert_eq!(verdicts.len(), 1, "one verdict per delivery: {verdicts:?}");
+        verdicts[0]
+    }
+}
+
+impl Delivery for TestDelivery {
+    fn body(&self) -> Option<String> {
+        self.body.clone()
+    }
+    fn attempts(&self) -> u32 {
+        self.attempts
+    }
+    fn ack(&self) {
+        self.verdict.borrow_mut().push(Verdict::Ack);
+    }
+    fn retry(&self, delay_s: u32) {
+        self.verdict.borrow_mut().push(Verdict::Retry(delay_s));
+    }
+}
+
+/// A request as a client writes it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TestRequest {
+    method: String,
+    target: String,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+    pub(crate) broken: bool,
+}
+
+impl TestRequest {
+    pub(crate) fn new(method: &str, target: &str) -> Self {
+        TestRequest {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            ..TestRequest::default()
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.insert(name.to_ascii_lowercase(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.body(body.to_string()).header("content-type", "application/json")
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+}
+
+#[async_trait(?Send)]
+impl Inbound for TestRequest {
+    fn method(&self) -> String {
+        self.method.clone()
+    }
+    fn target(&self) -> String {
+        self.target.clone()
+    }
+    fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name).cloned()
+    }
+    async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
+        yield_now().await;
+        match self.body.len() {
+            _ if self.broken => Err(BodyError::Broken),
+            length if length > limit => Err(BodyError::TooLarge),
+            _ => Ok(self.body.clone()),
+        }
+    }
+}
+
+/// One isolate of the gateway.
+#[derive(Clone)]
+pub(crate) struct Isolate {
+    pub(crate) app: Rc<App>,
+    world: World,
+}
+
+impl Isolate {
+    /// Sends a request and does what is to be done after its reply.
+    pub(crate) async fn send(&self, request: TestRequest) -> Answer {
+        let (answer, after) = self.send_only(request).await;
+        tasks::after_reply(&self.app, after).await;
+        answer
+    }
+
+    /// Sends a request and leaves what is to be done after its reply: as if the isolate died then.
+    pub(crate) async fn send_only(&self, request: TestRequest) -> (Answer, Vec<After>) {
+        let mut reply = edge::serve(&self.app, &request).await;
+        let after = std::mem::take(&mut reply.after);
+        (Answer::of(&reply), after)
+    }
+
+    pub(crate) async fn get(&self, target: &str, token: Option<&str>) -> Answer {
+        let request = TestRequest::new("GET", target);
+        self.send(match token {
+            Some(token) => request.token(token),
+            None => request,
+        })
+        .await
+    }
+
+    pub(crate) async fn post(&self, target: &str, token: &str, body: &Value) -> Answer {
+        self.send(TestRequest::new("POST", target).token(token).json(body)).await
+    }
+
+    pub(crate) async fn patch(&self, target: &str, token: &str, body: &Value) -> Answer {
+        self.send(TestRequest::new("PATCH", target).token(token).json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, target: &str, token: &str) -> Answer {
+        self.send(TestRequest::new("DELETE", target).token(token)).await
+    }
+
+    /// Makes a context and returns its id.
+    pub(crate) async fn create(&self, token: &str, body: &Value) -> String {
+        let answer = self.post("/v1/contexts", token, body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json["context"]["chitty_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Delivers all that is on the queue, each message in a batch of its own.
+    pub(crate) async fn deliver_all(&self) -> Vec<Verdict> {
+        let bodies = std::mem::take(&mut *self.world.queue.messages.borrow_mut());
+        let mut verdicts = Vec::new();
+        for body in bodies {
+            let delivery = TestDelivery::new(body);
+            consumer::consume(&self.app, &[&delivery]).await;
+            verdicts.push(delivery.verdict());
+        }
+        verdicts
+    }
+}
+
+/// What a client sees.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<&'static str, String>,
+    pub(crate) text: String,
+    /// The body, or null when there is none.
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    /// Reads a reply, and checks what every reply must have.
+    fn of(reply: &Reply) -> Self {
+        let mut headers = BTreeMap::new();
+        for (name, value) in &reply.headers {
+            let visible = value.bytes().all(|b| (0x20..0x7f).contains(&b));
+            assert!(visible, "{name}: {value}");
+            assert!(headers.insert(*name, value.to_string()).is_none(), "{name} twice");
+        }
+        assert!(headers.contains_key("x-request-id") && headers.contains_key("traceparent"));
+        let text = reply.body.text().unwrap_or_default().to_owned();
+        let json: Value = match text.as_str() {
+            "" => Value::Null,
+            text => serde_json::from_str(text).expect("a body is JSON"),
+        };
+        let is_problem = reply.body.content_type() == Some("application/problem+json");
+        if reply.status >= 400 && !text.is_empty() {
+            assert!(is_problem, "{reply:?}");
+            assert_eq!(json["status"], reply.status);
+            assert_eq!(json["request_id"], headers["x-request-id"]);
+            for member in ["type", "title", "detail", "code"] {
+                assert!(json[member].as_str().is_some_and(|text| !text.is_empty()), "{text}");
+            }
+            assert_eq!(reply.status == 503, headers.contains_key("retry-after"), "{text}");
+        }
+        if matches!(reply.status, 204 | 304) {
+            assert_eq!(text, "");
+        }
+        Answer { status: reply.status, headers, text, json }
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_default()
+    }
+}

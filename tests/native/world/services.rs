@@ -1,0 +1,114 @@
+//! The ChittyOS services as the gateway sees them: answers to requests, good or bad.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use chitty_core::{HttpRequest, HttpResponse, Transport, TransportError};
+use serde_json::{Value, json};
+
+use super::yield_now;
+
+/// What a service does.
+#[derive(Debug, Clone)]
+pub(crate) enum Behaviour {
+    /// What it should.
+    Work,
+    /// No answer within the deadline.
+    Hang,
+    /// No connection.
+    Unreachable,
+    /// Another answer.
+    Answer(u16, String),
+    /// Another answer, with `Retry-After`.
+    Busy(u16, u32),
+}
+
+#[derive(Default)]
+pub(crate) struct Services {
+    behaviours: RefCell<BTreeMap<String, Behaviour>>,
+    calls: RefCell<Vec<(String, HttpRequest)>>,
+    minted: Cell<u32>,
+    entries: RefCell<Vec<Value>>,
+}
+
+impl Services {
+    /// Sets what a service (`id`, `auth`, `chronicle`) does from now on.
+    pub(crate) fn set(&self, service: &str, behaviour: Behaviour) {
+        self.behaviours.borrow_mut().insert(service.to_owned(), behaviour);
+    }
+
+    /// The requests to a service, in order.
+    pub(crate) fn calls(&self, service: &str) -> Vec<HttpRequest> {
+        let calls = self.calls.borrow();
+        calls.iter().filter(|(name, _)| name == service).map(|(_, call)| call.clone()).collect()
+    }
+
+    pub(crate) fn reset_calls(&self) {
+        self.calls.borrow_mut().clear();
+        self.entries.borrow_mut().clear();
+    }
+
+    /// The entries that ChittyChronicle has taken.
+    pub(crate) fn entries(&self) -> Vec<Value> {
+        self.entries.borrow().clone()
+    }
+
+    fn answer(&self, service: &str, request: &HttpRequest) -> (u16, Value) {
+        let body: Value = serde_json::from_str(request.body.as_deref().unwrap_or("null")).unwrap();
+        match service {
+            "id" => {
+                let n = self.minted.get() + 1;
+                self.minted.set(n);
+                (200, json!({"success": true, "chittyId": format!("CHITTY-CONTEXT-{n:06}")}))
+            }
+            "auth" => token(body["token"].as_str().unwrap()),
+            "chronicle" => {
+                self.entries.borrow_mut().push(body);
+                (200, json!({"id": "1", "timestamp": "2026-01-02T03:04:05.000Z"}))
+            }
+            other => panic!("no such service: {other}"),
+        }
+    }
+}
+
+/// `dev-<name>` is actor `CHITTY-PEO-<name>` with read and write; `dev-<name>+<scope>` with that
+/// scope only; anything else is nobody's.
+fn token(token: &str) -> (u16, Value) {
+    let Some(rest) = token.strip_prefix("dev-") else {
+        return (401, json!({"valid": false, "error": "unknown token"}));
+    };
+    let (name, scopes) = match rest.split_once('+') {
+        Some((name, scope)) => (name, json!([scope])),
+        None => (rest, json!(["read", "write"])),
+    };
+    let id = format!("CHITTY-PEO-{name}");
+    let expires = "2027-01-01T00:00:00.000Z";
+    (200, json!({"valid": true, "chittyId": id, "scope": scopes, "expiresAt": expires}))
+}
+
+#[async_trait(?Send)]
+impl Transport for Services {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        yield_now().await;
+        let path = request.url.strip_prefix("http://services/").expect("the configured host");
+        let service = path.split('/').next().unwrap().to_owned();
+        self.calls.borrow_mut().push((service.clone(), request.clone()));
+        let behaviour = self.behaviours.borrow().get(&service).cloned();
+        let answer = |status, retry_after: Option<u32>, body: String| {
+            let retry_after = retry_after.map(|seconds| seconds.to_string());
+            Ok(HttpResponse { status, retry_after, body: body.into_bytes() })
+        };
+        yield_now().await;
+        match behaviour.unwrap_or(Behaviour::Work) {
+            Behaviour::Work => {
+                let (status, body) = self.answer(&service, &request);
+                answer(status, None, body.to_string())
+            }
+            Behaviour::Hang => Err(TransportError::Timeout),
+            Behaviour::Unreachable => Err(TransportError::Unreachable("refused".to_owned())),
+            Behaviour::Answer(status, body) => answer(status, None, body),
+            Behaviour::Busy(status, seconds) => answer(status, Some(seconds), "{}".to_owned()),
+        }
+    }
+}
