@@ -1,0 +1,95 @@
+/** The routes under /_sandbox: reading what the services were told, and disturbing them. */
+import { answer, isObject } from "./services/answer.mjs";
+import { FAULT_MODES, refusalOf } from "./state/faults.mjs";
+
+const MOST_ENTRIES = 10_000;
+
+/** Method and path of every control route, with what it is for. */
+export const CONTROL_ROUTES = [
+  ["GET /_sandbox/calls", "calls in order: ?service= &path= (its start) &method= &after= (a seq) &limit= (100, up to 1000)", calls],
+  ["GET /_sandbox/calls/count", "how many since the last reset: ?service= &path= (its start; of the 10,000 kept)", callCount],
+  ["GET /_sandbox/minted", "ids minted since the last reset: ?limit= (1000)", minted],
+  ["GET /_sandbox/entries", "chronicle entries and their total: ?entityId= &eventId= &action= &limit= (100, up to 10000)", entries],
+  ["GET /_sandbox/faults", "the faults in force", faults],
+  ["PUT /_sandbox/faults/{service}", "set a fault on a service, or on all", setFault],
+  ["DELETE /_sandbox/faults", "clear every fault", clearFaults],
+  ["DELETE /_sandbox/faults/{service}", "clear the faults of a service, or those on all", clearFaults],
+  ["GET /_sandbox/settings", "the settings", settings],
+  ["PUT /_sandbox/settings", "change them: {chronicle_per_minute: calls a minute, or null}", changeSettings],
+  ["POST /_sandbox/reset", "forget everything but how far the mint has come", reset],
+].map(([route, purpose, handle]) => {
+  const [method, path] = route.split(" ");
+  return { method, path, purpose, handle, pattern: new RegExp(`^${path.replace("{service}", "([^/]+)")}$`) };
+});
+
+/** Answers `{method, path, query, body}`. */
+export function control(request, state) {
+  const known = CONTROL_ROUTES.filter(({ pattern }) => pattern.test(request.path));
+  if (known.length === 0) return answer(404, { error: "not_found", routes: CONTROL_ROUTES.map(({ method, path }) => `${method} ${path}`) });
+  const route = known.find(({ method }) => method === request.method);
+  const allow = known.map(({ method }) => method).join(", ");
+  if (!route) return answer(405, { error: "method_not_allowed", allow }, { allow });
+  const service = route.pattern.exec(request.path)[1];
+  return route.handle({ ...request, service }, state);
+}
+
+function calls({ query }, state) {
+  const { service, path, method } = query;
+  return answer(200, { calls: state.calls.list({ service, path, method, after: wholeNumber(query.after), limit: wholeNumber(query.limit) }) });
+}
+
+function callCount({ query }, state) {
+  const { service, path } = query;
+  return answer(200, path === undefined ? state.calls.count(service) : state.calls.countKept({ service, path }));
+}
+
+function minted({ query }, state) {
+  return answer(200, state.mints.list(wholeNumber(query.limit)));
+}
+
+function entries({ query }, state) {
+  const { entityId, eventId, action } = query;
+  const filters = { entityId, eventId, action };
+  const found = state.chronicle.find({ ...filters, limit: Math.min(wholeNumber(query.limit) ?? 100, MOST_ENTRIES) });
+  return answer(200, { total: state.chronicle.count(filters), entries: found.reverse() });
+}
+
+function faults(_request, state) {
+  return answer(200, { faults: state.faults.list(), modes: FAULT_MODES });
+}
+
+function setFault({ service, body }, state) {
+  const refusal = refusalOf(service, body);
+  if (refusal) return answer(422, refusal);
+  state.faults.set(service, body);
+  return answer(200, { faults: state.faults.list() });
+}
+
+function clearFaults({ service }, state) {
+  state.faults.clear(service);
+  return answer(200, { faults: state.faults.list() });
+}
+
+function settings(_request, state) {
+  return answer(200, state.settings.read());
+}
+
+function changeSettings({ body, at }, state) {
+  const limit = isObject(body) ? body.chronicle_per_minute : undefined;
+  if (limit !== null && !(Number.isInteger(limit) && limit >= 0)) {
+    return answer(422, { error: "invalid_settings", message: "chronicle_per_minute is a whole number of calls a minute, or null." });
+  }
+  state.settings.write("chronicle_per_minute", limit);
+  state.rateLimit.restart(at);
+  return answer(200, state.settings.read());
+}
+
+function reset(_request, state) {
+  for (const part of [state.calls, state.mints, state.chronicle, state.faults, state.settings, state.sightings]) part.clear();
+  return answer(200, { reset: true });
+}
+
+function wholeNumber(text) {
+  const number = Number(text);
+  return text !== undefined && Number.isInteger(number) && number >= 0 ? number : undefined;
+}

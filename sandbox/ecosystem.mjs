@@ -1,0 +1,93 @@
+/**
+ * The one Durable Object that holds the whole simulated ecosystem, so that what
+ * it was told survives a restart. It decides and never waits: a delay or a hang
+ * is the Worker's, and holds up nobody else.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { control } from "./control.mjs";
+import { answer } from "./services/answer.mjs";
+import { serve } from "./services/directory.mjs";
+import { fallbackMint } from "./services/identity.mjs";
+import { Calls } from "./state/calls.mjs";
+import { ChronicleEntries } from "./state/chronicle-entries.mjs";
+import { Faults } from "./state/faults.mjs";
+import { Mints } from "./state/mints.mjs";
+import { RateLimit, Settings } from "./state/settings.mjs";
+import { Sightings } from "./state/sightings.mjs";
+
+export class Ecosystem extends DurableObject {
+  #state;
+
+  constructor(ctx, env) {
+    super(ctx, env);
+    const sql = ctx.storage.sql;
+    const settings = new Settings(sql);
+    this.#state = {
+      calls: new Calls(sql),
+      chronicle: new ChronicleEntries(sql),
+      faults: new Faults(sql),
+      mints: new Mints(sql),
+      rateLimit: new RateLimit(settings),
+      settings,
+      sightings: new Sightings(sql),
+    };
+  }
+
+  /**
+   * Takes a call: logs it and answers it, or says which fault it meets. With a
+   * fault there is an answer only when its work was to be done at once.
+   */
+  receive(record, input) {
+    const call = { ...input, at: Date.now() };
+    const fault = this.#state.faults.take(call.service, call.path);
+    const reply = fault ? this.#replyInSpiteOf(fault, call) : this.#serve(call);
+    const outcome = fault ? `fault:${fault.mode}` : "answered";
+    const status = fault ? statusOf(fault, reply) : reply.status;
+    const seq = this.#state.calls.append({ ...record, at: new Date(call.at).toISOString() }, outcome, status);
+    return { seq, fault, answer: reply };
+  }
+
+  /** Answers a call whose delay is over. */
+  finish(seq, input) {
+    const reply = this.#serve({ ...input, at: Date.now() });
+    this.#state.calls.settle(seq, reply.status);
+    return reply;
+  }
+
+  /** Answers a request to /_sandbox. */
+  control(request) {
+    return control(request, this.#state);
+  }
+
+  #replyInSpiteOf(fault, call) {
+    if (fault.mode === "fallback") return fallbackMint(call);
+    return fault.effect ? this.#serve(call) : null;
+  }
+
+  #serve(call) {
+    try {
+      return serve(call, this.#state);
+    } catch (error) {
+      return answer(500, { error: "sandbox_defect", message: String(error) });
+    }
+  }
+}
+
+/** The status the caller will see: `null` for none, and while it is open. */
+function statusOf(fault, reply) {
+  switch (fault.mode) {
+    case "fail":
+      return fault.status ?? 503;
+    case "garbage":
+      return fault.status ?? 200;
+    case "redirect":
+      return fault.status ?? 302;
+    case "hang":
+    case "reset":
+      return null;
+    case "delay":
+      return reply?.status ?? null;
+    default:
+      return 200;
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * auth.chitty.cc, for development tokens:
+ *
+ * - `dev-<name>` is actor `<name>` with scopes read and write (`dev-admin` also admin)
+ * - `dev-<name>+ro` is the same actor, read only
+ * - `dev-<name>+expired` has expired
+ * - `dev-<name>+<n>s` expires n seconds after it was first seen
+ */
+import { actorId } from "../chitty-id.mjs";
+import { answer, isObject, iso } from "./answer.mjs";
+
+const TOKEN = /^dev-([a-z0-9-]{1,64})(?:\+(ro|expired|\d{1,6}s))?$/;
+const LIFETIME_MS = 3_600_000;
+
+/** auth.chitty.cc. */
+export function auth(call, state) {
+  switch (`${call.method} ${call.path}`) {
+    case "GET /health":
+      return answer(200, { status: "healthy", version: "1.0.0", timestamp: iso(call.at), dependencies: { database: "healthy" } });
+    case "POST /v1/tokens/validate":
+      return validateToken(call, state);
+    case "POST /v1/auth/validate":
+      return identifyCaller(call, state);
+  }
+  return answer(404, { error: "Not found" });
+}
+
+function validateToken(call, state) {
+  const token = isObject(call.body) ? call.body.token : undefined;
+  if (typeof token !== "string") return answer(400, { valid: false, error: "token is required" });
+  const { grant, error } = grantOf(token, call.at, state);
+  if (!grant) return answer(401, { valid: false, error });
+  return answer(200, {
+    valid: true,
+    tokenId: `tok_${grant.name}`,
+    chittyId: actorId(grant.name),
+    scope: grant.scope,
+    service: "chittyconnect",
+    expiresAt: iso(grant.expires),
+    rateLimitRemaining: 999,
+  });
+}
+
+function identifyCaller(call, state) {
+  const token = /^Bearer +(\S+)$/i.exec(call.authorization)?.[1] ?? "";
+  const { grant, error } = grantOf(token, call.at, state);
+  if (!grant) return answer(401, { error });
+  return answer(200, { actor: { chittyId: actorId(grant.name), principalId: grant.name } });
+}
+
+function grantOf(token, now, state) {
+  const match = TOKEN.exec(token);
+  if (!match) return { error: "Invalid token" };
+  const [, name, variant] = match;
+  const expires = expiryOf(token, variant, now, state);
+  if (expires <= now) return { error: "Token expired" };
+  return { grant: { name, scope: scopeOf(name, variant), expires } };
+}
+
+function expiryOf(token, variant, now, state) {
+  if (variant === "expired") return 0;
+  if (!variant?.endsWith("s")) return now + LIFETIME_MS;
+  return state.sightings.firstSeen(token, now) + Number.parseInt(variant, 10) * 1000;
+}
+
+function scopeOf(name, variant) {
+  if (variant === "ro") return ["read"];
+  return name === "admin" ? ["read", "write", "admin"] : ["read", "write"];
+}

@@ -1,0 +1,105 @@
+/** The log of every call to a simulated service: the newest 10,000, and exact counts of all. */
+
+const KEPT = 10_000;
+const PAGE = 1000;
+const COLUMNS = "seq, service, method, path, query, headers, body, body_bytes, at, outcome, status";
+
+export class Calls {
+  #sql;
+
+  constructor(sql) {
+    this.#sql = sql;
+    // AUTOINCREMENT, so that a number is not given again after a reset.
+    sql.exec(`CREATE TABLE IF NOT EXISTS calls (
+      seq INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT, method TEXT, path TEXT, query TEXT,
+      headers TEXT, body TEXT, body_bytes INTEGER, at TEXT, outcome TEXT, status INTEGER)`);
+    sql.exec("CREATE TABLE IF NOT EXISTS call_counts (service TEXT PRIMARY KEY, calls INTEGER)");
+  }
+
+  /** Adds a call and gives its number. `status` is null when none is sent, or not yet. */
+  append(record, outcome, status) {
+    const { seq } = this.#sql
+      .exec(
+        `INSERT INTO calls (service, method, path, query, headers, body, body_bytes, at, outcome, status)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+        record.service,
+        record.method,
+        record.path,
+        JSON.stringify(record.query),
+        JSON.stringify(record.headers),
+        JSON.stringify(record.body),
+        record.body_bytes,
+        record.at,
+        outcome,
+        status,
+      )
+      .one();
+    this.#sql.exec("DELETE FROM calls WHERE seq <= ?", seq - KEPT);
+    this.#sql.exec(
+      "INSERT INTO call_counts VALUES (?, 1) ON CONFLICT (service) DO UPDATE SET calls = calls + 1",
+      record.service,
+    );
+    return seq;
+  }
+
+  /** Notes the status that a delayed call got in the end. */
+  settle(seq, status) {
+    this.#sql.exec("UPDATE calls SET status = ? WHERE seq = ?", status, seq);
+  }
+
+  /**
+   * Calls in order, up to 1000 of those that match: the newest, or with `after`
+   * the first ones past that number.
+   */
+  list({ service, path, method, after, limit = 100 }) {
+    const forward = after !== undefined;
+    const rows = this.#sql
+      .exec(
+        `SELECT ${COLUMNS} FROM calls
+         WHERE seq > ?1 AND (?2 IS NULL OR service = ?2) AND (?3 IS NULL OR substr(path, 1, length(?3)) = ?3)
+           AND (?4 IS NULL OR method = ?4)
+         ORDER BY seq ${forward ? "ASC" : "DESC"} LIMIT ?5`,
+        after ?? 0,
+        service ?? null,
+        path ?? null,
+        method ?? null,
+        Math.min(limit, PAGE),
+      )
+      .toArray();
+    if (!forward) rows.reverse();
+    return rows.map((row) => ({
+      ...row,
+      query: JSON.parse(row.query),
+      headers: JSON.parse(row.headers),
+      body: JSON.parse(row.body),
+    }));
+  }
+
+  /** How many calls since the last reset: all that were made, also those no longer kept. */
+  count(service) {
+    return total(this.#sql.exec("SELECT service, calls FROM call_counts WHERE ?1 IS NULL OR service = ?1", service ?? null));
+  }
+
+  /** How many of the kept calls have a path that starts so. */
+  countKept({ service, path }) {
+    return total(
+      this.#sql.exec(
+        `SELECT service, count(*) AS calls FROM calls
+         WHERE (?1 IS NULL OR service = ?1) AND substr(path, 1, length(?2)) = ?2 GROUP BY service`,
+        service ?? null,
+        path,
+      ),
+    );
+  }
+
+  clear() {
+    this.#sql.exec("DELETE FROM calls");
+    this.#sql.exec("DELETE FROM call_counts");
+  }
+}
+
+function total(cursor) {
+  const rows = cursor.toArray();
+  const services = Object.fromEntries(rows.map((row) => [row.service, row.calls]));
+  return { total: rows.reduce((sum, row) => sum + row.calls, 0), services };
+}

@@ -1,0 +1,51 @@
+/** Settings that change how a service behaves, and the state of those that count. */
+
+const WINDOW_MS = 60_000;
+
+export class Settings {
+  #sql;
+
+  constructor(sql) {
+    this.#sql = sql;
+    sql.exec("CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT)");
+  }
+
+  /** `chronicle_per_minute`: calls a minute, or null for no limit. */
+  read() {
+    const rows = this.#sql.exec("SELECT name, value FROM settings").toArray();
+    return { chronicle_per_minute: null, ...Object.fromEntries(rows.map((row) => [row.name, JSON.parse(row.value)])) };
+  }
+
+  write(name, value) {
+    this.#sql.exec("INSERT OR REPLACE INTO settings VALUES (?, ?)", name, JSON.stringify(value));
+  }
+
+  clear() {
+    this.#sql.exec("DELETE FROM settings");
+  }
+}
+
+/** The chronicle's limit: so many calls in each minute, counted from the first. */
+export class RateLimit {
+  #settings;
+  #started = 0;
+  #calls = 0;
+
+  constructor(settings) {
+    this.#settings = settings;
+  }
+
+  /** Counts a call: 0 when it may pass, otherwise the seconds to wait. */
+  wait(now) {
+    const limit = this.#settings.read().chronicle_per_minute;
+    if (limit === null) return 0;
+    if (now - this.#started >= WINDOW_MS) this.restart(now);
+    this.#calls += 1;
+    return this.#calls <= limit ? 0 : Math.ceil((this.#started + WINDOW_MS - now) / 1000);
+  }
+
+  restart(now) {
+    this.#started = now;
+    this.#calls = 0;
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * A stand-in for every ChittyOS service, for local use and tests.
+ *
+ * `/{service}/...` answers as that service does; `/_sandbox/...` tells what the
+ * services were told and makes them fail. It refuses to run anywhere but on the
+ * machine it was started on.
+ */
+import { describe } from "./call.mjs";
+import { CONTROL_ROUTES } from "./control.mjs";
+import { inflict, respond } from "./inflict.mjs";
+import { answer } from "./services/answer.mjs";
+import { SERVICE_NAMES } from "./services/directory.mjs";
+
+export { Ecosystem } from "./ecosystem.mjs";
+
+const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
+
+export default {
+  async fetch(request, env, ctx) {
+    const url = new URL(request.url);
+    if (env.CHITTY_SANDBOX !== "local" || !LOOPBACK.includes(url.hostname)) return respond(refusal());
+    if (url.pathname === "/") return new Response(frontPage(), { headers: { "content-type": "text/plain; charset=utf-8" } });
+    const read = await readRequest(request, url);
+    if (read.refused) return respond(read.refused);
+    const ecosystem = env.ECOSYSTEM.getByName("local");
+    if (url.pathname.startsWith("/_sandbox/")) return respond(await ecosystem.control(controlRequest(request, url, read)));
+    return serveCall(request, url, read, ecosystem, ctx);
+  },
+};
+
+async function serveCall(request, url, { text, query }, ecosystem, ctx) {
+  const [, service, path] = /^\/([^/]*)(.*)$/.exec(url.pathname);
+  if (!SERVICE_NAMES.includes(service)) return respond(answer(404, { error: "unknown_service", services: SERVICE_NAMES }));
+  const { record, input } = await describe(request, service, path || "/", query, text);
+  const { seq, fault, answer: reply } = await ecosystem.receive(record, input);
+  if (!fault) return respond(reply);
+  const response = inflict(fault, { request, answer: reply, finish: () => ecosystem.finish(seq, input) });
+  // A delayed call is carried out even when its caller has gone, as a real one is.
+  if (fault.mode === "delay") ctx.waitUntil(response);
+  return response;
+}
+
+async function readRequest(request, url) {
+  const bytes = await request.arrayBuffer();
+  if (bytes.byteLength > MAX_BODY_BYTES) return { refused: answer(413, { error: "body_too_large" }) };
+  try {
+    decodeURIComponent(url.pathname);
+  } catch {
+    return { refused: answer(400, { error: "malformed_path" }) };
+  }
+  return { text: new TextDecoder().decode(bytes), query: Object.fromEntries(url.searchParams) };
+}
+
+function controlRequest(request, url, { text, query }) {
+  let body;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // The routes that need a body say what is wrong with none.
+  }
+  return { method: request.method, path: url.pathname, query, body, at: Date.now() };
+}
+
+function refusal() {
+  return answer(503, {
+    error: "sandbox_refused",
+    message:
+      "This is the local stand-in for the ChittyOS services. It answers only on a loopback address and only when started with the variable CHITTY_SANDBOX=local. If you see this on a deployed address, delete that Worker and point SERVICE_URL_TEMPLATE at the real services.",
+  });
+}
+
+function frontPage() {
+  const routes = CONTROL_ROUTES.map(({ method, path, purpose }) => `  ${method.padEnd(6)} ${path.padEnd(28)} ${purpose}`);
+  return [
+    "ChittyOS sandbox: a stand-in for the ChittyOS services, for local use and tests.",
+    "",
+    "Services, each under /{name}/:",
+    `  ${SERVICE_NAMES.join(" ")}`,
+    "",
+    "Control:",
+    ...routes,
+    "",
+  ].join("\n");
+}

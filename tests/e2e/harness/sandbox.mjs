@@ -1,0 +1,62 @@
+/** The ChittyOS services, simulated: see sandbox/README.md. */
+import { readdirSync } from "node:fs";
+import path from "node:path";
+import { readWorker, ROOT, run } from "./runtime.mjs";
+
+const DIRECTORY = path.join(ROOT, "sandbox");
+
+/**
+ * Starts a sandbox of its own in workerd.
+ *
+ * @param {{port?: number, persist?: string, vars?: Record<string, string>}} [options]
+ *   `port` 0 is any; without `persist` nothing is kept after `close`; `vars`
+ *   replaces the variable that lets it run.
+ */
+export async function startSandbox({ port = 0, persist, vars = { CHITTY_SANDBOX: "local" } } = {}) {
+  const worker = readWorker(path.join(DIRECTORY, "wrangler.toml"), { modules: sandboxModules(), vars });
+  const { miniflare, urls } = await run([worker], { port, persist });
+  const [url] = urls;
+  const control = (method, route, body) => askControl(url, method, route, body);
+  return {
+    /** Where it listens, without a slash at the end: a service is at `${url}/{name}`. */
+    url,
+    /** Calls in order: the newest, or with `after` those past that number. Filters: service, path (its start), method, limit (1000). */
+    calls: async (query = {}) => (await control("GET", `calls?${search({ limit: 1000, ...query })}`)).calls,
+    /** How many calls since the last reset, of all services or one. With the start of a path: of the 10,000 that are kept. */
+    count: async (service, path) => (await control("GET", `calls/count?${search({ service, path })}`)).total,
+    /** What was minted since the last reset, in order: `{number, id, entity_type, metadata, at}`. */
+    minted: async () => (await control("GET", "minted")).minted,
+    /** `{total, entries}` of the chronicle, in order. Filters: entityId, eventId, action, limit (1000). */
+    entries: (query = {}) => control("GET", `entries?${search({ limit: 1000, ...query })}`),
+    /** Sets a fault on a service, or on "all". Throws where the sandbox refuses it. */
+    fault: (service, fault) => control("PUT", `faults/${service}`, fault),
+    /** Removes the faults of one service, or every fault. */
+    clear: (service) => control("DELETE", service === undefined ? "faults" : `faults/${service}`),
+    /** Changes a setting: `{chronicle_per_minute}`. */
+    settings: (settings) => control("PUT", "settings", settings),
+    /** Forgets everything but how far the mint has come. */
+    reset: () => control("POST", "reset"),
+    close: () => miniflare.dispose(),
+  };
+}
+
+function sandboxModules() {
+  const names = ["", "services", "state"].flatMap((folder) =>
+    readdirSync(path.join(DIRECTORY, folder))
+      .filter((name) => name.endsWith(".mjs") && name !== "refuse-deploy.mjs")
+      .map((name) => path.join(DIRECTORY, folder, name)),
+  );
+  const main = path.join(DIRECTORY, "worker.mjs");
+  return [main, ...names.filter((name) => name !== main)].map((name) => ({ type: "ESModule", path: name }));
+}
+
+async function askControl(url, method, route, body) {
+  const response = await fetch(`${url}/_sandbox/${route}`, { method, body: body && JSON.stringify(body) });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(`${method} /_sandbox/${route}: ${response.status} ${JSON.stringify(answer)}`);
+  return answer;
+}
+
+function search(query) {
+  return new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined)).toString();
+}
