@@ -1,0 +1,127 @@
+/** Restarts and sudden deaths: what was acknowledged is there, and its event arrives. */
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { until } from "./harness/await.mjs";
+import { client, create } from "./harness/client.mjs";
+import { startGatewayProcess } from "./harness/gateway.mjs";
+import { startSandbox } from "./harness/sandbox.mjs";
+
+let sandbox, persist, gateway;
+// Overdue at once, so that the sweep need not be waited for.
+const vars = { OUTBOX_OVERDUE_SECONDS: "0" };
+
+before(async () => {
+  sandbox = await startSandbox();
+});
+
+beforeEach(async () => {
+  await sandbox.reset();
+  persist = await mkdtemp(path.join(os.tmpdir(), "chittyconnect-"));
+  gateway = await startGatewayProcess({ sandboxUrl: sandbox.url, persist, vars });
+});
+
+afterEach(async () => {
+  await gateway?.close();
+  await rm(persist, { recursive: true, force: true });
+});
+
+after(() => sandbox?.close());
+
+async function dieAndRestart() {
+  await gateway.kill9();
+  gateway = await startGatewayProcess({ sandboxUrl: sandbox.url, persist, vars });
+}
+
+const entriesOf = async (id) => (await sandbox.entries({ entityId: id })).entries;
+
+test("data, keys and identity are kept over a restart", async () => {
+  const call = (...args) => client(gateway, "dev-keeper")(...args);
+  const options = { body: { name: "kept", data: [1] }, headers: { "idempotency-key": "k" } };
+  const made = await call("POST", "/v1/contexts", options);
+  assert.equal(made.status, 201, made.text);
+  await gateway.close();
+  gateway = await startGatewayProcess({ sandboxUrl: sandbox.url, persist, vars });
+  assert.deepEqual((await call("GET", made.headers.get("location"))).json, made.json.context);
+  const replayed = await call("POST", "/v1/contexts", options);
+  assert.deepEqual([replayed.text, replayed.headers.get("idempotency-replayed")], [made.text, "true"]);
+  assert.equal((await call("GET", "/v1/contexts/search?q=kept")).json.count, 1);
+});
+
+test("killed between a change and its event, the event still arrives, once", async () => {
+  // Chronicle is down, so that no event can have arrived before the kill.
+  await sandbox.fault("chronicle", { mode: "fail", status: 503 });
+  const context = await create(client(gateway, "dev-victim"), { name: "survivor" });
+  await dieAndRestart();
+  await sandbox.clear("chronicle");
+  assert.deepEqual(await entriesOf(context.chitty_id), []);
+  assert.deepEqual((await client(gateway, "dev-victim")("GET", `/v1/contexts/${context.chitty_id}`)).json, context);
+
+  await gateway.scheduled();
+  const entries = await until(async () => {
+    const found = await entriesOf(context.chitty_id);
+    return found.length > 0 && found;
+  }, { timeout: 15_000, what: "the event of the killed runtime" });
+  assert.deepEqual(entries.map(({ action }) => action), ["context.created"]);
+  const done = () => gateway.rows("SELECT count(*) AS n FROM outbox WHERE done_at IS NULL");
+  await until(async () => (await done())[0].n === 0, { what: "a done outbox" });
+  await gateway.scheduled();
+  await gateway.scheduled();
+  assert.equal((await entriesOf(context.chitty_id)).length, 1);
+});
+
+test("killed under load, every acknowledged change is there and told", async () => {
+  const acknowledged = [];
+  const call = client(gateway, "dev-load");
+  let dead = false;
+  const writer = async (worker) => {
+    for (let n = 0; !dead; n += 1) {
+      const answer = await call("POST", "/v1/contexts", { body: { name: `w${worker} ${n}` } }).catch(() => undefined);
+      if (answer?.status === 201) acknowledged.push(answer.json.context);
+    }
+  };
+  const writers = [0, 1, 2, 3].map(writer);
+  await until(() => acknowledged.length >= 40, { timeout: 20_000, what: "forty acknowledged creations" });
+  await gateway.kill9();
+  dead = true;
+  await Promise.all(writers);
+  gateway = await startGatewayProcess({ sandboxUrl: sandbox.url, persist, vars });
+
+  const reader = client(gateway, "dev-load");
+  for (const context of acknowledged) {
+    assert.deepEqual((await reader("GET", `/v1/contexts/${context.chitty_id}`)).json, context);
+  }
+  await until(async () => {
+    await gateway.scheduled();
+    return (await gateway.rows("SELECT count(*) AS n FROM outbox WHERE done_at IS NULL"))[0].n === 0;
+  }, { timeout: 30_000, what: "a done outbox" });
+  const { entries } = await sandbox.entries({ action: "context.created" });
+  const told = new Set(entries.map(({ metadata }) => metadata.entityId));
+  for (const context of acknowledged) assert.ok(told.has(context.chitty_id), context.chitty_id);
+  // Nothing is half there: each row has its words and its event.
+  const [half] = await gateway.rows(
+    "SELECT (SELECT count(*) FROM contexts) AS rows, (SELECT count(*) FROM contexts_fts) AS words, " +
+      "(SELECT count(*) FROM outbox WHERE event_type IN ('context.created', 'service.initialized')) AS events",
+  );
+  assert.deepEqual([half.words, half.events], [half.rows, half.rows]);
+});
+
+test("events wait for Chronicle and are told when it is back", async () => {
+  const call = client(gateway, "dev-patient");
+  await sandbox.fault("chronicle", { mode: "fail", status: 503 });
+  const contexts = [];
+  for (let n = 0; n < 5; n += 1) contexts.push(await create(call, { name: `patient ${n}` }));
+  await until(async () => (await sandbox.count("chronicle")) >= 5, { what: "five tries" });
+  await sandbox.clear("chronicle");
+  await until(async () => {
+    await gateway.scheduled();
+    const open = await gateway.rows("SELECT count(*) AS n FROM outbox WHERE done_at IS NULL");
+    return open[0].n === 0;
+  }, { timeout: 30_000, what: "a done outbox" });
+  for (const { chitty_id: id } of contexts) {
+    const ids = new Set((await entriesOf(id)).map(({ metadata }) => metadata.eventId));
+    assert.equal(ids.size, 1, id);
+  }
+});

@@ -1,0 +1,124 @@
+/** ChittyID and ChittyAuth down, slow or talking nonsense: bounded time, a clear answer, nothing stored. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import { client, create } from "./harness/client.mjs";
+import { startGateway } from "./harness/gateway.mjs";
+import { startSandbox } from "./harness/sandbox.mjs";
+
+const DEADLINE_MS = 400;
+let sandbox, gateway;
+
+before(async () => {
+  sandbox = await startSandbox();
+  gateway = await startGateway({ sandboxUrl: sandbox.url, vars: { UPSTREAM_TIMEOUT_MS: String(DEADLINE_MS) } });
+  await create(client(gateway, "dev-warm"), { name: "before" });
+});
+
+afterEach(() => sandbox.clear());
+
+after(async () => {
+  await gateway?.close();
+  await sandbox?.close();
+});
+
+const FAULTS = [
+  { mode: "fail", status: 503, retry_after: 7 },
+  { mode: "fail", status: 500 },
+  { mode: "fail", status: 429, retry_after: 7 },
+  { mode: "fail", status: 404 },
+  { mode: "hang" },
+  { mode: "delay", delay_ms: 3 * DEADLINE_MS },
+  { mode: "drip", delay_ms: 20 },
+  { mode: "huge" },
+  { mode: "reset" },
+  { mode: "redirect" },
+  { mode: "garbage" },
+  { mode: "garbage", body: "" },
+  { mode: "garbage", body: "<html>sorry</html>", content_type: "text/html" },
+  { mode: "garbage", body: { error: "inside a 200" } },
+  { mode: "garbage", body: [] },
+];
+
+async function within(ms, what, promise) {
+  const started = performance.now();
+  const result = await promise;
+  const took = performance.now() - started;
+  assert.ok(took < ms, `${what} took ${Math.round(took)} ms`);
+  return result;
+}
+
+test("ChittyID: 503, and nothing is stored, whatever it does", async () => {
+  const call = client(gateway, "dev-warm");
+  const nonsense = [
+    { mode: "fallback" },
+    { mode: "garbage", body: { success: true, chittyId: 7 } },
+    { mode: "garbage", body: { success: true, chittyId: "03-1-USA-9002-P-2602-0-00" } },
+    { mode: "garbage", body: { success: true, chittyId: "CHITTY", fallback: false } },
+    { mode: "garbage", body: { success: true, chittyId: "03-1-USA-9002-T-2602-0-81", fallback: true } },
+  ];
+  const db = await gateway.db();
+  const rows = () => db.prepare("SELECT (SELECT count(*) FROM contexts) || ' ' || (SELECT count(*) FROM outbox) || ' ' || (SELECT count(*) FROM idempotency_keys) AS n").first("n");
+  const before = await rows();
+  for (const spec of [...FAULTS, ...nonsense]) {
+    await sandbox.fault("id", spec);
+    const what = JSON.stringify(spec);
+    const request = call("POST", "/v1/contexts", { body: { name: "never" }, headers: { "idempotency-key": "k" } });
+    const refused = await within(DEADLINE_MS + 2000, what, request);
+    assert.deepEqual([refused.status, refused.code], [503, "identity_authority_unavailable"], `${what} ${refused.text}`);
+    assert.equal(refused.json.service, "chittyid");
+    assert.equal(refused.headers.get("retry-after"), String(spec.retry_after ?? 5), what);
+    assert.equal((await call("GET", "/v1/contexts")).status, 200, "reading goes on");
+  }
+  assert.equal(await rows(), before);
+  assert.equal(await sandbox.count("elsewhere"), 0, "no redirect was followed");
+  await sandbox.clear();
+  const made = await call("POST", "/v1/contexts", { body: { name: "never" }, headers: { "idempotency-key": "k" } });
+  assert.equal(made.status, 201);
+  await sandbox.fault("id", { mode: "hang" });
+  const replayed = await call("POST", "/v1/contexts", { body: { name: "never" }, headers: { "idempotency-key": "k" } });
+  assert.deepEqual([replayed.status, replayed.text], [201, made.text]);
+  assert.equal((await call("POST", "/v1/contexts", { body: { name: "never" } })).code, "name_taken");
+  assert.equal((await call("PATCH", made.headers.get("location"), { body: { name: "ever" } })).status, 200);
+  assert.equal((await call("DELETE", made.headers.get("location"))).status, 200);
+});
+
+test("a slow ChittyID within the deadline is waited for", async () => {
+  await sandbox.fault("id", { mode: "delay", delay_ms: 150 });
+  await create(client(gateway, "dev-warm"), { name: "slow" });
+});
+
+test("ChittyAuth: 503 and never 401, whatever it does, and known tokens go on", async () => {
+  const nonsense = [
+    { mode: "garbage", body: { valid: true } },
+    { mode: "garbage", body: { valid: true, chittyId: "admin" } },
+    { mode: "garbage", body: { chittyId: "03-1-USA-0970-P-2603-0-54" } },
+  ];
+  for (const [n, spec] of [...FAULTS, ...nonsense].entries()) {
+    await sandbox.fault("auth", spec);
+    const what = JSON.stringify(spec);
+    const refused = await within(DEADLINE_MS + 2000, what, client(gateway, `dev-cold-${n}`)("GET", "/v1/contexts"));
+    assert.deepEqual([refused.status, refused.code], [503, "authentication_unavailable"], `${what} ${refused.text}`);
+    assert.equal(refused.json.service, "chittyauth");
+    assert.equal((await client(gateway, "dev-warm")("GET", "/v1/contexts")).status, 200, what);
+  }
+});
+
+test("ChittyAuth's refusals are 401", async () => {
+  for (const spec of [
+    { mode: "fail", status: 401 },
+    { mode: "fail", status: 403 },
+    { mode: "garbage", body: { valid: false, error: "revoked" } },
+  ]) {
+    await sandbox.fault("auth", spec);
+    const refused = await client(gateway, `dev-refused`)("GET", "/v1/contexts");
+    assert.deepEqual([refused.status, refused.code], [401, "invalid_token"], JSON.stringify(spec));
+  }
+});
+
+test("a hundred hung requests keep no other waiting", async () => {
+  await sandbox.fault("id", { mode: "hang" });
+  const call = client(gateway, "dev-warm");
+  const hung = Array.from({ length: 100 }, (_, n) => call("POST", "/v1/contexts", { body: { name: `hung ${n}` } }));
+  await within(DEADLINE_MS, "a read among hung requests", call("GET", "/v1/contexts"));
+  for (const answer of await Promise.all(hung)) assert.equal(answer.code, "identity_authority_unavailable");
+});
