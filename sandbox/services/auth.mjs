@@ -9,7 +9,7 @@
 import { actorId } from "../chitty-id.mjs";
 import { answer, isObject, iso } from "./answer.mjs";
 
-const TOKEN = /^dev-([a-z0-9-]{1,64})(?:\+(ro|expired|\d{1,6}s))?$/;
+const TOKEN = /^dev-([A-Za-z0-9._-]{1,64})(?:\+(ro|expired|\d{1,6}s))?$/;
 const LIFETIME_MS = 3_600_000;
 
 /** auth.chitty.cc. */

@@ -1,14 +1,14 @@
-//! `/v1/contexts`: each handler is extract → decide → one batch → reply.
+//! `/v1/contexts`, but for creating, which is a file of its own: each handler is extract → decide →
+//! one batch → reply.
 
-use chitty_core::{ChittyId, EntityLabel, MintRequest};
+use chitty_core::ChittyId;
 use serde_json::json;
 
 use crate::app::App;
-use crate::contexts::input::{self, Draft, Status};
-use crate::contexts::store::{self, Changed, Failure, Filter, Page};
-use crate::events::{Event, EventKind, outbox};
+use crate::contexts::input::{self, Status};
+use crate::contexts::store::{self, Change, Changed, Filter, Page};
+use crate::events::{Event, EventKind};
 use crate::http::caller::Scope;
-use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::paging::{self, Cursor};
 use crate::http::precondition::{IfMatch, etag, none_match_hits};
 use crate::http::problem::{Code, FieldError, Problem};
@@ -19,8 +19,6 @@ use crate::platform::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Context, ContextList, ContextReply, Deleted};
-#[cfg(not(target_family = "wasm"))]
-use crate::http::problem::ProblemBody;
 
 /// Page sizes where the caller names none; the predecessor's.
 const LIST_LIMIT: i64 = 100;
@@ -28,136 +26,6 @@ const SEARCH_LIMIT: i64 = 50;
 
 /// The most characters of a search.
 const MAX_QUERY_CHARS: usize = 200;
-
-/// Make a context.
-///
-/// Its ChittyID is minted by ChittyID; while that is down the answer is 503 and nothing is stored.
-/// Send an `Idempotency-Key` to be able to repeat the request safely for 24 hours.
-//
-// Minting cannot be repeated or taken back, so everything that can refuse the creation comes before
-// it: the body, the key, the caller's state, the name.
-#[cfg_attr(not(target_family = "wasm"), utoipa::path(
-    post,
-    path = "/v1/contexts",
-    operation_id = "contextsCreate",
-    tag = "contexts",
-    params(
-        ("Idempotency-Key" = Option<String>, Header,
-            description = "1 to 255 visible ASCII characters, best a fresh UUID. The same key with the same body gives the same reply, with `Idempotency-Replayed: true`."),
-    ),
-    request_body = input::ContextDraft,
-    responses(
-        (status = 201, description = "Made.", body = ContextReply,
-            headers(("ETag" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        (status = 409, description = "`name_taken`: `existing_chitty_id` is the context that has the name.", body = ProblemBody<'_>, content_type = "application/problem+json"),
-        (status = 422, description = "A value is not acceptable, or the idempotency key was used for another request.", body = ProblemBody<'_>, content_type = "application/problem+json"),
-    ),
-))]
-pub async fn create(
-    app: &App,
-    ready: Ready<'_>,
-    scope: Scope,
-    request: &Request<'_>,
-) -> Result<Reply, Problem> {
-    // 1. Extract and check.
-    let body = request.json_bytes().await?;
-    let draft = input::draft(&body)?;
-    let key = Idempotency::of(request, "contexts.create", &body)?;
-    // 2. Replay, or find out what is in the way.
-    let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
-    let stored = store::check_free(ready, &scope, &draft.name, look_up).await?;
-    if let Some(replay) = key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten() {
-        return Ok(replay);
-    }
-    // 3. Mint.
-    let id = mint(app, &scope, request).await?;
-    // 4. The row, its words, its event and the reply to the key, in one batch.
-    let changed = json!({ "status": draft.status.as_str() });
-    let event = event(app, EventKind::ContextCreated, &id, &scope, changed, request);
-    let tag = etag(&event.id);
-    let location = format!("/v1/contexts/{id}");
-    let reply = Stored { status: 201, etag: &tag, location: &location };
-    let kept = key.as_ref().map(|key| (key, &reply, request.now_ms));
-    let overdue_ms = app.config.outbox_overdue_ms;
-    let text = match store::insert(ready, &scope, &id, &draft, &event, overdue_ms, kept).await {
-        Ok(text) => text,
-        Err(failure) => {
-            match recover(app, ready, &scope, &id, &draft, &key, failure, request).await? {
-                Recovered::Committed(text) => text,
-                Recovered::Replayed(reply) => return Ok(reply),
-            }
-        }
-    };
-    // 5. Reply, then announce.
-    Ok(Reply::new(201, Body::Json(text))
-        .header("etag", tag)
-        .header("location", location)
-        .then(After::Announce(event)))
-}
-
-async fn mint(app: &App, scope: &Scope, request: &Request<'_>) -> Result<ChittyId, Problem> {
-    let wanted = MintRequest {
-        label: EntityLabel::Context,
-        metadata: json!({ "owner": scope.actor(), "service": "chittyconnect" }),
-        timestamp: time::iso8601(app.now_ms()),
-    };
-    app.core.id().mint(&wanted, &request.trace.call()).await.map_err(|error| {
-        Problem::upstream(
-            Code::IdentityAuthorityUnavailable,
-            "ChittyID did not mint an identity, so nothing was stored. Repeat the request later.",
-            &error,
-        )
-    })
-}
-
-enum Recovered {
-    /// The batch had been committed after all; the reply's body.
-    Committed(String),
-    /// Another request with the same idempotency key was faster; its reply.
-    Replayed(Reply),
-}
-
-/// After a batch that failed: what there is to reply all the same, or the problem. The minted id is
-/// in use or reported as orphaned.
-#[allow(clippy::too_many_arguments, reason = "the whole state of a creation that failed")]
-async fn recover(
-    app: &App,
-    ready: Ready<'_>,
-    scope: &Scope,
-    id: &ChittyId,
-    draft: &Draft,
-    key: &Option<Idempotency>,
-    failure: Failure,
-    request: &Request<'_>,
-) -> Result<Recovered, Problem> {
-    if let Failure::Db(_) = failure
-        && let Ok(Some(text)) = store::created(ready, id).await
-    {
-        return Ok(Recovered::Committed(text));
-    }
-    let reason = match &failure {
-        Failure::NameTaken(_) => "name_taken",
-        Failure::LostRace => "idempotency_race",
-        Failure::Db(_) => "storage_unavailable",
-    };
-    outbox::report_orphan(app, Some(ready), id, scope.actor(), reason).await;
-    // A request with the same key holds the same name, so either constraint may have spoken first.
-    if let Some(key) = key
-        && !matches!(failure, Failure::Db(_))
-    {
-        let rows = ready.db().rows(key.look_up(scope, request.now_ms)).await?;
-        if let Some(reply) = key.replay(rows)? {
-            return Ok(Recovered::Replayed(reply));
-        }
-    }
-    match failure {
-        Failure::NameTaken(_) => {
-            let existing = store::id_of_name(ready, scope, &draft.name).await?;
-            Err(Failure::NameTaken(existing).into())
-        }
-        failure => Err(failure.into()),
-    }
-}
 
 /// List one's contexts, newest first.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
@@ -173,7 +41,7 @@ async fn recover(
     ),
     responses(
         (status = 200, description = "A page.", body = ContextList, headers(("Link" = String))),
-        (status = 422, description = "A parameter is not acceptable.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is not acceptable."),
     ),
 ))]
 pub async fn list(
@@ -212,7 +80,7 @@ pub async fn list(
     ),
     responses(
         (status = 200, description = "A page, with the query.", body = ContextList, headers(("Link" = String))),
-        (status = 422, description = "A parameter is not acceptable.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is not acceptable."),
     ),
 ))]
 pub async fn search(
@@ -293,7 +161,7 @@ fn listing(request: &Request<'_>, page: &Page, query: Option<&str>) -> Reply {
     responses(
         (status = 200, description = "The context.", body = Context, headers(("ETag" = String))),
         (status = 304, description = "Not changed."),
-        (status = 404, description = "You have no such context.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 404, description = "You have no such context."),
     ),
 ))]
 pub async fn show(
@@ -323,10 +191,10 @@ pub async fn show(
     request_body = input::ContextPatch,
     responses(
         (status = 200, description = "Changed.", body = ContextReply, headers(("ETag" = String))),
-        (status = 404, description = "You have no such context.", body = ProblemBody<'_>, content_type = "application/problem+json"),
-        (status = 409, description = "`name_taken`.", body = ProblemBody<'_>, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since.", body = ProblemBody<'_>, content_type = "application/problem+json"),
-        (status = 422, description = "A value is not acceptable.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 404, description = "You have no such context."),
+        (status = 409, description = "`name_taken`."),
+        (status = 412, description = "It has changed since."),
+        (status = 422, description = "A value is not acceptable."),
     ),
 ))]
 pub async fn change(
@@ -337,19 +205,16 @@ pub async fn change(
 ) -> Result<Reply, Problem> {
     let id = context_id(request)?;
     let patch = input::patch(&request.json_bytes().await?)?;
-    let if_match = IfMatch::parse(request.header("if-match").as_deref());
     let fields = json!({ "changes": patch.changed() });
     let event = event(app, EventKind::ContextUpdated, &id, &scope, fields, request);
-    let overdue_ms = app.config.outbox_overdue_ms;
-    let changed =
-        match store::update(ready, &scope, &id, &patch, &if_match, &event, overdue_ms).await {
-            Err(Failure::NameTaken(_)) => {
-                let name = patch.name.as_deref().unwrap_or_default();
-                let existing = store::id_of_name(ready, &scope, name).await?;
-                return Err(Failure::NameTaken(existing).into());
-            }
-            outcome => outcome?,
-        };
+    let change = conditional(app, request, &id, &event);
+    let changed = match store::update(ready, &scope, &change, &patch).await {
+        Ok(changed) => changed,
+        Err(failure) => {
+            let name = patch.name.as_deref().unwrap_or_default();
+            return Err(store::explain(ready, &scope, name, failure).await);
+        }
+    };
     let json = done(changed)?;
     let text = format!("{{\"success\":true,\"message\":\"Context updated\",\"context\":{json}}}");
     Ok(Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event)))
@@ -367,8 +232,8 @@ pub async fn change(
     ),
     responses(
         (status = 200, description = "Deleted.", body = Deleted),
-        (status = 404, description = "You have no such context.", body = ProblemBody<'_>, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since.", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 404, description = "You have no such context."),
+        (status = 412, description = "It has changed since."),
     ),
 ))]
 pub async fn remove(
@@ -378,10 +243,9 @@ pub async fn remove(
     request: &Request<'_>,
 ) -> Result<Reply, Problem> {
     let id = context_id(request)?;
-    let if_match = IfMatch::parse(request.header("if-match").as_deref());
     let event = event(app, EventKind::ContextDeleted, &id, &scope, json!({}), request);
-    let overdue_ms = app.config.outbox_overdue_ms;
-    done(store::delete(ready, &scope, &id, &if_match, &event, overdue_ms).await?)?;
+    let change = conditional(app, request, &id, &event);
+    done(store::delete(ready, &scope, &change).await?)?;
     let text = json!({
         "success": true, "message": "Context deleted",
         "chitty_id": id.as_str(), "chittyId": id.as_str(), "contextId": id.as_str(),
@@ -404,6 +268,17 @@ fn event(
 ) -> Event {
     let traceparent = Some(request.trace.traceparent.as_str());
     Event::new(app.now_ms(), kind, id.as_str(), scope.actor(), payload, traceparent)
+}
+
+/// A change under the conditions that the caller set.
+fn conditional<'a>(
+    app: &App,
+    request: &Request<'_>,
+    id: &'a ChittyId,
+    event: &'a Event,
+) -> Change<'a> {
+    let if_match = IfMatch::parse(request.header("if-match").as_deref());
+    Change { id, event, if_match, overdue_ms: app.config.outbox_overdue_ms }
 }
 
 fn done(changed: Changed) -> Result<String, Problem> {

@@ -1,6 +1,7 @@
-//! Contexts: what an actor works in. `handlers` is the HTTP side, `input` the rules for what a
+//! Contexts: what an actor works in. `create` and `handlers` are the HTTP side, `input` the rules for what a
 //! caller sends, `store` the SQL, `search` how text becomes words.
 
+pub mod create;
 pub mod handlers;
 pub mod input;
 pub mod search;

@@ -317,11 +317,19 @@ impl From<Failure> for Problem {
     }
 }
 
+/// The problem of a failure, with the context that holds the name where that is it.
+pub async fn explain(ready: Ready<'_>, scope: &Scope, name: &str, failure: Failure) -> Problem {
+    match failure {
+        Failure::NameTaken(None) => match id_of_name(ready, scope, name).await {
+            Ok(existing) => Failure::NameTaken(existing).into(),
+            Err(error) => error.into(),
+        },
+        failure => failure.into(),
+    }
+}
+
 /// The id of the caller's live context of this name.
-///
-/// # Errors
-/// Storage failures.
-pub async fn id_of_name(
+async fn id_of_name(
     ready: Ready<'_>,
     scope: &Scope,
     name: &str,
@@ -341,6 +349,22 @@ fn created_sql() -> String {
     format!("'{{\"success\":true,\"context\":' || {JSON} || '}}'")
 }
 
+/// A context to be stored.
+pub struct Insertion<'a> {
+    /// Minted a moment ago.
+    pub id: &'a ChittyId,
+    /// What it holds.
+    pub draft: &'a Draft,
+    /// Its id becomes the revision.
+    pub event: &'a Event,
+    /// How long after it the event is overdue.
+    pub overdue_ms: u64,
+    /// The request's idempotency key.
+    pub key: Option<&'a Idempotency>,
+    /// The reply to be kept under the key.
+    pub reply: Stored<'a>,
+}
+
 /// Makes a context: the row, its words, its event and, with a key, the reply, in one batch. Returns
 /// the reply's body.
 ///
@@ -349,17 +373,13 @@ fn created_sql() -> String {
 pub async fn insert(
     ready: Ready<'_>,
     scope: &Scope,
-    id: &ChittyId,
-    draft: &Draft,
-    event: &Event,
-    overdue_ms: u64,
-    key: Option<(&Idempotency, &Stored<'_>, u64)>,
+    new: &Insertion<'_>,
 ) -> Result<String, Failure> {
-    let mut batch = insert_statements(scope.actor(), id, draft, event);
-    batch.push(outbox::insert(event, overdue_ms));
-    if let Some((key, stored, now_ms)) = key {
+    let mut batch = insert_statements(scope.actor(), new.id, new.draft, new.event);
+    batch.push(outbox::insert(new.event, new.overdue_ms));
+    if let Some(key) = new.key {
         let body = format!("SELECT {} FROM contexts WHERE chitty_id = ?1", created_sql());
-        batch.extend(key.store(scope, now_ms, stored, &body, id.as_str()));
+        batch.extend(key.store(scope, &new.event.at, &new.reply, &body, new.id.as_str()));
     }
     let results = ready.db().batch(batch).await?;
     let row = results.into_iter().next().and_then(|rows| rows.into_iter().next());
@@ -431,6 +451,18 @@ pub enum Changed {
     Refused(Problem),
 }
 
+/// A change to one context of the caller's.
+pub struct Change<'a> {
+    /// Which.
+    pub id: &'a ChittyId,
+    /// Its id becomes the revision.
+    pub event: &'a Event,
+    /// Which revisions may be changed.
+    pub if_match: IfMatch,
+    /// How long after it the event is overdue.
+    pub overdue_ms: u64,
+}
+
 /// Changes a context: the row, its words and its event, in one batch. The event's id becomes the
 /// revision.
 ///
@@ -439,16 +471,13 @@ pub enum Changed {
 pub async fn update(
     ready: Ready<'_>,
     scope: &Scope,
-    id: &ChittyId,
+    change: &Change<'_>,
     patch: &Patch,
-    if_match: &IfMatch,
-    event: &Event,
-    overdue_ms: u64,
 ) -> Result<Changed, Failure> {
     let set = "name = coalesce(?6, name), data = coalesce(?7, data), \
                systems = coalesce(?8, systems), tools = coalesce(?9, tools), \
                status = coalesce(?10, status)";
-    let row = change(scope, id, if_match, event, set)
+    let row = change_row(scope, change, set)
         .bind(patch.name.as_deref())
         .bind(patch.data.as_ref().map(|list| list.json.as_str()))
         .bind(patch.systems.as_ref().map(|list| list.json.as_str()))
@@ -460,15 +489,15 @@ pub async fn update(
          systems = coalesce(?7, systems), tools = coalesce(?8, tools) \
          WHERE rowid = (SELECT row_id FROM contexts WHERE chitty_id = ?1 AND revision = ?2)",
     )
-    .bind(id.as_str())
-    .bind(event.id.as_str())
+    .bind(change.id.as_str())
+    .bind(change.event.id.as_str())
     .bind(patch.status.map(|status| search::scope_words(scope.actor(), status)))
     .bind(patch.name.as_deref().map(search::words))
     .bind(patch.name.as_deref().map(search::prefixes))
     .bind(patch.data.as_ref().map(|list| list.words.as_str()))
     .bind(patch.systems.as_ref().map(|list| list.words.as_str()))
     .bind(patch.tools.as_ref().map(|list| list.words.as_str()));
-    perform(ready, scope, id, if_match, event, overdue_ms, [row, words]).await
+    perform(ready, scope, change, [row, words]).await
 }
 
 /// Deletes a context softly: the row stays with its event, its words go, its name is free.
@@ -478,23 +507,20 @@ pub async fn update(
 pub async fn delete(
     ready: Ready<'_>,
     scope: &Scope,
-    id: &ChittyId,
-    if_match: &IfMatch,
-    event: &Event,
-    overdue_ms: u64,
+    change: &Change<'_>,
 ) -> Result<Changed, Failure> {
-    let row = change(scope, id, if_match, event, "status = 'deleted', deleted_at = ?4");
+    let row = change_row(scope, change, "status = 'deleted', deleted_at = ?4");
     let words = Statement::new(
         "DELETE FROM contexts_fts \
          WHERE rowid = (SELECT row_id FROM contexts WHERE chitty_id = ?1 AND revision = ?2)",
     )
-    .bind(id.as_str())
-    .bind(event.id.as_str());
-    perform(ready, scope, id, if_match, event, overdue_ms, [row, words]).await
+    .bind(change.id.as_str())
+    .bind(change.event.id.as_str());
+    perform(ready, scope, change, [row, words]).await
 }
 
 /// An update of one live context of the caller's, if its revision is one that the caller accepts.
-fn change(scope: &Scope, id: &ChittyId, if_match: &IfMatch, event: &Event, set: &str) -> Statement {
+fn change_row(scope: &Scope, change: &Change<'_>, set: &str) -> Statement {
     Statement::new(format!(
         "UPDATE contexts SET {set}, updated_at = ?4, revision = ?5 \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL AND {} \
@@ -502,19 +528,16 @@ fn change(scope: &Scope, id: &ChittyId, if_match: &IfMatch, event: &Event, set: 
         Scope::MAY_ACT_SQL
     ))
     .bind(scope.actor())
-    .bind(id.as_str())
-    .bind(if_match.as_json())
-    .bind(event.at.as_str())
-    .bind(event.id.as_str())
+    .bind(change.id.as_str())
+    .bind(change.if_match.as_json())
+    .bind(change.event.at.as_str())
+    .bind(change.event.id.as_str())
 }
 
 async fn perform(
     ready: Ready<'_>,
     scope: &Scope,
-    id: &ChittyId,
-    if_match: &IfMatch,
-    event: &Event,
-    overdue_ms: u64,
+    change: &Change<'_>,
     [row, words]: [Statement; 2],
 ) -> Result<Changed, Failure> {
     let before = Statement::new(format!(
@@ -523,8 +546,8 @@ async fn perform(
         Scope::STATE_SQL
     ))
     .bind(scope.actor())
-    .bind(id.as_str());
-    let event_row = outbox::insert_if_context_changed(event, overdue_ms);
+    .bind(change.id.as_str());
+    let event_row = outbox::insert_if_context_changed(change.event, change.overdue_ms);
     let batch = vec![before, row, words, event_row];
     let mut results = ready.db().batch(batch).await?.into_iter();
     let mut before = first(results.next().unwrap_or_default())?;
@@ -535,7 +558,7 @@ async fn perform(
         return Ok(Changed::Refused(refusal));
     }
     Ok(match before.optional_text(1)? {
-        Some(revision) if !if_match.allows(&revision) => Changed::Stale,
+        Some(revision) if !change.if_match.allows(&revision) => Changed::Stale,
         _ => Changed::Missing,
     })
 }

@@ -62,22 +62,14 @@ pub async fn announce(app: &App, events: Vec<Event>) {
 
 /// Records that an id was minted and then not used, so that it can be found and retired. Where
 /// even the database fails, the queue alone carries the report; where that fails too, the log.
-pub async fn report_orphan(
-    app: &App,
-    ready: Option<Ready<'_>>,
-    id: &ChittyId,
-    actor: &str,
-    reason: &str,
-) {
+pub async fn report_orphan(app: &App, ready: Ready<'_>, id: &ChittyId, actor: &str, reason: &str) {
     let payload = json!({ "reason": reason });
     let kind = EventKind::IdentityOrphaned;
     let event = Event::new(app.now_ms(), kind, id.as_str(), actor, payload, None);
-    if let Some(ready) = ready {
-        let row = insert(&event, app.config.outbox_overdue_ms);
-        if let Err(error) = ready.db().batch(vec![row]).await {
-            let fields = [("chitty_id", id.as_str()), ("error", &error.to_string())];
-            log::error("identity_orphaned", &fields);
-        }
+    let row = insert(&event, app.config.outbox_overdue_ms);
+    if let Err(error) = ready.db().batch(vec![row]).await {
+        let fields = [("chitty_id", id.as_str()), ("error", &error.to_string())];
+        log::error("identity_orphaned", &fields);
     }
     announce(app, vec![event]).await;
 }

@@ -107,8 +107,8 @@ fn options(matched: &Matched<'_>) -> Reply {
         .header("access-control-allow-methods", methods)
         .header(
             "access-control-allow-headers",
-            "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, \
-             X-ChittyOS-API-Key, X-Request-ID, traceparent",
+            "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID, \
+             traceparent",
         )
         .header("access-control-max-age", "86400")
 }

@@ -58,8 +58,7 @@ impl Idempotency {
         Ok(Some(Idempotency { key, fingerprint: ids::hex(&hash.finalize()) }))
     }
 
-    /// Select-list expressions and their bindings come in pairs in SQL of several resources, so
-    /// the look-up is a statement of its own, to be run beside the other checks of a creation.
+    /// The statement that looks for a stored reply, to be run beside the other checks of a creation.
     pub fn look_up(&self, scope: &Scope, now_ms: u64) -> Statement {
         Statement::new(
             "SELECT fingerprint, status, body, etag, location FROM idempotency_keys \
@@ -93,23 +92,23 @@ impl Idempotency {
         Ok(Some(reply.header("idempotency-replayed", "true")))
     }
 
-    /// The statements that store the reply. `body_sql` selects its body (with `?1` bound to
+    /// The statements that store the reply at the instant `now`. `body_sql` selects its body (with `?1` bound to
     /// `entity`); they belong at the end of the batch that makes the entity.
     pub fn store(
         &self,
         scope: &Scope,
-        now_ms: u64,
+        now: &str,
         reply: &Stored<'_>,
         body_sql: &str,
         entity: &str,
     ) -> [Statement; 2] {
-        let now = time::iso8601(now_ms);
+        let expires_ms = time::parse(now).unwrap_or_default() + KEEP_MS;
         let forget_expired = Statement::new(
             "DELETE FROM idempotency_keys WHERE actor_id = ?1 AND key = ?2 AND expires_at <= ?3",
         )
         .bind(scope.actor())
         .bind(self.key.as_str())
-        .bind(now.as_str());
+        .bind(now);
         let insert = Statement::new(format!(
             "INSERT INTO idempotency_keys \
              (actor_id, key, fingerprint, status, body, etag, location, created_at, expires_at) \
@@ -123,7 +122,7 @@ impl Idempotency {
         .bind(reply.etag)
         .bind(reply.location)
         .bind(now)
-        .bind(time::iso8601(now_ms + KEEP_MS));
+        .bind(time::iso8601(expires_ms));
         [forget_expired, insert]
     }
 

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use futures_util::future::LocalBoxFuture;
 
 use crate::app::App;
+use crate::contexts::create::create as create_context;
 use crate::contexts::handlers as contexts;
 use crate::health;
 use crate::http::caller::{Permission, Scope};
@@ -98,8 +99,8 @@ pub static ROUTES: [Route; 11] = [
     open!(Get "/health" => health::show),
     open!(Get "/openapi.json" => openapi::show),
 
-    scoped!(Post   "/v1/contexts",        ContextsWrite => contexts::create),
-    scoped!(Post   "/v1/contexts/create", ContextsWrite => contexts::create),
+    scoped!(Post   "/v1/contexts",        ContextsWrite => create_context),
+    scoped!(Post   "/v1/contexts/create", ContextsWrite => create_context),
     scoped!(Get    "/v1/contexts",        ContextsRead  => contexts::list),
     scoped!(Get    "/v1/contexts/list",   ContextsRead  => contexts::list),
     scoped!(Get    "/v1/contexts/search", ContextsRead  => contexts::search),

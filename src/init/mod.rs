@@ -19,6 +19,8 @@ use crate::platform::log;
 #[derive(Default)]
 pub struct State {
     database: Cell<Database>,
+    /// When the schema may be tried again in the background, in ms.
+    next_try_ms: Cell<u64>,
     registration: RefCell<registration::Progress>,
 }
 
@@ -57,6 +59,10 @@ impl State {
     }
 }
 
+/// How long the background leaves a schema alone that has just failed, in ms. Requests that need it
+/// try at once.
+const BACKGROUND_PAUSE_MS: u64 = 1000;
+
 /// The proof that the schema is there, and the only way to the database.
 #[derive(Clone, Copy)]
 pub struct Ready<'a> {
@@ -77,6 +83,7 @@ impl<'a> Ready<'a> {
         if app.init.database.get() != Database::Ready {
             if let Err(error) = migrations::apply(db).await {
                 app.init.database.set(Database::Failed);
+                app.init.next_try_ms.set(app.now_ms() + BACKGROUND_PAUSE_MS);
                 log::error("migrations_failed", &[("error", &error.to_string())]);
                 return Err(not_ready(
                     "The database could not be prepared. The next request tries again.",
@@ -99,7 +106,11 @@ fn not_ready(detail: &'static str) -> Problem {
 
 /// Whether there is background work for this isolate now.
 pub fn is_due(app: &App, now_ms: u64) -> bool {
-    app.init.database.get() != Database::Ready || app.init.registration.borrow().is_due(now_ms)
+    match app.init.database.get() {
+        Database::Pending => true,
+        Database::Failed => now_ms >= app.init.next_try_ms.get(),
+        Database::Ready => app.init.registration.borrow().is_due(now_ms),
+    }
 }
 
 /// The background work: the schema if it is missing, then the registration.

@@ -187,7 +187,7 @@ async fn record(app: &App, ready: Ready<'_>, id: ChittyId) -> Result<Option<Stri
             let kept = registered(ready).await;
             // An unanswered batch may have been committed: then the id is in use, not orphaned.
             if !matches!(&kept, Ok(Some(kept)) if kept == id.as_str()) {
-                outbox::report_orphan(app, Some(ready), &id, id.as_str(), "registration").await;
+                outbox::report_orphan(app, ready, &id, id.as_str(), "registration").await;
             }
             match kept? {
                 Some(kept) => Ok(Some(kept)),

@@ -39,7 +39,7 @@ pub fn document() -> String {
     paths(
         health::show,
         super::show,
-        contexts::create,
+        crate::contexts::create::create,
         contexts::list,
         contexts::search,
         contexts::show,
@@ -59,7 +59,7 @@ pub fn document() -> String {
         (name = "contexts", description = "What an actor works in."),
         (name = "gateway", description = "The gateway itself.")
     ),
-    modifiers(&Bearer, &Guards, &Aliases)
+    modifiers(&Bearer, &Guards, &Problems, &Aliases)
 )]
 struct Description;
 
@@ -97,7 +97,30 @@ impl Modify for Guards {
                 ("403", "The token does not carry the scope, or the actor is suspended."),
                 ("503", "A service or the database did not answer; see `Retry-After`."),
             ] {
-                operation.responses.responses.insert(status.to_owned(), problem(description));
+                let response = ResponseBuilder::new().description(description).build();
+                operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
+            }
+        }
+    }
+}
+
+/// The body of every reply that says no.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let schema = RefOr::Ref(Ref::from_schema_name("Problem"));
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        for route in &ROUTES {
+            let item = document.paths.paths.get_mut(route.path);
+            let Some(operation) = item.and_then(|item| operation(item, route.method)) else {
+                continue;
+            };
+            for (status, response) in &mut operation.responses.responses {
+                if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response) {
+                    let media_type = "application/problem+json".to_owned();
+                    response.content.insert(media_type, RefOr::T(content.clone()));
+                }
             }
         }
     }
@@ -135,14 +158,4 @@ fn slot(item: &mut PathItem, method: Method) -> Option<&mut Option<Operation>> {
         Method::Patch => &mut item.patch,
         Method::Delete => &mut item.delete,
     })
-}
-
-fn problem(description: &str) -> RefOr<utoipa::openapi::Response> {
-    let content =
-        ContentBuilder::new().schema(Some(RefOr::Ref(Ref::from_schema_name("Problem")))).build();
-    let response = ResponseBuilder::new()
-        .description(description)
-        .content("application/problem+json", content)
-        .build();
-    RefOr::T(response)
 }

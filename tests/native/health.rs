@@ -67,6 +67,7 @@ fn a_failing_database_and_a_failing_authority_show() {
 
         world.db.set_fault(|_| Fault::None);
         world.services.set("id", Behaviour::Hang);
+        world.advance_ms(1000);
         gateway.get("/health", None).await;
         let health = gateway.get("/health", None).await;
         assert_eq!(health.json["database"]["state"], "ready");

@@ -59,7 +59,7 @@ impl fmt::Display for Service {
 pub struct CoreConfig {
     /// Where the services are; `{name}` stands for [`Service::host`]. No trailing slash.
     pub url_template: String,
-    /// Sent as `User-Agent`. ChittyID refuses agents that name `curl`, `python` or `claude`.
+    /// Sent as `User-Agent`. ChittyID refuses agents that look like scripts.
     pub user_agent: String,
     /// Bearer tokens by service.
     pub tokens: BTreeMap<Service, String>,

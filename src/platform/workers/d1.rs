@@ -50,7 +50,8 @@ impl Db for D1 {
     }
 }
 
-/// The rows of one statement of a batch: objects, whose members are in the order of the columns.
+/// The rows of one statement of a batch: objects, whose members are in the order of the columns, as
+/// long as these have distinct names that are not numbers (the native tests see to that).
 fn rows(result: &JsValue) -> Result<Vec<Row>, DbError> {
     let result: &D1Result = result.unchecked_ref();
     let Some(rows) = result.results().map_err(failed)? else { return Ok(Vec::new()) };

@@ -133,7 +133,13 @@ impl Database {
         // D1 refuses a statement with more or fewer parameters than were bound.
         assert_eq!(prepared.parameter_count(), statement.params.len(), "{}", statement.sql);
         assert!(statement.params.len() <= 100, "D1 takes 100 parameters");
-        let columns = prepared.column_count();
+        // In a batch D1 gives rows as objects: a column needs a name of its own that is no number.
+        let mut names: Vec<String> = prepared.column_names().map(str::to_owned).collect();
+        names.sort_unstable();
+        let columns = names.len();
+        names.dedup();
+        assert_eq!(names.len(), columns, "{}", statement.sql);
+        assert!(names.iter().all(|name| name.parse::<u32>().is_err()), "{}", statement.sql);
         let mut rows = prepared.raw_query();
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(failed)? {

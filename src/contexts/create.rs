@@ -1,0 +1,166 @@
+//! Making a context.
+//!
+//! Minting cannot be repeated or taken back, so everything that can refuse the creation comes before
+//! it: the body, the key, the caller's state, the name. What fails after it leaves an id that is
+//! either in use or reported as orphaned.
+
+use chitty_core::{ChittyId, EntityLabel, MintRequest};
+use serde_json::json;
+
+use crate::app::App;
+use crate::contexts::input::{self, Draft};
+use crate::contexts::store::{self, Failure, Insertion};
+use crate::events::{Event, EventKind, outbox};
+use crate::http::caller::Scope;
+use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::precondition::etag;
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::{After, Body, Reply};
+use crate::http::request::Request;
+use crate::init::Ready;
+use crate::platform::time;
+
+#[cfg(not(target_family = "wasm"))]
+use crate::contexts::ContextReply;
+
+/// Make a context.
+///
+/// Its ChittyID is minted by ChittyID; while that is down the answer is 503 and nothing is stored.
+/// Send an `Idempotency-Key` to be able to repeat the request safely for 24 hours.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/contexts",
+    operation_id = "contextsCreate",
+    tag = "contexts",
+    params(
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters, best a fresh UUID. The same key with the same body gives the same reply, with `Idempotency-Replayed: true`."),
+    ),
+    request_body = input::ContextDraft,
+    responses(
+        (status = 201, description = "Made.", body = ContextReply,
+            headers(("ETag" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
+        (status = 409, description = "`name_taken`: `existing_chitty_id` is the context that has the name."),
+        (status = 422, description = "A value is not acceptable, or the idempotency key was used for another request."),
+    ),
+))]
+pub async fn create(
+    app: &App,
+    ready: Ready<'_>,
+    scope: Scope,
+    request: &Request<'_>,
+) -> Result<Reply, Problem> {
+    // 1. Extract and check.
+    let body = request.json_bytes().await?;
+    let draft = input::draft(&body)?;
+    let key = Idempotency::of(request, "contexts.create", &body)?;
+    // 2. Replay, or find out what is in the way.
+    let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
+    let stored = store::check_free(ready, &scope, &draft.name, look_up).await?;
+    if let Some(replay) = key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten() {
+        return Ok(replay);
+    }
+    // 3. Mint; 4. store and reply; 5. after the reply, announce.
+    let id = mint(app, &scope, request).await?;
+    Creation { app, ready, scope, request, draft, key, id }.perform().await
+}
+
+async fn mint(app: &App, scope: &Scope, request: &Request<'_>) -> Result<ChittyId, Problem> {
+    let wanted = MintRequest {
+        label: EntityLabel::Context,
+        metadata: json!({ "owner": scope.actor(), "service": "chittyconnect" }),
+        timestamp: time::iso8601(app.now_ms()),
+    };
+    app.core.id().mint(&wanted, &request.trace.call()).await.map_err(|error| {
+        Problem::upstream(
+            Code::IdentityAuthorityUnavailable,
+            "ChittyID did not mint an identity, so nothing was stored. Repeat the request later.",
+            &error,
+        )
+    })
+}
+
+/// A creation that has passed every check and has its id.
+struct Creation<'a> {
+    app: &'a App,
+    ready: Ready<'a>,
+    scope: Scope,
+    request: &'a Request<'a>,
+    draft: Draft,
+    key: Option<Idempotency>,
+    id: ChittyId,
+}
+
+impl Creation<'_> {
+    async fn perform(&self) -> Result<Reply, Problem> {
+        let event = Event::new(
+            self.app.now_ms(),
+            EventKind::ContextCreated,
+            self.id.as_str(),
+            self.scope.actor(),
+            json!({ "status": self.draft.status.as_str() }),
+            Some(&self.request.trace.traceparent),
+        );
+        let tag = etag(&event.id);
+        let location = format!("/v1/contexts/{}", self.id);
+        let insertion = Insertion {
+            id: &self.id,
+            draft: &self.draft,
+            event: &event,
+            overdue_ms: self.app.config.outbox_overdue_ms,
+            key: self.key.as_ref(),
+            reply: Stored { status: 201, etag: &tag, location: &location },
+        };
+        let text = match store::insert(self.ready, &self.scope, &insertion).await {
+            Ok(text) => text,
+            Err(failure) => match self.recover(failure).await? {
+                Recovered::Committed(text) => text,
+                Recovered::Replayed(reply) => return Ok(reply),
+            },
+        };
+        Ok(Reply::new(201, Body::Json(text))
+            .header("etag", tag)
+            .header("location", location)
+            .then(After::Announce(event)))
+    }
+
+    /// After a batch that failed: what there is to reply all the same, or the problem.
+    async fn recover(&self, failure: Failure) -> Result<Recovered, Problem> {
+        if let Failure::Db(_) = failure
+            && let Ok(Some(text)) = store::created(self.ready, &self.id).await
+        {
+            return Ok(Recovered::Committed(text));
+        }
+        let reason = match &failure {
+            Failure::NameTaken(_) => "name_taken",
+            Failure::LostRace => "idempotency_race",
+            Failure::Db(_) => "storage_unavailable",
+        };
+        outbox::report_orphan(self.app, self.ready, &self.id, self.scope.actor(), reason).await;
+        match failure {
+            Failure::Db(_) => Err(failure.into()),
+            // A request with the same key holds the same name, so either constraint may have
+            // spoken first.
+            Failure::NameTaken(_) | Failure::LostRace => match self.replay().await? {
+                Some(reply) => Ok(Recovered::Replayed(reply)),
+                None => {
+                    Err(store::explain(self.ready, &self.scope, &self.draft.name, failure).await)
+                }
+            },
+        }
+    }
+
+    /// The reply that another request with this key has stored.
+    async fn replay(&self) -> Result<Option<Reply>, Problem> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let look_up = key.look_up(&self.scope, self.request.now_ms);
+        key.replay(self.ready.db().rows(look_up).await?)
+    }
+}
+
+enum Recovered {
+    /// The batch had been committed after all; the reply's body.
+    Committed(String),
+    /// Another request with the same idempotency key was faster; its reply.
+    Replayed(Reply),
+}
