@@ -1,5 +1,5 @@
 //! The seams: what the gateway needs from a runtime, each as one small trait, and (below
-//! [`workers`]) what Cloudflare Workers gives for it. Nothing outside this folder names a D1, KV or
+//! `workers`) what Cloudflare Workers gives for it. Nothing outside this folder names a D1, KV or
 //! Queue type, so the real handlers and the real SQL run under `cargo test` on SQLite.
 //!
 //! Calls to other services go through [`chitty_core::Transport`], time through

@@ -1,0 +1,199 @@
+//! Pages of contexts: the list and the search. Both are one statement that walks one index and
+//! stops after a page, whatever there is beyond it.
+
+use crate::contexts::input::Status;
+use crate::contexts::search::{Matches, Query};
+use crate::http::caller::Scope;
+use crate::http::paging::{Cursor, invalid_cursor};
+use crate::http::problem::Problem;
+use crate::init::Ready;
+use crate::platform::db::{Params, Statement};
+
+use super::{JSON, first};
+
+/// A page of contexts.
+#[derive(Debug)]
+pub struct Page {
+    /// The contexts, separated by commas.
+    pub items: String,
+    /// How many.
+    pub count: i64,
+    /// Where the next page starts, if there is one.
+    pub next: Option<String>,
+}
+
+/// What a list is narrowed to.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Only this status.
+    pub status: Option<Status>,
+    /// Only what was made at this instant (ISO-8601 UTC) or later.
+    pub since: Option<String>,
+}
+
+/// The caller's contexts, newest first.
+///
+/// # Errors
+/// 403 when the caller may do nothing; storage failures.
+pub async fn list(
+    ready: Ready<'_>,
+    scope: &Scope,
+    filter: &Filter,
+    limit: i64,
+    after: Option<Cursor<2>>,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    params.add(scope.actor());
+    let limit_at = params.add(limit);
+    let mut narrowed = String::new();
+    if let Some(status) = filter.status {
+        narrowed += &format!(" AND status = {}", params.add(status.as_str()));
+    }
+    if let Some(since) = &filter.since {
+        narrowed += &format!(" AND created_at >= {}", params.add(since.as_str()));
+    }
+    if let Some(Cursor([created_at, chitty_id])) = after {
+        let (at, id) = (params.add(created_at), params.add(chitty_id));
+        narrowed += &format!(" AND (created_at, chitty_id) < ({at}, {id})");
+    }
+    let query = params.statement(format!(
+        "WITH page AS MATERIALIZED (SELECT created_at, chitty_id, {JSON} AS item FROM contexts \
+         WHERE owner_chitty_id = ?1 AND deleted_at IS NULL{narrowed} \
+         ORDER BY created_at DESC, chitty_id DESC LIMIT {limit_at} + 1) \
+         SELECT {}, (SELECT count(*) FROM page), \
+         (SELECT group_concat(item, ',') FROM (SELECT item FROM page LIMIT {limit_at})), \
+         (SELECT created_at FROM page LIMIT 1 OFFSET {limit_at} - 1), \
+         (SELECT chitty_id FROM page LIMIT 1 OFFSET {limit_at} - 1)",
+        Scope::STATE_SQL
+    ));
+    page(ready, query, limit).await
+}
+
+/// The caller's contexts that match, best first; see [`crate::contexts::search`] for what that is.
+///
+/// # Errors
+/// 422 for a cursor of another list; 403 when the caller may do nothing; storage failures.
+pub async fn find(
+    ready: Ready<'_>,
+    scope: &Scope,
+    text: &str,
+    status: Option<Status>,
+    limit: i64,
+    after: Option<Cursor<2>>,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    params.add(scope.actor());
+    let limit_at = params.add(limit);
+    let start = Start::of(after, &mut params)?;
+    let hits = match Query::of(text, scope.actor(), status) {
+        Query::Nothing => "SELECT 0 AS tier, 0 AS row_id WHERE 0".to_owned(),
+        Query::All(scope_match) => {
+            let scope_match = params.add(scope_match);
+            tier(ELSEWHERE, &scope_match, &start.bound_in(ELSEWHERE), &limit_at)
+        }
+        Query::Words(matches) => tiers(&mut params, &start, text, status, matches, &limit_at),
+    };
+    let query = params.statement(format!(
+        "WITH hits AS MATERIALIZED (SELECT tier, row_id FROM ({hits} LIMIT {limit_at} + 1)), \
+         page AS MATERIALIZED (SELECT tier, chitty_id, {JSON} AS item \
+         FROM hits CROSS JOIN contexts USING (row_id) \
+         WHERE owner_chitty_id = ?1 AND deleted_at IS NULL ORDER BY tier DESC, row_id DESC) \
+         SELECT {}, (SELECT count(*) FROM page), \
+         (SELECT group_concat(item, ',') FROM (SELECT item FROM page LIMIT {limit_at})), \
+         (SELECT tier || '' FROM page LIMIT 1 OFFSET {limit_at} - 1), \
+         (SELECT chitty_id FROM page LIMIT 1 OFFSET {limit_at} - 1)",
+        Scope::STATE_SQL
+    ));
+    page(ready, query, limit).await
+}
+
+/// The tiers of the ranking, best last.
+const ELSEWHERE: u8 = 1;
+const IN_NAME: u8 = 2;
+const EXACT: u8 = 3;
+
+/// Where a search goes on: in which tier, after which context.
+struct Start {
+    tier: u8,
+    after: String,
+}
+
+impl Start {
+    fn of(cursor: Option<Cursor<2>>, params: &mut Params) -> Result<Self, Problem> {
+        let Some(Cursor([tier, chitty_id])) = cursor else {
+            return Ok(Start { tier: EXACT, after: String::new() });
+        };
+        let tier = match tier.as_str() {
+            "3" => EXACT,
+            "2" => IN_NAME,
+            "1" => ELSEWHERE,
+            _ => return Err(invalid_cursor()),
+        };
+        let id = params.add(chitty_id);
+        // Whatever has become of that context: its place in the order stays.
+        let after = format!(
+            " AND rowid < (SELECT row_id FROM contexts \
+             WHERE chitty_id = {id} AND owner_chitty_id = ?1)"
+        );
+        Ok(Start { tier, after })
+    }
+
+    /// The condition that leaves out what earlier pages had of a tier.
+    fn bound_in(&self, tier: u8) -> String {
+        if tier == self.tier { self.after.clone() } else { String::new() }
+    }
+}
+
+/// The tiers from where the search starts, each lazily read: a page that the first one fills never
+/// touches the next.
+fn tiers(
+    params: &mut Params,
+    start: &Start,
+    text: &str,
+    status: Option<Status>,
+    matches: Matches,
+    limit_at: &str,
+) -> String {
+    let name = params.add(text.trim());
+    let same_name = format!("owner_chitty_id = ?1 AND name = {name} AND deleted_at IS NULL");
+    let mut parts = Vec::new();
+    // An exact match is one row at most, so no page ends within its tier but by limit 1.
+    if start.tier == EXACT && start.after.is_empty() {
+        let status = status.map(|status| format!(" AND status = '{}'", status.as_str()));
+        let status = status.unwrap_or_default();
+        parts.push(format!(
+            "SELECT {EXACT} AS tier, row_id FROM contexts WHERE {same_name}{status}"
+        ));
+    }
+    let not_exact = format!(" AND rowid IS NOT (SELECT row_id FROM contexts WHERE {same_name})");
+    for (level, expression) in [(IN_NAME, matches.in_name), (ELSEWHERE, matches.elsewhere)] {
+        if start.tier >= level {
+            let expression = params.add(expression);
+            let condition = format!("{}{not_exact}", start.bound_in(level));
+            parts.push(tier(level, &expression, &condition, limit_at));
+        }
+    }
+    parts.join(" UNION ALL ")
+}
+
+/// The newest matches of one FTS5 expression. FTS5 walks them in the order of rowid by itself, so
+/// the limit ends the walk.
+fn tier(level: u8, expression: &str, condition: &str, limit_at: &str) -> String {
+    format!(
+        "SELECT * FROM (SELECT {level} AS tier, rowid AS row_id FROM contexts_fts \
+         WHERE contexts_fts MATCH {expression}{condition} \
+         ORDER BY rowid DESC LIMIT {limit_at} + 1)"
+    )
+}
+
+async fn page(ready: Ready<'_>, query: Statement, limit: i64) -> Result<Page, Problem> {
+    let mut row = first(ready.db().rows(query).await?)?;
+    Scope::admit(row.optional_text(0)?.as_deref())?;
+    let found = row.integer(1)?;
+    let items = row.optional_text(2)?.unwrap_or_default();
+    let next = match (row.optional_text(3)?, row.optional_text(4)?) {
+        (Some(a), Some(b)) if found > limit => Some(Cursor([a, b]).encode()),
+        _ => None,
+    };
+    Ok(Page { items, count: found.min(limit), next })
+}
