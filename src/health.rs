@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::config::{Deficiency, VERSION};
+use crate::http::Outcome;
 use crate::http::reply::Reply;
 use crate::http::request::Request;
-use crate::http::routes::Outcome;
 use crate::init;
 use crate::platform::time;
 

@@ -14,6 +14,7 @@ pub mod http;
 pub mod init;
 pub mod openapi;
 pub mod platform;
+pub mod routes;
 pub mod tasks;
 
 /// What the runtime calls.
@@ -26,7 +27,7 @@ pub mod doors {
     use crate::http::edge;
     use crate::platform::queue::Delivery;
     use crate::platform::workers::{self, inbound::WebRequest, queue, response};
-    use crate::tasks;
+    use crate::{routes, tasks};
 
     /// The runtime's first call in an isolate.
     #[event(start)]
@@ -42,7 +43,7 @@ pub mod doors {
         context: Context,
     ) -> worker::Result<web_sys::Response> {
         let app = workers::app(&env);
-        let mut reply = edge::serve(&app, &WebRequest(request)).await;
+        let mut reply = edge::serve(&app, routes::table(), &WebRequest(request)).await;
         let after = std::mem::take(&mut reply.after);
         if !after.is_empty() {
             context.wait_until(async move { tasks::after_reply(&app, after).await });

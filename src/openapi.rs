@@ -3,9 +3,9 @@
 //! when the two differ.
 
 use crate::app::App;
+use crate::http::Outcome;
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
-use crate::http::routes::Outcome;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod describe;

@@ -5,8 +5,8 @@ use chitty_core::ChittyId;
 use serde_json::json;
 
 use crate::app::App;
-use crate::contexts::input::{self, Status};
 use crate::contexts::store::{self, Change, Changed, Filter, Page};
+use crate::contexts::{Status, input};
 use crate::events::{Event, EventKind};
 use crate::http::caller::Scope;
 use crate::http::paging::{self, Cursor};

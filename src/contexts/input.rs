@@ -5,7 +5,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::contexts::search;
+use crate::contexts::{Status, search};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::request::{Members, parse_object};
 
@@ -34,34 +34,6 @@ impl List {
     /// No entries.
     pub fn empty() -> Self {
         List { json: "[]".to_owned(), words: String::new() }
-    }
-}
-
-/// The status that a caller can give; `deleted` comes by deleting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// In use.
-    Active,
-    /// Put aside.
-    Inactive,
-}
-
-impl Status {
-    /// As stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Active => "active",
-            Status::Inactive => "inactive",
-        }
-    }
-
-    /// Reads a stored or sent status.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "active" => Some(Status::Active),
-            "inactive" => Some(Status::Inactive),
-            _ => None,
-        }
     }
 }
 

@@ -9,6 +9,34 @@ pub mod store;
 
 use serde::Serialize;
 
+/// The status that a caller can give; `deleted` comes by deleting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// In use.
+    Active,
+    /// Put aside.
+    Inactive,
+}
+
+impl Status {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Active => "active",
+            Status::Inactive => "inactive",
+        }
+    }
+
+    /// Reads a stored or sent status.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "active" => Some(Status::Active),
+            "inactive" => Some(Status::Inactive),
+            _ => None,
+        }
+    }
+}
+
 /// A context as it is returned. The JSON itself is made by the database (`store::JSON`); this type
 /// describes it, and a test holds the two together.
 #[derive(Debug, Serialize, serde::Deserialize)]

@@ -16,7 +16,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::contexts::input::Status;
+use crate::contexts::Status;
 use crate::platform::ids;
 
 /// The most words of a query that count.

@@ -9,7 +9,7 @@ use crate::http::caller::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
-use crate::http::routes::{self, Access, Matched, Method, Route};
+use crate::http::route::{Access, Matched, Method, Route, Table};
 use crate::http::trace::Trace;
 use crate::init::{self, Ready};
 use crate::platform::inbound::Inbound;
@@ -33,11 +33,11 @@ pub const COMMON_HEADERS: [(&str, &str); 7] = [
 ];
 
 /// Answers one request. Never fails: whatever goes wrong is a reply.
-pub async fn serve(app: &App, inbound: &dyn Inbound) -> Reply {
+pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
     let now_ms = app.now_ms();
     let trace = Trace::of(inbound, now_ms);
     let method = inbound.method();
-    let mut reply = match answer(app, inbound, &method, &trace, now_ms).await {
+    let mut reply = match answer(app, table, inbound, &method, &trace, now_ms).await {
         Ok(reply) => reply,
         Err(problem) => problem.into_reply(&trace),
     };
@@ -52,6 +52,7 @@ pub async fn serve(app: &App, inbound: &dyn Inbound) -> Reply {
 
 async fn answer(
     app: &App,
+    table: &Table,
     inbound: &dyn Inbound,
     method: &str,
     trace: &Trace,
@@ -61,7 +62,7 @@ async fn answer(
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     // One trailing slash is the same resource.
     let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
-    let matched = routes::find(path).ok_or_else(|| {
+    let matched = table.find(path).ok_or_else(|| {
         Problem::new(Code::UnknownPath, "GET /openapi.json lists every path; /docs shows them.")
     })?;
     let route = match method {
@@ -81,7 +82,7 @@ async fn answer(
 }
 
 /// The route for a method; HEAD is GET without its body.
-fn choose(matched: &Matched<'_>, method: &str) -> Result<&'static Route, Problem> {
+fn choose(matched: &Matched<'_, '_>, method: &str) -> Result<&'static Route, Problem> {
     let wanted = if method == "HEAD" { Method::Get.as_str() } else { method };
     matched.routes.iter().copied().find(|route| route.method.as_str() == wanted).ok_or_else(|| {
         let allowed = allowed(matched);
@@ -90,7 +91,7 @@ fn choose(matched: &Matched<'_>, method: &str) -> Result<&'static Route, Problem
     })
 }
 
-fn allowed(matched: &Matched<'_>) -> String {
+fn allowed(matched: &Matched<'_, '_>) -> String {
     let mut methods: Vec<&str> = matched.routes.iter().map(|route| route.method.as_str()).collect();
     if methods.contains(&"GET") {
         methods.push("HEAD");
@@ -100,7 +101,7 @@ fn allowed(matched: &Matched<'_>) -> String {
 }
 
 /// `OPTIONS`, a CORS preflight included.
-fn options(matched: &Matched<'_>) -> Reply {
+fn options(matched: &Matched<'_, '_>) -> Reply {
     let methods = allowed(matched);
     Reply::new(204, Body::Empty)
         .header("allow", methods.clone())

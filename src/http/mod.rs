@@ -1,5 +1,5 @@
-//! The thin edge: from an incoming request to a handler and back. `edge` is the way, `routes` the
-//! table; the rest are the pieces that a handler takes or gives.
+//! The thin edge: from an incoming request to a handler and back. `edge` is the way, `route` what a
+//! route is (the table is `crate::routes`); the rest are the pieces that a handler takes or gives.
 
 pub mod caller;
 pub mod edge;
@@ -9,5 +9,8 @@ pub mod precondition;
 pub mod problem;
 pub mod reply;
 pub mod request;
-pub mod routes;
+pub mod route;
 pub mod trace;
+
+/// What a handler comes to.
+pub type Outcome = Result<reply::Reply, problem::Problem>;

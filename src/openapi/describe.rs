@@ -8,7 +8,8 @@ use utoipa::{Modify, OpenApi};
 use crate::contexts::{Context, handlers as contexts, input};
 use crate::health;
 use crate::http::problem::{FieldErrorSchema, ProblemBody};
-use crate::http::routes::{Access, Method, ROUTES};
+use crate::http::route::{Access, Method};
+use crate::routes::ROUTES;
 
 /// Paths of the predecessor, and the ones that they stand for.
 const ALIASES: [(Method, &str, &str); 3] = [

@@ -1,8 +1,8 @@
 //! The API description and the documentation say what the code does.
 
 use chittyconnect::http::problem::Code;
-use chittyconnect::http::routes::ROUTES;
 use chittyconnect::openapi::{DOCUMENT, describe};
+use chittyconnect::routes::ROUTES;
 use serde_json::Value;
 
 use crate::world::{World, run};

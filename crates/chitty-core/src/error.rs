@@ -1,6 +1,6 @@
 //! The one error type of every service client.
 
-use crate::core::Service;
+use crate::service::Service;
 use crate::transport::TransportError;
 
 /// What went wrong, so that an outage is never mistaken for a refusal.

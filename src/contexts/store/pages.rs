@@ -1,7 +1,7 @@
 //! Pages of contexts: the list and the search. Both are one statement that walks one index and
 //! stops after a page, whatever there is beyond it.
 
-use crate::contexts::input::Status;
+use crate::contexts::Status;
 use crate::contexts::search::{Matches, Query};
 use crate::http::caller::Scope;
 use crate::http::paging::{Cursor, invalid_cursor};
@@ -60,11 +60,8 @@ pub async fn list(
         "WITH page AS MATERIALIZED (SELECT created_at, chitty_id, {JSON} AS item FROM contexts \
          WHERE owner_chitty_id = ?1 AND deleted_at IS NULL{narrowed} \
          ORDER BY created_at DESC, chitty_id DESC LIMIT {limit_at} + 1) \
-         SELECT {}, (SELECT count(*) FROM page), \
-         (SELECT group_concat(item, ',') FROM (SELECT item FROM page LIMIT {limit_at})), \
-         (SELECT created_at FROM page LIMIT 1 OFFSET {limit_at} - 1), \
-         (SELECT chitty_id FROM page LIMIT 1 OFFSET {limit_at} - 1)",
-        Scope::STATE_SQL
+         {}",
+        whole_page("created_at", &limit_at)
     ));
     page(ready, query, limit).await
 }
@@ -98,11 +95,8 @@ pub async fn find(
          page AS MATERIALIZED (SELECT tier, chitty_id, {JSON} AS item \
          FROM hits CROSS JOIN contexts USING (row_id) \
          WHERE owner_chitty_id = ?1 AND deleted_at IS NULL ORDER BY tier DESC, row_id DESC) \
-         SELECT {}, (SELECT count(*) FROM page), \
-         (SELECT group_concat(item, ',') FROM (SELECT item FROM page LIMIT {limit_at})), \
-         (SELECT tier || '' FROM page LIMIT 1 OFFSET {limit_at} - 1), \
-         (SELECT chitty_id FROM page LIMIT 1 OFFSET {limit_at} - 1)",
-        Scope::STATE_SQL
+         {}",
+        whole_page("tier || ''", &limit_at)
     ));
     page(ready, query, limit).await
 }
@@ -183,6 +177,18 @@ fn tier(level: u8, expression: &str, condition: &str, limit_at: &str) -> String 
         "SELECT * FROM (SELECT {level} AS tier, rowid AS row_id FROM contexts_fts \
          WHERE contexts_fts MATCH {expression}{condition} \
          ORDER BY rowid DESC LIMIT {limit_at} + 1)"
+    )
+}
+
+/// One row of a `page` of at most one more than the limit: the caller's state, how many there are,
+/// the items within the limit, and the keys of the last of these.
+fn whole_page(first_key: &str, limit_at: &str) -> String {
+    format!(
+        "SELECT {}, (SELECT count(*) FROM page), \
+         (SELECT group_concat(item, ',') FROM (SELECT item FROM page LIMIT {limit_at})), \
+         (SELECT {first_key} FROM page LIMIT 1 OFFSET {limit_at} - 1), \
+         (SELECT chitty_id FROM page LIMIT 1 OFFSET {limit_at} - 1)",
+        Scope::STATE_SQL
     )
 }
 

@@ -2,8 +2,8 @@
 
 use chitty_core::ChittyId;
 
-use crate::contexts::input::{Draft, List, Patch, Status};
-use crate::contexts::search;
+use crate::contexts::input::{Draft, List, Patch};
+use crate::contexts::{Status, search};
 use crate::events::{Event, outbox};
 use crate::http::caller::Scope;
 use crate::http::idempotency::{Idempotency, Stored};

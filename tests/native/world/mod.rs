@@ -17,7 +17,7 @@ use chittyconnect::http::edge;
 use chittyconnect::http::reply::{After, Reply};
 use chittyconnect::platform::inbound::{BodyError, Inbound};
 use chittyconnect::platform::queue::{Delivery, Queue};
-use chittyconnect::tasks;
+use chittyconnect::{routes, tasks};
 use serde_json::Value;
 
 pub(crate) use database::{Database, Fault};
@@ -253,7 +253,7 @@ impl Isolate {
 
     /// Sends a request and leaves what is to be done after its reply: as if the isolate died then.
     pub(crate) async fn send_only(&self, request: TestRequest) -> (Answer, Vec<After>) {
-        let mut reply = edge::serve(&self.app, &request).await;
+        let mut reply = edge::serve(&self.app, routes::table(), &request).await;
         let after = std::mem::take(&mut reply.after);
         (Answer::of(&reply), after)
     }

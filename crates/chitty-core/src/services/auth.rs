@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::call::CallContext;
-use crate::core::{ChittyCore, Service, expect_success, first_string, json as parse};
 use crate::error::{FailureKind, ServiceError};
 use crate::id::ChittyId;
+use crate::service::Service;
+use crate::wire::{Wire, expect_success, first_string, json as parse};
 
 /// What ChittyAuth vouches for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum TokenCheck {
 
 /// Client of ChittyAuth.
 pub struct AuthClient<'a> {
-    pub(crate) core: &'a ChittyCore,
+    pub(crate) wire: &'a Wire,
 }
 
 impl AuthClient<'_> {
@@ -44,7 +45,7 @@ impl AuthClient<'_> {
         cx: &CallContext,
     ) -> Result<TokenCheck, ServiceError> {
         let body = json!({ "token": token });
-        let response = self.core.post(Service::Auth, "/v1/tokens/validate", &body, cx).await?;
+        let response = self.wire.post(Service::Auth, "/v1/tokens/validate", &body, cx).await?;
         if matches!(response.status, 401 | 403) {
             return Ok(TokenCheck::Invalid);
         }

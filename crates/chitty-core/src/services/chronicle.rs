@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::call::CallContext;
-use crate::core::{ChittyCore, Service, expect_success};
 use crate::error::ServiceError;
+use crate::service::Service;
+use crate::wire::{Wire, expect_success};
 
 /// One entry of the record.
 #[derive(Debug, Clone)]
@@ -27,7 +28,7 @@ pub struct Entry<'a> {
 
 /// Client of ChittyChronicle.
 pub struct ChronicleClient<'a> {
-    pub(crate) core: &'a ChittyCore,
+    pub(crate) wire: &'a Wire,
 }
 
 impl ChronicleClient<'_> {
@@ -51,7 +52,7 @@ impl ChronicleClient<'_> {
                 "payload": entry.payload,
             },
         });
-        let response = self.core.post(Service::Chronicle, "/api/entries", &body, cx).await?;
+        let response = self.wire.post(Service::Chronicle, "/api/entries", &body, cx).await?;
         expect_success(Service::Chronicle, &response)
     }
 }

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::call::CallContext;
-use crate::core::{ChittyCore, Service, expect_success, first_string, json as parse};
 use crate::error::ServiceError;
 use crate::id::ChittyId;
+use crate::service::Service;
+use crate::wire::{Wire, expect_success, first_string, json as parse};
 
 /// What an identity is minted for, and how each generation of ChittyID names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct MintRequest {
 
 /// Client of ChittyID.
 pub struct IdClient<'a> {
-    pub(crate) core: &'a ChittyCore,
+    pub(crate) wire: &'a Wire,
 }
 
 impl IdClient<'_> {
@@ -70,7 +71,7 @@ impl IdClient<'_> {
             "metadata": request.metadata,
             "timestamp": request.timestamp,
         });
-        let response = self.core.post(Service::Id, "/v1/mint", &body, cx).await?;
+        let response = self.wire.post(Service::Id, "/v1/mint", &body, cx).await?;
         expect_success(Service::Id, &response)?;
         let answer = parse(Service::Id, &response)?;
         minted(&answer)

@@ -1,0 +1,78 @@
+//! The route table: one line a route. What a route asks of its caller stands beside it; a handler
+//! that works on owned data takes a `Scope`, which only a granted permission gives, so a forgotten
+//! check does not compile.
+
+use std::sync::OnceLock;
+
+use crate::contexts::create::create as create_context;
+use crate::contexts::handlers as contexts;
+use crate::health;
+use crate::http::caller::Permission;
+use crate::http::route::{Access, Method, Route, Table};
+use crate::openapi;
+
+macro_rules! open {
+    ($method:ident $path:literal => $handler:path) => {
+        Route {
+            method: Method::$method,
+            path: $path,
+            access: Access::Open(|app, request| Box::pin($handler(app, request))),
+        }
+    };
+}
+
+macro_rules! scoped {
+    ($method:ident $path:literal, $permission:ident => $handler:path) => {
+        Route {
+            method: Method::$method,
+            path: $path,
+            access: Access::Scoped(Permission::$permission, |app, ready, scope, request| {
+                Box::pin($handler(app, ready, scope, request))
+            }),
+        }
+    };
+}
+
+/// The table.
+#[rustfmt::skip]
+pub static ROUTES: [Route; 11] = [
+    open!(Get "/" => health::show),
+    open!(Get "/health" => health::show),
+    open!(Get "/openapi.json" => openapi::show),
+
+    scoped!(Post   "/v1/contexts",        ContextsWrite => create_context),
+    scoped!(Post   "/v1/contexts/create", ContextsWrite => create_context),
+    scoped!(Get    "/v1/contexts",        ContextsRead  => contexts::list),
+    scoped!(Get    "/v1/contexts/list",   ContextsRead  => contexts::list),
+    scoped!(Get    "/v1/contexts/search", ContextsRead  => contexts::search),
+    scoped!(Get    "/v1/contexts/{id}",   ContextsRead  => contexts::show),
+    scoped!(Patch  "/v1/contexts/{id}",   ContextsWrite => contexts::change),
+    scoped!(Delete "/v1/contexts/{id}",   ContextsWrite => contexts::remove),
+];
+
+/// The table, prepared once an isolate.
+pub fn table() -> &'static Table {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    TABLE.get_or_init(|| Table::new(&ROUTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_found_by_its_path_and_only_once() {
+        for route in &ROUTES {
+            let path = route.path.replace("{id}", "x%20y");
+            let found = table().find(&path).unwrap();
+            let same = |other: &&Route| other.method == route.method && other.path == route.path;
+            assert_eq!(found.routes.iter().copied().filter(same).count(), 1, "{}", route.path);
+            if route.path.contains("{id}") {
+                assert_eq!(found.id, "x%20y");
+            }
+        }
+        for path in ["/v1/contextsXYZ", "/v1", "/v1/contexts/a/b", "", "v1/contexts", "/Health"] {
+            assert!(table().find(path).is_none(), "{path}");
+        }
+    }
+}
