@@ -11,13 +11,7 @@ use worker::worker_sys;
 
 use super::thrown;
 use crate::platform::log;
-use crate::platform::queue::{Delivery, Queue};
-
-/// The most messages of one `sendBatch` (platform limit).
-const MAX_BATCH_MESSAGES: usize = 100;
-
-/// The most bytes of one `sendBatch`, below the platform's 256 KB.
-const MAX_BATCH_BYTES: usize = 240_000;
+use crate::platform::queue::{Delivery, Queue, batches};
 
 /// A queue that this worker sends to.
 pub(crate) struct Producer {
@@ -51,23 +45,6 @@ impl Queue for Producer {
         }
         Ok(())
     }
-}
-
-/// Cuts messages into batches within the platform's limits.
-fn batches(messages: &[String]) -> impl Iterator<Item = &[String]> {
-    let mut rest = messages;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fitting = rest.iter().take(MAX_BATCH_MESSAGES).take_while(|message| {
-            bytes += message.len();
-            bytes <= MAX_BATCH_BYTES
-        });
-        // A message beyond the limit goes alone, for the platform to refuse.
-        let count = fitting.count().max(1).min(rest.len());
-        let (batch, after) = rest.split_at(count);
-        rest = after;
-        (!batch.is_empty()).then_some(batch)
-    })
 }
 
 /// A delivered message.
