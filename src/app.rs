@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use chitty_core::{ChittyCore, Clock, CoreConfig, Transport};
+use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
 
 use crate::config::{Config, VERSION};
 use crate::http::caller::TokenCache;
@@ -21,7 +21,7 @@ pub struct Parts {
     pub context_ops: Option<Rc<dyn Queue>>,
     /// How calls to other services travel.
     pub transport: Rc<dyn Transport>,
-    /// What time it is.
+    /// Time and chance.
     pub clock: Rc<dyn Clock>,
 }
 
@@ -52,8 +52,13 @@ impl App {
                 user_agent: format!("ChittyConnect/{VERSION}"),
                 tokens: parts.config.service_tokens.clone(),
                 timeout_ms: parts.config.upstream_timeout_ms,
+                breaker: BreakerConfig {
+                    min_calls: parts.config.breaker_min_calls,
+                    ..BreakerConfig::default()
+                },
             },
             parts.transport,
+            Rc::clone(&parts.clock),
         );
         App {
             tokens: TokenCache::new(parts.config.auth_cache_ms),

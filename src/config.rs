@@ -70,8 +70,10 @@ pub struct Config {
     pub service_url_template: String,
     /// How long a positive answer about a token is kept, in ms; 0 to 60,000.
     pub auth_cache_ms: u64,
-    /// Deadline of one upstream attempt, in ms.
+    /// Deadline of one upstream call, retries included, in ms.
     pub upstream_timeout_ms: u32,
+    /// How many calls to a service within ten seconds its breaker judges; 0 switches breakers off.
+    pub breaker_min_calls: usize,
     /// How long after its change an event is overdue, in ms: the sweep then sends it again.
     pub outbox_overdue_ms: u64,
     /// Bearer tokens for the services.
@@ -128,6 +130,8 @@ impl Config {
                 30_000,
             ))
             .unwrap_or(5000),
+            breaker_min_calls: usize::try_from(reader.number("BREAKER_MIN_CALLS", 10, 0, 100))
+                .unwrap_or(10),
             outbox_overdue_ms: reader.number("OUTBOX_OVERDUE_SECONDS", 60, 0, 3600) * 1000,
             service_tokens,
             deficiencies: reader.deficiencies,

@@ -2,8 +2,8 @@
 //! `workers`) what Cloudflare Workers gives for it. Nothing outside this folder names a D1, KV or
 //! Queue type, so the real handlers and the real SQL run under `cargo test` on SQLite.
 //!
-//! Calls to other services go through [`chitty_core::Transport`], time through
-//! [`chitty_core::Clock`].
+//! Calls to other services go through [`chitty_core::Transport`], time and
+//! chance through [`chitty_core::Clock`].
 
 pub mod db;
 pub mod ids;

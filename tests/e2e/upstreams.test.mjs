@@ -1,6 +1,7 @@
 /** ChittyID and ChittyAuth down, slow or talking nonsense: bounded time, a clear answer, nothing stored. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { until } from "./harness/await.mjs";
 import { client, create } from "./harness/client.mjs";
 import { startGateway } from "./harness/gateway.mjs";
 import { startSandbox } from "./harness/sandbox.mjs";
@@ -10,7 +11,9 @@ let sandbox, gateway;
 
 before(async () => {
   sandbox = await startSandbox();
-  gateway = await startGateway({ sandboxUrl: sandbox.url, vars: { UPSTREAM_TIMEOUT_MS: String(DEADLINE_MS) } });
+  // Without breakers, so that each fault is met by each call.
+  const vars = { UPSTREAM_TIMEOUT_MS: String(DEADLINE_MS), BREAKER_MIN_CALLS: "0" };
+  gateway = await startGateway({ sandboxUrl: sandbox.url, vars });
   await create(client(gateway, "dev-warm"), { name: "before" });
 });
 
@@ -113,6 +116,35 @@ test("ChittyAuth's refusals are 401", async () => {
     const refused = await client(gateway, `dev-refused`)("GET", "/v1/contexts");
     assert.deepEqual([refused.status, refused.code], [401, "invalid_token"], JSON.stringify(spec));
   }
+});
+
+test("a service that keeps failing is left alone, its callers told at once, and found again", async () => {
+  const breaking = await startGateway({ sandboxUrl: sandbox.url, vars: { UPSTREAM_TIMEOUT_MS: String(DEADLINE_MS) } });
+  try {
+    const call = client(breaking, "dev-breaker");
+    await create(call, { name: "before" });
+    await sandbox.fault("id", { mode: "hang" });
+    const attempt = (n) => call("POST", "/v1/contexts", { body: { name: `broken ${n}` } });
+    await until(async () => {
+      const started = performance.now();
+      assert.equal((await attempt(0)).code, "identity_authority_unavailable");
+      return performance.now() - started < DEADLINE_MS / 2;
+    }, { timeout: 30_000, what: "an answer without waiting" });
+    const asked = await sandbox.count("id", "/v1/mint");
+    const refused = await Promise.all([1, 2, 3].map(attempt));
+    for (const answer of refused) assert.match(answer.headers.get("retry-after"), /^[12]$/);
+    assert.equal(await sandbox.count("id", "/v1/mint"), asked, "ChittyID was left alone");
+    assert.equal((await call("GET", "/v1/contexts")).json.count, 1, "reading goes on");
+    await sandbox.clear("id");
+    await until(async () => (await attempt(4)).status === 201, { timeout: 15_000, what: "its recovery" });
+  } finally {
+    await breaking.close();
+  }
+});
+
+test("a hiccup of ChittyAuth is not seen by the caller", async () => {
+  await sandbox.fault("auth", { mode: "fail", status: 503, times: 2 });
+  assert.equal((await client(gateway, "dev-hiccup")("GET", "/v1/contexts")).status, 200);
 });
 
 test("a hundred hung requests keep no other waiting", async () => {

@@ -140,7 +140,7 @@ fn tokens() {
 
 #[test]
 fn an_outage_of_chittyauth_is_not_a_refusal() {
-    let (world, gateway) = World::warm();
+    let (world, gateway) = World::warm_with(&[("BREAKER_MIN_CALLS", Some("0"))]);
     run(async {
         // Warm token: known for a minute.
         assert_eq!(gateway.get("/v1/contexts", Some("dev-warm")).await.status, 200);

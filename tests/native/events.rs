@@ -87,7 +87,7 @@ fn one_bad_message_fails_no_other() {
 
 #[test]
 fn while_chronicle_is_down_messages_are_retried_with_growing_pauses_and_then_told() {
-    let (world, gateway) = World::warm();
+    let (world, gateway) = World::warm_with(&[("BREAKER_MIN_CALLS", Some("0"))]);
     run(async {
         gateway.create("dev-a", &json!({"name": "n"})).await;
         let message = world.queue.messages.borrow_mut().remove(0);

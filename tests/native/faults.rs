@@ -7,7 +7,7 @@ use crate::world::{Behaviour, Fault, TestRequest, World, run};
 
 #[test]
 fn chittyid_down_slow_or_talking_nonsense_stores_nothing() {
-    let (world, gateway) = World::warm();
+    let (world, gateway) = World::warm_with(&[("BREAKER_MIN_CALLS", Some("0"))]);
     let body = |id: &str| Behaviour::Answer(200, id.to_owned());
     run(async {
         for behaviour in [

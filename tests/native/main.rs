@@ -14,5 +14,6 @@ mod health;
 mod init;
 mod plans;
 mod races;
+mod resilience;
 mod search;
 mod world;

@@ -2,6 +2,9 @@
 
 use std::rc::Rc;
 
+use crate::breaker::BreakerState;
+use crate::clock::Clock;
+use crate::service::Service;
 use crate::services::auth::AuthClient;
 use crate::services::chronicle::ChronicleClient;
 use crate::services::identity::IdClient;
@@ -16,8 +19,13 @@ pub struct ChittyCore {
 
 impl ChittyCore {
     /// Puts the configuration and the runtime together.
-    pub fn new(config: CoreConfig, transport: Rc<dyn Transport>) -> Self {
-        ChittyCore { wire: Rc::new(Wire { config, transport }) }
+    pub fn new(config: CoreConfig, transport: Rc<dyn Transport>, clock: Rc<dyn Clock>) -> Self {
+        ChittyCore { wire: Rc::new(Wire::new(config, transport, clock)) }
+    }
+
+    /// The state of a service's breaker.
+    pub fn breaker(&self, service: Service) -> BreakerState {
+        self.wire.breaker(service)
     }
 
     /// ChittyID: minting and validating identities.

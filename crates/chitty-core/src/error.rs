@@ -14,6 +14,8 @@ pub enum FailureKind {
     Unavailable,
     /// Answered another 4xx: the service understood and said no.
     Refused,
+    /// Not asked at all: the breaker is open, because the service kept failing a moment ago.
+    CircuitOpen,
     /// Answered something that is not what this call promises: not JSON, a field missing, a
     /// redirect, too large, an id that is none.
     Malformed,
@@ -28,6 +30,7 @@ impl FailureKind {
             FailureKind::Unavailable => "unavailable",
             FailureKind::Refused => "refused",
             FailureKind::Malformed => "malformed",
+            FailureKind::CircuitOpen => "circuit_open",
         }
     }
 }
@@ -59,6 +62,16 @@ impl ServiceError {
         }
     }
 
+    pub(crate) fn circuit_open(service: Service, wait_ms: u64) -> Self {
+        ServiceError {
+            service,
+            kind: FailureKind::CircuitOpen,
+            status: None,
+            retry_after_s: u32::try_from(wait_ms.div_ceil(1000)).ok(),
+            detail: "left alone after repeated failures".to_owned(),
+        }
+    }
+
     pub(crate) fn transport(service: Service, error: &TransportError) -> Self {
         let kind = match error {
             TransportError::Timeout => FailureKind::Timeout,
@@ -66,10 +79,5 @@ impl ServiceError {
             TransportError::TooLarge(_) => FailureKind::Malformed,
         };
         ServiceError { service, kind, status: None, retry_after_s: None, detail: error.to_string() }
-    }
-
-    /// Whether the same call may succeed later without anybody changing anything.
-    pub fn is_outage(&self) -> bool {
-        self.kind != FailureKind::Refused
     }
 }

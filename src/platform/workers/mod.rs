@@ -9,7 +9,9 @@ pub(crate) mod response;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use chitty_core::Clock;
 use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
@@ -18,6 +20,7 @@ use worker::Env;
 use crate::app::{App, Parts};
 use crate::config::{Binding, Config};
 use crate::platform::db::Db;
+use crate::platform::ids;
 use crate::platform::queue::Queue;
 
 thread_local! {
@@ -70,9 +73,18 @@ fn thrown(value: &JsValue) -> String {
 
 struct RuntimeClock;
 
+#[async_trait(?Send)]
 impl Clock for RuntimeClock {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "after 1970")]
     fn now_ms(&self) -> u64 {
         js_sys::Date::now() as u64
+    }
+
+    async fn sleep(&self, ms: u64) {
+        worker::Delay::from(Duration::from_millis(ms)).await;
+    }
+
+    fn jitter(&self, bound: u32) -> u32 {
+        ids::random_below(bound)
     }
 }

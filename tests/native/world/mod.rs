@@ -67,8 +67,13 @@ impl World {
     /// A world with one isolate whose first request is over: schema there, gateway registered, and
     /// nothing left to do.
     pub(crate) fn warm() -> (Self, Isolate) {
+        World::warm_with(&[])
+    }
+
+    /// The same, with some variables set.
+    pub(crate) fn warm_with(vars: &[(&str, Option<&str>)]) -> (Self, Isolate) {
         let world = World::new();
-        let isolate = world.isolate();
+        let isolate = world.isolate_with(vars);
         run(isolate.get("/health", None));
         run(isolate.deliver_all());
         world.db.reset_calls();
@@ -104,6 +109,10 @@ impl World {
         Isolate { app: Rc::new(app), world: self.clone() }
     }
 
+    pub(crate) fn clock_ms(&self) -> u64 {
+        self.clock.0.get()
+    }
+
     pub(crate) fn advance_ms(&self, ms: u64) {
         self.clock.0.set(self.clock.0.get() + ms);
     }
@@ -111,9 +120,21 @@ impl World {
 
 pub(crate) struct TestClock(Cell<u64>);
 
+#[async_trait(?Send)]
 impl Clock for TestClock {
     fn now_ms(&self) -> u64 {
         self.0.get()
+    }
+
+    /// Time passes at once.
+    async fn sleep(&self, ms: u64) {
+        yield_now().await;
+        self.0.set(self.0.get() + ms);
+    }
+
+    /// The longest pause that there can be.
+    fn jitter(&self, bound: u32) -> u32 {
+        bound.saturating_sub(1)
     }
 }
 

@@ -24,9 +24,12 @@ pub(crate) enum Behaviour {
     Busy(u16, u32),
 }
 
+/// Decides what each call to a service meets.
+type Script = Box<dyn FnMut() -> Behaviour>;
+
 #[derive(Default)]
 pub(crate) struct Services {
-    behaviours: RefCell<BTreeMap<String, Behaviour>>,
+    scripts: RefCell<BTreeMap<String, Script>>,
     calls: RefCell<Vec<(String, HttpRequest)>>,
     minted: Cell<u32>,
     entries: RefCell<Vec<Value>>,
@@ -35,7 +38,12 @@ pub(crate) struct Services {
 impl Services {
     /// Sets what a service (`id`, `auth`, `chronicle`) does from now on.
     pub(crate) fn set(&self, service: &str, behaviour: Behaviour) {
-        self.behaviours.borrow_mut().insert(service.to_owned(), behaviour);
+        self.script(service, move || behaviour.clone());
+    }
+
+    /// Sets what each call to a service meets from now on.
+    pub(crate) fn script(&self, service: &str, script: impl FnMut() -> Behaviour + 'static) {
+        self.scripts.borrow_mut().insert(service.to_owned(), Box::new(script));
     }
 
     /// The requests to a service, in order.
@@ -94,7 +102,7 @@ impl Transport for Services {
         let path = request.url.strip_prefix("http://services/").expect("the configured host");
         let service = path.split('/').next().unwrap().to_owned();
         self.calls.borrow_mut().push((service.clone(), request.clone()));
-        let behaviour = self.behaviours.borrow().get(&service).cloned();
+        let behaviour = self.scripts.borrow_mut().get_mut(&service).map(|script| script());
         let answer = |status, retry_after: Option<u32>, body: String| {
             let retry_after = retry_after.map(|seconds| seconds.to_string());
             Ok(HttpResponse { status, retry_after, body: body.into_bytes() })

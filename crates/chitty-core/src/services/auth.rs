@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::call::CallContext;
-use crate::error::{FailureKind, ServiceError};
+use crate::error::ServiceError;
 use crate::id::ChittyId;
+use crate::retry::Repeat;
 use crate::service::Service;
-use crate::wire::{Wire, expect_success, first_string, json as parse};
+use crate::wire::{Wire, first_string};
 
 /// What ChittyAuth vouches for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,21 +46,15 @@ impl AuthClient<'_> {
         cx: &CallContext,
     ) -> Result<TokenCheck, ServiceError> {
         let body = json!({ "token": token });
-        let response = self.wire.post(Service::Auth, "/v1/tokens/validate", &body, cx).await?;
-        if matches!(response.status, 401 | 403) {
-            return Ok(TokenCheck::Invalid);
+        let answer =
+            self.wire.post(Service::Auth, "/v1/tokens/validate", &body, Repeat::Safe, cx).await;
+        match answer {
+            Ok(answer) => verdict(&answer)
+                .map_err(|detail| ServiceError::malformed(Service::Auth, 200, detail)),
+            Err(ServiceError { status: Some(401 | 403), .. }) => Ok(TokenCheck::Invalid),
+            // Any other 4xx is about our call, not about the token: an outage to the caller.
+            Err(error) => Err(error),
         }
-        // Any other 4xx is about our call, not about the token: an outage to the caller.
-        expect_success(Service::Auth, &response).map_err(|error| ServiceError {
-            kind: match error.kind {
-                FailureKind::Refused => FailureKind::Malformed,
-                other => other,
-            },
-            ..error
-        })?;
-        let answer = parse(Service::Auth, &response)?;
-        verdict(&answer)
-            .map_err(|detail| ServiceError::malformed(Service::Auth, response.status, detail))
     }
 }
 

@@ -1,0 +1,295 @@
+//! The circuit breaker: a service that keeps failing is left alone for a while, and its callers are
+//! told at once instead of waiting for it. Pure: what happened and when in, a verdict out.
+//!
+//! ```text
+//!            failure rate over the window reaches the threshold
+//!   closed ────────────────────────────────────────────────────▶ open
+//!      ▲                                                           │ its pause is over
+//!      │ the probe succeeds                                        ▼
+//!      └───────────────────────────────────────────────────── half-open
+//!                       (the probe fails: open again, twice as long)
+//! ```
+
+use std::collections::VecDeque;
+
+/// When a breaker opens and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// Over how long the failure rate is taken, in ms.
+    pub window_ms: u64,
+    /// How many calls the window needs before they are judged; 0 switches the breaker off.
+    pub min_calls: usize,
+    /// The failure rate that opens it, in percent.
+    pub failure_percent: usize,
+    /// The first pause, in ms; it doubles with each probe that fails.
+    pub open_ms: u64,
+    /// The longest pause, in ms.
+    pub max_open_ms: u64,
+    /// How long a probe may stay without a result before another may be sent, in ms: its caller may
+    /// have gone.
+    pub probe_ms: u64,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        BreakerConfig {
+            window_ms: 10_000,
+            min_calls: 10,
+            failure_percent: 50,
+            open_ms: 2_000,
+            max_open_ms: 30_000,
+            probe_ms: 10_000,
+        }
+    }
+}
+
+/// The most calls of a window that are remembered: enough for a rate, and a bound on memory.
+const MAX_REMEMBERED: usize = 100;
+
+/// The state of one service's breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Calls go through.
+    Closed,
+    /// Calls are refused until this instant (ms).
+    Open {
+        /// When a probe may be sent.
+        until_ms: u64,
+    },
+    /// One probe is under way; other calls are refused.
+    HalfOpen {
+        /// When the probe was sent.
+        since_ms: u64,
+    },
+}
+
+/// How a call ended, as far as the service's health goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered: a refusal (4xx) is an answer too.
+    Success,
+    /// It did not answer, answered 5xx, or answered nonsense.
+    Failure,
+    /// Says nothing about its health, such as 429.
+    Neutral,
+}
+
+/// One service's breaker.
+#[derive(Debug, Clone)]
+pub struct Breaker {
+    config: BreakerConfig,
+    state: BreakerState,
+    /// When each remembered call ended, and whether it failed.
+    window: VecDeque<(u64, bool)>,
+    /// The pause of the last opening, in ms.
+    pause_ms: u64,
+}
+
+impl Breaker {
+    /// A closed breaker.
+    pub fn new(config: BreakerConfig) -> Self {
+        Breaker {
+            config,
+            state: BreakerState::Closed,
+            window: VecDeque::new(),
+            pause_ms: config.open_ms,
+        }
+    }
+
+    /// Its state.
+    pub fn state(&self) -> BreakerState {
+        self.state
+    }
+
+    /// Whether a call may be sent now.
+    ///
+    /// # Errors
+    /// The milliseconds until it is worth asking again, at least 1.
+    pub fn admit(&mut self, now_ms: u64) -> Result<(), u64> {
+        let free_at = match self.state {
+            BreakerState::Closed => return Ok(()),
+            BreakerState::Open { until_ms } => until_ms,
+            BreakerState::HalfOpen { since_ms } => since_ms.saturating_add(self.config.probe_ms),
+        };
+        if now_ms < free_at {
+            return Err(free_at - now_ms);
+        }
+        self.state = BreakerState::HalfOpen { since_ms: now_ms };
+        Ok(())
+    }
+
+    /// Takes note of how an admitted call ended.
+    pub fn record(&mut self, now_ms: u64, outcome: Outcome) {
+        if self.config.min_calls == 0 {
+            return;
+        }
+        match (self.state, outcome) {
+            (BreakerState::HalfOpen { .. }, Outcome::Success) => {
+                self.state = BreakerState::Closed;
+                self.pause_ms = self.config.open_ms;
+                self.window.clear();
+            }
+            // Not an answer to whether it is well: the next call finds out.
+            (BreakerState::HalfOpen { .. }, Outcome::Neutral) => {
+                self.state = BreakerState::Open { until_ms: now_ms };
+            }
+            (BreakerState::HalfOpen { .. }, Outcome::Failure) => {
+                self.pause_ms = self.pause_ms.saturating_mul(2).min(self.config.max_open_ms);
+                self.open(now_ms);
+            }
+            (BreakerState::Closed, Outcome::Success | Outcome::Failure) => {
+                self.remember(now_ms, outcome == Outcome::Failure);
+                if self.is_failing() {
+                    self.open(now_ms);
+                }
+            }
+            // A call that was admitted before it opened, and ends late.
+            (BreakerState::Open { .. }, _) | (BreakerState::Closed, Outcome::Neutral) => {}
+        }
+    }
+
+    fn open(&mut self, now_ms: u64) {
+        self.state = BreakerState::Open { until_ms: now_ms.saturating_add(self.pause_ms) };
+        self.window.clear();
+    }
+
+    fn remember(&mut self, now_ms: u64, failed: bool) {
+        let start = now_ms.saturating_sub(self.config.window_ms);
+        self.window.retain(|(at, _)| *at >= start);
+        if self.window.len() >= MAX_REMEMBERED {
+            self.window.pop_front();
+        }
+        self.window.push_back((now_ms, failed));
+    }
+
+    fn is_failing(&self) -> bool {
+        let failures = self.window.iter().filter(|(_, failed)| *failed).count();
+        self.window.len() >= self.config.min_calls
+            && failures * 100 >= self.window.len() * self.config.failure_percent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn failing(calls: usize, at_ms: u64) -> Breaker {
+        let mut breaker = Breaker::new(BreakerConfig::default());
+        for _ in 0..calls {
+            assert_eq!(breaker.admit(at_ms), Ok(()));
+            breaker.record(at_ms, Outcome::Failure);
+        }
+        breaker
+    }
+
+    #[test]
+    fn it_opens_at_the_threshold_and_a_probe_closes_it() {
+        assert_eq!(failing(9, 0).state(), BreakerState::Closed);
+        let mut breaker = failing(10, 0);
+        assert_eq!(breaker.admit(500), Err(1500));
+        assert_eq!(breaker.admit(2000), Ok(()), "the probe");
+        assert_eq!(breaker.admit(2001), Err(9999), "one probe at a time");
+        breaker.record(2100, Outcome::Success);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        breaker.record(2100, Outcome::Failure);
+        assert_eq!(breaker.state(), BreakerState::Closed, "the past is forgotten");
+    }
+
+    #[test]
+    fn each_failed_probe_doubles_the_pause_up_to_the_longest() {
+        let mut breaker = failing(10, 0);
+        let mut now = 2000;
+        for pause in [4_000, 8_000, 16_000, 30_000, 30_000] {
+            assert_eq!(breaker.admit(now), Ok(()));
+            breaker.record(now, Outcome::Failure);
+            assert_eq!(breaker.state(), BreakerState::Open { until_ms: now + pause });
+            now += pause;
+        }
+        assert_eq!(breaker.admit(now), Ok(()));
+        breaker.record(now, Outcome::Success);
+        let mut again = breaker;
+        (0..10).for_each(|_| again.record(now, Outcome::Failure));
+        assert_eq!(
+            again.state(),
+            BreakerState::Open { until_ms: now + 2000 },
+            "starts small again"
+        );
+    }
+
+    #[test]
+    fn refusals_and_old_failures_do_not_open_it() {
+        let mut breaker = failing(9, 0);
+        (0..10).for_each(|_| breaker.record(1, Outcome::Neutral));
+        breaker.record(20_000, Outcome::Failure);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        (0..20).for_each(|_| breaker.record(20_000, Outcome::Success));
+        (0..18).for_each(|_| breaker.record(20_000, Outcome::Failure));
+        assert_eq!(breaker.state(), BreakerState::Closed, "under half");
+        (0..3).for_each(|_| breaker.record(20_000, Outcome::Failure));
+        assert!(matches!(breaker.state(), BreakerState::Open { .. }));
+    }
+
+    #[test]
+    fn a_probe_whose_caller_has_gone_is_followed_by_another() {
+        let mut breaker = failing(10, 0);
+        assert_eq!(breaker.admit(2_000), Ok(()));
+        assert!(breaker.admit(11_999).is_err());
+        assert_eq!(breaker.admit(12_000), Ok(()));
+        breaker.record(12_000, Outcome::Neutral);
+        assert_eq!(breaker.admit(12_000), Ok(()), "429 leaves the question open");
+    }
+
+    #[test]
+    fn switched_off_it_never_opens() {
+        let config = BreakerConfig { min_calls: 0, ..BreakerConfig::default() };
+        let mut breaker = Breaker::new(config);
+        (0..1000).for_each(|n| breaker.record(n, Outcome::Failure));
+        assert_eq!(breaker.admit(1000), Ok(()));
+    }
+
+    proptest! {
+        /// Whatever happens: it stays bounded, a refusal names a wait that is long enough and no
+        /// longer than the longest pause, and a healthy service is served again in the end.
+        #[test]
+        fn over_any_history(steps in proptest::collection::vec((0u64..5_000, 0u8..4), 1..400)) {
+            let config = BreakerConfig::default();
+            let mut breaker = Breaker::new(config);
+            let mut now = 0;
+            for (pause, what) in steps {
+                now += pause;
+                match breaker.admit(now) {
+                    Err(wait) => {
+                        prop_assert!((1..=config.max_open_ms).contains(&wait));
+                        let mut later = breaker.clone();
+                        prop_assert_eq!(later.admit(now + wait), Ok(()));
+                    }
+                    Ok(()) => match what {
+                        0 => breaker.record(now, Outcome::Success),
+                        1 => breaker.record(now, Outcome::Failure),
+                        2 => breaker.record(now, Outcome::Neutral),
+                        _ => {} // its caller has gone
+                    },
+                }
+                prop_assert!(breaker.window.len() <= MAX_REMEMBERED);
+            }
+            now += config.max_open_ms;
+            prop_assert_eq!(breaker.admit(now), Ok(()));
+            breaker.record(now, Outcome::Success);
+            prop_assert_eq!(breaker.admit(now), Ok(()));
+        }
+
+        #[test]
+        fn a_service_that_never_fails_is_never_refused(
+            steps in proptest::collection::vec((0u64..5_000, any::<bool>()), 1..300)
+        ) {
+            let mut breaker = Breaker::new(BreakerConfig::default());
+            let mut now = 0;
+            for (pause, neutral) in steps {
+                now += pause;
+                prop_assert_eq!(breaker.admit(now), Ok(()));
+                breaker.record(now, if neutral { Outcome::Neutral } else { Outcome::Success });
+            }
+        }
+    }
+}

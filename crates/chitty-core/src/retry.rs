@@ -1,0 +1,138 @@
+//! When a failed attempt is worth another: exponential backoff with full jitter, within a retry
+//! budget and the deadline of the whole call. Pure.
+
+use crate::error::{FailureKind, ServiceError};
+
+/// The most attempts of one call.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// The ceiling of the first pause, in ms; it doubles with each attempt.
+const BASE_MS: u32 = 100;
+
+/// The longest pause that a caller is kept waiting for, in ms. A service that asks for more is not
+/// asked again within this call.
+const MAX_PAUSE_MS: u32 = 1_000;
+
+/// Whether a call may be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Doing it twice is as good as once.
+    Safe,
+    /// It must not be done twice, such as minting.
+    Never,
+}
+
+/// Bounds retries to a share of the calls, so that they do not add up to a storm when a service is
+/// in trouble: each call pays in a fifth of a retry, and at most ten are saved up.
+#[derive(Debug, Clone)]
+pub(crate) struct RetryBudget {
+    /// In fifths of a retry.
+    fifths: u32,
+}
+
+/// What a retry costs, and the most that is saved up, in fifths.
+const COST: u32 = 5;
+const MAX_SAVED: u32 = 10 * COST;
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        RetryBudget { fifths: MAX_SAVED }
+    }
+}
+
+impl RetryBudget {
+    /// Pays in for a call.
+    pub(crate) fn deposit(&mut self) {
+        self.fifths = (self.fifths + 1).min(MAX_SAVED);
+    }
+
+    /// Takes a retry out, if there is one.
+    pub(crate) fn withdraw(&mut self) -> bool {
+        let left = self.fifths.checked_sub(COST);
+        self.fifths = left.unwrap_or(self.fifths);
+        left.is_some()
+    }
+}
+
+/// The ceiling of the pause before another attempt, in ms, or `None` when there should be none.
+/// `attempt` is the one that failed, from 1; `left_ms` what is left of the call's deadline.
+pub(crate) fn pause(
+    repeat: Repeat,
+    attempt: u32,
+    error: &ServiceError,
+    left_ms: u64,
+) -> Option<Pause> {
+    let worthwhile = match error.kind {
+        FailureKind::Unreachable | FailureKind::Unavailable | FailureKind::Timeout => true,
+        // Refusals stay refusals; nonsense is no hiccup; an open breaker has spoken already.
+        FailureKind::Refused | FailureKind::Malformed | FailureKind::CircuitOpen => false,
+    };
+    if repeat == Repeat::Never || !worthwhile || attempt >= MAX_ATTEMPTS {
+        return None;
+    }
+    let ceiling_ms = (BASE_MS << (attempt - 1).min(10)).min(MAX_PAUSE_MS);
+    let asked_ms = error.retry_after_s.unwrap_or(0).saturating_mul(1000);
+    let longest_ms = ceiling_ms.max(asked_ms);
+    let fits = asked_ms <= MAX_PAUSE_MS && u64::from(longest_ms) < left_ms;
+    fits.then_some(Pause { least_ms: asked_ms, ceiling_ms })
+}
+
+/// A pause between two attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// What the service asked for.
+    pub(crate) least_ms: u32,
+    /// The pause is drawn below this (full jitter), but never below `least_ms`.
+    pub(crate) ceiling_ms: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::Service;
+    use proptest::prelude::*;
+
+    fn error(kind: FailureKind, retry_after_s: Option<u32>) -> ServiceError {
+        let detail = String::new();
+        ServiceError { service: Service::Auth, kind, status: None, retry_after_s, detail }
+    }
+
+    #[test]
+    fn only_what_is_safe_and_may_pass_is_tried_again_and_not_for_ever() {
+        let unreachable = error(FailureKind::Unreachable, None);
+        let ceiling = |attempt| {
+            pause(Repeat::Safe, attempt, &unreachable, 5000).map(|pause| pause.ceiling_ms)
+        };
+        assert_eq!([ceiling(1), ceiling(2), ceiling(3)], [Some(100), Some(200), None]);
+        assert_eq!(pause(Repeat::Never, 1, &unreachable, 5000), None);
+        assert_eq!(pause(Repeat::Safe, 1, &unreachable, 100), None, "no time left");
+        for kind in [FailureKind::Refused, FailureKind::Malformed, FailureKind::CircuitOpen] {
+            assert_eq!(pause(Repeat::Safe, 1, &error(kind, None), 5000), None);
+        }
+    }
+
+    #[test]
+    fn what_the_service_asks_for_is_honoured_or_it_is_left_alone() {
+        let busy = |seconds| error(FailureKind::Unavailable, Some(seconds));
+        let asked = pause(Repeat::Safe, 1, &busy(1), 5000).unwrap();
+        assert_eq!(asked.least_ms, 1000);
+        assert_eq!(pause(Repeat::Safe, 1, &busy(2), 5000), None);
+        assert_eq!(pause(Repeat::Safe, 1, &busy(u32::MAX), u64::MAX), None);
+    }
+
+    proptest! {
+        #[test]
+        fn retries_stay_a_share_of_the_calls(calls in proptest::collection::vec(any::<bool>(), 0..2000)) {
+            let mut budget = RetryBudget::default();
+            let (mut made, mut retried) = (0u32, 0u32);
+            for wants_retry in calls {
+                budget.deposit();
+                made += 1;
+                if wants_retry && budget.withdraw() {
+                    retried += 1;
+                }
+                prop_assert!(retried <= 10 + made / 5);
+            }
+        }
+    }
+}
