@@ -30,16 +30,15 @@ CREATE INDEX contexts_live_created ON contexts (owner_chitty_id, created_at DESC
 CREATE INDEX contexts_live_status ON contexts (owner_chitty_id, status, created_at DESC, chitty_id DESC) WHERE deleted_at IS NULL;
 
 -- Full-text search. rowid is contexts.row_id; a deleted context has no row here. The worker fills
--- it in the same batch as the context: it splits text into words (src/contexts/search.rs), the
--- tokenizer folds case and diacritics and stems. `scope` holds one word for the owner and one for
--- the owner with the status, so that a search walks only the caller's own entries; `prefixes`
--- holds the beginnings of the name's words.
+-- it in the same batch as the context, with words that it has cut itself, each once and behind a
+-- key for its owner and status (src/contexts/search.rs); the tokenizer folds case and diacritics
+-- and stems. Nothing asks where in a text a word stands, or how long texts are, so neither is kept.
 CREATE VIRTUAL TABLE contexts_fts USING fts5 (
-  scope,
   name,
-  prefixes,
   data,
   systems,
   tools,
+  detail = none,
+  columnsize = 0,
   tokenize = "porter unicode61 remove_diacritics 2 categories 'L* N* M* Co So Sk Sm Sc'"
 );

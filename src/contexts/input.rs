@@ -5,7 +5,8 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::contexts::{Status, search};
+use crate::contexts::Status;
+use crate::contexts::search::Words;
 use crate::http::problem::{FieldError, Problem};
 use crate::http::request::{Members, parse_object};
 
@@ -26,14 +27,14 @@ const MAX_FIELD_BYTES: usize = 256 * 1024;
 pub struct List {
     /// JSON of an array, as it was sent: numbers keep every digit.
     pub json: String,
-    /// The texts in it, for the index.
-    pub words: String,
+    /// The words in it, for the index.
+    pub words: Words,
 }
 
 impl List {
     /// No entries.
     pub fn empty() -> Self {
-        List { json: "[]".to_owned(), words: String::new() }
+        List { json: "[]".to_owned(), words: Words::default() }
     }
 }
 
@@ -178,7 +179,7 @@ impl<'m> Reader<'_, 'm> {
         if raw.len() > MAX_FIELD_BYTES {
             return self.wrong(pointer, format!("must be at most {MAX_FIELD_BYTES} bytes as JSON"));
         }
-        Some(List { json: raw.to_owned(), words: search::words_of(&entries) })
+        Some(List { json: raw.to_owned(), words: Words::of(&entries) })
     }
 
     fn status(&mut self) -> Option<Status> {
@@ -267,7 +268,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(draft.data.json, r#"[ {"k": 1} ]"#);
-        assert_eq!(draft.data.words, "k 1");
+        assert_eq!(draft.data.words, Words::of(&[serde_json::json!({"k": 1})]));
         assert_eq!(draft.status, Status::Inactive);
     }
 

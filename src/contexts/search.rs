@@ -1,133 +1,141 @@
 //! How text becomes words, on both sides: what is indexed and what is asked for.
 //!
-//! The index (`contexts_fts`, SQLite FTS5) folds case and diacritics and stems. Before that, text is
-//! cut here so that words are found as people expect: at everything that is neither letter nor
-//! digit; each symbol (an emoji, `€`) is a word, and each character of a script that puts no spaces
-//! between words.
+//! **Words.** Before the index (`contexts_fts`, SQLite FTS5) folds case and diacritics and stems,
+//! text is cut here as people expect: at everything that is neither letter nor digit; each symbol
+//! (an emoji, `€`) is a word; and scripts that put no spaces between words are indexed by single
+//! characters and by pairs.
 //!
-//! What a caller asks for never meets FTS5's query syntax: words hold no quote, and each is quoted.
+//! **Keys.** Each word is indexed behind a key that stands for its owner and the status, and a mark
+//! that says whether it is from the name. So a search touches only the caller's own entries, and
+//! "in the name" is a word of its own to look up, not a condition to test on every match. What a
+//! caller asks for never meets FTS5's query syntax: words hold no quote, and each is quoted.
 //!
-//! **Ranking.** Contexts whose name is the query come first, then those with every word in the name
-//! (or at the beginning of a word of it), then those with every word anywhere; within each, the
-//! newest first. FTS5's own ranking (bm25) would have to visit every match before it could return
-//! the best, so it grows with the owner's contexts; this order is the index's own, so a page costs
-//! the same at a thousand contexts and at a hundred thousand.
+//! **Ranking.** The context whose name is the query comes first, then those with every word in the
+//! name (or at the beginning of a word of it), then those with every word anywhere; within each,
+//! the newest first. FTS5's own ranking (bm25) would have to visit every match before it could
+//! return the best, so it grows with the owner's contexts; this order is the index's own, so a page
+//! costs the same at a thousand contexts and at a hundred thousand.
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::contexts::Status;
-use crate::platform::ids;
 
 /// The most words of a query that count.
 const MAX_QUERY_WORDS: usize = 16;
 
+/// The most different words of one field that are indexed, and the most characters of each: what
+/// the index holds of a context stays below the 2 MB that D1 allows a row.
+const MAX_WORDS: usize = 5000;
+const MAX_WORD_CHARS: usize = 40;
+
 /// The shortest and longest beginning of a name's word that is indexed, in characters.
 const PREFIX_CHARS: std::ops::RangeInclusive<usize> = 2..=20;
 
-/// The words of a text, separated by single spaces.
-pub fn words(text: &str) -> String {
-    let mut words = String::with_capacity(text.len());
-    append_words(&mut words, text);
-    words
-}
+/// The different words of a text or of some values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Words(BTreeSet<String>);
 
-/// The words of all texts, numbers and member names in JSON values.
-pub fn words_of(values: &[Value]) -> String {
-    let mut words = String::new();
-    values.iter().for_each(|value| append_value(&mut words, value));
-    words
-}
-
-// serde_json bounds the nesting of what it reads at 128, so this recursion is bounded.
-fn append_value(words: &mut String, value: &Value) {
-    match value {
-        Value::String(text) => append_words(words, text),
-        Value::Number(number) => append_words(words, &number.to_string()),
-        Value::Array(values) => values.iter().for_each(|value| append_value(words, value)),
-        Value::Object(members) => members.iter().for_each(|(name, value)| {
-            append_words(words, name);
-            append_value(words, value);
-        }),
-        Value::Null | Value::Bool(_) => {}
+impl Words {
+    /// The words of all texts, numbers and member names in JSON values.
+    pub fn of(values: &[Value]) -> Self {
+        let mut words = Words::default();
+        values.iter().for_each(|value| words.add_value(value));
+        words
     }
-}
 
-fn append_words(words: &mut String, text: &str) {
-    let mut within = false;
-    for c in text.chars() {
-        let class = class(c);
-        let continues = within && class == Class::Letter;
-        if class != Class::Separator {
-            if !continues && !words.is_empty() {
-                words.push(' ');
+    // serde_json bounds the nesting of what it reads at 128, so this recursion is bounded.
+    fn add_value(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => self.add(text),
+            Value::Number(number) => self.add(&number.to_string()),
+            Value::Array(values) => values.iter().for_each(|value| self.add_value(value)),
+            Value::Object(members) => members.iter().for_each(|(name, value)| {
+                self.add(name);
+                self.add_value(value);
+            }),
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn add(&mut self, text: &str) {
+        for word in cut(text, Side::Indexed) {
+            if self.0.len() < MAX_WORDS {
+                self.0.insert(word);
             }
-            words.push(c);
         }
-        within = class == Class::Letter;
+    }
+
+    /// The content of an index column.
+    pub fn under(&self, key: &Key) -> String {
+        key.column(ELSEWHERE, self.0.iter())
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Class {
-    /// Part of a word.
-    Letter,
-    /// A word by itself.
-    Alone,
-    /// Between words.
-    Separator,
-}
-
-fn class(c: char) -> Class {
-    match c {
-        'a'..='z' | 'A'..='Z' | '0'..='9' => Class::Letter,
-        '\0'..='\u{7f}' => Class::Separator,
-        // Kana, CJK ideographs: written without spaces.
-        '\u{3040}'..='\u{30ff}'
-        | '\u{3400}'..='\u{9fff}'
-        | '\u{f900}'..='\u{faff}'
-        | '\u{20000}'..='\u{3ffff}' => Class::Alone,
-        // Joiners and variation selectors inside emoji sequences carry no meaning of their own.
-        '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => Class::Separator,
-        // Currency, arrows, technical and other symbols, emoji.
-        '\u{20a0}'..='\u{20cf}' | '\u{2100}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' => {
-            Class::Alone
-        }
-        c if c.is_alphanumeric() => Class::Letter,
-        // Combining marks belong to their letter; is_alphanumeric does not know them all.
-        '\u{0300}'..='\u{036f}' | '\u{0900}'..='\u{0dff}' => Class::Letter,
-        _ => Class::Separator,
-    }
-}
-
-/// The beginnings of a name's words, for finding it before it is typed out.
-pub fn prefixes(name: &str) -> String {
-    let words = words(name);
-    let mut prefixes: Vec<&str> = Vec::new();
-    for word in words.split(' ') {
+/// The content of the index's `name` column: the words of the name and their beginnings, so that it
+/// is found before it is typed out, and the bare key, by which all contexts are found.
+pub fn name_column(name: &str, key: &Key) -> String {
+    let mut found = BTreeSet::new();
+    for word in cut(name, Side::Indexed) {
         let length = word.chars().count();
         let ends = word.char_indices().map(|(at, _)| at).enumerate();
-        prefixes.extend(
-            ends.filter(|(chars, _)| PREFIX_CHARS.contains(chars) && *chars < length)
-                .filter_map(|(_, at)| word.get(..at)),
-        );
+        let beginnings = ends
+            .filter(|(chars, _)| PREFIX_CHARS.contains(chars) && *chars < length)
+            .filter_map(|(_, at)| word.get(..at))
+            .map(str::to_owned);
+        found.extend(beginnings);
+        found.insert(word);
     }
-    prefixes.join(" ")
+    format!("{}{EVERY} {}", key.0, key.column(IN_NAME, found.iter()))
 }
 
-/// The content of the index's `scope` column: a word for the owner, and one for the owner with the
-/// status.
-pub fn scope_words(owner: &str, status: Status) -> String {
-    format!("{} {}", scope_word(owner, None), scope_word(owner, Some(status)))
+/// The marks between a key and a word.
+const IN_NAME: char = 'n';
+const ELSEWHERE: char = 'w';
+const EVERY: char = 'z';
+
+/// What stands for an owner's contexts of one status in the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(String);
+
+impl Key {
+    /// 48 bits of a hash, in digits and consonants: to the stemmer they are the beginning of a word,
+    /// which it leaves alone. Should two owners ever share a key, they share no result: each row is
+    /// checked for its owner.
+    pub fn of(owner: &str, status: Status) -> Self {
+        const SYMBOLS: [char; 16] =
+            ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'b', 'c', 'd', 'f', 'g', 'h'];
+        let hash = Sha256::new().chain_update(status.as_str()).chain_update(owner).finalize();
+        let nibbles = hash.iter().take(6).flat_map(|byte| [byte >> 4, byte & 15]);
+        Key(nibbles.filter_map(|nibble| SYMBOLS.get(usize::from(nibble))).collect())
+    }
+
+    /// As it is in the index.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn column<'w>(&self, mark: char, words: impl Iterator<Item = &'w String>) -> String {
+        let marked: Vec<String> = words.map(|word| format!("{}{mark}{word}", self.0)).collect();
+        marked.join(" ")
+    }
+
+    fn term(&self, mark: char, word: &str) -> String {
+        format!("\"{}{mark}{word}\"", self.0)
+    }
 }
 
-/// One word that stands for an owner, or an owner's contexts of one status. Hashed, because an id
-/// is several words to the index; with a digit at its end, so that no stemming changes it.
-fn scope_word(owner: &str, status: Option<Status>) -> String {
-    let hash = ids::hex(&Sha256::digest(owner.as_bytes()));
-    let suffix = status.map_or("", Status::as_str);
-    let hash = hash.get(..32).unwrap_or(&hash);
-    format!("o{hash}{suffix}0")
+/// What to look for, as FTS5 queries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Query {
+    /// Nothing was asked for: everything matches.
+    All(String),
+    /// Something was asked for that holds no word: nothing matches.
+    Nothing,
+    /// These words.
+    Words(Matches),
 }
 
 /// The two FTS5 queries of a search.
@@ -139,40 +147,109 @@ pub struct Matches {
     pub elsewhere: String,
 }
 
-/// What to look for, among an owner's contexts of a status or of all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Query {
-    /// Nothing was asked for: everything matches.
-    All(String),
-    /// Something was asked for that holds no word: nothing matches.
-    Nothing,
-    /// These words.
-    Words(Matches),
-}
-
 impl Query {
-    /// Makes the FTS5 queries of what a caller typed.
+    /// Makes the queries of what a caller typed, over its contexts of a status or of all.
     pub fn of(text: &str, owner: &str, status: Option<Status>) -> Self {
-        let scope = format!("scope : \"{}\"", scope_word(owner, status));
+        let keys: Vec<Key> = match status {
+            Some(status) => vec![Key::of(owner, status)],
+            None => vec![Key::of(owner, Status::Active), Key::of(owner, Status::Inactive)],
+        };
+        let any_key = |query: &dyn Fn(&Key) -> String| {
+            let queries: Vec<String> = keys.iter().map(query).collect();
+            format!("({})", queries.join(" OR "))
+        };
         if text.trim().is_empty() {
-            return Query::All(scope);
+            return Query::All(any_key(&|key| key.term(EVERY, "")));
         }
-        let words = words(text);
-        let quoted: Vec<String> = words
-            .split(' ')
-            .filter(|word| !word.is_empty())
-            .take(MAX_QUERY_WORDS)
-            .map(|word| format!("\"{word}\""))
-            .collect();
-        if quoted.is_empty() {
+        let words: Vec<String> = cut(text, Side::Asked).into_iter().take(MAX_QUERY_WORDS).collect();
+        if words.is_empty() {
             return Query::Nothing;
         }
-        let all = quoted.join(" AND ");
-        let in_name = format!("{{name prefixes}} : ({all})");
-        Query::Words(Matches {
-            in_name: format!("{scope} AND {in_name}"),
-            elsewhere: format!("({scope} AND - scope : ({all})) NOT ({in_name})"),
-        })
+        let every_word = |query: &dyn Fn(&String) -> String| {
+            let queries: Vec<String> = words.iter().map(query).collect();
+            format!("({})", queries.join(" AND "))
+        };
+        let in_name = any_key(&|key| every_word(&|word| key.term(IN_NAME, word)));
+        let anywhere = any_key(&|key| {
+            every_word(&|word| {
+                format!("({} OR {})", key.term(ELSEWHERE, word), key.term(IN_NAME, word))
+            })
+        });
+        Query::Words(Matches { elsewhere: format!("{anywhere} NOT {in_name}"), in_name })
+    }
+}
+
+/// Which side a text is on: pairs of ideographs are indexed beside the single ones, and asked for
+/// instead of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Indexed,
+    Asked,
+}
+
+/// Cuts a text into words.
+fn cut(text: &str, side: Side) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut run: Vec<char> = Vec::new();
+    let mut run_class = Class::Separator;
+    for c in text.chars().chain([' ']) {
+        let class = class(c);
+        if class != run_class {
+            finish(&mut words, &run, run_class, side);
+            run.clear();
+            run_class = class;
+        }
+        run.push(c);
+    }
+    words
+}
+
+/// Turns a run of one class into words.
+fn finish(words: &mut Vec<String>, run: &[char], class: Class, side: Side) {
+    match class {
+        Class::Separator => {}
+        Class::Letter => words.push(run.iter().take(MAX_WORD_CHARS).collect()),
+        Class::Symbol => words.extend(run.iter().map(char::to_string)),
+        Class::Ideograph => {
+            if side == Side::Indexed || run.len() == 1 {
+                words.extend(run.iter().map(char::to_string));
+            }
+            words.extend(run.windows(2).map(|pair| pair.iter().collect::<String>()));
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Part of a word.
+    Letter,
+    /// A word by itself: an emoji, a currency sign.
+    Symbol,
+    /// Of a script that puts no spaces between words.
+    Ideograph,
+    /// Between words.
+    Separator,
+}
+
+fn class(c: char) -> Class {
+    match c {
+        'a'..='z' | 'A'..='Z' | '0'..='9' => Class::Letter,
+        '\0'..='\u{7f}' => Class::Separator,
+        // Kana, CJK ideographs.
+        '\u{3040}'..='\u{30ff}'
+        | '\u{3400}'..='\u{9fff}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{20000}'..='\u{3ffff}' => Class::Ideograph,
+        // Joiners and variation selectors inside emoji sequences carry no meaning of their own.
+        '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => Class::Separator,
+        // Currency, arrows, technical and other symbols, emoji.
+        '\u{20a0}'..='\u{20cf}' | '\u{2100}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' => {
+            Class::Symbol
+        }
+        c if c.is_alphanumeric() => Class::Letter,
+        // Combining marks belong to their letter; is_alphanumeric does not know them all.
+        '\u{0300}'..='\u{036f}' | '\u{0900}'..='\u{0dff}' => Class::Letter,
+        _ => Class::Separator,
     }
 }
 
@@ -188,46 +265,72 @@ mod tests {
             ("", ""),
             ("  hello,  World! ", "hello World"),
             ("chitty-connect_v2.1", "chitty connect v2 1"),
-            ("🚀launch🚀", "🚀 launch 🚀"),
+            ("🚀launch🚀🚀", "🚀 launch 🚀 🚀"),
             ("👩‍🚀", "👩 🚀"),
             ("100% \"sure\" OR NOT (x*)", "100 sure OR NOT x"),
-            ("東京タワー", "東 京 タ ワ ー"),
             ("naïve café", "naïve café"),
             ("5€", "5 €"),
             ("हिन्दी", "हिन्दी"),
+            ("東京タ", "東京 京タ"),
+            ("京", "京"),
         ] {
-            assert_eq!(words(text), expected, "{text}");
+            assert_eq!(cut(text, Side::Asked).join(" "), expected, "{text}");
         }
-        let values = [json!({"repo": "chitty/connect", "n": [1.5, true, null]}), json!("a\nb")];
-        assert_eq!(words_of(&values), "n 1 5 repo chitty connect a b");
+        assert_eq!(cut("東京タ", Side::Indexed).join(" "), "東 京 タ 東京 京タ");
     }
 
     #[test]
-    fn beginnings_of_a_names_words() {
-        assert_eq!(prefixes("Quart rep"), "Qu Qua Quar re");
-        assert_eq!(prefixes("a é 東京"), "");
-        assert_eq!(prefixes("éèê"), "éè");
-        assert_eq!(prefixes(&"x".repeat(200)).split(' ').count(), 19);
+    fn values_give_their_words_once() {
+        let values = [json!({"repo": "chitty/repo", "n": [1.5, true, null]}), json!("a\nb")];
+        let words: Vec<String> = Words::of(&values).0.into_iter().collect();
+        assert_eq!(words, ["1", "5", "a", "b", "chitty", "n", "repo"]);
+        let many: String = (0..9000).map(|n| format!("w{n} ")).collect();
+        assert_eq!(Words::of(&[json!(many)]).0.len(), MAX_WORDS);
+    }
+
+    #[test]
+    fn a_name_is_found_by_the_beginnings_of_its_words() {
+        let key = Key::of("o", Status::Active);
+        let column = name_column("Quart re", &key).replace(key.as_str(), "");
+        assert_eq!(column, "z nQu nQua nQuar nQuart nre");
+        let long = name_column(&"x".repeat(200), &key);
+        assert_eq!(long.split(' ').count(), 1 + 19 + 1);
+    }
+
+    #[test]
+    fn keys_differ_by_owner_and_status_and_hold_no_vowel() {
+        let key = Key::of("o", Status::Active);
+        assert_eq!(key.as_str().len(), 12);
+        assert!(!key.as_str().contains(['a', 'e', 'i', 'o', 'u', 'y']));
+        assert_ne!(key, Key::of("o", Status::Inactive));
+        assert_ne!(key, Key::of("p", Status::Active));
     }
 
     #[test]
     fn queries() {
         assert!(matches!(Query::of(" ", "o", None), Query::All(_)));
         assert_eq!(Query::of("%", "o", None), Query::Nothing);
-        let Query::Words(matches) = Query::of("a\" OR b", "o", None) else { panic!() };
-        assert!(matches.in_name.ends_with("{name prefixes} : (\"a\" AND \"OR\" AND \"b\")"));
-        let scopes = |status| format!("{:?}", Query::of("", "owner", status));
-        assert_ne!(scopes(None), scopes(Some(Status::Active)));
-        assert_ne!(scopes(Some(Status::Inactive)), scopes(Some(Status::Active)));
+        let active = Some(Status::Active);
+        let Query::Words(matches) = Query::of("a\" OR b", "o", active) else { panic!() };
+        let key = Key::of("o", Status::Active);
+        let plain = matches.in_name.replace(key.as_str(), "");
+        assert_eq!(plain, "((\"na\" AND \"nOR\" AND \"nb\"))");
+        let Query::Words(matches) = Query::of("a", "o", active) else { panic!() };
+        let plain = matches.elsewhere.replace(key.as_str(), "");
+        assert_eq!(plain, "(((\"wa\" OR \"na\"))) NOT ((\"na\"))");
     }
 
     proptest! {
         #[test]
-        fn no_word_holds_a_quote_and_words_of_words_are_the_same(text in "\\PC{0,60}") {
-            let once = words(&text);
-            prop_assert!(!once.contains('"'));
-            prop_assert!(!once.contains("  "));
-            prop_assert_eq!(words(&once), once);
+        fn no_word_holds_a_quote_or_a_space_and_all_are_bounded(text in "\\PC{0,300}") {
+            for side in [Side::Indexed, Side::Asked] {
+                for word in cut(&text, side) {
+                    prop_assert!(!word.contains(['"', ' ']));
+                    prop_assert!((1..=MAX_WORD_CHARS).contains(&word.chars().count()));
+                    let again = cut(&word, side);
+                    prop_assert_eq!(again.last(), Some(&word));
+                }
+            }
         }
     }
 }

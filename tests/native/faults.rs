@@ -84,8 +84,8 @@ fn a_database_fault_at_any_call_of_a_creation_leaves_all_or_nothing() {
                 }
                 // Rows, words, keys and events come and go together.
                 assert_eq!(world.db.count("idempotency_keys"), rows, "{at}");
-                let words = world.db.count("contexts_fts WHERE contexts_fts MATCH 'name : n'");
-                assert_eq!(words, rows, "{at}");
+                // The other one is the gateway's own.
+                assert_eq!(world.db.count("contexts_fts"), 1 + rows, "{at}");
                 let created = "outbox WHERE event_type = 'context.created'";
                 assert_eq!(world.db.count(created), rows, "{at}");
                 // Each minted id is in use or reported.

@@ -84,9 +84,9 @@ pub async fn find(
     let start = Start::of(after, &mut params)?;
     let hits = match Query::of(text, scope.actor(), status) {
         Query::Nothing => "SELECT 0 AS tier, 0 AS row_id WHERE 0".to_owned(),
-        Query::All(scope_match) => {
-            let scope_match = params.add(scope_match);
-            tier(ELSEWHERE, &scope_match, &start.bound_in(ELSEWHERE), &limit_at)
+        Query::All(every) => {
+            let every = params.add(every);
+            tier(ELSEWHERE, &every, &start.bound_in(ELSEWHERE), &limit_at)
         }
         Query::Words(matches) => tiers(&mut params, &start, text, status, matches, &limit_at),
     };

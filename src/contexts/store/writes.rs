@@ -2,8 +2,9 @@
 
 use chitty_core::ChittyId;
 
+use crate::contexts::Status;
 use crate::contexts::input::{Draft, List, Patch};
-use crate::contexts::{Status, search};
+use crate::contexts::search::{Key, name_column};
 use crate::events::{Event, outbox};
 use crate::http::caller::Scope;
 use crate::http::idempotency::{Idempotency, Stored};
@@ -196,17 +197,16 @@ fn insert_statements(owner: &str, id: &ChittyId, draft: &Draft, event: &Event) -
     .bind(draft.status.as_str())
     .bind(event.at.as_str())
     .bind(event.id.as_str());
+    let key = Key::of(owner, draft.status);
     let words = Statement::new(
-        "INSERT INTO contexts_fts (rowid, scope, name, prefixes, data, systems, tools) \
-         SELECT row_id, ?2, ?3, ?4, ?5, ?6, ?7 FROM contexts WHERE chitty_id = ?1",
+        "INSERT INTO contexts_fts (rowid, name, data, systems, tools) \
+         SELECT row_id, ?2, ?3, ?4, ?5 FROM contexts WHERE chitty_id = ?1",
     )
     .bind(id.as_str())
-    .bind(search::scope_words(owner, draft.status))
-    .bind(search::words(&draft.name))
-    .bind(search::prefixes(&draft.name))
-    .bind(draft.data.words.as_str())
-    .bind(draft.systems.words.as_str())
-    .bind(draft.tools.words.as_str());
+    .bind(name_column(&draft.name, &key))
+    .bind(draft.data.words.under(&key))
+    .bind(draft.systems.words.under(&key))
+    .bind(draft.tools.words.under(&key));
     vec![row, words]
 }
 
@@ -255,20 +255,28 @@ pub async fn update(
         .bind(patch.systems.as_ref().map(|list| list.json.as_str()))
         .bind(patch.tools.as_ref().map(|list| list.json.as_str()))
         .bind(patch.status.map(Status::as_str));
+    // The words that are there, and those that come, are under the key of one status or the other;
+    // all of them end under the key of the status that the row has now.
+    let active = Key::of(scope.actor(), Status::Active);
+    let inactive = Key::of(scope.actor(), Status::Inactive);
     let words = Statement::new(
-        "UPDATE contexts_fts SET scope = coalesce(?3, scope), name = coalesce(?4, name), \
-         prefixes = coalesce(?5, prefixes), data = coalesce(?6, data), \
-         systems = coalesce(?7, systems), tools = coalesce(?8, tools) \
-         WHERE rowid = (SELECT row_id FROM contexts WHERE chitty_id = ?1 AND revision = ?2)",
+        "UPDATE contexts_fts SET name = replace(coalesce(?5, contexts_fts.name), old, new), \
+         data = replace(coalesce(?6, contexts_fts.data), old, new), \
+         systems = replace(coalesce(?7, contexts_fts.systems), old, new), \
+         tools = replace(coalesce(?8, contexts_fts.tools), old, new) \
+         FROM (SELECT row_id, iif(status = 'inactive', ?3, ?4) AS old, \
+         iif(status = 'inactive', ?4, ?3) AS new \
+         FROM contexts WHERE chitty_id = ?1 AND revision = ?2) AS changed \
+         WHERE contexts_fts.rowid = changed.row_id",
     )
     .bind(change.id.as_str())
     .bind(change.event.id.as_str())
-    .bind(patch.status.map(|status| search::scope_words(scope.actor(), status)))
-    .bind(patch.name.as_deref().map(search::words))
-    .bind(patch.name.as_deref().map(search::prefixes))
-    .bind(patch.data.as_ref().map(|list| list.words.as_str()))
-    .bind(patch.systems.as_ref().map(|list| list.words.as_str()))
-    .bind(patch.tools.as_ref().map(|list| list.words.as_str()));
+    .bind(active.as_str())
+    .bind(inactive.as_str())
+    .bind(patch.name.as_deref().map(|name| name_column(name, &active)))
+    .bind(patch.data.as_ref().map(|list| list.words.under(&active)))
+    .bind(patch.systems.as_ref().map(|list| list.words.under(&active)))
+    .bind(patch.tools.as_ref().map(|list| list.words.under(&active)));
     perform(ready, scope, change, [row, words]).await
 }
 
