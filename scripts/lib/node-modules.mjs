@@ -1,0 +1,81 @@
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { ask, run } from "./command.mjs";
+import { BIN, NODE, NODE_MODULES, ROOT, toolEnv } from "./paths.mjs";
+
+const LOCK = join(ROOT, "package-lock.json");
+const STAMP = join(NODE_MODULES, ".installed");
+
+/** Whether node_modules is what package-lock.json says, and works. */
+export function modulesMatch() {
+  if (read(STAMP) === lockHash()) return true;
+  if (!sameAsLock()) return false;
+  return settle();
+}
+
+/**
+ * `npm ci`, with what it prints going to `onOutput`.
+ *
+ * @returns {Promise<boolean>} whether everything is there and works
+ */
+export async function installModules(onOutput) {
+  rmSync(STAMP, { force: true });
+  // Not with the node and npm in node_modules, which are about to be replaced.
+  const PATH = toolEnv().PATH.split(delimiter).filter((directory) => directory !== BIN).join(delimiter);
+  const args = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund"];
+  // Again, because a download may fail, and an npm whose parent was killed may still be at work here.
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    if (attempt > 0) await new Promise((wake) => setTimeout(wake, 5000));
+    const code = await run("npm", args, { env: { ...process.env, PATH }, onOutput });
+    if (code === 0 && settle()) return true;
+  }
+  return false;
+}
+
+/** Links the packaged Node as `node_modules/.bin/node`: npm 10 loses that link. */
+export function linkNode() {
+  if (existsSync(NODE) || !existsSync(NODE_MODULES)) return;
+  const found = readdirSync(NODE_MODULES).find((name) => /^node-(bin-)?(linux|darwin)-/.test(name));
+  if (!found) return;
+  mkdirSync(BIN, { recursive: true });
+  rmSync(NODE, { force: true });
+  symlinkSync(join("..", found, "bin", "node"), NODE);
+}
+
+/** Remembers that this package-lock.json is installed, once its programs have proved to run. */
+function settle() {
+  linkNode();
+  const works = ["node", "workerd", "esbuild"].every((name) => ask(join(BIN, name), ["--version"]) !== null);
+  if (works) writeFileSync(STAMP, lockHash());
+  return works;
+}
+
+/** Compares with what npm wrote down when it finished; parts for other platforms are not installed. */
+function sameAsLock() {
+  const wanted = parse(LOCK);
+  const present = parse(join(NODE_MODULES, ".package-lock.json"));
+  if (!wanted || !present) return false;
+  return Object.entries(wanted).every(([path, entry]) => {
+    if (path === "") return true;
+    const found = present[path];
+    return found ? found.version === entry.version : Boolean(entry.optional);
+  });
+}
+
+function lockHash() {
+  return createHash("sha256").update(readFileSync(LOCK)).digest("hex");
+}
+
+function parse(file) {
+  const text = read(file);
+  return text && JSON.parse(text).packages;
+}
+
+function read(file) {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return null;
+  }
+}

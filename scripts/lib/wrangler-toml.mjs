@@ -1,0 +1,48 @@
+// Reads and changes wrangler.toml line by line, so that its comments and order stay. It knows the
+// shape that file has, one `key = value` to a line below `[table]` headers, not all of TOML.
+
+/**
+ * @param {string} text
+ * @returns {{ name: string, values: Record<string, string>, lines: Record<string, number> }[]} each
+ *   table in order, with its string values and the line numbers of all keys; the top level is ""
+ */
+export function tablesOf(text) {
+  const tables = [{ name: "", values: {}, lines: {} }];
+  text.split("\n").forEach((line, number) => {
+    const header = /^\s*\[{1,2}([^[\]]+)\]{1,2}\s*(#.*)?$/.exec(line);
+    if (header) tables.push({ name: header[1].trim(), values: {}, lines: {} });
+    const pair = header ? null : /^\s*([A-Za-z0-9_]+)\s*=\s*(.*)$/.exec(line);
+    if (!pair) return;
+    const table = tables.at(-1);
+    table.lines[pair[1]] = number;
+    const string = /^"([^"]*)"/.exec(pair[2]);
+    if (string) table.values[pair[1]] = string[1];
+  });
+  return tables;
+}
+
+/** The tables of one environment, by what they hold. */
+export function environmentOf(text, environment) {
+  const tables = tablesOf(text);
+  const all = (name) => tables.filter((table) => table.name === `env.${environment}${name}`).map((table) => table.values);
+  return {
+    worker: all("")[0]?.name,
+    namespaces: all(".kv_namespaces"),
+    databases: all(".d1_databases"),
+    queues: [...new Set([
+      ...all(".queues.producers").map((producer) => producer.queue),
+      ...all(".queues.consumers").flatMap((consumer) => [consumer.queue, consumer.dead_letter_queue]),
+    ])].filter(Boolean),
+  };
+}
+
+/** Sets `key` in the table of that name whose binding is `binding`, below that line if it is new. */
+export function withValue(text, name, binding, key, value) {
+  const table = tablesOf(text).find((one) => one.name === name && one.values.binding === binding);
+  if (!table) throw new Error(`wrangler.toml has no [[${name}]] with binding = "${binding}"`);
+  const lines = text.split("\n");
+  const line = `${key} = "${value}"`;
+  if (key in table.lines) lines[table.lines[key]] = line;
+  else lines.splice(table.lines.binding + 1, 0, line);
+  return lines.join("\n");
+}
