@@ -36,7 +36,8 @@ export async function build() {
   const started = Date.now();
   const log = [];
   const onOutput = (chunk) => log.push(Buffer.from(chunk));
-  const made = await during("Building the worker", () => make(onOutput));
+  const first = existsSync(CARGO_OUTPUT) ? "" : " (about 1 minute the first time)";
+  const made = await during(`Building the worker${first}`, () => make(onOutput));
   if (made === "failed") {
     say(Buffer.concat(log).toString().trimEnd());
     say("The worker does not build: see above.");

@@ -5,20 +5,20 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "./build.mjs";
-import { ROOT } from "./lib/paths.mjs";
+import { isDryRun, ROOT } from "./lib/paths.mjs";
 import { fail, say } from "./lib/say.mjs";
 import { environmentOf } from "./lib/wrangler-toml.mjs";
 import { wranglerIn } from "./lib/wrangler.mjs";
 import { ENVIRONMENTS } from "./provision.mjs";
 import { setup } from "./setup.mjs";
 
-const [environment, ...flags] = process.argv.slice(2);
+const environment = process.argv[2];
 if (!ENVIRONMENTS.includes(environment)) fail("Usage: node scripts/deploy.mjs <staging|production> [--dry-run]");
 
 await setup();
 if (!(await build())) process.exit(1);
 const wrangler = wranglerIn();
-if (flags.includes("--dry-run")) dryRun();
+if (isDryRun()) dryRun();
 else deploy();
 
 function dryRun() {

@@ -4,7 +4,7 @@
 // With `--dry-run` it only says what it would do, and needs no account.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isMain, ROOT } from "./lib/paths.mjs";
+import { isDryRun, isMain, ROOT } from "./lib/paths.mjs";
 import { fail, say } from "./lib/say.mjs";
 import { environmentOf, withValue } from "./lib/wrangler-toml.mjs";
 import { wranglerIn } from "./lib/wrangler.mjs";
@@ -117,8 +117,8 @@ function secretNames(root) {
 
 if (isMain(import.meta.url)) {
   const environment = process.argv[2];
-  if (!ENVIRONMENTS.includes(environment)) fail("Usage: npm run provision <staging|production> (or: npm run provision staging -- --dry-run)");
-  if (process.argv.includes("--dry-run")) {
+  if (!ENVIRONMENTS.includes(environment)) fail("Usage: npm run provision <staging|production> [--dry-run]");
+  if (isDryRun()) {
     say(`For ${environment}, what of this does not exist would be made:`);
     for (const line of plan({ environment })) console.log(`  ${line}`);
   } else {

@@ -1,37 +1,42 @@
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { errorsPage } from "./errors-page.mjs";
 import { NODE_MODULES, ROOT } from "./paths.mjs";
 
 const VIEWER = join(ROOT, "docs", "viewer");
 const SWAGGER = join(NODE_MODULES, "swagger-ui-dist");
 
-/** What is served, by its path below build/public: the page is `/docs`, its files are `/docs/…`. */
+const file = (...path) => () => readFileSync(join(...path));
+
+/** What is served, by its path below build/public: the page is `/docs`, the rest is `/docs/…`. */
 const FILES = {
-  _headers: join(VIEWER, "_headers"),
-  "docs.html": join(VIEWER, "docs.html"),
-  "docs/viewer.css": join(VIEWER, "viewer.css"),
-  "docs/viewer.js": join(VIEWER, "viewer.js"),
-  "docs/swagger-ui.css": join(SWAGGER, "swagger-ui.css"),
-  "docs/swagger-ui-bundle.js": join(SWAGGER, "swagger-ui-bundle.js"),
-  "docs/swagger-ui-bundle.js.LICENSE.txt": join(SWAGGER, "swagger-ui-bundle.js.LICENSE.txt"),
+  _headers: file(VIEWER, "_headers"),
+  "docs.html": file(VIEWER, "docs.html"),
+  "docs/errors.html": () => Buffer.from(errorsPage(readFileSync(join(ROOT, "docs", "errors.md"), "utf8"))),
+  "docs/viewer.css": file(VIEWER, "viewer.css"),
+  "docs/viewer.js": file(VIEWER, "viewer.js"),
+  "docs/swagger-ui.css": file(SWAGGER, "swagger-ui.css"),
+  "docs/swagger-ui-bundle.js": file(SWAGGER, "swagger-ui-bundle.js"),
+  "docs/swagger-ui-bundle.js.LICENSE.txt": file(SWAGGER, "swagger-ui-bundle.js.LICENSE.txt"),
 };
 
-/** Makes build/public hold the page that shows the API description, and nothing else. */
+/** Makes build/public hold the page that shows the API description, the errors, and nothing else. */
 export function placeDocsPage() {
   const out = join(ROOT, "build", "public");
   mkdirSync(join(out, "docs"), { recursive: true });
   for (const path of readdirSync(out, { recursive: true })) {
     if (path !== "docs" && !(path in FILES)) rmSync(join(out, path), { recursive: true, force: true });
   }
-  for (const [path, source] of Object.entries(FILES)) {
+  for (const [path, make] of Object.entries(FILES)) {
+    const content = make();
     // Left alone when it is the same, so that a running wrangler does not reload.
-    if (!isSame(source, join(out, path))) copyFileSync(source, join(out, path));
+    if (!holds(join(out, path), content)) writeFileSync(join(out, path), content);
   }
 }
 
-function isSame(one, other) {
+function holds(path, content) {
   try {
-    return readFileSync(one).equals(readFileSync(other));
+    return readFileSync(path).equals(content);
   } catch {
     return false;
   }

@@ -40,3 +40,8 @@ export function wranglerEnv(extra = {}) {
 export function isMain(url) {
   return Boolean(process.argv[1]) && url === pathToFileURL(realpathSync(process.argv[1])).href;
 }
+
+/** Whether only a rehearsal is wanted. npm keeps a `--dry-run` to itself that does not follow `--`. */
+export function isDryRun() {
+  return process.argv.includes("--dry-run") || process.env.npm_config_dry_run === "true";
+}

@@ -202,7 +202,7 @@ impl Problem {
     /// The reply that carries it.
     pub fn into_reply(self, trace: &Trace) -> Reply {
         let body = ProblemBody {
-            kind: format!("https://connect.chitty.cc/docs#{}", self.code.as_str()),
+            kind: format!("https://connect.chitty.cc/docs/errors#{}", self.code.as_str()),
             title: self.code.title(),
             status: self.code.status(),
             detail: &self.detail,

@@ -97,6 +97,11 @@ test("the API page, its viewer and the description are served", async () => {
     assert.equal(loaded.status, 200, file);
   }
   assert.equal((await fetch(`http://localhost:${port}/openapi.json`)).status, 200);
+
+  const problem = await (await fetch(`http://localhost:${port}/v1/contexts`)).json();
+  const { pathname, hash } = new URL(problem.type);
+  const errors = await fetch(`http://localhost:${port}${pathname}`);
+  assert.ok((await errors.text()).includes(`id="${hash.slice(1)}"`), "a problem's type leads to its explanation");
 });
 
 test("it was quiet, and ends whole", async () => {

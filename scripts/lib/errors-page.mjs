@@ -1,0 +1,34 @@
+/**
+ * The page that a problem's `type` links to, made from docs/errors.md: each row of its table becomes
+ * a section whose id is the code. Throws when the table is not there as expected.
+ */
+export function errorsPage(markdown) {
+  const rows = [...markdown.matchAll(/^\| `(\w+)` \| (\d{3}) \| (.+) \|$/gm)];
+  if (rows.length === 0) throw new Error("docs/errors.md has no table of codes any more.");
+  const sections = rows.map(
+    ([, code, status, meaning]) => `      <section id="${code}"><h2><code>${code}</code> <small>${status}</small></h2><p>${inline(meaning)}</p></section>`,
+  );
+  return `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>ChittyConnect errors</title>
+    <link rel="icon" href="data:,">
+    <link rel="stylesheet" href="/docs/viewer.css">
+  </head>
+  <body class="page">
+    <main>
+      <h1>Errors</h1>
+      <p>Every error is <code>application/problem+json</code> with one of these codes. <a href="/docs">The API</a></p>
+${sections.join("\n")}
+    </main>
+  </body>
+</html>
+`;
+}
+
+function inline(text) {
+  const escaped = text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
+  return escaped.replace(/`([^`]+)`/g, "<code>$1</code>");
+}
