@@ -1,0 +1,108 @@
+/** The gateway against the control: the same requests, the same database, in turns. */
+import { drain, fill } from "./fixture.mjs";
+import { ask, cases, comparable, NEW_CONTEXT, NUMBER, READER, startingWith, WRITER } from "./requests.mjs";
+import { indexed, WORDS } from "./seed.mjs";
+import { control, gateway, startServers } from "./servers.mjs";
+import { format, median, spread } from "./statistics.mjs";
+import { printTable } from "./table.mjs";
+
+const CONTEXTS = 1000;
+const OTHERS = 1000;
+const WARM_UP_MS = 300;
+
+/**
+ * Measures and prints.
+ *
+ * @param {ReturnType<typeof import("./loader.mjs").startLoader>} loader
+ * @param {{rounds: number, ms: number, only?: string}} options `only` is the start of a case's name
+ */
+export async function compare(loader, { rounds, ms, only = "" }) {
+  const servers = await startServers((sandboxUrl) => {
+    const subject = gateway(sandboxUrl);
+    return [subject, control(subject, sandboxUrl)];
+  });
+  try {
+    const db = await servers.db();
+    const chosen = startingWith(only, await prepare(servers, db));
+    const [gatewayUrl, controlUrl] = servers.urls;
+    const sides = { gateway: gatewayUrl, control: controlUrl };
+    for (const what of chosen) await checkEqual(what, sides);
+    const measure = async (side, what, length) => {
+      const figures = await loader.measure(sides[side], what, { ms: length, pid: servers.pid });
+      await drain(db);
+      return figures;
+    };
+    for (const what of chosen) for (const side of Object.keys(sides)) await measure(side, what, WARM_UP_MS);
+    const measured = new Map(chosen.map(({ name }) => [name, []]));
+    for (let round = 0; round < rounds; round += 1) {
+      const order = round % 2 === 0 ? ["gateway", "control"] : ["control", "gateway"];
+      for (const what of chosen) {
+        const figures = {};
+        for (const side of order) figures[side] = await measure(side, what, ms);
+        measured.get(what.name).push(figures);
+      }
+    }
+    print(chosen, measured, { rounds, ms });
+  } finally {
+    await servers.close();
+  }
+}
+
+async function prepare({ urls: [gatewayUrl, controlUrl] }, db) {
+  const ids = await fill(gatewayUrl, db, { contexts: CONTEXTS, others: OTHERS });
+  const number = "99999999";
+  const created = JSON.parse(JSON.stringify(NEW_CONTEXT).replace(NUMBER, number));
+  const index = await indexed(gatewayUrl, db, WRITER.token, created);
+  const settings = {
+    health: await (await fetch(`${gatewayUrl}/health`)).json(),
+    reader: { owner: READER.owner, mark: await markOf(db, WORDS.names) },
+    writer: { owner: WRITER.owner, number, index },
+  };
+  await fetch(controlUrl, { method: "PUT", body: JSON.stringify(settings) });
+  await drain(db);
+  return cases(ids);
+}
+
+/** What stands before a word in the reader's entries of the index. */
+async function markOf(db, word) {
+  const query = `SELECT contexts_fts.* FROM contexts JOIN contexts_fts ON contexts_fts.rowid IN (row_id, -row_id)
+    WHERE owner_chitty_id = ?1 LIMIT 1`;
+  const terms = Object.values(await db.prepare(query).bind(READER.owner).first()).join(" ").split(" ");
+  return terms.find((term) => term.toLowerCase().endsWith(word)).slice(0, -word.length);
+}
+
+/** Stops the benchmark unless both sides answer alike: what is not the same cannot be compared. */
+async function checkEqual(what, sides) {
+  const texts = [];
+  for (const [index, [side, url]] of Object.entries(sides).entries()) {
+    const { status, text } = await ask(url, what, 90_000_000 + index);
+    if (status !== what.status) throw new Error(`${what.name}: the ${side} answers ${status}: ${text.slice(0, 300)}`);
+    texts.push(comparable(what, text));
+  }
+  const [ours, theirs] = texts;
+  if (ours === theirs) return;
+  const at = [...ours].findIndex((character, index) => character !== theirs[index]);
+  const near = (text) => text.slice(Math.max(0, at - 60), at + 60);
+  throw new Error(`${what.name}: the replies differ at ${at}:\n  gateway  …${near(ours)}…\n  control  …${near(theirs)}…`);
+}
+
+function print(chosen, measured, { rounds, ms }) {
+  const rows = chosen.map(({ name, target }) => {
+    const figures = measured.get(name);
+    const of = (side, what) => figures.map((round) => round[side][what]);
+    const ratios = figures.map((round) => round.gateway.rate / round.control.rate);
+    const cpu = of("gateway", "cpu").every((value) => value !== null)
+      ? [
+          format(median(of("gateway", "cpu"))),
+          format(median(of("control", "cpu"))),
+          spread(figures.map((round) => round.control.cpu / round.gateway.cpu)),
+        ]
+      : ["–", "–", "–"];
+    return [name, format(median(of("gateway", "rate"))), format(median(of("control", "rate"))), spread(ratios), target ? `≥ ${target}` : "", ...cpu];
+  });
+  printTable(
+    `Gateway and bare JavaScript control (${rounds} rounds of ${ms} ms each; medians, in parentheses the middle half of the rounds)`,
+    ["", "gateway/s", "control/s", "gateway : control", "target", "gateway CPU µs", "control CPU µs", "by CPU"],
+    rows,
+  );
+}

@@ -1,0 +1,65 @@
+/**
+ * The built gateway behind bindings that count: each call that goes out to D1, KV or a queue is
+ * counted where it leaves the gateway. A reply says in `x-bench-calls` what was called before it,
+ * `GET /bench-calls` what was called in all; both are exact while one request is under way.
+ */
+import Gateway from "../build/index.js";
+export * from "../build/index.js";
+
+/** What goes out, by a member of the binding that only this kind has. Preparing and binding do not. */
+const KINDS = [
+  { kind: "d1", mark: "prepare", calls: ["batch", "exec", "dump"] },
+  { kind: "kv", mark: "getWithMetadata", calls: ["get", "getWithMetadata", "put", "delete", "list"] },
+  { kind: "queue", mark: "sendBatch", calls: ["send", "sendBatch"] },
+];
+const STATEMENT = { kind: "d1", calls: ["first", "run", "all", "raw"] };
+
+const counts = { d1: 0, kv: 0, queue: 0 };
+
+export default class Counting extends Gateway {
+  constructor(ctx, env) {
+    super(ctx, Object.fromEntries(Object.entries(env).map(([name, binding]) => [name, counted(binding)])));
+  }
+
+  async fetch(request) {
+    if (new URL(request.url).pathname === "/bench-calls") return Response.json(counts);
+    const before = { ...counts };
+    const response = await super.fetch(request);
+    const calls = Object.entries(counts).map(([kind, count]) => [kind, count - before[kind]]);
+    const counted = new Response(response.body, response);
+    counted.headers.set("x-bench-calls", JSON.stringify(Object.fromEntries(calls)));
+    return counted;
+  }
+}
+
+function counted(binding) {
+  const kind = KINDS.find(({ mark }) => typeof binding?.[mark] === "function");
+  return kind ? counting(binding, kind) : binding;
+}
+
+function counting(target, { kind, calls }) {
+  return new Proxy(target, {
+    get(_, name) {
+      const member = target[name];
+      if (typeof member !== "function") return member;
+      return (...args) => {
+        if (calls.includes(name)) counts[kind] += 1;
+        const result = member.apply(target, args.map(bare));
+        return name === "prepare" || name === "bind" ? statement(result) : result;
+      };
+    },
+  });
+}
+
+const originals = new WeakMap();
+
+function statement(original) {
+  const proxy = counting(original, STATEMENT);
+  originals.set(proxy, original);
+  return proxy;
+}
+
+/** The binding wants its own statements in a batch, not what stands before them. */
+function bare(argument) {
+  return Array.isArray(argument) ? argument.map((item) => originals.get(item) ?? item) : argument;
+}

@@ -1,0 +1,42 @@
+/** The benchmark itself, on the repository's own Node. */
+import { readFileSync } from "node:fs";
+import os from "node:os";
+import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
+import { compare } from "./compare.mjs";
+import { measureFlatness } from "./flat.mjs";
+import { startLoader } from "./loader.mjs";
+import { countRoundTrips } from "./round-trips.mjs";
+import { WASM } from "./servers.mjs";
+import { format } from "./statistics.mjs";
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string" },
+    quick: { type: "boolean", default: false },
+    only: { type: "string" },
+    flat: { type: "boolean", default: false },
+  },
+});
+
+const rounds = Number(values.rounds ?? (values.quick ? 3 : 9));
+if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds takes a whole number from 1.");
+const options = { rounds, ms: values.quick ? 500 : 1000, only: values.only };
+
+const loader = startLoader();
+try {
+  console.log(`${os.cpus().length} cores, load ${format(os.loadavg()[0], 1)}, Node ${process.versions.node}`);
+  if (values.flat) {
+    await measureFlatness(loader, options);
+  } else {
+    await compare(loader, options);
+    if (!values.only) await countRoundTrips();
+    const wasm = readFileSync(WASM);
+    console.log(`\nwasm: ${format(gzipSync(wasm, { level: 9 }).length / 1000)} KB gzipped, ${format(wasm.length / 1000)} KB raw (target: below 1,000 KB gzipped)`);
+  }
+} catch (error) {
+  console.error(`The benchmark stopped. ${error.message}`);
+  process.exitCode = 1;
+} finally {
+  await loader.close();
+}

@@ -1,0 +1,11 @@
+// `npm run bench`: sets up and builds what is missing, then measures on the repository's own Node.
+// `--quick`, `--rounds N`, `--only <start of a case's name>`, `--flat`; see README.md.
+import { fileURLToPath } from "node:url";
+import { build } from "../scripts/build.mjs";
+import { run } from "../scripts/lib/command.mjs";
+import { NODE } from "../scripts/lib/paths.mjs";
+import { setup } from "../scripts/setup.mjs";
+
+await setup();
+if (!(await build())) process.exit(1);
+process.exitCode = await run(NODE, [fileURLToPath(new URL("./measure.mjs", import.meta.url)), ...process.argv.slice(2)]);

@@ -1,0 +1,75 @@
+/** What is measured, in workerd, each Worker on a socket of its own. */
+import path from "node:path";
+import { ROOT, readWorker, run } from "../tests/e2e/harness/runtime.mjs";
+import { startSandbox } from "../tests/e2e/harness/sandbox.mjs";
+import { childProcesses } from "./processes.mjs";
+
+const HERE = path.join(ROOT, "bench");
+const BUILT = [
+  { type: "ESModule", path: path.join(ROOT, "build/index.js") },
+  { type: "CompiledWasm", path: path.join(ROOT, "build/index_bg.wasm") },
+];
+
+/** The gateway's module, as deployed. */
+export const WASM = BUILT[1].path;
+
+/**
+ * Starts the sandbox and, in a workerd of their own, Workers that see the services there.
+ *
+ * @param {(sandboxUrl: string) => object[]} describe the Workers
+ */
+export async function startServers(describe) {
+  const sandbox = await startSandbox();
+  const others = childProcesses();
+  const workers = describe(sandbox.url);
+  const { miniflare, urls } = await run(workers, { onLog: ({ message }) => console.error(message) }).catch(async (error) => {
+    await sandbox.close();
+    throw error;
+  });
+  return {
+    urls,
+    sandbox,
+    /** The process that the Workers run in. */
+    pid: childProcesses().find((pid) => !others.includes(pid)),
+    /** The D1 database of the Worker at an index. */
+    db: (index = 0) => miniflare.getD1Database("DB", workers[index].config.name),
+    close: async () => {
+      await miniflare.dispose();
+      await sandbox.close();
+    },
+  };
+}
+
+/**
+ * The gateway as wrangler.toml describes it, but for the static files: they make every local
+ * request three times dearer, and no path of theirs is measured.
+ *
+ * @param {string} sandboxUrl
+ * @param {{counting?: boolean}} [options] whether its bindings count
+ */
+export function gateway(sandboxUrl, { counting = false } = {}) {
+  const entry = { type: "ESModule", path: path.join(HERE, "counting.mjs") };
+  const worker = readWorker(path.join(ROOT, "wrangler.toml"), {
+    modules: counting ? [entry, ...BUILT] : BUILT,
+    vars: { SERVICE_URL_TEMPLATE: `${sandboxUrl}/{name}` },
+  });
+  delete worker.config.assets;
+  // Queued messages are dealt with at once, so that a case leaves nothing to the next.
+  for (const trigger of worker.config.triggers) if (trigger.type === "queue") trigger.maxBatchTimeout = 0;
+  return worker;
+}
+
+/** The gateway again, beside the first, with a database of its own. */
+export function withDatabase(worker, name) {
+  const env = { ...worker.config.env, DB: { ...worker.config.env.DB, id: name } };
+  return { ...worker, config: { ...worker.config, name, env, exports: {}, triggers: [] } };
+}
+
+/** The control, on the same database as `worker`. */
+export function control(worker, sandboxUrl) {
+  const main = "control.mjs";
+  const described = readWorker(path.join(ROOT, "wrangler.toml"), { modules: [{ type: "ESModule", path: path.join(HERE, main) }] });
+  const env = { DB: worker.config.env.DB, MINT_URL: { type: "text", value: `${sandboxUrl}/id/v1/mint` } };
+  const { compatibilityDate, compatibilityFlags, manifest } = described.config;
+  return { ...described, config: { name: "control", compatibilityDate, compatibilityFlags, manifest, env, exports: {}, triggers: [] } };
+}
