@@ -75,11 +75,15 @@ export async function ask(url, { method, paths, token, body }, number = 0) {
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
-/** A reply without what may differ between two that mean the same: times, new ids and names, cursors, which are opaque. */
+/**
+ * A reply as one line of JSON, without what may differ between two that mean the same: times, new
+ * ids and names, cursors, which are opaque.
+ */
 export function comparable({ name }, text) {
-  if (name === "health") return text.replace(DATE, "TIME");
-  if (name !== "create") return text.replace(/"next_cursor":"[^"]+"/, '"next_cursor":"…"');
-  return text
+  const json = JSON.stringify(JSON.parse(text));
+  if (name === "health") return json.replace(DATE, "TIME");
+  if (name !== "create") return json.replace(/"next_cursor":"[^"]+"/, '"next_cursor":"…"');
+  return json
     .replaceAll(DATE, "TIME")
     .replaceAll(/\d\d-1-[A-Z]{3}-\d{4}-P-\d{4}-0-\d\d/g, "ID")
     .replaceAll(/Measured \d+/g, "NAME");

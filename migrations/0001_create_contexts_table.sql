@@ -18,6 +18,18 @@ CREATE TABLE contexts (
   -- The id of the event that made this version: the row's ETag, and how the statements of one
   -- batch recognise that the change before them took place.
   revision TEXT NOT NULL,
+  -- The context as it is returned: a read hands this text on as it is. Always what the other columns
+  -- say, because the database makes it. 32 arguments are the most that a function takes in D1.
+  document TEXT NOT NULL GENERATED ALWAYS AS (
+    json_object(
+      'chitty_id', chitty_id, 'chittyId', chitty_id, 'contextId', chitty_id, 'name', name,
+      'owner_chitty_id', owner_chitty_id, 'owner', owner_chitty_id, 'data', json(data),
+      'systems', json(systems), 'tools', json(tools), 'status', status,
+      'created_at', created_at, 'updated_at', updated_at, 'deleted_at', deleted_at,
+      'chitty_dna_id', chitty_dna_id,
+      'chitty_chronicle_timeline_id', chitty_chronicle_timeline_id, 'created', created_at
+    )
+  ) STORED,
   CHECK ((status = 'deleted') = (deleted_at IS NOT NULL))
 ) STRICT;
 

@@ -19,8 +19,9 @@ const MAX_DATA_ENTRIES: usize = 1000;
 /// The most entries of `systems` and of `tools`.
 const MAX_LIST_ENTRIES: usize = 100;
 
-/// The most bytes of `data`, `systems` and `tools` each, as JSON. A D1 row holds 1 MB.
-const MAX_FIELD_BYTES: usize = 256 * 1024;
+/// The most bytes of `data`, `systems` and `tools` each, as JSON: a D1 row holds 2 MB, and a
+/// context holds them twice, once as returned.
+const MAX_FIELD_BYTES: usize = 192 * 1024;
 
 /// A checked array: its JSON, and the words in it for the search.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,13 +205,13 @@ pub(crate) struct ContextDraft {
     /// Unique among your contexts that are not deleted.
     #[schema(min_length = 1, max_length = 200, example = "release-42")]
     name: String,
-    /// Any JSON values; at most 1000 entries and 256 KiB.
+    /// Any JSON values; at most 1000 entries and 192 KiB.
     #[schema(required = false, max_items = 1000)]
     data: Vec<Value>,
-    /// Any JSON values; at most 100 entries and 256 KiB.
+    /// Any JSON values; at most 100 entries and 192 KiB.
     #[schema(required = false, max_items = 100, example = json!(["github"]))]
     systems: Vec<Value>,
-    /// Any JSON values; at most 100 entries and 256 KiB.
+    /// Any JSON values; at most 100 entries and 192 KiB.
     #[schema(required = false, max_items = 100, example = json!(["search"]))]
     tools: Vec<Value>,
     /// `active` or `inactive`.
@@ -226,13 +227,13 @@ pub(crate) struct ContextPatch {
     /// Unique among your contexts that are not deleted.
     #[schema(required = false, min_length = 1, max_length = 200)]
     name: String,
-    /// Any JSON values; at most 1000 entries and 256 KiB.
+    /// Any JSON values; at most 1000 entries and 192 KiB.
     #[schema(required = false, max_items = 1000)]
     data: Vec<Value>,
-    /// Any JSON values; at most 100 entries and 256 KiB.
+    /// Any JSON values; at most 100 entries and 192 KiB.
     #[schema(required = false, max_items = 100)]
     systems: Vec<Value>,
-    /// Any JSON values; at most 100 entries and 256 KiB.
+    /// Any JSON values; at most 100 entries and 192 KiB.
     #[schema(required = false, max_items = 100)]
     tools: Vec<Value>,
     /// `active` or `inactive`.
@@ -284,7 +285,7 @@ mod tests {
             (format!(r#"{{"name":"{}"}}"#, "é".repeat(201)), "/name"),
             (r#"{"name":"a","data":[1e999]}"#.to_owned(), "/data"),
             (format!(r#"{{"name":"a","tools":[{}1]}}"#, "1,".repeat(100)), "/tools"),
-            (format!(r#"{{"name":"a","data":["{}"]}}"#, "x".repeat(256 * 1024)), "/data"),
+            (format!(r#"{{"name":"a","data":["{}"]}}"#, "x".repeat(192 * 1024)), "/data"),
             (r#"[]"#.to_owned(), ""),
             (r#""name""#.to_owned(), ""),
         ] {

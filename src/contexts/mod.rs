@@ -37,8 +37,8 @@ impl Status {
     }
 }
 
-/// A context as it is returned. The JSON itself is made by the database (`store::JSON`); this type
-/// describes it, and a test holds the two together.
+/// A context as it is returned. The JSON itself is made by the database (the column
+/// `document`); this type describes it, and a test holds the two together.
 #[derive(Debug, Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]

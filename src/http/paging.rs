@@ -23,8 +23,8 @@ pub fn limit(request: &Request<'_>, default: i64) -> Result<i64, Problem> {
     }
 }
 
-/// The position after which a page starts: the sort keys of the last entry of the page before.
-/// Opaque to callers; they hand back what they were given.
+/// Where a page starts: the sort keys of its first entry, which may be gone by then. Opaque to
+/// callers; they hand back what they were given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor<const N: usize>(pub [String; N]);
 

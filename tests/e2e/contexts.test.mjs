@@ -286,7 +286,7 @@ test("values come back as they were sent, digit by digit", async () => {
 test("the largest context that is allowed works", async () => {
   const call = actor();
   const list = (entries, bytes) => Array(entries).fill("w".repeat(Math.floor(bytes / entries) - 3));
-  const body = { name: "n".repeat(200), data: list(1000, 256 * 1024), systems: list(100, 256 * 1024), tools: list(100, 256 * 1024) };
+  const body = { name: "n".repeat(200), data: list(1000, 192 * 1024), systems: list(100, 192 * 1024), tools: list(100, 192 * 1024) };
   const headers = { "idempotency-key": "large" };
   const made = await call("POST", "/v1/contexts", { body, headers });
   assert.equal(made.status, 201, made.text.slice(0, 300));

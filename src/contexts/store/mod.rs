@@ -17,17 +17,6 @@ use crate::http::problem::Problem;
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
 
-/// A context as JSON, made by the database: its text goes to the caller as it is, which is three
-/// times cheaper than carrying columns across and putting them together here. A function takes 32
-/// arguments in D1, which is these 16 members.
-const JSON: &str = "json_object(\
-    'chitty_id', chitty_id, 'chittyId', chitty_id, 'contextId', chitty_id, 'name', name, \
-    'owner_chitty_id', owner_chitty_id, 'owner', owner_chitty_id, 'data', json(data), \
-    'systems', json(systems), 'tools', json(tools), 'status', status, \
-    'created_at', created_at, 'updated_at', updated_at, 'deleted_at', deleted_at, \
-    'chitty_dna_id', chitty_dna_id, \
-    'chitty_chronicle_timeline_id', chitty_chronicle_timeline_id, 'created', created_at)";
-
 /// A context with its version.
 #[derive(Debug)]
 pub struct Found {
@@ -43,17 +32,27 @@ pub struct Found {
 /// 404 when the caller has none of this id; 403 when it may do nothing; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Found, Problem> {
     let query = Statement::new(format!(
-        "SELECT {}, revision, {JSON} FROM (SELECT 1) LEFT JOIN contexts \
-         ON chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
+        "SELECT {}, revision, document FROM contexts \
+         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
         Scope::STATE_SQL
     ))
     .bind(scope.actor())
     .bind(id.as_str());
-    let mut row = first(ready.db().rows(query).await?)?;
+    let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else {
+        return Err(missing(ready, scope).await);
+    };
     Scope::admit(row.optional_text(0)?.as_deref())?;
-    match row.optional_text(1)? {
-        Some(revision) => Ok(Found { revision, json: row.text(2)? }),
-        None => Err(Problem::not_found("context")),
+    Ok(Found { revision: row.text(1)?, json: row.text(2)? })
+}
+
+/// What is said when there is nothing to see: an actor that may do nothing is told that first. A
+/// call of its own, because a join that always gives a row would cost every read a fifth more.
+async fn missing(ready: Ready<'_>, scope: &Scope) -> Problem {
+    let query = Statement::new(format!("SELECT {}", Scope::STATE_SQL)).bind(scope.actor());
+    let state = async { first(ready.db().rows(query).await?)?.optional_text(0) }.await;
+    match state.map_err(Problem::from).and_then(|state| Scope::admit(state.as_deref())) {
+        Ok(()) => Problem::not_found("context"),
+        Err(problem) => problem,
     }
 }
 

@@ -7,9 +7,9 @@ use crate::http::caller::Scope;
 use crate::http::paging::{Cursor, invalid_cursor};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{Params, Statement};
+use crate::platform::db::{DbError, Params, Statement};
 
-use super::{JSON, first};
+use super::first;
 
 /// A page of contexts.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub async fn list(
     scope: &Scope,
     filter: &Filter,
     limit: i64,
-    after: Option<Cursor<2>>,
+    from: Option<Cursor<2>>,
 ) -> Result<Page, Problem> {
     let mut params = Params::default();
     params.add(scope.actor());
@@ -52,16 +52,17 @@ pub async fn list(
     if let Some(since) = &filter.since {
         narrowed += &format!(" AND created_at >= {}", params.add(since.as_str()));
     }
-    if let Some(Cursor([created_at, chitty_id])) = after {
+    if let Some(Cursor([created_at, chitty_id])) = from {
         let (at, id) = (params.add(created_at), params.add(chitty_id));
-        narrowed += &format!(" AND (created_at, chitty_id) < ({at}, {id})");
+        narrowed += &format!(" AND (created_at, chitty_id) <= ({at}, {id})");
     }
     let query = params.statement(format!(
-        "WITH page AS MATERIALIZED (SELECT created_at, chitty_id, {JSON} AS item FROM contexts \
+        "SELECT {}, count(*), group_concat(document, '{SEPARATOR}'), \
+         min(created_at || '|' || chitty_id) \
+         FROM (SELECT created_at, chitty_id, document FROM contexts \
          WHERE owner_chitty_id = ?1 AND deleted_at IS NULL{narrowed} \
-         ORDER BY created_at DESC, chitty_id DESC LIMIT {limit_at} + 1) \
-         {}",
-        whole_page("created_at", &limit_at)
+         ORDER BY created_at DESC, chitty_id DESC LIMIT {limit_at} + 1)",
+        Scope::STATE_SQL
     ));
     page(ready, query, limit).await
 }
@@ -76,12 +77,12 @@ pub async fn find(
     text: &str,
     status: Option<Status>,
     limit: i64,
-    after: Option<Cursor<2>>,
+    from: Option<Cursor<2>>,
 ) -> Result<Page, Problem> {
     let mut params = Params::default();
     params.add(scope.actor());
     let limit_at = params.add(limit);
-    let start = Start::of(after, &mut params)?;
+    let start = Start::of(from, &mut params)?;
     let hits = match Query::of(text, scope.actor(), status) {
         Query::Nothing => "SELECT 0 AS tier, 0 AS row_id WHERE 0".to_owned(),
         Query::All(every) => {
@@ -90,13 +91,16 @@ pub async fn find(
         }
         Query::Words(matches) => tiers(&mut params, &start, text, status, matches, &limit_at),
     };
+    // The last row is the one of the lowest tier and number; SQLite takes the other columns beside
+    // a lone min() from the row that has it.
     let query = params.statement(format!(
-        "WITH hits AS MATERIALIZED (SELECT tier, row_id FROM ({hits} LIMIT {limit_at} + 1)), \
-         page AS MATERIALIZED (SELECT tier, chitty_id, {JSON} AS item \
-         FROM hits CROSS JOIN contexts USING (row_id) \
-         WHERE owner_chitty_id = ?1 AND deleted_at IS NULL ORDER BY tier DESC, row_id DESC) \
-         {}",
-        whole_page("tier || ''", &limit_at)
+        "SELECT {}, count(*), group_concat(document, '{SEPARATOR}'), tier || '|' || chitty_id, \
+         min(tier * 1000000000000 + row_id) \
+         FROM (SELECT tier, row_id, chitty_id, document \
+         FROM (SELECT tier, row_id FROM ({hits} LIMIT {limit_at} + 1)) \
+         CROSS JOIN contexts USING (row_id) \
+         WHERE owner_chitty_id = ?1 AND deleted_at IS NULL)",
+        Scope::STATE_SQL
     ));
     page(ready, query, limit).await
 }
@@ -106,35 +110,34 @@ const ELSEWHERE: u8 = 1;
 const IN_NAME: u8 = 2;
 const EXACT: u8 = 3;
 
-/// Where a search goes on: in which tier, after which context.
+/// Where a search goes on: in which tier, from which context on.
 struct Start {
     tier: u8,
-    after: String,
+    from: String,
 }
 
 impl Start {
     fn of(cursor: Option<Cursor<2>>, params: &mut Params) -> Result<Self, Problem> {
         let Some(Cursor([tier, chitty_id])) = cursor else {
-            return Ok(Start { tier: EXACT, after: String::new() });
+            return Ok(Start { tier: EXACT, from: String::new() });
         };
         let tier = match tier.as_str() {
-            "3" => EXACT,
             "2" => IN_NAME,
             "1" => ELSEWHERE,
             _ => return Err(invalid_cursor()),
         };
         let id = params.add(chitty_id);
         // Whatever has become of that context: its place in the order stays.
-        let after = format!(
-            " AND rowid < (SELECT row_id FROM contexts \
+        let from = format!(
+            " AND rowid <= (SELECT row_id FROM contexts \
              WHERE chitty_id = {id} AND owner_chitty_id = ?1)"
         );
-        Ok(Start { tier, after })
+        Ok(Start { tier, from })
     }
 
     /// The condition that leaves out what earlier pages had of a tier.
     fn bound_in(&self, tier: u8) -> String {
-        if tier == self.tier { self.after.clone() } else { String::new() }
+        if tier == self.tier { self.from.clone() } else { String::new() }
     }
 }
 
@@ -151,8 +154,8 @@ fn tiers(
     let name = params.add(text.trim());
     let same_name = format!("owner_chitty_id = ?1 AND name = {name} AND deleted_at IS NULL");
     let mut parts = Vec::new();
-    // An exact match is one row at most, so no page ends within its tier but by limit 1.
-    if start.tier == EXACT && start.after.is_empty() {
+    // An exact match is one row at most, and the first of the first page.
+    if start.tier == EXACT {
         let status = status.map(|status| format!(" AND status = '{}'", status.as_str()));
         let status = status.unwrap_or_default();
         parts.push(format!(
@@ -180,26 +183,24 @@ fn tier(level: u8, expression: &str, condition: &str, limit_at: &str) -> String 
     )
 }
 
-/// One row of a `page` of at most one more than the limit: the caller's state, how many there are,
-/// the items within the limit, and the keys of the last of these.
-fn whole_page(first_key: &str, limit_at: &str) -> String {
-    format!(
-        "SELECT {}, (SELECT count(*) FROM page), \
-         (SELECT group_concat(item, ',') FROM (SELECT item FROM page LIMIT {limit_at})), \
-         (SELECT {first_key} FROM page LIMIT 1 OFFSET {limit_at} - 1), \
-         (SELECT chitty_id FROM page LIMIT 1 OFFSET {limit_at} - 1)",
-        Scope::STATE_SQL
-    )
-}
+/// Stands between the items: JSON that is made by the database holds no line feed, so this finds
+/// where the last item starts.
+const SEPARATOR: &str = ",\n";
 
+/// Reads the one row of a page: the caller's state, how many items there are, the items, and the keys
+/// of the last of them. There is one item more than the limit where another page follows; that one
+/// is left out, and its keys are where the next page starts.
 async fn page(ready: Ready<'_>, query: Statement, limit: i64) -> Result<Page, Problem> {
     let mut row = first(ready.db().rows(query).await?)?;
     Scope::admit(row.optional_text(0)?.as_deref())?;
-    let found = row.integer(1)?;
-    let items = row.optional_text(2)?.unwrap_or_default();
-    let next = match (row.optional_text(3)?, row.optional_text(4)?) {
-        (Some(a), Some(b)) if found > limit => Some(Cursor([a, b]).encode()),
-        _ => None,
-    };
-    Ok(Page { items, count: found.min(limit), next })
+    let count = row.integer(1)?;
+    let mut items = row.optional_text(2)?.unwrap_or_default();
+    if count <= limit {
+        return Ok(Page { items, count, next: None });
+    }
+    items.truncate(items.rfind(SEPARATOR).unwrap_or(0));
+    let keys = row.text(3)?;
+    let (one, other) = keys.split_once('|').ok_or(DbError::Shape)?;
+    let next = Cursor([one.to_owned(), other.to_owned()]).encode();
+    Ok(Page { items, count: limit, next: Some(next) })
 }

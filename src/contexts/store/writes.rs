@@ -13,7 +13,7 @@ use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
 
-use super::{JSON, first};
+use super::first;
 
 /// The unique index over live names, as SQLite names it.
 const LIVE_NAME: &str = "contexts.owner_chitty_id, contexts.name";
@@ -118,9 +118,7 @@ async fn id_of_name(
 }
 
 /// The body of the reply to a creation, over a row of `contexts`.
-fn created_sql() -> String {
-    format!("'{{\"success\":true,\"context\":' || {JSON} || '}}'")
-}
+const CREATED: &str = "'{\"success\":true,\"context\":' || document || '}'";
 
 /// A context to be stored.
 pub struct Insertion<'a> {
@@ -151,7 +149,7 @@ pub async fn insert(
     let mut batch = insert_statements(scope.actor(), new.id, new.draft, new.event);
     batch.push(outbox::insert(new.event, new.overdue_ms));
     if let Some(key) = new.key {
-        let body = format!("SELECT {} FROM contexts WHERE chitty_id = ?1", created_sql());
+        let body = format!("SELECT {CREATED} FROM contexts WHERE chitty_id = ?1");
         batch.extend(key.store(scope, &new.event.at, &new.reply, &body, new.id.as_str()));
     }
     let results = ready.db().batch(batch).await?;
@@ -164,7 +162,7 @@ pub async fn insert(
 /// # Errors
 /// Storage failures.
 pub async fn created(ready: Ready<'_>, id: &ChittyId) -> Result<Option<String>, DbError> {
-    let query = format!("SELECT {} FROM contexts WHERE chitty_id = ?1", created_sql());
+    let query = format!("SELECT {CREATED} FROM contexts WHERE chitty_id = ?1");
     let rows = ready.db().rows(Statement::new(query).bind(id.as_str())).await?;
     rows.into_iter().next().map(|mut row| row.text(0)).transpose()
 }
@@ -185,8 +183,7 @@ fn insert_statements(owner: &str, id: &ChittyId, draft: &Draft, event: &Event) -
     let row = Statement::new(format!(
         "INSERT INTO contexts (owner_chitty_id, chitty_id, name, data, systems, tools, status, \
          created_at, updated_at, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9) \
-         RETURNING {}",
-        created_sql()
+         RETURNING {CREATED}"
     ))
     .bind(owner)
     .bind(id.as_str())
@@ -304,7 +301,7 @@ fn change_row(scope: &Scope, change: &Change<'_>, set: &str) -> Statement {
     Statement::new(format!(
         "UPDATE contexts SET {set}, updated_at = ?4, revision = ?5 \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL AND {} \
-         AND (?3 IS NULL OR revision IN (SELECT value FROM json_each(?3))) RETURNING {JSON}",
+         AND (?3 IS NULL OR revision IN (SELECT value FROM json_each(?3))) RETURNING document",
         Scope::MAY_ACT_SQL
     ))
     .bind(scope.actor())
