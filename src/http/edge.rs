@@ -14,23 +14,17 @@ use crate::http::trace::Trace;
 use crate::init::{self, Ready};
 use crate::platform::inbound::Inbound;
 
-/// Headers of every reply.
-///
-/// Any origin may call: callers authenticate by a header that no browser sends by itself, so there
-/// is no ambient authority to protect (Fetch standard, CORS without credentials). The rest keeps a
-/// reply from being sniffed, framed, cached or leaked by a browser.
-pub const COMMON_HEADERS: [(&str, &str); 7] = [
-    ("access-control-allow-origin", "*"),
-    (
-        "access-control-expose-headers",
-        "ETag, Link, Location, Retry-After, X-Request-ID, Idempotency-Replayed, traceparent",
-    ),
+/// Headers of every reply: what keeps it from being cached, downgraded or sniffed. A reply is never a
+/// page, so there is nothing to frame and no script to confine (the page at `/docs` has its own).
+pub const COMMON_HEADERS: [(&str, &str); 3] = [
     ("cache-control", "no-store"),
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("referrer-policy", "no-referrer"),
     ("strict-transport-security", "max-age=31536000; includeSubDomains"),
     ("x-content-type-options", "nosniff"),
 ];
+
+/// What a browser's script may read of a reply, beyond what it always may.
+const EXPOSED_HEADERS: &str =
+    "ETag, Link, Location, Retry-After, X-Request-ID, Idempotency-Replayed, traceparent";
 
 /// Answers one request. Never fails: whatever goes wrong is a reply.
 pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
@@ -46,6 +40,13 @@ pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
     }
     if init::is_due(app, now_ms) {
         reply.after.push(After::Initialize);
+    }
+    if inbound.header("origin").is_some() {
+        // Any origin may call: callers authenticate by a header that no browser sends by itself, so
+        // there is no ambient authority to protect (Fetch standard, CORS without credentials).
+        reply = reply
+            .header("access-control-allow-origin", "*")
+            .header("access-control-expose-headers", EXPOSED_HEADERS);
     }
     reply.header("x-request-id", trace.request_id).header("traceparent", trace.traceparent)
 }

@@ -21,11 +21,16 @@ impl Trace {
             .header("x-request-id")
             .filter(|id| is_request_id(id))
             .unwrap_or_else(|| ids::uuid_v7(now_ms));
-        let span = ids::random_hex::<8>();
         let traceparent = match inbound.header("traceparent").as_deref().and_then(parse) {
-            Some((trace_id, flags)) => format!("00-{trace_id}-{span}-{flags}"),
+            Some((trace_id, flags)) => {
+                format!("00-{trace_id}-{}-{flags}", ids::random_hex::<8>())
+            }
             // Flags 00: nobody asked for this trace to be recorded.
-            None => format!("00-{}-{span}-00", ids::random_hex::<16>()),
+            None => {
+                let random = ids::random_hex::<24>();
+                let (trace_id, span) = random.split_at(32);
+                format!("00-{trace_id}-{span}-00")
+            }
         };
         Trace { request_id, traceparent }
     }

@@ -304,7 +304,14 @@ test("HEAD, OPTIONS and correlation", async () => {
   const preflight = await anyone("OPTIONS", path, { headers: { origin: "https://app.chitty.cc", "access-control-request-method": "PATCH" } });
   assert.equal(preflight.status, 204);
   assert.match(preflight.headers.get("access-control-allow-methods"), /PATCH/);
+  assert.equal(preflight.headers.get("access-control-allow-origin"), "*");
   assert.match(preflight.headers.get("access-control-allow-headers"), /Idempotency-Key/);
+
+  const crossing = await call("GET", path, { headers: { origin: "https://app.chitty.cc" } });
+  assert.equal(crossing.headers.get("access-control-allow-origin"), "*");
+  assert.match(crossing.headers.get("access-control-expose-headers"), /ETag/);
+  const refused = await anyone("GET", path, { headers: { origin: "https://app.chitty.cc" } });
+  assert.deepEqual([refused.status, refused.headers.get("access-control-allow-origin")], [401, "*"]);
 
   const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
   const headers = { "x-request-id": "job-42", traceparent: `00-${trace}-00f067aa0ba902b7-01` };

@@ -69,6 +69,8 @@ fn head_and_options() {
         assert_eq!(options.headers["allow"], "GET, PATCH, DELETE, HEAD, OPTIONS");
         assert_eq!(options.headers["access-control-allow-methods"], options.headers["allow"]);
         assert!(options.headers["access-control-allow-headers"].contains("Idempotency-Key"));
+        assert_eq!(options.headers["access-control-allow-origin"], "*");
+        assert!(!head.headers.contains_key("access-control-allow-origin"), "asked without origin");
     });
 }
 

@@ -25,7 +25,6 @@ function check(method, answer) {
   assert.match(headers.get("x-request-id") ?? "", /^[\w.:-]{1,128}$/, what);
   assert.match(headers.get("traceparent") ?? "", /^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$/, what);
   assert.equal(headers.get("x-content-type-options"), "nosniff", what);
-  assert.equal(headers.get("access-control-allow-origin"), "*", what);
   assert.ok(headers.has("strict-transport-security"), what);
   if (status >= 400 && method !== "HEAD") {
     assert.equal(headers.get("content-type"), "application/problem+json", what);
