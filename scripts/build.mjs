@@ -8,6 +8,7 @@ import { gzipSync } from "node:zlib";
 import { run } from "./lib/command.mjs";
 import { refusal } from "./lib/deploy-guard.mjs";
 import { placeDocsPage } from "./lib/docs-page.mjs";
+import { withPlainEntry } from "./lib/plain-entry.mjs";
 import { BIN, isMain, ROOT, toolEnv, WASM_BINDGEN, WORKER_BUILD } from "./lib/paths.mjs";
 import { during, fail, say, since } from "./lib/say.mjs";
 import { setup } from "./setup.mjs";
@@ -29,6 +30,8 @@ const ENV = {
   // Generates `ctx.waitUntil(response)` into the fetch handler (worker-build 0.8.7, main.rs): without
   // it the runtime drops a request whose client has gone, between minting an id and storing it.
   RUN_TO_COMPLETION: "1",
+  // Readable, so that the entry can be found in it: see plain-entry.mjs.
+  NO_MINIFY: "1",
 };
 
 /** Builds what has changed; resolves to whether it succeeded. Errors are printed in full. */
@@ -57,13 +60,14 @@ async function make(onOutput) {
   if (source === madeFrom() && [SCRIPT, WASM].every(existsSync)) return "fresh";
   rmSync(MADE_FROM, { force: true });
   if ((await run(WORKER_BUILD, ["--release"], { env, onOutput })) !== 0) return "failed";
+  writeFileSync(SCRIPT, withPlainEntry(readFileSync(SCRIPT, "utf8")));
   writeFileSync(MADE_FROM, source);
   return "built";
 }
 
 /** Everything that the steps after cargo depend on. */
 function fingerprint() {
-  const hash = createHash("sha256").update(JSON.stringify(ENV));
+  const hash = createHash("sha256").update(JSON.stringify(ENV)).update(withPlainEntry.toString());
   for (const file of [CARGO_OUTPUT, join(ROOT, "Cargo.toml"), join(ROOT, "package-lock.json"), WORKER_BUILD, WASM_BINDGEN]) {
     hash.update(readFileSync(file));
   }
