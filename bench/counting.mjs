@@ -3,7 +3,7 @@
  * counted where it leaves the gateway. A reply says in `x-bench-calls` what was called before it,
  * `GET /bench-calls` what was called in all; both are exact while one request is under way.
  */
-import Gateway from "../build/index.js";
+import gateway from "../build/index.js";
 export * from "../build/index.js";
 
 /** What goes out, by a member of the binding that only this kind has. Preparing and binding do not. */
@@ -16,20 +16,22 @@ const STATEMENT = { kind: "d1", calls: ["first", "run", "all", "raw"] };
 
 const counts = { d1: 0, kv: 0, queue: 0 };
 
-export default class Counting extends Gateway {
-  constructor(ctx, env) {
-    super(ctx, Object.fromEntries(Object.entries(env).map(([name, binding]) => [name, counted(binding)])));
-  }
-
-  async fetch(request) {
+export default {
+  async fetch(request, env, ctx) {
     if (new URL(request.url).pathname === "/bench-calls") return Response.json(counts);
     const before = { ...counts };
-    const response = await super.fetch(request);
+    const response = await gateway.fetch(request, countedAll(env), ctx);
     const calls = Object.entries(counts).map(([kind, count]) => [kind, count - before[kind]]);
-    const counted = new Response(response.body, response);
-    counted.headers.set("x-bench-calls", JSON.stringify(Object.fromEntries(calls)));
-    return counted;
-  }
+    const told = new Response(response.body, response);
+    told.headers.set("x-bench-calls", JSON.stringify(Object.fromEntries(calls)));
+    return told;
+  },
+  queue: (batch, env, ctx) => gateway.queue(batch, countedAll(env), ctx),
+  scheduled: (event, env, ctx) => gateway.scheduled(event, countedAll(env), ctx),
+};
+
+function countedAll(env) {
+  return Object.fromEntries(Object.entries(env).map(([name, binding]) => [name, counted(binding)]));
 }
 
 function counted(binding) {
