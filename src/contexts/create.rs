@@ -8,9 +8,10 @@ use chitty_core::{ChittyId, EntityLabel, MintRequest};
 use serde_json::json;
 
 use crate::app::App;
+use crate::contexts::event;
 use crate::contexts::input::{self, Draft};
 use crate::contexts::store::{self, Failure, Insertion};
-use crate::events::{Event, EventKind, outbox};
+use crate::events::{EventKind, outbox};
 use crate::http::caller::Scope;
 use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::precondition::etag;
@@ -93,14 +94,9 @@ struct Creation<'a> {
 
 impl Creation<'_> {
     async fn perform(&self) -> Result<Reply, Problem> {
-        let event = Event::new(
-            self.app.now_ms(),
-            EventKind::ContextCreated,
-            self.id.as_str(),
-            self.scope.actor(),
-            json!({ "status": self.draft.status.as_str() }),
-            Some(&self.request.trace.traceparent),
-        );
+        let fields = json!({ "status": self.draft.status.as_str() });
+        let kind = EventKind::ContextCreated;
+        let event = event(self.app, kind, &self.id, &self.scope, fields, self.request);
         let tag = etag(&event.id);
         let location = format!("/v1/contexts/{}", self.id);
         let insertion = Insertion {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::contexts::store::{self, Change, Changed, Filter, Page};
-use crate::contexts::{Status, input};
+use crate::contexts::{Status, event, input};
 use crate::events::{Event, EventKind};
 use crate::http::caller::Scope;
 use crate::http::paging::{self, Cursor};
@@ -256,18 +256,6 @@ pub async fn remove(
 /// The id in the path. One that is no ChittyID is one that nobody has.
 fn context_id(request: &Request<'_>) -> Result<ChittyId, Problem> {
     ChittyId::parse(&request.id).map_err(|_| Problem::not_found("context"))
-}
-
-fn event(
-    app: &App,
-    kind: EventKind,
-    id: &ChittyId,
-    scope: &Scope,
-    payload: serde_json::Value,
-    request: &Request<'_>,
-) -> Event {
-    let traceparent = Some(request.trace.traceparent.as_str());
-    Event::new(app.now_ms(), kind, id.as_str(), scope.actor(), payload, traceparent)
 }
 
 /// A change under the conditions that the caller set.

@@ -7,7 +7,26 @@ pub mod input;
 pub mod search;
 pub mod store;
 
+use chitty_core::ChittyId;
 use serde::Serialize;
+
+use crate::app::App;
+use crate::events::{Event, EventKind};
+use crate::http::caller::Scope;
+use crate::http::request::Request;
+
+/// The event of what a request does to a context, now.
+fn event(
+    app: &App,
+    kind: EventKind,
+    id: &ChittyId,
+    scope: &Scope,
+    payload: serde_json::Value,
+    request: &Request<'_>,
+) -> Event {
+    let traceparent = Some(request.trace.traceparent.as_str());
+    Event::new(app.now_ms(), kind, id.as_str(), scope.actor(), payload, traceparent)
+}
 
 /// The status that a caller can give; `deleted` comes by deleting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

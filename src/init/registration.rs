@@ -101,7 +101,10 @@ async fn registered(ready: Ready<'_>) -> Result<Option<String>, DbError> {
 
 async fn mint_under_lease(app: &App, ready: Ready<'_>) -> Result<Option<String>, Failure> {
     let now_ms = app.now_ms();
-    let Some(attempts) = take_lease(ready, now_ms).await.map_err(|e| Failure::storage(&e))? else {
+    let holder = ids::random_hex::<8>();
+    let Some(attempts) =
+        take_lease(ready, &holder, now_ms).await.map_err(|e| Failure::storage(&e))?
+    else {
         return Ok(None);
     };
     let request = MintRequest {
@@ -116,7 +119,7 @@ async fn mint_under_lease(app: &App, ready: Ready<'_>) -> Result<Option<String>,
             log::warn("registration_failed", &[("error", &error.to_string())]);
             let pause = backoff_ms(attempts, error.retry_after_s);
             // Whether or not this reaches the database: the lease runs out by itself.
-            if let Err(error) = give_back(ready, app.now_ms() + pause, &name).await {
+            if let Err(error) = give_back(ready, &holder, app.now_ms() + pause, &name).await {
                 log::warn("registration_failed", &[("error", &error.to_string())]);
             }
             Err(Failure { name: format!("chittyid_{name}") })
@@ -125,12 +128,12 @@ async fn mint_under_lease(app: &App, ready: Ready<'_>) -> Result<Option<String>,
 }
 
 /// Takes the lease if it is free and the pause is over. Returns which attempt this is, from 1.
-async fn take_lease(ready: Ready<'_>, now_ms: u64) -> Result<Option<i64>, DbError> {
+async fn take_lease(ready: Ready<'_>, holder: &str, now_ms: u64) -> Result<Option<i64>, DbError> {
     let take = Statement::new(
         "UPDATE registration_lease SET holder = ?1, expires_at = ?2, attempts = attempts + 1 \
          WHERE id = 1 AND expires_at <= ?3 AND next_attempt_at <= ?3 RETURNING attempts",
     )
-    .bind(ids::random_hex::<8>())
+    .bind(holder)
     .bind(time::iso8601(now_ms + LEASE_MS))
     .bind(time::iso8601(now_ms));
     let rows = ready.db().batch(vec![take]).await?;
@@ -138,13 +141,20 @@ async fn take_lease(ready: Ready<'_>, now_ms: u64) -> Result<Option<i64>, DbErro
     row.map(|row| row.integer(0)).transpose()
 }
 
-async fn give_back(ready: Ready<'_>, next_attempt_ms: u64, error: &str) -> Result<(), DbError> {
+/// Gives the lease back with the pause before the next try, unless it has run out and is another's.
+async fn give_back(
+    ready: Ready<'_>,
+    holder: &str,
+    next_attempt_ms: u64,
+    error: &str,
+) -> Result<(), DbError> {
     let give_back = Statement::new(
         "UPDATE registration_lease SET expires_at = '', next_attempt_at = ?1, last_error = ?2 \
-         WHERE id = 1",
+         WHERE id = 1 AND holder = ?3",
     )
     .bind(time::iso8601(next_attempt_ms))
-    .bind(error);
+    .bind(error)
+    .bind(holder);
     ready.db().batch(vec![give_back]).await.map(|_| ())
 }
 

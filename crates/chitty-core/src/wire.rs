@@ -75,7 +75,10 @@ impl Wire {
         let deadline_ms = self.clock.now_ms() + u64::from(self.config.timeout_ms);
         let body = body.to_string();
         self.standing(service, |standing| standing.budget.deposit());
-        for attempt in 1.. {
+        let mut attempt = 0;
+        // Ends by returning: `retry::pause` bounds the attempts.
+        loop {
+            attempt += 1;
             let left_ms = deadline_ms.saturating_sub(self.clock.now_ms());
             let request = HttpRequest {
                 method: HttpMethod::Post,
@@ -98,8 +101,6 @@ impl Wire {
                 _ => return Err(error),
             }
         }
-        // The attempts are bounded by `retry::pause`.
-        Err(ServiceError::circuit_open(service, 0))
     }
 
     /// One attempt, if the breaker lets it through.

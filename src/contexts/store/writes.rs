@@ -18,6 +18,10 @@ use super::first;
 /// The unique index over live names, as SQLite names it.
 const LIVE_NAME: &str = "contexts.owner_chitty_id, contexts.name";
 
+/// The id of the live context of the owner `?1` that has the name `?2`.
+const HOLDER_OF_NAME: &str = "SELECT chitty_id FROM contexts \
+     WHERE owner_chitty_id = ?1 AND name = ?2 AND deleted_at IS NULL";
+
 /// What stands in the way of a creation, read in one round trip before anything is minted.
 ///
 /// # Errors
@@ -28,13 +32,9 @@ pub async fn check_free(
     name: &str,
     look_up: Option<Statement>,
 ) -> Result<Vec<Row>, Problem> {
-    let check = Statement::new(format!(
-        "SELECT {}, (SELECT chitty_id FROM contexts \
-         WHERE owner_chitty_id = ?1 AND name = ?2 AND deleted_at IS NULL)",
-        Scope::STATE_SQL
-    ))
-    .bind(scope.actor())
-    .bind(name);
+    let check = Statement::new(format!("SELECT {}, ({HOLDER_OF_NAME})", Scope::STATE_SQL))
+        .bind(scope.actor())
+        .bind(name);
     let mut results = match look_up {
         Some(look_up) => ready.db().batch(vec![check, look_up]).await?,
         None => vec![ready.db().rows(check).await?],
@@ -107,12 +107,7 @@ async fn id_of_name(
     scope: &Scope,
     name: &str,
 ) -> Result<Option<String>, DbError> {
-    let query = Statement::new(
-        "SELECT chitty_id FROM contexts \
-         WHERE owner_chitty_id = ?1 AND name = ?2 AND deleted_at IS NULL",
-    )
-    .bind(scope.actor())
-    .bind(name);
+    let query = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name);
     let row = ready.db().rows(query).await?.into_iter().next();
     row.map(|mut row| row.text(0)).transpose()
 }
