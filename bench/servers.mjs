@@ -1,17 +1,14 @@
 /** What is measured, in workerd, each Worker on a socket of its own. */
 import path from "node:path";
+import { gatewayWorker } from "../tests/e2e/harness/gateway.mjs";
 import { ROOT, readWorker, run } from "../tests/e2e/harness/runtime.mjs";
 import { startSandbox } from "../tests/e2e/harness/sandbox.mjs";
 import { childProcesses } from "./processes.mjs";
 
 const HERE = path.join(ROOT, "bench");
-const BUILT = [
-  { type: "ESModule", path: path.join(ROOT, "build/index.js") },
-  { type: "CompiledWasm", path: path.join(ROOT, "build/index_bg.wasm") },
-];
 
 /** The gateway's module, as deployed. */
-export const WASM = BUILT[1].path;
+export const WASM = path.join(ROOT, "build/index_bg.wasm");
 
 /**
  * Starts the sandbox and, in a workerd of their own, Workers that see the services there.
@@ -48,15 +45,8 @@ export async function startServers(describe) {
  * @param {{counting?: boolean}} [options] whether its bindings count
  */
 export function gateway(sandboxUrl, { counting = false } = {}) {
-  const entry = { type: "ESModule", path: path.join(HERE, "counting.mjs") };
-  const worker = readWorker(path.join(ROOT, "wrangler.toml"), {
-    modules: counting ? [entry, ...BUILT] : BUILT,
-    vars: { SERVICE_URL_TEMPLATE: `${sandboxUrl}/{name}` },
-  });
-  delete worker.config.assets;
-  // Queued messages are dealt with at once, so that a case leaves nothing to the next.
-  for (const trigger of worker.config.triggers) if (trigger.type === "queue") trigger.maxBatchTimeout = 0;
-  return worker;
+  const entry = counting ? { type: "ESModule", path: path.join(HERE, "counting.mjs") } : undefined;
+  return gatewayWorker({ sandboxUrl, assets: false, entry });
 }
 
 /** The gateway again, beside the first, with a database of its own. */

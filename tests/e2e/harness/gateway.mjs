@@ -63,8 +63,14 @@ export async function startGateway(options = {}) {
   };
 }
 
-function gatewayWorker({ sandboxUrl, vars, secrets, withoutBindings = [], assets = true, config = path.join(ROOT, "wrangler.toml") }) {
-  const modules = builtModules(mainOf(config));
+/**
+ * The gateway as wrangler.toml describes it, ready for `run`. `entry` is a module that stands in front
+ * of the built one.
+ *
+ * @param {GatewayOptions & {entry?: {type: string, path: string}}} options
+ */
+export function gatewayWorker({ sandboxUrl, vars, secrets, withoutBindings = [], assets = true, config = path.join(ROOT, "wrangler.toml"), entry }) {
+  const modules = [...(entry ? [entry] : []), ...builtModules(mainOf(config))];
   const template = sandboxUrl && { SERVICE_URL_TEMPLATE: `${sandboxUrl}/{name}` };
   const worker = readWorker(config, { modules, vars: { ...template, ...vars, ...secrets } });
   const { config: described } = worker;
