@@ -8,6 +8,7 @@ use crate::config::{Config, VERSION};
 use crate::http::caller::TokenCache;
 use crate::init;
 use crate::platform::db::Db;
+use crate::platform::kv::Kv;
 use crate::platform::queue::Queue;
 
 /// What the runtime hands in. A resource that is not bound is `None`; the configuration lists it
@@ -19,6 +20,8 @@ pub struct Parts {
     pub db: Option<Rc<dyn Db>>,
     /// Queue `CONTEXT_OPS_QUEUE`.
     pub context_ops: Option<Rc<dyn Queue>>,
+    /// KV `API_KEYS`.
+    pub api_keys: Option<Rc<dyn Kv>>,
     /// How calls to other services travel.
     pub transport: Rc<dyn Transport>,
     /// Time and chance.
@@ -37,6 +40,8 @@ pub struct App {
     pub init: init::State,
     /// Where events of contexts are announced.
     pub context_ops: Option<Rc<dyn Queue>>,
+    /// The gateway's own keys, sealed.
+    pub api_keys: Option<Rc<dyn Kv>>,
     clock: Rc<dyn Clock>,
     // Private: handlers reach the database through `init::Ready` only, which proves that its
     // schema is there.
@@ -49,13 +54,16 @@ impl App {
         let core = ChittyCore::new(
             CoreConfig {
                 url_template: parts.config.service_url_template.clone(),
-                user_agent: format!("ChittyConnect/{VERSION}"),
+                endpoints: parts.config.service_urls.clone(),
                 tokens: parts.config.service_tokens.clone(),
                 timeout_ms: parts.config.upstream_timeout_ms,
+                attempt_timeout_ms: parts.config.upstream_timeout_ms / 5 * 3,
+                signing_key: parts.config.signing_key.clone(),
                 breaker: BreakerConfig {
                     min_calls: parts.config.breaker_min_calls,
                     ..BreakerConfig::default()
                 },
+                ..CoreConfig::new(format!("ChittyConnect/{VERSION}"))
             },
             parts.transport,
             Rc::clone(&parts.clock),
@@ -66,6 +74,7 @@ impl App {
             core,
             init: init::State::default(),
             context_ops: parts.context_ops,
+            api_keys: parts.api_keys,
             clock: parts.clock,
             db: parts.db,
         }
@@ -74,6 +83,11 @@ impl App {
     /// Milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// A random number below `bound`, for jitter.
+    pub fn jitter(&self, bound: u32) -> u32 {
+        self.clock.jitter(bound)
     }
 
     /// The database as it is, perhaps without a schema: for `init` only.

@@ -6,8 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use chitty_core::Service;
+use chitty_core::signing::SigningKey;
+use chitty_core::{Service, ServiceToken};
 use serde::Serialize;
+
+use crate::sealing::Sealer;
 
 /// The version that `/health` and the `User-Agent` name.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -66,8 +69,12 @@ pub struct Deficiency {
 pub struct Config {
     /// Where this gateway runs.
     pub environment: Environment,
+    /// Where this gateway is, without a trailing slash: what it registers itself with.
+    pub public_url: String,
     /// Where the services are; see [`chitty_core::CoreConfig::url_template`].
     pub service_url_template: String,
+    /// Where single services are instead.
+    pub service_urls: BTreeMap<Service, String>,
     /// How long a positive answer about a token is kept, in ms; 0 to 60,000.
     pub auth_cache_ms: u64,
     /// Deadline of one upstream call, retries included, in ms.
@@ -77,13 +84,19 @@ pub struct Config {
     /// How long after its change an event is overdue, in ms: the sweep then sends it again.
     pub outbox_overdue_ms: u64,
     /// Bearer tokens for the services.
-    pub service_tokens: BTreeMap<Service, String>,
+    pub service_tokens: BTreeMap<Service, ServiceToken>,
+    /// With which key calls to the services are signed, if they are.
+    pub signing_key: Option<SigningKey>,
+    /// Seals secrets at rest.
+    pub sealer: Sealer,
+    /// Whether the gateway registers itself with ChittyRegister.
+    pub auto_register: bool,
     /// What is missing or senseless.
     pub deficiencies: Vec<Deficiency>,
 }
 
 /// Resources that every environment has.
-const RESOURCES: [&str; 8] = [
+const RESOURCES: [&str; 9] = [
     "DB",
     "CHITTYCONNECT_KV",
     "TOKEN_KV",
@@ -92,15 +105,46 @@ const RESOURCES: [&str; 8] = [
     "IDEMP_KV",
     "CONTEXT_OPS_QUEUE",
     "EVENT_Q",
+    "SERVICE_CONNECTION",
 ];
 
-/// Secrets that the deployed environments need. Services whose clients are not part of the gateway
-/// yet have none here.
-const SERVICE_SECRETS: [(Service, &str); 3] = [
-    (Service::Id, "CHITTY_ID_SERVICE_TOKEN"),
-    (Service::Auth, "CHITTY_AUTH_SERVICE_TOKEN"),
-    (Service::Chronicle, "CHITTY_CHRONICLE_TOKEN"),
+/// What is set of each service: the variable that moves it elsewhere, the names under which its token
+/// may be found (the first that is set counts; the ecosystem has had several), and whether a deployed
+/// gateway needs one.
+const SERVICE_SETTINGS: [(Service, &str, &[&str], bool); 12] = [
+    (
+        Service::Id,
+        "CHITTYID_SERVICE_URL",
+        &["CHITTY_ID_SERVICE_TOKEN", "CHITTYAUTH_ISSUED_ID_TOKEN", "CHITTY_ID_TOKEN"],
+        true,
+    ),
+    (
+        Service::Mint,
+        "CHITTYMINT_SERVICE_URL",
+        &["CHITTYAUTH_ISSUED_MINT_TOKEN", "MINT_API_KEY", "CHITTY_ID_TOKEN"],
+        false,
+    ),
+    (
+        Service::Auth,
+        "CHITTYAUTH_SERVICE_URL",
+        &["CHITTY_AUTH_SERVICE_TOKEN", "CHITTY_AUTH_TOKEN"],
+        true,
+    ),
+    (Service::Registry, "CHITTYREGISTRY_SERVICE_URL", &["CHITTY_REGISTRY_TOKEN"], false),
+    (Service::Register, "CHITTYREGISTER_SERVICE_URL", &["CHITTY_REGISTER_TOKEN"], false),
+    (Service::Dna, "CHITTYDNA_SERVICE_URL", &["CHITTY_DNA_TOKEN"], true),
+    (Service::Verify, "CHITTYVERIFY_SERVICE_URL", &["CHITTY_VERIFY_TOKEN"], true),
+    (Service::Certify, "CHITTYCERTIFY_SERVICE_URL", &["CHITTY_CERTIFY_TOKEN"], true),
+    (Service::Chronicle, "CHITTYCHRONICLE_SERVICE_URL", &["CHITTY_CHRONICLE_TOKEN"], true),
+    (Service::Beacon, "CHITTYBEACON_SERVICE_URL", &["BEACON_TOKEN"], false),
+    (Service::Canon, "CHITTYCANON_SERVICE_URL", &["CHITTY_CANON_TOKEN"], false),
+    (Service::Chat, "CHITTYCHAT_SERVICE_URL", &["CHITTY_CHAT_API_KEY"], false),
 ];
+
+/// The name of the binding by which a service is reached when it is a Worker of the same account.
+pub fn service_binding(service: Service) -> String {
+    service.as_str().to_ascii_uppercase()
+}
 
 impl Config {
     /// Reads and checks everything, through `lookup`.
@@ -114,13 +158,27 @@ impl Config {
             reader.resource("AI");
         }
         let mut service_tokens = BTreeMap::new();
-        for (service, name) in SERVICE_SECRETS {
-            if let Some(token) = reader.secret(name, environment.is_deployed()) {
-                service_tokens.insert(service, token);
+        let mut service_urls = BTreeMap::new();
+        for (service, url, tokens, required) in SERVICE_SETTINGS {
+            if let Some(url) = reader.url(url, environment) {
+                service_urls.insert(service, url);
             }
+            if let Some(token) = tokens.iter().find_map(|name| reader.text(name)) {
+                service_tokens.insert(service, ServiceToken::from(token));
+            } else if required && environment.is_deployed() {
+                reader.lacks_secret(tokens.first().copied().unwrap_or_default());
+            }
+        }
+        let auto_register = reader.switch("REGISTRY_AUTO_REGISTER");
+        if auto_register
+            && environment.is_deployed()
+            && !service_tokens.contains_key(&Service::Register)
+        {
+            reader.lacks_secret("CHITTY_REGISTER_TOKEN");
         }
         Config {
             environment,
+            public_url: reader.public_url(environment),
             service_url_template: reader.service_url_template(environment),
             auth_cache_ms: reader.number("AUTH_CACHE_SECONDS", 60, 0, 60) * 1000,
             upstream_timeout_ms: u32::try_from(reader.number(
@@ -133,7 +191,11 @@ impl Config {
             breaker_min_calls: usize::try_from(reader.number("BREAKER_MIN_CALLS", 10, 0, 100))
                 .unwrap_or(10),
             outbox_overdue_ms: reader.number("OUTBOX_OVERDUE_SECONDS", 60, 0, 3600) * 1000,
+            service_urls,
             service_tokens,
+            signing_key: reader.signing_key(),
+            sealer: reader.sealer(environment),
+            auto_register,
             deficiencies: reader.deficiencies,
         }
     }
@@ -162,12 +224,69 @@ impl Reader<'_> {
         }
     }
 
-    fn secret(&mut self, name: &'static str, required: bool) -> Option<String> {
-        let value = self.text(name);
-        if value.is_none() && required {
-            self.lacks("secret", name, format!("not set: run `npx wrangler secret put {name}`"));
+    fn lacks_secret(&mut self, name: &'static str) {
+        self.lacks("secret", name, format!("not set: run `npx wrangler secret put {name}`"));
+    }
+
+    fn switch(&mut self, name: &'static str) -> bool {
+        match self.text(name).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                self.lacks("variable", name, "must be true or false; using false");
+                false
+            }
         }
-        value
+    }
+
+    /// Where this gateway is; the address of its environment where nothing is said.
+    fn public_url(&mut self, environment: Environment) -> String {
+        const NAME: &str = "PUBLIC_URL";
+        let usual = match environment {
+            Environment::Development => "http://localhost:8787",
+            Environment::Staging => "https://connect-staging.chitty.cc",
+            Environment::Production => "https://connect.chitty.cc",
+        };
+        self.url(NAME, environment).unwrap_or_else(|| usual.to_owned())
+    }
+
+    /// A URL without a trailing slash; deployed it must be https.
+    fn url(&mut self, name: &'static str, environment: Environment) -> Option<String> {
+        let given = self.text(name)?;
+        let given = given.trim_end_matches('/');
+        let secure = given.starts_with("https://");
+        if secure || (!environment.is_deployed() && given.starts_with("http://")) {
+            return Some(given.to_owned());
+        }
+        self.lacks("variable", name, "must be an https URL; using the default");
+        None
+    }
+
+    /// `id:secret`, the secret of at least 32 bytes.
+    fn signing_key(&mut self) -> Option<SigningKey> {
+        const NAME: &str = "REQUEST_SIGNING_KEY";
+        let text = self.text(NAME)?;
+        match text.split_once(':') {
+            Some((id, secret)) if !id.is_empty() && secret.len() >= 32 => {
+                Some(SigningKey { id: id.to_owned(), secret: secret.as_bytes().to_vec() })
+            }
+            _ => {
+                self.lacks("secret", NAME, "must be id:secret, the secret at least 32 bytes long");
+                None
+            }
+        }
+    }
+
+    fn sealer(&mut self, environment: Environment) -> Sealer {
+        const NAME: &str = "SEALING_KEYS";
+        let given = self.text(NAME);
+        match given.as_deref().map(Sealer::parse) {
+            Some(Some(sealer)) => return sealer,
+            Some(None) => self.lacks("secret", NAME, "must be id:base64 of 32 bytes, or several"),
+            None if environment.is_deployed() => self.lacks_secret(NAME),
+            None => {}
+        }
+        Sealer::default()
     }
 
     fn environment(&mut self) -> Environment {
@@ -253,9 +372,38 @@ mod tests {
         assert_eq!(config.service_url_template, "https://{name}.chitty.cc");
         assert_eq!(
             lacking(&config),
-            ["AI", "CHITTY_AUTH_SERVICE_TOKEN", "CHITTY_CHRONICLE_TOKEN", "SERVICE_URL_TEMPLATE"]
+            [
+                "AI",
+                "CHITTY_AUTH_SERVICE_TOKEN",
+                "CHITTY_DNA_TOKEN",
+                "CHITTY_VERIFY_TOKEN",
+                "CHITTY_CERTIFY_TOKEN",
+                "CHITTY_CHRONICLE_TOKEN",
+                "SERVICE_URL_TEMPLATE",
+                "SEALING_KEYS",
+            ]
         );
-        assert_eq!(config.service_tokens.get(&Service::Id).map(String::as_str), Some("t"));
+        assert_eq!(config.service_tokens[&Service::Id].secret, "t");
+        assert_eq!(config.public_url, "https://connect-staging.chitty.cc");
+    }
+
+    #[test]
+    fn a_service_may_be_elsewhere_and_its_token_under_an_older_name() {
+        let config = read(&[
+            ("ENVIRONMENT", "production"),
+            ("CHITTYID_SERVICE_URL", "https://id.example/"),
+            ("CHITTYDNA_SERVICE_URL", "http://insecure.example"),
+            ("CHITTY_AUTH_TOKEN", "older"),
+            ("REGISTRY_AUTO_REGISTER", "true"),
+            ("REQUEST_SIGNING_KEY", "k:short"),
+        ]);
+        assert_eq!(config.service_urls[&Service::Id], "https://id.example");
+        assert!(!config.service_urls.contains_key(&Service::Dna));
+        assert_eq!(config.service_tokens[&Service::Auth].secret, "older");
+        for name in ["CHITTYDNA_SERVICE_URL", "CHITTY_REGISTER_TOKEN", "REQUEST_SIGNING_KEY"] {
+            assert!(lacking(&config).contains(&name), "{name}");
+        }
+        assert_eq!(service_binding(Service::Id), "CHITTYID");
     }
 
     #[test]

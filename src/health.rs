@@ -52,7 +52,11 @@ pub struct EcosystemHealth {
     state: &'static str,
     /// The gateway's own ChittyID, once it has one.
     chitty_id: Option<String>,
-    /// Why the last try failed.
+    /// The steps of the registration that have succeeded, in order.
+    completed: Vec<init::registration::Step>,
+    /// The steps that are still to be taken, in order. A later request or the cron goes on with them.
+    pending: Vec<init::registration::Step>,
+    /// Why the last try failed: who, and how.
     last_error: Option<String>,
 }
 
@@ -94,6 +98,8 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
         ecosystem: EcosystemHealth {
             state: registration.as_str(),
             chitty_id: registration.chitty_id,
+            completed: registration.completed,
+            pending: registration.pending,
             last_error: registration.last_error,
         },
         missing: &app.config.deficiencies,

@@ -15,6 +15,7 @@ pub mod init;
 pub mod openapi;
 pub mod platform;
 pub mod routes;
+pub mod sealing;
 pub mod tasks;
 
 /// What the runtime calls.

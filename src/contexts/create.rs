@@ -71,8 +71,9 @@ async fn mint(app: &App, scope: &Scope, request: &Request<'_>) -> Result<ChittyI
         label: EntityLabel::Context,
         metadata: json!({ "owner": scope.actor(), "service": "chittyconnect" }),
         timestamp: time::iso8601(app.now_ms()),
+        idempotency_key: None,
     };
-    app.core.id().mint(&wanted, &request.trace.call()).await.map_err(|error| {
+    request.session(app).id().mint(&wanted).await.map_err(|error| {
         Problem::upstream(
             Code::IdentityAuthorityUnavailable,
             "ChittyID did not mint an identity, so nothing was stored. Repeat the request later.",

@@ -249,6 +249,7 @@ mod tests {
     fn body(text: &str) -> Result<Draft, Vec<String>> {
         draft(text.as_bytes()).map_err(|problem| {
             let reply = problem.into_reply(&crate::http::trace::Trace {
+                tracestate: None,
                 request_id: String::new(),
                 traceparent: String::new(),
             });

@@ -4,18 +4,21 @@
 //! effect; the entry carries the event's id; the row is marked after the entry. A crash between the
 //! two tells the event again under the same id, by which Chronicle's readers recognise the repeat.
 
-use chitty_core::{CallContext, Entry};
+use chitty_core::{Backoff, CallContext, Entry};
 
 use crate::app::App;
 use crate::events::{Event, Message, outbox};
 use crate::init::Ready;
+use crate::platform::log;
 use crate::platform::queue::Delivery;
-use crate::platform::{ids, log};
+
+/// The pauses between deliveries of one message, in seconds.
+const PAUSES_S: Backoff = Backoff { first: 2, longest: 300 };
 
 /// Deals with one batch. Each message gets its own verdict; one bad message never fails another.
 pub async fn consume(app: &App, deliveries: &[&dyn Delivery]) {
     let Ok(ready) = Ready::ensure(app).await else {
-        deliveries.iter().for_each(|delivery| retry(*delivery, None));
+        deliveries.iter().for_each(|delivery| retry(app, *delivery, None));
         return;
     };
     let decoded: Vec<(&dyn Delivery, Option<Event>)> =
@@ -26,14 +29,14 @@ pub async fn consume(app: &App, deliveries: &[&dyn Delivery]) {
         Ok(done) => done,
         Err(error) => {
             log::warn("consume_failed", &[("error", &error.to_string())]);
-            deliveries.iter().for_each(|delivery| retry(*delivery, None));
+            deliveries.iter().for_each(|delivery| retry(app, *delivery, None));
             return;
         }
     };
     for (delivery, event) in decoded {
         match event {
             // An unknown version or a broken message: past the retries it is a dead letter.
-            None => retry(delivery, None),
+            None => retry(app, delivery, None),
             Some(event) if done.contains(&event.id) => delivery.ack(),
             Some(event) => tell(app, ready, delivery, &event).await,
         }
@@ -63,8 +66,8 @@ async fn tell(app: &App, ready: Ready<'_>, delivery: &dyn Delivery, event: &Even
         timestamp: &event.at,
         payload: &event.payload,
     };
-    let cx = CallContext { request_id: None, traceparent: event.traceparent.clone() };
-    let told = app.core.chronicle().append(&entry, &cx).await;
+    let cx = CallContext { traceparent: event.traceparent.clone(), ..CallContext::default() };
+    let told = app.core.session(cx).chronicle().append(&entry).await;
     let noted = match &told {
         Ok(()) => outbox::mark_done(ready, &event.id, app.now_ms()).await,
         Err(error) => {
@@ -77,14 +80,12 @@ async fn tell(app: &App, ready: Ready<'_>, delivery: &dyn Delivery, event: &Even
     }
     match told {
         Ok(()) => delivery.ack(),
-        Err(error) => retry(delivery, error.retry_after_s),
+        Err(error) => retry(app, delivery, error.retry_after_s),
     }
 }
 
-/// Asks for another delivery: after 2 s, doubling up to five minutes, jittered; or when the service
-/// asked for it.
-fn retry(delivery: &dyn Delivery, asked_s: Option<u32>) {
-    let ceiling = (1u32 << delivery.attempts().clamp(1, 8)).min(300);
-    let pause = ceiling / 2 + ids::random_below(ceiling / 2 + 1);
-    delivery.retry(pause.max(asked_s.unwrap_or(0)).min(300));
+/// Asks for another delivery, after a growing pause, or when the service asked for it.
+fn retry(app: &App, delivery: &dyn Delivery, asked_s: Option<u32>) {
+    let pause_s = PAUSES_S.pause(delivery.attempts(), |bound| app.jitter(bound));
+    delivery.retry(pause_s.max(asked_s.unwrap_or(0)).min(PAUSES_S.longest));
 }

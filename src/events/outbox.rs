@@ -1,19 +1,19 @@
 //! The transactional outbox: events that are committed and not yet told.
 
-use chitty_core::ChittyId;
+use chitty_core::{Backoff, ChittyId};
 use serde_json::json;
 
 use crate::app::App;
 use crate::events::{Event, EventKind, Message};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::{ids, log, time};
+use crate::platform::{log, time};
 
 /// How many overdue events one sweep announces.
 const SWEEP_LIMIT: i64 = 100;
 
-/// The longest pause between two sweeps of one event, in ms: an hour.
-const MAX_SWEEP_PAUSE_MS: u64 = 3_600_000;
+/// The pauses between two sweeps of one event, in ms: up to an hour.
+const SWEEP_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 3_600_000 };
 
 /// How long done rows are kept, in ms: seven days, longer than any queue keeps a message (four by
 /// default), so that a late repeat still finds its row done.
@@ -90,7 +90,7 @@ pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     let mut events = Vec::new();
     let mut postponed = Vec::new();
     for mut row in ready.db().rows(overdue).await? {
-        postponed.push(json!([row.integer(0)?, next_sweep(now_ms, row.integer(8)?)]));
+        postponed.push(json!([row.integer(0)?, next_sweep(app, row.integer(8)?)]));
         match read(&mut row) {
             Ok(event) => events.push(event),
             // A row that this version cannot read stays, and is said so at each sweep.
@@ -112,10 +112,10 @@ pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
 }
 
 /// The next sweep of a row swept `sweeps` times before: after a minute, doubling, jittered.
-fn next_sweep(now_ms: u64, sweeps: i64) -> String {
-    let doublings = u32::try_from(sweeps.clamp(0, 10)).unwrap_or(10);
-    let pause = (60_000u64 << doublings).min(MAX_SWEEP_PAUSE_MS);
-    time::iso8601(now_ms + pause + u64::from(ids::random_below(10_000)))
+fn next_sweep(app: &App, sweeps: i64) -> String {
+    let attempt = u32::try_from(sweeps).unwrap_or(0).saturating_add(1);
+    let pause_ms = SWEEP_PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
+    time::iso8601(app.now_ms() + u64::from(pause_ms))
 }
 
 fn read(row: &mut Row) -> Result<Event, DbError> {

@@ -105,15 +105,14 @@ impl Caller {
         if let Some(caller) = app.tokens.get(&key, request.now_ms) {
             return Ok(caller);
         }
-        let answer =
-            app.core.auth().validate(token, &request.trace.call()).await.map_err(|error| {
-                Problem::upstream(
-                    Code::AuthenticationUnavailable,
-                    "ChittyAuth did not answer. Your token may well be good: keep it and repeat \
+        let answer = request.session(app).auth().validate(token).await.map_err(|error| {
+            Problem::upstream(
+                Code::AuthenticationUnavailable,
+                "ChittyAuth did not answer. Your token may well be good: keep it and repeat \
                      the request.",
-                    &error,
-                )
-            })?;
+                &error,
+            )
+        })?;
         let TokenCheck::Valid(info) = answer else { return Err(invalid_token()) };
         let expiry = Expiry::of(&info);
         let now = app.now_ms();

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use chitty_core::Session;
 use serde_json::value::RawValue;
 
+use crate::app::App;
 use crate::http::problem::{Code, Problem};
 use crate::http::trace::Trace;
 use crate::platform::inbound::{BodyError, Inbound};
@@ -44,6 +46,12 @@ impl<'a> Request<'a> {
     /// A header.
     pub fn header(&self, name: &str) -> Option<String> {
         self.inbound.header(name)
+    }
+
+    /// Calls to other services because of this request: they carry its correlation, and the
+    /// `X-Session-ID` that the caller sent.
+    pub fn session(&self, app: &App) -> Session {
+        app.core.session(self.trace.call(self.header("x-session-id")))
     }
 
     /// The body of a request that must carry JSON, as it was sent.

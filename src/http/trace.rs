@@ -12,6 +12,8 @@ pub struct Trace {
     pub request_id: String,
     /// `traceparent` with this gateway's own span as the parent of what comes after it.
     pub traceparent: String,
+    /// `tracestate` of the caller, handed on as it is.
+    pub tracestate: Option<String>,
 }
 
 impl Trace {
@@ -21,8 +23,10 @@ impl Trace {
             .header("x-request-id")
             .filter(|id| is_request_id(id))
             .unwrap_or_else(|| ids::uuid_v7(now_ms));
+        let mut tracestate = None;
         let traceparent = match inbound.header("traceparent").as_deref().and_then(parse) {
             Some((trace_id, flags)) => {
+                tracestate = inbound.header("tracestate").filter(|state| is_tracestate(state));
                 format!("00-{trace_id}-{}-{flags}", ids::random_hex::<8>())
             }
             // Flags 00: nobody asked for this trace to be recorded.
@@ -32,14 +36,16 @@ impl Trace {
                 format!("00-{trace_id}-{span}-00")
             }
         };
-        Trace { request_id, traceparent }
+        Trace { request_id, traceparent, tracestate }
     }
 
     /// What upstream calls of this request carry.
-    pub fn call(&self) -> CallContext {
+    pub fn call(&self, session_id: Option<String>) -> CallContext {
         CallContext {
             request_id: Some(self.request_id.clone()),
             traceparent: Some(self.traceparent.clone()),
+            tracestate: self.tracestate.clone(),
+            session_id: session_id.filter(|id| is_request_id(id)),
         }
     }
 }
@@ -48,6 +54,11 @@ impl Trace {
 fn is_request_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+}
+
+/// At most as long as a vendor-neutral service must hand on (W3C Trace Context §3.3.1.5), and visible.
+fn is_tracestate(text: &str) -> bool {
+    text.len() <= 512 && text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
 /// Trace id and flags of a `traceparent` of version 00, or of a later one, whose first fields are

@@ -8,6 +8,7 @@
 pub mod db;
 pub mod ids;
 pub mod inbound;
+pub mod kv;
 pub mod log;
 pub mod queue;
 pub mod time;

@@ -174,7 +174,7 @@ fn what_is_long_done_is_forgotten_and_nothing_else() {
         gateway.deliver_all().await;
         world.advance_ms(6 * 24 * 3_600_000);
         tasks::scheduled(&gateway.app).await;
-        assert_eq!(world.db.count("outbox"), 3, "the registration's, and two");
+        assert_eq!(world.db.count("outbox"), 4, "the registration's two, and two");
         assert_eq!(world.db.count("idempotency_keys"), 0);
         world.advance_ms(2 * 24 * 3_600_000);
         tasks::scheduled(&gateway.app).await;

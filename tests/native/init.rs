@@ -3,9 +3,11 @@
 use std::fs;
 
 use chittyconnect::init::migrations::{MIGRATIONS, statements};
+use chittyconnect::sealing::Sealer;
 use futures_util::future::join_all;
+use serde_json::json;
 
-use crate::world::{Behaviour, Database, Fault, TestRequest, World, run};
+use crate::world::{Behaviour, Database, Fault, SEALING_KEYS, TestRequest, World, run};
 
 const SCHEMA: &str = "SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'd1_%' ORDER BY name";
 
@@ -175,8 +177,103 @@ fn a_holder_of_the_lease_that_dies_is_followed_by_another() {
         world.advance_ms(60_000);
         gateway.get("/health", None).await;
         assert_eq!(world.services.calls("id").len(), 1);
-        assert_eq!(world.db.count("registration_steps"), 1);
+        assert_eq!(world.db.count("registration_steps"), 7);
     });
+}
+
+#[test]
+fn the_registration_resumes_at_the_step_that_failed() {
+    let services = ["id", "dna", "auth", "register", "verify", "certify"];
+    let names = ["mint", "dna", "keys", "register", "verify", "certify", "log"];
+    for (at, service) in services.iter().enumerate() {
+        let world = World::new();
+        let gateway = world.isolate();
+        world.services.set(service, Behaviour::Busy(503, 0));
+        run(async {
+            let before = gateway.get("/health", None).await;
+            assert_eq!(before.json["ecosystem"]["state"], "pending");
+            let health = gateway.get("/health", None).await;
+            let ecosystem = &health.json["ecosystem"];
+            assert_eq!(health.json["status"], "degraded");
+            assert_eq!(ecosystem["completed"], json!(names[..at]), "{service}");
+            assert_eq!(ecosystem["pending"], json!(names[at..]), "{service}");
+            let error = format!("chitty{service}_unavailable");
+            assert_eq!(ecosystem["last_error"], error);
+            world.services.set(service, Behaviour::Work);
+            world.advance_ms(10_000);
+            gateway.get("/health", None).await;
+            let health = gateway.get("/health", None).await;
+            assert_eq!(health.json["ecosystem"]["state"], "registered", "{}", health.text);
+            // What had succeeded was not done again.
+            for (other, name) in services.iter().enumerate() {
+                let failed = if other == at { world.services.calls(name).len() - 1 } else { 0 };
+                assert_eq!(world.services.calls(name).len() - failed, 1, "{service} {name}");
+            }
+            assert_eq!(world.db.count("outbox WHERE event_type = 'service.initialized'"), 1);
+        });
+    }
+}
+
+#[test]
+fn the_gateways_key_is_kept_sealed_and_goes_nowhere_else() {
+    let (world, gateway) = World::warm();
+    let sealed = world.api_keys.values.borrow()["service:chittyconnect"].clone();
+    let sealer = Sealer::parse(SEALING_KEYS).unwrap();
+    assert_eq!(sealer.open("service:chittyconnect", &sealed).unwrap(), "cc_live_secret_1");
+    let fresh = World::new();
+    run(fresh.isolate().get("/health", None));
+    for service in ["id", "dna", "register", "verify", "certify", "chronicle"] {
+        for call in fresh.services.calls(service) {
+            assert!(!format!("{call:?}").contains("cc_live"), "{call:?}");
+        }
+    }
+    let steps = world.db.cells("SELECT result FROM registration_steps ORDER BY step");
+    assert!(steps.contains(&"key_1".to_owned()) && !steps.concat().contains("cc_live"));
+    assert!(!run(gateway.get("/health", None)).text.contains("cc_live"));
+}
+
+#[test]
+fn without_a_sealing_key_there_is_no_key_and_the_gateway_serves() {
+    let world = World::new();
+    let gateway = world.isolate_with(&[("SEALING_KEYS", None)]);
+    run(async {
+        gateway.get("/health", None).await;
+        let health = gateway.get("/health", None).await;
+        assert_eq!(health.json["ecosystem"]["last_error"], "sealing_keys_missing");
+        assert_eq!(world.services.calls("auth").len(), 0, "nothing was asked for in vain");
+        assert_eq!(gateway.get("/v1/contexts", Some("dev-a")).await.status, 200);
+    });
+}
+
+#[test]
+fn registering_is_left_out_until_it_is_switched_on() {
+    let world = World::new();
+    let off = world.isolate_with(&[("REGISTRY_AUTO_REGISTER", Some("false"))]);
+    run(async {
+        off.get("/health", None).await;
+        let health = off.get("/health", None).await;
+        assert_eq!(health.json["ecosystem"]["state"], "registered");
+        assert_eq!(world.services.calls("register").len(), 0);
+        let on = world.isolate();
+        on.get("/health", None).await;
+        assert_eq!(world.services.calls("register").len(), 1);
+        assert_eq!(world.db.count("registration_steps"), 7);
+    });
+}
+
+#[test]
+fn a_verification_that_does_not_say_so_is_none() {
+    for answer in [r#"{"verified":false,"status":"PASS"}"#, r#"{"status":"REVIEW"}"#, "{}"] {
+        let world = World::new();
+        let gateway = world.isolate();
+        world.services.set("verify", Behaviour::Answer(200, answer.to_owned()));
+        run(async {
+            gateway.get("/health", None).await;
+            let health = gateway.get("/health", None).await;
+            assert_eq!(health.json["ecosystem"]["pending"], json!(["verify", "certify", "log"]));
+            assert_eq!(world.services.calls("certify").len(), 0);
+        });
+    }
 }
 
 #[test]
@@ -193,8 +290,9 @@ fn an_identity_minted_too_late_is_reported_as_orphaned() {
     run(async {
         futures_util::future::join(a.get("/health", None), b.get("/health", None)).await;
         assert_eq!(world.services.calls("id").len(), 2);
-        assert_eq!(world.db.count("registration_steps"), 1);
-        let kept = world.db.cell("SELECT result FROM registration_steps").unwrap();
+        assert_eq!(world.db.count("registration_steps"), 7);
+        let kept = "SELECT result FROM registration_steps WHERE step = 'mint'";
+        let kept = world.db.cell(kept).unwrap();
         let orphan = world
             .db
             .cell("SELECT entity_id FROM outbox WHERE event_type = 'identity.orphaned'")

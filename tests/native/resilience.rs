@@ -23,9 +23,18 @@ fn a_hiccup_of_chittyauth_is_not_seen_by_the_caller() {
 }
 
 #[test]
-fn minting_is_never_tried_twice() {
+fn minting_is_tried_twice_only_where_it_was_turned_away() {
     let (world, gateway) = World::warm();
-    for failure in [Behaviour::Unreachable, Behaviour::Hang, Behaviour::Busy(503, 1)] {
+    let calls = Cell::new(0);
+    world.services.script("id", move || {
+        calls.set(calls.get() + 1);
+        if calls.get() < 2 { Behaviour::Busy(503, 1) } else { Behaviour::Work }
+    });
+    run(gateway.create("dev-a", &json!({"name": "turned away"})));
+    assert_eq!(world.services.calls("id").len(), 2);
+    for failure in
+        [Behaviour::Unreachable, Behaviour::Hang, Behaviour::Answer(503, "{}".to_owned())]
+    {
         world.services.set("id", failure);
         world.services.reset_calls();
         let answer = run(gateway.post("/v1/contexts", "dev-a", &json!({"name": "n"})));

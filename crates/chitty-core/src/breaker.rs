@@ -112,7 +112,11 @@ impl Breaker {
             BreakerState::HalfOpen { since_ms } => since_ms.saturating_add(self.config.probe_ms),
         };
         if now_ms < free_at {
-            return Err(free_at - now_ms);
+            // No pause is longer than this: a longer one comes of a clock that was set back.
+            let longest_ms = self.config.max_open_ms.max(self.config.probe_ms);
+            if free_at - now_ms <= longest_ms {
+                return Err(free_at - now_ms);
+            }
         }
         self.state = BreakerState::HalfOpen { since_ms: now_ms };
         Ok(())
@@ -148,14 +152,33 @@ impl Breaker {
         }
     }
 
+    /// Opens it because of news from elsewhere that the service is down. One that is open, half-open
+    /// or switched off stays as it is.
+    pub fn trip(&mut self, now_ms: u64) {
+        if self.state == BreakerState::Closed && self.config.min_calls > 0 {
+            self.pause_ms = self.config.open_ms;
+            self.open(now_ms);
+        }
+    }
+
+    /// Ends its pause because of news from elsewhere that the service is back: the next call is the
+    /// probe.
+    pub fn invite(&mut self, now_ms: u64) {
+        if let BreakerState::Open { until_ms } = &mut self.state {
+            *until_ms = now_ms;
+            self.pause_ms = self.config.open_ms;
+        }
+    }
+
     fn open(&mut self, now_ms: u64) {
         self.state = BreakerState::Open { until_ms: now_ms.saturating_add(self.pause_ms) };
         self.window.clear();
     }
 
     fn remember(&mut self, now_ms: u64, failed: bool) {
-        let start = now_ms.saturating_sub(self.config.window_ms);
-        self.window.retain(|(at, _)| *at >= start);
+        // What lies in the future is of a clock that was set back.
+        let window = now_ms.saturating_sub(self.config.window_ms)..=now_ms;
+        self.window.retain(|(at, _)| window.contains(at));
         if self.window.len() >= MAX_REMEMBERED {
             self.window.pop_front();
         }
@@ -238,6 +261,30 @@ mod tests {
         assert_eq!(breaker.admit(12_000), Ok(()));
         breaker.record(12_000, Outcome::Neutral);
         assert_eq!(breaker.admit(12_000), Ok(()), "429 leaves the question open");
+    }
+
+    #[test]
+    fn news_from_elsewhere_open_it_and_invite_a_probe() {
+        let mut breaker = Breaker::new(BreakerConfig::default());
+        breaker.trip(1000);
+        assert_eq!(breaker.admit(1500), Err(1500));
+        breaker.trip(2000);
+        assert_eq!(breaker.state(), BreakerState::Open { until_ms: 3000 }, "news once");
+        breaker.invite(2000);
+        assert_eq!(breaker.admit(2000), Ok(()), "the probe");
+        breaker.trip(2001);
+        breaker.invite(2001);
+        assert_eq!(breaker.admit(2002), Err(9998), "the probe is the better witness");
+        let mut off = Breaker::new(BreakerConfig { min_calls: 0, ..BreakerConfig::default() });
+        off.trip(0);
+        assert_eq!(off.admit(0), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_keep_it_open() {
+        let mut breaker = failing(10, 1_000_000_000);
+        assert!(breaker.admit(1_000_000_001).is_err());
+        assert_eq!(breaker.admit(5), Ok(()));
     }
 
     #[test]

@@ -3,23 +3,25 @@
 use std::rc::Rc;
 
 use crate::breaker::BreakerState;
+use crate::call::CallContext;
 use crate::clock::Clock;
+use crate::config::CoreConfig;
+use crate::metrics::Metrics;
 use crate::service::Service;
-use crate::services::auth::AuthClient;
-use crate::services::chronicle::ChronicleClient;
-use crate::services::identity::IdClient;
+use crate::session::Session;
 use crate::transport::Transport;
-use crate::wire::{CoreConfig, Wire};
+use crate::wire::Wire;
 
-/// Calls to every ChittyOS service. Cheap to clone.
+/// Calls to every ChittyOS service. Cheap to clone; what is learnt of the services (breakers, path
+/// variants, cached lists, metrics) is shared by all clones and sessions.
 ///
 /// ```
 /// use std::rc::Rc;
 ///
 /// use async_trait::async_trait;
 /// use chitty_core::{
-///     BreakerConfig, CallContext, ChittyCore, Clock, CoreConfig, HttpRequest, HttpResponse,
-///     TokenCheck, Transport, TransportError,
+///     CallContext, ChittyCore, Clock, CoreConfig, HttpRequest, HttpResponse, TokenCheck, Transport,
+///     TransportError,
 /// };
 ///
 /// /// Natively this would be an HTTP client; here every token is known.
@@ -43,19 +45,10 @@ use crate::wire::{CoreConfig, Wire};
 ///     fn jitter(&self, _: u32) -> u32 { 0 }
 /// }
 ///
-/// let core = ChittyCore::new(
-///     CoreConfig {
-///         url_template: "https://{name}.chitty.cc".to_owned(),
-///         user_agent: "Example/1.0".to_owned(),
-///         tokens: Default::default(),
-///         timeout_ms: 5_000,
-///         breaker: BreakerConfig::default(),
-///     },
-///     Rc::new(Answers),
-///     Rc::new(StandStill),
-/// );
-/// let (auth, cx) = (core.auth(), CallContext::default());
-/// let check = futures_executor::block_on(auth.validate("some-token", &cx))?;
+/// let core =
+///     ChittyCore::new(CoreConfig::new("Example/1.0"), Rc::new(Answers), Rc::new(StandStill));
+/// let session = core.session(CallContext::default());
+/// let check = futures_executor::block_on(session.auth().validate("some-token"))?;
 /// let TokenCheck::Valid(info) = check else { panic!("known") };
 /// assert_eq!(info.actor.as_str(), "03-1-USA-0970-P-2603-0-54");
 /// # Ok::<(), chitty_core::ServiceError>(())
@@ -71,23 +64,37 @@ impl ChittyCore {
         ChittyCore { wire: Rc::new(Wire::new(config, transport, clock)) }
     }
 
+    /// A session: calls that belong together and carry `cx`.
+    pub fn session(&self, cx: CallContext) -> Session {
+        Session::new(Rc::clone(&self.wire), cx)
+    }
+
     /// The state of a service's breaker.
     pub fn breaker(&self, service: Service) -> BreakerState {
         self.wire.breaker(service)
     }
 
-    /// ChittyID: minting and validating identities.
-    pub fn id(&self) -> IdClient<'_> {
-        IdClient { wire: &self.wire }
+    /// Takes news from elsewhere of a service: one that is down is not waited for, one that is back
+    /// is asked again at once.
+    pub fn take_news(&self, service: Service, is_down: bool) {
+        self.wire.with_breaker(service, |breaker, now_ms| match is_down {
+            true => breaker.trip(now_ms),
+            false => breaker.invite(now_ms),
+        });
     }
 
-    /// ChittyAuth: who a token belongs to.
-    pub fn auth(&self) -> AuthClient<'_> {
-        AuthClient { wire: &self.wire }
+    /// Whether a breaker has changed its state since this was last asked.
+    pub fn take_breakers_changed(&self) -> bool {
+        self.wire.take_breakers_changed()
     }
 
-    /// ChittyChronicle: the record of what happened.
-    pub fn chronicle(&self) -> ChronicleClient<'_> {
-        ChronicleClient { wire: &self.wire }
+    /// What the calls have come to so far.
+    pub fn metrics(&self) -> Metrics {
+        self.wire.metrics()
+    }
+
+    /// Where a service is, without a trailing slash.
+    pub fn endpoint(&self, service: Service) -> String {
+        self.wire.endpoint(service)
     }
 }

@@ -52,6 +52,24 @@ pub struct ServiceError {
 }
 
 impl ServiceError {
+    /// A stable name of what went wrong: [`FailureKind::as_str`].
+    pub fn code(&self) -> &'static str {
+        self.kind.as_str()
+    }
+
+    /// Whether the same call may well succeed later: the service could not be asked or could not
+    /// answer. Whether it is *safe* to repeat is for the caller to know; a timeout leaves open
+    /// whether the call had its effect.
+    pub fn is_retryable(&self) -> bool {
+        match self.kind {
+            FailureKind::Timeout
+            | FailureKind::Unreachable
+            | FailureKind::Unavailable
+            | FailureKind::CircuitOpen => true,
+            FailureKind::Refused | FailureKind::Malformed => false,
+        }
+    }
+
     pub(crate) fn malformed(service: Service, status: u16, detail: impl Into<String>) -> Self {
         ServiceError {
             service,

@@ -1,24 +1,25 @@
 //! When a failed attempt is worth another: exponential backoff with full jitter, within a retry
 //! budget and the deadline of the whole call. Pure.
 
+use crate::backoff::Backoff;
 use crate::error::{FailureKind, ServiceError};
 
 /// The most attempts of one call.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// The ceiling of the first pause, in ms; it doubles with each attempt.
-const BASE_MS: u32 = 100;
-
-/// The longest pause that a caller is kept waiting for, in ms. A service that asks for more is not
-/// asked again within this call.
-const MAX_PAUSE_MS: u32 = 1_000;
+/// The pauses that a caller is kept waiting for, in ms. A service that asks for more than the longest
+/// is not asked again within this call.
+const PAUSES_MS: Backoff = Backoff { first: 100, longest: 1_000 };
 
 /// Whether a call may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
     /// Doing it twice is as good as once.
     Safe,
-    /// It must not be done twice, such as minting.
+    /// It must not be done twice, such as minting; but a service that says "not now, later" (429 or
+    /// 503 with `Retry-After`) has not done it once.
+    WhenTurnedAway,
+    /// Whoever asks repeats it by himself, later.
     Never,
 }
 
@@ -67,13 +68,20 @@ pub(crate) fn pause(
         // Refusals stay refusals; nonsense is no hiccup; an open breaker has spoken already.
         FailureKind::Refused | FailureKind::Malformed | FailureKind::CircuitOpen => false,
     };
-    if repeat == Repeat::Never || !worthwhile || attempt >= MAX_ATTEMPTS {
+    let allowed = match repeat {
+        Repeat::Safe => true,
+        Repeat::WhenTurnedAway => {
+            matches!(error.status, Some(429 | 503)) && error.retry_after_s.is_some()
+        }
+        Repeat::Never => false,
+    };
+    if !allowed || !worthwhile || attempt >= MAX_ATTEMPTS {
         return None;
     }
-    let ceiling_ms = (BASE_MS << (attempt - 1).min(10)).min(MAX_PAUSE_MS);
+    let ceiling_ms = PAUSES_MS.ceiling(attempt);
     let asked_ms = error.retry_after_s.unwrap_or(0).saturating_mul(1000);
     let longest_ms = ceiling_ms.max(asked_ms);
-    let fits = asked_ms <= MAX_PAUSE_MS && u64::from(longest_ms) < left_ms;
+    let fits = asked_ms <= PAUSES_MS.longest && u64::from(longest_ms) < left_ms;
     fits.then_some(Pause { least_ms: asked_ms, ceiling_ms })
 }
 
@@ -118,6 +126,25 @@ mod tests {
         assert_eq!(asked.least_ms, 1000);
         assert_eq!(pause(Repeat::Safe, 1, &busy(2), 5000), None);
         assert_eq!(pause(Repeat::Safe, 1, &busy(u32::MAX), u64::MAX), None);
+    }
+
+    #[test]
+    fn what_must_not_be_done_twice_is_tried_again_only_where_it_was_turned_away() {
+        let answered = |status, retry_after_s| ServiceError {
+            status: Some(status),
+            ..error(FailureKind::Unavailable, retry_after_s)
+        };
+        let again = |error| pause(Repeat::WhenTurnedAway, 1, &error, 5000).is_some();
+        assert!(again(answered(429, Some(1))) && again(answered(503, Some(0))));
+        for left_open in [
+            answered(503, None),
+            answered(500, Some(1)),
+            answered(502, Some(1)),
+            error(FailureKind::Timeout, None),
+            error(FailureKind::Unreachable, None),
+        ] {
+            assert!(!again(left_open));
+        }
     }
 
     proptest! {

@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 
+use crate::service::Service;
+
 /// The methods that the service clients use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpMethod {
@@ -9,6 +11,12 @@ pub enum HttpMethod {
     Get,
     /// `POST`
     Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
 }
 
 impl HttpMethod {
@@ -17,6 +25,9 @@ impl HttpMethod {
         match self {
             HttpMethod::Get => "GET",
             HttpMethod::Post => "POST",
+            HttpMethod::Put => "PUT",
+            HttpMethod::Patch => "PATCH",
+            HttpMethod::Delete => "DELETE",
         }
     }
 }
@@ -24,6 +35,8 @@ impl HttpMethod {
 /// One attempt of one call.
 #[derive(Debug, Clone)]
 pub struct HttpRequest {
+    /// Whose call it is, for runtimes that reach a service by another way than its URL.
+    pub service: Service,
     /// The method.
     pub method: HttpMethod,
     /// Absolute URL.

@@ -1,52 +1,123 @@
-//! The one way a call is made: breaker → attempt within a deadline → verdict → perhaps another
-//! attempt. What the clients see is JSON of a 2xx answer, or why there is none.
+//! The one way a call is made: path variants, each of them breaker → attempt → verdict → perhaps
+//! another attempt. What the clients see is JSON of a 2xx answer, or why there is none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::breaker::{Breaker, BreakerConfig, BreakerState, Outcome};
+use crate::breaker::{Breaker, BreakerState, Outcome};
+use crate::cache::Cached;
 use crate::call::CallContext;
 use crate::clock::Clock;
+use crate::config::CoreConfig;
 use crate::error::{FailureKind, ServiceError};
+use crate::metrics::{self, Metrics};
 use crate::retry::{self, Repeat, RetryBudget};
 use crate::service::Service;
+use crate::signing::{self, Signed};
+use crate::token::{Renewal, ServiceToken};
 use crate::transport::{HttpMethod, HttpRequest, HttpResponse, Transport};
 
 /// The most bytes of a service's answer that are read. The largest real answer is a registry list
 /// of some tens of kilobytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// One configuration for all services.
+/// How long a path variant that answered is tried first, in ms: the ecosystem's own cache time for
+/// what it discovers.
+const REMEMBER_VARIANT_MS: u64 = 300_000;
+
+/// One call: what is to be done, in the spellings in which the service may understand it.
 #[derive(Debug, Clone)]
-pub struct CoreConfig {
-    /// Where the services are; `{name}` stands for [`Service::host`]. No trailing slash.
-    pub url_template: String,
-    /// Sent as `User-Agent`. ChittyID refuses agents that look like scripts.
-    pub user_agent: String,
-    /// Bearer tokens by service.
-    pub tokens: BTreeMap<Service, String>,
-    /// Deadline of a whole call, retries included, in milliseconds. An attempt that takes all of it
-    /// is the last.
-    pub timeout_ms: u32,
-    /// When a service that keeps failing is left alone.
-    pub breaker: BreakerConfig,
+pub(crate) struct Call {
+    /// A stable name, under which the variant that answered is remembered.
+    pub(crate) name: &'static str,
+    /// The spellings, the preferred one first. On 404 or 405 the next is tried.
+    pub(crate) variants: Vec<Variant>,
+    /// Whether it may be repeated.
+    pub(crate) repeat: Repeat,
+    /// Sent as `Idempotency-Key`, for services that recognise a repeat by it.
+    pub(crate) idempotency_key: Option<String>,
+    /// Deadline of the whole call in ms, where it differs from the configured one.
+    pub(crate) timeout_ms: Option<u32>,
+    /// Whether an open breaker is to be heeded; a health check is sent all the same, and tells the
+    /// breaker nothing.
+    pub(crate) guarded: bool,
+}
+
+/// One spelling of a call.
+#[derive(Debug, Clone)]
+pub(crate) struct Variant {
+    pub(crate) service: Service,
+    pub(crate) method: HttpMethod,
+    /// Path and query, ready to send.
+    pub(crate) path: String,
+    pub(crate) body: Option<Value>,
+    /// A bearer token instead of the service's own.
+    pub(crate) bearer: Option<String>,
+}
+
+impl Variant {
+    pub(crate) fn get(service: Service, path: impl Into<String>) -> Self {
+        Variant { service, method: HttpMethod::Get, path: path.into(), body: None, bearer: None }
+    }
+
+    pub(crate) fn send(
+        service: Service,
+        method: HttpMethod,
+        path: impl Into<String>,
+        body: Value,
+    ) -> Self {
+        Variant { service, method, path: path.into(), body: Some(body), bearer: None }
+    }
+
+    pub(crate) fn post(service: Service, path: impl Into<String>, body: Value) -> Self {
+        Variant::send(service, HttpMethod::Post, path, body)
+    }
+}
+
+impl Call {
+    pub(crate) fn new(name: &'static str, repeat: Repeat, variants: Vec<Variant>) -> Self {
+        Call { name, variants, repeat, idempotency_key: None, timeout_ms: None, guarded: true }
+    }
+
+    /// The same, with an idempotency key.
+    pub(crate) fn keyed(mut self, key: Option<&str>) -> Self {
+        self.idempotency_key = key.map(str::to_owned);
+        self
+    }
+}
+
+/// A 2xx answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    /// Its JSON; null for 204.
+    pub(crate) body: Value,
+    /// Which variant it answered.
+    pub(crate) variant: usize,
 }
 
 /// What every client calls through.
 pub(crate) struct Wire {
     config: CoreConfig,
     transport: Rc<dyn Transport>,
-    clock: Rc<dyn Clock>,
+    pub(crate) clock: Rc<dyn Clock>,
     services: RefCell<BTreeMap<Service, Standing>>,
+    /// Which variant of a call answered, and when.
+    variants: RefCell<BTreeMap<&'static str, (usize, u64)>>,
+    /// Answers that are good for more than one session.
+    pub(crate) cache: RefCell<BTreeMap<String, Cached<Rc<Value>>>>,
+    metrics: RefCell<Metrics>,
+    /// Whether a breaker has changed its state since somebody asked.
+    breakers_changed: Cell<bool>,
 }
 
 /// What is remembered of a service.
 struct Standing {
     breaker: Breaker,
     budget: RetryBudget,
+    token: Option<Renewal>,
 }
 
 impl Wire {
@@ -55,7 +126,16 @@ impl Wire {
         transport: Rc<dyn Transport>,
         clock: Rc<dyn Clock>,
     ) -> Self {
-        Wire { config, transport, clock, services: RefCell::default() }
+        Wire {
+            config,
+            transport,
+            clock,
+            services: RefCell::default(),
+            variants: RefCell::default(),
+            cache: RefCell::default(),
+            metrics: RefCell::default(),
+            breakers_changed: Cell::new(false),
+        }
     }
 
     /// The state of a service's breaker.
@@ -63,37 +143,119 @@ impl Wire {
         self.standing(service, |standing| standing.breaker.state())
     }
 
-    /// A `POST` of JSON, answered by JSON with a 2xx status.
-    pub(crate) async fn post(
+    /// Works on a service's breaker.
+    pub(crate) fn with_breaker<T>(
         &self,
         service: Service,
-        path: &str,
-        body: &Value,
-        repeat: Repeat,
+        work: impl FnOnce(&mut Breaker, u64) -> T,
+    ) -> T {
+        let now_ms = self.clock.now_ms();
+        self.standing(service, |standing| {
+            let before = standing.breaker.state();
+            let result = work(&mut standing.breaker, now_ms);
+            if standing.breaker.state() != before {
+                self.breakers_changed.set(true);
+            }
+            result
+        })
+    }
+
+    /// Whether a breaker has changed its state since this was last asked.
+    pub(crate) fn take_breakers_changed(&self) -> bool {
+        self.breakers_changed.replace(false)
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.metrics.borrow().clone()
+    }
+
+    pub(crate) fn endpoint(&self, service: Service) -> String {
+        self.config.endpoint(service)
+    }
+
+    /// Makes a call.
+    pub(crate) async fn call(&self, call: &Call, cx: &CallContext) -> Result<Answer, ServiceError> {
+        let timeout_ms = call.timeout_ms.unwrap_or(self.config.timeout_ms);
+        let deadline_ms = self.clock.now_ms().saturating_add(u64::from(timeout_ms));
+        let preferred = self.preferred(call);
+        let mut misunderstood = None;
+        let others = (0..call.variants.len()).filter(|index| *index != preferred);
+        for index in std::iter::once(preferred).chain(others) {
+            let Some(variant) = call.variants.get(index) else { continue };
+            match self.variant(call, variant, deadline_ms, cx).await {
+                Ok(body) => {
+                    if index != preferred {
+                        let winner = (index, self.clock.now_ms());
+                        self.variants.borrow_mut().insert(call.name, winner);
+                    }
+                    return Ok(Answer { body, variant: index });
+                }
+                // Not understood in this spelling, so it had no effect.
+                Err(error) if matches!(error.status, Some(404 | 405)) => {
+                    misunderstood.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // Every call has a variant, so the other arm is never taken.
+        Err(misunderstood.unwrap_or_else(|| {
+            ServiceError::malformed(Service::Id, 404, format!("{} has no path", call.name))
+        }))
+    }
+
+    /// The variant to try first.
+    fn preferred(&self, call: &Call) -> usize {
+        match self.variants.borrow().get(call.name) {
+            Some((index, at_ms))
+                if self.clock.now_ms().abs_diff(*at_ms) < REMEMBER_VARIANT_MS
+                    && *index < call.variants.len() =>
+            {
+                *index
+            }
+            _ => 0,
+        }
+    }
+
+    /// One spelling of a call, with its retries.
+    async fn variant(
+        &self,
+        call: &Call,
+        variant: &Variant,
+        deadline_ms: u64,
         cx: &CallContext,
     ) -> Result<Value, ServiceError> {
-        let deadline_ms = self.clock.now_ms() + u64::from(self.config.timeout_ms);
-        let body = body.to_string();
+        let service = variant.service;
+        let bearer = match &variant.bearer {
+            Some(bearer) => Some(bearer.clone()),
+            None => self.bearer(service, cx).await,
+        };
+        let body = variant.body.as_ref().map(Value::to_string);
         self.standing(service, |standing| standing.budget.deposit());
         let mut attempt = 0;
         // Ends by returning: `retry::pause` bounds the attempts.
         loop {
             attempt += 1;
             let left_ms = deadline_ms.saturating_sub(self.clock.now_ms());
+            let left_ms = u32::try_from(left_ms).unwrap_or(u32::MAX).max(1);
             let request = HttpRequest {
-                method: HttpMethod::Post,
-                url: self.url(service, path),
-                headers: self.headers(service, cx),
-                body: Some(body.clone()),
-                deadline_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
+                service,
+                method: variant.method,
+                url: self.config.endpoint(service) + &variant.path,
+                headers: Vec::new(),
+                body: body.clone(),
+                deadline_ms: match call.repeat {
+                    Repeat::Safe => left_ms.min(self.config.attempt_timeout_ms),
+                    Repeat::WhenTurnedAway | Repeat::Never => left_ms,
+                },
                 max_body_bytes: MAX_ANSWER_BYTES,
             };
-            let error = match self.attempt(service, request).await {
+            let request = self.with_headers(request, call, bearer.as_deref(), cx);
+            let error = match self.attempt(call, request).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let left_ms = deadline_ms.saturating_sub(self.clock.now_ms());
-            match retry::pause(repeat, attempt, &error, left_ms) {
+            match retry::pause(call.repeat, attempt, &error, left_ms) {
                 Some(pause) if self.standing(service, |s| s.budget.withdraw()) => {
                     let jittered = self.clock.jitter(pause.ceiling_ms).max(pause.least_ms);
                     self.clock.sleep(u64::from(jittered)).await;
@@ -104,16 +266,26 @@ impl Wire {
     }
 
     /// One attempt, if the breaker lets it through.
-    async fn attempt(&self, service: Service, request: HttpRequest) -> Result<Value, ServiceError> {
-        let now_ms = self.clock.now_ms();
-        self.standing(service, |standing| standing.breaker.admit(now_ms))
-            .map_err(|wait_ms| ServiceError::circuit_open(service, wait_ms))?;
+    async fn attempt(&self, call: &Call, request: HttpRequest) -> Result<Value, ServiceError> {
+        let service = request.service;
+        if call.guarded
+            && let Err(wait_ms) = self.with_breaker(service, |breaker, now| breaker.admit(now))
+        {
+            let error = ServiceError::circuit_open(service, wait_ms);
+            self.metrics.borrow_mut().record(service, error.kind.as_str(), None);
+            return Err(error);
+        }
+        let sent_ms = self.clock.now_ms();
         let result = match self.transport.send(request).await {
             Ok(response) => read(service, &response),
             Err(error) => Err(ServiceError::transport(service, &error)),
         };
-        let now_ms = self.clock.now_ms();
-        self.standing(service, |standing| standing.breaker.record(now_ms, outcome(&result)));
+        let latency_ms = self.clock.now_ms().saturating_sub(sent_ms);
+        let name = result.as_ref().map_or_else(|error| error.kind.as_str(), |_| metrics::OK);
+        self.metrics.borrow_mut().record(service, name, Some(latency_ms));
+        if call.guarded {
+            self.with_breaker(service, |breaker, now| breaker.record(now, outcome(&result)));
+        }
         result
     }
 
@@ -123,33 +295,90 @@ impl Wire {
         let standing = services.entry(service).or_insert_with(|| Standing {
             breaker: Breaker::new(self.config.breaker),
             budget: RetryBudget::default(),
+            token: self.config.tokens.get(&service).cloned().map(Renewal::new),
         });
         work(standing)
     }
 
-    fn url(&self, service: Service, path: &str) -> String {
-        let mut url = self.config.url_template.replace("{name}", service.host());
-        url.push_str(path);
-        url
+    /// The token for a service, refreshed first where its end is near. A refresh that fails is tried
+    /// again later; until its end the old token is good.
+    async fn bearer(&self, service: Service, cx: &CallContext) -> Option<String> {
+        let now_ms = self.clock.now_ms();
+        let (secret, due) = self.standing(service, |standing| {
+            let token = standing.token.as_mut()?;
+            let due = token.take_turn(now_ms);
+            Some((token.secret().to_owned(), due))
+        })?;
+        if !due {
+            return Some(secret);
+        }
+        // Boxed, because the refresh is a call like any other and may ask for ChittyAuth's own token.
+        let refreshed = Box::pin(crate::services::auth::refresh(self, &secret, cx)).await;
+        let Ok(fresh) = refreshed else { return Some(secret) };
+        let secret = fresh.secret.clone();
+        self.renew(service, fresh);
+        Some(secret)
     }
 
-    fn headers(&self, service: Service, cx: &CallContext) -> Vec<(&'static str, String)> {
-        let mut headers = vec![
-            ("accept", "application/json".to_owned()),
-            ("content-type", "application/json".to_owned()),
-            ("user-agent", self.config.user_agent.clone()),
-        ];
-        if let Some(token) = self.config.tokens.get(&service) {
+    /// Takes a new token for a service.
+    pub(crate) fn renew(&self, service: Service, token: ServiceToken) {
+        self.standing(service, |standing| match standing.token.as_mut() {
+            Some(renewal) => renewal.renewed(token),
+            None => standing.token = Some(Renewal::new(token)),
+        });
+    }
+
+    fn with_headers(
+        &self,
+        mut request: HttpRequest,
+        call: &Call,
+        bearer: Option<&str>,
+        cx: &CallContext,
+    ) -> HttpRequest {
+        let headers = &mut request.headers;
+        headers.push(("accept", "application/json".to_owned()));
+        headers.push(("user-agent", self.config.user_agent.clone()));
+        if request.body.is_some() {
+            headers.push(("content-type", "application/json".to_owned()));
+        }
+        if let Some(token) = bearer {
             headers.push(("authorization", format!("Bearer {token}")));
         }
-        if let Some(id) = &cx.request_id {
-            headers.push(("x-request-id", id.clone()));
+        let optional = [
+            ("x-request-id", &cx.request_id),
+            ("traceparent", &cx.traceparent),
+            ("tracestate", &cx.tracestate),
+            ("x-session-id", &cx.session_id),
+            ("idempotency-key", &call.idempotency_key),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                headers.push((name, value.clone()));
+            }
         }
-        if let Some(trace) = &cx.traceparent {
-            headers.push(("traceparent", trace.clone()));
+        if let Some(key) = &self.config.signing_key {
+            let nonce: String =
+                (0..4).map(|_| format!("{:08x}", self.clock.jitter(u32::MAX))).collect();
+            let signed = Signed {
+                method: request.method.as_str(),
+                target: target(&request.url),
+                body: request.body.as_deref().unwrap_or_default().as_bytes(),
+            };
+            let signature = signing::sign(key, signed, self.clock.now_ms(), &nonce);
+            headers.push((signing::KEY_ID_HEADER, signature.key_id));
+            headers.push((signing::TIMESTAMP_HEADER, signature.timestamp_ms.to_string()));
+            headers.push((signing::NONCE_HEADER, signature.nonce));
+            headers.push((signing::SIGNATURE_HEADER, signature.value));
         }
-        headers
+        request
     }
+}
+
+/// Path and query of an absolute URL.
+fn target(url: &str) -> &str {
+    let after_scheme = url.find("://").map_or(0, |at| at + 3);
+    let path = url.get(after_scheme..).and_then(|rest| rest.find('/')).map(|at| after_scheme + at);
+    path.and_then(|at| url.get(at..)).unwrap_or("/")
 }
 
 /// What a call says about the health of its service.
@@ -168,14 +397,21 @@ fn outcome(result: &Result<Value, ServiceError>) -> Outcome {
     }
 }
 
-/// The JSON of a 2xx answer. 3xx counts as malformed: no service redirects its API, so a redirect is
-/// somebody else answering.
+/// The JSON of a 2xx answer that does not itself say that it failed. 3xx counts as malformed: no
+/// service redirects its API, so a redirect is somebody else answering.
 fn read(service: Service, response: &HttpResponse) -> Result<Value, ServiceError> {
-    let kind = match response.status {
+    let status = response.status;
+    let kind = match status {
+        204 => return Ok(Value::Null),
         200..=299 => {
-            return serde_json::from_slice(&response.body).map_err(|_| {
-                ServiceError::malformed(service, response.status, "the answer is not JSON")
-            });
+            let body: Value = serde_json::from_slice(&response.body)
+                .map_err(|_| ServiceError::malformed(service, status, "the answer is not JSON"))?;
+            return match says_it_failed(&body) {
+                true => {
+                    Err(ServiceError::malformed(service, status, "an error under a 2xx status"))
+                }
+                false => Ok(body),
+            };
         }
         429 | 500..=599 => FailureKind::Unavailable,
         400..=499 => FailureKind::Refused,
@@ -184,10 +420,18 @@ fn read(service: Service, response: &HttpResponse) -> Result<Value, ServiceError
     Err(ServiceError {
         service,
         kind,
-        status: Some(response.status),
+        status: Some(status),
         retry_after_s: retry_after_seconds(response),
-        detail: format!("answered {}", response.status),
+        detail: format!("answered {status}"),
     })
+}
+
+/// `success: false`, or an `error` beside no verdict of its own (a token that is not `valid` comes
+/// with an `error` that says why).
+fn says_it_failed(body: &Value) -> bool {
+    let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
+    body.get("success").and_then(Value::as_bool) == Some(false)
+        || (has("error") && !["success", "valid", "verified"].into_iter().any(has))
 }
 
 /// `Retry-After` in its delay-seconds form (RFC 9110 §10.2.3). The date form is not used by any
@@ -204,4 +448,21 @@ pub(crate) fn first_string<'v>(body: &'v Value, names: &[&str]) -> Option<&'v st
         .into_iter()
         .flatten()
         .find_map(|place| names.iter().find_map(|name| place.get(name)?.as_str()))
+}
+
+/// A path segment of whatever text, percent-encoded.
+pub(crate) fn segment(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// A query string of the pairs that have a value, with its question mark; empty without any.
+pub(crate) fn query(pairs: &[(&str, Option<&str>)]) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            text.push(if text.is_empty() { '?' } else { '&' });
+            text += &format!("{name}={}", segment(value));
+        }
+    }
+    text
 }

@@ -1,11 +1,14 @@
 //! Outgoing HTTP behind [`Transport`].
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use chitty_core::{HttpRequest, HttpResponse, Transport, TransportError};
+use chitty_core::{HttpRequest, HttpResponse, Service, Transport, TransportError};
 use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
+use worker::worker_sys::Fetcher;
 
 use super::thrown;
 
@@ -15,14 +18,33 @@ extern "C" {
     fn global_fetch(request: &web_sys::Request) -> Result<Promise, JsValue>;
 }
 
-/// The runtime's `fetch`. Redirects are not followed; the deadline covers the body too.
-pub(crate) struct Fetch;
+/// The runtime's `fetch`, or a service binding's where the service is a Worker of the same account.
+/// Redirects are not followed; the deadline covers the body too.
+pub(crate) struct Fetch {
+    bound: BTreeMap<Service, Fetcher>,
+}
+
+impl Fetch {
+    /// `binding` says how a service is bound, if it is.
+    pub(crate) fn new(binding: impl Fn(Service) -> Option<Fetcher>) -> Self {
+        let bound = |service: &Service| binding(*service).map(|fetcher| (*service, fetcher));
+        Fetch { bound: Service::ALL.iter().filter_map(bound).collect() }
+    }
+
+    fn begin(&self, request: &HttpRequest) -> Result<Promise, JsValue> {
+        let prepared = prepare(request)?;
+        match self.bound.get(&request.service) {
+            Some(fetcher) => fetcher.fetch(&prepared),
+            None => global_fetch(&prepared),
+        }
+    }
+}
 
 #[async_trait(?Send)]
 impl Transport for Fetch {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let limit = request.max_body_bytes;
-        let response = begin(&request).map_err(|error| failed(&error))?;
+        let response = self.begin(&request).map_err(|error| failed(&error))?;
         let response = JsFuture::from(response).await.map_err(|error| failed(&error))?;
         let response: web_sys::Response = response.unchecked_into();
         let retry_after = response.headers().get("retry-after").ok().flatten();
@@ -34,7 +56,7 @@ impl Transport for Fetch {
     }
 }
 
-fn begin(request: &HttpRequest) -> Result<Promise, JsValue> {
+fn prepare(request: &HttpRequest) -> Result<web_sys::Request, JsValue> {
     let init = web_sys::RequestInit::new();
     init.set_method(request.method.as_str());
     init.set_redirect(web_sys::RequestRedirect::Manual);
@@ -47,7 +69,7 @@ fn begin(request: &HttpRequest) -> Result<Promise, JsValue> {
     if let Some(body) = &request.body {
         init.set_body(&JsValue::from_str(body));
     }
-    global_fetch(&web_sys::Request::new_with_str_and_init(&request.url, &init)?)
+    web_sys::Request::new_with_str_and_init(&request.url, &init)
 }
 
 fn failed(error: &JsValue) -> TransportError {

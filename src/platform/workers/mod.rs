@@ -4,6 +4,7 @@
 pub(crate) mod d1;
 pub(crate) mod fetch;
 pub(crate) mod inbound;
+pub(crate) mod kv;
 pub(crate) mod queue;
 pub(crate) mod response;
 
@@ -18,7 +19,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 
 use crate::app::{App, Parts};
-use crate::config::{Binding, Config};
+use crate::config::{Binding, Config, service_binding};
 use crate::platform::db::Db;
 use crate::platform::ids;
 use crate::platform::queue::Queue;
@@ -40,7 +41,8 @@ fn compose(env: &Env) -> App {
         config: Config::read(&|name| look_up(env, name)),
         db,
         context_ops,
-        transport: Rc::new(fetch::Fetch),
+        api_keys: env.kv("API_KEYS").ok().map(|kv| Rc::new(kv::Namespace(kv)) as _),
+        transport: Rc::new(fetch::Fetch::new(|service| binding(env, &service_binding(service)))),
         clock: Rc::new(RuntimeClock),
     })
 }

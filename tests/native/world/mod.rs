@@ -16,12 +16,15 @@ use chittyconnect::events::consumer;
 use chittyconnect::http::edge;
 use chittyconnect::http::reply::{After, Reply};
 use chittyconnect::platform::inbound::{BodyError, Inbound};
+use chittyconnect::platform::kv::Kv;
 use chittyconnect::platform::queue::{Delivery, Queue};
 use chittyconnect::{routes, tasks};
 use serde_json::Value;
 
 pub(crate) use database::{Database, Fault};
 pub(crate) use services::{Behaviour, Services};
+
+pub(crate) const SEALING_KEYS: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// 2026-01-02T03:04:05.000Z
 pub(crate) const START_MS: u64 = 1_767_323_045_000;
@@ -51,6 +54,7 @@ pub(crate) struct World {
     pub(crate) db: Rc<Database>,
     pub(crate) services: Rc<Services>,
     pub(crate) queue: Rc<TestQueue>,
+    pub(crate) api_keys: Rc<TestKv>,
     pub(crate) clock: Rc<TestClock>,
 }
 
@@ -60,6 +64,7 @@ impl World {
             db: Rc::new(Database::empty()),
             services: Rc::default(),
             queue: Rc::default(),
+            api_keys: Rc::default(),
             clock: Rc::new(TestClock(Cell::new(START_MS))),
         }
     }
@@ -93,6 +98,14 @@ impl World {
             None => match name {
                 "ENVIRONMENT" => Binding::Text("development".to_owned()),
                 "SERVICE_URL_TEMPLATE" => Binding::Text("http://services/{name}".to_owned()),
+                "SEALING_KEYS" => Binding::Text(SEALING_KEYS.to_owned()),
+                "REGISTRY_AUTO_REGISTER" => Binding::Text("true".to_owned()),
+                "PUBLIC_URL" | "REQUEST_SIGNING_KEY" | "BEACON_TOKEN" | "MINT_API_KEY" => {
+                    Binding::Absent
+                }
+                name if name.ends_with("_URL") || name.starts_with("CHITTYAUTH_") => {
+                    Binding::Absent
+                }
                 name if name.starts_with("CHITTY_") || name.contains("_SECONDS") => Binding::Absent,
                 name if name.ends_with("_MS") => Binding::Absent,
                 _ => Binding::Resource,
@@ -103,6 +116,7 @@ impl World {
             config: Config::read(&look_up),
             db: has("DB").then(|| Rc::clone(&self.db) as _),
             context_ops: has("CONTEXT_OPS_QUEUE").then(|| Rc::clone(&self.queue) as _),
+            api_keys: has("API_KEYS").then(|| Rc::clone(&self.api_keys) as _),
             transport: Rc::clone(&self.services) as _,
             clock: Rc::clone(&self.clock) as _,
         });
@@ -135,6 +149,30 @@ impl Clock for TestClock {
     /// The longest pause that there can be.
     fn jitter(&self, bound: u32) -> u32 {
         bound.saturating_sub(1)
+    }
+}
+
+/// A key-value namespace.
+#[derive(Default)]
+pub(crate) struct TestKv {
+    pub(crate) values: RefCell<BTreeMap<String, String>>,
+    pub(crate) down: Cell<bool>,
+}
+
+#[async_trait(?Send)]
+impl Kv for TestKv {
+    async fn get(&self, key: &str) -> Result<Option<String>, String> {
+        yield_now().await;
+        Ok(self.values.borrow().get(key).cloned())
+    }
+
+    async fn put(&self, key: &str, value: &str, _: Option<u32>) -> Result<(), String> {
+        yield_now().await;
+        if self.down.get() {
+            return Err("kv down".to_owned());
+        }
+        self.values.borrow_mut().insert(key.to_owned(), value.to_owned());
+        Ok(())
     }
 }
 

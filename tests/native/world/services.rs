@@ -32,6 +32,7 @@ pub(crate) struct Services {
     scripts: RefCell<BTreeMap<String, Script>>,
     calls: RefCell<Vec<(String, HttpRequest)>>,
     minted: Cell<u32>,
+    keys: Cell<u32>,
     entries: RefCell<Vec<Value>>,
 }
 
@@ -70,7 +71,25 @@ impl Services {
                 self.minted.set(n);
                 (200, json!({"success": true, "chittyId": format!("CHITTY-CONTEXT-{n:06}")}))
             }
+            "auth" if request.url.ends_with("/v1/keys/provision") => {
+                let n = self.keys.get() + 1;
+                self.keys.set(n);
+                (
+                    201,
+                    json!({"api_key": format!("cc_live_secret_{n}"), "key_id": format!("key_{n}")}),
+                )
+            }
             "auth" => token(body["token"].as_str().unwrap()),
+            "dna" => {
+                (200, json!({"success": true, "dna_id": format!("dna-of-{}", body["chittyId"])}))
+            }
+            "register" => (201, json!({"success": true, "chitty_id": "CHITTY-SERVICE-1"})),
+            "verify" => (
+                200,
+                json!({"verified": true, "status": "PASS", "verification_id": "ver_1", "confidence_score": 0.9}),
+            ),
+            "certify" => (201, json!({"id": "cert_1", "status": "active"})),
+            "beacon" => (202, json!({"success": true})),
             "chronicle" => {
                 self.entries.borrow_mut().push(body);
                 (200, json!({"id": "1", "timestamp": "2026-01-02T03:04:05.000Z"}))

@@ -1,4 +1,6 @@
-//! ChittyAuth (`auth.chitty.cc`): who a token belongs to.
+//! ChittyAuth (`auth.chitty.cc`): who a token belongs to, and the keys of services.
+
+use std::fmt;
 
 use serde_json::{Value, json};
 
@@ -7,7 +9,9 @@ use crate::error::ServiceError;
 use crate::id::ChittyId;
 use crate::retry::Repeat;
 use crate::service::Service;
-use crate::wire::{Wire, first_string};
+use crate::session::Session;
+use crate::token::ServiceToken;
+use crate::wire::{Call, Variant, Wire, first_string, segment};
 
 /// What ChittyAuth vouches for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,33 +33,221 @@ pub enum TokenCheck {
     Invalid,
 }
 
+/// What to make a token or a key for.
+#[derive(Debug, Clone)]
+pub struct ProvisionRequest {
+    /// Its bearer.
+    pub chitty_id: String,
+    /// What it is good for.
+    pub scopes: Vec<String>,
+    /// Where it is good.
+    pub service: String,
+    /// Its lifetime in seconds; ChittyAuth's own default where it is `None`.
+    pub expires_in_s: Option<u64>,
+    /// Sent as `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+}
+
+/// A token or a key that ChittyAuth has made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The secret itself.
+    pub secret: String,
+    /// By what it is revoked, if ChittyAuth said so.
+    pub id: Option<String>,
+    /// The scopes that it got.
+    pub scopes: Vec<String>,
+    /// When it ends, as ChittyAuth wrote it (ISO-8601), if it said so.
+    pub expires_at: Option<String>,
+}
+
+impl fmt::Debug for Credential {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 /// Client of ChittyAuth.
 pub struct AuthClient<'a> {
-    pub(crate) wire: &'a Wire,
+    pub(crate) session: &'a Session,
 }
 
 impl AuthClient<'_> {
-    /// Asks about an opaque token with `POST /v1/tokens/validate`.
+    /// Asks about an opaque token with `POST /v1/tokens/validate`; where ChittyAuth does not know
+    /// that path, with `POST /v1/auth/validate` and the token itself as the bearer.
     ///
     /// # Errors
     /// Only what leaves the question open: no answer, 5xx, 429, an answer that names neither
     /// verdict. A 401, a 403 or `valid: false` is a verdict: [`TokenCheck::Invalid`].
-    pub async fn validate(
-        &self,
-        token: &str,
-        cx: &CallContext,
-    ) -> Result<TokenCheck, ServiceError> {
-        let body = json!({ "token": token });
-        let answer =
-            self.wire.post(Service::Auth, "/v1/tokens/validate", &body, Repeat::Safe, cx).await;
-        match answer {
-            Ok(answer) => verdict(&answer)
-                .map_err(|detail| ServiceError::malformed(Service::Auth, 200, detail)),
+    pub async fn validate(&self, token: &str) -> Result<TokenCheck, ServiceError> {
+        let own = Variant {
+            bearer: Some(token.to_owned()),
+            body: None,
+            ..Variant::post(Service::Auth, "/v1/auth/validate", Value::Null)
+        };
+        let variants = vec![
+            Variant::post(Service::Auth, "/v1/tokens/validate", json!({ "token": token })),
+            own,
+        ];
+        match self.session.call(Call::new("auth.validate", Repeat::Safe, variants)).await {
+            // The older path says "valid" by its status alone.
+            Ok(answer) if answer.variant == 1 && answer.body.get("valid").is_none() => {
+                bearer(&answer.body).map(TokenCheck::Valid).map_err(malformed)
+            }
+            Ok(answer) => verdict(&answer.body).map_err(malformed),
             Err(ServiceError { status: Some(401 | 403), .. }) => Ok(TokenCheck::Invalid),
             // Any other 4xx is about our call, not about the token: an outage to the caller.
             Err(error) => Err(error),
         }
     }
+
+    /// Makes a token with `POST /v1/tokens/provision`.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer without a token.
+    pub async fn provision_token(
+        &self,
+        request: &ProvisionRequest,
+    ) -> Result<Credential, ServiceError> {
+        let body = json!({
+            "chittyId": request.chitty_id,
+            "scope": request.scopes,
+            "service": request.service,
+            "expiresIn": request.expires_in_s,
+        });
+        let variant = Variant::post(Service::Auth, "/v1/tokens/provision", body);
+        let call = Call::new("auth.provision_token", Repeat::WhenTurnedAway, vec![variant]);
+        let call = call.keyed(request.idempotency_key.as_deref());
+        credential(&self.session.call(call).await?.body).map_err(malformed)
+    }
+
+    /// Makes the token's successor with `POST /v1/tokens/refresh`.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer without a token.
+    pub async fn refresh_token(&self, token: &str) -> Result<Credential, ServiceError> {
+        let answer = self.session.call(refresh_call(token)).await?;
+        credential(&answer.body).map_err(malformed)
+    }
+
+    /// Revokes a token with `POST /v1/tokens/revoke`. One that is not there counts as revoked.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub async fn revoke_token(&self, token_id: &str, reason: &str) -> Result<(), ServiceError> {
+        let body = json!({ "tokenId": token_id, "reason": reason });
+        let variant = Variant::post(Service::Auth, "/v1/tokens/revoke", body);
+        let call = Call::new("auth.revoke_token", Repeat::Safe, vec![variant]);
+        gone_is_done(self.session.tell(call).await)
+    }
+
+    /// Makes an API key with `POST /v1/keys/provision`, or its older spelling.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer without a key.
+    pub async fn provision_key(
+        &self,
+        request: &ProvisionRequest,
+    ) -> Result<Credential, ServiceError> {
+        let body = json!({
+            "chittyId": request.chitty_id,
+            "scopes": request.scopes,
+            "service": request.service,
+            "expiresIn": request.expires_in_s,
+        });
+        let variants = vec![
+            Variant::post(Service::Auth, "/v1/keys/provision", body.clone()),
+            Variant::post(Service::Auth, "/api/keys/provision", body),
+        ];
+        let call = Call::new("auth.provision_key", Repeat::WhenTurnedAway, variants)
+            .keyed(request.idempotency_key.as_deref());
+        credential(&self.session.call(call).await?.body).map_err(malformed)
+    }
+
+    /// Replaces the key of an entity with `POST /v1/keys/rotate/{id}`.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer without a key.
+    pub async fn rotate_key(&self, chitty_id: &ChittyId) -> Result<Credential, ServiceError> {
+        let path = format!("/v1/keys/rotate/{}", segment(chitty_id.as_str()));
+        let variant = Variant::post(Service::Auth, path, json!({}));
+        let call = Call::new("auth.rotate_key", Repeat::WhenTurnedAway, vec![variant]);
+        credential(&self.session.call(call).await?.body).map_err(malformed)
+    }
+
+    /// Revokes a key with `POST /v1/api-keys/revoke`. One that is not there counts as revoked.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub async fn revoke_key(&self, key_id: &str, reason: &str) -> Result<(), ServiceError> {
+        let body = json!({ "key_id": key_id, "reason": reason });
+        let variant = Variant::post(Service::Auth, "/v1/api-keys/revoke", body);
+        let call = Call::new("auth.revoke_key", Repeat::Safe, vec![variant]);
+        gone_is_done(self.session.tell(call).await)
+    }
+
+    /// The public keys that sign ChittyAuth's JWTs (RFC 7517), with `GET /.well-known/jwks.json`.
+    ///
+    /// # Errors
+    /// No answer, or one without a list of keys.
+    pub async fn jwks(&self) -> Result<Vec<Value>, ServiceError> {
+        let variants = vec![
+            Variant::get(Service::Auth, "/.well-known/jwks.json"),
+            Variant::get(Service::Auth, "/v1/oauth/jwks"),
+        ];
+        let answer = self.session.read(Call::new("auth.jwks", Repeat::Safe, variants)).await?;
+        let keys = answer.get("keys").and_then(Value::as_array);
+        keys.cloned().ok_or_else(|| malformed("the answer has no keys".to_owned()))
+    }
+}
+
+fn malformed(detail: String) -> ServiceError {
+    ServiceError::malformed(Service::Auth, 200, detail)
+}
+
+/// Whatever was to be gone and is not there is gone.
+pub(crate) fn gone_is_done(result: Result<(), ServiceError>) -> Result<(), ServiceError> {
+    match result {
+        Err(ServiceError { status: Some(404 | 410), .. }) => Ok(()),
+        result => result,
+    }
+}
+
+fn refresh_call(token: &str) -> Call {
+    let variant = Variant::post(Service::Auth, "/v1/tokens/refresh", json!({ "token": token }));
+    // A repeat could find the token replaced already, and so be refused.
+    Call::new("auth.refresh_token", Repeat::WhenTurnedAway, vec![variant])
+}
+
+/// The successor of a service's token.
+pub(crate) async fn refresh(
+    wire: &Wire,
+    token: &str,
+    cx: &CallContext,
+) -> Result<ServiceToken, ServiceError> {
+    let answer = wire.call(&refresh_call(token), cx).await?;
+    let fresh = credential(&answer.body).map_err(malformed)?;
+    let expires_at_ms = fresh
+        .expires_at
+        .as_deref()
+        .and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok())
+        .and_then(|at| u64::try_from(at.timestamp_millis()).ok());
+    Ok(ServiceToken { secret: fresh.secret, expires_at_ms })
+}
+
+/// Reads a token or a key under any of its names.
+fn credential(answer: &Value) -> Result<Credential, String> {
+    let secret = first_string(answer, &["token", "api_key", "apiKey", "accessToken", "key"])
+        .filter(|secret| !secret.is_empty())
+        .ok_or("the answer has no credential")?;
+    let text = |names: &[&str]| first_string(answer, names).map(str::to_owned);
+    Ok(Credential {
+        secret: secret.to_owned(),
+        id: text(&["tokenId", "token_id", "keyId", "key_id"]),
+        scopes: scopes(answer),
+        expires_at: text(&["expiresAt", "expires_at"]),
+    })
 }
 
 /// Reads the verdict of a 2xx answer. Only an explicit `valid: true` with a sound actor is one in
@@ -66,6 +258,11 @@ fn verdict(answer: &Value) -> Result<TokenCheck, String> {
         Some(false) => return Ok(TokenCheck::Invalid),
         None => return Err("the answer has no verdict".to_owned()),
     }
+    bearer(answer).map(TokenCheck::Valid)
+}
+
+/// Whom an answer in favour of a token is about.
+fn bearer(answer: &Value) -> Result<TokenInfo, String> {
     let names = ["chittyId", "chitty_id", "sub"];
     let id = answer
         .get("actor")
@@ -73,16 +270,19 @@ fn verdict(answer: &Value) -> Result<TokenCheck, String> {
         .or_else(|| first_string(answer, &names))
         .ok_or("valid, but of nobody")?;
     let actor = ChittyId::parse(id).map_err(|error| format!("the actor's id is none: {error}"))?;
-    let scopes = match answer.get("scope").or_else(|| answer.get("scopes")) {
+    let expires_at = first_string(answer, &["expiresAt", "expires_at"]).map(str::to_owned);
+    Ok(TokenInfo { actor, scopes: scopes(answer), expires_at })
+}
+
+fn scopes(answer: &Value) -> Vec<String> {
+    match answer.get("scope").or_else(|| answer.get("scopes")) {
         Some(Value::Array(list)) => {
             list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
         }
         // RFC 6749 §3.3 writes a scope list as one string.
         Some(Value::String(list)) => list.split_ascii_whitespace().map(str::to_owned).collect(),
         _ => Vec::new(),
-    };
-    let expires_at = answer.get("expiresAt").and_then(Value::as_str).map(str::to_owned);
-    Ok(TokenCheck::Valid(TokenInfo { actor, scopes, expires_at }))
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +314,27 @@ mod tests {
             json!([true]),
         ] {
             assert!(verdict(&nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn credentials_have_many_names_and_do_not_show() {
+        for answer in [
+            json!({"token": "s3cret", "tokenId": "i", "scope": ["read"]}),
+            json!({"api_key": "s3cret", "key_id": "i", "scopes": "read"}),
+            json!({"data": {"apiKey": "s3cret", "keyId": "i"}, "scopes": ["read"]}),
+        ] {
+            let made = credential(&answer).unwrap();
+            assert_eq!(
+                (made.secret.as_str(), made.id.as_deref()),
+                ("s3cret", Some("i")),
+                "{answer}"
+            );
+            assert_eq!(made.scopes, ["read"]);
+            assert!(!format!("{made:?}").contains("s3cret"));
+        }
+        for answer in [json!({}), json!({"token": ""}), json!({"token": 7}), json!("token")] {
+            assert!(credential(&answer).is_err(), "{answer}");
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::call::CallContext;
 use crate::error::ServiceError;
 use crate::retry::Repeat;
 use crate::service::Service;
-use crate::wire::Wire;
+use crate::session::Session;
+use crate::wire::{self, Call, Variant};
 
 /// One entry of the record.
 #[derive(Debug, Clone)]
@@ -27,18 +27,36 @@ pub struct Entry<'a> {
     pub payload: &'a Value,
 }
 
+/// What of the record is asked for. The newest `limit` entries that match everything that is said.
+#[derive(Debug, Clone, Default)]
+pub struct EntryQuery<'a> {
+    /// Of this service.
+    pub service: Option<&'a str>,
+    /// Of this kind.
+    pub action: Option<&'a str>,
+    /// By this actor.
+    pub user_id: Option<&'a str>,
+    /// Not before this ISO-8601 instant.
+    pub start: Option<&'a str>,
+    /// Not after this ISO-8601 instant.
+    pub end: Option<&'a str>,
+    /// How many; ChittyChronicle's default is 100.
+    pub limit: Option<u32>,
+}
+
 /// Client of ChittyChronicle.
 pub struct ChronicleClient<'a> {
-    pub(crate) wire: &'a Wire,
+    pub(crate) session: &'a Session,
 }
 
 impl ChronicleClient<'_> {
-    /// Appends one entry with `POST /api/entries`. Chronicle does not drop repeats by itself; the
-    /// event id in the metadata makes one recognisable.
+    /// Appends one entry with `POST /api/entries`, or its older spelling. Chronicle does not drop
+    /// repeats by itself; the event id in the metadata makes one recognisable. It has no batch
+    /// endpoint: several entries are several calls, from a queue.
     ///
     /// # Errors
-    /// No answer, a status other than 2xx, or an answer that is not JSON.
-    pub async fn append(&self, entry: &Entry<'_>, cx: &CallContext) -> Result<(), ServiceError> {
+    /// No answer, a refusal, or an answer that is not JSON.
+    pub async fn append(&self, entry: &Entry<'_>) -> Result<(), ServiceError> {
         let body = json!({
             "service": "chittyconnect",
             "action": entry.action,
@@ -53,8 +71,50 @@ impl ChronicleClient<'_> {
                 "payload": entry.payload,
             },
         });
+        let variants = vec![
+            Variant::post(Service::Chronicle, "/api/entries", body.clone()),
+            Variant::post(Service::Chronicle, "/events", body),
+        ];
         // The queue repeats what fails, with longer pauses than a caller could wait for.
-        self.wire.post(Service::Chronicle, "/api/entries", &body, Repeat::Never, cx).await?;
-        Ok(())
+        self.session.tell(Call::new("chronicle.append", Repeat::Never, variants)).await
+    }
+
+    /// Entries by their fields, newest first, with `GET /api/entries`.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer that is no list.
+    pub async fn query(&self, query: &EntryQuery<'_>) -> Result<Vec<Value>, ServiceError> {
+        let limit = query.limit.map(|limit| limit.to_string());
+        let query = wire::query(&[
+            ("service", query.service),
+            ("action", query.action),
+            ("userId", query.user_id),
+            ("startDate", query.start),
+            ("endDate", query.end),
+            ("limit", limit.as_deref()),
+        ]);
+        let variants = vec![
+            Variant::get(Service::Chronicle, format!("/api/entries{query}")),
+            Variant::get(Service::Chronicle, format!("/events{query}")),
+        ];
+        self.list(Call::new("chronicle.query", Repeat::Safe, variants)).await
+    }
+
+    /// What happened between two ISO-8601 instants, oldest first, with `GET /timeline`.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer that is no list.
+    pub async fn timeline(&self, start: &str, end: &str) -> Result<Vec<Value>, ServiceError> {
+        let query = wire::query(&[("startDate", Some(start)), ("endDate", Some(end))]);
+        let variant = Variant::get(Service::Chronicle, format!("/timeline{query}"));
+        self.list(Call::new("chronicle.timeline", Repeat::Safe, vec![variant])).await
+    }
+
+    async fn list(&self, call: Call) -> Result<Vec<Value>, ServiceError> {
+        let answer = self.session.read(call).await?;
+        let list = answer.as_array().or_else(|| answer.get("events")?.as_array());
+        list.cloned().ok_or_else(|| {
+            ServiceError::malformed(Service::Chronicle, 200, "not a list of entries")
+        })
     }
 }

@@ -1,19 +1,23 @@
-//! ChittyID, the identity authority (`id.chitty.cc`).
+//! ChittyID, the identity authority (`id.chitty.cc`), with the mint behind it.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::call::CallContext;
 use crate::error::ServiceError;
-use crate::id::ChittyId;
+use crate::id::{ChittyId, IdError};
 use crate::retry::Repeat;
 use crate::service::Service;
-use crate::wire::{Wire, first_string};
+use crate::session::Session;
+use crate::wire::{Call, Variant, first_string, segment};
 
 /// What an identity is minted for, and how each generation of ChittyID names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EntityLabel {
     /// A context: a synthetic person, never a thing.
     Context,
+    /// A person.
+    Person,
 }
 
 impl EntityLabel {
@@ -21,13 +25,22 @@ impl EntityLabel {
     fn label(self) -> &'static str {
         match self {
             EntityLabel::Context => "CONTEXT",
+            EntityLabel::Person => "PEO",
         }
     }
 
     /// The canonical letter (`entity`) and word (`entityType`).
     fn canonical(self) -> (&'static str, &'static str) {
         match self {
-            EntityLabel::Context => ("P", "person"),
+            EntityLabel::Context | EntityLabel::Person => ("P", "person"),
+        }
+    }
+
+    /// `characterization`, for what is no natural entity.
+    fn characterization(self) -> Option<&'static str> {
+        match self {
+            EntityLabel::Context => Some("Synthetic"),
+            EntityLabel::Person => None,
         }
     }
 }
@@ -41,40 +54,135 @@ pub struct MintRequest {
     pub metadata: Value,
     /// ISO-8601 UTC.
     pub timestamp: String,
+    /// Sent as `Idempotency-Key`. The authority does not promise to recognise a repeat by it.
+    pub idempotency_key: Option<String>,
+}
+
+/// What the authority says of an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Validity {
+    /// It is sound.
+    Valid,
+    /// It is not.
+    Invalid,
+    /// It stands for an identity that could not be minted yet.
+    Pending,
+}
+
+/// What the authority knows of an identity. Fields that it left out are `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityInfo {
+    /// The identity.
+    pub id: ChittyId,
+    /// Its decentralized identifier, `did:chitty:…`.
+    pub did: Option<String>,
+    /// Its kind.
+    pub entity_type: Option<String>,
+    /// How far it is trusted, 0 to 5.
+    pub trust_level: Option<u64>,
 }
 
 /// Client of ChittyID.
 pub struct IdClient<'a> {
-    pub(crate) wire: &'a Wire,
+    pub(crate) session: &'a Session,
 }
 
 impl IdClient<'_> {
-    /// Mints one identity with `POST /v1/mint`. One attempt: minting is not idempotent, and a call
-    /// that timed out may have minted.
+    /// Mints one identity with `POST /v1/mint`; where ChittyID does not know that path, with
+    /// `POST /api/mint` of the mint itself. Never twice: minting is not idempotent, and a call that
+    /// timed out may have minted. Only a service that says "later" is asked again.
     ///
     /// # Errors
     /// Whatever is not a sound, freshly minted id is an error: no answer, a status other than 2xx,
     /// `fallback: true` (the authority's own "not minted", sent with status 200), an error id, an id
     /// whose checksum is wrong.
-    pub async fn mint(
-        &self,
-        request: &MintRequest,
-        cx: &CallContext,
-    ) -> Result<ChittyId, ServiceError> {
+    pub async fn mint(&self, request: &MintRequest) -> Result<ChittyId, ServiceError> {
         let (letter, word) = request.label.canonical();
         // The superset of the field names that the generations of the API read.
-        let body = json!({
+        let mut body = json!({
             "type": request.label.label(),
             "entity": letter,
             "entityType": word,
             "entity_type": word,
-            "characterization": "Synthetic",
             "metadata": request.metadata,
             "timestamp": request.timestamp,
         });
-        let answer = self.wire.post(Service::Id, "/v1/mint", &body, Repeat::Never, cx).await?;
-        minted(&answer).map_err(|detail| ServiceError::malformed(Service::Id, 200, detail))
+        if let (Some(word), Some(body)) = (request.label.characterization(), body.as_object_mut()) {
+            body.insert("characterization".to_owned(), word.into());
+        }
+        let variants = vec![
+            Variant::post(Service::Id, "/v1/mint", body.clone()),
+            Variant::post(Service::Mint, "/api/mint", body),
+        ];
+        let call = Call::new("id.mint", Repeat::WhenTurnedAway, variants)
+            .keyed(request.idempotency_key.as_deref());
+        let answer = self.session.call(call).await?;
+        let service = if answer.variant == 0 { Service::Id } else { Service::Mint };
+        minted(&answer.body).map_err(|detail| ServiceError::malformed(service, 200, detail))
     }
+
+    /// Whether the authority holds an id for sound, with `POST /api/validate` or its older
+    /// spellings. What is not even an id by its form is not asked about.
+    ///
+    /// # Errors
+    /// What leaves the question open: no answer, or one without a verdict.
+    pub async fn validate(&self, id: &str) -> Result<Validity, ServiceError> {
+        match ChittyId::parse(id) {
+            Err(IdError::Form | IdError::Checksum) => return Ok(Validity::Invalid),
+            Err(IdError::ErrorId) => return Ok(Validity::Pending),
+            Ok(_) => {}
+        }
+        let variants = vec![
+            Variant::post(Service::Id, "/api/validate", json!({ "id": id })),
+            Variant::get(Service::Id, format!("/v1/validate/{}", segment(id))),
+            Variant::post(Service::Id, "/v1/validate", json!({ "chittyId": id })),
+        ];
+        let answer = self.session.read(Call::new("id.validate", Repeat::Safe, variants)).await?;
+        validity(&answer)
+            .ok_or_else(|| ServiceError::malformed(Service::Id, 200, "the answer has no verdict"))
+    }
+
+    /// What the authority knows of an identity, with `GET /v1/{id}/info`; `None` when it knows none.
+    ///
+    /// # Errors
+    /// No answer, or one about another identity.
+    pub async fn info(&self, id: &ChittyId) -> Result<Option<IdentityInfo>, ServiceError> {
+        let path = format!("/v1/{}/info", segment(id.as_str()));
+        let call = Call::new("id.info", Repeat::Safe, vec![Variant::get(Service::Id, path)]);
+        let answer = match self.session.read(call).await {
+            Ok(answer) => answer,
+            Err(ServiceError { status: Some(404), .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let about = first_string(&answer, ID_NAMES).map(ChittyId::parse);
+        if about.as_ref() != Some(&Ok(id.clone())) {
+            return Err(ServiceError::malformed(
+                Service::Id,
+                200,
+                "the answer is about another id",
+            ));
+        }
+        let text = |name| first_string(&answer, &[name]).map(str::to_owned);
+        Ok(Some(IdentityInfo {
+            id: id.clone(),
+            did: text("did"),
+            entity_type: text("entityType"),
+            trust_level: answer.get("trustLevel").and_then(Value::as_u64),
+        }))
+    }
+}
+
+/// The names under which the generations of the services send an id.
+pub(crate) const ID_NAMES: &[&str] = &["chittyId", "chitty_id", "chittyid", "id", "technical_id"];
+
+fn validity(answer: &Value) -> Option<Validity> {
+    let verdict = answer.get("valid").and_then(Value::as_bool)?;
+    let pending = answer.get("isError").and_then(Value::as_bool) == Some(true);
+    Some(match (verdict, pending) {
+        (true, _) => Validity::Valid,
+        (false, true) => Validity::Pending,
+        (false, false) => Validity::Invalid,
+    })
 }
 
 /// The id of a mint answer, or why there is none.
@@ -86,8 +194,7 @@ fn minted(answer: &Value) -> Result<ChittyId, String> {
     if answer.get("success").and_then(Value::as_bool) == Some(false) {
         return Err("the answer says success: false".to_owned());
     }
-    let id = first_string(answer, &["chittyId", "chitty_id", "id", "technical_id"])
-        .ok_or("no id in the answer")?;
+    let id = first_string(answer, ID_NAMES).ok_or("no id in the answer")?;
     ChittyId::parse(id).map_err(|error| format!("the answer's id is not one: {error}"))
 }
 

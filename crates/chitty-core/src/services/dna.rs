@@ -1,0 +1,64 @@
+//! ChittyDNA (`dna.chitty.cc`): an entity's lineage.
+
+use serde_json::{Value, json};
+
+use crate::error::ServiceError;
+use crate::id::ChittyId;
+use crate::retry::Repeat;
+use crate::service::Service;
+use crate::session::Session;
+use crate::transport::HttpMethod;
+use crate::wire::{Call, Variant, first_string, segment};
+
+/// Client of ChittyDNA.
+pub struct DnaClient<'a> {
+    pub(crate) session: &'a Session,
+}
+
+impl DnaClient<'_> {
+    /// Begins the lineage of an entity with `POST /v1/dna/initialize`, or its older spellings, and
+    /// returns its DNA id. `entity_type` is such as `context`; `genesis` says where it comes from.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer without an id.
+    pub async fn initialize(
+        &self,
+        id: &ChittyId,
+        entity_type: &str,
+        genesis: Value,
+    ) -> Result<String, ServiceError> {
+        let id = id.as_str();
+        let body = json!({ "chittyId": id, "entityType": entity_type, "genesis": genesis });
+        let older = json!({ "chittyId": id, "chittyid": id, "type": entity_type, "metadata": {}, "genesis": genesis });
+        let variants = vec![
+            Variant::post(Service::Dna, "/v1/dna/initialize", body),
+            Variant::post(Service::Dna, "/v1/initialize", older.clone()),
+            Variant::post(Service::Dna, "/api/initialize", older),
+        ];
+        // The entity's id is the key: beginning again what has begun is the same lineage.
+        let answer = self.session.call(Call::new("dna.initialize", Repeat::Safe, variants)).await?;
+        first_string(&answer.body, &["dna_id", "chittyDnaId", "dnaId", "id"])
+            .map(str::to_owned)
+            .ok_or_else(|| ServiceError::malformed(Service::Dna, 200, "no id in the answer"))
+    }
+
+    /// Adds an event to the lineage of an entity with `POST /v1/dna/evolve`, or its older spelling.
+    ///
+    /// # Errors
+    /// No answer, or a refusal (404: it has no lineage).
+    pub async fn evolve(
+        &self,
+        id: &ChittyId,
+        event: &str,
+        changes: Value,
+        timestamp: &str,
+    ) -> Result<(), ServiceError> {
+        let body = json!({ "chittyId": id.as_str(), "event": event, "changes": changes, "timestamp": timestamp });
+        let older = format!("/v1/update/{}", segment(id.as_str()));
+        let variants = vec![
+            Variant::post(Service::Dna, "/v1/dna/evolve", body.clone()),
+            Variant::send(Service::Dna, HttpMethod::Put, older, body),
+        ];
+        self.session.tell(Call::new("dna.evolve", Repeat::Never, variants)).await
+    }
+}

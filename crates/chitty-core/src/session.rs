@@ -1,0 +1,222 @@
+//! A session: the calls that belong together. It carries their context, and identical reads that are
+//! under way at the same time share one call.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::rc::Rc;
+
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
+use futures_util::stream::{self, StreamExt};
+use serde_json::Value;
+
+use crate::cache::{Cached, Freshness, Keep};
+use crate::call::CallContext;
+use crate::error::ServiceError;
+use crate::health::{self, HealthReport};
+use crate::service::Service;
+use crate::services::auth::AuthClient;
+use crate::services::beacon::BeaconClient;
+use crate::services::canon::CanonClient;
+use crate::services::certify::CertifyClient;
+use crate::services::chat::ChatClient;
+use crate::services::chronicle::ChronicleClient;
+use crate::services::dna::DnaClient;
+use crate::services::identity::IdClient;
+use crate::services::register::RegisterClient;
+use crate::services::registry::RegistryClient;
+use crate::services::verify::VerifyClient;
+use crate::wire::{Answer, Call, Wire};
+
+type Read = LocalBoxFuture<'static, Result<Rc<Value>, ServiceError>>;
+
+/// The most answers that the cache holds: one for each service that is listed, and some.
+const MAX_CACHED: usize = 64;
+
+/// Calls that belong together, such as those of one incoming request. Cheap to clone.
+///
+/// Identical reads in flight share one call. Futures are shared within the session only, because a
+/// runtime such as Workers ties I/O to the request that began it: a session must not outlive its
+/// request there.
+#[derive(Clone)]
+pub struct Session {
+    pub(crate) wire: Rc<Wire>,
+    cx: Rc<CallContext>,
+    flights: Rc<RefCell<BTreeMap<String, WeakShared<Read>>>>,
+}
+
+/// An answer that may come from the cache.
+#[derive(Debug, Clone)]
+pub struct Aged<T> {
+    /// The answer.
+    pub value: T,
+    /// How old it is, in ms.
+    pub age_ms: u64,
+    /// Whether it is one that is past its time, used because the service failed.
+    pub stale: bool,
+}
+
+impl<T> Aged<T> {
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Aged<U> {
+        Aged { value: f(self.value), age_ms: self.age_ms, stale: self.stale }
+    }
+}
+
+macro_rules! clients {
+    ($($(#[doc = $doc:literal])+ $name:ident: $client:ident;)+) => {
+        impl Session {
+            $($(#[doc = $doc])+ pub fn $name(&self) -> $client<'_> { $client { session: self } })+
+        }
+    };
+}
+
+clients! {
+    /// ChittyID: minting and validating identities.
+    id: IdClient;
+    /// ChittyAuth: tokens and keys.
+    auth: AuthClient;
+    /// ChittyRegistry: which services there are.
+    registry: RegistryClient;
+    /// ChittyRegister: getting into the registry.
+    register: RegisterClient;
+    /// ChittyDNA: an entity's lineage.
+    dna: DnaClient;
+    /// ChittyVerify.
+    verify: VerifyClient;
+    /// ChittyCertify.
+    certify: CertifyClient;
+    /// ChittyChronicle: the record of what happened.
+    chronicle: ChronicleClient;
+    /// Beacon: signs of life.
+    beacon: BeaconClient;
+    /// Canon: canonical data.
+    canon: CanonClient;
+    /// Chat.
+    chat: ChatClient;
+}
+
+impl Session {
+    pub(crate) fn new(wire: Rc<Wire>, cx: CallContext) -> Self {
+        Session { wire, cx: Rc::new(cx), flights: Rc::default() }
+    }
+
+    /// What travels with every call of this session.
+    pub fn context(&self) -> &CallContext {
+        &self.cx
+    }
+
+    /// Asks a service how it is, with `GET /health`, an open breaker notwithstanding. `timeout_ms`
+    /// bounds the whole of it. Never fails: that there was no answer is an answer too.
+    pub async fn health(&self, service: Service, timeout_ms: u32) -> HealthReport {
+        health::check(self, service, timeout_ms).await
+    }
+
+    /// Asks every service how it is, six at a time (a Worker may wait for six answers at once), each
+    /// for at most `timeout_ms`.
+    pub async fn health_of_all(&self, timeout_ms: u32) -> BTreeMap<Service, HealthReport> {
+        let checks = Service::ALL
+            .iter()
+            .map(|service| async move { (*service, self.health(*service, timeout_ms).await) });
+        self.batch(6, checks).await.into_iter().collect()
+    }
+
+    /// Runs calls side by side, at most `limit` at once. Each result stands for itself, in the order
+    /// of the calls.
+    pub async fn batch<T>(
+        &self,
+        limit: usize,
+        calls: impl IntoIterator<Item = impl Future<Output = T>>,
+    ) -> Vec<T> {
+        stream::iter(calls).buffered(limit.max(1)).collect().await
+    }
+
+    /// Makes a call.
+    pub(crate) async fn call(&self, call: Call) -> Result<Answer, ServiceError> {
+        self.wire.call(&call, &self.cx).await
+    }
+
+    /// Makes a call whose answer has nothing to tell but that it succeeded.
+    pub(crate) async fn tell(&self, call: Call) -> Result<(), ServiceError> {
+        self.call(call).await.map(|_| ())
+    }
+
+    /// Makes a read, or takes part in the same one if it is under way in this session.
+    pub(crate) async fn read(&self, call: Call) -> Result<Rc<Value>, ServiceError> {
+        self.flight(call).await
+    }
+
+    fn flight(&self, call: Call) -> Shared<Read> {
+        let key = key(&call);
+        let mut flights = self.flights.borrow_mut();
+        if let Some(flight) = flights.get(&key).and_then(WeakShared::upgrade)
+            // One that has landed is yesterday's answer.
+            && flight.peek().is_none()
+        {
+            return flight;
+        }
+        flights.retain(|_, flight| flight.upgrade().is_some());
+        let (wire, cx) = (Rc::clone(&self.wire), Rc::clone(&self.cx));
+        let future = async move { wire.call(&call, &cx).await.map(|answer| Rc::new(answer.body)) };
+        let flight = future.boxed_local().shared();
+        if let Some(weak) = flight.downgrade() {
+            flights.insert(key, weak);
+        }
+        flight
+    }
+
+    /// A read whose answer is kept for other sessions too: asked for when it is no longer fresh, and
+    /// used beyond that when asking fails.
+    pub(crate) async fn read_cached(
+        &self,
+        call: Call,
+        keep: Keep,
+    ) -> Result<Aged<Rc<Value>>, ServiceError> {
+        let key = key(&call);
+        let now_ms = self.wire.clock.now_ms();
+        let found = self.wire.cache.borrow().get(&key).cloned();
+        let freshness = found.as_ref().map(|cached| cached.freshness(keep, now_ms));
+        if let (Some(cached), Some(Freshness::Fresh)) = (&found, freshness) {
+            return Ok(Aged {
+                value: Rc::clone(&cached.value),
+                age_ms: cached.age_ms(now_ms),
+                stale: false,
+            });
+        }
+        match (self.read(call).await, found) {
+            (Ok(value), _) => {
+                let now_ms = self.wire.clock.now_ms();
+                let mut cache = self.wire.cache.borrow_mut();
+                if cache.len() >= MAX_CACHED && !cache.contains_key(&key) {
+                    cache.pop_first();
+                }
+                cache.insert(key, Cached { value: Rc::clone(&value), at_ms: now_ms });
+                Ok(Aged { value, age_ms: 0, stale: false })
+            }
+            // A refusal is an answer; an old one would contradict it.
+            (Err(error), Some(cached))
+                if freshness == Some(Freshness::Stale)
+                    && error.kind != crate::error::FailureKind::Refused =>
+            {
+                let age_ms = cached.age_ms(self.wire.clock.now_ms());
+                Ok(Aged { value: cached.value, age_ms, stale: true })
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+}
+
+/// By what an identical read is recognised.
+fn key(call: &Call) -> String {
+    let mut key = call.name.to_owned();
+    for variant in &call.variants {
+        let body = variant.body.as_ref().map(Value::to_string).unwrap_or_default();
+        key += &format!(
+            "\n{} {} {} {body}",
+            variant.service.host(),
+            variant.method.as_str(),
+            variant.path
+        );
+    }
+    key
+}

@@ -1,0 +1,74 @@
+//! Who is trying, until when, and when the next try may be made: one row for all isolates.
+
+use chitty_core::Backoff;
+
+use crate::app::App;
+use crate::init::Ready;
+use crate::init::registration::steps::Failure;
+use crate::platform::db::{DbError, Statement};
+use crate::platform::{ids, log, time};
+
+/// How long one try may take before another isolate may try, in ms. Longer than seven upstream calls
+/// and the statements around them.
+const LEASE_MS: u64 = 60_000;
+
+/// The pauses between tries, in ms.
+const PAUSES_MS: Backoff = Backoff { first: 1_000, longest: 300_000 };
+
+/// The right to try.
+pub(super) struct Lease {
+    holder: String,
+    /// Which attempt this is since the last success, from 1.
+    attempt: u32,
+}
+
+/// Takes the lease if it is free and the pause is over.
+pub(super) async fn take(app: &App, ready: Ready<'_>) -> Result<Option<Lease>, DbError> {
+    let now_ms = app.now_ms();
+    let holder = ids::random_hex::<8>();
+    let take = Statement::new(
+        "UPDATE registration_lease SET holder = ?1, expires_at = ?2, attempts = attempts + 1 \
+         WHERE id = 1 AND expires_at <= ?3 AND next_attempt_at <= ?3 RETURNING attempts",
+    )
+    .bind(holder.as_str())
+    .bind(time::iso8601(now_ms + LEASE_MS))
+    .bind(time::iso8601(now_ms));
+    let rows = ready.db().batch(vec![take]).await?;
+    let Some(row) = rows.into_iter().flatten().next() else { return Ok(None) };
+    let attempt = u32::try_from(row.integer(0)?).unwrap_or(u32::MAX);
+    Ok(Some(Lease { holder, attempt }))
+}
+
+impl Lease {
+    /// Gives it back with a pause before the next try.
+    pub(super) async fn give_back(self, app: &App, ready: Ready<'_>, failure: &Failure) {
+        let pause_ms = PAUSES_MS
+            .pause(self.attempt, |bound| app.jitter(bound))
+            .max(failure.retry_after_s.unwrap_or(0).saturating_mul(1000))
+            .min(PAUSES_MS.longest);
+        let next_ms = app.now_ms() + u64::from(pause_ms);
+        self.write(ready, Some(next_ms), Some(&failure.name)).await;
+    }
+
+    /// Gives it back with everything done.
+    pub(super) async fn end(self, ready: Ready<'_>) {
+        self.write(ready, None, None).await;
+    }
+
+    /// Whether or not this reaches the database: the lease runs out by itself. One that has run out
+    /// is another's by now, and stays as it is.
+    async fn write(self, ready: Ready<'_>, next_ms: Option<u64>, error: Option<&str>) {
+        let done = i64::from(next_ms.is_none());
+        let give_back = Statement::new(
+            "UPDATE registration_lease SET expires_at = '', next_attempt_at = ?1, last_error = ?2, \
+             attempts = CASE ?4 WHEN 1 THEN 0 ELSE attempts END WHERE id = 1 AND holder = ?3",
+        )
+        .bind(next_ms.map(time::iso8601).unwrap_or_default())
+        .bind(error)
+        .bind(self.holder)
+        .bind(done);
+        if let Err(error) = ready.db().batch(vec![give_back]).await {
+            log::warn("registration_lease_kept", &[("error", &error.to_string())]);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The gateway's own registration in the ecosystem, in the background of its requests.
+//!
+//! The spec (document 002) names seven steps: mint → DNA → keys → register → verify → certify →
+//! log. `registration_steps` holds one row for each that has succeeded, so the work resumes where it
+//! stopped, by a later request or by the cron. The gateway serves meanwhile, whatever fails.
+//!
+//! However many isolates race: a [`lease`] lets one try at a time and keeps the backoff for all of
+//! them; and should a lease run out under a slow holder, a step's primary key decides whose result
+//! counts. [`steps`] says what each step does.
+
+mod lease;
+mod steps;
+
+use std::collections::BTreeMap;
+
+use chitty_core::CallContext;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::init::Ready;
+use crate::init::registration::steps::Failure;
+use crate::platform::db::{DbError, Statement};
+use crate::platform::log;
+
+pub use crate::init::registration::steps::Step;
+
+/// What the steps that have succeeded yielded.
+pub(crate) type Results = BTreeMap<Step, String>;
+
+/// How far it is, as this isolate knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Progress {
+    /// The gateway's own ChittyID, once minted.
+    pub chitty_id: Option<String>,
+    /// The steps that have succeeded, in order.
+    pub completed: Vec<Step>,
+    /// The steps that are still to be taken, in order.
+    pub pending: Vec<Step>,
+    /// Why the last try of this isolate failed: step and failure, by their stable names.
+    pub last_error: Option<String>,
+    /// When this isolate looks again, in ms; nothing before that.
+    #[serde(skip)]
+    next_look_ms: u64,
+    /// Whether it has looked at all.
+    #[serde(skip)]
+    has_looked: bool,
+}
+
+impl Progress {
+    /// Its name in `/health`.
+    pub fn as_str(&self) -> &'static str {
+        match (self.is_complete(), &self.last_error) {
+            (true, _) => "registered",
+            (false, Some(_)) => "degraded",
+            (false, None) => "pending",
+        }
+    }
+
+    /// Whether this isolate should look.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        !self.is_complete() && now_ms >= self.next_look_ms
+    }
+
+    fn is_complete(&self) -> bool {
+        self.has_looked && self.pending.is_empty()
+    }
+
+    fn learn(&mut self, app: &App, results: &Results) {
+        self.chitty_id = results.get(&Step::Mint).cloned();
+        self.completed = results.keys().copied().collect();
+        self.pending = wanted(app).filter(|step| !results.contains_key(step)).collect();
+        self.has_looked = true;
+        if self.pending.is_empty() {
+            self.last_error = None;
+        }
+    }
+}
+
+/// The steps that this gateway is to take. Without `REGISTRY_AUTO_REGISTER` one is left out, and made
+/// good when it is switched on.
+fn wanted(app: &App) -> impl Iterator<Item = Step> {
+    let auto_register = app.config.auto_register;
+    Step::ALL.into_iter().filter(move |step| *step != Step::Register || auto_register)
+}
+
+/// How long this isolate leaves it alone after it has looked, in ms.
+const LOOK_PAUSE_MS: u64 = 5_000;
+
+/// Takes the registration further, as far as it goes, if nobody else is at it.
+pub async fn advance(app: &App, ready: Ready<'_>) {
+    let now_ms = app.now_ms();
+    if !app.init.registration.borrow().is_due(now_ms) {
+        return;
+    }
+    // Set first, so that requests that arrive meanwhile do not start the same.
+    app.init.registration.borrow_mut().next_look_ms = now_ms + LOOK_PAUSE_MS;
+    let outcome = attempt(app, ready).await;
+    if let Err(failure) = outcome {
+        log::warn("registration_failed", &[("error", &failure.detail)]);
+        app.init.registration.borrow_mut().last_error = Some(failure.name);
+    }
+}
+
+async fn attempt(app: &App, ready: Ready<'_>) -> Result<(), Failure> {
+    let mut results = recorded(ready).await?;
+    let learn = |results: &Results| {
+        let mut progress = app.init.registration.borrow_mut();
+        progress.learn(app, results);
+        progress.is_complete()
+    };
+    if learn(&results) {
+        return Ok(());
+    }
+    let Some(lease) = lease::take(app, ready).await? else {
+        // Another isolate is at it, or the pause after a failure is not over.
+        return Ok(());
+    };
+    // What another has recorded between the look and the lease need not be done again.
+    results = recorded(ready).await?;
+    let session = app.core.session(CallContext::default());
+    for step in wanted(app) {
+        if results.contains_key(&step) {
+            continue;
+        }
+        match steps::take(step, app, ready, &session, &results).await {
+            Ok(result) => {
+                results.insert(step, result);
+                learn(&results);
+            }
+            Err(failure) => {
+                lease.give_back(app, ready, &failure).await;
+                return Err(failure);
+            }
+        }
+    }
+    learn(&results);
+    lease.end(ready).await;
+    log::info("registered", &[("chitty_id", results.get(&Step::Mint).map_or("", String::as_str))]);
+    Ok(())
+}
+
+/// What the steps that are recorded yielded.
+async fn recorded(ready: Ready<'_>) -> Result<Results, DbError> {
+    let rows =
+        ready.db().rows(Statement::new("SELECT step, result FROM registration_steps")).await?;
+    rows.into_iter()
+        .map(|mut row| {
+            let step = Step::parse(&row.text(0)?).ok_or(DbError::Shape)?;
+            Ok((step, row.text(1)?))
+        })
+        .collect()
+}

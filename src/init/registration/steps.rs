@@ -1,0 +1,273 @@
+//! The seven steps, in order: what each does, and what it yields.
+
+use chitty_core::{
+    CertificateRequest, ChittyId, EntityLabel, MintRequest, ProvisionRequest, Registration,
+    ServiceError, Session,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::app::App;
+use crate::config::VERSION;
+use crate::contexts;
+use crate::events::{Event, EventKind, outbox};
+use crate::init::Ready;
+use crate::init::registration::Results;
+use crate::platform::db::{DbError, Statement};
+use crate::platform::time;
+
+/// The name of the gateway's own context, and of the gateway in the registry.
+const NAME: &str = "chittyconnect";
+
+/// Where the gateway's own key is in `API_KEYS`, and what it is sealed for.
+const KEY_PLACE: &str = "service:chittyconnect";
+
+/// One step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// An identity: yields the ChittyID.
+    Mint,
+    /// A lineage: yields the DNA id.
+    Dna,
+    /// An API key, sealed: yields the key's id.
+    Keys,
+    /// A place in the registry, where `REGISTRY_AUTO_REGISTER` says so: yields the registered id.
+    Register,
+    /// A verification: yields its id.
+    Verify,
+    /// A certificate: yields its id.
+    Certify,
+    /// The event `service.initialized`: yields the event's id.
+    Log,
+}
+
+impl Step {
+    /// All of them, in order.
+    pub const ALL: [Step; 7] =
+        [Step::Mint, Step::Dna, Step::Keys, Step::Register, Step::Verify, Step::Certify, Step::Log];
+
+    /// Its name, as in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Step::Mint => "mint",
+            Step::Dna => "dna",
+            Step::Keys => "keys",
+            Step::Register => "register",
+            Step::Verify => "verify",
+            Step::Certify => "certify",
+            Step::Log => "log",
+        }
+    }
+
+    /// The step of a name.
+    pub fn parse(name: &str) -> Option<Step> {
+        Step::ALL.into_iter().find(|step| step.as_str() == name)
+    }
+}
+
+/// Why a step did not succeed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// A stable name for `/health`: who failed, and how.
+    pub(crate) name: String,
+    /// For the log.
+    pub(crate) detail: String,
+    /// What the service asked for.
+    pub(crate) retry_after_s: Option<u32>,
+}
+
+impl Failure {
+    fn new(name: &str, detail: impl Into<String>) -> Self {
+        Failure { name: name.to_owned(), detail: detail.into(), retry_after_s: None }
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        Failure::new("storage_unavailable", error.to_string())
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Failure {
+            name: format!("{}_{}", error.service, error.code()),
+            detail: error.to_string(),
+            retry_after_s: error.retry_after_s,
+        }
+    }
+}
+
+/// Takes one step and records it. Returns what it yields.
+pub(super) async fn take(
+    step: Step,
+    app: &App,
+    ready: Ready<'_>,
+    session: &Session,
+    results: &Results,
+) -> Result<String, Failure> {
+    if step == Step::Mint {
+        return mint(app, ready, session).await;
+    }
+    // The mint comes first, and what it recorded was an id.
+    let id = results.get(&Step::Mint).and_then(|id| ChittyId::parse(id).ok());
+    let id = id.ok_or_else(|| Failure::new("storage_unavailable", "no sound id on record"))?;
+    if step == Step::Log {
+        return log(app, ready, &id).await;
+    }
+    let result = match step {
+        Step::Dna => {
+            let genesis = json!({ "timestamp": time::iso8601(app.now_ms()), "service": NAME, "version": VERSION });
+            session.dna().initialize(&id, "context", genesis).await?
+        }
+        Step::Keys => keys(app, session, &id).await?,
+        Step::Register => register(app, session, &id).await?,
+        Step::Verify => verify(session, &id, results).await?,
+        Step::Certify | Step::Mint | Step::Log => certify(session, &id, results).await?,
+    };
+    let now = time::iso8601(app.now_ms());
+    ready.db().batch(vec![record(step, &result, &now, "OR IGNORE")]).await?;
+    Ok(result)
+}
+
+fn record(step: Step, result: &str, now: &str, or: &str) -> Statement {
+    Statement::new(format!(
+        "INSERT {or} INTO registration_steps (step, result, completed_at) VALUES (?1, ?2, ?3)"
+    ))
+    .bind(step.as_str())
+    .bind(result)
+    .bind(now)
+}
+
+/// Mints the gateway's identity and stores it: the step and the gateway's own context (which it owns
+/// itself), in one batch.
+async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, Failure> {
+    let request = MintRequest {
+        label: EntityLabel::Context,
+        metadata: json!({ "name": NAME, "service": NAME, "version": VERSION }),
+        timestamp: time::iso8601(app.now_ms()),
+        idempotency_key: None,
+    };
+    let id = session.id().mint(&request).await?;
+    let kind = EventKind::ContextCreated;
+    let event = Event::new(app.now_ms(), kind, id.as_str(), id.as_str(), json!({}), None);
+    let mut batch = vec![record(Step::Mint, id.as_str(), &event.at, "")];
+    batch.extend(contexts::store::insert_own(&id, NAME, &event));
+    batch.push(outbox::insert(&event, app.config.outbox_overdue_ms));
+    match ready.db().batch(batch).await {
+        Ok(_) => {
+            outbox::announce(app, vec![event]).await;
+            Ok(id.as_str().to_owned())
+        }
+        Err(error) => {
+            let kept = super::recorded(ready).await.map(|mut steps| steps.remove(&Step::Mint));
+            // An unanswered batch may have been committed: then the id is in use, not orphaned.
+            if !matches!(&kept, Ok(Some(kept)) if kept == id.as_str()) {
+                outbox::report_orphan(app, ready, &id, id.as_str(), "registration").await;
+            }
+            kept?.ok_or_else(|| error.into())
+        }
+    }
+}
+
+/// Has a key made and keeps it, sealed. Only its id is recorded. A crash between the two leaves a key
+/// that nobody has; the idempotency key lets ChittyAuth hand out the same one again.
+async fn keys(app: &App, session: &Session, id: &ChittyId) -> Result<String, Failure> {
+    if !app.config.sealer.is_ready() {
+        return Err(Failure::new("sealing_keys_missing", "set the secret SEALING_KEYS"));
+    }
+    let store = app
+        .api_keys
+        .as_deref()
+        .ok_or_else(|| Failure::new("storage_unavailable", "API_KEYS is not bound"))?;
+    let request = ProvisionRequest {
+        chitty_id: id.as_str().to_owned(),
+        scopes: ["chittyid:read", "chittyid:generate", "service:*"].map(str::to_owned).to_vec(),
+        service: NAME.to_owned(),
+        expires_in_s: None,
+        idempotency_key: Some(format!("registration-keys-{id}")),
+    };
+    let key = session.auth().provision_key(&request).await?;
+    let sealed = app
+        .config
+        .sealer
+        .seal(KEY_PLACE, &key.secret)
+        .map_err(|error| Failure::new("sealing_failed", error.to_string()))?;
+    store
+        .put(KEY_PLACE, &sealed, None)
+        .await
+        .map_err(|error| Failure::new("storage_unavailable", error))?;
+    Ok(key.id.unwrap_or_else(|| "unnamed".to_owned()))
+}
+
+async fn register(app: &App, session: &Session, id: &ChittyId) -> Result<String, Failure> {
+    let url = &app.config.public_url;
+    let more = json!({
+        "entity_type": "service",
+        "schema": { "version": "1.0.0", "entities": ["context"], "relationships": [] },
+        "security": { "authentication": "bearer", "encryption": "tls", "headers": [] },
+        "metadata": { "chitty_id": id.as_str(), "tier": 2, "domain": "connect.chitty.cc" },
+    });
+    let registration = Registration {
+        name: NAME.to_owned(),
+        description: "The edge gateway of the ChittyOS ecosystem".to_owned(),
+        version: VERSION.to_owned(),
+        endpoints: vec![format!("{url}/health"), format!("{url}/v1")],
+        more: more.as_object().cloned().unwrap_or_default(),
+    };
+    let registered = session.register().register(&registration).await?;
+    Ok(registered.chitty_id.unwrap_or_else(|| id.as_str().to_owned()))
+}
+
+async fn verify(session: &Session, id: &ChittyId, results: &Results) -> Result<String, Failure> {
+    let dna_id = results.get(&Step::Dna).map(String::as_str);
+    let found = session.verify().context(id, dna_id, NAME).await?;
+    if !found.verified {
+        return Err(Failure::new("chittyverify_not_verified", format!("{:?}", found.status)));
+    }
+    // What the certificate's trust score rests on is kept with it.
+    let id = found.id.unwrap_or_else(|| "verified".to_owned());
+    Ok(json!({ "id": id, "confidence_percent": found.confidence_percent }).to_string())
+}
+
+async fn certify(session: &Session, id: &ChittyId, results: &Results) -> Result<String, Failure> {
+    let verification: serde_json::Value = results
+        .get(&Step::Verify)
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let confidence = verification.get("confidence_percent").and_then(serde_json::Value::as_u64);
+    let request = CertificateRequest {
+        chitty_id: id.clone(),
+        legal_name: NAME.to_owned(),
+        // As sure as the verification was; where it did not say, halfway.
+        trust_score: confidence.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(50),
+        verification: json!({
+            "status": "PASS",
+            "verification_level": "BASIC",
+            "verified_fields": ["chittyid", "dna_id"],
+            "id": verification.get("id"),
+        }),
+        idempotency_key: Some(format!("registration-certificate-{id}")),
+    };
+    Ok(session.certify().issue(&request).await?)
+}
+
+/// Tells the ecosystem: the event and the step in one batch, so exactly once.
+async fn log(app: &App, ready: Ready<'_>, id: &ChittyId) -> Result<String, Failure> {
+    let kind = EventKind::ServiceInitialized;
+    let payload = json!({ "version": VERSION });
+    let event = Event::new(app.now_ms(), kind, id.as_str(), id.as_str(), payload, None);
+    let batch = vec![
+        record(Step::Log, &event.id, &event.at, ""),
+        outbox::insert(&event, app.config.outbox_overdue_ms),
+    ];
+    match ready.db().batch(batch).await {
+        Ok(_) => outbox::announce(app, vec![event.clone()]).await,
+        // Another isolate has said it, or this batch had been committed after all.
+        Err(_) if super::recorded(ready).await?.contains_key(&Step::Log) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(event.id)
+}

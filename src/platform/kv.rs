@@ -1,0 +1,13 @@
+//! The key-value seam: for what may be stale. What must hold at once is in the database.
+
+use async_trait::async_trait;
+
+/// One namespace.
+#[async_trait(?Send)]
+pub trait Kv {
+    /// The text under a key. `Err` holds what the platform said.
+    async fn get(&self, key: &str) -> Result<Option<String>, String>;
+
+    /// Puts a text under a key, for `ttl_s` seconds (at least 60, a platform limit) or for good.
+    async fn put(&self, key: &str, value: &str, ttl_s: Option<u32>) -> Result<(), String>;
+}
