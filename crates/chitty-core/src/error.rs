@@ -70,6 +70,19 @@ impl ServiceError {
         }
     }
 
+    /// Whether the call may have had its effect although it failed: there was no answer, one of an
+    /// intermediary or a half-done server, or one that cannot be read. One that was turned away (429,
+    /// or 503 with `Retry-After`), refused or never sent had none.
+    pub fn may_have_had_its_effect(&self) -> bool {
+        match self.kind {
+            FailureKind::Timeout | FailureKind::Unreachable | FailureKind::Malformed => true,
+            FailureKind::Unavailable => {
+                !(matches!(self.status, Some(429 | 503)) && self.retry_after_s.is_some())
+            }
+            FailureKind::Refused | FailureKind::CircuitOpen => false,
+        }
+    }
+
     pub(crate) fn malformed(service: Service, status: u16, detail: impl Into<String>) -> Self {
         ServiceError {
             service,

@@ -21,10 +21,13 @@ mod clock;
 mod config;
 mod core;
 mod error;
+mod flows;
 mod health;
 mod id;
 mod metrics;
+mod operation;
 mod retry;
+mod saga;
 mod service;
 mod services;
 mod session;
@@ -41,9 +44,15 @@ pub use crate::clock::Clock;
 pub use crate::config::CoreConfig;
 pub use crate::core::ChittyCore;
 pub use crate::error::{FailureKind, ServiceError};
+pub use crate::flows::{FLOWS, ROLES, SECURE_USER, USER_REGISTRATION};
 pub use crate::health::{DEGRADED_MS, HealthReport, ServiceHealth};
 pub use crate::id::{ChittyId, IdError};
 pub use crate::metrics::{BUCKETS_MS, Histogram, Metrics, MetricsSummary, ServiceMetrics};
+pub use crate::operation::Operation;
+pub use crate::saga::{
+    Facts, Flow, Halt, InputError, Journal, MAX_ATTEMPTS, Saga, SagaStatus, Step, StepRecord,
+    StepState, Task,
+};
 pub use crate::service::Service;
 pub use crate::services::auth::{AuthClient, Credential, ProvisionRequest, TokenCheck, TokenInfo};
 pub use crate::services::beacon::BeaconClient;

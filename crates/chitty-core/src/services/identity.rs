@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::error::ServiceError;
+use crate::error::{FailureKind, ServiceError};
 use crate::id::{ChittyId, IdError};
 use crate::retry::Repeat;
 use crate::service::Service;
@@ -118,7 +118,14 @@ impl IdClient<'_> {
             .keyed(request.idempotency_key.as_deref());
         let answer = self.session.call(call).await?;
         let service = if answer.variant == 0 { Service::Id } else { Service::Mint };
-        minted(&answer.body).map_err(|detail| ServiceError::malformed(service, 200, detail))
+        minted(&answer.body).map_err(|detail| {
+            let error = ServiceError::malformed(service, 200, detail);
+            // Its own way to say "later".
+            match is_fallback(&answer.body) {
+                true => ServiceError { kind: FailureKind::Unavailable, ..error },
+                false => error,
+            }
+        })
     }
 
     /// Whether the authority holds an id for sound, with `POST /api/validate` or its older
@@ -185,9 +192,13 @@ fn validity(answer: &Value) -> Option<Validity> {
     })
 }
 
+fn is_fallback(answer: &Value) -> bool {
+    answer.get("fallback").and_then(Value::as_bool) == Some(true)
+}
+
 /// The id of a mint answer, or why there is none.
 fn minted(answer: &Value) -> Result<ChittyId, String> {
-    if answer.get("fallback").and_then(Value::as_bool) == Some(true) {
+    if is_fallback(answer) {
         let code = answer.get("errorCode").and_then(Value::as_str).unwrap_or("no code");
         return Err(format!("fallback answer, not minted ({code})"));
     }

@@ -1,0 +1,392 @@
+//! Sagas crashed at every point, against services that remember what they did.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::pending;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::breaker::BreakerConfig;
+use crate::{
+    CallContext, ChittyCore, Clock, CoreConfig, FLOWS, HttpMethod, HttpRequest, HttpResponse,
+    Service, Transport, TransportError,
+};
+
+/// What the services hold, and when the caller crashes.
+#[derive(Default)]
+struct World {
+    minted: RefCell<BTreeSet<String>>,
+    orphaned: RefCell<BTreeSet<String>>,
+    tokens: RefCell<BTreeSet<String>>,
+    records: RefCell<BTreeSet<String>>,
+    registered: RefCell<BTreeSet<String>>,
+    beacons: Cell<u32>,
+    /// Answers by idempotency key: a repeat gets the same one.
+    answers: RefCell<BTreeMap<String, Value>>,
+    made: Cell<u32>,
+    /// How a service behaves.
+    faults: RefCell<BTreeMap<Service, Fault>>,
+    /// How many points are passed before the caller crashes; `None` for never.
+    fuse: Cell<Option<u32>>,
+    /// The saga as it was saved.
+    saved: RefCell<Option<String>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    /// Refuses, without effect; what undoes something is not refused.
+    Refuse,
+    /// 500, without effect.
+    Fail,
+    /// Has the effect, and no answer comes.
+    Swallow,
+}
+
+impl World {
+    /// A point at which the caller may crash: it never comes back.
+    async fn point(&self) {
+        match self.fuse.get() {
+            Some(0) => pending().await,
+            left => self.fuse.set(left.map(|left| left - 1)),
+        }
+    }
+
+    fn make(&self, what: &RefCell<BTreeSet<String>>, prefix: &str) -> String {
+        self.made.set(self.made.get() + 1);
+        let id = format!("{prefix}{}", self.made.get());
+        what.borrow_mut().insert(id.clone());
+        id
+    }
+
+    fn effect(&self, request: &HttpRequest) -> (u16, Value) {
+        let body: Value = serde_json::from_str(request.body.as_deref().unwrap_or("{}")).unwrap();
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let path = request.url.split(".chitty.cc").nth(1).unwrap();
+        match (request.service, path) {
+            // The one service that does not look at the key.
+            (Service::Id, _) => (200, json!({"chittyId": self.make(&self.minted, "CHITTY-PEO-")})),
+            (Service::Auth, "/v1/tokens/provision") => {
+                let id = self.make(&self.tokens, "tok-");
+                (201, json!({"token": format!("secret-{id}"), "tokenId": id}))
+            }
+            (Service::Auth, _) => match self.tokens.borrow_mut().remove(&text("tokenId")) {
+                true => (200, json!({"success": true})),
+                false => (404, json!({"success": false, "error": "no such token"})),
+            },
+            (Service::Canon, "/canon/records") => {
+                (201, json!({"id": self.make(&self.records, "rec-")}))
+            }
+            (Service::Canon, path) => {
+                let id = path.strip_prefix("/canon/records/").unwrap().replace("%2D", "-");
+                match self.records.borrow_mut().remove(&id) {
+                    true => (200, json!({"success": true})),
+                    false => (404, json!({"error": "gone"})),
+                }
+            }
+            (Service::Register, "/api/v1/register") => {
+                self.registered.borrow_mut().insert(text("name"));
+                (201, json!({"success": true, "chitty_id": "CHITTY-REG-1"}))
+            }
+            (Service::Register, path) => {
+                let name = path.split('/').nth(3).unwrap().replace("%2D", "-");
+                match self.registered.borrow_mut().remove(&name) {
+                    true => (200, json!({"success": true})),
+                    false => (404, json!({"success": false, "error": "unknown"})),
+                }
+            }
+            (Service::Chronicle, _) => {
+                self.orphaned
+                    .borrow_mut()
+                    .insert(body["metadata"]["entityId"].as_str().unwrap().to_owned());
+                (200, json!({"id": "1"}))
+            }
+            (Service::Beacon, _) => {
+                self.beacons.set(self.beacons.get() + 1);
+                (202, json!({"success": true}))
+            }
+            (other, path) => panic!("{other} {path}"),
+        }
+    }
+
+    fn answer(&self, request: &HttpRequest) -> (u16, Value) {
+        let key = request.headers.iter().find(|(name, _)| *name == "idempotency-key");
+        let Some((_, key)) = key.filter(|_| request.service != Service::Id) else {
+            return self.effect(request);
+        };
+        if let Some(answer) = self.answers.borrow().get(key) {
+            return (200, answer.clone());
+        }
+        let (status, answer) = self.effect(request);
+        self.answers.borrow_mut().insert(key.clone(), answer.clone());
+        (status, answer)
+    }
+}
+
+struct Services(Rc<World>);
+
+#[async_trait(?Send)]
+impl Transport for Services {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        self.0.point().await;
+        let fault = self.0.faults.borrow().get(&request.service).copied();
+        let (status, body) = match fault {
+            Some(Fault::Refuse) if !undoes(&request) => (400, json!({"error": "no"})),
+            Some(Fault::Fail) => (500, json!({"error": "broken"})),
+            Some(Fault::Swallow) => {
+                self.0.answer(&request);
+                return Err(TransportError::Timeout);
+            }
+            Some(Fault::Refuse) | None => self.0.answer(&request),
+        };
+        self.0.point().await;
+        Ok(HttpResponse { status, retry_after: None, body: body.to_string().into_bytes() })
+    }
+}
+
+fn undoes(request: &HttpRequest) -> bool {
+    request.method != HttpMethod::Post || request.url.ends_with("/revoke")
+}
+
+struct Saved(Rc<World>);
+
+#[async_trait(?Send)]
+impl Journal for Saved {
+    async fn save(&self, saga: &Saga) -> Result<(), String> {
+        self.0.point().await;
+        *self.0.saved.borrow_mut() = Some(serde_json::to_string(saga).unwrap());
+        self.0.point().await;
+        Ok(())
+    }
+}
+
+struct StandStill;
+
+#[async_trait(?Send)]
+impl Clock for StandStill {
+    fn now_ms(&self) -> u64 {
+        0
+    }
+    async fn sleep(&self, _: u64) {}
+    fn jitter(&self, _: u32) -> u32 {
+        0
+    }
+}
+
+fn saga(flow: &Flow) -> Saga {
+    let input = json!({"email": "a@example.org", "role": "user"});
+    assert!((flow.check)(&input).is_empty());
+    Saga::new(flow, "orc_1".to_owned(), input, "2026-01-01T00:00:00.000Z".to_owned())
+}
+
+/// One process: takes the saga further until its end, a halt or the crash (`None`).
+fn live(world: &Rc<World>, flow: &Flow, mut saga: Saga) -> Option<(Saga, Result<(), Halt>)> {
+    let config = CoreConfig {
+        breaker: BreakerConfig { min_calls: 0, ..BreakerConfig::default() },
+        ..CoreConfig::new("test")
+    };
+    let services = Rc::new(Services(Rc::clone(world)));
+    let core = ChittyCore::new(config, services, Rc::new(StandStill));
+    let session = core.session(CallContext::default());
+    let journal = Saved(Rc::clone(world));
+    let result = session.advance(flow, &mut saga, &journal).now_or_never()?;
+    Some((saga, result))
+}
+
+/// What a process finds that starts after a crash.
+fn found(world: &World, flow: &Flow) -> Saga {
+    let saved = world.saved.borrow().clone();
+    saved.map_or_else(|| saga(flow), |text| serde_json::from_str(&text).unwrap())
+}
+
+/// Lives again and again, as a process that is started whenever it has ended, to the saga's end.
+fn to_the_end(world: &Rc<World>, flow: &Flow) -> Saga {
+    for _ in 0..50 {
+        if let Some((saga, _)) = live(world, flow, found(world, flow))
+            && saga.status.is_final()
+        {
+            return saga;
+        }
+    }
+    panic!("no end: {:?}", world.saved.borrow());
+}
+
+/// Either everything is there, once, or nothing is; and of each minted id it is known what became of
+/// it, save those whose mint was in doubt.
+fn assert_all_or_nothing(world: &World, flow: &Flow, saga: &Saga, at: &str) {
+    let live = [&world.tokens, &world.records, &world.registered].map(|held| held.borrow().len());
+    let steps = |name: &str| usize::from(flow.steps.iter().any(|step| step.name == name));
+    let all = [1, steps("canon"), 1];
+    let minted = world.minted.borrow().len();
+    let in_doubt = saga.steps[0].in_doubt as usize;
+    match saga.status {
+        SagaStatus::Completed => {
+            assert_eq!(live, all, "{at}");
+            assert!(minted <= 1 + in_doubt && minted >= 1, "{at}: {saga:?}");
+            assert!(world.orphaned.borrow().is_empty(), "{at}");
+        }
+        SagaStatus::Compensated => {
+            assert_eq!(live, [0, 0, 0], "{at}: {saga:?}");
+            let known = world.orphaned.borrow().len();
+            assert!(minted <= known + in_doubt, "{at}: {saga:?}");
+        }
+        other => panic!("{at}: {other:?} {saga:?}"),
+    }
+}
+
+/// The number of points of a run without a crash.
+fn points(flow: &Flow, faults: &BTreeMap<Service, Fault>) -> u32 {
+    const MANY: u32 = 10_000;
+    let world = Rc::new(World::default());
+    *world.faults.borrow_mut() = faults.clone();
+    world.fuse.set(Some(MANY));
+    let _ = to_the_end(&world, flow);
+    MANY - world.fuse.get().unwrap()
+}
+
+#[test]
+fn without_trouble_every_step_is_done_once() {
+    for flow in FLOWS {
+        let world = Rc::new(World::default());
+        let (saga, result) = live(&world, flow, saga(flow)).unwrap();
+        assert!(result.is_ok());
+        assert_eq!(saga.status, SagaStatus::Completed);
+        assert!(saga.steps.iter().all(|step| step.state == StepState::Done && step.attempts == 1));
+        assert_eq!((world.minted.borrow().len(), world.beacons.get()), (1, 1));
+        assert_all_or_nothing(&world, flow, &saga, flow.name);
+        assert_eq!(found(&world, flow), saga, "what is saved is what is");
+    }
+}
+
+#[test]
+fn crashed_at_any_point_once_or_twice_it_ends_with_all_or_nothing() {
+    let refusals = [
+        None,
+        Some(Service::Id),
+        Some(Service::Auth),
+        Some(Service::Canon),
+        Some(Service::Register),
+        Some(Service::Beacon),
+    ];
+    for flow in FLOWS {
+        for refused in refusals {
+            let faults: BTreeMap<Service, Fault> =
+                refused.into_iter().map(|service| (service, Fault::Refuse)).collect();
+            for first in 0..points(flow, &faults) {
+                for second in [None, Some(0), Some(1), Some(2), Some(3), Some(5), Some(8)] {
+                    let world = Rc::new(World::default());
+                    *world.faults.borrow_mut() = faults.clone();
+                    world.fuse.set(Some(first));
+                    let at = format!("{} {refused:?} {first} {second:?}", flow.name);
+                    let crashed = live(&world, flow, found(&world, flow)).is_none();
+                    if crashed && let Some(second) = second {
+                        world.fuse.set(Some(second));
+                        let _ = live(&world, flow, found(&world, flow));
+                    }
+                    world.fuse.set(None);
+                    let saga = to_the_end(&world, flow);
+                    let refused = refused.filter(|service| {
+                        *service != Service::Beacon
+                            && (*service != Service::Canon || flow.steps.len() > 4)
+                    });
+                    let expected = if refused.is_some() {
+                        SagaStatus::Compensated
+                    } else {
+                        SagaStatus::Completed
+                    };
+                    assert_eq!(saga.status, expected, "{at}: {saga:?}");
+                    assert_all_or_nothing(&world, flow, &saga, &at);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_outage_is_waited_out_and_one_that_lasts_turns_the_saga_back() {
+    for flow in FLOWS {
+        for (service, fault) in [
+            (Service::Auth, Fault::Fail),
+            (Service::Auth, Fault::Swallow),
+            (Service::Register, Fault::Fail),
+            (Service::Register, Fault::Swallow),
+        ] {
+            // It passes.
+            let world = Rc::new(World::default());
+            world.faults.borrow_mut().insert(service, fault);
+            let (stopped, result) = live(&world, flow, found(&world, flow)).unwrap();
+            assert!(matches!(result, Err(Halt::Service(error)) if error.service == service));
+            assert_eq!(stopped.status, SagaStatus::Running);
+            world.faults.borrow_mut().clear();
+            let saga = to_the_end(&world, flow);
+            assert_eq!(saga.status, SagaStatus::Completed);
+            assert_all_or_nothing(&world, flow, &saga, "an outage that passes");
+
+            // It lasts until the saga has turned back, and what is to be undone there waits for it.
+            let world = Rc::new(World::default());
+            world.faults.borrow_mut().insert(service, fault);
+            let mut lives = 0;
+            while found(&world, flow).status == SagaStatus::Running {
+                let _ = live(&world, flow, found(&world, flow)).unwrap();
+                lives += 1;
+            }
+            assert_eq!(lives, MAX_ATTEMPTS);
+            world.faults.borrow_mut().clear();
+            let saga = to_the_end(&world, flow);
+            assert_eq!(saga.status, SagaStatus::Compensated);
+            let tokens = world.tokens.borrow().len();
+            match (service, fault) {
+                // Nobody can know the id of a token whose making was never answered.
+                (Service::Auth, Fault::Swallow) => {
+                    assert_eq!((tokens, saga.steps.iter().any(|s| s.in_doubt > 0)), (1, true));
+                }
+                _ => assert_all_or_nothing(&world, flow, &saga, "an outage that lasts"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sign_of_life_that_fails_stops_nothing() {
+    for fault in [Fault::Refuse, Fault::Fail, Fault::Swallow] {
+        let world = Rc::new(World::default());
+        world.faults.borrow_mut().insert(Service::Beacon, fault);
+        let saga = to_the_end(&world, FLOWS[0]);
+        assert_eq!(saga.status, SagaStatus::Completed);
+        assert_eq!(saga.steps.last().unwrap().state, StepState::Skipped);
+    }
+}
+
+#[test]
+fn a_compensation_that_is_refused_is_said_so_and_the_others_take_place() {
+    let world = Rc::new(World::default());
+    world.faults.borrow_mut().insert(Service::Register, Fault::Refuse);
+    world.faults.borrow_mut().insert(Service::Chronicle, Fault::Refuse);
+    let saga = to_the_end(&world, FLOWS[1]);
+    assert_eq!(saga.status, SagaStatus::Failed);
+    assert_eq!(saga.steps[0].state, StepState::Stuck);
+    assert_eq!(saga.steps[0].error.as_deref(), Some("chittychronicle: refused"));
+    assert!(world.tokens.borrow().is_empty() && world.records.borrow().is_empty());
+}
+
+#[test]
+fn a_journal_that_fails_stops_the_saga_before_the_step() {
+    struct Broken;
+    #[async_trait(?Send)]
+    impl Journal for Broken {
+        async fn save(&self, _: &Saga) -> Result<(), String> {
+            Err("full".to_owned())
+        }
+    }
+    let world = Rc::new(World::default());
+    let services = Rc::new(Services(Rc::clone(&world)));
+    let core = ChittyCore::new(CoreConfig::new("test"), services, Rc::new(StandStill));
+    let mut saga = saga(FLOWS[0]);
+    let session = core.session(CallContext::default());
+    let result = session.advance(FLOWS[0], &mut saga, &Broken).now_or_never().unwrap();
+    assert!(matches!(result, Err(Halt::Journal(_))));
+    assert!(world.minted.borrow().is_empty());
+}
