@@ -5,11 +5,14 @@ use std::rc::Rc;
 use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
 
 use crate::config::{Config, VERSION};
+use crate::ecosystem::probe::Probe;
+use crate::ecosystem::watch;
 use crate::http::caller::TokenCache;
-use crate::init;
 use crate::platform::db::Db;
 use crate::platform::kv::Kv;
+use crate::platform::objects::Objects;
 use crate::platform::queue::Queue;
+use crate::{init, metrics};
 
 /// What the runtime hands in. A resource that is not bound is `None`; the configuration lists it
 /// as a deficiency.
@@ -22,6 +25,8 @@ pub struct Parts {
     pub context_ops: Option<Rc<dyn Queue>>,
     /// KV `API_KEYS`.
     pub api_keys: Option<Rc<dyn Kv>>,
+    /// The Durable Objects `SERVICE_CONNECTION`, one a service.
+    pub connections: Option<Rc<dyn Objects>>,
     /// How calls to other services travel.
     pub transport: Rc<dyn Transport>,
     /// Time and chance.
@@ -42,6 +47,18 @@ pub struct App {
     pub context_ops: Option<Rc<dyn Queue>>,
     /// The gateway's own keys, sealed.
     pub api_keys: Option<Rc<dyn Kv>>,
+    /// The objects that watch the services.
+    pub connections: Option<Rc<dyn Objects>>,
+    /// What this isolate has counted.
+    pub metrics: metrics::Recorder,
+    /// The last page of metrics that this isolate has shown.
+    pub metrics_page: metrics::Page,
+    /// When this isolate hands over what it has counted.
+    pub handover: metrics::Plan,
+    /// What this isolate has made of the news of the services.
+    pub known: watch::Known,
+    /// The last answers to `GET /health?full=true`.
+    pub probe: Probe,
     clock: Rc<dyn Clock>,
     // Private: handlers reach the database through `init::Ready` only, which proves that its
     // schema is there.
@@ -75,6 +92,12 @@ impl App {
             init: init::State::default(),
             context_ops: parts.context_ops,
             api_keys: parts.api_keys,
+            connections: parts.connections,
+            metrics: metrics::Recorder::default(),
+            metrics_page: metrics::Page::default(),
+            handover: metrics::Plan::default(),
+            known: watch::Known::default(),
+            probe: Probe::default(),
             clock: parts.clock,
             db: parts.db,
         }
@@ -91,7 +114,17 @@ impl App {
     }
 
     /// The database as it is, perhaps without a schema: for `init` only.
-    pub(crate) fn bare_db(&self) -> Option<&dyn Db> {
-        self.db.as_deref()
+    pub(crate) fn bare_db(&self) -> Option<&Rc<dyn Db>> {
+        self.db.as_ref()
+    }
+
+    /// The clock, for what outlives the request.
+    pub(crate) fn clock(&self) -> Rc<dyn Clock> {
+        Rc::clone(&self.clock)
+    }
+
+    /// Completes after `ms` milliseconds.
+    pub async fn sleep(&self, ms: u64) {
+        self.clock.sleep(ms).await;
     }
 }

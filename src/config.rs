@@ -83,6 +83,10 @@ pub struct Config {
     pub breaker_min_calls: usize,
     /// How long after its change an event is overdue, in ms: the sweep then sends it again.
     pub outbox_overdue_ms: u64,
+    /// How long an isolate gathers before it hands over what it has counted, in ms; 0 is never.
+    pub handover_ms: u64,
+    /// What `GET /metrics` asks for, if it asks.
+    pub metrics_token: Option<String>,
     /// Bearer tokens for the services.
     pub service_tokens: BTreeMap<Service, ServiceToken>,
     /// With which key calls to the services are signed, if they are.
@@ -191,6 +195,8 @@ impl Config {
             breaker_min_calls: usize::try_from(reader.number("BREAKER_MIN_CALLS", 10, 0, 100))
                 .unwrap_or(10),
             outbox_overdue_ms: reader.number("OUTBOX_OVERDUE_SECONDS", 60, 0, 3600) * 1000,
+            handover_ms: reader.number("HANDOVER_SECONDS", 3, 0, 20) * 1000,
+            metrics_token: reader.text("METRICS_TOKEN"),
             service_urls,
             service_tokens,
             signing_key: reader.signing_key(),

@@ -1,10 +1,14 @@
 //! `GET /health`: what this gateway knows of itself. Asks nobody, not even its database, so it
-//! answers when everything else is down.
+//! answers when everything else is down. With `?full=true` it asks every service how it is.
 
+use std::collections::BTreeMap;
+
+use chitty_core::{HealthReport, Service, ServiceHealth};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::config::{Deficiency, VERSION};
+use crate::ecosystem::probe;
 use crate::http::Outcome;
 use crate::http::reply::Reply;
 use crate::http::request::Request;
@@ -34,6 +38,27 @@ pub struct Health<'a> {
     /// Bindings, secrets and variables that are missing or senseless, and what to do.
     #[cfg_attr(not(target_family = "wasm"), schema(value_type = Vec<DeficiencySchema>))]
     missing: &'a [Deficiency],
+    /// With `?full=true`: every service by its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(not(target_family = "wasm"), schema(value_type = Option<BTreeMap<String, ServiceReportSchema>>))]
+    services: Option<BTreeMap<Service, HealthReport>>,
+    /// With `?full=true`: when the services were asked; at most five seconds ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checked_at: Option<String>,
+}
+
+/// How a service is.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[schema(as = ServiceReport)]
+#[allow(dead_code, reason = "the schema of HealthReport, which is chitty-core's")]
+pub(crate) struct ServiceReportSchema {
+    /// `healthy`, `degraded` (it says so, or took half a second or longer), or `down`.
+    status: String,
+    /// How long its answer took, in ms.
+    latency: u64,
+    /// Why it is down.
+    error: Option<String>,
 }
 
 /// The database.
@@ -74,20 +99,32 @@ pub(crate) struct DeficiencySchema {
     problem: String,
 }
 
-/// What the gateway knows of itself. No other service is asked.
+/// What the gateway knows of itself. No other service is asked, unless `full` says so.
+///
+/// With `full=true` all services are asked side by side, which takes five seconds at most; the answers
+/// are shown again for five seconds. A service that is down makes the gateway `degraded`.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/health",
     operation_id = "health",
     tag = "gateway",
+    params(("full" = Option<bool>, Query, description = "Whether to ask every service too.")),
     responses((status = 200, description = "Always; `status` says how it is.", body = Health<'_>)),
 ))]
 pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
     let database = app.init.database();
     let registration = app.init.registration();
+    let full = match request.query("full").as_deref() {
+        Some("true") => Some(probe::services(app).await),
+        _ => None,
+    };
+    let all_well = |reports: &BTreeMap<Service, HealthReport>| {
+        reports.values().all(|report| report.status == ServiceHealth::Healthy)
+    };
     let degraded = database == init::Database::Failed
         || registration.as_str() == "degraded"
-        || !app.config.deficiencies.is_empty();
+        || !app.config.deficiencies.is_empty()
+        || full.as_ref().is_some_and(|(reports, _)| !all_well(reports));
     let health = Health {
         status: if degraded { "degraded" } else { "healthy" },
         service: "chittyconnect",
@@ -103,6 +140,8 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
             last_error: registration.last_error,
         },
         missing: &app.config.deficiencies,
+        checked_at: full.as_ref().map(|(_, at_ms)| time::iso8601(*at_ms)),
+        services: full.map(|(reports, _)| BTreeMap::clone(&reports)),
     };
     // Strings and lists of them: this cannot fail.
     Ok(Reply::json(serde_json::to_string(&health).unwrap_or_default()))

@@ -8,11 +8,14 @@
 pub mod app;
 pub mod config;
 pub mod contexts;
+pub mod ecosystem;
 pub mod events;
 pub mod health;
 pub mod http;
 pub mod init;
+pub mod metrics;
 pub mod openapi;
+pub mod orchestrations;
 pub mod platform;
 pub mod routes;
 pub mod sealing;

@@ -6,10 +6,13 @@ use std::sync::OnceLock;
 
 use crate::contexts::create::create as create_context;
 use crate::contexts::handlers as contexts;
+use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::health;
 use crate::http::caller::Permission;
 use crate::http::route::{Access, Method, Route, Table};
+use crate::metrics::handlers as metrics;
 use crate::openapi;
+use crate::orchestrations::handlers as orchestrations;
 
 macro_rules! open {
     ($method:ident $path:literal => $handler:path) => {
@@ -35,10 +38,11 @@ macro_rules! scoped {
 
 /// The table.
 #[rustfmt::skip]
-pub static ROUTES: [Route; 11] = [
+pub static ROUTES: [Route; 21] = [
     open!(Get "/" => health::show),
     open!(Get "/health" => health::show),
     open!(Get "/openapi.json" => openapi::show),
+    open!(Get "/metrics" => metrics::show),
 
     scoped!(Post   "/v1/contexts",        ContextsWrite => create_context),
     scoped!(Post   "/v1/contexts/create", ContextsWrite => create_context),
@@ -48,6 +52,17 @@ pub static ROUTES: [Route; 11] = [
     scoped!(Get    "/v1/contexts/{id}",   ContextsRead  => contexts::show),
     scoped!(Patch  "/v1/contexts/{id}",   ContextsWrite => contexts::change),
     scoped!(Delete "/v1/contexts/{id}",   ContextsWrite => contexts::remove),
+
+    scoped!(Get  "/v1/ecosystem",                 EcosystemRead  => ecosystem::list),
+    scoped!(Get  "/v1/ecosystem/events",          EcosystemRead  => stream::events),
+    scoped!(Get  "/v1/ecosystem/{id}",            EcosystemRead  => ecosystem::show),
+    scoped!(Post "/v1/ecosystem/{id}/check",      EcosystemAdmin => ecosystem::check),
+    scoped!(Post "/v1/ecosystem/{id}/connect",    EcosystemAdmin => ecosystem::connect),
+    scoped!(Post "/v1/ecosystem/{id}/disconnect", EcosystemAdmin => ecosystem::disconnect),
+    scoped!(Post "/v1/ecosystem/{id}/reset",      EcosystemAdmin => ecosystem::reset),
+
+    scoped!(Post "/v1/orchestrations/{id}", OrchestrationsWrite => orchestrations::start),
+    scoped!(Get  "/v1/orchestrations/{id}", OrchestrationsRead  => orchestrations::show),
 ];
 
 /// The table, prepared once an isolate.

@@ -1,20 +1,26 @@
 //! What is done beside requests: after a reply, and by the cron.
 
 use crate::app::App;
+use crate::ecosystem::{stream, watch};
 use crate::events::outbox;
 use crate::http::idempotency;
 use crate::http::reply::After;
 use crate::init::{self, Ready};
+use crate::metrics::handover;
+use crate::orchestrations;
 use crate::platform::log;
 
-/// The work that a reply left behind.
+/// The work that a reply left behind. What others wait for comes first.
 pub async fn after_reply(app: &App, work: Vec<After>) {
     let mut events = Vec::new();
-    let mut initialize = false;
+    let (mut initialize, mut hand_over) = (false, false);
+    let mut orchestrations = Vec::new();
     for after in work {
         match after {
             After::Announce(event) => events.push(event),
             After::Initialize => initialize = true,
+            After::HandOver => hand_over = true,
+            After::Orchestrate(id) => orchestrations.push(id),
         }
     }
     if !events.is_empty() {
@@ -23,18 +29,33 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     if initialize {
         init::advance(app).await;
     }
+    for id in orchestrations {
+        orchestrations::run::resume(app, &id).await;
+    }
+    if hand_over {
+        handover::perform(app).await;
+    }
 }
 
-/// The cron's round: announce overdue events, take the registration further, forget what is past
-/// its time. Each part is bounded and may be repeated, and none keeps another from its turn.
+/// The cron's round: announce overdue events, take the registration and unfinished orchestrations
+/// further, wake the objects that watch the services, forget what is past its time. Each part is
+/// bounded and may be repeated, and none keeps another from its turn.
 pub async fn scheduled(app: &App) {
     let Ok(ready) = Ready::ensure(app).await else { return };
     if let Err(error) = outbox::sweep(app, ready).await {
         log::warn("sweep_failed", &[("error", &error.to_string())]);
     }
     init::advance(app).await;
+    watch::ensure_all(app).await;
+    orchestrations::run::resume_due(app, ready).await;
     let now_ms = app.now_ms();
-    let prune = vec![outbox::prune(now_ms), idempotency::prune(now_ms)];
+    let prune = vec![
+        outbox::prune(now_ms),
+        idempotency::prune(now_ms),
+        handover::prune(now_ms),
+        stream::prune(),
+        orchestrations::store::prune(now_ms),
+    ];
     if let Err(error) = ready.db().batch(prune).await {
         log::warn("prune_failed", &[("error", &error.to_string())]);
     }

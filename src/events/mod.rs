@@ -31,6 +31,9 @@ pub enum EventKind {
     /// A ChittyID was minted and then not used.
     #[serde(rename = "identity.orphaned")]
     IdentityOrphaned,
+    /// The connection to a ChittyOS service is in another state.
+    #[serde(rename = "service.state_changed")]
+    ServiceStateChanged,
 }
 
 impl EventKind {
@@ -42,7 +45,13 @@ impl EventKind {
             EventKind::ContextDeleted => "context.deleted",
             EventKind::ServiceInitialized => "service.initialized",
             EventKind::IdentityOrphaned => "identity.orphaned",
+            EventKind::ServiceStateChanged => "service.state_changed",
         }
+    }
+
+    /// Whether Beacon is told too.
+    pub fn is_sign_of_life(self) -> bool {
+        self == EventKind::ServiceStateChanged
     }
 
     /// What kind of entity it happens to.
@@ -53,6 +62,7 @@ impl EventKind {
             | EventKind::ContextDeleted
             | EventKind::ServiceInitialized => "context",
             EventKind::IdentityOrphaned => "identity",
+            EventKind::ServiceStateChanged => "service",
         }
     }
 }
@@ -65,7 +75,7 @@ pub struct Event {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: EventKind,
-    /// To what: a ChittyID.
+    /// To what: a ChittyID, or the name of a service.
     pub entity_id: String,
     /// Who did it: a ChittyID.
     pub actor_id: String,
@@ -150,6 +160,7 @@ mod tests {
             EventKind::ContextDeleted,
             EventKind::ServiceInitialized,
             EventKind::IdentityOrphaned,
+            EventKind::ServiceStateChanged,
         ] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }

@@ -24,6 +24,11 @@ pub fn insert(event: &Event, overdue_ms: u64) -> Statement {
     insert_where(event, overdue_ms, "")
 }
 
+/// The row of an event that may have been written before: then nothing.
+pub fn insert_once(event: &Event, overdue_ms: u64) -> Statement {
+    insert_where(event, overdue_ms, "WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE event_id = ?1)")
+}
+
 /// The row of an event, written only if the change before it in the batch took place: if the
 /// context of the event's entity carries the event's id as its revision.
 pub fn insert_if_context_changed(event: &Event, overdue_ms: u64) -> Statement {
@@ -131,17 +136,31 @@ fn read(row: &mut Row) -> Result<Event, DbError> {
     })
 }
 
-/// Which of these events are done already.
+/// How far an event is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Which.
+    pub event_id: String,
+    /// Everything is done about it.
+    pub is_done: bool,
+    /// The effects that have taken place, by their names.
+    pub effects: String,
+}
+
+/// How far these events are told; those that are not in the outbox are left out.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn done(ready: Ready<'_>, ids: &[&str]) -> Result<Vec<String>, DbError> {
+pub async fn told(ready: Ready<'_>, ids: &[&str]) -> Result<Vec<Told>, DbError> {
     let query = Statement::new(
-        "SELECT event_id FROM outbox WHERE event_id IN (SELECT value FROM json_each(?1)) \
-         AND done_at IS NOT NULL",
+        "SELECT event_id, done_at IS NOT NULL AS is_done, effects FROM outbox \
+         WHERE event_id IN (SELECT value FROM json_each(?1))",
     )
     .bind(json!(ids).to_string());
-    ready.db().rows(query).await?.into_iter().map(|mut row| row.text(0)).collect()
+    let told = |mut row: Row| {
+        Ok(Told { event_id: row.text(0)?, is_done: row.integer(1)? == 1, effects: row.text(2)? })
+    };
+    ready.db().rows(query).await?.into_iter().map(told).collect()
 }
 
 /// Marks an event done: its effect has taken place.
@@ -158,14 +177,22 @@ pub async fn mark_done(ready: Ready<'_>, id: &str, now_ms: u64) -> Result<(), Db
     ready.db().batch(vec![mark]).await.map(|_| ())
 }
 
-/// Notes why an event could not be told, for whoever looks into the outbox.
+/// Notes why an event could not be told, for whoever looks into the outbox, and which of its effects
+/// have taken place all the same.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn mark_failed(ready: Ready<'_>, id: &str, error: &str) -> Result<(), DbError> {
-    let mark = Statement::new("UPDATE outbox SET last_error = ?2 WHERE event_id = ?1")
-        .bind(id)
-        .bind(error);
+/// When the database does not answer; those effects then take place again, under the same id.
+pub async fn mark_failed(
+    ready: Ready<'_>,
+    id: &str,
+    error: &str,
+    effects: &str,
+) -> Result<(), DbError> {
+    let mark =
+        Statement::new("UPDATE outbox SET last_error = ?2, effects = ?3 WHERE event_id = ?1")
+            .bind(id)
+            .bind(error)
+            .bind(effects);
     ready.db().batch(vec![mark]).await.map(|_| ())
 }
 

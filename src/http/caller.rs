@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::app::App;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
+use crate::platform::db::{Row, Statement};
 use crate::platform::time;
 
 /// What a route asks of a token.
@@ -23,6 +24,14 @@ pub enum Permission {
     ContextsRead,
     /// Making, changing and deleting one's contexts.
     ContextsWrite,
+    /// Seeing how the ChittyOS services are.
+    EcosystemRead,
+    /// Commanding the connections to the services: administrators only.
+    EcosystemAdmin,
+    /// Seeing one's runs of flows.
+    OrchestrationsRead,
+    /// Running flows.
+    OrchestrationsWrite,
 }
 
 impl Permission {
@@ -31,6 +40,10 @@ impl Permission {
         match self {
             Permission::ContextsRead => "contexts:read",
             Permission::ContextsWrite => "contexts:write",
+            Permission::EcosystemRead => "ecosystem:read",
+            Permission::EcosystemAdmin => "ecosystem:admin",
+            Permission::OrchestrationsRead => "orchestrations:read",
+            Permission::OrchestrationsWrite => "orchestrations:write",
         }
     }
 
@@ -39,11 +52,16 @@ impl Permission {
     fn granted_by(self, scope: &str) -> bool {
         let own = self.as_str();
         let (resource, action) = own.split_once(':').unwrap_or((own, ""));
-        matches!(scope, "admin" | "admin:*" | "*")
+        is_admin(scope)
             || scope == own
             || scope == action
             || scope.strip_suffix(":*") == Some(resource)
     }
+}
+
+/// Whether a scope is an administrator's.
+fn is_admin(scope: &str) -> bool {
+    matches!(scope, "admin" | "admin:*" | "*")
 }
 
 /// An authenticated caller.
@@ -57,6 +75,7 @@ pub struct Caller {
 #[derive(Debug, Clone)]
 pub struct Scope {
     actor: ChittyId,
+    is_admin: bool,
 }
 
 impl Scope {
@@ -81,6 +100,28 @@ impl Scope {
                 "This actor may do nothing at the moment. Ask an administrator.",
             )),
         }
+    }
+
+    /// The statement that reads the state of the actor, for handlers that have no row of their own to
+    /// read it with.
+    pub fn state(&self) -> Statement {
+        Statement::new("SELECT status FROM actors WHERE chitty_id = ?1").bind(self.actor())
+    }
+
+    /// Judges the rows that [`Scope::state`] found.
+    ///
+    /// # Errors
+    /// 403 for an actor that is suspended or deleted.
+    pub fn admit_row(rows: Option<Vec<Row>>) -> Result<(), Problem> {
+        match rows.into_iter().flatten().next() {
+            Some(mut row) => Scope::admit(Some(&row.text(0)?)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the caller is an administrator.
+    pub fn is_admin(&self) -> bool {
+        self.is_admin
     }
 
     /// Whose rows these are, and who does what is done.
@@ -130,7 +171,8 @@ impl Caller {
     /// 403 when the token does not carry it.
     pub fn scope(self, permission: Permission) -> Result<Scope, Problem> {
         if self.scopes.iter().any(|scope| permission.granted_by(scope)) {
-            return Ok(Scope { actor: self.actor });
+            let is_admin = self.scopes.iter().any(|scope| is_admin(scope));
+            return Ok(Scope { actor: self.actor, is_admin });
         }
         Err(Problem::new(
             Code::InsufficientScope,

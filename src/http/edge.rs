@@ -1,6 +1,7 @@
 //! The way of a request: correlation → route → schema → caller → permission → handler → reply.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use percent_encoding::percent_decode_str;
 
@@ -12,6 +13,7 @@ use crate::http::request::Request;
 use crate::http::route::{Access, Matched, Method, Route, Table};
 use crate::http::trace::Trace;
 use crate::init::{self, Ready};
+use crate::metrics;
 use crate::platform::inbound::Inbound;
 
 /// Headers of every reply: what keeps it from being cached, downgraded or sniffed. A reply is never a
@@ -31,7 +33,8 @@ pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
     let now_ms = app.now_ms();
     let trace = Trace::of(inbound, now_ms);
     let method = inbound.method();
-    let mut reply = match answer(app, table, inbound, &method, &trace, now_ms).await {
+    let label = Cell::new(metrics::UNMATCHED);
+    let mut reply = match answer(app, table, inbound, &method, &trace, now_ms, &label).await {
         Ok(reply) => reply,
         Err(problem) => problem.into_reply(&trace),
     };
@@ -40,6 +43,11 @@ pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
     }
     if init::is_due(app, now_ms) {
         reply.after.push(After::Initialize);
+    }
+    let latency_ms = app.now_ms().saturating_sub(now_ms);
+    app.metrics.record(method_label(&method), label.get(), reply.status, latency_ms);
+    if app.handover.take_turn(app, now_ms) {
+        reply.after.push(After::HandOver);
     }
     if inbound.header("origin").is_some() {
         // Any origin may call: callers authenticate by a header that no browser sends by itself, so
@@ -58,6 +66,7 @@ async fn answer(
     method: &str,
     trace: &Trace,
     now_ms: u64,
+    label: &Cell<&'static str>,
 ) -> Result<Reply, Problem> {
     let target = inbound.target();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
@@ -66,6 +75,9 @@ async fn answer(
     let matched = table.find(path).ok_or_else(|| {
         Problem::new(Code::UnknownPath, "GET /openapi.json lists every path; /docs shows them.")
     })?;
+    if let Some(route) = matched.routes.first() {
+        label.set(route.path);
+    }
     let route = match method {
         "OPTIONS" => return Ok(options(&matched)),
         _ => choose(&matched, method)?,
@@ -80,6 +92,12 @@ async fn answer(
             handler(app, ready, scope, &request).await
         }
     }
+}
+
+/// A method as a metric names it: a caller may write anything.
+fn method_label(method: &str) -> &'static str {
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    METHODS.into_iter().find(|known| *known == method).unwrap_or("other")
 }
 
 /// The route for a method; HEAD is GET without its body.
@@ -110,7 +128,7 @@ fn options(matched: &Matched<'_, '_>) -> Reply {
         .header(
             "access-control-allow-headers",
             "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID, \
-             traceparent",
+             X-Session-ID, Last-Event-ID, traceparent, tracestate",
         )
         .header("access-control-max-age", "86400")
 }

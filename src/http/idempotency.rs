@@ -44,18 +44,8 @@ impl Idempotency {
         operation: &str,
         body: &[u8],
     ) -> Result<Option<Self>, Problem> {
-        let Some(key) = request.header("idempotency-key") else { return Ok(None) };
-        if !(1..=255).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Problem::invalid(
-                "Idempotency-Key",
-                "must be 1 to 255 visible ASCII characters, best a fresh UUID",
-            ));
-        }
-        let mut hash = Sha256::new();
-        hash.update(operation.as_bytes());
-        hash.update([0]);
-        hash.update(body);
-        Ok(Some(Idempotency { key, fingerprint: ids::hex(&hash.finalize()) }))
+        let key = key(request)?;
+        Ok(key.map(|key| Idempotency { key, fingerprint: fingerprint(operation, body) }))
     }
 
     /// The statement that looks for a stored reply, to be run beside the other checks of a creation.
@@ -76,11 +66,7 @@ impl Idempotency {
     pub fn replay(&self, rows: Vec<Row>) -> Result<Option<Reply>, Problem> {
         let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
         if row.text(0)? != self.fingerprint {
-            return Err(Problem::new(
-                Code::IdempotencyKeyReused,
-                "This Idempotency-Key was used for another request within the last 24 hours. Use a \
-                 fresh key.",
-            ));
+            return Err(key_reused());
         }
         let status = u16::try_from(row.integer(1)?).map_err(|_| DbError::Shape)?;
         let mut reply = Reply::new(status, Body::Json(row.text(2)?));
@@ -130,6 +116,38 @@ impl Idempotency {
     pub fn lost_race(error: &DbError) -> bool {
         error.is_unique("idempotency_keys.actor_id, idempotency_keys.key")
     }
+}
+
+/// The key of a request, if it has one.
+///
+/// # Errors
+/// 422 when it is empty, longer than 255 or not visible ASCII.
+pub fn key(request: &Request<'_>) -> Result<Option<String>, Problem> {
+    let Some(key) = request.header("idempotency-key") else { return Ok(None) };
+    if !(1..=255).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Problem::invalid(
+            "Idempotency-Key",
+            "must be 1 to 255 visible ASCII characters, best a fresh UUID",
+        ));
+    }
+    Ok(Some(key))
+}
+
+/// What a key is bound to: what is done, and with which body.
+pub fn fingerprint(operation: &str, body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(operation.as_bytes());
+    hash.update([0]);
+    hash.update(body);
+    ids::hex(&hash.finalize())
+}
+
+/// 422: the key belongs to another request.
+pub fn key_reused() -> Problem {
+    Problem::new(
+        Code::IdempotencyKeyReused,
+        "This Idempotency-Key was used for another request. Use a fresh key.",
+    )
 }
 
 /// Removes a bounded number of expired keys; the cron runs it.

@@ -67,10 +67,14 @@ codes! {
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key belongs to another request";
     /// A bug, or something nobody thought of.
     Internal = "internal", 500, "Something went wrong";
+    /// A flow was refused by a service and undone.
+    OrchestrationFailed = "orchestration_failed", 502, "The flow was refused";
     /// ChittyAuth could not be asked about the token.
     AuthenticationUnavailable = "authentication_unavailable", 503, "Tokens cannot be checked at the moment";
     /// ChittyID could not mint.
     IdentityAuthorityUnavailable = "identity_authority_unavailable", 503, "Identities cannot be minted at the moment";
+    /// The object that watches a service did not answer.
+    ConnectionUnavailable = "connection_unavailable", 503, "The connection's object did not answer";
     /// The database schema is not there yet.
     NotReady = "not_ready", 503, "The gateway is not ready yet";
     /// The database did not answer.

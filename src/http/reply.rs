@@ -1,6 +1,9 @@
 //! What a handler answers, before a runtime turns it into a response.
 
 use std::borrow::Cow;
+use std::fmt;
+
+use futures_util::stream::LocalBoxStream;
 
 use crate::events::Event;
 
@@ -18,7 +21,6 @@ pub struct Reply {
 }
 
 /// A body.
-#[derive(Debug, PartialEq, Eq)]
 pub enum Body {
     /// None at all.
     Empty,
@@ -28,6 +30,26 @@ pub enum Body {
     Problem(String),
     /// JSON text that never changes.
     StaticJson(&'static str),
+    /// Text of another type.
+    Text {
+        /// Its media type.
+        content_type: &'static str,
+        /// The text.
+        text: String,
+    },
+    /// Pieces as they come.
+    Stream {
+        /// The media type of the whole.
+        content_type: &'static str,
+        /// The pieces. Dropped when the client has gone.
+        stream: LocalBoxStream<'static, Vec<u8>>,
+    },
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?}", self.content_type(), self.text())
+    }
 }
 
 impl Body {
@@ -37,14 +59,17 @@ impl Body {
             Body::Empty => None,
             Body::Json(_) | Body::StaticJson(_) => Some("application/json"),
             Body::Problem(_) => Some("application/problem+json"),
+            Body::Text { content_type, .. } | Body::Stream { content_type, .. } => {
+                Some(content_type)
+            }
         }
     }
 
-    /// Its text.
+    /// Its text, unless it is still to come.
     pub fn text(&self) -> Option<&str> {
         match self {
-            Body::Empty => None,
-            Body::Json(text) | Body::Problem(text) => Some(text),
+            Body::Empty | Body::Stream { .. } => None,
+            Body::Json(text) | Body::Problem(text) | Body::Text { text, .. } => Some(text),
             Body::StaticJson(text) => Some(text),
         }
     }
@@ -57,6 +82,10 @@ pub enum After {
     Announce(Event),
     /// Take the gateway's initialization a step further.
     Initialize,
+    /// Hand over what was counted and look for news of the services.
+    HandOver,
+    /// Take an orchestration further.
+    Orchestrate(String),
 }
 
 impl Reply {

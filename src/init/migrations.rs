@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 7] = [
+pub const MIGRATIONS: [(&str, &str); 10] = [
     migration!("0001_create_contexts_table"),
     migration!("0002_create_installations_table"),
     migration!("0003_create_actors_table"),
@@ -22,6 +22,9 @@ pub const MIGRATIONS: [(&str, &str); 7] = [
     migration!("0005_create_outbox_table"),
     migration!("0006_create_idempotency_keys_table"),
     migration!("0007_create_registration_tables"),
+    migration!("0008_create_metrics_tables"),
+    migration!("0009_create_service_connections_tables"),
+    migration!("0010_create_orchestrations_table"),
 ];
 
 /// As wrangler 4 creates it.

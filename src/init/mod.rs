@@ -9,6 +9,7 @@ pub mod migrations;
 pub mod registration;
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use crate::app::App;
 use crate::http::problem::{Code, Problem};
@@ -66,7 +67,7 @@ const BACKGROUND_PAUSE_MS: u64 = 1000;
 /// The proof that the schema is there, and the only way to the database.
 #[derive(Clone, Copy)]
 pub struct Ready<'a> {
-    db: &'a dyn Db,
+    db: &'a Rc<dyn Db>,
 }
 
 impl<'a> Ready<'a> {
@@ -81,7 +82,7 @@ impl<'a> Ready<'a> {
             ));
         };
         if app.init.database.get() != Database::Ready {
-            if let Err(error) = migrations::apply(db).await {
+            if let Err(error) = migrations::apply(db.as_ref()).await {
                 app.init.database.set(Database::Failed);
                 app.init.next_try_ms.set(app.now_ms() + BACKGROUND_PAUSE_MS);
                 log::error("migrations_failed", &[("error", &error.to_string())]);
@@ -96,7 +97,12 @@ impl<'a> Ready<'a> {
 
     /// The database, with its schema.
     pub fn db(self) -> &'a dyn Db {
-        self.db
+        self.db.as_ref()
+    }
+
+    /// The same for what outlives the request, such as a stream.
+    pub fn share(self) -> Rc<dyn Db> {
+        Rc::clone(self.db)
     }
 }
 

@@ -6,9 +6,12 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::contexts::{Context, handlers as contexts, input};
+use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::health;
 use crate::http::problem::{FieldErrorSchema, ProblemBody};
 use crate::http::route::{Access, Method};
+use crate::metrics::handlers as metrics;
+use crate::orchestrations::handlers as orchestrations;
 use crate::routes::ROUTES;
 
 /// Paths of the predecessor, and the ones that they stand for.
@@ -44,7 +47,17 @@ pub fn document() -> String {
         contexts::search,
         contexts::show,
         contexts::change,
-        contexts::remove
+        contexts::remove,
+        metrics::show,
+        ecosystem::list,
+        ecosystem::show,
+        ecosystem::check,
+        ecosystem::connect,
+        ecosystem::disconnect,
+        ecosystem::reset,
+        stream::events,
+        orchestrations::start,
+        orchestrations::show
     ),
     components(schemas(
         Context,
@@ -53,10 +66,13 @@ pub fn document() -> String {
         ProblemBody,
         FieldErrorSchema,
         health::Health,
-        health::DeficiencySchema
+        health::DeficiencySchema,
+        health::ServiceReportSchema
     )),
     tags(
         (name = "contexts", description = "What an actor works in."),
+        (name = "ecosystem", description = "The ChittyOS services as this gateway sees them."),
+        (name = "orchestrations", description = "Flows over several services: all of it, or nothing."),
         (name = "gateway", description = "The gateway itself.")
     ),
     modifiers(&Bearer, &Guards, &Problems, &Aliases)

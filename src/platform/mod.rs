@@ -10,6 +10,7 @@ pub mod ids;
 pub mod inbound;
 pub mod kv;
 pub mod log;
+pub mod objects;
 pub mod queue;
 pub mod time;
 #[cfg(target_family = "wasm")]

@@ -7,11 +7,14 @@
 
 mod contexts;
 mod description;
+mod ecosystem;
 mod edge;
 mod events;
 mod faults;
 mod health;
 mod init;
+mod metrics;
+mod orchestrations;
 mod plans;
 mod races;
 mod resilience;

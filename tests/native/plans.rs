@@ -31,6 +31,16 @@ fn exercised() -> World {
         gateway.delete(&path, "dev-a").await;
         gateway.get(&path, Some("dev-a")).await;
         gateway.deliver_all().await;
+        world.objects.awake.set(true);
+        chittyconnect::tasks::scheduled(&gateway.app).await;
+        gateway.get("/v1/ecosystem/id", Some("dev-a")).await;
+        gateway.get("/v1/ecosystem/events", Some("dev-a")).await;
+        gateway.get("/metrics", None).await;
+        let flow = TestRequest::new("POST", "/v1/orchestrations/user-registration").token("dev-a");
+        let flow = flow.json(&json!({"email": "a@example.org"})).header("idempotency-key", "k");
+        let run = gateway.send(flow).await;
+        gateway.get(&run.headers["location"], Some("dev-a")).await;
+        gateway.deliver_all().await;
         world.advance_ms(100_000_000);
         gateway.create("dev-a", &json!({"name": "late"})).await;
         world.advance_ms(100_000_000);
@@ -45,7 +55,11 @@ fn no_statement_scans_a_table_or_sorts_one() {
     let mut statements = world.db.log();
     statements.sort();
     statements.dedup();
-    statements.retain(|sql| !sql.starts_with("CREATE") && !sql.contains("d1_migrations"));
+    // How deep the outbox is takes a look at every open row, of an index that has no others.
+    statements.retain(|sql| !sql.contains("AS depth"));
+    statements.retain(|sql| {
+        !sql.starts_with("CREATE") && !sql.starts_with("ALTER") && !sql.contains("d1_migrations")
+    });
     assert!(statements.len() > 25, "{}", statements.len());
     let tables = [
         "contexts",
@@ -56,6 +70,10 @@ fn no_statement_scans_a_table_or_sorts_one() {
         "idempotency_keys",
         // Not registration_steps: it has at most seven rows.
         "registration_lease",
+        "orchestrations",
+        "connection_events",
+        // Not service_connections and metrics, which are read whole: a row a service, and a row a
+        // sample.
     ];
     for sql in statements {
         for step in world.db.plan(&sql) {
@@ -71,7 +89,10 @@ fn no_statement_scans_a_table_or_sorts_one() {
 fn a_list_page_is_one_range_of_one_index() {
     let world = exercised();
     let log = world.db.log();
-    let lists: Vec<&String> = log.iter().filter(|sql| sql.contains("min(created_at")).collect();
+    let lists: Vec<&String> = log
+        .iter()
+        .filter(|sql| sql.contains("min(created_at") && !sql.contains("AS depth"))
+        .collect();
     assert!(!lists.is_empty());
     for sql in lists {
         let plan = world.db.plan(sql).join("\n");

@@ -19,6 +19,7 @@ mod cache;
 mod call;
 mod clock;
 mod config;
+pub mod connection;
 mod core;
 mod error;
 mod flows;

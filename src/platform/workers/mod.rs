@@ -5,6 +5,7 @@ pub(crate) mod d1;
 pub(crate) mod fetch;
 pub(crate) mod inbound;
 pub(crate) mod kv;
+pub(crate) mod objects;
 pub(crate) mod queue;
 pub(crate) mod response;
 
@@ -42,6 +43,10 @@ fn compose(env: &Env) -> App {
         db,
         context_ops,
         api_keys: env.kv("API_KEYS").ok().map(|kv| Rc::new(kv::Namespace(kv)) as _),
+        connections: env
+            .durable_object("SERVICE_CONNECTION")
+            .ok()
+            .map(|namespace| Rc::new(objects::Connections(namespace)) as _),
         transport: Rc::new(fetch::Fetch::new(|service| binding(env, &service_binding(service)))),
         clock: Rc::new(RuntimeClock),
     })

@@ -1,11 +1,12 @@
 //! A [`Reply`] as a runtime response.
 
+use futures_util::StreamExt;
 use js_sys::{Object, Reflect};
 use wasm_bindgen::JsValue;
 use worker::web_sys;
 
 use crate::http::edge::COMMON_HEADERS;
-use crate::http::reply::Reply;
+use crate::http::reply::{Body, Reply};
 
 thread_local! {
     /// The headers of every reply, as the object that each reply's own are added to.
@@ -34,5 +35,11 @@ pub(crate) fn of(reply: Reply) -> worker::Result<web_sys::Response> {
     let init = web_sys::ResponseInit::new();
     init.set_status(reply.status);
     init.set_headers(&headers);
+    if let Body::Stream { stream, .. } = reply.body {
+        let pieces = stream.map(Ok::<_, worker::Error>);
+        let streamed: web_sys::Response = worker::Response::from_stream(pieces)?.into();
+        let body = streamed.body();
+        return Ok(web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)?);
+    }
     Ok(web_sys::Response::new_with_opt_str_and_init(reply.body.text(), &init)?)
 }

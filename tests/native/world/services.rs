@@ -65,6 +65,9 @@ impl Services {
 
     fn answer(&self, service: &str, request: &HttpRequest) -> (u16, Value) {
         let body: Value = serde_json::from_str(request.body.as_deref().unwrap_or("null")).unwrap();
+        if request.url.ends_with("/health") {
+            return (200, json!({"status": "healthy"}));
+        }
         match service {
             "id" => {
                 let n = self.minted.get() + 1;
@@ -79,6 +82,15 @@ impl Services {
                     json!({"api_key": format!("cc_live_secret_{n}"), "key_id": format!("key_{n}")}),
                 )
             }
+            "auth" if request.url.ends_with("/v1/tokens/provision") => {
+                let n = self.keys.get() + 1;
+                self.keys.set(n);
+                (
+                    201,
+                    json!({"token": format!("ca_live_{n}"), "tokenId": format!("tok_{n}"), "scope": body["scope"]}),
+                )
+            }
+            "auth" if request.url.ends_with("/v1/tokens/revoke") => (200, json!({"success": true})),
             "auth" => token(body["token"].as_str().unwrap()),
             "dna" => {
                 (200, json!({"success": true, "dna_id": format!("dna-of-{}", body["chittyId"])}))
@@ -89,6 +101,7 @@ impl Services {
                 json!({"verified": true, "status": "PASS", "verification_id": "ver_1", "confidence_score": 0.9}),
             ),
             "certify" => (201, json!({"id": "cert_1", "status": "active"})),
+            "canon" => (200, json!({"success": true, "id": "canon_1"})),
             "beacon" => (202, json!({"success": true})),
             "chronicle" => {
                 self.entries.borrow_mut().push(body);

@@ -1,0 +1,303 @@
+//! The host of one connection: keeps the state machine's state, its timer and its promises.
+//!
+//! Every event is the same: load → step → save → timer → check, and what there is to tell is told. A
+//! crash between any two of these is made up for: what was saved and not told is told by the next
+//! event, a check without a result is followed by another when its guard fires, and a lost timer is
+//! found by the next `ensure` (every minute).
+
+use chitty_core::connection::{Connection, ConnectionConfig, Effect, Event, Input, Status};
+use chitty_core::{CallContext, Service, ServiceHealth};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::events::{self, EventKind, outbox};
+use crate::init::Ready;
+use crate::platform::db::{DbError, Statement};
+use crate::platform::objects::ObjectStore;
+use crate::platform::{ids, log, time};
+
+/// The most events that wait to be told. Beyond that the oldest are dropped, and it is logged.
+const MAX_UNTOLD: usize = 100;
+
+/// After how long telling is tried again where nothing else happens before, in ms.
+const TELL_AGAIN_MS: u64 = 5_000;
+
+/// What can be asked of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Connect, unless somebody disconnected it; make up for a lost timer.
+    Ensure,
+    /// Connect.
+    Connect,
+    /// Disconnect, until somebody connects.
+    Disconnect,
+    /// Check its health now, and answer with the result.
+    Check,
+    /// Forget everything.
+    Reset,
+}
+
+impl Command {
+    /// The command of a name.
+    pub fn parse(name: &str) -> Option<Command> {
+        Some(match name {
+            "ensure" => Command::Ensure,
+            "connect" => Command::Connect,
+            "disconnect" => Command::Disconnect,
+            "check" => Command::Check,
+            "reset" => Command::Reset,
+            _ => return None,
+        })
+    }
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Command::Ensure => "ensure",
+            Command::Connect => "connect",
+            Command::Disconnect => "disconnect",
+            Command::Check => "check",
+            Command::Reset => "reset",
+        }
+    }
+
+    fn input(self) -> Input {
+        match self {
+            Command::Ensure => Input::Ensure,
+            Command::Connect => Input::Connect,
+            Command::Disconnect => Input::Disconnect,
+            Command::Check => Input::Check,
+            Command::Reset => Input::Reset,
+        }
+    }
+}
+
+/// What the object keeps.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Kept {
+    connection: Connection,
+    /// Rises with each save.
+    version: i64,
+    /// Whether it was down at the last save, and how often that has changed.
+    is_down: bool,
+    news: i64,
+    /// What happened and is not told yet.
+    untold: Vec<Untold>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Untold {
+    id: String,
+    at: String,
+    name: String,
+    data: Value,
+}
+
+/// One connection on its host.
+pub struct Host<'a> {
+    /// The gateway.
+    pub app: &'a App,
+    /// What the object keeps.
+    pub store: &'a dyn ObjectStore,
+    /// Whose connection it is.
+    pub service: Service,
+}
+
+impl Host<'_> {
+    /// Does what is asked, and answers how the connection is then. A check is waited for.
+    ///
+    /// # Errors
+    /// When the object's own storage fails.
+    pub async fn command(&self, command: Command) -> Result<Status, String> {
+        self.take(command.input()).await
+    }
+
+    /// The alarm has fired.
+    ///
+    /// # Errors
+    /// When the object's own storage fails; the platform then fires again.
+    pub async fn alarm(&self) -> Result<Status, String> {
+        self.take(Input::Timer).await
+    }
+
+    async fn take(&self, input: Input) -> Result<Status, String> {
+        let mut input = Some(input);
+        let mut kept = Kept::default();
+        while let Some(next) = input.take() {
+            let (after, check) = self.step(next).await?;
+            kept = after;
+            if let Some(generation) = check {
+                // Said before the check, which may take its time.
+                if !kept.untold.is_empty() {
+                    self.tell(&kept).await?;
+                }
+                input = Some(self.check(generation).await);
+            }
+        }
+        self.tell(&kept).await?;
+        Ok(kept.connection.status(self.app.now_ms()))
+    }
+
+    /// One step of the machine, saved, with its timer set. Returns which check it wants.
+    async fn step(&self, input: Input) -> Result<(Kept, Option<u64>), String> {
+        let mut kept = self.load().await?;
+        let now_ms = self.app.now_ms();
+        let config = ConnectionConfig::default();
+        let effects = kept.connection.step(&config, input, now_ms, self.app.jitter(1001));
+        let (mut alarm, mut check) = (None, None);
+        for effect in effects {
+            match effect {
+                Effect::SetTimer { at_ms } => alarm = Some(Some(at_ms)),
+                Effect::ClearTimer => alarm = Some(None),
+                Effect::StartCheck { generation } => check = Some(generation),
+                Effect::Emit(event) => kept.untold.push(self.untold(&event, now_ms)),
+            }
+        }
+        if kept.untold.len() > MAX_UNTOLD {
+            let excess = kept.untold.len() - MAX_UNTOLD;
+            kept.untold.drain(..excess);
+            log::error("connection_events_dropped", &[("service", self.service.as_str())]);
+        }
+        let is_down = kept.connection.is_down();
+        if is_down != kept.is_down {
+            kept.is_down = is_down;
+            kept.news += 1;
+        }
+        self.save(&mut kept).await?;
+        if let Some(alarm) = alarm {
+            self.store.set_alarm(alarm).await?;
+        }
+        Ok((kept, check))
+    }
+
+    fn untold(&self, event: &Event, now_ms: u64) -> Untold {
+        let mut data = serde_json::to_value(event).unwrap_or_default();
+        let name = data.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let Some(data) = data.as_object_mut() {
+            data.insert("service".to_owned(), self.service.as_str().into());
+            if matches!(event, Event::Connected | Event::Disconnected) {
+                let url = self.app.core.endpoint(self.service);
+                data.insert("serviceUrl".to_owned(), url.into());
+            }
+        }
+        Untold { id: ids::event(now_ms), at: time::iso8601(now_ms), name, data }
+    }
+
+    /// Checks the service's health. One that answers is connected, degraded or not.
+    async fn check(&self, generation: u64) -> Input {
+        let deadline_ms = ConnectionConfig::default().check_deadline_ms;
+        let deadline_ms = u32::try_from(deadline_ms).unwrap_or(u32::MAX);
+        let session = self.app.core.session(CallContext::default());
+        let report = session.health(self.service, deadline_ms).await;
+        let result = match report.status {
+            ServiceHealth::Healthy | ServiceHealth::Degraded => Ok(()),
+            ServiceHealth::Down => Err(report.error.unwrap_or("unknown").to_owned()),
+        };
+        Input::CheckDone { generation, result, latency_ms: report.latency }
+    }
+
+    /// Publishes how it is and tells what happened, all in one batch. What cannot be told waits.
+    async fn tell(&self, kept: &Kept) -> Result<(), String> {
+        match self.publish(kept).await {
+            Ok(events) => {
+                outbox::announce(self.app, events).await;
+                if kept.untold.is_empty() {
+                    return Ok(());
+                }
+                // What came in between is kept.
+                let mut now = self.load().await?;
+                now.untold.retain(|item| !kept.untold.iter().any(|told| told.id == item.id));
+                self.save(&mut now).await
+            }
+            Err(error) => {
+                log::warn("connection_not_published", &[("error", &error.to_string())]);
+                let idle = kept.connection.status(self.app.now_ms()).next_check_at.is_none();
+                if idle {
+                    let at_ms = self.app.now_ms() + TELL_AGAIN_MS;
+                    self.store.set_alarm(Some(at_ms)).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn publish(&self, kept: &Kept) -> Result<Vec<events::Event>, DbError> {
+        let ready = Ready::ensure(self.app)
+            .await
+            .map_err(|_| DbError::Failed("the database is not ready".to_owned()))?;
+        let now_ms = self.app.now_ms();
+        let status = kept.connection.status(now_ms);
+        let row = Statement::new(
+            "INSERT INTO service_connections \
+             (service, version, state, is_down, news, status, updated_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+             ON CONFLICT (service) DO UPDATE SET version = excluded.version, \
+             state = excluded.state, is_down = excluded.is_down, news = excluded.news, \
+             status = excluded.status, updated_at = excluded.updated_at \
+             WHERE excluded.version > service_connections.version",
+        )
+        .bind(self.service.host())
+        .bind(kept.version)
+        .bind(status.state.as_str())
+        .bind(i64::from(kept.is_down))
+        .bind(kept.news)
+        .bind(json!(status).to_string())
+        .bind(time::iso8601(now_ms));
+        let mut batch = vec![row];
+        let mut announced = Vec::new();
+        for item in &kept.untold {
+            batch.push(
+                Statement::new(
+                    "INSERT OR IGNORE INTO connection_events (event_id, service, event, data, at) \
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                )
+                .bind(item.id.as_str())
+                .bind(self.service.host())
+                .bind(item.name.as_str())
+                .bind(item.data.to_string())
+                .bind(item.at.as_str()),
+            );
+            if item.name == "stateChange" {
+                let event = self.state_changed(item);
+                batch.push(outbox::insert_once(&event, self.app.config.outbox_overdue_ms));
+                announced.push(event);
+            }
+        }
+        ready.db().batch(batch).await?;
+        Ok(announced)
+    }
+
+    /// The event that Chronicle and Beacon are told.
+    fn state_changed(&self, item: &Untold) -> events::Event {
+        events::Event {
+            id: item.id.clone(),
+            kind: EventKind::ServiceStateChanged,
+            entity_id: self.service.as_str().to_owned(),
+            actor_id: "chittyconnect".to_owned(),
+            at: item.at.clone(),
+            traceparent: None,
+            payload: json!({ "from": item.data.get("from"), "to": item.data.get("to") }),
+        }
+    }
+
+    async fn load(&self) -> Result<Kept, String> {
+        match self.store.load().await? {
+            None => Ok(Kept::default()),
+            // What cannot be read is of no use to anybody: better a new beginning than none. Its
+            // version goes on from the clock, beyond any that was published.
+            Some(text) => Ok(serde_json::from_str(&text).unwrap_or_else(|error| {
+                log::error("connection_unreadable", &[("error", &error.to_string())]);
+                let version = i64::try_from(self.app.now_ms()).unwrap_or(0);
+                Kept { version, ..Kept::default() }
+            })),
+        }
+    }
+
+    async fn save(&self, kept: &mut Kept) -> Result<(), String> {
+        kept.version += 1;
+        // Plain data: this cannot fail.
+        self.store.save(&serde_json::to_string(kept).unwrap_or_default()).await
+    }
+}

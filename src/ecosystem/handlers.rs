@@ -1,0 +1,254 @@
+//! `/v1/ecosystem`: the services as this gateway sees them.
+
+use chitty_core::{BreakerState, Service};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::ecosystem::connection::Command;
+use crate::ecosystem::watch::{self, Published};
+use crate::http::Outcome;
+use crate::http::caller::Scope;
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::Reply;
+use crate::http::request::Request;
+use crate::init::Ready;
+use crate::platform::db::{Row, Statement};
+use crate::platform::{log, time};
+
+/// How many of a service's last events are shown.
+const EVENTS_SHOWN: i64 = 20;
+
+/// Every service: its connection, with statistics, and its breaker.
+///
+/// The connection is that of all isolates, the breaker that of the isolate that answers.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/ecosystem",
+    operation_id = "ecosystemList",
+    tag = "ecosystem",
+    responses((status = 200, description = "The services and the gateway's own registration.", body = Object)),
+))]
+pub async fn list(app: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Outcome {
+    let batch = vec![scope.state(), watch::overview()];
+    let mut results = ready.db().batch(batch).await?.into_iter();
+    Scope::admit_row(results.next())?;
+    let published = read(results.next())?;
+    let services: Vec<Value> =
+        Service::ALL.iter().map(|service| view(app, *service, &published)).collect();
+    let text = json!({
+        "services": services,
+        "count": services.len(),
+        "registration": registration(app),
+    });
+    Ok(Reply::json(text.to_string()))
+}
+
+/// One service, with the last events of its connection, newest first.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/ecosystem/{id}",
+    operation_id = "ecosystemShow",
+    tag = "ecosystem",
+    params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
+    responses(
+        (status = 200, description = "The service.", body = Object),
+        (status = 404, description = "There is no such service."),
+    ),
+))]
+pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let service = service(request)?;
+    let events = Statement::new(
+        "SELECT id, event, data, at FROM connection_events WHERE service = ?1 \
+         ORDER BY id DESC LIMIT ?2",
+    )
+    .bind(service.host())
+    .bind(EVENTS_SHOWN);
+    let batch = vec![scope.state(), watch::overview(), events];
+    let mut results = ready.db().batch(batch).await?.into_iter();
+    Scope::admit_row(results.next())?;
+    let mut shown = view(app, service, &read(results.next())?);
+    let mut events = Vec::new();
+    for mut row in results.next().unwrap_or_default() {
+        let data: Value = serde_json::from_str(&row.text(2)?).unwrap_or_default();
+        events.push(json!({
+            "id": row.integer(0)?, "event": row.text(1)?, "data": data, "at": row.text(3)?,
+        }));
+    }
+    if let Some(shown) = shown.as_object_mut() {
+        shown.insert("events".to_owned(), events.into());
+        if service == Service::Id {
+            shown.insert("registration".to_owned(), registration(app));
+        }
+    }
+    Ok(Reply::json(shown.to_string()))
+}
+
+/// Check a service's health now.
+///
+/// Answers once the check has ended, at most five seconds later.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/ecosystem/{id}/check",
+    operation_id = "ecosystemCheck",
+    tag = "ecosystem",
+    params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
+    responses(
+        (status = 200, description = "The connection after the check.", body = Object),
+        (status = 404, description = "There is no such service."),
+    ),
+))]
+pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    command(app, ready, scope, request, Command::Check).await
+}
+
+/// Connect to a service.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/ecosystem/{id}/connect",
+    operation_id = "ecosystemConnect",
+    tag = "ecosystem",
+    params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
+    responses(
+        (status = 200, description = "The connection after the first check.", body = Object),
+        (status = 404, description = "There is no such service."),
+    ),
+))]
+pub async fn connect(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    command(app, ready, scope, request, Command::Connect).await
+}
+
+/// Disconnect a service: it is not checked until somebody connects it.
+///
+/// Calls to the service go on; only the watching ends.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/ecosystem/{id}/disconnect",
+    operation_id = "ecosystemDisconnect",
+    tag = "ecosystem",
+    params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
+    responses(
+        (status = 200, description = "The connection.", body = Object),
+        (status = 404, description = "There is no such service."),
+    ),
+))]
+pub async fn disconnect(
+    app: &App,
+    ready: Ready<'_>,
+    scope: Scope,
+    request: &Request<'_>,
+) -> Outcome {
+    command(app, ready, scope, request, Command::Disconnect).await
+}
+
+/// Forget a connection's state and statistics. It is taken up again within a minute.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/ecosystem/{id}/reset",
+    operation_id = "ecosystemReset",
+    tag = "ecosystem",
+    params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
+    responses(
+        (status = 200, description = "The connection, as new.", body = Object),
+        (status = 404, description = "There is no such service."),
+    ),
+))]
+pub async fn reset(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    command(app, ready, scope, request, Command::Reset).await
+}
+
+async fn command(
+    app: &App,
+    ready: Ready<'_>,
+    scope: Scope,
+    request: &Request<'_>,
+    command: Command,
+) -> Outcome {
+    let service = service(request)?;
+    Scope::admit_row(Some(ready.db().rows(scope.state()).await?))?;
+    let Some(objects) = app.connections.as_deref() else {
+        return Err(unavailable(
+            "The binding SERVICE_CONNECTION is missing; GET /health lists what is.",
+        ));
+    };
+    let answer = objects.ask(service, command.as_str()).await.map_err(|error| {
+        log::warn("connection_not_asked", &[("service", service.as_str()), ("error", &error)]);
+        unavailable("The connection's object did not answer. Repeat the request.")
+    })?;
+    let status: Value = serde_json::from_str(&answer).unwrap_or_default();
+    log::info(
+        "connection_commanded",
+        &[("service", service.as_str()), ("command", command.as_str()), ("actor", scope.actor())],
+    );
+    let text = json!({
+        "success": true,
+        "service": service.as_str(),
+        "connection": readable(&status),
+    });
+    Ok(Reply::json(text.to_string()))
+}
+
+fn unavailable(detail: &'static str) -> Problem {
+    Problem::new(Code::ConnectionUnavailable, detail)
+}
+
+fn service(request: &Request<'_>) -> Result<Service, Problem> {
+    Service::parse(&request.id).ok_or_else(|| {
+        Problem::new(Code::NotFound, "There is no such service. GET /v1/ecosystem lists them.")
+    })
+}
+
+fn read(rows: Option<Vec<Row>>) -> Result<Vec<Published>, Problem> {
+    let rows = rows.unwrap_or_default().into_iter();
+    Ok(rows.map(watch::published).collect::<Result<Vec<_>, _>>()?)
+}
+
+fn view(app: &App, service: Service, published: &[Published]) -> Value {
+    let found = published.iter().find(|published| published.service == service.host());
+    json!({
+        "service": service.as_str(),
+        "name": service.host(),
+        "url": app.core.endpoint(service),
+        "status": match found {
+            None => "unknown",
+            Some(found) if found.state == "CONNECTED" => "active",
+            Some(found) if found.is_down => "down",
+            Some(found) if found.state == "DISCONNECTED" => "unknown",
+            Some(_) => "degraded",
+        },
+        "connection": found.map(|found| readable(&found.status)),
+        "updated_at": found.map(|found| found.updated_at.clone()),
+        "breaker": breaker(app, service),
+    })
+}
+
+/// The machine's instants as ISO-8601.
+fn readable(status: &Value) -> Value {
+    let mut status = status.clone();
+    for name in ["lastCheckAt", "nextCheckAt", "since"] {
+        if let Some(value) = status.get_mut(name)
+            && let Some(ms) = value.as_u64()
+        {
+            *value = time::iso8601(ms).into();
+        }
+    }
+    status
+}
+
+fn breaker(app: &App, service: Service) -> Value {
+    match app.core.breaker(service) {
+        BreakerState::Closed => json!({ "state": "closed" }),
+        BreakerState::HalfOpen { .. } => json!({ "state": "half_open" }),
+        BreakerState::Open { until_ms } => {
+            json!({ "state": "open", "until": time::iso8601(until_ms) })
+        }
+    }
+}
+
+fn registration(app: &App) -> Value {
+    let progress = app.init.registration();
+    let mut text = json!(progress);
+    if let Some(text) = text.as_object_mut() {
+        text.insert("state".to_owned(), progress.as_str().into());
+    }
+    text
+}

@@ -1,0 +1,56 @@
+//! `GET /health?full=true`: every service asked how it is, side by side, within one deadline.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use chitty_core::{CallContext, HealthReport, Service};
+
+use crate::app::App;
+
+/// How long one service may take, in ms. Six are asked at once, so all of them take at most twice
+/// this.
+const TIMEOUT_MS: u32 = 2_000;
+
+/// How long the answers are shown again, in ms: so often, and no more, an isolate asks the services,
+/// however often it is asked itself.
+const KEEP_MS: u64 = 5_000;
+
+/// How often somebody who finds the services being asked looks for the answers, in ms.
+const LOOK_MS: u64 = 50;
+
+type Reports = Rc<BTreeMap<Service, HealthReport>>;
+
+/// The last answers of this isolate.
+#[derive(Default)]
+pub struct Probe {
+    last: RefCell<Option<(Reports, u64)>>,
+    /// When somebody began to ask.
+    asking_since_ms: Cell<Option<u64>>,
+}
+
+/// How every service is, with the instant (ms) at which that was found out.
+pub async fn services(app: &App) -> (Reports, u64) {
+    let longest_ms = 2 * u64::from(TIMEOUT_MS) + 500;
+    let probe = &app.probe;
+    loop {
+        let now_ms = app.now_ms();
+        if let Some((reports, at_ms)) = &*probe.last.borrow()
+            && now_ms.abs_diff(*at_ms) < KEEP_MS
+        {
+            return (Rc::clone(reports), *at_ms);
+        }
+        // Whoever was asking may have gone with its request.
+        match probe.asking_since_ms.get() {
+            Some(since_ms) if now_ms.abs_diff(since_ms) < longest_ms => app.sleep(LOOK_MS).await,
+            _ => break,
+        }
+    }
+    probe.asking_since_ms.set(Some(app.now_ms()));
+    let session = app.core.session(CallContext::default());
+    let reports = Rc::new(session.health_of_all(TIMEOUT_MS).await);
+    let at_ms = app.now_ms();
+    *probe.last.borrow_mut() = Some((Rc::clone(&reports), at_ms));
+    probe.asking_since_ms.set(None);
+    (reports, at_ms)
+}

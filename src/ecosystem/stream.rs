@@ -1,0 +1,163 @@
+//! `GET /v1/ecosystem/events`: what happens to the connections, as Server-Sent Events (HTML standard
+//! §9.2).
+//!
+//! The stream reads the database, where the connections' objects publish: it needs no object of its
+//! own, misses nothing between two reads, and a client that comes back with `Last-Event-ID` goes on
+//! where it was.
+
+use std::rc::Rc;
+
+use chitty_core::Clock;
+use futures_util::stream::{self, StreamExt};
+
+use crate::app::App;
+use crate::http::Outcome;
+use crate::http::caller::Scope;
+use crate::http::problem::Problem;
+use crate::http::reply::{Body, Reply};
+use crate::http::request::Request;
+use crate::init::Ready;
+use crate::platform::db::{Db, DbError, Row, Statement};
+use crate::platform::log;
+
+/// How often the stream looks for news, in ms.
+const LOOK_MS: u64 = 1_000;
+
+/// How often it says something where there is no news, in ms: so that nobody in between takes it for
+/// dead, and that a client which has gone is noticed.
+const HEARTBEAT_MS: u64 = 15_000;
+
+/// How long one stream lasts, in ms. The client then comes back by itself.
+const LONGEST_MS: u64 = 300_000;
+
+/// The most events of one look.
+const MAX_EVENTS: i64 = 100;
+
+/// What happens to the connections, as Server-Sent Events.
+///
+/// The type of each is `connected`, `disconnected`, `reconnecting`, `unhealthy`, `stateChange`,
+/// `error` or `maxReconnectAttemptsReached`. The stream ends after five minutes; with `Last-Event-ID`
+/// the next goes on where it was.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/ecosystem/events",
+    operation_id = "ecosystemEvents",
+    tag = "ecosystem",
+    params(
+        ("service" = Option<String>, Query, description = "Only of this service."),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Only what came after this event; without it, only what comes from now on."),
+    ),
+    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")),
+))]
+pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let service = match request.query("service") {
+        None => None,
+        Some(name) => Some(chitty_core::Service::parse(&name).ok_or_else(|| {
+            Problem::invalid("?service", "must be a service; GET /v1/ecosystem lists them")
+        })?),
+    };
+    let latest = Statement::new("SELECT coalesce(max(id), 0) AS id FROM connection_events");
+    let mut results = ready.db().batch(vec![scope.state(), latest]).await?.into_iter();
+    Scope::admit_row(results.next())?;
+    let latest = results.next().and_then(|rows| rows.into_iter().next());
+    let latest = latest.ok_or(DbError::Shape)?.integer(0)?;
+    let after = match request.header("last-event-id") {
+        None => latest,
+        Some(text) => text.parse().map_err(|_| {
+            Problem::invalid("Last-Event-ID", "must be the id of an event of this stream")
+        })?,
+    };
+    let source = Source {
+        db: ready.share(),
+        clock: app.clock(),
+        service: service.map(chitty_core::Service::host),
+        after,
+        silent_ms: 0,
+        begun: false,
+        until_ms: request.now_ms + LONGEST_MS,
+    };
+    let stream = stream::unfold(source, Source::next).boxed_local();
+    Ok(Reply::new(200, Body::Stream { content_type: "text/event-stream", stream }))
+}
+
+struct Source {
+    db: Rc<dyn Db>,
+    clock: Rc<dyn Clock>,
+    service: Option<&'static str>,
+    /// The last event that was sent.
+    after: i64,
+    /// For how long nothing was sent.
+    silent_ms: u64,
+    begun: bool,
+    until_ms: u64,
+}
+
+impl Source {
+    /// The next piece of text, once there is one; `None` at the end.
+    async fn next(mut self) -> Option<(Vec<u8>, Self)> {
+        if !self.begun {
+            // The client sees at once that it is connected.
+            self.begun = true;
+            return Some((b"retry: 1000\n: connected\n\n".to_vec(), self));
+        }
+        while self.clock.now_ms() < self.until_ms {
+            let text = match self.look().await {
+                Ok(text) => text,
+                Err(error) => {
+                    // The client comes back with the last id that it has seen.
+                    log::warn("event_stream_broke", &[("error", &error.to_string())]);
+                    return None;
+                }
+            };
+            if !text.is_empty() {
+                self.silent_ms = 0;
+                return Some((text.into_bytes(), self));
+            }
+            self.clock.sleep(LOOK_MS).await;
+            self.silent_ms += LOOK_MS;
+            if self.silent_ms >= HEARTBEAT_MS {
+                self.silent_ms = 0;
+                return Some((b": still here\n\n".to_vec(), self));
+            }
+        }
+        None
+    }
+
+    async fn look(&mut self) -> Result<String, DbError> {
+        let statement = match self.service {
+            None => Statement::new(
+                "SELECT id, event, data FROM connection_events WHERE id > ?1 ORDER BY id LIMIT ?2",
+            )
+            .bind(self.after)
+            .bind(MAX_EVENTS),
+            Some(service) => Statement::new(
+                "SELECT id, event, data FROM connection_events WHERE service = ?3 AND id > ?1 \
+                 ORDER BY id LIMIT ?2",
+            )
+            .bind(self.after)
+            .bind(MAX_EVENTS)
+            .bind(service),
+        };
+        let mut text = String::new();
+        for row in self.db.rows(statement).await? {
+            text += &self.frame(row)?;
+        }
+        Ok(text)
+    }
+
+    fn frame(&mut self, mut row: Row) -> Result<String, DbError> {
+        self.after = row.integer(0)?;
+        // JSON of serde_json is one line.
+        Ok(format!("id: {}\nevent: {}\ndata: {}\n\n", self.after, row.text(1)?, row.text(2)?))
+    }
+}
+
+/// Removes what is older than the newest events that are kept; the cron runs it, bounded.
+pub fn prune() -> Statement {
+    const KEEP: i64 = 10_000;
+    Statement::new(
+        "DELETE FROM connection_events WHERE id IN (SELECT id FROM connection_events \
+         WHERE id <= (SELECT max(id) FROM connection_events) - ?1 ORDER BY id LIMIT 500)",
+    )
+    .bind(KEEP)
+}

@@ -1,0 +1,141 @@
+//! What is published of the connections, and what an isolate makes of it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use chitty_core::{BreakerState, Service};
+use serde_json::Value;
+
+use crate::app::App;
+use crate::ecosystem::connection::Command;
+use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::{log, time};
+
+/// How long a connection may go without being published before its object is woken, in ms: twice
+/// its longest pause, and a check.
+const SILENT_MS: u64 = 130_000;
+
+/// How long an isolate waits before it wakes the same object again, in ms.
+const WAKE_PAUSE_MS: u64 = 60_000;
+
+/// What an isolate has made of the news so far.
+#[derive(Default)]
+pub struct Known {
+    news: RefCell<BTreeMap<Service, i64>>,
+    woken_ms: RefCell<BTreeMap<Service, u64>>,
+}
+
+/// News of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct News {
+    service: Service,
+    is_down: bool,
+    /// Rises whenever `is_down` changes.
+    number: i64,
+    updated_ms: u64,
+    /// Whether somebody has disconnected it.
+    disconnected: bool,
+}
+
+/// The statement that looks for news: one of the handover's batch.
+pub(crate) fn look() -> Statement {
+    Statement::new("SELECT service, is_down, news, updated_at, state FROM service_connections")
+}
+
+/// Reads what [`look`] found.
+pub(crate) fn read(rows: Vec<Row>) -> Result<Vec<News>, DbError> {
+    let mut news = Vec::new();
+    for mut row in rows {
+        // A service that this version does not know is no news to it.
+        let Some(service) = Service::parse(&row.text(0)?) else { continue };
+        news.push(News {
+            service,
+            is_down: row.integer(1)? == 1,
+            number: row.integer(2)?,
+            updated_ms: time::parse(&row.text(3)?).unwrap_or(0),
+            disconnected: row.text(4)? == "DISCONNECTED",
+        });
+    }
+    Ok(news)
+}
+
+/// Acts on the news: each is taken once, so that what this isolate finds out afterwards counts more.
+/// Objects that are silent are woken; and where a breaker has just spoken against what is published,
+/// the object is asked to look.
+pub(crate) async fn act(app: &App, news: &[News], breakers_changed: bool) {
+    let now_ms = app.now_ms();
+    let mut wake = Vec::new();
+    for service in Service::ALL {
+        let found = news.iter().find(|news| news.service == *service);
+        if let Some(found) = found {
+            let known = app.known.news.borrow().get(service).copied();
+            if known.map_or(found.is_down, |known| found.number > known) {
+                app.core.take_news(*service, found.is_down);
+            }
+            app.known.news.borrow_mut().insert(*service, found.number);
+        }
+        let silent = found.is_none_or(|found| {
+            !found.disconnected && now_ms.saturating_sub(found.updated_ms) > SILENT_MS
+        });
+        let open = matches!(app.core.breaker(*service), BreakerState::Open { .. });
+        let contradicts = breakers_changed
+            && found.is_some_and(|found| !found.disconnected && found.is_down != open);
+        if contradicts {
+            wake.push((*service, Command::Check));
+        } else if silent && take_turn(app, *service, now_ms) {
+            wake.push((*service, Command::Ensure));
+        }
+    }
+    ask(app, wake).await;
+}
+
+/// Wakes every object that is not disconnected on purpose; the cron runs it, as the last resort
+/// against a lost alarm.
+pub(crate) async fn ensure_all(app: &App) {
+    ask(app, Service::ALL.iter().map(|service| (*service, Command::Ensure)).collect()).await;
+}
+
+async fn ask(app: &App, commands: Vec<(Service, Command)>) {
+    let Some(objects) = app.connections.as_deref() else { return };
+    let asked = commands.into_iter().map(|(service, command)| async move {
+        if let Err(error) = objects.ask(service, command.as_str()).await {
+            log::warn("connection_not_asked", &[("service", service.as_str()), ("error", &error)]);
+        }
+    });
+    futures_util::future::join_all(asked).await;
+}
+
+fn take_turn(app: &App, service: Service, now_ms: u64) -> bool {
+    let mut woken = app.known.woken_ms.borrow_mut();
+    let due = woken.get(&service).is_none_or(|at| now_ms.abs_diff(*at) > WAKE_PAUSE_MS);
+    if due {
+        woken.insert(service, now_ms);
+    }
+    due
+}
+
+/// Everything that is published.
+pub(crate) fn overview() -> Statement {
+    Statement::new("SELECT service, state, is_down, status, updated_at FROM service_connections")
+}
+
+/// A published connection.
+pub(crate) struct Published {
+    pub(crate) service: String,
+    pub(crate) state: String,
+    pub(crate) is_down: bool,
+    /// As the machine words it.
+    pub(crate) status: Value,
+    pub(crate) updated_at: String,
+}
+
+/// Reads a row of [`overview`].
+pub(crate) fn published(mut row: Row) -> Result<Published, DbError> {
+    Ok(Published {
+        service: row.text(0)?,
+        state: row.text(1)?,
+        is_down: row.integer(2)? == 1,
+        status: serde_json::from_str(&row.text(3)?).map_err(|_| DbError::Shape)?,
+        updated_at: row.text(4)?,
+    })
+}

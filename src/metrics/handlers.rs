@@ -1,0 +1,168 @@
+//! `GET /metrics`.
+
+use std::collections::BTreeMap;
+
+use chitty_core::Service;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::ecosystem::{STATES, watch};
+use crate::http::Outcome;
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::{Body, Reply};
+use crate::http::request::Request;
+use crate::init::Ready;
+use crate::metrics::handover;
+use crate::metrics::text::{
+    BREAKERS, CONNECTIONS, COUNTED, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH, Sample, Text,
+};
+use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::time;
+
+/// The content type of the text format.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// For how long an isolate's breakers count after it was last seen, in ms.
+const SEEN_MS: u64 = 60_000;
+
+/// How long a page is shown again, in ms: scraping does not cost the database more than this.
+const KEEP_MS: u64 = 1_000;
+
+/// Metrics of all isolates, in the Prometheus text format.
+///
+/// With `METRICS_TOKEN` set, that token is asked for as a bearer token.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "gateway",
+    responses(
+        (status = 200, description = "The metrics.", body = String, content_type = "text/plain"),
+        (status = 401, description = "A token is asked for."),
+    ),
+))]
+pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
+    if let Some(token) = &app.config.metrics_token {
+        let sent = request.header("authorization");
+        let sent = sent.as_deref().and_then(|header| header.strip_prefix("Bearer "));
+        if !sent.is_some_and(|sent| is_same(sent, token)) {
+            return Err(Problem::new(
+                Code::AuthenticationRequired,
+                "Send the token of METRICS_TOKEN in the header `Authorization: Bearer <token>`.",
+            ));
+        }
+    }
+    let text = match app.metrics_page.get(request.now_ms, KEEP_MS) {
+        Some(text) => text,
+        None => {
+            let ready = Ready::ensure(app).await?;
+            let text = page(app, ready).await?;
+            app.metrics_page.put(request.now_ms, text.clone());
+            text
+        }
+    };
+    Ok(Reply::new(200, Body::Text { content_type: CONTENT_TYPE, text }))
+}
+
+/// Compares hashes, so that the time tells nothing about the token.
+fn is_same(sent: &str, token: &str) -> bool {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(sent.as_bytes()) == Sha256::digest(token.as_bytes())
+}
+
+async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
+    // This isolate's own counts first, so that who has just made a request sees it.
+    handover::now(app, ready).await?;
+    let now_ms = app.now_ms();
+    let seen = time::iso8601(now_ms.saturating_sub(SEEN_MS));
+    let queries = vec![
+        Statement::new(
+            "SELECT family, labels, part, position, value FROM metrics \
+             ORDER BY family, labels, part, position",
+        ),
+        Statement::new("SELECT breakers FROM metric_isolates WHERE seen_at > ?1 LIMIT 1000")
+            .bind(seen),
+        watch::overview(),
+        Statement::new(
+            "SELECT count(*) AS depth, min(created_at) AS oldest FROM outbox WHERE done_at IS NULL",
+        ),
+    ];
+    let mut results = ready.db().batch(queries).await?.into_iter();
+    let mut next = || results.next().unwrap_or_default();
+    let mut text = Text::default();
+    let samples = next().into_iter().map(sample).collect::<Result<Vec<_>, _>>()?;
+    for family in &COUNTED {
+        text.counted(family, &samples);
+    }
+    breakers(&mut text, next())?;
+    connections(&mut text, next())?;
+    outbox(&mut text, next(), now_ms)?;
+    Ok(text.finish())
+}
+
+fn sample(mut row: Row) -> Result<Sample, DbError> {
+    Ok(Sample {
+        family: row.text(0)?,
+        labels: row.text(1)?,
+        part: row.text(2)?,
+        position: usize::try_from(row.integer(3)?).map_err(|_| DbError::Shape)?,
+        value: row.integer(4)?,
+    })
+}
+
+fn breakers(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
+    let isolates = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let mut counts: BTreeMap<(String, &str), i64> = BTreeMap::new();
+    for mut row in rows {
+        let states: Value = serde_json::from_str(&row.text(0)?).map_err(|_| DbError::Shape)?;
+        for (service, state) in states.as_object().into_iter().flatten() {
+            let state = if state == "open" { "open" } else { "half_open" };
+            *counts.entry((service.clone(), state)).or_default() += 1;
+        }
+    }
+    text.head(&BREAKERS);
+    for service in Service::ALL {
+        let count =
+            |state| counts.get(&(service.host().to_owned(), state)).copied().unwrap_or_default();
+        let (open, half_open) = (count("open"), count("half_open"));
+        let closed = isolates - open - half_open;
+        for (state, count) in [("closed", closed), ("half_open", half_open), ("open", open)] {
+            let labels = format!("service=\"{}\",state=\"{state}\"", service.host());
+            text.sample(&BREAKERS, &labels, count);
+        }
+    }
+    Ok(())
+}
+
+fn connections(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
+    let published = rows.into_iter().map(watch::published).collect::<Result<Vec<_>, _>>()?;
+    text.head(&CONNECTIONS);
+    for service in &published {
+        for state in STATES {
+            let labels = format!("service=\"{}\",state=\"{state}\"", service.service);
+            text.sample(&CONNECTIONS, &labels, i64::from(service.state == state));
+        }
+    }
+    text.head(&HEALTH_CHECKS);
+    for service in &published {
+        let checks = [("failed", "failedHealthChecks"), ("successful", "successfulHealthChecks")];
+        for (result, name) in checks {
+            let count = service.status.pointer(&format!("/stats/{name}")).and_then(Value::as_i64);
+            let labels = format!("service=\"{}\",result=\"{result}\"", service.service);
+            text.sample(&HEALTH_CHECKS, &labels, count.unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
+fn outbox(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
+    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
+    let depth = row.integer(0)?;
+    let oldest = row.optional_text(1)?.and_then(|at| time::parse(&at));
+    let age_ms = oldest.map_or(0, |at| now_ms.saturating_sub(at));
+    text.head(&OUTBOX_DEPTH);
+    text.sample(&OUTBOX_DEPTH, "", depth);
+    text.head(&OUTBOX_AGE);
+    text.sample(&OUTBOX_AGE, "", i64::try_from(age_ms / 1000).unwrap_or(i64::MAX));
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! The handover: what an isolate has counted goes to the database, and news of the services come
+//! back, in one round trip in the background.
+//!
+//! A batch carries the isolate's name and a number. The rows are added only if that number is not on
+//! record, and the number is put on record in the same transaction: a batch whose answer was lost is
+//! sent again as it was and counts once. While an isolate lives, what it has counted is handed over
+//! within [`Config::handover_ms`](crate::config::Config) of the request that it counts.
+
+use std::cell::Cell;
+
+use serde_json::Value;
+
+use crate::app::App;
+use crate::ecosystem::watch;
+use crate::init::Ready;
+use crate::metrics::breakers;
+use crate::platform::db::{DbError, Statement};
+use crate::platform::{log, time};
+
+/// How long a planned handover keeps another from being planned, in ms, should the isolate have lost
+/// it: longer than the runtime lets work go on after a reply (30 s).
+const LOST_MS: u64 = 40_000;
+
+/// When this isolate hands over.
+#[derive(Default)]
+pub struct Plan {
+    /// When a handover was planned that has not taken place.
+    planned_ms: Cell<Option<u64>>,
+    /// When the last one took place.
+    last_ms: Cell<u64>,
+}
+
+impl Plan {
+    /// Whether the request that is being answered now is to hand over after its reply. True for one
+    /// at a time.
+    pub fn take_turn(&self, app: &App, now_ms: u64) -> bool {
+        let lost = |planned: u64| now_ms.abs_diff(planned) > LOST_MS;
+        if app.config.handover_ms == 0 || !self.planned_ms.get().is_none_or(lost) {
+            return false;
+        }
+        self.planned_ms.set(Some(now_ms));
+        true
+    }
+}
+
+/// Hands over, once the pause since the last time is over; at once when a breaker has changed its
+/// state, so that others learn of it.
+pub(crate) async fn perform(app: &App) {
+    let now_ms = app.now_ms();
+    let since_ms = now_ms.saturating_sub(app.handover.last_ms.get());
+    let urgent = app.core.take_breakers_changed();
+    if !urgent && since_ms < app.config.handover_ms {
+        app.sleep(app.config.handover_ms - since_ms).await;
+    }
+    // From here on what is counted is for the next one.
+    app.handover.planned_ms.set(None);
+    app.handover.last_ms.set(app.now_ms());
+    let Ok(ready) = Ready::ensure(app).await else { return };
+    match now(app, ready).await {
+        Ok(news) => watch::act(app, &news, urgent).await,
+        Err(error) => log::warn("handover_failed", &[("error", &error.to_string())]),
+    }
+}
+
+/// Hands over now. Returns the news of the services.
+///
+/// # Errors
+/// When the database does not answer: the same batch goes again the next time.
+pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>, DbError> {
+    let batch = app.metrics.batch(&app.core);
+    let add = Statement::new(
+        "INSERT INTO metrics (family, labels, part, position, value) \
+         SELECT json_extract(r.value, '$[0]'), json_extract(r.value, '$[1]'), \
+         json_extract(r.value, '$[2]'), json_extract(r.value, '$[3]'), json_extract(r.value, '$[4]') \
+         FROM json_each(?3) AS r \
+         WHERE NOT EXISTS (SELECT 1 FROM metric_isolates WHERE isolate = ?1 AND seq >= ?2) \
+         ON CONFLICT DO UPDATE SET value = value + excluded.value",
+    )
+    .bind(app.metrics.isolate.as_str())
+    .bind(batch.seq)
+    .bind(Value::Array(batch.rows.clone()).to_string());
+    let note = Statement::new(
+        "INSERT INTO metric_isolates (isolate, seq, seen_at, breakers) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (isolate) DO UPDATE SET seq = excluded.seq, seen_at = excluded.seen_at, \
+         breakers = excluded.breakers WHERE excluded.seq >= seq",
+    )
+    .bind(app.metrics.isolate.as_str())
+    .bind(batch.seq)
+    .bind(time::iso8601(app.now_ms()))
+    .bind(breakers(&app.core).to_string());
+    let mut results = ready.db().batch(vec![add, note, watch::look()]).await?;
+    app.metrics.handed_over(batch);
+    watch::read(results.pop().unwrap_or_default())
+}
+
+/// Removes a bounded number of isolates that have not been seen for a day; the cron runs it. One that
+/// lives on all the same is put on record again by its next batch.
+pub(crate) fn prune(now_ms: u64) -> Statement {
+    const KEEP_MS: u64 = 24 * 3_600_000;
+    Statement::new(
+        "DELETE FROM metric_isolates WHERE isolate IN \
+         (SELECT isolate FROM metric_isolates WHERE seen_at <= ?1 LIMIT 500)",
+    )
+    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+}

@@ -1,0 +1,203 @@
+//! Metrics: counted in the isolate, handed over to the database in the background, shown by
+//! `GET /metrics`.
+//!
+//! Counting is a few additions in memory; nothing else happens before a reply. [`handover`] adds what
+//! an isolate has counted to what all have, exactly once per batch; [`text`] is the Prometheus text
+//! format.
+
+pub mod handlers;
+pub(crate) mod handover;
+mod text;
+
+pub use crate::metrics::handover::Plan;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use chitty_core::{BUCKETS_MS, BreakerState, ChittyCore, Histogram, Metrics, Service};
+use serde_json::{Value, json};
+
+use crate::platform::ids;
+
+/// The route label of a request that no route takes.
+pub const UNMATCHED: &str = "unmatched";
+
+const HTTP_REQUESTS: &str = "chittyconnect_http_requests_total";
+const HTTP_LATENCY: &str = "chittyconnect_http_request_duration_seconds";
+const UPSTREAM_REQUESTS: &str = "chittyconnect_upstream_requests_total";
+const UPSTREAM_LATENCY: &str = "chittyconnect_upstream_request_duration_seconds";
+
+/// What the requests of one method and route came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct RouteMetrics {
+    statuses: BTreeMap<u16, u64>,
+    latency: Histogram,
+}
+
+/// Everything that an isolate has counted since it began; only ever grows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Counted {
+    routes: BTreeMap<(&'static str, &'static str), RouteMetrics>,
+    upstream: Metrics,
+}
+
+/// One isolate's counting.
+pub struct Recorder {
+    /// Names the isolate to the database.
+    isolate: String,
+    routes: RefCell<BTreeMap<(&'static str, &'static str), RouteMetrics>>,
+    /// What is known to be handed over.
+    handed: RefCell<Counted>,
+    /// A batch that may or may not have arrived: it is sent again as it is.
+    pending: RefCell<Option<Batch>>,
+    seq: Cell<i64>,
+}
+
+/// A page that is shown for a while.
+#[derive(Default)]
+pub struct Page(RefCell<Option<(u64, String)>>);
+
+impl Page {
+    fn get(&self, now_ms: u64, keep_ms: u64) -> Option<String> {
+        let page = self.0.borrow();
+        let (at_ms, text) = page.as_ref()?;
+        (now_ms.abs_diff(*at_ms) < keep_ms).then(|| text.clone())
+    }
+
+    fn put(&self, now_ms: u64, text: String) {
+        *self.0.borrow_mut() = Some((now_ms, text));
+    }
+}
+
+/// What is handed over at once.
+#[derive(Debug, Clone)]
+struct Batch {
+    seq: i64,
+    rows: Vec<Value>,
+    upto: Counted,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Recorder {
+            isolate: ids::random_hex::<16>(),
+            routes: RefCell::default(),
+            handed: RefCell::default(),
+            pending: RefCell::default(),
+            seq: Cell::new(0),
+        }
+    }
+}
+
+impl Recorder {
+    /// Counts a request that was answered.
+    pub fn record(&self, method: &'static str, route: &'static str, status: u16, latency_ms: u64) {
+        let mut routes = self.routes.borrow_mut();
+        let metrics = routes.entry((method, route)).or_default();
+        *metrics.statuses.entry(status).or_default() += 1;
+        metrics.latency.observe(latency_ms);
+    }
+
+    fn counted(&self, core: &ChittyCore) -> Counted {
+        Counted { routes: self.routes.borrow().clone(), upstream: core.metrics() }
+    }
+
+    /// The batch to send: the one that is open, or what has been counted since the last.
+    fn batch(&self, core: &ChittyCore) -> Batch {
+        let mut pending = self.pending.borrow_mut();
+        if let Some(batch) = &*pending {
+            return batch.clone();
+        }
+        let upto = self.counted(core);
+        self.seq.set(self.seq.get() + 1);
+        let rows = rows(&upto, &self.handed.borrow());
+        let batch = Batch { seq: self.seq.get(), rows, upto };
+        *pending = Some(batch.clone());
+        batch
+    }
+
+    /// A batch has arrived.
+    fn handed_over(&self, batch: Batch) {
+        let mut pending = self.pending.borrow_mut();
+        if pending.as_ref().is_some_and(|open| open.seq == batch.seq) {
+            *pending = None;
+            *self.handed.borrow_mut() = batch.upto;
+        }
+    }
+}
+
+/// The breakers that are not closed: state by service.
+fn breakers(core: &ChittyCore) -> Value {
+    let state = |service: &Service| match core.breaker(*service) {
+        BreakerState::Closed => None,
+        BreakerState::Open { .. } => Some((service.host().to_owned(), json!("open"))),
+        BreakerState::HalfOpen { .. } => Some((service.host().to_owned(), json!("half_open"))),
+    };
+    Value::Object(Service::ALL.iter().filter_map(state).collect())
+}
+
+/// What has been counted between two states, as rows `[family, labels, part, position, value]`.
+fn rows(now: &Counted, before: &Counted) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for ((method, route), metrics) in &now.routes {
+        let old = before.routes.get(&(*method, *route));
+        let labels = format!("method=\"{method}\",route=\"{route}\"");
+        for (status, count) in &metrics.statuses {
+            let earlier = old.and_then(|old| old.statuses.get(status)).copied().unwrap_or_default();
+            let labels = format!("{labels},status=\"{status}\"");
+            counter(&mut rows, HTTP_REQUESTS, &labels, count - earlier);
+        }
+        let earlier = old.map(|old| old.latency).unwrap_or_default();
+        histogram(&mut rows, HTTP_LATENCY, &labels, &metrics.latency, &earlier);
+    }
+    for (service, metrics) in &now.upstream.services {
+        let old = before.upstream.services.get(service);
+        let labels = format!("service=\"{}\"", service.host());
+        for (outcome, count) in &metrics.outcomes {
+            let earlier =
+                old.and_then(|old| old.outcomes.get(outcome)).copied().unwrap_or_default();
+            let labels = format!("{labels},outcome=\"{outcome}\"");
+            counter(&mut rows, UPSTREAM_REQUESTS, &labels, count - earlier);
+        }
+        let earlier = old.map(|old| old.latency).unwrap_or_default();
+        histogram(&mut rows, UPSTREAM_LATENCY, &labels, &metrics.latency, &earlier);
+    }
+    rows
+}
+
+fn counter(rows: &mut Vec<Value>, family: &str, labels: &str, added: u64) {
+    if added > 0 {
+        rows.push(json!([family, labels, "", 0, added]));
+    }
+}
+
+/// The rows of a histogram. Buckets are cumulative, as Prometheus wants them; the last is `+Inf`.
+fn histogram(
+    rows: &mut Vec<Value>,
+    family: &str,
+    labels: &str,
+    now: &Histogram,
+    before: &Histogram,
+) {
+    let added = now.total() - before.total();
+    if added == 0 {
+        return;
+    }
+    let mut cumulative = 0;
+    for (position, (count, earlier)) in now.counts.iter().zip(before.counts).enumerate() {
+        cumulative += count - earlier;
+        // A bucket of nothing is sent too where it is not there yet: all of them, or none.
+        rows.push(json!([family, labels, "bucket", position, cumulative]));
+    }
+    rows.push(json!([family, labels, "sum", 0, now.sum_ms - before.sum_ms]));
+    rows.push(json!([family, labels, "count", 0, added]));
+}
+
+/// The upper bound of a bucket as Prometheus prints it, in seconds.
+#[allow(clippy::cast_precision_loss, reason = "some thousands of milliseconds")]
+fn bound(position: usize) -> String {
+    match BUCKETS_MS.get(position) {
+        Some(ms) => format!("{}", *ms as f64 / 1000.0),
+        None => "+Inf".to_owned(),
+    }
+}

@@ -1,0 +1,100 @@
+//! The Prometheus text format, version 0.0.4.
+
+use std::fmt::Write;
+
+use crate::metrics::{HTTP_LATENCY, HTTP_REQUESTS, UPSTREAM_LATENCY, UPSTREAM_REQUESTS, bound};
+
+/// A family of metrics.
+pub(super) struct Family {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+}
+
+const fn family(name: &'static str, kind: &'static str, help: &'static str) -> Family {
+    Family { name, kind, help }
+}
+
+/// The families that the isolates count.
+pub(super) const COUNTED: [Family; 4] = [
+    family(HTTP_REQUESTS, "counter", "Requests answered, by method, route and status."),
+    family(HTTP_LATENCY, "histogram", "Time from a request's arrival to its reply."),
+    family(UPSTREAM_REQUESTS, "counter", "Attempts at ChittyOS services, by outcome."),
+    family(UPSTREAM_LATENCY, "histogram", "Time that attempts at ChittyOS services took."),
+];
+
+pub(super) const BREAKERS: Family = family(
+    "chittyconnect_breaker_isolates",
+    "gauge",
+    "Isolates seen within a minute whose breaker for a service is in a state.",
+);
+pub(super) const CONNECTIONS: Family = family(
+    "chittyconnect_connection_state",
+    "gauge",
+    "1 for the state in which the connection to a service is, 0 for the others.",
+);
+pub(super) const HEALTH_CHECKS: Family = family(
+    "chittyconnect_connection_health_checks_total",
+    "counter",
+    "Health checks of a service, by result.",
+);
+pub(super) const OUTBOX_DEPTH: Family =
+    family("chittyconnect_outbox_depth", "gauge", "Events that are committed and not yet told.");
+pub(super) const OUTBOX_AGE: Family = family(
+    "chittyconnect_outbox_oldest_seconds",
+    "gauge",
+    "Age of the oldest event that is not yet told; 0 when there is none.",
+);
+
+/// A sample of a counted family, as it is in the database.
+pub(super) struct Sample {
+    pub(super) family: String,
+    pub(super) labels: String,
+    pub(super) part: String,
+    pub(super) position: usize,
+    pub(super) value: i64,
+}
+
+/// The text under way.
+#[derive(Default)]
+pub(super) struct Text(String);
+
+impl Text {
+    /// Begins a family.
+    pub(super) fn head(&mut self, family: &Family) {
+        let Family { name, kind, help } = family;
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// A sample of a gauge or a counter.
+    pub(super) fn sample(&mut self, family: &Family, labels: &str, value: i64) {
+        let braces = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+        let _ = writeln!(self.0, "{}{braces} {value}", family.name);
+    }
+
+    /// The samples of a counted family, which come in the order of their labels, parts and positions.
+    pub(super) fn counted(&mut self, family: &Family, samples: &[Sample]) {
+        self.head(family);
+        for sample in samples.iter().filter(|sample| sample.family == family.name) {
+            let Sample { labels, value, .. } = sample;
+            let name = family.name;
+            let _ = match sample.part.as_str() {
+                "bucket" => {
+                    let bound = bound(sample.position);
+                    writeln!(self.0, "{name}_bucket{{{labels},le=\"{bound}\"}} {value}")
+                }
+                "sum" => {
+                    let (seconds, ms) = (value / 1000, value % 1000);
+                    writeln!(self.0, "{name}_sum{{{labels}}} {seconds}.{ms:03}")
+                }
+                "count" => writeln!(self.0, "{name}_count{{{labels}}} {value}"),
+                _ => writeln!(self.0, "{name}{{{labels}}} {value}"),
+            };
+        }
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.0
+    }
+}

@@ -1,0 +1,173 @@
+//! The handlers of `/v1/orchestrations`.
+
+use chitty_core::{FLOWS, Flow, Saga, SagaStatus};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::http::Outcome;
+use crate::http::caller::Scope;
+use crate::http::idempotency;
+use crate::http::problem::{Code, FieldError, Problem};
+use crate::http::reply::{After, Body, Reply};
+use crate::http::request::{Request, parse_object};
+use crate::init::Ready;
+use crate::orchestrations::store::{self, Orchestration, StoreError};
+use crate::orchestrations::{flow, run, view};
+use crate::platform::db::DbError;
+use crate::platform::{ids, log, time};
+
+/// Run a flow.
+///
+/// `user-registration` makes an identity, a token and a place in the registry for a user;
+/// `secure-user` a canonical record too. Either all of it is done in the end or none. The reply is 201
+/// when it is; 202 when a service could not be asked, in which case the gateway goes on by itself; 502
+/// when a service refused and what had been done was undone. With an `Idempotency-Key` the request may
+/// be sent again: it shows how the same run stands then. Only these replies hold the token.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/orchestrations/{id}",
+    operation_id = "orchestrationsRun",
+    tag = "orchestrations",
+    params(
+        ("id" = String, Path, description = "The flow: `user-registration` or `secure-user`."),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same request under it is one run."),
+    ),
+    request_body(content = Object, description = "`email`, and optionally `role`: `viewer`, `user` (the default) or, for administrators, `admin`."),
+    responses(
+        (status = 201, description = "Completed.", body = Object, headers(("Location" = String))),
+        (status = 202, description = "Under way; `Location` shows how it goes.", body = Object, headers(("Location" = String))),
+        (status = 404, description = "There is no such flow."),
+        (status = 422, description = "A value is not acceptable, or the key belongs to another request."),
+        (status = 502, description = "`orchestration_failed`: a service refused."),
+    ),
+))]
+pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let Some(flow) = flow(&request.id) else {
+        let names: Vec<&str> = FLOWS.iter().map(|flow| flow.name).collect();
+        return Err(Problem::new(Code::NotFound, format!("The flows are {}.", names.join(", "))));
+    };
+    let body = request.json_bytes().await?;
+    let input = input(flow, &scope, &body)?;
+    if !app.config.sealer.is_ready() {
+        return Err(Problem::new(
+            Code::NotReady,
+            "The gateway has no key to store this with; GET /health lists what is missing.",
+        ));
+    }
+    let key = idempotency::key(request)?;
+    let fingerprint = idempotency::fingerprint(&format!("orchestrations/{}", flow.name), &body);
+    let mut checks = vec![scope.state()];
+    checks.extend(key.as_deref().map(|key| store::by_key(scope.actor(), key)));
+    let mut results = ready.db().batch(checks).await?.into_iter();
+    Scope::admit_row(results.next())?;
+    if let Some(row) = store::found(app, results.next().unwrap_or_default())? {
+        return replay(&row, &fingerprint);
+    }
+    let id = format!("orc_{}", ids::uuid_v7(request.now_ms));
+    let saga = Saga::new(flow, id, input, time::iso8601(request.now_ms));
+    let traceparent = Some(request.trace.traceparent.as_str());
+    let (owner, key) = (scope.actor(), key.as_deref());
+    let inserted = store::insert(app, ready, owner, key, &fingerprint, traceparent, saga).await?;
+    let Some(mut row) = inserted else {
+        // Another request with this key was faster.
+        let rows = ready.db().rows(store::by_key(owner, key.unwrap_or_default())).await?;
+        let row = store::found(app, rows)?.ok_or(DbError::Shape)?;
+        return replay(&row, &fingerprint);
+    };
+    run::advance(app, ready, &request.session(app), &mut row).await;
+    reply(&row)
+}
+
+fn input(flow: &Flow, scope: &Scope, body: &[u8]) -> Result<Value, Problem> {
+    // What is no object is refused in the words of every other body.
+    parse_object(body)?;
+    let input: Value = serde_json::from_slice(body).unwrap_or_default();
+    let errors: Vec<FieldError> = (flow.check)(&input)
+        .into_iter()
+        .map(|error| FieldError::new(error.pointer, error.detail))
+        .collect();
+    if !errors.is_empty() {
+        return Err(Problem::validation(errors));
+    }
+    if input.get("role").and_then(Value::as_str) == Some("admin") && !scope.is_admin() {
+        return Err(Problem::new(
+            Code::InsufficientScope,
+            "Only an administrator may make an administrator. Use a token that carries the scope \
+             `admin`, or another role.",
+        ));
+    }
+    Ok(input)
+}
+
+fn replay(row: &Orchestration, fingerprint: &str) -> Outcome {
+    if row.fingerprint != fingerprint {
+        return Err(idempotency::key_reused());
+    }
+    let mut reply = reply(row)?.header("idempotency-replayed", "true");
+    if !row.saga.status.is_final() {
+        reply = reply.then(After::Orchestrate(row.saga.id.clone()));
+    }
+    Ok(reply)
+}
+
+/// The reply to who has started a run, with the token that it made.
+fn reply(row: &Orchestration) -> Outcome {
+    let location = format!("/v1/orchestrations/{}", row.saga.id);
+    let status = match row.saga.status {
+        SagaStatus::Completed => 201,
+        SagaStatus::Running | SagaStatus::Compensating => 202,
+        SagaStatus::Compensated | SagaStatus::Failed => {
+            let detail = match row.saga.status {
+                SagaStatus::Failed => {
+                    "A service refused, and something that had been done could not be undone: see \
+                     GET "
+                }
+                _ => "A service refused. What had been done is undone: see GET ",
+            };
+            return Err(Problem::new(Code::OrchestrationFailed, format!("{detail}{location}.")));
+        }
+    };
+    let text = json!({ "success": true, "orchestration": view(row, true) });
+    Ok(Reply::new(status, Body::Json(text.to_string())).header("location", location))
+}
+
+/// How a run stands: its steps, what they yielded, and what was undone.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/orchestrations/{id}",
+    operation_id = "orchestrationsShow",
+    tag = "orchestrations",
+    params(("id" = String, Path, description = "The run's id, `orc_…`.")),
+    responses(
+        (status = 200, description = "The run, without the token that it made.", body = Object),
+        (status = 404, description = "You have no such run."),
+    ),
+))]
+pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let owner = (!scope.is_admin()).then(|| scope.actor());
+    let batch = vec![scope.state(), store::by_id(&request.id, owner)];
+    let mut results = ready.db().batch(batch).await?.into_iter();
+    Scope::admit_row(results.next())?;
+    let row = store::found(app, results.next().unwrap_or_default())?;
+    let row = row.ok_or_else(|| Problem::not_found("orchestration"))?;
+    let mut reply = Reply::json(view(&row, false).to_string());
+    if !row.saga.status.is_final() {
+        reply = reply.then(After::Orchestrate(row.saga.id));
+    }
+    Ok(reply)
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Db(error) => error.into(),
+            StoreError::Sealed(_) => {
+                log::error("orchestration_sealed", &[("error", &error.to_string())]);
+                Problem::new(
+                    Code::Internal,
+                    "This run was sealed with a key that the gateway no longer has.",
+                )
+            }
+        }
+    }
+}

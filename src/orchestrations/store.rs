@@ -1,0 +1,242 @@
+//! The rows of runs, and who may take one further.
+//!
+//! Whoever takes a run further holds a lease, which each save extends, and saves under the version
+//! that it has read: a process whose lease has run out under it finds at its next save that another
+//! has gone on, and stops.
+
+use std::cell::Cell;
+
+use async_trait::async_trait;
+use chitty_core::{Journal, Saga};
+
+use crate::app::App;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::time;
+use crate::sealing::Sealer;
+
+/// How long a process may be silent before another takes its run over, in ms: longer than a step with
+/// its retries.
+const LEASE_MS: u64 = 30_000;
+
+/// A run as it is stored.
+#[derive(Debug, Clone)]
+pub struct Orchestration {
+    /// The run itself.
+    pub saga: Saga,
+    /// Of the request that started it.
+    pub fingerprint: String,
+    /// The trace of that request.
+    pub traceparent: Option<String>,
+    /// When it was last saved, ISO-8601.
+    pub updated_at: String,
+    /// How often it has been taken further.
+    pub attempts: u32,
+    version: i64,
+}
+
+const COLUMNS: &str = "state, fingerprint, traceparent, updated_at, attempts, version, id";
+
+/// Why there is no run.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The stored state does not open, or is none.
+    #[error("orchestration {0} does not open")]
+    Sealed(String),
+}
+
+/// What a run is sealed for: its own row.
+fn place(id: &str) -> String {
+    format!("orchestrations/{id}")
+}
+
+fn seal(app: &App, saga: &Saga) -> Result<String, String> {
+    // Plain data: this cannot fail.
+    let text = serde_json::to_string(saga).unwrap_or_default();
+    app.config.sealer.seal(&place(&saga.id), &text).map_err(|error| error.to_string())
+}
+
+fn read(sealer: &Sealer, mut row: Row) -> Result<Orchestration, StoreError> {
+    let id = row.text(6)?;
+    let text = sealer.open(&place(&id), &row.text(0)?);
+    let saga = text.ok().and_then(|text| serde_json::from_str(&text).ok());
+    Ok(Orchestration {
+        saga: saga.ok_or(StoreError::Sealed(id))?,
+        fingerprint: row.text(1)?,
+        traceparent: row.optional_text(2)?,
+        updated_at: row.text(3)?,
+        attempts: u32::try_from(row.integer(4)?).unwrap_or(u32::MAX),
+        version: row.integer(5)?,
+    })
+}
+
+fn one(app: &App, rows: Vec<Row>) -> Result<Option<Orchestration>, StoreError> {
+    rows.into_iter().next().map(|row| read(&app.config.sealer, row)).transpose()
+}
+
+/// A new run, leased to whoever inserts it. `Ok(None)` when its idempotency key is taken.
+///
+/// # Errors
+/// When it cannot be sealed or stored.
+pub async fn insert(
+    app: &App,
+    ready: Ready<'_>,
+    owner: &str,
+    key: Option<&str>,
+    fingerprint: &str,
+    traceparent: Option<&str>,
+    saga: Saga,
+) -> Result<Option<Orchestration>, StoreError> {
+    let state = seal(app, &saga).map_err(|_| StoreError::Sealed(saga.id.clone()))?;
+    let now_ms = app.now_ms();
+    let insert = Statement::new(format!(
+        "INSERT INTO orchestrations (id, owner_chitty_id, flow, state, status, idempotency_key, \
+         fingerprint, traceparent, version, lease_until, attempts, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, 1, ?8, 1, ?9, ?10) RETURNING {COLUMNS}"
+    ))
+    .bind(saga.id.as_str())
+    .bind(owner)
+    .bind(saga.flow.as_str())
+    .bind(state)
+    .bind(key)
+    .bind(fingerprint)
+    .bind(traceparent)
+    .bind(time::iso8601(now_ms + LEASE_MS))
+    .bind(saga.started_at.as_str())
+    .bind(time::iso8601(now_ms));
+    match ready.db().batch(vec![insert]).await {
+        Ok(rows) => one(app, rows.into_iter().flatten().collect()),
+        Err(error) if error.is_unique("orchestrations.owner_chitty_id") => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The statement that looks for the run of an idempotency key; [`found`] reads it.
+pub fn by_key(owner: &str, key: &str) -> Statement {
+    Statement::new(format!(
+        "SELECT {COLUMNS} FROM orchestrations WHERE owner_chitty_id = ?1 AND idempotency_key = ?2"
+    ))
+    .bind(owner)
+    .bind(key)
+}
+
+/// The statement that looks for a run: one's own, or anybody's for an administrator.
+pub fn by_id(id: &str, owner: Option<&str>) -> Statement {
+    Statement::new(format!(
+        "SELECT {COLUMNS} FROM orchestrations \
+         WHERE id = ?1 AND (?2 IS NULL OR owner_chitty_id = ?2)"
+    ))
+    .bind(id)
+    .bind(owner)
+}
+
+/// Reads what [`by_key`] or [`by_id`] found.
+///
+/// # Errors
+/// When it does not open.
+pub fn found(app: &App, rows: Vec<Row>) -> Result<Option<Orchestration>, StoreError> {
+    one(app, rows)
+}
+
+/// The runs that nobody is at and that are due, oldest first and bounded.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn due(app: &App, ready: Ready<'_>) -> Result<Vec<String>, DbError> {
+    const LIMIT: i64 = 20;
+    let query = Statement::new(
+        "SELECT id FROM orchestrations WHERE status IN ('running', 'compensating') \
+         AND lease_until <= ?1 ORDER BY lease_until LIMIT ?2",
+    )
+    .bind(time::iso8601(app.now_ms()))
+    .bind(LIMIT);
+    ready.db().rows(query).await?.into_iter().map(|mut row| row.text(0)).collect()
+}
+
+/// Takes the lease of a run that is due. `Ok(None)` when it is not, or not any more.
+///
+/// # Errors
+/// When the database does not answer, or the run does not open.
+pub async fn lease(
+    app: &App,
+    ready: Ready<'_>,
+    id: &str,
+) -> Result<Option<Orchestration>, StoreError> {
+    let now_ms = app.now_ms();
+    let take = Statement::new(format!(
+        "UPDATE orchestrations SET lease_until = ?2, version = version + 1, attempts = attempts + 1 \
+         WHERE id = ?1 AND lease_until <= ?3 AND status IN ('running', 'compensating') \
+         RETURNING {COLUMNS}"
+    ))
+    .bind(id)
+    .bind(time::iso8601(now_ms + LEASE_MS))
+    .bind(time::iso8601(now_ms));
+    one(app, ready.db().batch(vec![take]).await?.into_iter().flatten().collect())
+}
+
+/// The journal of one run, for the process that holds its lease.
+pub struct RowJournal<'a> {
+    app: &'a App,
+    ready: Ready<'a>,
+    version: Cell<i64>,
+}
+
+impl<'a> RowJournal<'a> {
+    /// For a run that has just been inserted or leased.
+    pub fn new(app: &'a App, ready: Ready<'a>, row: &Orchestration) -> Self {
+        RowJournal { app, ready, version: Cell::new(row.version) }
+    }
+
+    /// Lets go of the run: it is due again after `pause_ms`.
+    ///
+    /// # Errors
+    /// When the database does not answer; the lease then runs out by itself.
+    pub async fn rest(&self, id: &str, pause_ms: u64) -> Result<(), DbError> {
+        let until_ms = self.app.now_ms() + pause_ms;
+        let rest = Statement::new(
+            "UPDATE orchestrations SET lease_until = ?3 WHERE id = ?1 AND version = ?2",
+        )
+        .bind(id)
+        .bind(self.version.get())
+        .bind(time::iso8601(until_ms));
+        self.ready.db().batch(vec![rest]).await.map(|_| ())
+    }
+}
+
+#[async_trait(?Send)]
+impl Journal for RowJournal<'_> {
+    async fn save(&self, saga: &Saga) -> Result<(), String> {
+        let now_ms = self.app.now_ms();
+        let save = Statement::new(
+            "UPDATE orchestrations SET state = ?3, status = ?4, lease_until = ?5, updated_at = ?6, \
+             version = version + 1 WHERE id = ?1 AND version = ?2 RETURNING version",
+        )
+        .bind(saga.id.as_str())
+        .bind(self.version.get())
+        .bind(seal(self.app, saga)?)
+        .bind(saga.status.as_str())
+        .bind(time::iso8601(now_ms + LEASE_MS))
+        .bind(time::iso8601(now_ms));
+        let rows = self.ready.db().batch(vec![save]).await.map_err(|error| error.to_string())?;
+        match rows.into_iter().flatten().next() {
+            Some(row) => {
+                self.version.set(row.integer(0).map_err(|error| error.to_string())?);
+                Ok(())
+            }
+            None => Err("another process has taken it further".to_owned()),
+        }
+    }
+}
+
+/// Removes a bounded number of runs that have been over for 30 days; the cron runs it.
+pub fn prune(now_ms: u64) -> Statement {
+    const KEEP_MS: u64 = 30 * 24 * 3_600_000;
+    Statement::new(
+        "DELETE FROM orchestrations WHERE id IN (SELECT id FROM orchestrations \
+         WHERE status NOT IN ('running', 'compensating') AND updated_at <= ?1 LIMIT 100)",
+    )
+    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+}

@@ -1,0 +1,105 @@
+//! Durable Objects behind [`Objects`] and [`ObjectStore`], and the class that watches a service.
+
+use async_trait::async_trait;
+use chitty_core::Service;
+use worker::durable::ObjectNamespace;
+use worker::{DurableObject, Env, Request, Response, State, durable_object};
+
+use super::app;
+use crate::ecosystem::connection::{Command, Host};
+use crate::platform::objects::{ObjectStore, Objects};
+
+/// Where an object keeps its state.
+const KEY: &str = "connection";
+
+/// Where an object keeps the name of its service: an alarm does not say for whom it fires.
+const SERVICE_KEY: &str = "service";
+
+/// The objects bound as `SERVICE_CONNECTION`, one a service.
+pub(crate) struct Connections(pub(crate) ObjectNamespace);
+
+#[async_trait(?Send)]
+impl Objects for Connections {
+    async fn ask(&self, service: Service, command: &str) -> Result<String, String> {
+        let name = service.host();
+        let asked = async {
+            let object = self.0.get_by_name(name)?;
+            // The host is free text; an object has no other address than its name.
+            let mut answer = object.fetch_with_str(&format!("http://{name}/{command}")).await?;
+            let text = answer.text().await?;
+            match answer.status_code() {
+                200 => Ok(text),
+                _ => Err(worker::Error::RustError(text)),
+            }
+        };
+        asked.await.map_err(|error: worker::Error| error.to_string())
+    }
+}
+
+/// Watches the connection to one service; its name is the service's.
+#[durable_object(alarm)]
+pub struct ServiceConnection {
+    state: State,
+    env: Env,
+}
+
+impl DurableObject for ServiceConnection {
+    fn new(state: State, env: Env) -> Self {
+        ServiceConnection { state, env }
+    }
+
+    async fn fetch(&self, request: Request) -> worker::Result<Response> {
+        // `http://{service}/{command}`, as this gateway has written it.
+        let url = request.inner().url();
+        let mut parts = url.split('/').skip(2);
+        let service = parts.next().and_then(Service::parse);
+        let command = parts.next().and_then(Command::parse);
+        let (Some(service), Some(command)) = (service, command) else {
+            return Response::error("no such service or command", 404);
+        };
+        self.state.storage().put(SERVICE_KEY, service.host()).await?;
+        let app = app(&self.env);
+        let host = Host { app: &app, store: self, service };
+        match host.command(command).await {
+            Ok(status) => Response::from_json(&status),
+            Err(error) => Response::error(error, 500),
+        }
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        let name: Option<String> = self.state.storage().get(SERVICE_KEY).await?;
+        let Some(service) = name.as_deref().and_then(Service::parse) else {
+            // Nobody has ever asked it anything: it has nothing to watch.
+            return Response::ok("");
+        };
+        let app = app(&self.env);
+        let host = Host { app: &app, store: self, service };
+        // An error makes the platform fire again.
+        host.alarm().await.map_err(worker::Error::RustError)?;
+        Response::ok("")
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectStore for ServiceConnection {
+    async fn load(&self) -> Result<Option<String>, String> {
+        self.state.storage().get(KEY).await.map_err(|error| error.to_string())
+    }
+
+    async fn save(&self, text: &str) -> Result<(), String> {
+        self.state.storage().put(KEY, text).await.map_err(|error| error.to_string())
+    }
+
+    async fn set_alarm(&self, at_ms: Option<u64>) -> Result<(), String> {
+        let storage = self.state.storage();
+        let set = match at_ms {
+            Some(at_ms) => {
+                // The crate counts from now; one in the past fires at once.
+                let in_ms = at_ms.saturating_sub(worker::Date::now().as_millis());
+                storage.set_alarm(i64::try_from(in_ms).unwrap_or(i64::MAX)).await
+            }
+            None => storage.delete_alarm().await,
+        };
+        set.map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,109 @@
+//! Metrics: counted in each isolate, added up exactly once.
+
+use crate::world::{Fault, Isolate, TestRequest, World, run};
+
+async fn page(gateway: &Isolate) -> String {
+    let answer = gateway.get("/metrics", None).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.text
+}
+
+/// The value of a sample, by its name and labels as they are printed.
+fn sample(page: &str, sample: &str) -> Option<u64> {
+    let line = page
+        .lines()
+        .find(|line| line.starts_with(sample) && line[sample.len()..].starts_with(' '))?;
+    line[sample.len() + 1..].parse().ok()
+}
+
+const HEALTH: &str =
+    "chittyconnect_http_requests_total{method=\"GET\",route=\"/health\",status=\"200\"}";
+
+#[test]
+fn what_all_isolates_have_counted_is_added_up() {
+    let world = World::new();
+    world.objects.awake.set(true);
+    let vars = [("HANDOVER_SECONDS", Some("3"))];
+    let (a, b) = (world.isolate_with(&vars), world.isolate_with(&vars));
+    run(async {
+        for isolate in [&a, &b, &a] {
+            isolate.get("/health", None).await;
+        }
+        a.get("/nowhere", None).await;
+        a.send(TestRequest::new("BREW", "/health")).await;
+        a.get("/v1/contexts/CHITTY-CONTEXT-1", Some("dev-a")).await;
+        let text = page(&b).await;
+        assert_eq!(sample(&text, HEALTH), Some(3), "{text}");
+        let others = [
+            "chittyconnect_http_requests_total{method=\"GET\",route=\"unmatched\",status=\"404\"}",
+            "chittyconnect_http_requests_total{method=\"other\",route=\"/health\",status=\"405\"}",
+            "chittyconnect_http_requests_total{method=\"GET\",route=\"/v1/contexts/{id}\",status=\"404\"}",
+            "chittyconnect_upstream_requests_total{service=\"id\",outcome=\"ok\"}",
+            "chittyconnect_connection_state{service=\"id\",state=\"CONNECTED\"}",
+        ];
+        for other in others {
+            assert!(sample(&text, other).is_some_and(|value| value > 0), "{other}\n{text}");
+        }
+        let latency = "chittyconnect_http_request_duration_seconds";
+        let labels = "method=\"GET\",route=\"/health\"";
+        assert_eq!(sample(&text, &format!("{latency}_count{{{labels}}}")), Some(3));
+        assert_eq!(sample(&text, &format!("{latency}_bucket{{{labels},le=\"+Inf\"}}")), Some(3));
+        assert_eq!(sample(&text, &format!("{latency}_bucket{{{labels},le=\"0.005\"}}")), Some(3));
+        assert!(text.contains("# TYPE chittyconnect_outbox_depth gauge"));
+        assert_eq!(
+            sample(&text, "chittyconnect_breaker_isolates{service=\"id\",state=\"closed\"}"),
+            Some(2),
+            "{text}"
+        );
+    });
+}
+
+#[test]
+fn a_handover_whose_answer_is_lost_counts_once() {
+    for fault in [Fault::Before, Fault::After] {
+        let (world, _) = World::warm();
+        let gateway = world.isolate_with(&[("HANDOVER_SECONDS", Some("3"))]);
+        run(async {
+            // The first request's schema check, then its handover.
+            world.db.set_fault(move |call| if call >= 2 { fault } else { Fault::None });
+            gateway.get("/health", None).await;
+            world.db.set_fault(|_| Fault::None);
+            gateway.get("/health", None).await;
+            world.advance_ms(10_000);
+            gateway.get("/health", None).await;
+            assert_eq!(sample(&page(&gateway).await, HEALTH), Some(3), "{fault:?}");
+        });
+    }
+}
+
+#[test]
+fn nothing_is_added_before_a_reply() {
+    let (world, _) = World::warm();
+    let gateway = world.isolate_with(&[("HANDOVER_SECONDS", Some("3"))]);
+    run(async {
+        gateway.get("/v1/contexts", Some("dev-a")).await;
+        world.db.reset_calls();
+        let (answer, after) =
+            gateway.send_only(TestRequest::new("GET", "/v1/contexts").token("dev-a")).await;
+        assert_eq!((answer.status, world.db.calls()), (200, 1));
+        assert_eq!(after.len(), 1, "one plans the handover, no matter how many follow");
+        let (_, after) =
+            gateway.send_only(TestRequest::new("GET", "/v1/contexts").token("dev-a")).await;
+        assert!(after.is_empty());
+    });
+}
+
+#[test]
+fn a_page_is_shown_for_a_second_and_may_be_guarded() {
+    let (world, gateway) = World::warm();
+    run(async {
+        page(&gateway).await;
+        world.db.reset_calls();
+        page(&gateway).await;
+        assert_eq!(world.db.calls(), 0);
+        let guarded = world.isolate_with(&[("METRICS_TOKEN", Some("s3cret"))]);
+        assert_eq!(guarded.get("/metrics", None).await.status, 401);
+        assert_eq!(guarded.get("/metrics", Some("wrong")).await.status, 401);
+        assert_eq!(guarded.get("/metrics", Some("s3cret")).await.status, 200);
+    });
+}
