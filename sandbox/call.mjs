@@ -16,6 +16,7 @@ export async function describe(request, service, path, query, text) {
     query,
     authorization,
     userAgent: request.headers.get("user-agent") ?? "",
+    idempotencyKey: request.headers.get("idempotency-key") ?? "",
     body,
   };
   const record = {

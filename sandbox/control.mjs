@@ -4,12 +4,16 @@ import { FAULT_MODES, refusalOf } from "./state/faults.mjs";
 
 const MOST_ENTRIES = 10_000;
 
+/** What the services keep. A credential is shown without its secret. */
+const KINDS = ["credential", "registered", "dna", "certificate", "record", "beacon"];
+
 /** Method and path of every control route, with what it is for. */
 export const CONTROL_ROUTES = [
   ["GET /_sandbox/calls", "calls in order: ?service= &path= (its start) &method= &after= (a seq) &limit= (100, up to 1000)", calls],
   ["GET /_sandbox/calls/count", "how many since the last reset: ?service= &path= (its start; of the 10,000 kept)", callCount],
   ["GET /_sandbox/minted", "ids minted since the last reset: ?limit= (1000)", minted],
   ["GET /_sandbox/entries", "chronicle entries and their total: ?entityId= &eventId= &action= &limit= (100, up to 10000)", entries],
+  ["GET /_sandbox/kept/{kind}", `what the services keep, with the total: ?limit= (1000); ${KINDS.join(", ")}`, kept],
   ["GET /_sandbox/faults", "the faults in force", faults],
   ["PUT /_sandbox/faults/{service}", "set a fault on a service, or on all", setFault],
   ["DELETE /_sandbox/faults", "clear every fault", clearFaults],
@@ -19,7 +23,7 @@ export const CONTROL_ROUTES = [
   ["POST /_sandbox/reset", "forget everything but how far the mint has come", reset],
 ].map(([route, purpose, handle]) => {
   const [method, path] = route.split(" ");
-  return { method, path, purpose, handle, pattern: new RegExp(`^${path.replace("{service}", "([^/]+)")}$`) };
+  return { method, path, purpose, handle, pattern: new RegExp(`^${path.replace(/\{\w+\}/, "([^/]+)")}$`) };
 });
 
 /** Answers `{method, path, query, body}`. */
@@ -54,6 +58,12 @@ function entries({ query }, state) {
   return answer(200, { total: state.chronicle.count(filters), entries: found.reverse() });
 }
 
+function kept({ service: kind, query }, state) {
+  if (!KINDS.includes(kind)) return answer(404, { error: "not_found", kinds: KINDS });
+  const documents = state.documents.list(kind, wholeNumber(query.limit)).map(({ secret: _, ...document }) => document);
+  return answer(200, { total: state.documents.count(kind), [kind]: documents });
+}
+
 function faults(_request, state) {
   return answer(200, { faults: state.faults.list(), modes: FAULT_MODES });
 }
@@ -85,7 +95,7 @@ function changeSettings({ body, at }, state) {
 }
 
 function reset(_request, state) {
-  for (const part of [state.calls, state.mints, state.chronicle, state.faults, state.settings, state.sightings]) part.clear();
+  for (const part of [state.calls, state.mints, state.chronicle, state.documents, state.faults, state.settings, state.sightings]) part.clear();
   return answer(200, { reset: true });
 }
 

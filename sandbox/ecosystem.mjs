@@ -10,6 +10,7 @@ import { serve } from "./services/directory.mjs";
 import { fallbackMint } from "./services/identity.mjs";
 import { Calls } from "./state/calls.mjs";
 import { ChronicleEntries } from "./state/chronicle-entries.mjs";
+import { Documents } from "./state/documents.mjs";
 import { Faults } from "./state/faults.mjs";
 import { Mints } from "./state/mints.mjs";
 import { RateLimit, Settings } from "./state/settings.mjs";
@@ -25,6 +26,7 @@ export class Ecosystem extends DurableObject {
     this.#state = {
       calls: new Calls(sql),
       chronicle: new ChronicleEntries(sql),
+      documents: new Documents(sql),
       faults: new Faults(sql),
       mints: new Mints(sql),
       rateLimit: new RateLimit(settings),

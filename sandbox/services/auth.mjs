@@ -5,9 +5,13 @@
  * - `dev-<name>+ro` is the same actor, read only
  * - `dev-<name>+expired` has expired
  * - `dev-<name>+<n>s` expires n seconds after it was first seen
+ *
+ * Tokens that it has made itself it knows too, until they expire or are revoked.
  */
 import { actorId } from "../chitty-id.mjs";
 import { answer, isObject, iso } from "./answer.mjs";
+import { JWKS } from "./auth-keys.mjs";
+import { credentials, provisioned } from "./credentials.mjs";
 
 const TOKEN = /^dev-([A-Za-z0-9._-]{1,64})(?:\+(ro|expired|\d{1,6}s))?$/;
 const LIFETIME_MS = 3_600_000;
@@ -21,13 +25,20 @@ export function auth(call, state) {
       return validateToken(call, state);
     case "POST /v1/auth/validate":
       return identifyCaller(call, state);
+    case "GET /.well-known/jwks.json":
+      return answer(200, JWKS);
   }
-  return answer(404, { error: "Not found" });
+  return credentials(call, state) ?? answer(404, { error: "Not found" });
 }
 
 function validateToken(call, state) {
   const token = isObject(call.body) ? call.body.token : undefined;
   if (typeof token !== "string") return answer(400, { valid: false, error: "token is required" });
+  const made = provisioned(token, call.at, state);
+  if (made) {
+    const { id, chittyId, scope, expires } = made;
+    return answer(200, { valid: true, tokenId: id, chittyId, scope, service: "chittyconnect", expiresAt: iso(expires), rateLimitRemaining: 1000 });
+  }
   const { grant, error } = grantOf(token, call.at, state);
   if (!grant) return answer(401, { valid: false, error });
   return answer(200, {

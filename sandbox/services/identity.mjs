@@ -37,6 +37,8 @@ export function identity(call, state) {
     case "POST /api/validate":
       return validate(isObject(call.body) ? call.body.id : undefined, call.at);
   }
+  const asked = /^GET \/v1\/([^/]+)\/info$/.exec(route);
+  if (asked) return info(decodeURIComponent(asked[1]), call.at);
   const validated = /^GET \/v1\/validate\/([^/]+)$/.exec(route);
   if (validated) return validate(decodeURIComponent(validated[1]), call.at);
   return answer(404, { success: false, error: "NOT_FOUND" });
@@ -92,6 +94,20 @@ function requestedEntity(body) {
   if (Object.hasOwn(LETTERS, asked)) return asked;
   if (Object.hasOwn(WORDS, asked)) return WORDS[asked];
   return Object.hasOwn(PURPOSES, asked) ? PURPOSES[asked] : "thing";
+}
+
+function info(id, at) {
+  if (errorOf(id) || !inspect(id).valid) return answer(404, { success: false, error: "NOT_FOUND" });
+  const { type } = componentsOf(id);
+  return answer(200, {
+    chittyId: id,
+    did: `did:chitty:${id}`,
+    entityType: WORDS[type] ?? "thing",
+    trustLevel: 0,
+    lifecycle: "active",
+    timestamp: iso(at),
+    verificationMethod: "mod-97",
+  });
 }
 
 function validate(id, at) {

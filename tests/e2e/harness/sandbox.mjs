@@ -28,6 +28,8 @@ export async function startSandbox({ port = 0, persist, vars = { CHITTY_SANDBOX:
     minted: async () => (await control("GET", "minted")).minted,
     /** `{total, entries}` of the chronicle, in order. Filters: entityId, eventId, action, limit (1000). */
     entries: (query = {}) => control("GET", `entries?${search({ limit: 1000, ...query })}`),
+    /** What the services keep of a kind (credential, registered, dna, certificate, record, beacon), oldest first. */
+    kept: async (kind) => (await control("GET", `kept/${kind}`))[kind],
     /** Sets a fault on a service, or on "all". Throws where the sandbox refuses it. */
     fault: (service, fault) => control("PUT", `faults/${service}`, fault),
     /** Removes the faults of one service, or every fault. */
