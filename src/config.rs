@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use chitty_core::connection::ConnectionConfig;
 use chitty_core::signing::SigningKey;
 use chitty_core::{Service, ServiceToken};
 use serde::Serialize;
@@ -83,6 +84,8 @@ pub struct Config {
     pub breaker_min_calls: usize,
     /// How long after its change an event is overdue, in ms: the sweep then sends it again.
     pub outbox_overdue_ms: u64,
+    /// How the connections to the services are watched and taken up again.
+    pub connection: ConnectionConfig,
     /// How long an isolate gathers before it hands over what it has counted, in ms; 0 is never.
     pub handover_ms: u64,
     /// What `GET /metrics` asks for, if it asks.
@@ -195,6 +198,7 @@ impl Config {
             breaker_min_calls: usize::try_from(reader.number("BREAKER_MIN_CALLS", 10, 0, 100))
                 .unwrap_or(10),
             outbox_overdue_ms: reader.number("OUTBOX_OVERDUE_SECONDS", 60, 0, 3600) * 1000,
+            connection: reader.connection(),
             handover_ms: reader.number("HANDOVER_SECONDS", 3, 0, 20) * 1000,
             metrics_token: reader.text("METRICS_TOKEN"),
             service_urls,
@@ -266,6 +270,42 @@ impl Reader<'_> {
         }
         self.lacks("variable", name, "must be an https URL; using the default");
         None
+    }
+
+    fn connection(&mut self) -> ConnectionConfig {
+        let usual = ConnectionConfig::default();
+        let attempts = self.number("MAX_RECONNECT_ATTEMPTS", 0, 0, 1_000_000);
+        ConnectionConfig {
+            health_check_interval_ms: self.number(
+                "HEALTH_CHECK_INTERVAL_MS",
+                usual.health_check_interval_ms,
+                100,
+                3_600_000,
+            ),
+            check_deadline_ms: self.number(
+                "HEALTH_CHECK_TIMEOUT_MS",
+                usual.check_deadline_ms,
+                100,
+                20_000,
+            ),
+            reconnect_delay_ms: self.number(
+                "RECONNECT_DELAY_MS",
+                usual.reconnect_delay_ms,
+                10,
+                60_000,
+            ),
+            max_reconnect_delay_ms: self.number(
+                "MAX_RECONNECT_DELAY_MS",
+                usual.max_reconnect_delay_ms,
+                10,
+                3_600_000,
+            ),
+            max_reconnect_attempts: match attempts {
+                0 => None,
+                attempts => Some(u32::try_from(attempts).unwrap_or(u32::MAX)),
+            },
+            ..usual
+        }
     }
 
     /// `id:secret`, the secret of at least 32 bytes.

@@ -5,7 +5,7 @@
 //! event, a check without a result is followed by another when its guard fires, and a lost timer is
 //! found by the next `ensure` (every minute).
 
-use chitty_core::connection::{Connection, ConnectionConfig, Effect, Event, Input, Status};
+use chitty_core::connection::{Connection, Effect, Event, Input, Status};
 use chitty_core::{CallContext, Service, ServiceHealth};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -144,8 +144,8 @@ impl Host<'_> {
     async fn step(&self, input: Input) -> Result<(Kept, Option<u64>), String> {
         let mut kept = self.load().await?;
         let now_ms = self.app.now_ms();
-        let config = ConnectionConfig::default();
-        let effects = kept.connection.step(&config, input, now_ms, self.app.jitter(1001));
+        let config = &self.app.config.connection;
+        let effects = kept.connection.step(config, input, now_ms, self.app.jitter(1001));
         let (mut alarm, mut check) = (None, None);
         for effect in effects {
             match effect {
@@ -187,7 +187,7 @@ impl Host<'_> {
 
     /// Checks the service's health. One that answers is connected, degraded or not.
     async fn check(&self, generation: u64) -> Input {
-        let deadline_ms = ConnectionConfig::default().check_deadline_ms;
+        let deadline_ms = self.app.config.connection.check_deadline_ms;
         let deadline_ms = u32::try_from(deadline_ms).unwrap_or(u32::MAX);
         let session = self.app.core.session(CallContext::default());
         let report = session.health(self.service, deadline_ms).await;

@@ -13,7 +13,11 @@ use crate::platform::{log, time};
 
 /// How long a connection may go without being published before its object is woken, in ms: twice
 /// its longest pause, and a check.
-const SILENT_MS: u64 = 130_000;
+fn silent_ms(app: &App) -> u64 {
+    let config = &app.config.connection;
+    let longest_ms = config.health_check_interval_ms.max(config.max_reconnect_delay_ms);
+    2 * longest_ms + 2 * config.check_deadline_ms
+}
 
 /// How long an isolate waits before it wakes the same object again, in ms.
 const WAKE_PAUSE_MS: u64 = 60_000;
@@ -75,7 +79,7 @@ pub(crate) async fn act(app: &App, news: &[News], breakers_changed: bool) {
             app.known.news.borrow_mut().insert(*service, found.number);
         }
         let silent = found.is_none_or(|found| {
-            !found.disconnected && now_ms.saturating_sub(found.updated_ms) > SILENT_MS
+            !found.disconnected && now_ms.saturating_sub(found.updated_ms) > silent_ms(app)
         });
         let open = matches!(app.core.breaker(*service), BreakerState::Open { .. });
         let contradicts = breakers_changed
