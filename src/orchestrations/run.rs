@@ -20,6 +20,9 @@ pub async fn advance(app: &App, ready: Ready<'_>, session: &Session, row: &mut O
     };
     let journal = RowJournal::new(app, ready, row);
     let result = session.advance(flow, &mut row.saga, &journal).await;
+    if let Some(saved_at) = journal.saved_at() {
+        row.updated_at = saved_at;
+    }
     let id = row.saga.id.as_str();
     let Err(halt) = result else {
         finished(row);

@@ -182,12 +182,18 @@ pub struct RowJournal<'a> {
     app: &'a App,
     ready: Ready<'a>,
     version: Cell<i64>,
+    saved_ms: Cell<Option<u64>>,
 }
 
 impl<'a> RowJournal<'a> {
     /// For a run that has just been inserted or leased.
     pub fn new(app: &'a App, ready: Ready<'a>, row: &Orchestration) -> Self {
-        RowJournal { app, ready, version: Cell::new(row.version) }
+        RowJournal { app, ready, version: Cell::new(row.version), saved_ms: Cell::new(None) }
+    }
+
+    /// When it was last saved, ISO-8601, if it was.
+    pub fn saved_at(&self) -> Option<String> {
+        self.saved_ms.get().map(time::iso8601)
     }
 
     /// Lets go of the run: it is due again after `pause_ms`.
@@ -224,6 +230,7 @@ impl Journal for RowJournal<'_> {
         match rows.into_iter().flatten().next() {
             Some(row) => {
                 self.version.set(row.integer(0).map_err(|error| error.to_string())?);
+                self.saved_ms.set(Some(now_ms));
                 Ok(())
             }
             None => Err("another process has taken it further".to_owned()),
