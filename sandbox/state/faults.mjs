@@ -57,13 +57,14 @@ export class Faults {
 
   constructor(sql) {
     this.#sql = sql;
-    sql.exec("CREATE TABLE IF NOT EXISTS faults (service TEXT, path TEXT, fault TEXT, PRIMARY KEY (service, path))");
+    sql.exec(`CREATE TABLE IF NOT EXISTS standing_faults (
+      service TEXT, path TEXT, fault TEXT, hits INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (service, path))`);
   }
 
   /** Sets a fault, in the place of the one for the same service and path. */
   set(service, fault) {
     const path = fault.path ?? (fault.mode === "fallback" ? "/v1/mint" : "/");
-    this.#sql.exec("INSERT OR REPLACE INTO faults VALUES (?, ?, ?)", service, path, JSON.stringify({ ...fault, path }));
+    this.#sql.exec("INSERT OR REPLACE INTO standing_faults (service, path, fault) VALUES (?, ?, ?)", service, path, JSON.stringify({ ...fault, path }));
   }
 
   list() {
@@ -72,7 +73,7 @@ export class Faults {
 
   /** Removes a service's faults, or without one all there are. */
   clear(service) {
-    this.#sql.exec("DELETE FROM faults WHERE ?1 IS NULL OR service = ?1", service ?? null);
+    this.#sql.exec("DELETE FROM standing_faults WHERE ?1 IS NULL OR service = ?1", service ?? null);
   }
 
   /**
@@ -83,20 +84,28 @@ export class Faults {
     const met = this.#rows("service IN (?1, 'all')", service)
       .filter((row) => path.startsWith(row.fault.path))
       .sort((a, b) => (a.service === "all") - (b.service === "all") || b.fault.path.length - a.fault.path.length)[0];
-    if (!met || Math.random() >= (met.fault.rate ?? 1)) return null;
+    if (!met || !this.#isHit(met)) return null;
     if (met.fault.times !== undefined) this.#useUp(met);
     return met.fault;
   }
 
+  /** Of every so many calls exactly the share is hit, evenly spread: a test can count on it. */
+  #isHit({ service, fault, hits = 0 }) {
+    const rate = fault.rate ?? 1;
+    if (rate === 1) return true;
+    this.#sql.exec("UPDATE standing_faults SET hits = ? WHERE service = ? AND path = ?", hits + 1, service, fault.path);
+    return Math.floor((hits + 1) * rate) > Math.floor(hits * rate);
+  }
+
   #useUp({ service, fault }) {
     if (fault.times > 1) return this.set(service, { ...fault, times: fault.times - 1 });
-    this.#sql.exec("DELETE FROM faults WHERE service = ? AND path = ?", service, fault.path);
+    this.#sql.exec("DELETE FROM standing_faults WHERE service = ? AND path = ?", service, fault.path);
   }
 
   #rows(where, ...bindings) {
     return this.#sql
-      .exec(`SELECT service, fault FROM faults WHERE ${where} ORDER BY service, path`, ...bindings)
+      .exec(`SELECT service, fault, hits FROM standing_faults WHERE ${where} ORDER BY service, path`, ...bindings)
       .toArray()
-      .map((row) => ({ service: row.service, fault: JSON.parse(row.fault) }));
+      .map((row) => ({ service: row.service, fault: JSON.parse(row.fault), hits: row.hits }));
   }
 }

@@ -300,6 +300,10 @@ describe("faults", () => {
     assert.equal((await get("/dna/health")).status, 200);
     await sandbox.fault("dna", { mode: "fail", rate: 0 });
     assert.equal((await get("/dna/health")).status, 200);
+    await sandbox.fault("dna", { mode: "fail", rate: 0.3 });
+    const statuses = [];
+    for (let n = 0; n < 10; n += 1) statuses.push((await get("/dna/health")).status);
+    assert.deepEqual(statuses.filter((status) => status === 503).length, 3, "three in ten, exactly");
     await sandbox.clear();
     assert.equal((await post("/id/v1/mint", {})).status, 200);
   });
