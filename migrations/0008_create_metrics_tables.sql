@@ -20,7 +20,7 @@ CREATE TABLE metric_isolates (
   seq INTEGER NOT NULL,
   seen_at TEXT NOT NULL,
   -- Its breakers that are not closed: a JSON object, state by service.
-  breakers TEXT NOT NULL
+  breakers TEXT NOT NULL CHECK (json_valid(breakers))
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX metric_isolates_seen ON metric_isolates (seen_at);

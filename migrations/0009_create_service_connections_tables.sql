@@ -9,7 +9,7 @@ CREATE TABLE service_connections (
   is_down INTEGER NOT NULL CHECK (is_down IN (0, 1)),
   news INTEGER NOT NULL,
   -- State, statistics and the last check: JSON.
-  status TEXT NOT NULL,
+  status TEXT NOT NULL CHECK (json_valid(status)),
   updated_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -21,7 +21,7 @@ CREATE TABLE connection_events (
   -- connected, disconnected, reconnecting, unhealthy, stateChange, error, maxReconnectAttemptsReached
   event TEXT NOT NULL,
   -- JSON
-  data TEXT NOT NULL,
+  data TEXT NOT NULL CHECK (json_valid(data)),
   at TEXT NOT NULL
 ) STRICT;
 

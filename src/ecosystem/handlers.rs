@@ -15,6 +15,9 @@ use crate::init::Ready;
 use crate::platform::db::{Row, Statement};
 use crate::platform::{log, time};
 
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::{ConnectionReplyView, EcosystemView, ServiceView};
+
 /// How many of a service's last events are shown.
 const EVENTS_SHOWN: i64 = 20;
 
@@ -26,7 +29,7 @@ const EVENTS_SHOWN: i64 = 20;
     path = "/v1/ecosystem",
     operation_id = "ecosystemList",
     tag = "ecosystem",
-    responses((status = 200, description = "The services and the gateway's own registration.", body = Object)),
+    responses((status = 200, description = "The services and the gateway's own registration.", body = EcosystemView)),
 ))]
 pub async fn list(app: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Outcome {
     let batch = vec![scope.state(), watch::overview()];
@@ -51,7 +54,7 @@ pub async fn list(app: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) ->
     tag = "ecosystem",
     params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
     responses(
-        (status = 200, description = "The service.", body = Object),
+        (status = 200, description = "The service.", body = ServiceView),
         (status = 404, description = "There is no such service."),
     ),
 ))]
@@ -93,7 +96,7 @@ pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     tag = "ecosystem",
     params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
     responses(
-        (status = 200, description = "The connection after the check.", body = Object),
+        (status = 200, description = "The connection after the check.", body = ConnectionReplyView),
         (status = 404, description = "There is no such service."),
     ),
 ))]
@@ -109,7 +112,7 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     tag = "ecosystem",
     params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
     responses(
-        (status = 200, description = "The connection after the first check.", body = Object),
+        (status = 200, description = "The connection after the first check.", body = ConnectionReplyView),
         (status = 404, description = "There is no such service."),
     ),
 ))]
@@ -127,7 +130,7 @@ pub async fn connect(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     tag = "ecosystem",
     params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
     responses(
-        (status = 200, description = "The connection.", body = Object),
+        (status = 200, description = "The connection.", body = ConnectionReplyView),
         (status = 404, description = "There is no such service."),
     ),
 ))]
@@ -148,7 +151,7 @@ pub async fn disconnect(
     tag = "ecosystem",
     params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
     responses(
-        (status = 200, description = "The connection, as new.", body = Object),
+        (status = 200, description = "The connection, as new.", body = ConnectionReplyView),
         (status = 404, description = "There is no such service."),
     ),
 ))]
@@ -182,7 +185,7 @@ async fn command(
     let text = json!({
         "success": true,
         "service": service.as_str(),
-        "connection": readable(&status),
+        "connection": readable(&status, app.now_ms()),
     });
     Ok(Reply::json(text.to_string()))
 }
@@ -215,15 +218,23 @@ fn view(app: &App, service: Service, published: &[Published]) -> Value {
             Some(found) if found.state == "DISCONNECTED" => "unknown",
             Some(_) => "degraded",
         },
-        "connection": found.map(|found| readable(&found.status)),
+        "connection": found.map(|found| readable(&found.status, app.now_ms())),
         "updated_at": found.map(|found| found.updated_at.clone()),
         "breaker": breaker(app, service),
     })
 }
 
-/// The machine's instants as ISO-8601.
-fn readable(status: &Value) -> Value {
+/// What the machine has published, with its instants as ISO-8601 and its uptime as of now.
+fn readable(status: &Value, now_ms: u64) -> Value {
     let mut status = status.clone();
+    let connected = status.get("state").and_then(Value::as_str) == Some("CONNECTED");
+    let since_ms = status.get("since").and_then(Value::as_u64).filter(|_| connected);
+    let uptime_ms = since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms));
+    for pointer in ["/uptime", "/stats/uptime"] {
+        if let Some(value) = status.pointer_mut(pointer) {
+            *value = uptime_ms.into();
+        }
+    }
     for name in ["lastCheckAt", "nextCheckAt", "since"] {
         if let Some(value) = status.get_mut(name)
             && let Some(ms) = value.as_u64()

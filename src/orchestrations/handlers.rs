@@ -16,6 +16,9 @@ use crate::orchestrations::{flow, run, view};
 use crate::platform::db::DbError;
 use crate::platform::{ids, log, time};
 
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::{OrchestrationInputView, OrchestrationReplyView, OrchestrationView};
+
 /// Run a flow.
 ///
 /// `user-registration` makes an identity, a token and a place in the registry for a user;
@@ -32,10 +35,10 @@ use crate::platform::{ids, log, time};
         ("id" = String, Path, description = "The flow: `user-registration` or `secure-user`."),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same request under it is one run."),
     ),
-    request_body(content = Object, description = "`email`, and optionally `role`: `viewer`, `user` (the default) or, for administrators, `admin`."),
+    request_body = OrchestrationInputView,
     responses(
-        (status = 201, description = "Completed.", body = Object, headers(("Location" = String))),
-        (status = 202, description = "Under way; `Location` shows how it goes.", body = Object, headers(("Location" = String))),
+        (status = 201, description = "Completed.", body = OrchestrationReplyView, headers(("Location" = String))),
+        (status = 202, description = "Under way; `Location` shows how it goes.", body = OrchestrationReplyView, headers(("Location" = String))),
         (status = 404, description = "There is no such flow."),
         (status = 422, description = "A value is not acceptable, or the key belongs to another request."),
         (status = 502, description = "`orchestration_failed`: a service refused."),
@@ -139,7 +142,7 @@ fn reply(row: &Orchestration) -> Outcome {
     tag = "orchestrations",
     params(("id" = String, Path, description = "The run's id, `orc_…`.")),
     responses(
-        (status = 200, description = "The run, without the token that it made.", body = Object),
+        (status = 200, description = "The run, without the token that it made.", body = OrchestrationView),
         (status = 404, description = "You have no such run."),
     ),
 ))]
