@@ -96,11 +96,11 @@ test("what exists is taken over, a wrong id is corrected", async () => {
 test("missing secrets are listed with the command that sets them", async () => {
   await run("staging");
   const commands = () => printed.filter((line) => line.includes("secret put"));
-  assert.equal(commands().length, 11, "a worker that was never deployed has none");
+  assert.equal(commands().length, 12, "a worker that was never deployed has none");
   printed = [];
   account({ ...account(), secrets: [{ name: "GITHUB_APP_ID", type: "secret_text" }] });
   await run("staging");
-  assert.equal(commands().length, 10);
+  assert.equal(commands().length, 11);
   assert.ok(commands().includes("  npx wrangler secret put CHITTY_ID_SERVICE_TOKEN --env staging"));
 });
 
@@ -129,11 +129,12 @@ test("a plan needs no account", () => {
 
 test("every environment has the bindings of local development", () => {
   const bindings = (prefix) => tablesOf(toml())
-    .filter(({ name, values }) => name.startsWith(prefix) && (prefix || !name.startsWith("env.")) && values.binding)
-    .map(({ name, values }) => `${name.slice(prefix.length)} ${values.binding}`);
+    .filter(({ name, values }) => name.startsWith(prefix) && (prefix || !name.startsWith("env.")) && (values.binding ?? values.class_name))
+    .map(({ name, values }) => `${name.slice(prefix.length)} ${values.binding ?? values.class_name}`);
   const variables = (name) => Object.keys(tablesOf(toml()).find((table) => table.name === name).lines);
   for (const environment of ["staging", "production"]) {
     assert.deepEqual(bindings(`env.${environment}.`).filter((one) => one !== "ai AI"), bindings(""));
-    assert.deepEqual(variables(`env.${environment}.vars`), variables("vars"));
+    // Deployed it is a secret.
+    assert.deepEqual(variables(`env.${environment}.vars`), variables("vars").filter((name) => name !== "SEALING_KEYS"));
   }
 });

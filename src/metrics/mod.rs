@@ -1,8 +1,8 @@
 //! Metrics: counted in the isolate, handed over to the database in the background, shown by
 //! `GET /metrics`.
 //!
-//! Counting is a few additions in memory; nothing else happens before a reply. [`handover`] adds what
-//! an isolate has counted to what all have, exactly once per batch; [`text`] is the Prometheus text
+//! Counting is a few additions in memory; nothing else happens before a reply. `handover` adds what
+//! an isolate has counted to what all have, exactly once per batch; `text` is the Prometheus text
 //! format.
 
 pub mod handlers;

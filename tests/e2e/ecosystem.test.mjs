@@ -15,6 +15,7 @@ const vars = {
   HEALTH_CHECK_TIMEOUT_MS: "500",
   RECONNECT_DELAY_MS: "50",
   MAX_RECONNECT_DELAY_MS: "600",
+  UPSTREAM_TIMEOUT_MS: "1500",
 };
 
 let sandbox, gateway, admin;

@@ -4,9 +4,9 @@
 //! log. `registration_steps` holds one row for each that has succeeded, so the work resumes where it
 //! stopped, by a later request or by the cron. The gateway serves meanwhile, whatever fails.
 //!
-//! However many isolates race: a [`lease`] lets one try at a time and keeps the backoff for all of
+//! However many isolates race: a lease (`lease`) lets one try at a time and keeps the backoff for all of
 //! them; and should a lease run out under a slow holder, a step's primary key decides whose result
-//! counts. [`steps`] says what each step does.
+//! counts. `steps` says what each step does.
 
 mod lease;
 mod steps;
