@@ -59,17 +59,25 @@ pub mod doors {
     /// runtime would take an error as a verdict on all of them. Exported by hand, because the
     /// `worker` crate's macro hides how often a message was delivered.
     #[wasm_bindgen]
-    pub async fn queue(batch: worker_sys::MessageBatch, env: Env, _: worker_sys::Context) {
+    pub async fn queue(batch: worker_sys::MessageBatch, env: Env, context: worker_sys::Context) {
         let app = workers::app(&env);
+        let context = Context::new(context);
         let deliveries = queue::deliveries(&batch);
         let deliveries: Vec<&dyn Delivery> =
             deliveries.iter().map(|delivery| delivery as &dyn Delivery).collect();
         crate::events::consumer::consume(&app, &deliveries).await;
+        if let Some(work) = tasks::hand_over(app) {
+            context.wait_until(work);
+        }
     }
 
     /// Every cron trigger.
     #[event(scheduled)]
-    async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
-        tasks::scheduled(&workers::app(&env)).await;
+    async fn scheduled(_: ScheduledEvent, env: Env, context: ScheduleContext) {
+        let app = workers::app(&env);
+        tasks::scheduled(&app).await;
+        if let Some(work) = tasks::hand_over(app) {
+            context.wait_until(work);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What is done beside requests: after a reply, and by the cron.
 
+use std::rc::Rc;
+
 use crate::app::App;
 use crate::ecosystem::{stream, watch};
 use crate::events::outbox;
@@ -35,6 +37,13 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     if hand_over {
         handover::perform(app).await;
     }
+}
+
+/// The handover of what this isolate has counted, for events that are no requests; nothing when one is
+/// planned already.
+pub fn hand_over(app: Rc<App>) -> Option<impl Future<Output = ()> + 'static> {
+    let turn = app.handover.take_turn(&app, app.now_ms());
+    turn.then_some(async move { handover::perform(&app).await })
 }
 
 /// The cron's round: announce overdue events, take the registration and unfinished orchestrations

@@ -1,4 +1,4 @@
-/** Bad weather: three in ten answers of every service fail while contexts are made. */
+/** Bad weather: services that fail one time in three, talk nonsense, or are all down at once. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { until } from "./harness/await.mjs";
@@ -67,4 +67,75 @@ test("no orphan, nothing half made, every event told, and no storm of retries", 
   assert.equal(sunny.size, CONTEXTS);
   // Three in ten fail, so each thing takes 1 / 0.7 calls; nothing comes on top.
   assert.ok(factor < 1.5, `${factor.toFixed(2)} times the calls of a sunny day`);
+});
+
+const NONSENSE = [
+  { mode: "fail", status: 500 },
+  { mode: "hang" },
+  { mode: "garbage" },
+  { mode: "garbage", body: "" },
+  { mode: "garbage", body: "<html>sorry</html>", content_type: "text/html" },
+  { mode: "garbage", body: { success: false, error: "inside a 200" } },
+  { mode: "garbage", body: {} },
+  { mode: "huge" },
+  { mode: "drip" },
+  { mode: "reset" },
+  { mode: "redirect" },
+];
+
+test("no nonsense passes for a step of the registration, and it goes on when the service is sane again", async () => {
+  const services = ["dna", "auth", "register", "verify", "certify"];
+  const steps = ["dna", "keys", "register", "verify", "certify"];
+  await sandbox.reset();
+  // Each service meets another kind of it; between them they meet all.
+  for (let n = 0; n < NONSENSE.length; n += 1) {
+    const [service, step] = [services[n % services.length], steps[n % steps.length]];
+    const spec = NONSENSE[n];
+    await sandbox.fault(service, spec);
+    const fresh = await startGateway({ sandboxUrl: sandbox.url, vars: { UPSTREAM_TIMEOUT_MS: "400" } });
+    const ecosystem = async () => (await client(fresh)("GET", "/health")).json.ecosystem;
+    try {
+      const what = `${service} ${JSON.stringify(spec)}`;
+      const stopped = await until(async () => {
+        const now = await ecosystem();
+        return now.state === "degraded" && now;
+      }, { timeout: 15_000, what: `the failure of ${what}` });
+      assert.equal(stopped.pending[0], step, what);
+      assert.match(stopped.last_error, new RegExp(`^chitty${service}_`), what);
+      assert.equal((await fresh.fetch("/health")).status, 200, "it serves");
+      await sandbox.clear();
+      await until(async () => (await ecosystem()).state === "registered", { timeout: 20_000, what: `the end of the registration after ${what}` });
+    } finally {
+      await fresh.close();
+    }
+  }
+  assert.equal(await sandbox.count("elsewhere"), 0, "no redirect was followed");
+});
+
+test("with every service down the gateway starts, answers in bounded time, and comes back by itself", async () => {
+  for (const spec of [{ mode: "fail", status: 503 }, { mode: "hang" }]) {
+    await sandbox.fault("all", spec);
+    const fresh = await startGateway({ sandboxUrl: sandbox.url, vars: { UPSTREAM_TIMEOUT_MS: "400" } });
+    try {
+      const call = client(fresh, "dev-unlucky");
+      const started = performance.now();
+      const answers = await Promise.all([
+        call("GET", "/v1/contexts"),
+        call("POST", "/v1/contexts", { body: { name: "n" } }),
+        call("POST", "/v1/orchestrations/user-registration", { body: { email: "a@example.org" } }),
+        call("GET", "/health"),
+        call("GET", "/metrics").catch(() => null),
+      ]);
+      assert.ok(performance.now() - started < 5000);
+      assert.deepEqual(answers.slice(0, 4).map(({ status }) => status), [503, 503, 503, 200]);
+      assert.equal(answers[0].code, "authentication_unavailable");
+      const db = await fresh.db();
+      assert.equal(await db.prepare("SELECT (SELECT count(*) FROM contexts) + (SELECT count(*) FROM orchestrations) AS n").first("n"), 0);
+      await sandbox.clear();
+      await until(async () => (await call("GET", "/health")).json.ecosystem.state === "registered", { timeout: 30_000, what: "its registration" });
+      await until(async () => (await call("POST", "/v1/contexts", { body: { name: "n" } })).status === 201, { timeout: 15_000, what: "a context" });
+    } finally {
+      await fresh.close();
+    }
+  }
 });

@@ -210,7 +210,9 @@ fn correlation_is_accepted_returned_and_passed_upstream() {
             .token("dev-a")
             .json(&json!({"name": "n"}))
             .header("x-request-id", "job-42")
-            .header("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01"));
+            .header("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01"))
+            .header("tracestate", "vendor=1")
+            .header("x-session-id", "session-7");
         let answer = gateway.send(create).await;
         assert_eq!(answer.headers["x-request-id"], "job-42");
         let parent = &answer.headers["traceparent"];
@@ -227,7 +229,10 @@ fn correlation_is_accepted_returned_and_passed_upstream() {
             assert!(header(call, "user-agent").starts_with("ChittyConnect/"));
         }
         for service in ["auth", "id"] {
-            assert_eq!(header(&world.services.calls(service)[0], "x-request-id"), "job-42");
+            let call = &world.services.calls(service)[0];
+            assert_eq!(header(call, "x-request-id"), "job-42");
+            assert_eq!(header(call, "tracestate"), "vendor=1");
+            assert_eq!(header(call, "x-session-id"), "session-7");
         }
         let unsound = TestRequest::new("GET", "/health").header("x-request-id", "a\nb c");
         let answer = gateway.send(unsound).await;

@@ -8,6 +8,7 @@ use worker::{DurableObject, Env, Request, Response, State, durable_object};
 use super::app;
 use crate::ecosystem::connection::{Command, Host};
 use crate::platform::objects::{ObjectStore, Objects};
+use crate::tasks;
 
 /// Where an object keeps its state.
 const KEY: &str = "connection";
@@ -60,7 +61,11 @@ impl DurableObject for ServiceConnection {
         self.state.storage().put(SERVICE_KEY, service.host()).await?;
         let app = app(&self.env);
         let host = Host { app: &app, store: self, service };
-        match host.command(command).await {
+        let answer = host.command(command).await;
+        if let Some(work) = tasks::hand_over(app) {
+            self.state.wait_until(work);
+        }
+        match answer {
             Ok(status) => Response::from_json(&status),
             Err(error) => Response::error(error, 500),
         }
@@ -74,8 +79,12 @@ impl DurableObject for ServiceConnection {
         };
         let app = app(&self.env);
         let host = Host { app: &app, store: self, service };
+        let outcome = host.alarm().await;
+        if let Some(work) = tasks::hand_over(app) {
+            self.state.wait_until(work);
+        }
         // An error makes the platform fire again.
-        host.alarm().await.map_err(worker::Error::RustError)?;
+        outcome.map_err(worker::Error::RustError)?;
         Response::ok("")
     }
 }
