@@ -16,6 +16,7 @@ export { startGatewayProcess } from "./gateway-process.mjs";
  * @property {string[]} [withoutBindings] binding names to take away
  * @property {boolean} [assets] whether the static files are served, where there are any
  * @property {string} [config] another wrangler.toml
+ * @property {object[]} [beside] Workers that it has service bindings to, from `readWorker`
  * @property {(entry: import("./runtime.mjs").LogEntry) => void} [onLog] told of each entry of `logs` as it comes (not across processes)
  */
 
@@ -27,7 +28,7 @@ export { startGatewayProcess } from "./gateway-process.mjs";
  * @param {GatewayOptions} [options]
  */
 export async function startGateway(options = {}) {
-  const { isolates = 1, port, persist, onLog } = options;
+  const { isolates = 1, port, persist, onLog, beside = [] } = options;
   const first = gatewayWorker(options);
   const workers = [first, ...Array.from({ length: isolates - 1 }, (_, index) => isolateOf(first, index + 2))];
   const logs = [];
@@ -35,7 +36,7 @@ export async function startGateway(options = {}) {
     logs.push(entry);
     onLog?.(entry);
   };
-  const { miniflare, urls } = await run(workers, { port, persist, onLog: keep });
+  const { miniflare, urls } = await run([...workers, ...beside], { port, persist, onLog: keep });
   const { name, env } = first.config;
   const worker = await miniflare.getWorker(name);
   return {
