@@ -86,6 +86,14 @@ struct Kept {
     untold: Vec<Untold>,
 }
 
+/// What came of a step.
+struct Stepped {
+    kept: Kept,
+    /// The check that is wanted.
+    check: Option<u64>,
+    changed: bool,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Untold {
@@ -123,30 +131,34 @@ impl Host<'_> {
     }
 
     async fn take(&self, input: Input) -> Result<Status, String> {
-        let mut input = Some(input);
-        let mut kept = Kept::default();
-        while let Some(next) = input.take() {
-            let (after, check) = self.step(next).await?;
-            kept = after;
-            if let Some(generation) = check {
-                // Said before the check, which may take its time.
-                if !kept.untold.is_empty() {
-                    self.tell(&kept).await?;
-                }
-                input = Some(self.check(generation).await);
+        let mut stepped = self.step(input).await?;
+        while let Some(generation) = stepped.check {
+            // Said before the check, which may take its time.
+            if !stepped.kept.untold.is_empty() {
+                self.tell(&stepped.kept).await?;
             }
+            stepped = self.step(self.check(generation).await).await?;
         }
-        self.tell(&kept).await?;
+        let Stepped { kept, changed, .. } = stepped;
+        if changed || !kept.untold.is_empty() {
+            self.tell(&kept).await?;
+        }
         Ok(kept.connection.status(self.app.now_ms()))
     }
 
-    /// One step of the machine, saved, with its timer set. Returns which check it wants.
-    async fn step(&self, input: Input) -> Result<(Kept, Option<u64>), String> {
+    /// One step of the machine, saved, with its timer set.
+    async fn step(&self, input: Input) -> Result<Stepped, String> {
         let mut kept = self.load().await?;
         let now_ms = self.app.now_ms();
         let config = &self.app.config.connection;
+        let before = kept.connection.clone();
         let effects = kept.connection.step(config, input, now_ms, self.app.jitter(1001));
         let (mut alarm, mut check) = (None, None);
+        let changed = kept.connection != before || !effects.is_empty();
+        if !changed {
+            // Somebody looked whether it is well, and it is.
+            return Ok(Stepped { kept, check, changed });
+        }
         for effect in effects {
             match effect {
                 Effect::SetTimer { at_ms } => alarm = Some(Some(at_ms)),
@@ -169,7 +181,7 @@ impl Host<'_> {
         if let Some(alarm) = alarm {
             self.store.set_alarm(alarm).await?;
         }
-        Ok((kept, check))
+        Ok(Stepped { kept, check, changed })
     }
 
     fn untold(&self, event: &Event, now_ms: u64) -> Untold {

@@ -52,6 +52,7 @@ pub(crate) async fn perform(app: &App) {
     if !urgent && since_ms < app.config.handover_ms {
         app.sleep(app.config.handover_ms - since_ms).await;
     }
+    let urgent = urgent | app.core.take_breakers_changed();
     // From here on what is counted is for the next one.
     app.handover.planned_ms.set(None);
     app.handover.last_ms.set(app.now_ms());
