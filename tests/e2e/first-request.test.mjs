@@ -54,6 +54,14 @@ test("two isolates racing on an empty database make one schema and agree on one 
   assert.deepEqual(minted.map(({ id }) => id), [one], "one minted");
   const context = await db.prepare("SELECT name FROM contexts WHERE chitty_id = ?1").bind(one).first("name");
   assert.equal(context, "chittyconnect");
+  // Each of the other steps took place once too, and the key is kept sealed.
+  for (const kind of ["credential", "registered", "dna", "certificate"]) assert.equal((await sandbox.kept(kind)).length, 1, kind);
+  const key = await (await gateway.kv("API_KEYS")).get("service:chittyconnect");
+  assert.match(key, /^v1\.dev\./);
+  await until(async () => (await sandbox.entries({ action: "service.initialized" })).total === 1, { what: "the event" });
+  for (const { service, body } of await sandbox.calls()) {
+    assert.doesNotMatch(JSON.stringify(body), /cc_live_/, `${service} was sent the key`);
+  }
   await create(call, { name: "works" });
   assert.deepEqual(gateway.logs, []);
 });

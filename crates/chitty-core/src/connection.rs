@@ -14,6 +14,24 @@
 //!                                 └────────────────────┘      └─┘ check fails: a longer pause
 //!                                   no attempts left
 //! ```
+//!
+//! A host carries out the effects and hands in what comes of them:
+//!
+//! ```
+//! use chitty_core::connection::{Connection, ConnectionConfig, Effect, Input, State};
+//!
+//! let config = ConnectionConfig::default();
+//! let mut connection = Connection::default();
+//! let effects = connection.step(&config, Input::Connect, 0, 500);
+//! assert_eq!(connection.state(), State::Connecting);
+//!
+//! // The host checks the service's health, and says how that ended.
+//! assert!(effects.contains(&Effect::StartCheck { generation: 1 }));
+//! let done = Input::CheckDone { generation: 1, result: Ok(()), latency_ms: 20 };
+//! let effects = connection.step(&config, done, 20, 500);
+//! assert_eq!(connection.state(), State::Connected);
+//! assert!(effects.contains(&Effect::SetTimer { at_ms: 30_020 }), "the next check");
+//! ```
 
 use std::fmt;
 

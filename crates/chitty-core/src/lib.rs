@@ -10,8 +10,15 @@
 //!   at once;
 //! - an outage is never mistaken for a refusal, and a missing field never for success
 //!   ([`ServiceError`] says which it was);
+//! - calls that belong together are a [`Session`]: they carry its context, and identical reads that
+//!   are under way share one call;
 //! - a [`ChittyId`] exists only because an authority, a stored row or a caller's input was parsed;
 //!   nothing in this crate makes one up.
+//!
+//! Over the clients stand [`Operation`] (a call as data, sent to the service that it is for),
+//! [`Session::batch`] (calls side by side) and [`Saga`] (steps at several services, in the end all of
+//! them done or each done one compensated). [`connection`] watches a service and heals the connection
+//! to it; [`signing`] signs requests and verifies signatures.
 
 mod backoff;
 mod breaker;
