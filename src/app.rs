@@ -6,7 +6,7 @@ use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
 
 use crate::config::{Config, VERSION};
 use crate::ecosystem::probe::Probe;
-use crate::ecosystem::watch;
+use crate::ecosystem::{stream, watch};
 use crate::http::caller::TokenCache;
 use crate::platform::db::Db;
 use crate::platform::kv::Kv;
@@ -57,6 +57,8 @@ pub struct App {
     pub handover: metrics::Plan,
     /// What this isolate has made of the news of the services.
     pub known: watch::Known,
+    /// How many event streams are open in this isolate.
+    pub streams: stream::Open,
     /// The last answers to `GET /health?full=true`.
     pub probe: Probe,
     clock: Rc<dyn Clock>,
@@ -97,6 +99,7 @@ impl App {
             metrics_page: metrics::Page::default(),
             handover: metrics::Plan::default(),
             known: watch::Known::default(),
+            streams: stream::Open::default(),
             probe: Probe::default(),
             clock: parts.clock,
             db: parts.db,

@@ -5,6 +5,7 @@
 //! own, misses nothing between two reads, and a client that comes back with `Last-Event-ID` goes on
 //! where it was.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use chitty_core::Clock;
@@ -13,7 +14,7 @@ use futures_util::stream::{self, StreamExt};
 use crate::app::App;
 use crate::http::Outcome;
 use crate::http::caller::Scope;
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -33,6 +34,33 @@ const LONGEST_MS: u64 = 300_000;
 /// The most events of one look.
 const MAX_EVENTS: i64 = 100;
 
+/// The most streams that one isolate keeps open: each looks into the database once a second.
+const MAX_STREAMS: u32 = 50;
+
+/// How many streams are open in this isolate.
+#[derive(Clone, Default)]
+pub struct Open(Rc<Cell<u32>>);
+
+/// The place of one stream; given back when the stream is dropped.
+struct Place(Open);
+
+impl Open {
+    fn take(&self) -> Option<Place> {
+        let open = self.0.get();
+        (open < MAX_STREAMS).then(|| {
+            self.0.set(open + 1);
+            Place(self.clone())
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let open = &self.0.0;
+        open.set(open.get().saturating_sub(1));
+    }
+}
+
 /// What happens to the connections, as Server-Sent Events.
 ///
 /// The type of each is `connected`, `disconnected`, `reconnecting`, `unhealthy`, `stateChange`,
@@ -47,7 +75,10 @@ const MAX_EVENTS: i64 = 100;
         ("service" = Option<String>, Query, description = "Only of this service."),
         ("Last-Event-ID" = Option<u64>, Header, description = "Only what came after this event; without it, only what comes from now on."),
     ),
-    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")),
+    responses(
+        (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
+        (status = 429, description = "Too many streams are open."),
+    ),
 ))]
 pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let service = match request.query("service") {
@@ -56,6 +87,13 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             Problem::invalid("?service", "must be a service; GET /v1/ecosystem lists them")
         })?),
     };
+    let place = app.streams.take().ok_or_else(|| {
+        Problem::new(
+            Code::TooManyStreams,
+            "Close a stream that you no longer read, or wait a while.",
+        )
+        .retry_after(30)
+    })?;
     let latest = Statement::new("SELECT coalesce(max(id), 0) AS id FROM connection_events");
     let mut results = ready.db().batch(vec![scope.state(), latest]).await?.into_iter();
     Scope::admit_row(results.next())?;
@@ -75,6 +113,7 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         silent_ms: 0,
         begun: false,
         until_ms: request.now_ms + LONGEST_MS,
+        _place: place,
     };
     let stream = stream::unfold(source, Source::next).boxed_local();
     Ok(Reply::new(200, Body::Stream { content_type: "text/event-stream", stream }))
@@ -90,6 +129,7 @@ struct Source {
     silent_ms: u64,
     begun: bool,
     until_ms: u64,
+    _place: Place,
 }
 
 impl Source {

@@ -65,6 +65,8 @@ codes! {
     ValidationFailed = "validation_failed", 422, "Some values are not acceptable";
     /// The idempotency key was used for another request.
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key belongs to another request";
+    /// This isolate has as many event streams open as it keeps.
+    TooManyStreams = "too_many_streams", 429, "Too many event streams are open";
     /// A bug, or something nobody thought of.
     Internal = "internal", 500, "Something went wrong";
     /// A flow was refused by a service and undone.

@@ -1,7 +1,8 @@
 //! The services as the gateway sees them: connections, their events, health, fail-fast.
 
 use chitty_core::{BreakerState, Service};
-use chittyconnect::tasks;
+use chittyconnect::http::edge;
+use chittyconnect::{routes, tasks};
 use serde_json::json;
 
 use crate::world::{Behaviour, Isolate, TestRequest, Verdict, World, run};
@@ -229,6 +230,25 @@ fn an_isolate_whose_breaker_opens_tells_the_object() {
         }
         tasks::after_reply(&gateway.app, left).await;
         assert_eq!(state(&world, "id"), "RECONNECTING", "seconds later, not at the next check");
+    });
+}
+
+#[test]
+fn event_streams_are_bounded_and_give_their_place_back() {
+    let (_, gateway) = watched();
+    run(async {
+        let open = || async {
+            let request = TestRequest::new("GET", "/v1/ecosystem/events").token("dev-a");
+            edge::serve(&gateway.app, routes::table(), &request).await
+        };
+        let mut streams = Vec::new();
+        for _ in 0..50 {
+            streams.push(open().await);
+        }
+        assert!(streams.iter().all(|reply| reply.status == 200));
+        assert_eq!(open().await.status, 429);
+        streams.pop();
+        assert_eq!(open().await.status, 200);
     });
 }
 
