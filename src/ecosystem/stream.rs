@@ -25,8 +25,8 @@ use crate::platform::log;
 const LOOK_MS: u64 = 1_000;
 
 /// How often it says something where there is no news, in ms: so that nobody in between takes it for
-/// dead, and that a client which has gone is noticed.
-const HEARTBEAT_MS: u64 = 15_000;
+/// dead, and that a client which has gone is noticed (the runtime says so at the next write only).
+const HEARTBEAT_MS: u64 = 5_000;
 
 /// How long one stream lasts, in ms. The client then comes back by itself.
 const LONGEST_MS: u64 = 300_000;
