@@ -1,0 +1,28 @@
+//! What ChittyCore promises, tried from outside: only the public API, scripted services, and a clock
+//! that is turned by hand.
+
+// What the lints forbid on the request path is how a test fails.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(missing_docs, reason = "tests say what they check by their names")]
+
+mod answers;
+mod batch;
+mod breaker;
+mod cache;
+mod clients;
+mod context;
+mod deadlines;
+mod health;
+mod metrics;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "an example for native programs, which have a clock and a console"
+)]
+mod readme;
+mod retries;
+mod sharing;
+mod signing;
+mod tokens;
+mod variants;
+mod world;
