@@ -74,11 +74,20 @@ pub enum Outcome {
     Neutral,
 }
 
+/// That a call may be sent, to be handed back with how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admission {
+    epoch: u64,
+}
+
 /// One service's breaker.
 #[derive(Debug, Clone)]
 pub struct Breaker {
     config: BreakerConfig,
     state: BreakerState,
+    /// Rises with each change of the state: a call that was admitted before one says nothing about
+    /// what came after.
+    epoch: u64,
     /// When each remembered call ended, and whether it failed.
     window: VecDeque<(u64, bool)>,
     /// The pause of the last opening, in ms.
@@ -91,6 +100,7 @@ impl Breaker {
         Breaker {
             config,
             state: BreakerState::Closed,
+            epoch: 0,
             window: VecDeque::new(),
             pause_ms: config.open_ms,
         }
@@ -105,9 +115,9 @@ impl Breaker {
     ///
     /// # Errors
     /// The milliseconds until it is worth asking again, at least 1.
-    pub fn admit(&mut self, now_ms: u64) -> Result<(), u64> {
+    pub fn admit(&mut self, now_ms: u64) -> Result<Admission, u64> {
         let free_at = match self.state {
-            BreakerState::Closed => return Ok(()),
+            BreakerState::Closed => return Ok(Admission { epoch: self.epoch }),
             BreakerState::Open { until_ms } => until_ms,
             BreakerState::HalfOpen { since_ms } => since_ms.saturating_add(self.config.probe_ms),
         };
@@ -118,24 +128,30 @@ impl Breaker {
                 return Err(free_at - now_ms);
             }
         }
-        self.state = BreakerState::HalfOpen { since_ms: now_ms };
-        Ok(())
+        self.enter(BreakerState::HalfOpen { since_ms: now_ms });
+        Ok(Admission { epoch: self.epoch })
     }
 
-    /// Takes note of how an admitted call ended.
-    pub fn record(&mut self, now_ms: u64, outcome: Outcome) {
-        if self.config.min_calls == 0 {
+    fn enter(&mut self, state: BreakerState) {
+        self.state = state;
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// Takes note of how an admitted call ended. One that was admitted before the state changed is
+    /// too late to say anything.
+    pub fn record(&mut self, now_ms: u64, admission: Admission, outcome: Outcome) {
+        if self.config.min_calls == 0 || admission.epoch != self.epoch {
             return;
         }
         match (self.state, outcome) {
             (BreakerState::HalfOpen { .. }, Outcome::Success) => {
-                self.state = BreakerState::Closed;
+                self.enter(BreakerState::Closed);
                 self.pause_ms = self.config.open_ms;
                 self.window.clear();
             }
             // Not an answer to whether it is well: the next call finds out.
             (BreakerState::HalfOpen { .. }, Outcome::Neutral) => {
-                self.state = BreakerState::Open { until_ms: now_ms };
+                self.enter(BreakerState::Open { until_ms: now_ms });
             }
             (BreakerState::HalfOpen { .. }, Outcome::Failure) => {
                 self.pause_ms = self.pause_ms.saturating_mul(2).min(self.config.max_open_ms);
@@ -147,7 +163,7 @@ impl Breaker {
                     self.open(now_ms);
                 }
             }
-            // A call that was admitted before it opened, and ends late.
+            // No call is admitted while it is open.
             (BreakerState::Open { .. }, _) | (BreakerState::Closed, Outcome::Neutral) => {}
         }
     }
@@ -171,7 +187,7 @@ impl Breaker {
     }
 
     fn open(&mut self, now_ms: u64) {
-        self.state = BreakerState::Open { until_ms: now_ms.saturating_add(self.pause_ms) };
+        self.enter(BreakerState::Open { until_ms: now_ms.saturating_add(self.pause_ms) });
         self.window.clear();
     }
 
@@ -197,11 +213,37 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    impl Breaker {
+        /// Asks for admission, whichever.
+        fn ask(&mut self, now_ms: u64) -> Result<(), u64> {
+            self.admit(now_ms).map(|_| ())
+        }
+
+        /// Ends a call that was admitted just now.
+        fn end(&mut self, now_ms: u64, outcome: Outcome) {
+            self.record(now_ms, Admission { epoch: self.epoch }, outcome);
+        }
+    }
+
+    #[test]
+    fn a_call_from_before_says_nothing_about_the_probe() {
+        let mut breaker = Breaker::new(BreakerConfig::default());
+        let late = breaker.admit(0).unwrap();
+        (0..10).for_each(|_| breaker.end(0, Outcome::Failure));
+        let probe = breaker.admit(2_000).unwrap();
+        breaker.record(2_001, late, Outcome::Failure);
+        assert_eq!(breaker.state(), BreakerState::HalfOpen { since_ms: 2_000 });
+        breaker.record(2_002, probe, Outcome::Success);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        breaker.record(2_003, late, Outcome::Failure);
+        assert!(breaker.window.is_empty());
+    }
+
     fn failing(calls: usize, at_ms: u64) -> Breaker {
         let mut breaker = Breaker::new(BreakerConfig::default());
         for _ in 0..calls {
-            assert_eq!(breaker.admit(at_ms), Ok(()));
-            breaker.record(at_ms, Outcome::Failure);
+            assert_eq!(breaker.ask(at_ms), Ok(()));
+            breaker.end(at_ms, Outcome::Failure);
         }
         breaker
     }
@@ -210,12 +252,12 @@ mod tests {
     fn it_opens_at_the_threshold_and_a_probe_closes_it() {
         assert_eq!(failing(9, 0).state(), BreakerState::Closed);
         let mut breaker = failing(10, 0);
-        assert_eq!(breaker.admit(500), Err(1500));
-        assert_eq!(breaker.admit(2000), Ok(()), "the probe");
-        assert_eq!(breaker.admit(2001), Err(9999), "one probe at a time");
-        breaker.record(2100, Outcome::Success);
+        assert_eq!(breaker.ask(500), Err(1500));
+        assert_eq!(breaker.ask(2000), Ok(()), "the probe");
+        assert_eq!(breaker.ask(2001), Err(9999), "one probe at a time");
+        breaker.end(2100, Outcome::Success);
         assert_eq!(breaker.state(), BreakerState::Closed);
-        breaker.record(2100, Outcome::Failure);
+        breaker.end(2100, Outcome::Failure);
         assert_eq!(breaker.state(), BreakerState::Closed, "the past is forgotten");
     }
 
@@ -224,15 +266,15 @@ mod tests {
         let mut breaker = failing(10, 0);
         let mut now = 2000;
         for pause in [4_000, 8_000, 16_000, 30_000, 30_000] {
-            assert_eq!(breaker.admit(now), Ok(()));
-            breaker.record(now, Outcome::Failure);
+            assert_eq!(breaker.ask(now), Ok(()));
+            breaker.end(now, Outcome::Failure);
             assert_eq!(breaker.state(), BreakerState::Open { until_ms: now + pause });
             now += pause;
         }
-        assert_eq!(breaker.admit(now), Ok(()));
-        breaker.record(now, Outcome::Success);
+        assert_eq!(breaker.ask(now), Ok(()));
+        breaker.end(now, Outcome::Success);
         let mut again = breaker;
-        (0..10).for_each(|_| again.record(now, Outcome::Failure));
+        (0..10).for_each(|_| again.end(now, Outcome::Failure));
         assert_eq!(
             again.state(),
             BreakerState::Open { until_ms: now + 2000 },
@@ -243,56 +285,56 @@ mod tests {
     #[test]
     fn refusals_and_old_failures_do_not_open_it() {
         let mut breaker = failing(9, 0);
-        (0..10).for_each(|_| breaker.record(1, Outcome::Neutral));
-        breaker.record(20_000, Outcome::Failure);
+        (0..10).for_each(|_| breaker.end(1, Outcome::Neutral));
+        breaker.end(20_000, Outcome::Failure);
         assert_eq!(breaker.state(), BreakerState::Closed);
-        (0..20).for_each(|_| breaker.record(20_000, Outcome::Success));
-        (0..18).for_each(|_| breaker.record(20_000, Outcome::Failure));
+        (0..20).for_each(|_| breaker.end(20_000, Outcome::Success));
+        (0..18).for_each(|_| breaker.end(20_000, Outcome::Failure));
         assert_eq!(breaker.state(), BreakerState::Closed, "under half");
-        (0..3).for_each(|_| breaker.record(20_000, Outcome::Failure));
+        (0..3).for_each(|_| breaker.end(20_000, Outcome::Failure));
         assert!(matches!(breaker.state(), BreakerState::Open { .. }));
     }
 
     #[test]
     fn a_probe_whose_caller_has_gone_is_followed_by_another() {
         let mut breaker = failing(10, 0);
-        assert_eq!(breaker.admit(2_000), Ok(()));
-        assert!(breaker.admit(11_999).is_err());
-        assert_eq!(breaker.admit(12_000), Ok(()));
-        breaker.record(12_000, Outcome::Neutral);
-        assert_eq!(breaker.admit(12_000), Ok(()), "429 leaves the question open");
+        assert_eq!(breaker.ask(2_000), Ok(()));
+        assert!(breaker.ask(11_999).is_err());
+        assert_eq!(breaker.ask(12_000), Ok(()));
+        breaker.end(12_000, Outcome::Neutral);
+        assert_eq!(breaker.ask(12_000), Ok(()), "429 leaves the question open");
     }
 
     #[test]
     fn news_from_elsewhere_open_it_and_invite_a_probe() {
         let mut breaker = Breaker::new(BreakerConfig::default());
         breaker.trip(1000);
-        assert_eq!(breaker.admit(1500), Err(1500));
+        assert_eq!(breaker.ask(1500), Err(1500));
         breaker.trip(2000);
         assert_eq!(breaker.state(), BreakerState::Open { until_ms: 3000 }, "news once");
         breaker.invite(2000);
-        assert_eq!(breaker.admit(2000), Ok(()), "the probe");
+        assert_eq!(breaker.ask(2000), Ok(()), "the probe");
         breaker.trip(2001);
         breaker.invite(2001);
-        assert_eq!(breaker.admit(2002), Err(9998), "the probe is the better witness");
+        assert_eq!(breaker.ask(2002), Err(9998), "the probe is the better witness");
         let mut off = Breaker::new(BreakerConfig { min_calls: 0, ..BreakerConfig::default() });
         off.trip(0);
-        assert_eq!(off.admit(0), Ok(()));
+        assert_eq!(off.ask(0), Ok(()));
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_keep_it_open() {
         let mut breaker = failing(10, 1_000_000_000);
-        assert!(breaker.admit(1_000_000_001).is_err());
-        assert_eq!(breaker.admit(5), Ok(()));
+        assert!(breaker.ask(1_000_000_001).is_err());
+        assert_eq!(breaker.ask(5), Ok(()));
     }
 
     #[test]
     fn switched_off_it_never_opens() {
         let config = BreakerConfig { min_calls: 0, ..BreakerConfig::default() };
         let mut breaker = Breaker::new(config);
-        (0..1000).for_each(|n| breaker.record(n, Outcome::Failure));
-        assert_eq!(breaker.admit(1000), Ok(()));
+        (0..1000).for_each(|n| breaker.end(n, Outcome::Failure));
+        assert_eq!(breaker.ask(1000), Ok(()));
     }
 
     proptest! {
@@ -305,25 +347,25 @@ mod tests {
             let mut now = 0;
             for (pause, what) in steps {
                 now += pause;
-                match breaker.admit(now) {
+                match breaker.ask(now) {
                     Err(wait) => {
                         prop_assert!((1..=config.max_open_ms).contains(&wait));
                         let mut later = breaker.clone();
-                        prop_assert_eq!(later.admit(now + wait), Ok(()));
+                        prop_assert_eq!(later.ask(now + wait), Ok(()));
                     }
                     Ok(()) => match what {
-                        0 => breaker.record(now, Outcome::Success),
-                        1 => breaker.record(now, Outcome::Failure),
-                        2 => breaker.record(now, Outcome::Neutral),
+                        0 => breaker.end(now, Outcome::Success),
+                        1 => breaker.end(now, Outcome::Failure),
+                        2 => breaker.end(now, Outcome::Neutral),
                         _ => {} // its caller has gone
                     },
                 }
                 prop_assert!(breaker.window.len() <= MAX_REMEMBERED);
             }
             now += config.max_open_ms;
-            prop_assert_eq!(breaker.admit(now), Ok(()));
-            breaker.record(now, Outcome::Success);
-            prop_assert_eq!(breaker.admit(now), Ok(()));
+            prop_assert_eq!(breaker.ask(now), Ok(()));
+            breaker.end(now, Outcome::Success);
+            prop_assert_eq!(breaker.ask(now), Ok(()));
         }
 
         #[test]
@@ -334,8 +376,8 @@ mod tests {
             let mut now = 0;
             for (pause, neutral) in steps {
                 now += pause;
-                prop_assert_eq!(breaker.admit(now), Ok(()));
-                breaker.record(now, if neutral { Outcome::Neutral } else { Outcome::Success });
+                prop_assert_eq!(breaker.ask(now), Ok(()));
+                breaker.end(now, if neutral { Outcome::Neutral } else { Outcome::Success });
             }
         }
     }

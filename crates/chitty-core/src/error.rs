@@ -47,6 +47,8 @@ pub struct ServiceError {
     pub status: Option<u16>,
     /// Seconds to wait, as the service asked.
     pub retry_after_s: Option<u32>,
+    /// Whether an earlier attempt of the same call may have had its effect.
+    pub in_doubt: bool,
     /// What was seen; holds no token and no body text of the caller's.
     pub detail: String,
 }
@@ -72,8 +74,11 @@ impl ServiceError {
 
     /// Whether the call may have had its effect although it failed: there was no answer, one of an
     /// intermediary or a half-done server, or one that cannot be read. One that was turned away (429,
-    /// or 503 with `Retry-After`), refused or never sent had none.
+    /// or 503 with `Retry-After`), refused or never sent had none, unless an earlier attempt had.
     pub fn may_have_had_its_effect(&self) -> bool {
+        if self.in_doubt {
+            return true;
+        }
         match self.kind {
             FailureKind::Timeout | FailureKind::Unreachable | FailureKind::Malformed => true,
             FailureKind::Unavailable => {
@@ -89,6 +94,7 @@ impl ServiceError {
             kind: FailureKind::Malformed,
             status: Some(status),
             retry_after_s: None,
+            in_doubt: false,
             detail: detail.into(),
         }
     }
@@ -99,6 +105,7 @@ impl ServiceError {
             kind: FailureKind::CircuitOpen,
             status: None,
             retry_after_s: u32::try_from(wait_ms.div_ceil(1000)).ok(),
+            in_doubt: false,
             detail: "left alone after repeated failures".to_owned(),
         }
     }
@@ -109,6 +116,13 @@ impl ServiceError {
             TransportError::Unreachable(_) => FailureKind::Unreachable,
             TransportError::TooLarge(_) => FailureKind::Malformed,
         };
-        ServiceError { service, kind, status: None, retry_after_s: None, detail: error.to_string() }
+        ServiceError {
+            service,
+            kind,
+            status: None,
+            retry_after_s: None,
+            in_doubt: false,
+            detail: error.to_string(),
+        }
     }
 }

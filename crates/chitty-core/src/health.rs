@@ -124,6 +124,7 @@ mod tests {
             kind,
             status,
             retry_after_s: None,
+            in_doubt: false,
             detail: String::new(),
         };
         let busy = report(Err(error(FailureKind::Unavailable, Some(429))), 1);

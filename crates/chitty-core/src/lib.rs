@@ -45,7 +45,7 @@ mod transport;
 mod wire;
 
 pub use crate::backoff::Backoff;
-pub use crate::breaker::{Breaker, BreakerConfig, BreakerState, Outcome};
+pub use crate::breaker::{Admission, Breaker, BreakerConfig, BreakerState, Outcome};
 pub use crate::cache::{Cached, Freshness, Keep};
 pub use crate::call::CallContext;
 pub use crate::clock::Clock;

@@ -102,7 +102,14 @@ mod tests {
 
     fn error(kind: FailureKind, retry_after_s: Option<u32>) -> ServiceError {
         let detail = String::new();
-        ServiceError { service: Service::Auth, kind, status: None, retry_after_s, detail }
+        ServiceError {
+            service: Service::Auth,
+            kind,
+            status: None,
+            retry_after_s,
+            in_doubt: false,
+            detail,
+        }
     }
 
     #[test]

@@ -166,11 +166,13 @@ impl Session {
     }
 
     /// A read whose answer is kept for other sessions too: asked for when it is no longer fresh, and
-    /// used beyond that when asking fails.
+    /// used beyond that when asking fails. `check` says what is wrong with an answer: such a one is
+    /// an error, and does not take the place of a good one.
     pub(crate) async fn read_cached(
         &self,
         call: Call,
         keep: Keep,
+        check: impl FnOnce(&Value) -> Result<(), ServiceError>,
     ) -> Result<Aged<Rc<Value>>, ServiceError> {
         let key = key(&call);
         let now_ms = self.wire.clock.now_ms();
@@ -183,7 +185,8 @@ impl Session {
                 stale: false,
             });
         }
-        match (self.read(call).await, found) {
+        let answer = self.read(call).await.and_then(|value| check(&value).map(|()| value));
+        match (answer, found) {
             (Ok(value), _) => {
                 let now_ms = self.wire.clock.now_ms();
                 let mut cache = self.wire.cache.borrow_mut();

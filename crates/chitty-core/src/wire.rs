@@ -5,7 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde_json::Value;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+use serde_json::{Value, json};
 
 use crate::breaker::{Breaker, BreakerState, Outcome};
 use crate::cache::Cached;
@@ -41,6 +42,10 @@ pub(crate) struct Call {
     pub(crate) idempotency_key: Option<String>,
     /// Deadline of the whole call in ms, where it differs from the configured one.
     pub(crate) timeout_ms: Option<u32>,
+    /// Whether 401 and 403 are an answer, to the question whether a token is good. Where the service's
+    /// own token went with the call they may be about that one: then only a body that says `valid:
+    /// false` is an answer.
+    pub(crate) refusal_is_verdict: bool,
     /// Whether an open breaker is to be heeded; a health check is sent all the same, and tells the
     /// breaker nothing.
     pub(crate) guarded: bool,
@@ -79,7 +84,15 @@ impl Variant {
 
 impl Call {
     pub(crate) fn new(name: &'static str, repeat: Repeat, variants: Vec<Variant>) -> Self {
-        Call { name, variants, repeat, idempotency_key: None, timeout_ms: None, guarded: true }
+        Call {
+            name,
+            variants,
+            repeat,
+            idempotency_key: None,
+            timeout_ms: None,
+            refusal_is_verdict: false,
+            guarded: true,
+        }
     }
 
     /// The same, with an idempotency key.
@@ -225,13 +238,18 @@ impl Wire {
         cx: &CallContext,
     ) -> Result<Value, ServiceError> {
         let service = variant.service;
+        let refusal_is_verdict = |body: &[u8]| {
+            call.refusal_is_verdict
+                && (variant.bearer.is_some() || !self.has_token(service) || says_invalid(body))
+        };
         let bearer = match &variant.bearer {
             Some(bearer) => Some(bearer.clone()),
-            None => self.bearer(service, cx).await,
+            None => self.bearer(service, deadline_ms, cx).await,
         };
         let body = variant.body.as_ref().map(Value::to_string);
         self.standing(service, |standing| standing.budget.deposit());
         let mut attempt = 0;
+        let mut in_doubt = false;
         // Ends by returning: `retry::pause` bounds the attempts.
         loop {
             attempt += 1;
@@ -250,10 +268,16 @@ impl Wire {
                 max_body_bytes: MAX_ANSWER_BYTES,
             };
             let request = self.with_headers(request, call, bearer.as_deref(), cx);
-            let error = match self.attempt(call, request).await {
+            let error = match self.attempt(call, request, &refusal_is_verdict).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
+                // What an earlier attempt may have done does not become undone by a later one.
+                Err(error) => ServiceError { in_doubt: in_doubt || error.in_doubt, ..error },
             };
+            in_doubt |= error.may_have_had_its_effect();
+            if call.guarded && matches!(self.breaker(service), BreakerState::Open { .. }) {
+                // There will be no other attempt, and this one says more than the breaker would.
+                return Err(error);
+            }
             let left_ms = deadline_ms.saturating_sub(self.clock.now_ms());
             match retry::pause(call.repeat, attempt, &error, left_ms) {
                 Some(pause) if self.standing(service, |s| s.budget.withdraw()) => {
@@ -265,26 +289,40 @@ impl Wire {
         }
     }
 
-    /// One attempt, if the breaker lets it through.
-    async fn attempt(&self, call: &Call, request: HttpRequest) -> Result<Value, ServiceError> {
+    /// One attempt, if the breaker lets it through. `verdict` judges the body of a 401 or 403.
+    async fn attempt(
+        &self,
+        call: &Call,
+        request: HttpRequest,
+        verdict: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Value, ServiceError> {
         let service = request.service;
-        if call.guarded
-            && let Err(wait_ms) = self.with_breaker(service, |breaker, now| breaker.admit(now))
-        {
-            let error = ServiceError::circuit_open(service, wait_ms);
-            self.metrics.borrow_mut().record(service, error.kind.as_str(), None);
-            return Err(error);
+        let mut admission = None;
+        if call.guarded {
+            match self.with_breaker(service, |breaker, now| breaker.admit(now)) {
+                Ok(admitted) => admission = Some(admitted),
+                Err(wait_ms) => {
+                    let error = ServiceError::circuit_open(service, wait_ms);
+                    self.metrics.borrow_mut().record(service, error.kind.as_str(), None);
+                    return Err(error);
+                }
+            }
         }
         let sent_ms = self.clock.now_ms();
         let result = match self.transport.send(request).await {
+            Ok(response) if matches!(response.status, 401 | 403) && verdict(&response.body) => {
+                Ok(json!({ "valid": false }))
+            }
             Ok(response) => read(service, &response),
             Err(error) => Err(ServiceError::transport(service, &error)),
         };
         let latency_ms = self.clock.now_ms().saturating_sub(sent_ms);
         let name = result.as_ref().map_or_else(|error| error.kind.as_str(), |_| metrics::OK);
         self.metrics.borrow_mut().record(service, name, Some(latency_ms));
-        if call.guarded {
-            self.with_breaker(service, |breaker, now| breaker.record(now, outcome(&result)));
+        if let Some(admission) = admission {
+            self.with_breaker(service, |breaker, now| {
+                breaker.record(now, admission, outcome(&result));
+            });
         }
         result
     }
@@ -301,8 +339,9 @@ impl Wire {
     }
 
     /// The token for a service, refreshed first where its end is near. A refresh that fails is tried
-    /// again later; until its end the old token is good.
-    async fn bearer(&self, service: Service, cx: &CallContext) -> Option<String> {
+    /// again later; until its end the old token is good. It takes at most half of the time that the
+    /// call has left.
+    async fn bearer(&self, service: Service, deadline_ms: u64, cx: &CallContext) -> Option<String> {
         let now_ms = self.clock.now_ms();
         let (secret, due) = self.standing(service, |standing| {
             let token = standing.token.as_mut()?;
@@ -313,11 +352,16 @@ impl Wire {
             return Some(secret);
         }
         // Boxed, because the refresh is a call like any other and may ask for ChittyAuth's own token.
-        let refreshed = Box::pin(crate::services::auth::refresh(self, &secret, cx)).await;
+        let half_ms = u32::try_from(deadline_ms.saturating_sub(now_ms) / 2).unwrap_or(u32::MAX);
+        let refreshed = Box::pin(crate::services::auth::refresh(self, &secret, half_ms, cx)).await;
         let Ok(fresh) = refreshed else { return Some(secret) };
         let secret = fresh.secret.clone();
         self.renew(service, fresh);
         Some(secret)
+    }
+
+    fn has_token(&self, service: Service) -> bool {
+        self.standing(service, |standing| standing.token.is_some())
     }
 
     /// Takes a new token for a service.
@@ -422,15 +466,27 @@ fn read(service: Service, response: &HttpResponse) -> Result<Value, ServiceError
         kind,
         status: Some(status),
         retry_after_s: retry_after_seconds(response),
+        in_doubt: false,
         detail: format!("answered {status}"),
     })
+}
+
+/// Whether the body of a refusal says that it is about the token that was asked about.
+fn says_invalid(body: &[u8]) -> bool {
+    let body: Option<Value> = serde_json::from_slice(body).ok();
+    body.and_then(|body| body.get("valid")?.as_bool()) == Some(false)
 }
 
 /// `success: false`, or an `error` beside no verdict of its own (a token that is not `valid` comes
 /// with an `error` that says why).
 fn says_it_failed(body: &Value) -> bool {
     let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
-    body.get("success").and_then(Value::as_bool) == Some(false)
+    let is = |name: &str| body.get(name).and_then(Value::as_bool);
+    if is("fallback") == Some(true) {
+        // ChittyID's own way to say "later", which its client reads.
+        return false;
+    }
+    is("success") == Some(false)
         || (has("error") && !["success", "valid", "verified"].into_iter().any(has))
 }
 
@@ -450,9 +506,13 @@ pub(crate) fn first_string<'v>(body: &'v Value, names: &[&str]) -> Option<&'v st
         .find_map(|place| names.iter().find_map(|name| place.get(name)?.as_str()))
 }
 
+/// What is encoded in a path segment: everything but what never needs to be (RFC 3986 §2.3), the dot
+/// excepted, so that no text is a step up the path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
+
 /// A path segment of whatever text, percent-encoded.
 pub(crate) fn segment(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    percent_encoding::utf8_percent_encode(text, SEGMENT).to_string()
 }
 
 /// A query string of the pairs that have a value, with its question mark; empty without any.

@@ -79,7 +79,8 @@ impl AuthClient<'_> {
     ///
     /// # Errors
     /// Only what leaves the question open: no answer, 5xx, 429, an answer that names neither
-    /// verdict. A 401, a 403 or `valid: false` is a verdict: [`TokenCheck::Invalid`].
+    /// verdict. `valid: false` is a verdict, [`TokenCheck::Invalid`], and so is a 401
+    /// or a 403, unless it may be about the token that this program itself has sent along.
     pub async fn validate(&self, token: &str) -> Result<TokenCheck, ServiceError> {
         let own = Variant {
             bearer: Some(token.to_owned()),
@@ -90,13 +91,14 @@ impl AuthClient<'_> {
             Variant::post(Service::Auth, "/v1/tokens/validate", json!({ "token": token })),
             own,
         ];
-        match self.session.call(Call::new("auth.validate", Repeat::Safe, variants)).await {
+        let call =
+            Call { refusal_is_verdict: true, ..Call::new("auth.validate", Repeat::Safe, variants) };
+        match self.session.call(call).await {
             // The older path says "valid" by its status alone.
             Ok(answer) if answer.variant == 1 && answer.body.get("valid").is_none() => {
                 bearer(&answer.body).map(TokenCheck::Valid).map_err(malformed)
             }
             Ok(answer) => verdict(&answer.body).map_err(malformed),
-            Err(ServiceError { status: Some(401 | 403), .. }) => Ok(TokenCheck::Invalid),
             // Any other 4xx is about our call, not about the token: an outage to the caller.
             Err(error) => Err(error),
         }
@@ -220,13 +222,15 @@ fn refresh_call(token: &str) -> Call {
     Call::new("auth.refresh_token", Repeat::WhenTurnedAway, vec![variant])
 }
 
-/// The successor of a service's token.
+/// The successor of a service's token, within `timeout_ms`.
 pub(crate) async fn refresh(
     wire: &Wire,
     token: &str,
+    timeout_ms: u32,
     cx: &CallContext,
 ) -> Result<ServiceToken, ServiceError> {
-    let answer = wire.call(&refresh_call(token), cx).await?;
+    let call = Call { timeout_ms: Some(timeout_ms), ..refresh_call(token) };
+    let answer = wire.call(&call, cx).await?;
     let fresh = credential(&answer.body).map_err(malformed)?;
     let expires_at_ms = fresh
         .expires_at

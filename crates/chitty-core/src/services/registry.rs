@@ -47,10 +47,11 @@ impl RegistryClient<'_> {
                 .map(|path| Variant::get(Service::Registry, path))
                 .to_vec();
         let call = Call::new("registry.list", Repeat::Safe, variants);
-        let answer = self.session.read_cached(call, KEEP).await?;
-        let entries = entries(&answer.value).ok_or_else(|| {
-            ServiceError::malformed(Service::Registry, 200, "not a list of services")
-        })?;
+        let malformed =
+            || ServiceError::malformed(Service::Registry, 200, "not a list of services");
+        let check = |answer: &Value| entries(answer).map(|_| ()).ok_or_else(malformed);
+        let answer = self.session.read_cached(call, KEEP, check).await?;
+        let entries = entries(&answer.value).ok_or_else(malformed)?;
         Ok(answer.map(|_| entries))
     }
 

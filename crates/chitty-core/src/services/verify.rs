@@ -28,8 +28,8 @@ pub struct VerifyClient<'a> {
 }
 
 impl VerifyClient<'_> {
-    /// Has a context verified with `POST /v1/verify/context`, or its older spellings. No credential
-    /// is sent along: ChittyVerify has no need of one.
+    /// Has a context verified with `POST /v1/verify/context`, or its older spellings. The body holds
+    /// no credential: ChittyVerify has no need of one.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer without a verdict.

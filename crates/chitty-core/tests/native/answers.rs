@@ -152,3 +152,11 @@ fn an_error_shows_neither_what_was_sent_nor_what_was_answered() {
         assert!(error.to_string().starts_with("chittyauth: "), "{error}");
     }
 }
+
+#[test]
+fn fallback_with_success_false() {
+    let world = World::new();
+    world.always(Reply::ok(json!({"success": false, "fallback": true, "errorCode": "0001"})));
+    let e = run((call_named("id.mint").make)(world.session())).unwrap_err();
+    assert_eq!(e.kind, FailureKind::Unavailable);
+}

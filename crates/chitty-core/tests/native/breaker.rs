@@ -253,3 +253,33 @@ fn a_health_check_goes_through_and_tells_it_nothing() {
     }
     assert_eq!(world.core.breaker(Service::Chat), BreakerState::Closed);
 }
+
+#[test]
+fn a_late_failure_of_before_does_not_end_the_probe() {
+    use futures_util::FutureExt;
+    use std::cell::Cell;
+    let world = World::new();
+    let n = Cell::new(0);
+    world.script(move |_| {
+        n.set(n.get() + 1);
+        match n.get() {
+            1 => Reply::status(500).turns(1),
+            2..=11 => Reply::status(500),
+            12 => Reply::ok(json!({})).turns(1),
+            _ => Reply::ok(json!({})),
+        }
+    });
+    let s = world.session();
+    let chat = s.chat();
+    let mut late = Box::pin(chat.send_message("c", "late", None));
+    assert!(late.as_mut().now_or_never().is_none());
+    for _ in 0..10 {
+        run(chat.send_message("c", "x", None)).unwrap_err();
+    }
+    world.clock.advance_ms(2_000);
+    let mut probe = Box::pin(chat.send_message("c", "probe", None));
+    assert!(probe.as_mut().now_or_never().is_none());
+    run(late).unwrap_err();
+    run(probe).unwrap();
+    assert_eq!(world.core.breaker(Service::Chat), chitty_core::BreakerState::Closed);
+}

@@ -153,3 +153,23 @@ fn of_two_that_need_it_at_once_in_a_session_one_asks() {
     assert_eq!((a.unwrap().value.len(), b.unwrap().value.len()), (1, 1));
     assert_eq!(world.take_lines().len(), 1);
 }
+
+#[test]
+fn a_200_that_is_no_list_replaces_no_good_one() {
+    let world = World::new();
+    world.always(Reply::ok(json!({"services": [{"name": "a"}]})));
+    world.ask(async |s| s.registry().list().await.unwrap());
+    world.clock.advance_ms(300_000);
+    world.always(Reply::ok(json!({"message": "under maintenance"})));
+    let list = world.ask(async |s| s.registry().list().await);
+    assert!(list.is_ok_and(|list| list.stale), "the last good one is used for a day");
+}
+
+#[test]
+fn a_200_that_is_no_list_is_not_kept() {
+    let world = World::new();
+    world.always(Reply::ok(json!({"message": "under maintenance"})));
+    world.ask(async |s| s.registry().list().await.unwrap_err());
+    world.always(Reply::ok(json!({"services": [{"name": "a"}]})));
+    assert!(world.ask(async |s| s.registry().list().await).is_ok());
+}

@@ -21,6 +21,7 @@ mod metrics;
 )]
 mod readme;
 mod retries;
+mod sagas;
 mod sharing;
 mod signing;
 mod tokens;

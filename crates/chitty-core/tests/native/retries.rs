@@ -181,3 +181,32 @@ fn one_services_retries_cost_no_other_its_own() {
     world.ask(status).unwrap_err();
     assert!(world.count(Service::Register) < 3, "while this one has none left");
 }
+
+fn register(world: &World) -> chitty_core::ServiceError {
+    run((call_named("register.register").make)(world.session())).unwrap_err()
+}
+
+#[test]
+fn doubt_of_an_earlier_attempt_is_not_forgotten_when_turned_away() {
+    let world = World::new();
+    world.in_turn([Reply::hang(), Reply::busy(503, "60")]);
+    let e = register(&world);
+    assert!(e.may_have_had_its_effect());
+}
+
+#[test]
+fn doubt_of_an_earlier_attempt_is_not_forgotten_when_refused() {
+    let world = World::new();
+    world.in_turn([Reply::hang(), Reply::status(409)]);
+    let e = register(&world);
+    assert!(e.may_have_had_its_effect());
+}
+
+#[test]
+fn doubt_of_an_earlier_attempt_is_not_forgotten_when_breaker_opens() {
+    let world = World::with(|c| c.breaker.min_calls = 1);
+    world.always(Reply::hang());
+    let e = register(&world);
+    assert_eq!(e.kind, FailureKind::Timeout);
+    assert!(e.may_have_had_its_effect());
+}

@@ -184,3 +184,46 @@ fn each_service_gets_its_own_and_one_without_gets_none() {
     let carried: Vec<String> = carried(&world).into_iter().map(|(_, token)| token).collect();
     assert_eq!(carried, ["c", "h", "nothing"]);
 }
+
+fn with_token() -> World {
+    World::with(|config| {
+        let token = ServiceToken { secret: "old".into(), expires_at_ms: Some(START_MS + 60_000) };
+        config.tokens.insert(Service::Register, token);
+    })
+}
+
+#[test]
+fn a_renewal_that_hangs_leaves_the_call_time_for_the_old_token() {
+    let world = with_token();
+    world.script(|sent| match sent.request.service {
+        Service::Auth => Reply::hang(),
+        _ => Reply::ok(json!({})).after(20),
+    });
+    let r = world.ask(async |s| s.register().status().await);
+    assert!(r.is_ok());
+}
+
+#[test]
+fn a_health_check_with_a_renewal_takes_no_longer_than_it_may() {
+    let world = with_token();
+    world.script(|sent| match sent.request.service {
+        Service::Auth => Reply::hang(),
+        _ => Reply::ok(json!({})),
+    });
+    let report = world.ask(async |s| s.health(Service::Register, 1_000).await);
+    assert_eq!(report.error, None);
+    assert!(world.elapsed_ms() <= 1_000, "{}", world.elapsed_ms());
+}
+
+#[test]
+fn own_token_rejected_is_not_a_verdict_on_users() {
+    let world = World::with(|c| {
+        c.tokens.insert(Service::Auth, "stale".to_owned().into());
+    });
+    world.script(|sent| match sent.header("authorization") {
+        Some("Bearer stale") => Reply::answer(401, json!({"error": "service token expired"})),
+        _ => panic!(),
+    });
+    let r = world.ask(async |s| s.auth().validate("good").await);
+    assert!(r.is_err(), "{r:?}");
+}

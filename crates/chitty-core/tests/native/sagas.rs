@@ -1,0 +1,42 @@
+//! What a saga makes of an attempt whose answer was lost.
+
+use std::cell::Cell;
+
+use async_trait::async_trait;
+use chitty_core::{Journal, Saga, SagaStatus, USER_REGISTRATION};
+use serde_json::json;
+
+use crate::world::*;
+
+struct Nowhere;
+#[async_trait(?Send)]
+impl Journal for Nowhere {
+    async fn save(&self, _: &Saga) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_may_have_been_registered_is_deregistered() {
+    let world = World::new();
+    let n = Cell::new(0);
+    world.script(move |sent| match sent.line().as_str() {
+        "POST id/v1/mint" => Reply::ok(json!({"chittyId": ID})),
+        "POST auth/v1/tokens/provision" => Reply::ok(json!({"token": "t", "tokenId": "i"})),
+        // The first is done, and its answer is lost; then the service is gone for a while.
+        "POST register/api/v1/register" => {
+            n.set(n.get() + 1);
+            if n.get() == 1 { Reply::hang() } else { Reply::busy(503, "60") }
+        }
+        _ => Reply::ok(json!({"success": true})),
+    });
+    let mut saga = Saga::new(&USER_REGISTRATION, "s".into(), json!({"email": "a@b.c"}), "t".into());
+    let session = world.session();
+    for _ in 0..10 {
+        let _ = run(session.advance(&USER_REGISTRATION, &mut saga, &Nowhere));
+        world.clock.advance_ms(60_000);
+    }
+    assert_eq!(saga.status, SagaStatus::Compensated);
+    let lines = world.take_lines();
+    assert!(lines.iter().any(|line| line.starts_with("PATCH register/")), "{lines:#?}");
+}
