@@ -1,6 +1,11 @@
 /** A request to a simulated service, in the two forms it is needed in. */
+import { isObject } from "./services/answer.mjs";
 
 const KEPT_BODY = 4096;
+
+/** Where a credential travels besides `Authorization`. */
+const SECRET_HEADERS = ["x-api-key", "x-chittyos-api-key"];
+const SECRET_FIELDS = ["token", "api_key", "apiKey", "refreshToken", "refresh_token"];
 
 /**
  * `input` is what the service acts on; `record` is what the log keeps, where
@@ -32,7 +37,7 @@ export async function describe(request, service, path, query, text) {
 }
 
 async function safeHeaders(headers, authorization) {
-  const kept = Object.fromEntries(headers);
+  const kept = await withoutSecrets(Object.fromEntries(headers), SECRET_HEADERS);
   if (authorization === "") return kept;
   const [scheme, ...credentials] = authorization.split(" ");
   return { ...kept, authorization: `${scheme} ${await fingerprint(credentials.join(" "))}` };
@@ -41,8 +46,13 @@ async function safeHeaders(headers, authorization) {
 /** The JSON value, or the text where it is none, or null for no body. */
 async function safeBody(body, text) {
   if (body === undefined) return text === "" ? null : text;
-  if (typeof body?.token !== "string") return body;
-  return { ...body, token: await fingerprint(body.token) };
+  return isObject(body) ? withoutSecrets(body, SECRET_FIELDS) : body;
+}
+
+async function withoutSecrets(fields, names) {
+  const safe = { ...fields };
+  for (const name of names) if (typeof fields[name] === "string") safe[name] = await fingerprint(fields[name]);
+  return safe;
 }
 
 function shorten(body) {

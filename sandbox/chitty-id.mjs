@@ -20,9 +20,9 @@ export const ERROR_NAMES = {
 };
 
 const MINTED_REGION = "1";
-/** Unlike every minted id's region, so that an actor is never given away twice. */
-const ACTOR_REGION = "9";
-const ACTOR_YEAR_MONTH = "2501";
+/** Unlike every minted id's region, so that what has its id by its name is never given away twice. */
+const NAMED_REGION = "9";
+const NAMED_YEAR_MONTH = "2501";
 
 const SEQUENCE_SIZE = 10_000;
 const LETTER_CODES = 26 ** 3;
@@ -71,9 +71,18 @@ export function mintedId(number, type, time) {
 
 /** The person id of a development actor: the same for a name at every start. */
 export function actorId(name) {
+  return namedId(name, "P");
+}
+
+/** The thing id of a service: the same for a name at every start. */
+export function serviceId(name) {
+  return namedId(name, "T");
+}
+
+function namedId(name, type) {
   const hash = fnv1a(name);
   const jurisdiction = jurisdictionAt(Math.floor(hash / SEQUENCE_SIZE));
-  return compose(ACTOR_REGION, jurisdiction, hash % SEQUENCE_SIZE, "P", ACTOR_YEAR_MONTH);
+  return compose(NAMED_REGION, jurisdiction, hash % SEQUENCE_SIZE, type, NAMED_YEAR_MONTH);
 }
 
 /** The placeholder that the authority hands out instead of an id: not an identity. */

@@ -4,8 +4,17 @@ import { FAULT_MODES, refusalOf } from "./state/faults.mjs";
 
 const MOST_ENTRIES = 10_000;
 
-/** What the services keep. A credential is shown without its secret. */
-const KINDS = ["credential", "registered", "dna", "certificate", "record", "beacon"];
+/** What the services keep: the kind it is kept as, and the fields that are shown of it, where not all are. */
+const VIEWS = {
+  registered: { kind: "registered", purpose: "what register holds", fields: ["name", "chitty_id", "status"] },
+  tokens: { kind: "credential", purpose: "tokens and keys that auth has made", fields: ["id", "chittyId", "kind", "revoked"] },
+  records: { kind: "record", purpose: "canonical records" },
+  beacons: { kind: "beacon", purpose: "what beacon took, also ?event=" },
+  certificates: { kind: "certificate", purpose: "certificates, revoked ones too" },
+  dna: { kind: "dna", purpose: "lineages, with the newest 100 events of each" },
+};
+
+const KINDS = Object.values(VIEWS).map(({ kind }) => kind);
 
 /** Method and path of every control route, with what it is for. */
 export const CONTROL_ROUTES = [
@@ -13,7 +22,8 @@ export const CONTROL_ROUTES = [
   ["GET /_sandbox/calls/count", "how many since the last reset: ?service= &path= (its start; of the 10,000 kept)", callCount],
   ["GET /_sandbox/minted", "ids minted since the last reset: ?limit= (1000)", minted],
   ["GET /_sandbox/entries", "chronicle entries and their total: ?entityId= &eventId= &action= &limit= (100, up to 10000)", entries],
-  ["GET /_sandbox/kept/{kind}", `what the services keep, with the total: ?limit= (1000); ${KINDS.join(", ")}`, kept],
+  ["GET /_sandbox/kept/{kind}", `whole documents, but for secrets: ?limit= (1000); ${KINDS.join(", ")}`, kept],
+  ...Object.entries(VIEWS).map(([name, { purpose }]) => [`GET /_sandbox/${name}`, `${purpose}: ?limit= (1000)`, (request, state) => view(name, request, state)]),
   ["GET /_sandbox/faults", "the faults in force", faults],
   ["PUT /_sandbox/faults/{service}", "set a fault on a service, or on all", setFault],
   ["DELETE /_sandbox/faults", "clear every fault", clearFaults],
@@ -62,6 +72,16 @@ function kept({ service: kind, query }, state) {
   if (!KINDS.includes(kind)) return answer(404, { error: "not_found", kinds: KINDS });
   const documents = state.documents.list(kind, wholeNumber(query.limit)).map(({ secret: _, ...document }) => document);
   return answer(200, { total: state.documents.count(kind), [kind]: documents });
+}
+
+/** Oldest first, with the total; the newest where there are more than the limit. */
+function view(name, { query }, state) {
+  const { kind, fields } = VIEWS[name];
+  const limit = wholeNumber(query.limit) ?? 1000;
+  const matching = kind === "beacon" && query.event !== undefined ? state.documents.find(kind, "event", query.event) : null;
+  const documents = matching ? matching.slice(Math.max(0, matching.length - limit)) : state.documents.list(kind, limit);
+  const shown = fields ? documents.map((document) => Object.fromEntries(fields.map((field) => [field, document[field]]))) : documents;
+  return answer(200, { total: matching ? matching.length : state.documents.count(kind), [name]: shown });
 }
 
 function faults(_request, state) {

@@ -1,2 +1,21 @@
-/** The public half of the key with which auth.chitty.cc would sign JWTs (RFC 7517). */
-export const JWKS = { keys: [{"kty":"EC","x":"JAI-6uRc-5PMJefIk-5Bt9XDh5rMndxK-QM6c751w9Y","y":"VagD4VTBLdaQuTMePcGOQKGy3JKbIv2VojT5guY2BbM","crv":"P-256","kid":"sandbox-1","alg":"ES256","use":"sig"}] };
+/**
+ * The key with which auth.chitty.cc signs JWTs here (RFC 7517): ES256, made for tests.
+ *
+ * TEST ONLY. The private half is public, so that a test can sign a token with it; whoever trusts
+ * this key outside the sandbox trusts everybody.
+ */
+const PUBLIC_JWK = {
+  kty: "EC",
+  crv: "P-256",
+  x: "antxXPMzKWWGfUfI-jp9Yfjak7I-UJayhncwAZt-A4U",
+  y: "i02_JzYTO3u5yqgaz19wqAbdE2NxiUqRAVRnDDtGlJU",
+  kid: "sandbox-1",
+  alg: "ES256",
+  use: "sig",
+};
+
+/** What `/.well-known/jwks.json` answers. */
+export const JWKS = { keys: [PUBLIC_JWK] };
+
+/** For tests that sign: `crypto.subtle.importKey("jwk", TEST_ONLY_PRIVATE_JWK, …)`. Never sent by a service. */
+export const TEST_ONLY_PRIVATE_JWK = { ...PUBLIC_JWK, d: "3549oW0V-5FRtWYxOdV55DSAOLBtoRYV2a_ohaaSSKw" };

@@ -15,6 +15,8 @@ import { credentials, provisioned } from "./credentials.mjs";
 
 const TOKEN = /^dev-([A-Za-z0-9._-]{1,64})(?:\+(ro|expired|\d{1,6}s))?$/;
 const LIFETIME_MS = 3_600_000;
+/** Whose tokens those are that name no service. */
+const OWN_SERVICE = "chittyconnect";
 
 /** auth.chitty.cc. */
 export function auth(call, state) {
@@ -34,38 +36,34 @@ export function auth(call, state) {
 function validateToken(call, state) {
   const token = isObject(call.body) ? call.body.token : undefined;
   if (typeof token !== "string") return answer(400, { valid: false, error: "token is required" });
-  const made = provisioned(token, call.at, state);
-  if (made) {
-    const { id, chittyId, scope, expires } = made;
-    return answer(200, { valid: true, tokenId: id, chittyId, scope, service: "chittyconnect", expiresAt: iso(expires), rateLimitRemaining: 1000 });
-  }
   const { grant, error } = grantOf(token, call.at, state);
   if (!grant) return answer(401, { valid: false, error });
-  return answer(200, {
-    valid: true,
-    tokenId: `tok_${grant.name}`,
-    chittyId: actorId(grant.name),
-    scope: grant.scope,
-    service: "chittyconnect",
-    expiresAt: iso(grant.expires),
-    rateLimitRemaining: 999,
-  });
+  const { tokenId, chittyId, scope, service, expires } = grant;
+  return answer(200, { valid: true, tokenId, chittyId, scope, service, expiresAt: iso(expires), rateLimitRemaining: 999 });
 }
 
 function identifyCaller(call, state) {
   const token = /^Bearer +(\S+)$/i.exec(call.authorization)?.[1] ?? "";
   const { grant, error } = grantOf(token, call.at, state);
   if (!grant) return answer(401, { error });
-  return answer(200, { actor: { chittyId: actorId(grant.name), principalId: grant.name } });
+  return answer(200, { actor: { chittyId: grant.chittyId, principalId: grant.name } });
 }
 
+/** Whose token it is and what it may, or why it is none. */
 function grantOf(token, now, state) {
+  const made = provisioned(token, now, state);
+  if (made) return made.error ? made : { grant: madeGrant(made.credential) };
   const match = TOKEN.exec(token);
   if (!match) return { error: "Invalid token" };
   const [, name, variant] = match;
   const expires = expiryOf(token, variant, now, state);
   if (expires <= now) return { error: "Token expired" };
-  return { grant: { name, scope: scopeOf(name, variant), expires } };
+  const scope = scopeOf(name, variant);
+  return { grant: { name, tokenId: `tok_${name}`, chittyId: actorId(name), scope, service: OWN_SERVICE, expires } };
+}
+
+function madeGrant({ id, chittyId, scope, service, expires }) {
+  return { tokenId: id, chittyId, scope, service: service ?? OWN_SERVICE, expires };
 }
 
 function expiryOf(token, variant, now, state) {

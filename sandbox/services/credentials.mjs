@@ -3,74 +3,104 @@ import { answer, isObject, iso } from "./answer.mjs";
 import { once } from "./once.mjs";
 
 const LIFETIME_S = 3600;
+const KEY_LIFETIME_S = 90 * 86_400;
+const LONGEST_S = 10 * 365 * 86_400;
+const NOT_FOUND = { success: false, error: "There is no such credential" };
+
+const KINDS = {
+  token: { idPrefix: "tok_", secretPrefix: "ca_live_" },
+  key: { idPrefix: "key_", secretPrefix: "cc_live_" },
+};
 
 /** Answers a call about tokens and keys, or gives `null` when it is about neither. */
-export function credentials(call, state) {
+export function credentials(received, state) {
+  const call = { ...received, body: isObject(received.body) ? received.body : {} };
   switch (`${call.method} ${call.path}`) {
     case "POST /v1/tokens/provision":
-      return once(call, state, () => provisionToken(call, state));
+      return once(call, state, () => provision("token", call.body.scope, LIFETIME_S, call, state));
     case "POST /v1/tokens/refresh":
-      return refreshToken(call, state);
+      return refresh(call, state);
     case "POST /v1/tokens/revoke":
-      return revoke(call, state, isObject(call.body) ? call.body.tokenId : undefined);
+      return revoke("token", call.body.tokenId, call, state);
     case "POST /v1/keys/provision":
-      return once(call, state, () => provisionKey(call.body, call.at, state));
+      return once(call, state, () => provision("key", call.body.scopes, KEY_LIFETIME_S, call, state));
     case "POST /v1/api-keys/revoke":
-      return revoke(call, state, isObject(call.body) ? call.body.key_id : undefined);
+      return revoke("key", call.body.key_id, call, state);
   }
   const rotated = /^POST \/v1\/keys\/rotate\/([^/]+)$/.exec(`${call.method} ${call.path}`);
-  return rotated ? rotateKey(decodeURIComponent(rotated[1]), call, state) : null;
+  return rotated ? rotate(decodeURIComponent(rotated[1]), call, state) : null;
 }
 
-/** What a provisioned token stands for, or `null`. */
-export function provisioned(token, now, state) {
-  const found = state.documents.list("credential").find((credential) => credential.secret === token);
-  if (!found || found.revoked || found.expires <= now) return null;
-  return found;
+/** What a provisioned token or key stands for, or why it stands for nothing any more; `null` when it was not made here. */
+export function provisioned(secret, now, state) {
+  if (!Object.values(KINDS).some(({ secretPrefix }) => secret.startsWith(secretPrefix))) return null;
+  const [found] = state.documents.find("credential", "secret", secret);
+  if (!found) return null;
+  if (found.revoked) return { error: "Token revoked" };
+  return found.expires <= now ? { error: "Token expired" } : { credential: found };
 }
 
-function provisionToken({ body, at }, state) {
-  if (!isObject(body) || typeof body.chittyId !== "string") return answer(400, { success: false, error: "chittyId is required" });
-  const made = keep("token", "ca_live_", body.chittyId, body.scope ?? [], at + (body.expiresIn ?? LIFETIME_S) * 1000, state);
-  return answer(201, tokenAnswer(made));
+function provision(kind, scope, lifetime, { body, at }, state) {
+  const refusal = refusalOf(body, scope);
+  if (refusal) return answer(400, { success: false, error: refusal });
+  const { chittyId, service, expiresIn } = body;
+  return answer(201, shown(keep({ kind, chittyId, service, scope: scope ?? [], lifetime: expiresIn ?? lifetime }, at, state)));
 }
 
-function refreshToken({ body, at }, state) {
-  const old = isObject(body) ? provisioned(body.token, at, state) : null;
-  if (!old) return answer(401, { success: false, error: "Invalid token" });
-  state.documents.put("credential", old.id, { ...old, revoked: true });
-  return answer(200, tokenAnswer(keep("token", "ca_live_", old.chittyId, old.scope, at + (body.expiresIn ?? LIFETIME_S) * 1000, state)));
+function refusalOf({ chittyId, service, expiresIn }, scope) {
+  if (typeof chittyId !== "string" || chittyId === "") return "chittyId is required";
+  if (!isAbsent(service) && typeof service !== "string") return "service must be text";
+  if (!isAbsent(scope) && !(Array.isArray(scope) && scope.every((one) => typeof one === "string"))) return "the scope must be a list of texts";
+  return lifetimeRefusal(expiresIn);
 }
 
-function tokenAnswer({ secret, id, scope, expires }) {
-  return { success: true, token: secret, tokenId: id, scope, expiresAt: iso(expires), rateLimit: { requests: 1000, window: 3600 } };
+function lifetimeRefusal(expiresIn) {
+  if (isAbsent(expiresIn) || (Number.isInteger(expiresIn) && expiresIn > 0 && expiresIn <= LONGEST_S)) return null;
+  return "expiresIn must be a whole number of seconds";
 }
 
-function provisionKey(body, at, state) {
-  if (!isObject(body) || typeof body.chittyId !== "string") return answer(400, { success: false, error: "chittyId is required" });
-  return answer(201, keyAnswer(keep("key", "cc_live_", body.chittyId, body.scopes ?? [], at + 90 * 86_400_000, state)));
+function isAbsent(value) {
+  return value === undefined || value === null;
 }
 
-function rotateKey(chittyId, { at }, state) {
-  const old = state.documents.list("credential").findLast((one) => one.kind === "key" && one.chittyId === chittyId && !one.revoked);
-  if (!old) return answer(404, { success: false, error: "No key of this entity" });
-  state.documents.put("credential", old.id, { ...old, revoked: true });
-  return answer(200, keyAnswer(keep("key", "cc_live_", chittyId, old.scope, at + 90 * 86_400_000, state)));
+/** A token's successor: the old one is over at once. */
+function refresh({ body, at }, state) {
+  const refusal = typeof body.token === "string" ? lifetimeRefusal(body.expiresIn) : "token is required";
+  if (refusal) return answer(400, { success: false, error: refusal });
+  const { credential: old, error = "Invalid token" } = provisioned(body.token, at, state) ?? {};
+  if (old?.kind !== "token") return answer(401, { success: false, error });
+  end(old, at, "refreshed", state);
+  return answer(200, shown(keep({ ...old, lifetime: body.expiresIn ?? LIFETIME_S }, at, state)));
 }
 
-function keyAnswer({ secret, id, scope, expires }) {
-  return { api_key: secret, key_id: id, scopes: scope, expires_at: iso(expires) };
+/** Replaces the newest key of an entity. */
+function rotate(chittyId, { at }, state) {
+  const old = state.documents.find("credential", "chittyId", chittyId).findLast(({ kind, revoked }) => kind === "key" && !revoked);
+  if (!old) return answer(404, NOT_FOUND);
+  end(old, at, "rotated", state);
+  return answer(200, shown(keep({ ...old, lifetime: KEY_LIFETIME_S }, at, state)));
 }
 
-function keep(kind, prefix, chittyId, scope, expires, state) {
-  const id = `${kind === "key" ? "key" : "tok"}_${crypto.randomUUID()}`;
-  const secret = prefix + crypto.randomUUID().replaceAll("-", "");
-  return state.documents.put("credential", id, { id, kind, chittyId, scope, secret, expires, revoked: false });
-}
-
-function revoke({ at, body }, state, id) {
+function revoke(kind, id, { body, at }, state) {
   const found = typeof id === "string" ? state.documents.get("credential", id) : null;
-  if (!found) return answer(404, { success: false, error: "There is no such credential" });
-  state.documents.put("credential", id, { ...found, revoked: true });
-  return answer(200, { success: true, id, revokedAt: iso(at), reason: body.reason ?? null });
+  if (found?.kind !== kind) return answer(404, NOT_FOUND);
+  const { revokedAt, reason } = found.revoked ? found : end(found, at, body.reason ?? null, state);
+  return answer(200, { success: true, ...(kind === "token" ? { tokenId: id } : { key_id: id }), revokedAt, reason });
+}
+
+function end(credential, at, reason, state) {
+  return state.documents.put("credential", credential.id, { ...credential, revoked: true, revokedAt: iso(at), reason });
+}
+
+function keep({ kind, chittyId, service = null, scope, lifetime }, at, state) {
+  const id = KINDS[kind].idPrefix + crypto.randomUUID();
+  const secret = KINDS[kind].secretPrefix + crypto.randomUUID().replaceAll("-", "");
+  const expires = at + lifetime * 1000;
+  return state.documents.put("credential", id, { id, kind, chittyId, service, scope, secret, expires, revoked: false });
+}
+
+/** The only answer that a secret is ever in. */
+function shown({ kind, secret, id, scope, expires }) {
+  if (kind === "key") return { api_key: secret, key_id: id, scopes: scope, expires_at: iso(expires) };
+  return { success: true, token: secret, tokenId: id, scope, expiresAt: iso(expires), rateLimit: { requests: 1000, window: 3600 } };
 }

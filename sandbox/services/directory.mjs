@@ -1,11 +1,16 @@
 /** Every simulated service: its name in the URL, and what answers there. */
 import { answer } from "./answer.mjs";
 import { auth } from "./auth.mjs";
+import { beacon } from "./beacon.mjs";
+import { canon } from "./canon.mjs";
+import { certify } from "./certify.mjs";
+import { chat } from "./chat.mjs";
 import { chronicle } from "./chronicle.mjs";
+import { dna } from "./dna.mjs";
 import { identity, minting } from "./identity.mjs";
-import { certify, dna, verify } from "./lineage.mjs";
-import { beacon, canon, chat } from "./outlets.mjs";
-import { register, registry } from "./registry.mjs";
+import { register } from "./register.mjs";
+import { registry } from "./registry.mjs";
+import { verify } from "./verify.mjs";
 
 const SERVICES = {
   id: identity,

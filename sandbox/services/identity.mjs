@@ -98,12 +98,12 @@ function requestedEntity(body) {
 
 function info(id, at) {
   if (errorOf(id) || !inspect(id).valid) return answer(404, { success: false, error: "NOT_FOUND" });
-  const { type } = componentsOf(id);
+  const { type, trust } = componentsOf(id);
   return answer(200, {
     chittyId: id,
     did: `did:chitty:${id}`,
-    entityType: WORDS[type] ?? "thing",
-    trustLevel: 0,
+    entityType: WORDS[type],
+    trustLevel: Number(trust),
     lifecycle: "active",
     timestamp: iso(at),
     verificationMethod: "mod-97",
