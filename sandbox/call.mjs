@@ -3,47 +3,58 @@ import { isObject } from "./services/answer.mjs";
 
 const KEPT_BODY = 4096;
 
-/** Where a credential travels besides `Authorization`. */
-const SECRET_HEADERS = ["x-api-key", "x-chittyos-api-key"];
-const SECRET_FIELDS = ["token", "api_key", "apiKey", "refreshToken", "refresh_token"];
+/** Where a credential travels besides `Authorization`: in headers so named, but for the one that only sounds like it. */
+const SECRET_HEADER = /(^|-)(key|token|secret|password|cookie|authorization)$/;
+const HARMLESS_HEADER = /(^|-)idempotency-key$/;
+const SECRET_FIELDS = ["token", "api_key", "apiKey", "refreshToken", "refresh_token", "access_token", "client_secret", "password"];
+const FORM = /^application\/x-www-form-urlencoded\b/i;
 
 /**
  * `input` is what the service acts on; `record` is what the log keeps, where
  * every credential is reduced to a fingerprint: enough to tell two apart.
  */
-export async function describe(request, service, path, query, text) {
+export async function describe(request, { service, host, path, query, search, text }) {
   const body = parse(text);
+  const headers = Object.fromEntries(request.headers);
   const authorization = request.headers.get("authorization") ?? "";
   const input = {
     service,
+    host,
     method: request.method,
     path,
     query,
+    search,
+    headers,
     authorization,
     userAgent: request.headers.get("user-agent") ?? "",
     idempotencyKey: request.headers.get("idempotency-key") ?? "",
     body,
+    text,
   };
+  const form = FORM.test(headers["content-type"] ?? "") ? Object.fromEntries(new URLSearchParams(text)) : undefined;
   const record = {
     service,
+    host,
     method: request.method,
     path,
-    query,
-    headers: await safeHeaders(request.headers, authorization),
-    body: shorten(await safeBody(body, text)),
+    query: await withoutSecrets(query, SECRET_FIELDS),
+    headers: await safeHeaders(headers, authorization),
+    body: shorten(await safeBody(body === undefined ? form : body, text)),
     body_bytes: new TextEncoder().encode(text).byteLength,
   };
   return { input, record };
 }
 
 async function safeHeaders(headers, authorization) {
-  const kept = await withoutSecrets(Object.fromEntries(headers), SECRET_HEADERS);
+  const { authorization: _, ...others } = headers;
+  const secret = Object.keys(others).filter((name) => SECRET_HEADER.test(name) && !HARMLESS_HEADER.test(name));
+  const kept = await withoutSecrets(others, secret);
   if (authorization === "") return kept;
-  const [scheme, ...credentials] = authorization.split(" ");
-  return { ...kept, authorization: `${scheme} ${await fingerprint(credentials.join(" "))}` };
+  const [, scheme, credentials] = /^(\S+ )?(.*)$/s.exec(authorization);
+  return { ...kept, authorization: `${scheme ?? ""}${await fingerprint(credentials)}` };
 }
 
-/** The JSON value, or the text where it is none, or null for no body. */
+/** The JSON value or the fields of a form, or the text where it is neither, or null for no body. */
 async function safeBody(body, text) {
   if (body === undefined) return text === "" ? null : text;
   return isObject(body) ? withoutSecrets(body, SECRET_FIELDS) : body;

@@ -1,4 +1,6 @@
 /** The routes under /_sandbox: reading what the services were told, and disturbing them. */
+import { AUTH_ROUTES } from "./control/auth.mjs";
+import { OUTSIDE_ROUTES } from "./control/outside.mjs";
 import { answer, isObject } from "./services/answer.mjs";
 import { FAULT_MODES, refusalOf } from "./state/faults.mjs";
 
@@ -14,12 +16,12 @@ const VIEWS = {
   dna: { kind: "dna", purpose: "lineages, with the newest 100 events of each" },
 };
 
-const KINDS = Object.values(VIEWS).map(({ kind }) => kind);
+const KINDS = [...Object.values(VIEWS).map(({ kind }) => kind), "outside"];
 
 /** Method and path of every control route, with what it is for. */
 export const CONTROL_ROUTES = [
-  ["GET /_sandbox/calls", "calls in order: ?service= &path= (its start) &method= &after= (a seq) &limit= (100, up to 1000)", calls],
-  ["GET /_sandbox/calls/count", "how many since the last reset: ?service= &path= (its start; of the 10,000 kept)", callCount],
+  ["GET /_sandbox/calls", "calls in order: ?service= &host= &path= (its start) &method= &after= (a seq) &limit= (100, up to 1000)", calls],
+  ["GET /_sandbox/calls/count", "how many since the last reset: ?service=, and of the 10,000 kept &host= &path= (its start)", callCount],
   ["GET /_sandbox/minted", "ids minted since the last reset: ?limit= (1000)", minted],
   ["GET /_sandbox/entries", "chronicle entries and their total: ?entityId= &eventId= &action= &limit= (100, up to 10000)", entries],
   ["GET /_sandbox/kept/{kind}", `whole documents, but for secrets: ?limit= (1000); ${KINDS.join(", ")}`, kept],
@@ -30,6 +32,8 @@ export const CONTROL_ROUTES = [
   ["DELETE /_sandbox/faults/{service}", "clear the faults of a service, or those on all", clearFaults],
   ["GET /_sandbox/settings", "the settings", settings],
   ["PUT /_sandbox/settings", "change them: {chronicle_per_minute: calls a minute, or null}", changeSettings],
+  ...AUTH_ROUTES,
+  ...OUTSIDE_ROUTES,
   ["POST /_sandbox/reset", "forget everything but how far the mint has come", reset],
 ].map(([route, purpose, handle]) => {
   const [method, path] = route.split(" ");
@@ -43,18 +47,19 @@ export function control(request, state) {
   const route = known.find(({ method }) => method === request.method);
   const allow = known.map(({ method }) => method).join(", ");
   if (!route) return answer(405, { error: "method_not_allowed", allow }, { allow });
-  const service = route.pattern.exec(request.path)[1];
-  return route.handle({ ...request, service }, state);
+  const named = route.pattern.exec(request.path)[1];
+  return route.handle({ ...request, named }, state);
 }
 
 function calls({ query }, state) {
-  const { service, path, method } = query;
-  return answer(200, { calls: state.calls.list({ service, path, method, after: wholeNumber(query.after), limit: wholeNumber(query.limit) }) });
+  const { service, host, path, method } = query;
+  return answer(200, { calls: state.calls.list({ service, host, path, method, after: wholeNumber(query.after), limit: wholeNumber(query.limit) }) });
 }
 
 function callCount({ query }, state) {
-  const { service, path } = query;
-  return answer(200, path === undefined ? state.calls.count(service) : state.calls.countKept({ service, path }));
+  const { service, host, path } = query;
+  const isExact = host === undefined && path === undefined;
+  return answer(200, isExact ? state.calls.count(service) : state.calls.countKept({ service, host, path }));
 }
 
 function minted({ query }, state) {
@@ -68,7 +73,7 @@ function entries({ query }, state) {
   return answer(200, { total: state.chronicle.count(filters), entries: found.reverse() });
 }
 
-function kept({ service: kind, query }, state) {
+function kept({ named: kind, query }, state) {
   if (!KINDS.includes(kind)) return answer(404, { error: "not_found", kinds: KINDS });
   const documents = state.documents.list(kind, wholeNumber(query.limit)).map(({ secret: _, ...document }) => document);
   return answer(200, { total: state.documents.count(kind), [kind]: documents });
@@ -88,14 +93,14 @@ function faults(_request, state) {
   return answer(200, { faults: state.faults.list(), modes: FAULT_MODES });
 }
 
-function setFault({ service, body }, state) {
+function setFault({ named: service, body }, state) {
   const refusal = refusalOf(service, body);
   if (refusal) return answer(422, refusal);
   state.faults.set(service, body);
   return answer(200, { faults: state.faults.list() });
 }
 
-function clearFaults({ service }, state) {
+function clearFaults({ named: service }, state) {
   state.faults.clear(service);
   return answer(200, { faults: state.faults.list() });
 }

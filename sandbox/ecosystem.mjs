@@ -41,7 +41,7 @@ export class Ecosystem extends DurableObject {
    */
   receive(record, input) {
     const call = { ...input, at: Date.now() };
-    const fault = this.#state.faults.take(call.service, call.path);
+    const fault = this.#state.faults.take(call);
     const reply = fault ? this.#replyInSpiteOf(fault, call) : this.#serve(call);
     const outcome = fault ? `fault:${fault.mode}` : "answered";
     const status = fault ? statusOf(fault, reply) : reply.status;
@@ -56,7 +56,7 @@ export class Ecosystem extends DurableObject {
     return reply;
   }
 
-  /** Answers a request to /_sandbox. */
+  /** Answers a request to /_sandbox: at once, or when a signature is made. */
   control(request) {
     return control(request, this.#state);
   }

@@ -1,15 +1,16 @@
 /**
  * A stand-in for every ChittyOS service, for local use and tests.
  *
- * `/{service}/...` answers as that service does; `/_sandbox/...` tells what the
- * services were told and makes them fail. It refuses to run anywhere but on the
+ * `/{service}/...` answers as that service does, `/_outside/{host}/...` as a host
+ * outside ChittyOS; `/_sandbox/...` tells what they were told and makes them fail. It refuses to run anywhere but on the
  * machine it was started on.
  */
 import { describe } from "./call.mjs";
 import { CONTROL_ROUTES } from "./control.mjs";
 import { inflict, respond } from "./inflict.mjs";
+import { HOST_NAMES } from "./outside/directory.mjs";
 import { answer } from "./services/answer.mjs";
-import { SERVICE_NAMES } from "./services/directory.mjs";
+import { OUTSIDE, SERVICE_NAMES } from "./services/directory.mjs";
 
 export { Ecosystem } from "./ecosystem.mjs";
 
@@ -30,9 +31,9 @@ export default {
 };
 
 async function serveCall(request, url, { text, query }, ecosystem, ctx) {
-  const [, service, path] = /^\/([^/]*)(.*)$/.exec(url.pathname);
-  if (!SERVICE_NAMES.includes(service)) return respond(answer(404, { error: "unknown_service", services: SERVICE_NAMES }));
-  const { record, input } = await describe(request, service, path || "/", query, text);
+  const callee = calleeOf(url.pathname);
+  if (!callee) return respond(answer(404, { error: "unknown_service", services: SERVICE_NAMES }));
+  const { record, input } = await describe(request, { ...callee, query, search: url.search, text });
   const { seq, fault, answer: reply } = await ecosystem.receive(record, input);
   if (!fault) return respond(reply);
   const response = inflict(fault, { request, answer: reply, finish: () => ecosystem.finish(seq, input) });
@@ -41,11 +42,20 @@ async function serveCall(request, url, { text, query }, ecosystem, ctx) {
   return response;
 }
 
+/** Which service, or which host outside, is called, and at what path of its own. */
+function calleeOf(pathname) {
+  const [, host, rest] = /^\/_outside\/([^/]+)(.*)$/.exec(pathname) ?? [];
+  if (host) return { service: OUTSIDE, host: host.toLowerCase(), path: rest || "/" };
+  const [, service, path] = /^\/([^/]*)(.*)$/.exec(pathname);
+  return SERVICE_NAMES.includes(service) ? { service, host: null, path: path || "/" } : null;
+}
+
 async function readRequest(request, url) {
   const bytes = await request.arrayBuffer();
   if (bytes.byteLength > MAX_BODY_BYTES) return { refused: answer(413, { error: "body_too_large" }) };
   try {
-    decodeURIComponent(url.pathname);
+    // The services decode what is in their paths; a host outside takes any.
+    if (!url.pathname.startsWith("/_outside/")) decodeURIComponent(url.pathname);
   } catch {
     return { refused: answer(400, { error: "malformed_path" }) };
   }
@@ -77,6 +87,9 @@ function frontPage() {
     "",
     "Services, each under /{name}/:",
     `  ${SERVICE_NAMES.join(" ")}`,
+    "",
+    "Hosts outside, each under /_outside/{host}/; any other one says that it was reached:",
+    `  ${HOST_NAMES.join(" ")}`,
     "",
     "Control:",
     ...routes,

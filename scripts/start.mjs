@@ -38,7 +38,10 @@ const gateway = sandboxOnly ? null : start({
   port,
   config: "wrangler.toml",
   state: stateDirectory("state"),
-  vars: { SERVICE_URL_TEMPLATE: `http://127.0.0.1:${port + 1}/{name}` },
+  vars: {
+    SERVICE_URL_TEMPLATE: `http://127.0.0.1:${port + 1}/{name}`,
+    OUTSIDE_URL_TEMPLATE: `http://127.0.0.1:${port + 1}/_outside/{host}`,
+  },
 });
 endWithParent();
 showBuilds();

@@ -1,10 +1,10 @@
 /**
- * The key with which auth.chitty.cc signs JWTs here (RFC 7517): ES256, made for tests.
+ * The keys with which auth.chitty.cc signs JWTs here (RFC 7517): ES256, made for tests.
  *
- * TEST ONLY. The private half is public, so that a test can sign a token with it; whoever trusts
- * this key outside the sandbox trusts everybody.
+ * TEST ONLY. The private halves are public, so that a test can sign a token with them; whoever trusts
+ * these keys outside the sandbox trusts everybody.
  */
-const PUBLIC_JWK = {
+const FIRST = {
   kty: "EC",
   crv: "P-256",
   x: "antxXPMzKWWGfUfI-jp9Yfjak7I-UJayhncwAZt-A4U",
@@ -14,8 +14,39 @@ const PUBLIC_JWK = {
   use: "sig",
 };
 
+/** For the rotation of keys: published only while a test asks for it. */
+const SECOND = {
+  kty: "EC",
+  crv: "P-256",
+  x: "OEAfSOIx5EnQpko1AA9Zip-CMef7X_AhuyEgmKHWEHs",
+  y: "Vlgq-lgu9BBYrqr_A8NZMR8_cSQALyxKE0A-805NOcM",
+  kid: "sandbox-2",
+  alg: "ES256",
+  use: "sig",
+};
+
+/** Every key there is, published or not. */
+export const KEY_IDS = [FIRST.kid, SECOND.kid];
+
+const SETTING = "published_keys";
+
+/** The ids of the keys that are published. */
+export function publishedKeys(state) {
+  return state.settings.get(SETTING, [FIRST.kid]);
+}
+
+export function publishKeys(kids, state) {
+  state.settings.write(SETTING, KEY_IDS.filter((kid) => kids.includes(kid)));
+}
+
 /** What `/.well-known/jwks.json` answers. */
-export const JWKS = { keys: [PUBLIC_JWK] };
+export function jwks(state) {
+  const kids = publishedKeys(state);
+  return { keys: [FIRST, SECOND].filter(({ kid }) => kids.includes(kid)) };
+}
 
 /** For tests that sign: `crypto.subtle.importKey("jwk", TEST_ONLY_PRIVATE_JWK, …)`. Never sent by a service. */
-export const TEST_ONLY_PRIVATE_JWK = { ...PUBLIC_JWK, d: "3549oW0V-5FRtWYxOdV55DSAOLBtoRYV2a_ohaaSSKw" };
+export const TEST_ONLY_PRIVATE_JWK = { ...FIRST, d: "3549oW0V-5FRtWYxOdV55DSAOLBtoRYV2a_ohaaSSKw" };
+
+/** The same of the second key. */
+export const TEST_ONLY_SECOND_PRIVATE_JWK = { ...SECOND, d: "nJ4Y3uuB4BWNOfJCDrDymZuOZIODJYTEbWaJyyZacow" };

@@ -5,15 +5,19 @@
  * - `dev-<name>+ro` is the same actor, read only
  * - `dev-<name>+expired` has expired
  * - `dev-<name>+<n>s` expires n seconds after it was first seen
+ * - `dev-<name>+scopes=contexts:read,actors:*` has these scopes and no others
  *
- * Tokens that it has made itself it knows too, until they expire or are revoked.
+ * Tokens that it has made itself it knows too, until they expire or are revoked. What a test has
+ * said of a token goes before all of this.
  */
 import { actorId } from "../chitty-id.mjs";
 import { answer, isObject, iso } from "./answer.mjs";
-import { JWKS } from "./auth-keys.mjs";
+import { jwks } from "./auth-keys.mjs";
 import { credentials, provisioned } from "./credentials.mjs";
+import { overrideOf } from "./overrides.mjs";
 
-const TOKEN = /^dev-([A-Za-z0-9._-]{1,64})(?:\+(ro|expired|\d{1,6}s))?$/;
+const TOKEN = /^dev-([A-Za-z0-9._-]{1,64})(?:\+(ro|expired|\d{1,6}s|scopes=[a-z:*,_-]*))?$/;
+const CHOSEN_SCOPES = "scopes=";
 const LIFETIME_MS = 3_600_000;
 /** Whose tokens those are that name no service. */
 const OWN_SERVICE = "chittyconnect";
@@ -28,7 +32,7 @@ export function auth(call, state) {
     case "POST /v1/auth/validate":
       return identifyCaller(call, state);
     case "GET /.well-known/jwks.json":
-      return answer(200, JWKS);
+      return answer(200, jwks(state));
   }
   return credentials(call, state) ?? answer(404, { error: "Not found" });
 }
@@ -51,8 +55,15 @@ function identifyCaller(call, state) {
 
 /** Whose token it is and what it may, or why it is none. */
 function grantOf(token, now, state) {
+  const { scope } = overrideOf(token, state);
+  const { grant, error } = ownGrantOf(token, now, state);
+  return grant && scope ? { grant: { ...grant, scope } } : { grant, error };
+}
+
+function ownGrantOf(token, now, state) {
   const made = provisioned(token, now, state);
   if (made) return made.error ? made : { grant: madeGrant(made.credential) };
+  if (overrideOf(token, state).revoked) return { error: "Token revoked" };
   const match = TOKEN.exec(token);
   if (!match) return { error: "Invalid token" };
   const [, name, variant] = match;
@@ -68,11 +79,12 @@ function madeGrant({ id, chittyId, scope, service, expires }) {
 
 function expiryOf(token, variant, now, state) {
   if (variant === "expired") return 0;
-  if (!variant?.endsWith("s")) return now + LIFETIME_MS;
+  if (!/^\d+s$/.test(variant)) return now + LIFETIME_MS;
   return state.sightings.firstSeen(token, now) + Number.parseInt(variant, 10) * 1000;
 }
 
 function scopeOf(name, variant) {
   if (variant === "ro") return ["read"];
+  if (variant?.startsWith(CHOSEN_SCOPES)) return variant.slice(CHOSEN_SCOPES.length).split(",").filter(Boolean);
   return name === "admin" ? ["read", "write", "admin"] : ["read", "write"];
 }

@@ -1,6 +1,7 @@
 /** The tokens and keys that auth.chitty.cc has made. */
 import { answer, isObject, iso } from "./answer.mjs";
 import { once } from "./once.mjs";
+import { overrideOf } from "./overrides.mjs";
 
 const LIFETIME_S = 3600;
 const KEY_LIFETIME_S = 90 * 86_400;
@@ -36,7 +37,7 @@ export function provisioned(secret, now, state) {
   if (!Object.values(KINDS).some(({ secretPrefix }) => secret.startsWith(secretPrefix))) return null;
   const [found] = state.documents.find("credential", "secret", secret);
   if (!found) return null;
-  if (found.revoked) return { error: "Token revoked" };
+  if (found.revoked || overrideOf(secret, state).revoked) return { error: "Token revoked" };
   return found.expires <= now ? { error: "Token expired" } : { credential: found };
 }
 

@@ -1,4 +1,5 @@
 /** Every simulated service: its name in the URL, and what answers there. */
+import { outside } from "../outside/directory.mjs";
 import { answer } from "./answer.mjs";
 import { auth } from "./auth.mjs";
 import { beacon } from "./beacon.mjs";
@@ -10,6 +11,7 @@ import { dna } from "./dna.mjs";
 import { identity, minting } from "./identity.mjs";
 import { register } from "./register.mjs";
 import { registry } from "./registry.mjs";
+import { target } from "./target.mjs";
 import { verify } from "./verify.mjs";
 
 const SERVICES = {
@@ -25,6 +27,9 @@ const SERVICES = {
   beacon,
   canon,
   chat,
+  cases: target("cases"),
+  finance: target("finance"),
+  evidence: target("evidence"),
   // Where a redirect fault points to: whoever follows it shows up in the calls.
   elsewhere: () => answer(404, { error: "Not found" }),
 };
@@ -32,7 +37,13 @@ const SERVICES = {
 /** The names that a URL's first segment may have. */
 export const SERVICE_NAMES = Object.keys(SERVICES);
 
-/** Answers a call as the named service would. */
+/** What the hosts outside ChittyOS are together called, in the log of calls and in faults. */
+export const OUTSIDE = "outside";
+
+/** The names that a call is logged under, and a fault set on. */
+export const CALLED_NAMES = [...SERVICE_NAMES, OUTSIDE];
+
+/** Answers a call as the named service, or the host outside, would. */
 export function serve(call, state) {
-  return SERVICES[call.service](call, state);
+  return call.service === OUTSIDE ? outside(call, state) : SERVICES[call.service](call, state);
 }

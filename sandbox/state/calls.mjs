@@ -2,7 +2,7 @@
 
 const KEPT = 10_000;
 const PAGE = 1000;
-const COLUMNS = "seq, service, method, path, query, headers, body, body_bytes, at, outcome, status";
+const COLUMNS = "seq, service, host, method, path, query, headers, body, body_bytes, at, outcome, status";
 
 export class Calls {
   #sql;
@@ -12,7 +12,10 @@ export class Calls {
     // AUTOINCREMENT, so that a number is not given again after a reset.
     sql.exec(`CREATE TABLE IF NOT EXISTS calls (
       seq INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT, method TEXT, path TEXT, query TEXT,
-      headers TEXT, body TEXT, body_bytes INTEGER, at TEXT, outcome TEXT, status INTEGER)`);
+      headers TEXT, body TEXT, body_bytes INTEGER, at TEXT, outcome TEXT, status INTEGER, host TEXT)`);
+    // What was kept before there were hosts goes on.
+    const columns = sql.exec("SELECT name FROM pragma_table_info('calls')").toArray();
+    if (!columns.some(({ name }) => name === "host")) sql.exec("ALTER TABLE calls ADD COLUMN host TEXT");
     sql.exec("CREATE TABLE IF NOT EXISTS call_counts (service TEXT PRIMARY KEY, calls INTEGER)");
   }
 
@@ -20,9 +23,10 @@ export class Calls {
   append(record, outcome, status) {
     const { seq } = this.#sql
       .exec(
-        `INSERT INTO calls (service, method, path, query, headers, body, body_bytes, at, outcome, status)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+        `INSERT INTO calls (service, host, method, path, query, headers, body, body_bytes, at, outcome, status)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
         record.service,
+        record.host,
         record.method,
         record.path,
         JSON.stringify(record.query),
@@ -51,18 +55,19 @@ export class Calls {
    * Calls in order, up to 1000 of those that match: the newest, or with `after`
    * the first ones past that number.
    */
-  list({ service, path, method, after, limit = 100 }) {
+  list({ service, host, path, method, after, limit = 100 }) {
     const forward = after !== undefined;
     const rows = this.#sql
       .exec(
         `SELECT ${COLUMNS} FROM calls
          WHERE seq > ?1 AND (?2 IS NULL OR service = ?2) AND (?3 IS NULL OR substr(path, 1, length(?3)) = ?3)
-           AND (?4 IS NULL OR method = ?4)
-         ORDER BY seq ${forward ? "ASC" : "DESC"} LIMIT ?5`,
+           AND (?4 IS NULL OR method = ?4) AND (?5 IS NULL OR host = ?5)
+         ORDER BY seq ${forward ? "ASC" : "DESC"} LIMIT ?6`,
         after ?? 0,
         service ?? null,
         path ?? null,
         method ?? null,
+        host ?? null,
         Math.min(limit, PAGE),
       )
       .toArray();
@@ -80,14 +85,16 @@ export class Calls {
     return total(this.#sql.exec("SELECT service, calls FROM call_counts WHERE ?1 IS NULL OR service = ?1", service ?? null));
   }
 
-  /** How many of the kept calls have a path that starts so. */
-  countKept({ service, path }) {
+  /** How many of the kept calls have a path that starts so, and this host. */
+  countKept({ service, host, path = "" }) {
     return total(
       this.#sql.exec(
         `SELECT service, count(*) AS calls FROM calls
-         WHERE (?1 IS NULL OR service = ?1) AND substr(path, 1, length(?2)) = ?2 GROUP BY service`,
+         WHERE (?1 IS NULL OR service = ?1) AND substr(path, 1, length(?2)) = ?2
+           AND (?3 IS NULL OR host = ?3) GROUP BY service`,
         service ?? null,
         path,
+        host ?? null,
       ),
     );
   }

@@ -1,5 +1,5 @@
 /** The faults in force, and which of them a call meets. */
-import { SERVICE_NAMES } from "../services/directory.mjs";
+import { CALLED_NAMES } from "../services/directory.mjs";
 
 /** What each mode does, as the control routes describe it. */
 export const FAULT_MODES = {
@@ -20,7 +20,7 @@ const isText = (value) => typeof value === "string";
 /** Each field of a fault: the rule for its value, and that rule in words. */
 const FIELDS = {
   mode: [(value) => Object.hasOwn(FAULT_MODES, value), `one of ${Object.keys(FAULT_MODES).join(", ")}`],
-  path: [(value) => isText(value) && value.startsWith("/"), "the start of the paths it applies to, such as /v1/mint"],
+  path: [(value) => isText(value) && value.startsWith("/"), "the start of the paths it applies to, such as /v1/mint; outside also with the host, as /login.partner.example/token"],
   times: [isInteger(1, 1_000_000), "a number of calls, after which it clears itself"],
   rate: [(value) => typeof value === "number" && value >= 0 && value <= 1, "the share of calls, from 0 to 1"],
   effect: [(value) => typeof value === "boolean", "true when the work is to be done at once in spite of the fault"],
@@ -33,8 +33,8 @@ const FIELDS = {
 
 /** Why `fault` cannot be set on `service`, as a 422 body; `null` when it can. */
 export function refusalOf(service, fault) {
-  if (service !== "all" && !SERVICE_NAMES.includes(service)) {
-    return refusal(`There is no service "${service}".`, { services: ["all", ...SERVICE_NAMES] });
+  if (service !== "all" && !CALLED_NAMES.includes(service)) {
+    return refusal(`There is no service "${service}".`, { services: ["all", ...CALLED_NAMES] });
   }
   if (!Object.hasOwn(FAULT_MODES, String(fault?.mode))) return refusal("There is no such mode.", { modes: FAULT_MODES });
   for (const [name, value] of Object.entries(fault)) {
@@ -78,11 +78,13 @@ export class Faults {
 
   /**
    * The fault that this call meets, or `null`. A service's own goes before one on
-   * all, a longer path before a shorter.
+   * all, a longer path before a shorter. `host` is that of a call outside: there
+   * a path may begin with it.
    */
-  take(service, path) {
+  take({ service, host, path }) {
+    const paths = host ? [path, `/${host}${path}`] : [path];
     const met = this.#rows("service IN (?1, 'all')", service)
-      .filter((row) => path.startsWith(row.fault.path))
+      .filter((row) => paths.some((one) => one.startsWith(row.fault.path)))
       .sort((a, b) => (a.service === "all") - (b.service === "all") || b.fault.path.length - a.fault.path.length)[0];
     if (!met || !this.#isHit(met)) return null;
     if (met.fault.times !== undefined) this.#useUp(met);

@@ -12,8 +12,13 @@ export class Settings {
 
   /** `chronicle_per_minute`: calls a minute, or null for no limit. */
   read() {
-    const rows = this.#sql.exec("SELECT name, value FROM settings").toArray();
-    return { chronicle_per_minute: null, ...Object.fromEntries(rows.map((row) => [row.name, JSON.parse(row.value)])) };
+    return { chronicle_per_minute: this.get("chronicle_per_minute", null) };
+  }
+
+  /** Any setting by its name. */
+  get(name, fallback) {
+    const [row] = this.#sql.exec("SELECT value FROM settings WHERE name = ?", name).toArray();
+    return row ? JSON.parse(row.value) : fallback;
   }
 
   write(name, value) {

@@ -18,7 +18,7 @@ const ISSUED_ELSEWHERE = [
   "03-1-USA-9636-T-2605-1-75",
   "03-1-USA-6434-T-2605-1-54",
 ];
-const SERVICES = ["id", "mint", "auth", "registry", "register", "dna", "verify", "certify", "chronicle", "beacon", "canon", "chat"];
+const SERVICES = ["id", "mint", "auth", "registry", "register", "dna", "verify", "certify", "chronicle", "beacon", "canon", "chat", "cases", "finance", "evidence"];
 
 let sandbox;
 before(async () => {

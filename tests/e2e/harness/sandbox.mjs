@@ -20,22 +20,42 @@ export async function startSandbox({ port = 0, persist, vars = { CHITTY_SANDBOX:
   return {
     /** Where it listens, without a slash at the end: a service is at `${url}/{name}`. */
     url,
-    /** Calls in order: the newest, or with `after` those past that number. Filters: service, path (its start), method, limit (1000). */
+    /** Calls in order: the newest, or with `after` those past that number. Filters: service, host, path (its start), method, limit (1000). */
     calls: async (query = {}) => (await control("GET", `calls?${search({ limit: 1000, ...query })}`)).calls,
-    /** How many calls since the last reset, of all services or one. With the start of a path: of the 10,000 that are kept. */
-    count: async (service, path) => (await control("GET", `calls/count?${search({ service, path })}`)).total,
+    /** How many calls since the last reset, of all services or one. With the start of a path, or a host: of the 10,000 that are kept. */
+    count: async (service, path, host) => (await control("GET", `calls/count?${search({ service, path, host })}`)).total,
     /** What was minted since the last reset, in order: `{number, id, entity_type, metadata, at}`. */
     minted: async () => (await control("GET", "minted")).minted,
     /** `{total, entries}` of the chronicle, in order. Filters: entityId, eventId, action, limit (1000). */
     entries: (query = {}) => control("GET", `entries?${search({ limit: 1000, ...query })}`),
-    /** What the services keep of a kind (credential, registered, dna, certificate, record, beacon), oldest first. */
+    /** What the services keep of a kind (credential, registered, dna, certificate, record, beacon, outside), oldest first. */
     kept: async (kind) => (await control("GET", `kept/${kind}`))[kind],
-    /** Sets a fault on a service, or on "all". Throws where the sandbox refuses it. */
+    /** Sets a fault on a service, on "outside", or on "all". Throws where the sandbox refuses it. */
     fault: (service, fault) => control("PUT", `faults/${service}`, fault),
     /** Removes the faults of one service, or every fault. */
     clear: (service) => control("DELETE", service === undefined ? "faults" : `faults/${service}`),
     /** Changes a setting: `{chronicle_per_minute}`. */
     settings: (settings) => control("PUT", "settings", settings),
+    /** Changes what ChittyAuth says of a token from now on: its scope (null: its own again), and whether it is revoked. */
+    setToken: ({ token, scope, revoked }) => control("POST", "tokens", { token, scope, revoked }),
+    /** A JWT signed as ChittyAuth does. `name` gives it the actor `dev-<name>` and a scope; a claim given as null is left out. */
+    jwt: async ({ name, claims, header } = {}) => (await control("POST", "jwt", { name, claims, header })).token,
+    /** The keys in ChittyAuth's JWKS, by id: `sandbox-1` always at first, `sandbox-2` when published. */
+    keys: {
+      publish: async (kid) => (await control("PUT", `keys/${kid}`)).keys,
+      withdraw: async (kid) => (await control("DELETE", `keys/${kid}`)).keys,
+    },
+    /** The hosts outside ChittyOS. */
+    outside: {
+      /** Where a host is played, without a slash at the end. */
+      url: (host) => `${url}/_outside/${host}`,
+      /** Changes and gives the settings: `{expires_in, partner_good}`. */
+      set: (settings) => control("PUT", "outside", settings),
+      /** The tokens that login.partner.example issued or was shown, oldest first: `{id, type, grant, used, revoked, ...}`. */
+      tokens: async () => (await control("GET", "kept/outside")).outside,
+      /** Calls of hosts outside, of one host where one is named; other filters as for `calls`. */
+      calls: async (host, query = {}) => (await control("GET", `calls?${search({ limit: 1000, ...query, service: "outside", host })}`)).calls,
+    },
     /** Forgets everything but how far the mint has come. */
     reset: () => control("POST", "reset"),
     close: () => miniflare.dispose(),
@@ -43,7 +63,7 @@ export async function startSandbox({ port = 0, persist, vars = { CHITTY_SANDBOX:
 }
 
 function sandboxModules() {
-  const names = ["", "services", "state"].flatMap((folder) =>
+  const names = ["", "control", "outside", "services", "state"].flatMap((folder) =>
     readdirSync(path.join(DIRECTORY, folder))
       .filter((name) => name.endsWith(".mjs") && name !== "refuse-deploy.mjs")
       .map((name) => path.join(DIRECTORY, folder, name)),
