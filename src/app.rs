@@ -4,13 +4,19 @@ use std::rc::Rc;
 
 use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
 
+use crate::actors::seen::Seen;
 use crate::config::{Config, VERSION};
 use crate::ecosystem::probe::Probe;
 use crate::ecosystem::{stream, watch};
 use crate::http::caller::TokenCache;
+use crate::http::caller::jwt::Jwks;
+use crate::http::limits::Limits;
 use crate::platform::db::Db;
+use crate::platform::es256::Es256;
 use crate::platform::kv::Kv;
+use crate::platform::limiter::Limiter;
 use crate::platform::objects::Objects;
+use crate::platform::outside::Outside;
 use crate::platform::queue::Queue;
 use crate::{init, metrics};
 
@@ -25,10 +31,18 @@ pub struct Parts {
     pub context_ops: Option<Rc<dyn Queue>>,
     /// KV `API_KEYS`.
     pub api_keys: Option<Rc<dyn Kv>>,
+    /// KV `RATE_LIMIT`.
+    pub rate_limit: Option<Rc<dyn Kv>>,
+    /// The bindings `RATE_…`.
+    pub limiter: Option<Rc<dyn Limiter>>,
+    /// Verifies the signatures of JWTs.
+    pub es256: Rc<dyn Es256>,
     /// The Durable Objects `SERVICE_CONNECTION`, one a service.
     pub connections: Option<Rc<dyn Objects>>,
     /// How calls to other services travel.
     pub transport: Rc<dyn Transport>,
+    /// How calls to other hosts travel.
+    pub outside: Rc<dyn Outside>,
     /// Time and chance.
     pub clock: Rc<dyn Clock>,
 }
@@ -39,8 +53,18 @@ pub struct App {
     pub config: Config,
     /// The clients of the ChittyOS services.
     pub core: ChittyCore,
-    /// Tokens that ChittyAuth has vouched for a moment ago.
+    /// Who stood behind a credential a moment ago.
     pub tokens: TokenCache,
+    /// The keys that ChittyAuth signs with.
+    pub jwks: Jwks,
+    /// Verifies the signatures of JWTs.
+    pub es256: Rc<dyn Es256>,
+    /// Counts requests against their limits.
+    pub limits: Limits,
+    /// Who was here lately.
+    pub seen: Seen,
+    /// How calls to the targets of connections travel.
+    pub outside: Rc<dyn Outside>,
     /// How far this isolate's initialization has come.
     pub init: init::State,
     /// Where events of contexts are announced.
@@ -88,7 +112,12 @@ impl App {
             Rc::clone(&parts.clock),
         );
         App {
-            tokens: TokenCache::new(parts.config.auth_cache_ms),
+            tokens: TokenCache::default(),
+            jwks: Jwks::default(),
+            es256: parts.es256,
+            limits: Limits::new(parts.config.rates, parts.limiter, parts.rate_limit),
+            seen: Seen::default(),
+            outside: parts.outside,
             config: parts.config,
             core,
             init: init::State::default(),

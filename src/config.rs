@@ -11,6 +11,9 @@ use chitty_core::signing::SigningKey;
 use chitty_core::{Service, ServiceToken};
 use serde::Serialize;
 
+use crate::http::caller::jwt::Expected;
+use crate::http::limits::Rates;
+use crate::platform::limiter::Step;
 use crate::sealing::Sealer;
 
 /// The version that `/health` and the `User-Agent` name.
@@ -76,6 +79,18 @@ pub struct Config {
     pub service_url_template: String,
     /// Where single services are instead.
     pub service_urls: BTreeMap<Service, String>,
+    /// Where hosts of reserved names (`*.example`, `*.test`) are: the sandbox, in development only.
+    pub outside_url_template: Option<String>,
+    /// What is expected of a JWT.
+    pub jwt: Expected,
+    /// Requests a minute, by class.
+    pub rates: Rates,
+    /// How long a replaced secret of an API key goes on working, in ms.
+    pub key_grace_ms: u64,
+    /// How often the cron checks a connection, in ms.
+    pub connection_check_ms: u64,
+    /// Deadline of one call to the target of a connection, in ms.
+    pub connection_timeout_ms: u32,
     /// How long a positive answer about a token is kept, in ms; 0 to 60,000.
     pub auth_cache_ms: u64,
     /// Deadline of one upstream call, retries included, in ms.
@@ -158,7 +173,7 @@ impl Config {
     pub fn read(lookup: &dyn Fn(&str) -> Binding) -> Self {
         let mut reader = Reader { lookup, deficiencies: Vec::new() };
         let environment = reader.environment();
-        for name in RESOURCES {
+        for name in RESOURCES.into_iter().chain(Step::ALL.map(Step::binding)) {
             reader.resource(name);
         }
         if environment.is_deployed() {
@@ -183,9 +198,22 @@ impl Config {
         {
             reader.lacks_secret("CHITTY_REGISTER_TOKEN");
         }
+        let public_url = reader.public_url(environment);
         Config {
             environment,
-            public_url: reader.public_url(environment),
+            jwt: reader.jwt(&public_url),
+            public_url,
+            outside_url_template: reader.outside_url_template(environment),
+            rates: reader.rates(),
+            key_grace_ms: reader.number("KEY_GRACE_SECONDS", 86_400, 0, 604_800) * 1000,
+            connection_timeout_ms: u32::try_from(reader.number(
+                "CONNECTION_TIMEOUT_MS",
+                10_000,
+                100,
+                30_000,
+            ))
+            .unwrap_or(10_000),
+            connection_check_ms: reader.number("CONNECTION_CHECK_SECONDS", 300, 1, 86_400) * 1000,
             service_url_template: reader.service_url_template(environment),
             auth_cache_ms: reader.number("AUTH_CACHE_SECONDS", 60, 0, 60) * 1000,
             upstream_timeout_ms: u32::try_from(reader.number(
@@ -364,6 +392,48 @@ impl Reader<'_> {
         REAL.to_owned()
     }
 
+    /// Whom JWTs must come from and whom they must be for.
+    fn jwt(&self, public_url: &str) -> Expected {
+        let issuer = self.text("CHITTYAUTH_ISSUER");
+        let audiences = match self.text("CHITTYAUTH_AUDIENCE") {
+            Some(list) => list.split(',').map(|audience| audience.trim().to_owned()).collect(),
+            None => vec!["chittyconnect".to_owned(), public_url.to_owned()],
+        };
+        Expected {
+            issuer: issuer.unwrap_or_else(|| "https://auth.chitty.cc".to_owned()),
+            audiences,
+        }
+    }
+
+    fn rates(&mut self) -> Rates {
+        let rates = [
+            ("RATE_LIMIT_READ", 1200),
+            ("RATE_LIMIT_WRITE", 300),
+            ("RATE_LIMIT_MINT", 60),
+            ("RATE_LIMIT_VALIDATE", 300),
+            ("RATE_LIMIT_WEBHOOK", 6000),
+            ("RATE_LIMIT_AUTHENTICATE", 600),
+        ];
+        Rates(rates.map(|(name, usual)| {
+            u32::try_from(self.number(name, usual, 0, 100_000)).unwrap_or_default()
+        }))
+    }
+
+    /// Where hosts of reserved names are. Nothing of the kind may stand in for a real host.
+    fn outside_url_template(&mut self, environment: Environment) -> Option<String> {
+        const NAME: &str = "OUTSIDE_URL_TEMPLATE";
+        let given = self.text(NAME)?;
+        if environment.is_deployed() {
+            self.lacks("variable", NAME, "is for development only; ignored");
+            return None;
+        }
+        if given.starts_with("http://") && given.contains("{host}") {
+            return Some(given.trim_end_matches('/').to_owned());
+        }
+        self.lacks("variable", NAME, "must be an http URL with {host}; ignored");
+        None
+    }
+
     fn number(&mut self, name: &'static str, default: u64, min: u64, max: u64) -> u64 {
         let Some(text) = self.text(name) else { return default };
         match text.parse() {
@@ -383,7 +453,7 @@ mod tests {
 
     fn read(pairs: &[(&str, &str)]) -> Config {
         Config::read(&|name| {
-            if RESOURCES.contains(&name) {
+            if RESOURCES.contains(&name) || Step::ALL.iter().any(|step| step.binding() == name) {
                 return Binding::Resource;
             }
             pairs

@@ -5,14 +5,19 @@
 //! [`contexts::handlers`]) → its store, and back; what is to be done after the reply is handed to
 //! the runtime here.
 
+pub mod actors;
 pub mod app;
+pub mod audit;
 pub mod config;
+pub mod connections;
 pub mod contexts;
+pub mod delegation;
 pub mod ecosystem;
 pub mod events;
 pub mod health;
 pub mod http;
 pub mod init;
+pub mod keys;
 pub mod metrics;
 pub mod openapi;
 pub mod orchestrations;

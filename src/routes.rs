@@ -4,12 +4,17 @@
 
 use std::sync::OnceLock;
 
+use crate::actors::handlers as actors;
+use crate::audit::handlers as audit;
+use crate::connections::{handlers as connections, proxy};
 use crate::contexts::create::create as create_context;
 use crate::contexts::handlers as contexts;
+use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::health;
 use crate::http::caller::Permission;
 use crate::http::route::{Access, Method, Route, Table};
+use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
 use crate::openapi;
 use crate::orchestrations::handlers as orchestrations;
@@ -38,7 +43,7 @@ macro_rules! scoped {
 
 /// The table.
 #[rustfmt::skip]
-pub static ROUTES: [Route; 21] = [
+pub static ROUTES: &[Route] = &[
     open!(Get "/" => health::show),
     open!(Get "/health" => health::show),
     open!(Get "/openapi.json" => openapi::show),
@@ -52,6 +57,44 @@ pub static ROUTES: [Route; 21] = [
     scoped!(Get    "/v1/contexts/{id}",   ContextsRead  => contexts::show),
     scoped!(Patch  "/v1/contexts/{id}",   ContextsWrite => contexts::change),
     scoped!(Delete "/v1/contexts/{id}",   ContextsWrite => contexts::remove),
+
+    scoped!(Post  "/v1/actors/register",          ActorsWrite => actors::register),
+    scoped!(Get   "/v1/actors/me",                ActorsRead  => actors::me),
+    scoped!(Get   "/v1/actors",                   ActorsAdmin => actors::list),
+    scoped!(Get   "/v1/actors/list",              ActorsAdmin => actors::list),
+    scoped!(Get   "/v1/actors/{id}",              ActorsRead  => actors::show),
+    scoped!(Patch "/v1/actors/{id}",              ActorsWrite => actors::change),
+    scoped!(Get   "/v1/actors/{id}/capabilities", ActorsRead  => actors::capabilities),
+    scoped!(Put   "/v1/actors/{id}/capabilities", ActorsAdmin => actors::grant),
+
+    scoped!(Post   "/v1/connections",              ConnectionsWrite => connections::create),
+    scoped!(Get    "/v1/connections",              ConnectionsRead  => connections::list),
+    scoped!(Get    "/v1/connections/list",         ConnectionsRead  => connections::list),
+    scoped!(Get    "/v1/connections/{id}",         ConnectionsRead  => connections::show),
+    scoped!(Patch  "/v1/connections/{id}",         ConnectionsWrite => connections::change),
+    scoped!(Delete "/v1/connections/{id}",         ConnectionsWrite => connections::remove),
+    scoped!(Get    "/v1/connections/{id}/status",  ConnectionsRead  => connections::status),
+    scoped!(Post   "/v1/connections/{id}/check",   ConnectionsWrite => connections::check),
+    scoped!(Get    "/v1/connections/{id}/history", ConnectionsRead  => connections::history),
+    scoped!(Get    "/v1/connections/{id}/proxy/{*rest}", ConnectionsRead  => proxy::forward),
+    scoped!(Post   "/v1/connections/{id}/proxy/{*rest}", ConnectionsWrite => proxy::forward),
+    scoped!(Put    "/v1/connections/{id}/proxy/{*rest}", ConnectionsWrite => proxy::forward),
+    scoped!(Patch  "/v1/connections/{id}/proxy/{*rest}", ConnectionsWrite => proxy::forward),
+    scoped!(Delete "/v1/connections/{id}/proxy/{*rest}", ConnectionsWrite => proxy::forward),
+
+    scoped!(Post   "/v1/delegate",          DelegationsWrite => delegation::create),
+    scoped!(Get    "/v1/delegate",          DelegationsRead  => delegation::list),
+    open!  (Post   "/v1/delegate/validate" => delegation::validate),
+    scoped!(Delete "/v1/delegate/{id}",     DelegationsWrite => delegation::revoke),
+
+    scoped!(Post   "/v1/keys",             KeysWrite => keys::create),
+    scoped!(Get    "/v1/keys",             KeysRead  => keys::list),
+    scoped!(Get    "/v1/keys/{id}",        KeysRead  => keys::show),
+    scoped!(Post   "/v1/keys/{id}/rotate", KeysWrite => keys::rotate),
+    scoped!(Delete "/v1/keys/{id}",        KeysWrite => keys::revoke),
+
+    scoped!(Get "/v1/audit",        AuditRead  => audit::list),
+    scoped!(Get "/v1/audit/verify", AuditAdmin => audit::verify),
 
     scoped!(Get  "/v1/ecosystem",                 EcosystemRead  => ecosystem::list),
     scoped!(Get  "/v1/ecosystem/events",          EcosystemRead  => stream::events),
@@ -68,7 +111,7 @@ pub static ROUTES: [Route; 21] = [
 /// The table, prepared once an isolate.
 pub fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
-    TABLE.get_or_init(|| Table::new(&ROUTES))
+    TABLE.get_or_init(|| Table::new(ROUTES))
 }
 
 #[cfg(test)]
@@ -77,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_route_is_found_by_its_path_and_only_once() {
-        for route in &ROUTES {
+        for route in ROUTES {
             let path = route.path.replace("{id}", "x%20y");
             let found = table().find(&path).unwrap();
             let same = |other: &&Route| other.method == route.method && other.path == route.path;

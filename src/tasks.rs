@@ -2,25 +2,29 @@
 
 use std::rc::Rc;
 
+use crate::actors::seen;
 use crate::app::App;
+use crate::audit::seal;
 use crate::ecosystem::{stream, watch};
 use crate::events::outbox;
 use crate::http::idempotency;
 use crate::http::reply::After;
 use crate::init::{self, Ready};
 use crate::metrics::handover;
-use crate::orchestrations;
 use crate::platform::log;
+use crate::{connections, delegation, keys, orchestrations};
 
 /// The work that a reply left behind. What others wait for comes first.
 pub async fn after_reply(app: &App, work: Vec<After>) {
     let mut events = Vec::new();
-    let (mut initialize, mut hand_over) = (false, false);
+    let (mut initialize, mut revoke, mut note_seen, mut hand_over) = (false, false, false, false);
     let mut orchestrations = Vec::new();
     for after in work {
         match after {
             After::Announce(event) => events.push(event),
             After::Initialize => initialize = true,
+            After::RevokeCredentials => revoke = true,
+            After::NoteSeen => note_seen = true,
             After::HandOver => hand_over = true,
             After::Orchestrate(id) => orchestrations.push(id),
         }
@@ -33,6 +37,12 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
     for id in orchestrations {
         orchestrations::run::resume(app, &id).await;
+    }
+    if revoke && let Ok(ready) = Ready::ensure(app).await {
+        connections::secrets::revoke_due(app, ready).await;
+    }
+    if note_seen {
+        seen::perform(app).await;
     }
     if hand_over {
         handover::perform(app).await;
@@ -57,10 +67,14 @@ pub async fn scheduled(app: &App) {
     init::advance(app).await;
     watch::ensure_all(app).await;
     orchestrations::run::resume_due(app, ready).await;
+    connections::cron(app, ready).await;
+    seal::seal(app, ready).await;
     let now_ms = app.now_ms();
     let prune = vec![
         outbox::prune(now_ms),
         idempotency::prune(now_ms),
+        delegation::store::prune(now_ms),
+        keys::store::prune(now_ms),
         handover::prune(now_ms),
         stream::prune(),
         orchestrations::store::prune(now_ms),

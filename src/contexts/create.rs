@@ -131,11 +131,12 @@ impl Creation<'_> {
         let reason = match &failure {
             Failure::NameTaken(_) => "name_taken",
             Failure::LostRace => "idempotency_race",
+            Failure::Refused(_) => "not_authorized",
             Failure::Db(_) => "storage_unavailable",
         };
         outbox::report_orphan(self.app, self.ready, &self.id, self.scope.actor(), reason).await;
         match failure {
-            Failure::Db(_) => Err(failure.into()),
+            Failure::Refused(_) | Failure::Db(_) => Err(failure.into()),
             // A request with the same key holds the same name, so either constraint may have
             // spoken first.
             Failure::NameTaken(_) | Failure::LostRace => match self.replay().await? {

@@ -5,13 +5,13 @@ use chitty_core::ChittyId;
 use serde_json::json;
 
 use crate::app::App;
-use crate::contexts::store::{self, Change, Changed, Filter, Page};
+use crate::contexts::store::{self, Change, Filter};
 use crate::contexts::{Status, event, input};
 use crate::events::{Event, EventKind};
 use crate::http::caller::Scope;
 use crate::http::paging::{self, Cursor};
 use crate::http::precondition::{IfMatch, etag, none_match_hits};
-use crate::http::problem::{Code, FieldError, Problem};
+use crate::http::problem::{FieldError, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -58,7 +58,7 @@ pub async fn list(
     }
     let limit = paging::limit(request, LIST_LIMIT)?;
     let page = store::list(ready, &scope, &filter, limit, Cursor::of(request)?).await?;
-    Ok(listing(request, &page, None))
+    Ok(page.reply(request, "contexts", &[]))
 }
 
 /// Search one's contexts by the words in them.
@@ -101,7 +101,7 @@ pub async fn search(
     }
     let limit = paging::limit(request, SEARCH_LIMIT)?;
     let page = store::find(ready, &scope, &text, status, limit, Cursor::of(request)?).await?;
-    Ok(listing(request, &page, Some(&text)))
+    Ok(page.reply(request, "contexts", &[("query", &text)]))
 }
 
 /// The `status` filter; `all` lifts it.
@@ -131,21 +131,6 @@ fn since(request: &Request<'_>, errors: &mut Vec<FieldError>) -> Option<String> 
         errors.push(FieldError::new("?since", "must be an ISO-8601 instant or date"));
     }
     instant
-}
-
-/// The envelope of a list, around items that are JSON already.
-fn listing(request: &Request<'_>, page: &Page, query: Option<&str>) -> Reply {
-    let next = page.next.as_deref();
-    let mut text = format!("{{\"contexts\":[{}],\"count\":{}", page.items, page.count);
-    if let Some(query) = query {
-        text += &format!(",\"query\":{}", json!(query));
-    }
-    text += &format!(",\"next_cursor\":{}}}", json!(next));
-    let reply = Reply::json(text);
-    match next {
-        Some(cursor) => reply.header("link", paging::next_link(request, cursor)),
-        None => reply,
-    }
 }
 
 /// Read a context.
@@ -215,7 +200,7 @@ pub async fn change(
             return Err(store::explain(ready, &scope, name, failure).await);
         }
     };
-    let json = done(changed)?;
+    let json = changed.done("context")?;
     let text = format!("{{\"success\":true,\"message\":\"Context updated\",\"context\":{json}}}");
     Ok(Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event)))
 }
@@ -245,7 +230,7 @@ pub async fn remove(
     let id = context_id(request)?;
     let event = event(app, EventKind::ContextDeleted, &id, &scope, json!({}), request);
     let change = conditional(app, request, &id, &event);
-    done(store::delete(ready, &scope, &change).await?)?;
+    store::delete(ready, &scope, &change).await?.done("context")?;
     let text = json!({
         "success": true, "message": "Context deleted",
         "chitty_id": id.as_str(), "chittyId": id.as_str(), "contextId": id.as_str(),
@@ -265,18 +250,5 @@ fn conditional<'a>(
     id: &'a ChittyId,
     event: &'a Event,
 ) -> Change<'a> {
-    let if_match = IfMatch::parse(request.header("if-match").as_deref());
-    Change { id, event, if_match, overdue_ms: app.config.outbox_overdue_ms }
-}
-
-fn done(changed: Changed) -> Result<String, Problem> {
-    match changed {
-        Changed::Done(json) => Ok(json),
-        Changed::Missing => Err(Problem::not_found("context")),
-        Changed::Stale => Err(Problem::new(
-            Code::PreconditionFailed,
-            "The context is not as you last read it. Read it again and decide anew.",
-        )),
-        Changed::Refused(refusal) => Err(refusal),
-    }
+    Change { id, event, if_match: IfMatch::of(request), overdue_ms: app.config.outbox_overdue_ms }
 }

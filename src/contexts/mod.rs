@@ -24,8 +24,7 @@ fn event(
     payload: serde_json::Value,
     request: &Request<'_>,
 ) -> Event {
-    let traceparent = Some(request.trace.traceparent.as_str());
-    Event::new(app.now_ms(), kind, id.as_str(), scope.actor(), payload, traceparent)
+    Event::caused(request, scope, kind, id.as_str(), payload, app.now_ms())
 }
 
 /// The status that a caller can give; `deleted` comes by deleting.

@@ -284,6 +284,7 @@ impl Host<'_> {
     /// The event that Chronicle and Beacon are told.
     fn state_changed(&self, item: &Untold) -> events::Event {
         events::Event {
+            via: None,
             id: item.id.clone(),
             kind: EventKind::ServiceStateChanged,
             entity_id: self.service.as_str().to_owned(),

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::ecosystem::connection::Command;
 use crate::ecosystem::watch::{self, Published};
+use crate::events::{Event, EventKind, outbox};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
-use crate::http::reply::Reply;
+use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::platform::db::{Row, Statement};
@@ -32,10 +33,7 @@ const EVENTS_SHOWN: i64 = 20;
     responses((status = 200, description = "The services and the gateway's own registration.", body = EcosystemView)),
 ))]
 pub async fn list(app: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Outcome {
-    let batch = vec![scope.state(), watch::overview()];
-    let mut results = ready.db().batch(batch).await?.into_iter();
-    Scope::admit_row(results.next())?;
-    let published = read(results.next())?;
+    let published = read(scope.rows(ready, watch::overview()).await?)?;
     let services: Vec<Value> =
         Service::ALL.iter().map(|service| view(app, *service, &published)).collect();
     let text = json!({
@@ -66,10 +64,8 @@ pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     )
     .bind(service.host())
     .bind(EVENTS_SHOWN);
-    let batch = vec![scope.state(), watch::overview(), events];
-    let mut results = ready.db().batch(batch).await?.into_iter();
-    Scope::admit_row(results.next())?;
-    let mut shown = view(app, service, &read(results.next())?);
+    let mut results = scope.read(ready, vec![watch::overview(), events]).await?.into_iter();
+    let mut shown = view(app, service, &read(results.next().unwrap_or_default())?);
     let mut events = Vec::new();
     for mut row in results.next().unwrap_or_default() {
         let data: Value = serde_json::from_str(&row.text(2)?).unwrap_or_default();
@@ -167,7 +163,11 @@ async fn command(
     command: Command,
 ) -> Outcome {
     let service = service(request)?;
-    Scope::admit_row(Some(ready.db().rows(scope.state()).await?))?;
+    // Put on record first: what may have been done must not go unsaid.
+    let kind = EventKind::ServiceCommanded;
+    let payload = json!({ "command": command.as_str() });
+    let event = Event::caused(request, &scope, kind, service.as_str(), payload, app.now_ms());
+    scope.write(ready, vec![outbox::insert(&event, app.config.outbox_overdue_ms)]).await?;
     let Some(objects) = app.connections.as_deref() else {
         return Err(unavailable(
             "The binding SERVICE_CONNECTION is missing; GET /health lists what is.",
@@ -178,16 +178,12 @@ async fn command(
         unavailable("The connection's object did not answer. Repeat the request.")
     })?;
     let status: Value = serde_json::from_str(&answer).unwrap_or_default();
-    log::info(
-        "connection_commanded",
-        &[("service", service.as_str()), ("command", command.as_str()), ("actor", scope.actor())],
-    );
     let text = json!({
         "success": true,
         "service": service.as_str(),
         "connection": readable(&status, app.now_ms()),
     });
-    Ok(Reply::json(text.to_string()))
+    Ok(Reply::json(text.to_string()).then(After::Announce(event)))
 }
 
 fn unavailable(detail: &'static str) -> Problem {
@@ -200,9 +196,8 @@ fn service(request: &Request<'_>) -> Result<Service, Problem> {
     })
 }
 
-fn read(rows: Option<Vec<Row>>) -> Result<Vec<Published>, Problem> {
-    let rows = rows.unwrap_or_default().into_iter();
-    Ok(rows.map(watch::published).collect::<Result<Vec<_>, _>>()?)
+fn read(rows: Vec<Row>) -> Result<Vec<Published>, Problem> {
+    Ok(rows.into_iter().map(watch::published).collect::<Result<Vec<_>, _>>()?)
 }
 
 fn view(app: &App, service: Service, published: &[Published]) -> Value {

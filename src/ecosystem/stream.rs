@@ -95,8 +95,7 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         .retry_after(30)
     })?;
     let latest = Statement::new("SELECT coalesce(max(id), 0) AS id FROM connection_events");
-    let mut results = ready.db().batch(vec![scope.state(), latest]).await?.into_iter();
-    Scope::admit_row(results.next())?;
+    let mut results = scope.read(ready, vec![latest]).await?.into_iter();
     let latest = results.next().and_then(|rows| rows.into_iter().next());
     let latest = latest.ok_or(DbError::Shape)?.integer(0)?;
     let after = match request.header("last-event-id") {

@@ -11,6 +11,8 @@ pub mod outbox;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::http::caller::Scope;
+use crate::http::request::Request;
 use crate::platform::{ids, time};
 
 /// What can happen.
@@ -25,9 +27,54 @@ pub enum EventKind {
     /// A context was deleted.
     #[serde(rename = "context.deleted")]
     ContextDeleted,
+    /// An actor has registered, or was put on record.
+    #[serde(rename = "actor.registered")]
+    ActorRegistered,
+    /// An actor was changed.
+    #[serde(rename = "actor.updated")]
+    ActorUpdated,
+    /// What an administrator grants an actor has changed.
+    #[serde(rename = "actor.capabilities_changed")]
+    ActorCapabilitiesChanged,
+    /// A connection was made.
+    #[serde(rename = "connection.created")]
+    ConnectionCreated,
+    /// A connection was changed.
+    #[serde(rename = "connection.updated")]
+    ConnectionUpdated,
+    /// A connection's checks have failed too often.
+    #[serde(rename = "connection.failed")]
+    ConnectionFailed,
+    /// A failed connection works again.
+    #[serde(rename = "connection.recovered")]
+    ConnectionRecovered,
+    /// A connection has ended.
+    #[serde(rename = "connection.disconnected")]
+    ConnectionDisconnected,
+    /// A token was delegated.
+    #[serde(rename = "delegation.created")]
+    DelegationCreated,
+    /// A delegation, and what was delegated further by it, was revoked.
+    #[serde(rename = "delegation.revoked")]
+    DelegationRevoked,
+    /// An API key was made.
+    #[serde(rename = "key.created")]
+    KeyCreated,
+    /// An API key has a new secret.
+    #[serde(rename = "key.rotated")]
+    KeyRotated,
+    /// An API key was revoked.
+    #[serde(rename = "key.revoked")]
+    KeyRevoked,
     /// The gateway has its own identity.
     #[serde(rename = "service.initialized")]
     ServiceInitialized,
+    /// An administrator has commanded the connection to a ChittyOS service.
+    #[serde(rename = "service.commanded")]
+    ServiceCommanded,
+    /// The audit was sealed up to an entry.
+    #[serde(rename = "audit.sealed")]
+    AuditSealed,
     /// A ChittyID was minted and then not used.
     #[serde(rename = "identity.orphaned")]
     IdentityOrphaned,
@@ -43,7 +90,22 @@ impl EventKind {
             EventKind::ContextCreated => "context.created",
             EventKind::ContextUpdated => "context.updated",
             EventKind::ContextDeleted => "context.deleted",
+            EventKind::ActorRegistered => "actor.registered",
+            EventKind::ActorUpdated => "actor.updated",
+            EventKind::ActorCapabilitiesChanged => "actor.capabilities_changed",
+            EventKind::ConnectionCreated => "connection.created",
+            EventKind::ConnectionUpdated => "connection.updated",
+            EventKind::ConnectionFailed => "connection.failed",
+            EventKind::ConnectionRecovered => "connection.recovered",
+            EventKind::ConnectionDisconnected => "connection.disconnected",
+            EventKind::DelegationCreated => "delegation.created",
+            EventKind::DelegationRevoked => "delegation.revoked",
+            EventKind::KeyCreated => "key.created",
+            EventKind::KeyRotated => "key.rotated",
+            EventKind::KeyRevoked => "key.revoked",
             EventKind::ServiceInitialized => "service.initialized",
+            EventKind::ServiceCommanded => "service.commanded",
+            EventKind::AuditSealed => "audit.sealed",
             EventKind::IdentityOrphaned => "identity.orphaned",
             EventKind::ServiceStateChanged => "service.state_changed",
         }
@@ -61,8 +123,19 @@ impl EventKind {
             | EventKind::ContextUpdated
             | EventKind::ContextDeleted
             | EventKind::ServiceInitialized => "context",
+            EventKind::ActorRegistered
+            | EventKind::ActorUpdated
+            | EventKind::ActorCapabilitiesChanged => "actor",
+            EventKind::ConnectionCreated
+            | EventKind::ConnectionUpdated
+            | EventKind::ConnectionFailed
+            | EventKind::ConnectionRecovered
+            | EventKind::ConnectionDisconnected => "connection",
+            EventKind::DelegationCreated | EventKind::DelegationRevoked => "delegation",
+            EventKind::KeyCreated | EventKind::KeyRotated | EventKind::KeyRevoked => "key",
+            EventKind::AuditSealed => "audit",
             EventKind::IdentityOrphaned => "identity",
-            EventKind::ServiceStateChanged => "service",
+            EventKind::ServiceCommanded | EventKind::ServiceStateChanged => "service",
         }
     }
 }
@@ -79,6 +152,9 @@ pub struct Event {
     pub entity_id: String,
     /// Who did it: a ChittyID.
     pub actor_id: String,
+    /// By which credential, where that was not the actor's own token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
     /// When, ISO-8601 UTC.
     pub at: String,
     /// The trace of the request that caused it.
@@ -103,10 +179,25 @@ impl Event {
             kind,
             entity_id: entity_id.to_owned(),
             actor_id: actor_id.to_owned(),
+            via: None,
             at: time::iso8601(now_ms),
             traceparent: traceparent.map(str::to_owned),
             payload,
         }
+    }
+
+    /// A new event that a caller's request makes happen now.
+    pub fn caused(
+        request: &Request<'_>,
+        scope: &Scope,
+        kind: EventKind,
+        entity_id: &str,
+        payload: Value,
+        now_ms: u64,
+    ) -> Self {
+        let traceparent = Some(request.trace.traceparent.as_str());
+        let event = Event::new(now_ms, kind, entity_id, scope.actor(), payload, traceparent);
+        Event { via: scope.via(), ..event }
     }
 }
 
@@ -138,6 +229,7 @@ mod tests {
             kind: EventKind::ContextCreated,
             entity_id: "CHITTY-CONTEXT-1".to_owned(),
             actor_id: "CHITTY-PEO-1".to_owned(),
+            via: None,
             at: "2026-01-02T03:04:05.678Z".to_owned(),
             traceparent: None,
             payload: serde_json::json!({"name_changed": true}),

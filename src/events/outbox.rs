@@ -29,21 +29,25 @@ pub fn insert_once(event: &Event, overdue_ms: u64) -> Statement {
     insert_where(event, overdue_ms, "WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE event_id = ?1)")
 }
 
-/// The row of an event, written only if the change before it in the batch took place: if the
-/// context of the event's entity carries the event's id as its revision.
-pub fn insert_if_context_changed(event: &Event, overdue_ms: u64) -> Statement {
-    insert_where(
-        event,
-        overdue_ms,
-        "WHERE EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?4 AND revision = ?1)",
-    )
+/// The row of an event, written only if the change before it in the batch took place: if the row of
+/// its entity, which `table` has under the key `column`, carries the event's id as its revision.
+pub fn insert_if_changed(
+    event: &Event,
+    overdue_ms: u64,
+    table: &'static str,
+    column: &'static str,
+) -> Statement {
+    let condition =
+        format!("WHERE EXISTS (SELECT 1 FROM {table} WHERE {column} = ?4 AND revision = ?1)");
+    insert_where(event, overdue_ms, &condition)
 }
 
 fn insert_where(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
     let due_ms = time::parse(&event.at).unwrap_or(0) + overdue_ms;
     Statement::new(format!(
         "INSERT INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, payload, \
-         traceparent, created_at, due_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 {condition}"
+         traceparent, created_at, due_at, via) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 {condition}"
     ))
     .bind(event.id.as_str())
     .bind(event.kind.as_str())
@@ -54,6 +58,7 @@ fn insert_where(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
     .bind(event.traceparent.as_deref())
     .bind(event.at.as_str())
     .bind(time::iso8601(due_ms))
+    .bind(event.via.as_deref())
 }
 
 /// Tells the queue of committed events. A failure is logged and mended by the sweep.
@@ -88,7 +93,7 @@ pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     let now_ms = app.now_ms();
     let overdue = Statement::new(
         "SELECT seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, payload, \
-         sweeps FROM outbox WHERE done_at IS NULL AND due_at <= ?1 ORDER BY due_at LIMIT ?2",
+         sweeps, via FROM outbox WHERE done_at IS NULL AND due_at <= ?1 ORDER BY due_at LIMIT ?2",
     )
     .bind(time::iso8601(now_ms))
     .bind(SWEEP_LIMIT);
@@ -130,6 +135,7 @@ fn read(row: &mut Row) -> Result<Event, DbError> {
         kind: serde_json::from_value(kind).map_err(|_| DbError::Shape)?,
         entity_id: row.text(3)?,
         actor_id: row.text(4)?,
+        via: row.optional_text(9)?,
         at: row.text(5)?,
         traceparent: row.optional_text(6)?,
         payload: serde_json::from_str(&row.text(7)?).map_err(|_| DbError::Shape)?,

@@ -25,8 +25,8 @@ pub const COMMON_HEADERS: [(&str, &str); 3] = [
 ];
 
 /// What a browser's script may read of a reply, beyond what it always may.
-const EXPOSED_HEADERS: &str =
-    "ETag, Link, Location, Retry-After, X-Request-ID, Idempotency-Replayed, traceparent";
+const EXPOSED_HEADERS: &str = "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID, \
+     Idempotency-Replayed, traceparent";
 
 /// Answers one request. Never fails: whatever goes wrong is a reply.
 pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
@@ -46,6 +46,9 @@ pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
     }
     let latency_ms = app.now_ms().saturating_sub(now_ms);
     app.metrics.record(method_label(&method), label.get(), reply.status, latency_ms);
+    if app.seen.is_due(now_ms) {
+        reply.after.push(After::NoteSeen);
+    }
     if app.handover.take_turn(app, now_ms) {
         reply.after.push(After::HandOver);
     }
@@ -83,12 +86,15 @@ async fn answer(
         _ => choose(&matched, method)?,
     };
     let id = decode(matched.id)?;
-    let request = Request { id, trace, now_ms, path, query, inbound };
+    let request = Request { id, rest: matched.rest, trace, now_ms, path, query, inbound };
     match route.access {
         Access::Open(handler) => handler(app, &request).await,
         Access::Scoped(permission, handler) => {
             let ready = Ready::ensure(app).await?;
-            let scope = Caller::authenticate(app, &request).await?.scope(permission)?;
+            let caller = Caller::authenticate(app, ready, &request).await?;
+            app.limits.of_actor(&caller, route.class(), now_ms).await?;
+            app.seen.note(&caller, now_ms);
+            let scope = caller.scope(permission, now_ms)?;
             handler(app, ready, scope, &request).await
         }
     }
@@ -106,7 +112,7 @@ fn choose(matched: &Matched<'_, '_>, method: &str) -> Result<&'static Route, Pro
     matched.routes.iter().copied().find(|route| route.method.as_str() == wanted).ok_or_else(|| {
         let allowed = allowed(matched);
         let detail = format!("This path takes {allowed}.");
-        Problem::new(Code::MethodNotAllowed, detail).allow(allowed)
+        Problem::new(Code::MethodNotAllowed, detail).header("allow", allowed)
     })
 }
 
@@ -127,8 +133,8 @@ fn options(matched: &Matched<'_, '_>) -> Reply {
         .header("access-control-allow-methods", methods)
         .header(
             "access-control-allow-headers",
-            "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID, \
-             X-Session-ID, Last-Event-ID, traceparent, tracestate",
+            "Authorization, X-ChittyOS-API-Key, Content-Type, Idempotency-Key, If-Match, \
+             If-None-Match, X-Request-ID, X-Session-ID, Last-Event-ID, traceparent, tracestate",
         )
         .header("access-control-max-age", "86400")
 }

@@ -6,6 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::events::Event;
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
@@ -78,16 +79,17 @@ impl Idempotency {
         Ok(Some(reply.header("idempotency-replayed", "true")))
     }
 
-    /// The statements that store the reply at the instant `now`. `body_sql` selects its body (with `?1` bound to
-    /// `entity`); they belong at the end of the batch that makes the entity.
+    /// The statements that store the reply to what `event` is about. `body_sql` selects its body, with
+    /// `?1` bound to the entity and `?2` to its revision, the event's id: where that finds nothing, the
+    /// whole batch fails. They belong at the end of the batch that makes the entity.
     pub fn store(
         &self,
         scope: &Scope,
-        now: &str,
+        event: &Event,
         reply: &Stored<'_>,
         body_sql: &str,
-        entity: &str,
     ) -> [Statement; 2] {
+        let now = event.at.as_str();
         let expires_ms = time::parse(now).unwrap_or_default() + KEEP_MS;
         let forget_expired = Statement::new(
             "DELETE FROM idempotency_keys WHERE actor_id = ?1 AND key = ?2 AND expires_at <= ?3",
@@ -98,9 +100,10 @@ impl Idempotency {
         let insert = Statement::new(format!(
             "INSERT INTO idempotency_keys \
              (actor_id, key, fingerprint, status, body, etag, location, created_at, expires_at) \
-             SELECT ?2, ?3, ?4, ?5, ({body_sql}), ?6, ?7, ?8, ?9"
+             SELECT ?3, ?4, ?5, ?6, ({body_sql}), ?7, ?8, ?9, ?10"
         ))
-        .bind(entity)
+        .bind(event.entity_id.as_str())
+        .bind(event.id.as_str())
         .bind(scope.actor())
         .bind(self.key.as_str())
         .bind(self.fingerprint.as_str())

@@ -3,7 +3,10 @@
 
 pub mod caller;
 pub mod edge;
+pub mod fields;
 pub mod idempotency;
+pub mod limits;
+pub mod listing;
 pub mod paging;
 pub mod precondition;
 pub mod problem;

@@ -1,5 +1,9 @@
 //! Entity tags and the conditions on them (RFC 9110 §13.1).
 
+use crate::http::problem::{Code, Problem};
+use crate::http::request::Request;
+use crate::platform::db::{DbError, Row};
+
 /// The conditions of `If-Match`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IfMatch {
@@ -11,7 +15,60 @@ pub enum IfMatch {
     OneOf(Vec<String>),
 }
 
+/// What came of a conditional change.
+#[derive(Debug)]
+pub enum Changed {
+    /// It took place; what is there now, as it is returned.
+    Done(String),
+    /// The caller has no such entity.
+    Missing,
+    /// It has another revision than the caller asked for.
+    Stale,
+}
+
+impl Changed {
+    /// Reads the results of the two statements that such a change begins with: the revision before,
+    /// and the change itself, which returns what is there now.
+    ///
+    /// # Errors
+    /// [`DbError::Shape`].
+    pub fn read(
+        before: Option<Vec<Row>>,
+        changed: Option<Vec<Row>>,
+        if_match: &IfMatch,
+    ) -> Result<Self, DbError> {
+        if let Some(mut row) = changed.and_then(|rows| rows.into_iter().next()) {
+            return Ok(Changed::Done(row.text(0)?));
+        }
+        let before = before.and_then(|rows| rows.into_iter().next());
+        Ok(match before.map(|mut row| row.text(0)).transpose()? {
+            Some(revision) if !if_match.allows(&revision) => Changed::Stale,
+            _ => Changed::Missing,
+        })
+    }
+
+    /// What is there now.
+    ///
+    /// # Errors
+    /// 404 or 412.
+    pub fn done(self, what: &'static str) -> Result<String, Problem> {
+        match self {
+            Changed::Done(json) => Ok(json),
+            Changed::Missing => Err(Problem::not_found(what)),
+            Changed::Stale => Err(Problem::new(
+                Code::PreconditionFailed,
+                format!("The {what} is not as you last read it. Read it again and decide anew."),
+            )),
+        }
+    }
+}
+
 impl IfMatch {
+    /// The conditions of a request.
+    pub fn of(request: &Request<'_>) -> Self {
+        IfMatch::parse(request.header("if-match").as_deref())
+    }
+
     /// Reads the header. What is not an entity tag matches nothing.
     pub fn parse(header: Option<&str>) -> Self {
         match header.map(str::trim) {

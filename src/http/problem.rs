@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::http::reply::{Body, Reply};
 use crate::http::trace::Trace;
 use crate::platform::db::DbError;
+use crate::platform::ids::NoRandomness;
 use crate::platform::log;
 
 macro_rules! codes {
@@ -45,6 +46,10 @@ codes! {
     InvalidToken = "invalid_token", 401, "The token is not valid";
     /// The credential is good but not for this.
     InsufficientScope = "insufficient_scope", 403, "The token does not carry the scope";
+    /// The credential is good for another service.
+    WrongTargetService = "wrong_target_service", 403, "The token is for another service";
+    /// A delegated token, or a key, cannot do what would outlive it.
+    DelegatedCredential = "delegated_credential", 403, "The actor's own token is needed";
     /// The actor behind the credential may do nothing.
     ActorSuspended = "actor_suspended", 403, "The actor is suspended";
     /// No such path.
@@ -55,6 +60,12 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here";
     /// The caller already has a live context of that name.
     NameTaken = "name_taken", 409, "The name is taken";
+    /// The actor has registered before.
+    AlreadyRegistered = "already_registered", 409, "The actor is registered";
+    /// The source already has an active connection to that service and endpoint.
+    ConnectionExists = "connection_exists", 409, "There is such a connection";
+    /// The connection is not active.
+    ConnectionInactive = "connection_inactive", 409, "The connection is not active";
     /// The entity has changed since the caller read it.
     PreconditionFailed = "precondition_failed", 412, "The entity has changed";
     /// The body is over the limit.
@@ -65,22 +76,36 @@ codes! {
     ValidationFailed = "validation_failed", 422, "Some values are not acceptable";
     /// The idempotency key was used for another request.
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key belongs to another request";
+    /// The target does not accept the credential that was handed in.
+    CredentialRefused = "credential_refused", 422, "The target refuses the credential";
+    /// The actor, or the address, has sent too many requests.
+    RateLimited = "rate_limited", 429, "Too many requests";
     /// This isolate has as many event streams open as it keeps.
     TooManyStreams = "too_many_streams", 429, "Too many event streams are open";
     /// A bug, or something nobody thought of.
     Internal = "internal", 500, "Something went wrong";
     /// A flow was refused by a service and undone.
     OrchestrationFailed = "orchestration_failed", 502, "The flow was refused";
+    /// The target of a connection does not accept the stored credential.
+    TargetRefusedCredential = "target_refused_credential", 502, "The target refuses the stored credential";
+    /// The target of a connection sent the gateway elsewhere.
+    TargetRedirected = "target_redirected", 502, "The target points elsewhere";
+    /// The target of a connection could not be reached, or its answer not be used.
+    TargetUnavailable = "target_unavailable", 502, "The target did not answer";
     /// ChittyAuth could not be asked about the token.
     AuthenticationUnavailable = "authentication_unavailable", 503, "Tokens cannot be checked at the moment";
     /// ChittyID could not mint.
     IdentityAuthorityUnavailable = "identity_authority_unavailable", 503, "Identities cannot be minted at the moment";
     /// The object that watches a service did not answer.
     ConnectionUnavailable = "connection_unavailable", 503, "The connection's object did not answer";
+    /// The credential of a connection cannot be had at the moment.
+    CredentialUnavailable = "credential_unavailable", 503, "The credential cannot be had at the moment";
     /// The database schema is not there yet.
     NotReady = "not_ready", 503, "The gateway is not ready yet";
     /// The database did not answer.
     StorageUnavailable = "storage_unavailable", 503, "The storage did not answer";
+    /// The target of a connection took too long.
+    TargetTimeout = "target_timeout", 504, "The target took too long";
 }
 
 /// One unacceptable value.
@@ -110,8 +135,9 @@ pub struct Problem {
     service: Option<Service>,
     errors: Vec<FieldError>,
     existing_chitty_id: Option<String>,
+    existing_connection_id: Option<String>,
     retry_after_s: Option<u32>,
-    allow: Option<String>,
+    headers: Vec<(&'static str, String)>,
 }
 
 /// The seconds that a caller is told to wait where nobody knows better.
@@ -129,8 +155,9 @@ impl Problem {
             service: None,
             errors: Vec::new(),
             existing_chitty_id: None,
+            existing_connection_id: None,
             retry_after_s: (code.status() == 503).then_some(DEFAULT_RETRY_AFTER_S),
-            allow: None,
+            headers: Vec::new(),
         }
     }
 
@@ -177,7 +204,7 @@ impl Problem {
                 "The database did not answer. Repeat the request; with an Idempotency-Key a \
                  creation is safe to repeat.",
             ),
-            DbError::Unique(_) | DbError::Shape => Problem::new(
+            DbError::Unique(_) | DbError::Unauthorized | DbError::Shape => Problem::new(
                 Code::Internal,
                 "This is a fault of the gateway. Report it with the request_id.",
             ),
@@ -191,10 +218,17 @@ impl Problem {
         self
     }
 
-    /// Names the methods that are there.
+    /// Names the connection that is in the way.
     #[must_use]
-    pub fn allow(mut self, methods: String) -> Self {
-        self.allow = Some(methods);
+    pub fn existing_connection(mut self, connection_id: Option<String>) -> Self {
+        self.existing_connection_id = connection_id;
+        self
+    }
+
+    /// Adds a header. The value must be visible ASCII.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
         self
     }
 
@@ -217,6 +251,7 @@ impl Problem {
             service: self.service.map(Service::as_str),
             errors: &self.errors,
             existing_chitty_id: self.existing_chitty_id.as_deref(),
+            existing_connection_id: self.existing_connection_id.as_deref(),
         };
         // Serializing plain strings and numbers cannot fail; were it to, the status still tells.
         let text = serde_json::to_string(&body).unwrap_or_default();
@@ -224,8 +259,8 @@ impl Problem {
         if let Some(seconds) = self.retry_after_s {
             reply = reply.header("retry-after", seconds.to_string());
         }
-        if let Some(methods) = self.allow {
-            reply = reply.header("allow", methods);
+        for (name, value) in self.headers {
+            reply = reply.header(name, value);
         }
         match self.code {
             // RFC 6750 §3: no error code where no credential was sent.
@@ -238,6 +273,13 @@ impl Problem {
             ),
             _ => reply,
         }
+    }
+}
+
+impl From<NoRandomness> for Problem {
+    fn from(_: NoRandomness) -> Self {
+        log::error("random_unavailable", &[]);
+        Problem::new(Code::Internal, "The runtime gave no randomness. Repeat the request.")
     }
 }
 
@@ -275,6 +317,9 @@ pub struct ProblemBody<'a> {
     /// The caller's own entity that is in the way (`name_taken`).
     #[serde(skip_serializing_if = "Option::is_none")]
     existing_chitty_id: Option<&'a str>,
+    /// The caller's own connection that is in the way (`connection_exists`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    existing_connection_id: Option<&'a str>,
 }
 
 /// One unacceptable value.

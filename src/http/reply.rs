@@ -15,7 +15,7 @@ pub struct Reply {
     /// The body with its type.
     pub body: Body,
     /// Headers beyond those that every reply has.
-    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// What is to be done once the reply is on its way.
     pub after: Vec<After>,
 }
@@ -37,6 +37,13 @@ pub enum Body {
         /// The text.
         text: String,
     },
+    /// Bytes of whatever type.
+    Bytes {
+        /// Their media type, if that is known.
+        content_type: Option<String>,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
     /// Pieces as they come.
     Stream {
         /// The media type of the whole.
@@ -54,7 +61,7 @@ impl fmt::Debug for Body {
 
 impl Body {
     /// Its media type.
-    pub fn content_type(&self) -> Option<&'static str> {
+    pub fn content_type(&self) -> Option<&str> {
         match self {
             Body::Empty => None,
             Body::Json(_) | Body::StaticJson(_) => Some("application/json"),
@@ -62,13 +69,14 @@ impl Body {
             Body::Text { content_type, .. } | Body::Stream { content_type, .. } => {
                 Some(content_type)
             }
+            Body::Bytes { content_type, .. } => content_type.as_deref(),
         }
     }
 
-    /// Its text, unless it is still to come.
+    /// Its text, unless it is still to come or may be no text.
     pub fn text(&self) -> Option<&str> {
         match self {
-            Body::Empty | Body::Stream { .. } => None,
+            Body::Empty | Body::Bytes { .. } | Body::Stream { .. } => None,
             Body::Json(text) | Body::Problem(text) | Body::Text { text, .. } => Some(text),
             Body::StaticJson(text) => Some(text),
         }
@@ -82,6 +90,10 @@ pub enum After {
     Announce(Event),
     /// Take the gateway's initialization a step further.
     Initialize,
+    /// Revoke the credentials of connections that have ended.
+    RevokeCredentials,
+    /// Note who was here.
+    NoteSeen,
     /// Hand over what was counted and look for news of the services.
     HandOver,
     /// Take an orchestration further.
@@ -101,8 +113,12 @@ impl Reply {
 
     /// Adds a header. The value must be visible ASCII.
     #[must_use]
-    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.headers.push((name, value.into()));
+    pub fn header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 
@@ -115,6 +131,6 @@ impl Reply {
 
     /// The value of a header that the handler set.
     pub fn header_value(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_ref())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 }

@@ -18,6 +18,8 @@ pub const MAX_BODY_BYTES: usize = 1 << 20;
 pub struct Request<'a> {
     /// Path parameter `{id}`, percent-decoded; empty where the route has none.
     pub id: String,
+    /// Path parameter `{*rest}` as it was sent, percent-encoded; empty where the route has none.
+    pub rest: &'a str,
     /// Correlation.
     pub trace: &'a Trace,
     /// When it arrived, in ms since the Unix epoch: one instant for all that it writes.
@@ -43,6 +45,21 @@ impl<'a> Request<'a> {
         form_urlencoded::parse(self.query.as_bytes())
     }
 
+    /// The query as it was sent, without its question mark.
+    pub fn raw_query(&self) -> &'a str {
+        self.query
+    }
+
+    /// The method as it was sent.
+    pub fn method(&self) -> String {
+        self.inbound.method()
+    }
+
+    /// Every header, names in lower case.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        self.inbound.headers()
+    }
+
     /// A header.
     pub fn header(&self, name: &str) -> Option<String> {
         self.inbound.header(name)
@@ -66,10 +83,18 @@ impl<'a> Request<'a> {
                 "Send the body as JSON with the header `Content-Type: application/json`.",
             ));
         }
-        self.inbound.body(MAX_BODY_BYTES).await.map_err(|error| match error {
+        self.body_bytes(MAX_BODY_BYTES).await
+    }
+
+    /// The body, whatever it is.
+    ///
+    /// # Errors
+    /// 413 over `limit` bytes, 400 when it breaks off.
+    pub async fn body_bytes(&self, limit: usize) -> Result<Vec<u8>, Problem> {
+        self.inbound.body(limit).await.map_err(|error| match error {
             BodyError::TooLarge => Problem::new(
                 Code::PayloadTooLarge,
-                format!("The body may hold at most {MAX_BODY_BYTES} bytes."),
+                format!("The body may hold at most {limit} bytes."),
             ),
             BodyError::Broken => Problem::new(
                 Code::MalformedRequest,

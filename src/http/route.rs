@@ -5,6 +5,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::app::App;
 use crate::http::Outcome;
 use crate::http::caller::{Permission, Scope};
+use crate::http::limits::Class;
 use crate::http::request::Request;
 use crate::init::Ready;
 
@@ -30,6 +31,8 @@ pub enum Method {
     Get,
     /// Creates.
     Post,
+    /// Replaces.
+    Put,
     /// Changes.
     Patch,
     /// Deletes.
@@ -42,6 +45,7 @@ impl Method {
         match self {
             Method::Get => "GET",
             Method::Post => "POST",
+            Method::Put => "PUT",
             Method::Patch => "PATCH",
             Method::Delete => "DELETE",
         }
@@ -58,6 +62,17 @@ pub struct Route {
     pub access: Access,
 }
 
+impl Route {
+    /// As what a request counts against the caller's limits.
+    pub fn class(&self) -> Class {
+        match (&self.access, self.method) {
+            (Access::Scoped(permission, _), Method::Post) if permission.mints() => Class::Mint,
+            (_, Method::Get) => Class::Read,
+            _ => Class::Write,
+        }
+    }
+}
+
 /// A table of routes, ready to be searched.
 pub struct Table {
     matcher: matchit::Router<Vec<&'static Route>>,
@@ -69,6 +84,8 @@ pub struct Matched<'t, 'p> {
     pub routes: &'t [&'static Route],
     /// `{id}` as in the path, percent-encoded.
     pub id: &'p str,
+    /// `{*rest}` as in the path, percent-encoded.
+    pub rest: &'p str,
 }
 
 impl Table {
@@ -91,7 +108,7 @@ impl Table {
     /// The routes of a path.
     pub fn find<'t, 'p>(&'t self, path: &'p str) -> Option<Matched<'t, 'p>> {
         let found = self.matcher.at(path).ok()?;
-        let id = found.params.get("id").unwrap_or_default();
-        Some(Matched { routes: found.value, id })
+        let param = |name| found.params.get(name).unwrap_or_default();
+        Some(Matched { routes: found.value, id: param("id"), rest: param("rest") })
     }
 }

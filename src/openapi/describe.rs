@@ -5,21 +5,35 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
+use crate::actors::handlers as actors;
+use crate::audit::handlers as audit;
+use crate::connections::{handlers as connections, proxy};
 use crate::contexts::{Context, handlers as contexts, input};
+use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::health;
 use crate::http::problem::{FieldErrorSchema, ProblemBody};
 use crate::http::route::{Access, Method};
+use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
 use crate::orchestrations::handlers as orchestrations;
 use crate::routes::ROUTES;
 
 /// Paths of the predecessor, and the ones that they stand for.
-const ALIASES: [(Method, &str, &str); 3] = [
+const ALIASES: [(Method, &str, &str); 9] = [
     (Method::Get, "/", "/health"),
     (Method::Post, "/v1/contexts/create", "/v1/contexts"),
     (Method::Get, "/v1/contexts/list", "/v1/contexts"),
+    (Method::Get, "/v1/actors/list", "/v1/actors"),
+    (Method::Get, "/v1/connections/list", "/v1/connections"),
+    (Method::Post, PROXY, PROXY),
+    (Method::Put, PROXY, PROXY),
+    (Method::Patch, PROXY, PROXY),
+    (Method::Delete, PROXY, PROXY),
 ];
+
+/// One handler for every method, described once.
+const PROXY: &str = "/v1/connections/{id}/proxy/{*rest}";
 
 /// The document as it is committed: indented JSON with a line feed at its end.
 pub fn document() -> String {
@@ -48,6 +62,33 @@ pub fn document() -> String {
         contexts::show,
         contexts::change,
         contexts::remove,
+        actors::register,
+        actors::me,
+        actors::list,
+        actors::show,
+        actors::change,
+        actors::capabilities,
+        actors::grant,
+        connections::create,
+        connections::list,
+        connections::show,
+        connections::change,
+        connections::remove,
+        connections::status,
+        connections::check,
+        connections::history,
+        proxy::forward,
+        delegation::create,
+        delegation::list,
+        delegation::validate,
+        delegation::revoke,
+        keys::create,
+        keys::list,
+        keys::show,
+        keys::rotate,
+        keys::revoke,
+        audit::list,
+        audit::verify,
         metrics::show,
         ecosystem::list,
         ecosystem::show,
@@ -71,6 +112,11 @@ pub fn document() -> String {
     )),
     tags(
         (name = "contexts", description = "What an actor works in."),
+        (name = "actors", description = "Who acts."),
+        (name = "connections", description = "Contexts and actors bound to services, with the credential for it."),
+        (name = "delegation", description = "Tokens by which somebody else acts for an actor."),
+        (name = "keys", description = "API keys of this gateway."),
+        (name = "audit", description = "Who did what to which entity."),
         (name = "ecosystem", description = "The ChittyOS services as this gateway sees them."),
         (name = "orchestrations", description = "Flows over several services: all of it, or nothing."),
         (name = "gateway", description = "The gateway itself.")
@@ -100,7 +146,7 @@ struct Guards;
 
 impl Modify for Guards {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        for route in &ROUTES {
+        for route in ROUTES {
             let Access::Scoped(permission, _) = route.access else { continue };
             let item = document.paths.paths.get_mut(route.path);
             let Some(operation) = item.and_then(|item| operation(item, route.method)) else {
@@ -129,7 +175,7 @@ impl Modify for Problems {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let schema = RefOr::Ref(Ref::from_schema_name("Problem"));
         let content = ContentBuilder::new().schema(Some(schema)).build();
-        for route in &ROUTES {
+        for route in ROUTES {
             let item = document.paths.paths.get_mut(route.path);
             let Some(operation) = item.and_then(|item| operation(item, route.method)) else {
                 continue;
@@ -150,16 +196,22 @@ struct Aliases;
 impl Modify for Aliases {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for (method, alias, path) in ALIASES {
+            let described = if path == PROXY { Method::Get } else { method };
             let canonical = document.paths.paths.get_mut(path);
-            let Some(found) = canonical.and_then(|item| operation(item, method)) else { continue };
+            let Some(found) = canonical.and_then(|item| operation(item, described)) else {
+                continue;
+            };
             let mut copy = found.clone();
-            copy.operation_id = copy.operation_id.map(|id| format!("{id}Alias"));
-            copy.description = Some(format!("The same as `{} {path}`.", method.as_str()));
-            let mut item = PathItem::default();
-            if let Some(slot) = slot(&mut item, method) {
+            let suffix = if path == PROXY { method.as_str() } else { "Alias" };
+            copy.operation_id = copy.operation_id.map(|id| format!("{id}{suffix}"));
+            if path != PROXY {
+                copy.description = Some(format!("The same as `{} {path}`.", method.as_str()));
+            }
+            let item =
+                document.paths.paths.entry(alias.to_owned()).or_insert_with(PathItem::default);
+            if let Some(slot) = slot(item, method) {
                 *slot = Some(copy);
             }
-            document.paths.paths.insert(alias.to_owned(), item);
         }
     }
 }
@@ -172,6 +224,7 @@ fn slot(item: &mut PathItem, method: Method) -> Option<&mut Option<Operation>> {
     Some(match method {
         Method::Get => &mut item.get,
         Method::Post => &mut item.post,
+        Method::Put => &mut item.put,
         Method::Patch => &mut item.patch,
         Method::Delete => &mut item.delete,
     })

@@ -1,5 +1,10 @@
 //! The shapes of replies that are put together as JSON, for the API description only.
 
+mod access;
+mod connections;
+
+pub(crate) use self::access::*;
+pub(crate) use self::connections::*;
 use std::collections::BTreeMap;
 
 use utoipa::ToSchema;

@@ -50,7 +50,17 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
         return Err(Problem::new(Code::NotFound, format!("The flows are {}.", names.join(", "))));
     };
     let body = request.json_bytes().await?;
-    let input = input(flow, &scope, &body)?;
+    let input = input(flow, &body)?;
+    if input.get("role").and_then(Value::as_str) == Some("admin") {
+        let admin = scope.as_admin().ok_or_else(|| {
+            Problem::new(
+                Code::InsufficientScope,
+                "Only an administrator may make an administrator. Use a token that carries the \
+                 scope `admin`, or another role.",
+            )
+        })?;
+        admin.check(ready).await?;
+    }
     if !app.config.sealer.is_ready() {
         return Err(Problem::new(
             Code::NotReady,
@@ -59,10 +69,8 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     }
     let key = idempotency::key(request)?;
     let fingerprint = idempotency::fingerprint(&format!("orchestrations/{}", flow.name), &body);
-    let mut checks = vec![scope.state()];
-    checks.extend(key.as_deref().map(|key| store::by_key(scope.actor(), key)));
-    let mut results = ready.db().batch(checks).await?.into_iter();
-    Scope::admit_row(results.next())?;
+    let look_up = key.as_deref().map(|key| store::by_key(scope.actor(), key));
+    let mut results = scope.read(ready, look_up.into_iter().collect()).await?.into_iter();
     if let Some(row) = store::found(app, results.next().unwrap_or_default())? {
         return replay(&row, &fingerprint);
     }
@@ -81,7 +89,7 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     reply(&row)
 }
 
-fn input(flow: &Flow, scope: &Scope, body: &[u8]) -> Result<Value, Problem> {
+fn input(flow: &Flow, body: &[u8]) -> Result<Value, Problem> {
     // What is no object is refused in the words of every other body.
     parse_object(body)?;
     let input: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -91,13 +99,6 @@ fn input(flow: &Flow, scope: &Scope, body: &[u8]) -> Result<Value, Problem> {
         .collect();
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
-    }
-    if input.get("role").and_then(Value::as_str) == Some("admin") && !scope.is_admin() {
-        return Err(Problem::new(
-            Code::InsufficientScope,
-            "Only an administrator may make an administrator. Use a token that carries the scope \
-             `admin`, or another role.",
-        ));
     }
     Ok(input)
 }
@@ -147,11 +148,12 @@ fn reply(row: &Orchestration) -> Outcome {
     ),
 ))]
 pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let owner = (!scope.is_admin()).then(|| scope.actor());
-    let batch = vec![scope.state(), store::by_id(&request.id, owner)];
-    let mut results = ready.db().batch(batch).await?.into_iter();
-    Scope::admit_row(results.next())?;
-    let row = store::found(app, results.next().unwrap_or_default())?;
+    // An administrator sees everybody's.
+    let rows = match scope.as_admin() {
+        Some(admin) => admin.rows(ready, store::by_id(&request.id, None)).await?,
+        None => scope.rows(ready, store::by_id(&request.id, Some(scope.actor()))).await?,
+    };
+    let row = store::found(app, rows)?;
     let row = row.ok_or_else(|| Problem::not_found("orchestration"))?;
     let mut reply = Reply::json(view(&row, false).to_string());
     if !row.saga.status.is_final() {

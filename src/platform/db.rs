@@ -123,6 +123,9 @@ pub enum DbError {
     /// A UNIQUE or PRIMARY KEY constraint; holds SQLite's text, which names the columns.
     #[error("unique: {0}")]
     Unique(String),
+    /// What the transaction asserted does not hold: the caller may not (see `migrations/0011…`).
+    #[error("not authorized")]
+    Unauthorized,
     /// The table is not there (yet).
     #[error("missing: {0}")]
     NoSuchTable(String),
@@ -139,6 +142,8 @@ impl DbError {
     pub fn from_message(message: &str) -> Self {
         if message.contains("UNIQUE constraint failed") {
             DbError::Unique(message.to_owned())
+        } else if message.contains("CHECK constraint failed: authorized") {
+            DbError::Unauthorized
         } else if message.contains("no such table") {
             DbError::NoSuchTable(message.to_owned())
         } else {

@@ -1,5 +1,6 @@
 //! Ids that the gateway may make itself: request, trace and event ids. (ChittyIDs it may not.)
 
+use sha2::{Digest, Sha256};
 use uuid::Builder;
 
 /// A UUIDv7 (RFC 9562 §5.7): `now_ms` first, so that ids sort by time, then 74 random bits.
@@ -19,6 +20,25 @@ pub fn random_hex<const N: usize>() -> String {
     let mut bytes = [0u8; N];
     fill(&mut bytes);
     hex(&bytes)
+}
+
+/// 256 random bits, for a secret.
+///
+/// # Errors
+/// When the runtime has no randomness: there is no secret without it.
+pub fn secret() -> Result<[u8; 32], NoRandomness> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(bytes)
+}
+
+/// The runtime gave no random bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoRandomness;
+
+/// SHA-256 of a text, as lower-case hex.
+pub fn sha256_hex(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// A number below `bound`, for jitter. Slightly biased for bounds near 2^32, which jitter is not.

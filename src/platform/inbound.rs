@@ -15,6 +15,9 @@ pub trait Inbound {
     /// A header's value; several of one name are joined by `, `.
     fn header(&self, name: &str) -> Option<String>;
 
+    /// Every header, names in lower case.
+    fn headers(&self) -> Vec<(String, String)>;
+
     /// The whole body. Reads at most `limit` bytes.
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError>;
 }

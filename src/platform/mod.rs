@@ -6,11 +6,14 @@
 //! chance through [`chitty_core::Clock`].
 
 pub mod db;
+pub mod es256;
 pub mod ids;
 pub mod inbound;
 pub mod kv;
+pub mod limiter;
 pub mod log;
 pub mod objects;
+pub mod outside;
 pub mod queue;
 pub mod time;
 #[cfg(target_family = "wasm")]

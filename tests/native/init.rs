@@ -30,7 +30,9 @@ fn cutting_a_migration_gives_the_same_schema_as_running_it_whole() {
         let statements = statements(sql);
         assert!(!statements.is_empty(), "{name}");
         for statement in statements {
-            assert!(!statement.contains("--") && !statement.contains(';'), "{name}: {statement}");
+            // Only the body of a trigger holds a semicolon.
+            let whole = !statement.contains(';') || statement.starts_with("CREATE TRIGGER");
+            assert!(!statement.contains("--") && whole, "{name}: {statement}");
             cut.execute(&statement);
         }
     }
@@ -63,9 +65,10 @@ fn with_the_schema_there_the_gate_is_one_read_and_then_nothing() {
     run(async {
         let (answer, _) =
             fresh.send_only(TestRequest::new("GET", "/v1/contexts").token("dev-a")).await;
-        assert_eq!((answer.status, world.db.calls()), (200, 2));
+        // The gate, what the caller is granted, and the list.
+        assert_eq!((answer.status, world.db.calls()), (200, 3));
         fresh.send_only(TestRequest::new("GET", "/v1/contexts").token("dev-a")).await;
-        assert_eq!(world.db.calls(), 3);
+        assert_eq!(world.db.calls(), 4);
     });
 }
 

@@ -10,6 +10,7 @@ fn of_two_creations_of_one_name_one_wins_and_no_id_is_forgotten() {
     let (world, a) = World::warm();
     let b = world.isolate();
     run(async {
+        a.get("/v1/contexts", Some("dev-a")).await;
         b.get("/v1/contexts", Some("dev-a")).await;
         world.services.reset_calls();
         let body = json!({"name": "n"});

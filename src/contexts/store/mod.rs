@@ -7,10 +7,9 @@ mod writes;
 
 use chitty_core::ChittyId;
 
-pub use self::pages::{Filter, Page, find, list};
+pub use self::pages::{Filter, find, list};
 pub use self::writes::{
-    Change, Changed, Failure, Insertion, check_free, created, delete, explain, insert, insert_own,
-    update,
+    Change, Failure, Insertion, check_free, created, delete, explain, insert, insert_own, update,
 };
 use crate::http::caller::Scope;
 use crate::http::problem::Problem;
@@ -38,7 +37,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Found
     ))
     .bind(scope.actor())
     .bind(id.as_str());
-    let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else {
+    let Some(mut row) = scope.rows_with_state(ready, query).await?.into_iter().next() else {
         return Err(missing(ready, scope).await);
     };
     Scope::admit(row.optional_text(0)?.as_deref())?;
@@ -48,9 +47,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Found
 /// What is said when there is nothing to see: an actor that may do nothing is told that first. A
 /// call of its own, because a join that always gives a row would cost every read a fifth more.
 async fn missing(ready: Ready<'_>, scope: &Scope) -> Problem {
-    let query = Statement::new(format!("SELECT {}", Scope::STATE_SQL)).bind(scope.actor());
-    let state = async { first(ready.db().rows(query).await?)?.optional_text(0) }.await;
-    match state.map_err(Problem::from).and_then(|state| Scope::admit(state.as_deref())) {
+    match scope.check(ready).await {
         Ok(()) => Problem::not_found("context"),
         Err(problem) => problem,
     }

@@ -4,23 +4,13 @@
 use crate::contexts::Status;
 use crate::contexts::search::{Matches, Query};
 use crate::http::caller::Scope;
+use crate::http::listing::{Page, SEPARATOR};
 use crate::http::paging::{Cursor, invalid_cursor};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Statement};
+use crate::platform::db::{Params, Statement};
 
 use super::first;
-
-/// A page of contexts.
-#[derive(Debug)]
-pub struct Page {
-    /// The contexts, separated by commas.
-    pub items: String,
-    /// How many.
-    pub count: i64,
-    /// Where the next page starts, if there is one.
-    pub next: Option<String>,
-}
 
 /// What a list is narrowed to.
 #[derive(Debug, Default)]
@@ -64,7 +54,7 @@ pub async fn list(
          ORDER BY created_at DESC, chitty_id DESC LIMIT {limit_at} + 1)",
         Scope::STATE_SQL
     ));
-    page(ready, query, limit).await
+    page(ready, scope, query, limit).await
 }
 
 /// The caller's contexts that match, best first; see [`crate::contexts::search`] for what that is.
@@ -102,7 +92,7 @@ pub async fn find(
          WHERE owner_chitty_id = ?1 AND deleted_at IS NULL)",
         Scope::STATE_SQL
     ));
-    page(ready, query, limit).await
+    page(ready, scope, query, limit).await
 }
 
 /// The tiers of the ranking, best last.
@@ -183,24 +173,14 @@ fn tier(level: u8, expression: &str, condition: &str, limit_at: &str) -> String 
     )
 }
 
-/// Stands between the items: JSON that is made by the database holds no line feed, so this finds
-/// where the last item starts.
-const SEPARATOR: &str = ",\n";
-
-/// Reads the one row of a page: the caller's state, how many items there are, the items, and the keys
-/// of the last of them. There is one item more than the limit where another page follows; that one
-/// is left out, and its keys are where the next page starts.
-async fn page(ready: Ready<'_>, query: Statement, limit: i64) -> Result<Page, Problem> {
-    let mut row = first(ready.db().rows(query).await?)?;
+/// Reads the one row of a page: the caller's state, then the page.
+async fn page(
+    ready: Ready<'_>,
+    scope: &Scope,
+    query: Statement,
+    limit: i64,
+) -> Result<Page, Problem> {
+    let mut row = first(scope.rows_with_state(ready, query).await?)?;
     Scope::admit(row.optional_text(0)?.as_deref())?;
-    let count = row.integer(1)?;
-    let mut items = row.optional_text(2)?.unwrap_or_default();
-    if count <= limit {
-        return Ok(Page { items, count, next: None });
-    }
-    items.truncate(items.rfind(SEPARATOR).unwrap_or(0));
-    let keys = row.text(3)?;
-    let (one, other) = keys.split_once('|').ok_or(DbError::Shape)?;
-    let next = Cursor([one.to_owned(), other.to_owned()]).encode();
-    Ok(Page { items, count: limit, next: Some(next) })
+    Ok(Page::read(&mut row, 1, limit)?)
 }

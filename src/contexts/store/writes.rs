@@ -2,18 +2,17 @@
 
 use chitty_core::ChittyId;
 
+use crate::connections;
 use crate::contexts::Status;
 use crate::contexts::input::{Draft, List, Patch};
 use crate::contexts::search::{Key, name_column};
 use crate::events::{Event, outbox};
-use crate::http::caller::Scope;
+use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::{Idempotency, Stored};
-use crate::http::precondition::IfMatch;
+use crate::http::precondition::{Changed, IfMatch};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
-
-use super::first;
 
 /// The unique index over live names, as SQLite names it.
 const LIVE_NAME: &str = "contexts.owner_chitty_id, contexts.name";
@@ -32,18 +31,12 @@ pub async fn check_free(
     name: &str,
     look_up: Option<Statement>,
 ) -> Result<Vec<Row>, Problem> {
-    let check = Statement::new(format!("SELECT {}, ({HOLDER_OF_NAME})", Scope::STATE_SQL))
-        .bind(scope.actor())
-        .bind(name);
-    let mut results = match look_up {
-        Some(look_up) => ready.db().batch(vec![check, look_up]).await?,
-        None => vec![ready.db().rows(check).await?],
-    }
-    .into_iter();
-    let mut row = first(results.next().unwrap_or_default())?;
+    let mut checks = vec![Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name)];
+    checks.extend(look_up);
+    let mut results = scope.read(ready, checks).await?.into_iter();
+    let holder = results.next().and_then(|rows| rows.into_iter().next());
     let stored = results.next().unwrap_or_default();
-    Scope::admit(row.optional_text(0)?.as_deref())?;
-    match row.optional_text(1)? {
+    match holder.map(|mut row| row.text(0)).transpose()? {
         // A replay answers as the first time, whose own context it is that has the name.
         Some(existing) if stored.is_empty() => Err(Failure::NameTaken(Some(existing)).into()),
         _ => Ok(stored),
@@ -57,8 +50,19 @@ pub enum Failure {
     NameTaken(Option<String>),
     /// Another request with the same idempotency key was faster.
     LostRace,
+    /// The caller may not, or not any more.
+    Refused(Problem),
     /// The database failed; whether the change took place is open.
     Db(DbError),
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Refused(problem) => Failure::Refused(problem),
+            WriteError::Db(error) => error.into(),
+        }
+    }
 }
 
 impl From<DbError> for Failure {
@@ -85,6 +89,7 @@ impl From<Failure> for Problem {
                 Code::StorageUnavailable,
                 "A request with the same Idempotency-Key is being handled. Repeat this one.",
             ),
+            Failure::Refused(problem) => problem,
             Failure::Db(error) => Problem::storage(&error),
         }
     }
@@ -144,10 +149,10 @@ pub async fn insert(
     let mut batch = insert_statements(scope.actor(), new.id, new.draft, new.event);
     batch.push(outbox::insert(new.event, new.overdue_ms));
     if let Some(key) = new.key {
-        let body = format!("SELECT {CREATED} FROM contexts WHERE chitty_id = ?1");
-        batch.extend(key.store(scope, &new.event.at, &new.reply, &body, new.id.as_str()));
+        let body = format!("SELECT {CREATED} FROM contexts WHERE chitty_id = ?1 AND revision = ?2");
+        batch.extend(key.store(scope, new.event, &new.reply, &body));
     }
-    let results = ready.db().batch(batch).await?;
+    let results = scope.write(ready, batch).await?;
     let row = results.into_iter().next().and_then(|rows| rows.into_iter().next());
     Ok(row.ok_or(DbError::Shape)?.text(0)?)
 }
@@ -200,19 +205,6 @@ fn insert_statements(owner: &str, id: &ChittyId, draft: &Draft, event: &Event) -
     .bind(draft.systems.words.under(&key))
     .bind(draft.tools.words.under(&key));
     vec![row, words]
-}
-
-/// What came of a change.
-#[derive(Debug)]
-pub enum Changed {
-    /// It took place; what is there now, as it is returned.
-    Done(String),
-    /// The caller has no such context.
-    Missing,
-    /// It has another revision than the caller asked for.
-    Stale,
-    /// The caller may do nothing.
-    Refused(Problem),
 }
 
 /// A change to one context of the caller's.
@@ -269,7 +261,7 @@ pub async fn update(
     .bind(patch.data.as_ref().map(|list| list.words.under(&active)))
     .bind(patch.systems.as_ref().map(|list| list.words.under(&active)))
     .bind(patch.tools.as_ref().map(|list| list.words.under(&active)));
-    perform(ready, scope, change, [row, words]).await
+    perform(ready, scope, change, [row, words], Vec::new()).await
 }
 
 /// Deletes a context softly: the row stays with its event, its words go, its name is free.
@@ -288,16 +280,17 @@ pub async fn delete(
     )
     .bind(change.id.as_str())
     .bind(change.event.id.as_str());
-    perform(ready, scope, change, [row, words]).await
+    // What was connected to it ends with it.
+    let rest = connections::store::end_with_context(change.event);
+    perform(ready, scope, change, [row, words], rest).await
 }
 
 /// An update of one live context of the caller's, if its revision is one that the caller accepts.
 fn change_row(scope: &Scope, change: &Change<'_>, set: &str) -> Statement {
     Statement::new(format!(
         "UPDATE contexts SET {set}, updated_at = ?4, revision = ?5 \
-         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL AND {} \
-         AND (?3 IS NULL OR revision IN (SELECT value FROM json_each(?3))) RETURNING document",
-        Scope::MAY_ACT_SQL
+         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL \
+         AND (?3 IS NULL OR revision IN (SELECT value FROM json_each(?3))) RETURNING document"
     ))
     .bind(scope.actor())
     .bind(change.id.as_str())
@@ -311,26 +304,17 @@ async fn perform(
     scope: &Scope,
     change: &Change<'_>,
     [row, words]: [Statement; 2],
+    rest: Vec<Statement>,
 ) -> Result<Changed, Failure> {
-    let before = Statement::new(format!(
-        "SELECT {}, (SELECT revision FROM contexts \
-         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL)",
-        Scope::STATE_SQL
-    ))
+    let before = Statement::new(
+        "SELECT revision FROM contexts \
+         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
+    )
     .bind(scope.actor())
     .bind(change.id.as_str());
-    let event_row = outbox::insert_if_context_changed(change.event, change.overdue_ms);
-    let batch = vec![before, row, words, event_row];
-    let mut results = ready.db().batch(batch).await?.into_iter();
-    let mut before = first(results.next().unwrap_or_default())?;
-    if let Some(mut row) = results.next().and_then(|rows| rows.into_iter().next()) {
-        return Ok(Changed::Done(row.text(0)?));
-    }
-    if let Err(refusal) = Scope::admit(before.optional_text(0)?.as_deref()) {
-        return Ok(Changed::Refused(refusal));
-    }
-    Ok(match before.optional_text(1)? {
-        Some(revision) if !change.if_match.allows(&revision) => Changed::Stale,
-        _ => Changed::Missing,
-    })
+    let (event, overdue_ms) = (change.event, change.overdue_ms);
+    let event_row = outbox::insert_if_changed(event, overdue_ms, "contexts", "chitty_id");
+    let batch = [before, row, words, event_row].into_iter().chain(rest).collect();
+    let mut results = scope.write(ready, batch).await?.into_iter();
+    Ok(Changed::read(results.next(), results.next(), &change.if_match)?)
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use chitty_core::{HttpRequest, HttpResponse, Service, Transport, TransportError};
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{Array, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 use worker::worker_sys::Fetcher;
 
 use super::thrown;
+use crate::platform::outside::{Outside, OutsideRequest, OutsideResponse};
 
 #[wasm_bindgen]
 extern "C" {
@@ -31,45 +32,96 @@ impl Fetch {
         Fetch { bound: Service::ALL.iter().filter_map(bound).collect() }
     }
 
-    fn begin(&self, request: &HttpRequest) -> Result<Promise, JsValue> {
-        let prepared = prepare(request)?;
-        match self.bound.get(&request.service) {
-            Some(fetcher) => fetcher.fetch(&prepared),
-            None => global_fetch(&prepared),
+    fn begin(
+        &self,
+        service: Option<Service>,
+        request: &web_sys::Request,
+    ) -> Result<Promise, JsValue> {
+        match service.and_then(|service| self.bound.get(&service)) {
+            Some(fetcher) => fetcher.fetch(request),
+            None => global_fetch(request),
         }
+    }
+
+    async fn perform(
+        &self,
+        service: Option<Service>,
+        request: Result<web_sys::Request, JsValue>,
+        limit: usize,
+    ) -> Result<(web_sys::Response, Vec<u8>), TransportError> {
+        let begun = request.and_then(|request| self.begin(service, &request));
+        let response = begun.map_err(|error| failed(&error))?;
+        let response = JsFuture::from(response).await.map_err(|error| failed(&error))?;
+        let response: web_sys::Response = response.unchecked_into();
+        let body = read(response.body(), limit).await.map_err(|error| match error {
+            ReadError::TooLarge => TransportError::TooLarge(limit),
+            ReadError::Broken(error) => failed(&error),
+        })?;
+        Ok((response, body))
     }
 }
 
 #[async_trait(?Send)]
 impl Transport for Fetch {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let wanted = Wanted {
+            method: request.method.as_str(),
+            url: &request.url,
+            body: request.body.as_deref().map(JsValue::from_str),
+            deadline_ms: request.deadline_ms,
+        };
+        let headers = request.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let prepared = prepare(wanted, headers);
         let limit = request.max_body_bytes;
-        let response = self.begin(&request).map_err(|error| failed(&error))?;
-        let response = JsFuture::from(response).await.map_err(|error| failed(&error))?;
-        let response: web_sys::Response = response.unchecked_into();
+        let (response, body) = self.perform(Some(request.service), prepared, limit).await?;
         let retry_after = response.headers().get("retry-after").ok().flatten();
-        let body = read(response.body(), limit).await.map_err(|error| match error {
-            ReadError::TooLarge => TransportError::TooLarge(limit),
-            ReadError::Broken(error) => failed(&error),
-        })?;
         Ok(HttpResponse { status: response.status(), retry_after, body })
     }
 }
 
-fn prepare(request: &HttpRequest) -> Result<web_sys::Request, JsValue> {
+#[async_trait(?Send)]
+impl Outside for Fetch {
+    async fn send(&self, request: OutsideRequest) -> Result<OutsideResponse, TransportError> {
+        let wanted = Wanted {
+            method: &request.method,
+            url: &request.url,
+            body: request.body.as_deref().map(|bytes| Uint8Array::from(bytes).into()),
+            deadline_ms: request.deadline_ms,
+        };
+        let pairs = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let prepared = prepare(wanted, pairs);
+        let limit = request.max_body_bytes;
+        let (response, body) = self.perform(request.service, prepared, limit).await?;
+        let headers = headers(&response.headers());
+        Ok(OutsideResponse { status: response.status(), headers, body })
+    }
+}
+
+/// What both kinds of requests have.
+struct Wanted<'a> {
+    method: &'a str,
+    url: &'a str,
+    body: Option<JsValue>,
+    deadline_ms: u32,
+}
+
+fn prepare<'h>(
+    wanted: Wanted<'_>,
+    pairs: impl Iterator<Item = (&'h str, &'h str)>,
+) -> Result<web_sys::Request, JsValue> {
     let init = web_sys::RequestInit::new();
-    init.set_method(request.method.as_str());
+    init.set_method(wanted.method);
     init.set_redirect(web_sys::RequestRedirect::Manual);
-    init.set_signal(Some(&web_sys::AbortSignal::timeout_with_u32(request.deadline_ms)));
+    init.set_signal(Some(&web_sys::AbortSignal::timeout_with_u32(wanted.deadline_ms)));
     let headers = web_sys::Headers::new()?;
-    for (name, value) in &request.headers {
+    for (name, value) in pairs {
         headers.set(name, value)?;
     }
     init.set_headers(&headers);
-    if let Some(body) = &request.body {
-        init.set_body(&JsValue::from_str(body));
+    if let Some(body) = &wanted.body {
+        init.set_body(body);
     }
-    web_sys::Request::new_with_str_and_init(&request.url, &init)
+    web_sys::Request::new_with_str_and_init(wanted.url, &init)
 }
 
 fn failed(error: &JsValue) -> TransportError {
@@ -78,6 +130,19 @@ fn failed(error: &JsValue) -> TransportError {
         Some("TimeoutError" | "AbortError") => TransportError::Timeout,
         _ => TransportError::Unreachable(thrown(error)),
     }
+}
+
+/// Every header, as pairs of text.
+pub(crate) fn headers(headers: &web_sys::Headers) -> Vec<(String, String)> {
+    let text = |pair: &Array, index| pair.get(index).as_string();
+    headers
+        .entries()
+        .into_iter()
+        .filter_map(|pair| {
+            let pair: Array = pair.ok()?.unchecked_into();
+            Some((text(&pair, 0)?, text(&pair, 1)?))
+        })
+        .collect()
 }
 
 /// Why a body could not be read.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use worker::web_sys;
 
-use super::fetch::{ReadError, read};
+use super::fetch::{ReadError, headers, read};
 use crate::platform::inbound::{BodyError, Inbound};
 
 /// The runtime's request.
@@ -26,6 +26,10 @@ impl Inbound for WebRequest {
 
     fn header(&self, name: &str) -> Option<String> {
         self.0.headers().get(name).ok().flatten()
+    }
+
+    fn headers(&self) -> Vec<(String, String)> {
+        headers(&self.0.headers())
     }
 
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError> {

@@ -2,9 +2,11 @@
 //! seams' own errors: a throw that nobody catches would take the whole isolate with it.
 
 pub(crate) mod d1;
+pub(crate) mod es256;
 pub(crate) mod fetch;
 pub(crate) mod inbound;
 pub(crate) mod kv;
+pub(crate) mod limiter;
 pub(crate) mod objects;
 pub(crate) mod queue;
 pub(crate) mod response;
@@ -38,6 +40,7 @@ fn compose(env: &Env) -> App {
     let db = binding(env, "DB").map(|db| Rc::new(d1::D1::new(db)) as Rc<dyn Db>);
     let context_ops = binding(env, "CONTEXT_OPS_QUEUE")
         .map(|queue| Rc::new(queue::Producer::new(queue)) as Rc<dyn Queue>);
+    let fetch = Rc::new(fetch::Fetch::new(|service| binding(env, &service_binding(service))));
     App::new(Parts {
         config: Config::read(&|name| look_up(env, name)),
         db,
@@ -47,7 +50,12 @@ fn compose(env: &Env) -> App {
             .durable_object("SERVICE_CONNECTION")
             .ok()
             .map(|namespace| Rc::new(objects::Connections(namespace)) as _),
-        transport: Rc::new(fetch::Fetch::new(|service| binding(env, &service_binding(service)))),
+        rate_limit: env.kv("RATE_LIMIT").ok().map(|kv| Rc::new(kv::Namespace(kv)) as _),
+        limiter: limiter::Counters::of(|name| binding(env, name))
+            .map(|counters| Rc::new(counters) as _),
+        es256: Rc::new(es256::WebCrypto),
+        transport: Rc::clone(&fetch) as _,
+        outside: fetch,
         clock: Rc::new(RuntimeClock),
     })
 }

@@ -1,7 +1,7 @@
 //! A [`Reply`] as a runtime response.
 
 use futures_util::StreamExt;
-use js_sys::{Object, Reflect};
+use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
 use worker::web_sys;
 
@@ -40,6 +40,10 @@ pub(crate) fn of(reply: Reply) -> worker::Result<web_sys::Response> {
         let streamed: web_sys::Response = worker::Response::from_stream(pieces)?.into();
         let body = streamed.body();
         return Ok(web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)?);
+    }
+    if let Body::Bytes { bytes, .. } = &reply.body {
+        let bytes = Uint8Array::from(bytes.as_slice());
+        return Ok(web_sys::Response::new_with_opt_buffer_source_and_init(Some(&bytes), &init)?);
     }
     Ok(web_sys::Response::new_with_opt_str_and_init(reply.body.text(), &init)?)
 }

@@ -4,9 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chitty_core::{HttpRequest, HttpResponse, Transport, TransportError};
 use serde_json::{Value, json};
 
+use super::outside::signing_key;
 use super::yield_now;
 
 /// What a service does.
@@ -34,6 +37,8 @@ pub(crate) struct Services {
     minted: Cell<u32>,
     keys: Cell<u32>,
     entries: RefCell<Vec<Value>>,
+    /// Which signing keys ChittyAuth publishes.
+    pub(crate) published: RefCell<Vec<u8>>,
 }
 
 impl Services {
@@ -63,12 +68,31 @@ impl Services {
         self.entries.borrow().clone()
     }
 
+    /// The keys that ChittyAuth publishes: those of these numbers.
+    fn jwks(&self) -> Value {
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let key = |number: &u8| {
+            let point = signing_key(*number).verifying_key().to_encoded_point(false);
+            json!({
+                "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig",
+                "kid": format!("key-{number}"),
+                "x": encode(point.x().unwrap()), "y": encode(point.y().unwrap()),
+            })
+        };
+        let keys: Vec<Value> = self.published.borrow().iter().map(key).collect();
+        json!({ "keys": keys })
+    }
+
     fn answer(&self, service: &str, request: &HttpRequest) -> (u16, Value) {
         let body: Value = serde_json::from_str(request.body.as_deref().unwrap_or("null")).unwrap();
         if request.url.ends_with("/health") {
             return (200, json!({"status": "healthy"}));
         }
         match service {
+            "auth" if request.url.ends_with("/jwks.json") => (200, self.jwks()),
+            "auth" if request.url.ends_with("/v1/api-keys/revoke") => {
+                (200, json!({"success": true}))
+            }
             "id" => {
                 let n = self.minted.get() + 1;
                 self.minted.set(n);

@@ -1,0 +1,316 @@
+//! `/v1/actors`.
+
+use chitty_core::ChittyId;
+use serde_json::json;
+
+use crate::actors::store::{self, Change, Filter, Found};
+use crate::actors::{STATUSES, TYPES, input};
+use crate::app::App;
+use crate::events::{Event, EventKind};
+use crate::http::Outcome;
+use crate::http::caller::{Scope, WriteError};
+use crate::http::idempotency::Idempotency;
+use crate::http::listing::{Asked, word};
+use crate::http::precondition::{IfMatch, etag};
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::{After, Body, Reply};
+use crate::http::request::Request;
+use crate::init::Ready;
+
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::{
+    ActorListView, ActorPatchView, ActorRegistrationView, ActorReplyView, CapabilitiesView,
+    GrantView, OwnActorView, ShownActorView,
+};
+
+/// Register oneself.
+///
+/// The ChittyID is the one that ChittyAuth vouches for. `capabilities` come from ChittyAuth and from
+/// administrators: a body that asks for one that is not held is refused.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/actors/register",
+    operation_id = "actorsRegister",
+    tag = "actors",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
+    request_body = ActorRegistrationView,
+    responses(
+        (status = 201, description = "Registered.", body = ActorReplyView, headers(("ETag" = String), ("Location" = String))),
+        (status = 409, description = "`already_registered`."),
+        (status = 422, description = "A value is not acceptable."),
+    ),
+))]
+pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    scope.by_own_token()?;
+    let body = request.json_bytes().await?;
+    let new = input::registration(&body, &scope.held())?;
+    let key = Idempotency::of(request, "actors.register", &body)?;
+    let look_up = || key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
+    let (is_registered, stored) = store::is_registered(ready, &scope, look_up()).await?;
+    if let Some(replay) = key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten() {
+        return Ok(replay);
+    }
+    if is_registered {
+        return Err(already_registered(&scope));
+    }
+    let payload = json!({ "actor_type": new.actor_type });
+    let kind = EventKind::ActorRegistered;
+    let event = Event::caused(request, &scope, kind, scope.actor(), payload, app.now_ms());
+    let overdue_ms = app.config.outbox_overdue_ms;
+    let written = store::register(ready, &scope, &new, &event, overdue_ms, key.as_ref()).await;
+    match written {
+        Ok(Some(text)) => Ok(Reply::new(201, Body::Json(text))
+            .header("etag", etag(&event.id))
+            .header("location", format!("/v1/actors/{}", scope.actor()))
+            .then(After::Announce(event))),
+        Ok(None) => Err(already_registered(&scope)),
+        Err(WriteError::Refused(problem)) => Err(problem),
+        // Perhaps another request was faster, with this key or another.
+        Err(WriteError::Db(error)) => {
+            let (is_registered, stored) = store::is_registered(ready, &scope, look_up()).await?;
+            match key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten() {
+                Some(replay) => Ok(replay),
+                None if is_registered => Err(already_registered(&scope)),
+                None => Err(error.into()),
+            }
+        }
+    }
+}
+
+fn already_registered(scope: &Scope) -> Problem {
+    Problem::new(
+        Code::AlreadyRegistered,
+        "You have registered before. Change what is said of you with PATCH /v1/actors/{id}.",
+    )
+    .existing(Some(scope.actor().to_owned()))
+}
+
+/// Oneself, and what the credential in use may.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/actors/me",
+    operation_id = "actorsMe",
+    tag = "actors",
+    responses((status = 200, description = "Yourself, registered or not.", body = OwnActorView)),
+))]
+pub async fn me(_: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Outcome {
+    let found = store::get(ready, &scope, scope.actor()).await?;
+    let scopes = json!(scope.held());
+    Ok(match found.filter(|found| found.is_registered) {
+        Some(found) => {
+            let text = format!("{{\"actor\":{},\"scopes\":{scopes}}}", found.json);
+            Reply::json(text).header("etag", etag(&found.revision))
+        }
+        None => {
+            let text = json!({
+                "actor": {
+                    "chitty_id": scope.actor(), "chittyId": scope.actor(), "registered": false,
+                    "message": "Register with POST /v1/actors/register.",
+                },
+                "scopes": scopes,
+            });
+            Reply::json(text.to_string())
+        }
+    })
+}
+
+/// An actor.
+///
+/// Others than the actor and administrators see its name, its type and its avatar only.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/actors/{id}",
+    operation_id = "actorsShow",
+    tag = "actors",
+    params(("id" = String, Path, description = "Its ChittyID.")),
+    responses(
+        (status = 200, description = "The actor.", body = ShownActorView, headers(("ETag" = String))),
+        (status = 404, description = "No such actor has registered."),
+    ),
+))]
+pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let id = actor_id(request)?;
+    let reply = |found: &Found| Reply::json(format!("{{\"actor\":{}}}", found.json));
+    let found = match full_view(&scope, &id) {
+        Some(full) => {
+            let found = store::get(ready, &full, id.as_str()).await?;
+            found.map(|found| reply(&found).header("etag", etag(&found.revision)))
+        }
+        None => store::get_public(ready, &scope, id.as_str()).await?.map(|found| reply(&found)),
+    };
+    found.ok_or_else(not_found)
+}
+
+/// The scope by which all of an actor may be seen and changed: its own, or an administrator's.
+fn full_view(scope: &Scope, id: &ChittyId) -> Option<Scope> {
+    if scope.actor() == id.as_str() { Some(scope.clone()) } else { scope.as_admin() }
+}
+
+/// Change an actor: oneself, or as an administrator anybody.
+///
+/// `status` is an administrator's to change, and nobody's own. It can also be set for an actor that
+/// has not registered.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    patch,
+    path = "/v1/actors/{id}",
+    operation_id = "actorsChange",
+    tag = "actors",
+    params(
+        ("id" = String, Path, description = "Its ChittyID."),
+        ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the actor has another by now."),
+    ),
+    request_body = ActorPatchView,
+    responses(
+        (status = 200, description = "Changed.", body = ActorReplyView, headers(("ETag" = String))),
+        (status = 404, description = "You may change no such actor."),
+        (status = 412, description = "It has changed since."),
+        (status = 422, description = "A value is not acceptable."),
+    ),
+))]
+pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let id = actor_id(request)?;
+    let scope = full_view(&scope, &id).ok_or_else(not_found)?;
+    let patch = input::patch(&request.json_bytes().await?)?;
+    let scope = match patch.status {
+        Some(_) => by_administrator(&scope, &id)?,
+        None => scope,
+    };
+    let mut changes: Vec<&str> = Vec::new();
+    let profile = &patch.profile;
+    for (name, sent) in [
+        ("display_name", profile.display_name.is_sent()),
+        ("email", profile.email.is_sent()),
+        ("avatar_url", profile.avatar_url.is_sent()),
+        ("status", patch.status.is_some()),
+    ] {
+        changes.extend(sent.then_some(name));
+    }
+    let payload = json!({ "changes": changes, "status": patch.status });
+    let kind = EventKind::ActorUpdated;
+    let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
+    let change = conditional(app, request, &id, &event);
+    let json = store::update(ready, &scope, &change, &patch).await?.done("actor")?;
+    changed(app, &id, event, &json)
+}
+
+/// An administrator who acts on somebody else, by an authority that lasts.
+fn by_administrator(scope: &Scope, id: &ChittyId) -> Result<Scope, Problem> {
+    let admin = scope.as_admin().filter(|admin| admin.actor() != id.as_str());
+    let admin = admin.ok_or_else(|| {
+        Problem::new(
+            Code::InsufficientScope,
+            "An administrator changes the status of an actor, and nobody the own one.",
+        )
+    })?;
+    admin.not_delegated()?;
+    Ok(admin)
+}
+
+fn conditional<'a>(
+    app: &App,
+    request: &Request<'_>,
+    id: &'a ChittyId,
+    event: &'a Event,
+) -> Change<'a> {
+    Change { id, event, if_match: IfMatch::of(request), overdue_ms: app.config.outbox_overdue_ms }
+}
+
+fn changed(app: &App, id: &ChittyId, event: Event, json: &str) -> Outcome {
+    app.tokens.forget(id.as_str());
+    let text = format!("{{\"success\":true,\"message\":\"Actor updated\",\"actor\":{json}}}");
+    Ok(Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event)))
+}
+
+/// What an actor may, by where it comes from.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/actors/{id}/capabilities",
+    operation_id = "actorsCapabilities",
+    tag = "actors",
+    params(("id" = String, Path, description = "Its ChittyID.")),
+    responses(
+        (status = 200, description = "What it may.", body = CapabilitiesView),
+        (status = 404, description = "You may see no such actor's."),
+    ),
+))]
+pub async fn capabilities(
+    _: &App,
+    ready: Ready<'_>,
+    scope: Scope,
+    request: &Request<'_>,
+) -> Outcome {
+    let id = actor_id(request)?;
+    let scope = full_view(&scope, &id).ok_or_else(not_found)?;
+    let json = store::capabilities(ready, &scope, id.as_str()).await?;
+    json.map(Reply::json).ok_or_else(not_found)
+}
+
+/// Replace what an actor is granted beyond what ChittyAuth says. Administrators only.
+///
+/// It holds from the next request on: what is taken away is gone from its keys and delegations too.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    put,
+    path = "/v1/actors/{id}/capabilities",
+    operation_id = "actorsGrant",
+    tag = "actors",
+    params(
+        ("id" = String, Path, description = "Its ChittyID."),
+        ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the actor has another by now."),
+    ),
+    request_body = GrantView,
+    responses(
+        (status = 200, description = "Replaced.", body = ActorReplyView, headers(("ETag" = String))),
+        (status = 412, description = "It has changed since."),
+        (status = 422, description = "A value is not acceptable."),
+    ),
+))]
+pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    scope.not_delegated()?;
+    let id = actor_id(request)?;
+    let granted = input::capabilities(&request.json_bytes().await?)?;
+    let payload = json!({ "granted": granted });
+    let kind = EventKind::ActorCapabilitiesChanged;
+    let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
+    let change = conditional(app, request, &id, &event);
+    let json = store::grant(ready, &scope, &change, &granted).await?.done("actor")?;
+    changed(app, &id, event, &json)
+}
+
+/// List actors, newest first. Administrators only.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/actors",
+    operation_id = "actorsList",
+    tag = "actors",
+    params(
+        ("type" = Option<String>, Query, description = "`human`, `ai`, `service` or `system`."),
+        ("status" = Option<String>, Query, description = "`active`, `suspended` or `deleted`."),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = ActorListView, headers(("Link" = String))),
+        (status = 422, description = "A parameter is not acceptable."),
+    ),
+))]
+pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let mut errors = Vec::new();
+    let filter = Filter {
+        actor_type: word(request, "type", &TYPES, &mut errors),
+        status: word(request, "status", &STATUSES, &mut errors),
+    };
+    if !errors.is_empty() {
+        return Err(Problem::validation(errors));
+    }
+    let page = store::list(ready, &scope, &filter, Asked::of(request)?).await?;
+    Ok(page.reply(request, "actors", &[]))
+}
+
+/// The id in the path. One that is no ChittyID is nobody's.
+fn actor_id(request: &Request<'_>) -> Result<ChittyId, Problem> {
+    ChittyId::parse(&request.id).map_err(|_| not_found())
+}
+
+fn not_found() -> Problem {
+    Problem::new(Code::NotFound, "There is no such actor that you may see or change.")
+}

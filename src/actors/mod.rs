@@ -1,0 +1,13 @@
+//! Actors: who acts through the gateway. `handlers` is the HTTP side, `input` the rules for what a
+//! caller sends, `store` the SQL, `seen` when they were last here.
+
+pub mod handlers;
+pub mod input;
+pub mod seen;
+pub mod store;
+
+/// The kinds of actors.
+pub const TYPES: [&str; 4] = ["human", "ai", "service", "system"];
+
+/// What an actor can be.
+pub const STATUSES: [&str; 3] = ["active", "suspended", "deleted"];

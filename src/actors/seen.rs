@@ -1,0 +1,126 @@
+//! When actors and keys were last seen: counted in the isolate and written together in the
+//! background, so that a read costs no write.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::http::caller::{Caller, Credential};
+use crate::init::Ready;
+use crate::platform::db::{DbError, Statement};
+use crate::platform::{log, time};
+
+/// How long after it was noted an actor is noted again, in ms: the precision of `last_seen_at`.
+const PAUSE_MS: u64 = 60_000;
+
+/// After how much silence a request begins another session, in ms.
+const SESSION_MS: u64 = 30 * 60_000;
+
+/// How long a note that was being written counts as lost, in ms: longer than the runtime lets work go
+/// on after a reply (30 s).
+const LOST_MS: u64 = 40_000;
+
+/// How many are remembered at most.
+const MAX_REMEMBERED: usize = 4096;
+
+/// Who was here lately, in this isolate.
+#[derive(Default)]
+pub struct Seen {
+    /// When each was noted last, by its id.
+    noted: RefCell<BTreeMap<String, u64>>,
+    /// What is to be written: actors with what ChittyAuth says they may, keys with nothing.
+    waiting: RefCell<BTreeMap<String, Note>>,
+    writing_since_ms: Cell<Option<u64>>,
+}
+
+struct Note {
+    at_ms: u64,
+    scopes: Option<Value>,
+}
+
+impl Seen {
+    /// Notes a caller, unless it was noted a moment ago.
+    pub fn note(&self, caller: &Caller, now_ms: u64) {
+        let scopes = match caller.credential() {
+            Credential::Token { .. } => Some(caller.carried()),
+            Credential::Key { id, .. } => {
+                self.note_one(id, None, now_ms);
+                None
+            }
+            Credential::Delegation { .. } => None,
+        };
+        self.note_one(caller.actor(), scopes, now_ms);
+    }
+
+    fn note_one(&self, id: &str, scopes: Option<&[String]>, now_ms: u64) {
+        let mut noted = self.noted.borrow_mut();
+        if noted.get(id).is_some_and(|at_ms| now_ms.abs_diff(*at_ms) < PAUSE_MS) {
+            return;
+        }
+        if noted.len() >= MAX_REMEMBERED {
+            noted.retain(|_, at_ms| now_ms.abs_diff(*at_ms) < PAUSE_MS);
+        }
+        if noted.len() >= MAX_REMEMBERED {
+            noted.pop_first();
+        }
+        noted.insert(id.to_owned(), now_ms);
+        let scopes = scopes.map(|scopes| json!(scopes));
+        self.waiting.borrow_mut().insert(id.to_owned(), Note { at_ms: now_ms, scopes });
+    }
+
+    /// Whether the request that is being answered now is to write after its reply.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        let lost = |since_ms: u64| now_ms.abs_diff(since_ms) > LOST_MS;
+        let due = !self.waiting.borrow().is_empty() && self.writing_since_ms.get().is_none_or(lost);
+        if due {
+            self.writing_since_ms.set(Some(now_ms));
+        }
+        due
+    }
+}
+
+/// Writes what was noted. What could not be written is noted again by the next request.
+pub(crate) async fn perform(app: &App) {
+    let waiting = app.seen.waiting.take();
+    let written = match Ready::ensure(app).await {
+        Ok(ready) => write(ready, &waiting).await.map_err(|error| error.to_string()),
+        Err(problem) => Err(problem.detail.to_string()),
+    };
+    app.seen.writing_since_ms.set(None);
+    if let Err(error) = written {
+        let mut noted = app.seen.noted.borrow_mut();
+        noted.retain(|id, _| !waiting.contains_key(id));
+        log::warn("seen_not_written", &[("error", &error)]);
+    }
+}
+
+async fn write(ready: Ready<'_>, notes: &BTreeMap<String, Note>) -> Result<(), DbError> {
+    let list: Vec<Value> = notes
+        .iter()
+        .map(|(id, note)| {
+            let session_since = time::iso8601(note.at_ms.saturating_sub(SESSION_MS));
+            json!([id, time::iso8601(note.at_ms), session_since, note.scopes])
+        })
+        .collect();
+    let list = Value::Array(list).to_string();
+    // Another isolate may have seen the actor later, or begun the session that this one is part of.
+    let actors = Statement::new(
+        "UPDATE actors SET \
+         session_count = session_count + iif(ifnull(last_seen_at, '') < n.session_since, 1, 0), \
+         last_seen_at = max(ifnull(last_seen_at, ''), n.at), \
+         vouched = coalesce(n.scopes, vouched) \
+         FROM (SELECT value ->> '$[0]' AS id, value ->> '$[1]' AS at, \
+         value ->> '$[2]' AS session_since, value ->> '$[3]' AS scopes \
+         FROM json_each(?1)) AS n WHERE actors.chitty_id = n.id",
+    )
+    .bind(list.as_str());
+    let keys = Statement::new(
+        "UPDATE keys SET last_used_at = max(ifnull(last_used_at, ''), n.at) \
+         FROM (SELECT value ->> '$[0]' AS id, value ->> '$[1]' AS at FROM json_each(?1)) AS n \
+         WHERE keys.key_id = n.id",
+    )
+    .bind(list);
+    ready.db().batch(vec![actors, keys]).await.map(|_| ())
+}

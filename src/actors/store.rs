@@ -1,0 +1,300 @@
+//! The SQL of actors.
+
+use chitty_core::ChittyId;
+use serde_json::json;
+
+use crate::actors::input::{Patch, Profile, Registration};
+use crate::events::{Event, outbox};
+use crate::http::caller::{Scope, WriteError};
+use crate::http::fields::Sent;
+use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::listing::{Asked, Newest, Page};
+use crate::http::precondition::{Changed, IfMatch, etag};
+use crate::http::problem::Problem;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Params, Row, Statement};
+
+/// What an actor may altogether, as a JSON array: what ChittyAuth says and what was granted.
+const CAPABILITIES: &str = "(SELECT json_group_array(value) FROM \
+     (SELECT value FROM json_each(actors.vouched) UNION \
+     SELECT value FROM json_each(actors.capabilities)))";
+
+/// An actor as itself and administrators see it: SQL for a JSON object.
+fn full() -> String {
+    format!(
+        "json_object('chitty_id', chitty_id, 'chittyId', chitty_id, \
+         'registered', json(iif(registered_at IS NULL, 'false', 'true')), \
+         'actor_type', actor_type, 'display_name', display_name, 'email', email, \
+         'avatar_url', avatar_url, 'capabilities', json({CAPABILITIES}), \
+         'chitty_dna_id', chitty_dna_id, 'chitty_auth_principal_id', chitty_auth_principal_id, \
+         'last_seen_at', last_seen_at, 'session_count', session_count, 'status', status, \
+         'created_at', created_at, 'updated_at', updated_at)"
+    )
+}
+
+/// An actor as others see it.
+const PUBLIC: &str = "json_object('chitty_id', chitty_id, 'chittyId', chitty_id, \
+     'actor_type', actor_type, 'display_name', display_name, 'avatar_url', avatar_url)";
+
+/// An actor with its version.
+#[derive(Debug)]
+pub struct Found {
+    /// For the entity tag.
+    pub revision: String,
+    /// The actor as it is returned.
+    pub json: String,
+    /// Whether it has registered itself.
+    pub is_registered: bool,
+}
+
+async fn one(ready: Ready<'_>, scope: &Scope, query: Statement) -> Result<Option<Found>, Problem> {
+    let Some(mut row) = scope.rows(ready, query).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let is_registered = row.integer(2)? == 1;
+    Ok(Some(Found { revision: row.text(0)?, json: row.text(1)?, is_registered }))
+}
+
+/// All of an actor, for itself and for administrators.
+///
+/// # Errors
+/// When the caller may do nothing; storage failures.
+pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Found>, Problem> {
+    let query = Statement::new(format!(
+        "SELECT revision, {}, registered_at IS NOT NULL FROM actors WHERE chitty_id = ?1",
+        full()
+    ));
+    one(ready, scope, query.bind(id)).await
+}
+
+/// What everybody may know of an actor that has registered and is still there.
+///
+/// # Errors
+/// When the caller may do nothing; storage failures.
+pub async fn get_public(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &str,
+) -> Result<Option<Found>, Problem> {
+    let query = Statement::new(format!(
+        "SELECT revision, {PUBLIC}, 1 FROM actors \
+         WHERE chitty_id = ?1 AND registered_at IS NOT NULL AND status <> 'deleted'"
+    ));
+    one(ready, scope, query.bind(id)).await
+}
+
+/// What an actor may, by where it comes from; for itself and for administrators.
+///
+/// # Errors
+/// When the caller may do nothing; storage failures.
+pub async fn capabilities(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &str,
+) -> Result<Option<String>, Problem> {
+    let query = Statement::new(format!(
+        "SELECT json_object('chitty_id', chitty_id, 'actor_type', actor_type, 'status', status, \
+         'capabilities', json({CAPABILITIES}), \
+         'capability_count', json_array_length({CAPABILITIES}), \
+         'vouched', json(vouched), 'granted', json(capabilities)) \
+         FROM actors WHERE chitty_id = ?1"
+    ));
+    let rows = scope.rows(ready, query.bind(id)).await?;
+    let json = rows.into_iter().next().map(|mut row| row.text(0)).transpose();
+    Ok(json?)
+}
+
+/// What a list is narrowed to.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Only this type.
+    pub actor_type: Option<&'static str>,
+    /// Only this status.
+    pub status: Option<&'static str>,
+}
+
+/// All actors, newest first.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn list(
+    ready: Ready<'_>,
+    scope: &Scope,
+    filter: &Filter,
+    asked: Asked,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    let mut condition = "1".to_owned();
+    if let Some(actor_type) = filter.actor_type {
+        condition += &format!(" AND actor_type = {}", params.add(actor_type));
+    }
+    if let Some(status) = filter.status {
+        condition += &format!(" AND status = {}", params.add(status));
+    }
+    let item = full();
+    let list = Newest { from: "actors", keys: ["created_at", "chitty_id"], item: &item, condition };
+    let rows = scope.rows(ready, list.statement(params, asked.limit, asked.cursor)).await?;
+    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
+    Ok(Page::read(&mut row, 0, asked.limit)?)
+}
+
+/// The body of the reply to a registration, over a row of `actors`.
+fn registered() -> String {
+    format!("'{{\"success\":true,\"actor\":' || {} || '}}'", full())
+}
+
+/// Registers the caller. What an administrator has put on record before stays. Returns the reply's
+/// body, or `None` when it has registered before.
+///
+/// # Errors
+/// [`WriteError`]; where it has registered before and there is a key, the failure of the key.
+pub async fn register(
+    ready: Ready<'_>,
+    scope: &Scope,
+    new: &Registration,
+    event: &Event,
+    overdue_ms: u64,
+    key: Option<&Idempotency>,
+) -> Result<Option<String>, WriteError> {
+    let Profile { display_name, email, avatar_url } = &new.profile;
+    let insert = Statement::new(format!(
+        "INSERT INTO actors (chitty_id, actor_type, display_name, email, avatar_url, vouched, \
+         last_seen_at, session_count, created_at, updated_at, registered_at, revision) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?7, ?7, ?7, ?8) \
+         ON CONFLICT (chitty_id) DO UPDATE SET actor_type = excluded.actor_type, \
+         display_name = excluded.display_name, email = excluded.email, \
+         avatar_url = excluded.avatar_url, vouched = excluded.vouched, \
+         last_seen_at = excluded.last_seen_at, session_count = session_count + 1, \
+         updated_at = excluded.updated_at, registered_at = excluded.registered_at, \
+         revision = excluded.revision WHERE registered_at IS NULL RETURNING {}",
+        registered()
+    ))
+    .bind(scope.actor())
+    .bind(new.actor_type)
+    .bind(display_name.as_ref().map(String::as_str))
+    .bind(email.as_ref().map(String::as_str))
+    .bind(avatar_url.as_ref().map(String::as_str))
+    .bind(json!(scope.carried()).to_string())
+    .bind(event.at.as_str())
+    .bind(event.id.as_str());
+    let mut batch =
+        vec![insert, outbox::insert_if_changed(event, overdue_ms, "actors", "chitty_id")];
+    if let Some(key) = key {
+        let body =
+            format!("SELECT {} FROM actors WHERE chitty_id = ?1 AND revision = ?2", registered());
+        let (tag, location) = (etag(&event.id), format!("/v1/actors/{}", scope.actor()));
+        let reply = Stored { status: 201, etag: &tag, location: &location };
+        batch.extend(key.store(scope, event, &reply, &body));
+    }
+    let results = scope.write(ready, batch).await?;
+    let row = results.into_iter().next().and_then(|rows| rows.into_iter().next());
+    Ok(row.map(|mut row| row.text(0)).transpose()?)
+}
+
+/// Whether the caller has registered, and what `look_up` finds beside that.
+///
+/// # Errors
+/// When the caller may do nothing; storage failures.
+pub async fn is_registered(
+    ready: Ready<'_>,
+    scope: &Scope,
+    look_up: Option<Statement>,
+) -> Result<(bool, Vec<Row>), Problem> {
+    let check =
+        Statement::new("SELECT 1 FROM actors WHERE chitty_id = ?1 AND registered_at IS NOT NULL")
+            .bind(scope.actor());
+    let mut results =
+        scope.read(ready, [check].into_iter().chain(look_up).collect()).await?.into_iter();
+    let is_registered = results.next().is_some_and(|rows| !rows.is_empty());
+    Ok((is_registered, results.next().unwrap_or_default()))
+}
+
+/// A change to one actor.
+pub struct Change<'a> {
+    /// Which.
+    pub id: &'a ChittyId,
+    /// Its id becomes the revision.
+    pub event: &'a Event,
+    /// Which revisions may be changed.
+    pub if_match: IfMatch,
+    /// How long after it the event is overdue.
+    pub overdue_ms: u64,
+}
+
+/// Changes an actor. A status is also set on one that was never here, so that it is refused when it
+/// comes.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn update(
+    ready: Ready<'_>,
+    scope: &Scope,
+    change: &Change<'_>,
+    patch: &Patch,
+) -> Result<Changed, WriteError> {
+    let mut params = Params::default();
+    let mut set = String::new();
+    let Profile { display_name, email, avatar_url } = &patch.profile;
+    let fields = [("display_name", display_name), ("email", email), ("avatar_url", avatar_url)];
+    for (column, sent) in fields {
+        let value = match sent {
+            Sent::Absent => continue,
+            Sent::Null => None,
+            Sent::Value(value) => Some(value.as_str()),
+        };
+        set += &format!("{column} = {}, ", params.add(value));
+    }
+    if let Some(status) = patch.status {
+        set += &format!("status = {}, ", params.add(status));
+    }
+    perform(ready, scope, change, params, &set, patch.status.is_some()).await
+}
+
+/// Replaces what an administrator grants an actor, also one that was never here.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn grant(
+    ready: Ready<'_>,
+    scope: &Scope,
+    change: &Change<'_>,
+    granted: &[String],
+) -> Result<Changed, WriteError> {
+    let mut params = Params::default();
+    let set = format!("capabilities = {}, ", params.add(json!(granted).to_string()));
+    perform(ready, scope, change, params, &set, true).await
+}
+
+async fn perform(
+    ready: Ready<'_>,
+    scope: &Scope,
+    change: &Change<'_>,
+    mut params: Params,
+    set: &str,
+    is_put_on_record: bool,
+) -> Result<Changed, WriteError> {
+    let Change { id, event, if_match, overdue_ms } = change;
+    let mut batch = Vec::new();
+    if is_put_on_record {
+        // Nothing is known of it but its id: what it is it says when it registers.
+        let insert = Statement::new(
+            "INSERT INTO actors (chitty_id, actor_type, created_at, updated_at) \
+             VALUES (?1, 'service', ?2, ?2) ON CONFLICT DO NOTHING",
+        );
+        batch.push(insert.bind(id.as_str()).bind(event.at.as_str()));
+    }
+    let skipped = batch.len();
+    let before = Statement::new("SELECT revision FROM actors WHERE chitty_id = ?1");
+    batch.push(before.bind(id.as_str()));
+    let (at, revision) = (params.add(event.at.as_str()), params.add(event.id.as_str()));
+    let (id_at, revisions) = (params.add(id.as_str()), params.add(if_match.as_json()));
+    batch.push(params.statement(format!(
+        "UPDATE actors SET {set}updated_at = {at}, revision = {revision} WHERE chitty_id = {id_at} \
+         AND ({revisions} IS NULL OR revision IN (SELECT value FROM json_each({revisions}))) \
+         RETURNING {}",
+        full()
+    )));
+    batch.push(outbox::insert_if_changed(event, *overdue_ms, "actors", "chitty_id"));
+    let mut results = scope.write(ready, batch).await?.into_iter().skip(skipped);
+    Ok(Changed::read(results.next(), results.next(), if_match)?)
+}

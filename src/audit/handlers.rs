@@ -1,0 +1,125 @@
+//! `/v1/audit`.
+
+use serde_json::json;
+
+use crate::app::App;
+use crate::audit::seal;
+use crate::http::Outcome;
+use crate::http::caller::Scope;
+use crate::http::listing::{Asked, Page, SEPARATOR};
+use crate::http::paging::{Cursor, invalid_cursor};
+use crate::http::problem::Problem;
+use crate::http::reply::Reply;
+use crate::http::request::Request;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Params};
+
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::{AuditListView, AuditVerdictView};
+
+/// What was done, newest first.
+///
+/// Administrators see everything. Others see what they did and what was done to them.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/audit",
+    operation_id = "auditList",
+    tag = "audit",
+    params(
+        ("actor" = Option<String>, Query, description = "Only what this actor did; administrators only."),
+        ("entity" = Option<String>, Query, description = "Only what was done to the entity of this id."),
+        ("action" = Option<String>, Query, description = "Only this action, such as `context.created`."),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = AuditListView, headers(("Link" = String))),
+        (status = 422, description = "A parameter is not acceptable."),
+    ),
+))]
+pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let Asked { limit, cursor } = Asked::of(request)?;
+    let mut params = Params::default();
+    let mut narrowed = String::new();
+    if let Some(entity) = request.query("entity") {
+        narrowed += &format!(" AND entity_id = {}", params.add(&*entity));
+    }
+    if let Some(action) = request.query("action") {
+        narrowed += &format!(" AND action = {}", params.add(&*action));
+    }
+    if let Some(Cursor([seq, _])) = cursor {
+        let seq: i64 = seq.parse().map_err(|_| invalid_cursor())?;
+        narrowed += &format!(" AND seq <= {}", params.add(seq));
+    }
+    let actor = request.query("actor");
+    let admin = scope.as_admin();
+    let limit_at = params.add(limit + 1);
+    let page = |condition: &str| {
+        format!(
+            "SELECT * FROM (SELECT * FROM audit WHERE {condition}{narrowed} \
+             ORDER BY seq DESC LIMIT {limit_at})"
+        )
+    };
+    let (reader, rows) = match (admin, actor) {
+        (Some(admin), None) => (admin, page("1")),
+        (Some(admin), Some(actor)) => {
+            let actor = params.add(&*actor);
+            (admin, page(&format!("actor_id = {actor}")))
+        }
+        (None, Some(actor)) if actor != scope.actor() => {
+            return Err(Problem::invalid("?actor", "must be yourself, or left out"));
+        }
+        // Each half walks its own index from the newest on and stops after a page.
+        (None, _) => {
+            let own = params.add(scope.actor());
+            let deeds = page(&format!("actor_id = {own}"));
+            let fate = page(&format!("entity_id = {own} AND actor_id <> {own}"));
+            (scope, format!("{deeds} UNION ALL {fate}"))
+        }
+    };
+    let query = params.statement(format!(
+        "SELECT count(*), group_concat(item, '{SEPARATOR}'), min(seq) || '|' FROM (SELECT seq, \
+         json_object('seq', seq, 'event_id', event_id, 'at', at, 'actor_id', actor_id, \
+         'via', via, 'action', action, 'entity_type', entity_type, 'entity_id', entity_id, \
+         'detail', json(detail)) AS item FROM ({rows}) ORDER BY seq DESC LIMIT {limit_at})"
+    ));
+    let row = reader.rows(ready, query).await?.into_iter().next();
+    let page = Page::read(&mut row.ok_or(DbError::Shape)?, 0, limit)?;
+    Ok(page.reply(request, "entries", &[]))
+}
+
+/// Compare the audit with its seals. Administrators only.
+///
+/// One call compares 10,000 entries at most; `next` is where another goes on.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/audit/verify",
+    operation_id = "auditVerify",
+    tag = "audit",
+    params(("from" = Option<i64>, Query, description = "The number of the entry to begin with; 1 by default.")),
+    responses(
+        (status = 200, description = "Whether what is there is what was written.", body = AuditVerdictView),
+        (status = 422, description = "A parameter is not acceptable."),
+    ),
+))]
+pub async fn verify(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    scope.check(ready).await?;
+    let from = match request.query("from") {
+        None => 1,
+        Some(text) => match text.parse() {
+            Ok(from) if from >= 1 => from,
+            _ => return Err(Problem::invalid("?from", "must be a number from 1 on")),
+        },
+    };
+    let verdict = seal::verify(ready, from).await?;
+    let text = json!({
+        "valid": verdict.fault.is_none(),
+        "checked": verdict.checked,
+        "sealed_to": verdict.head.as_ref().map(|head| head.seq),
+        "unsealed": verdict.unsealed,
+        "fault": verdict.fault.map(|(seq, what)| json!({ "seq": seq, "what": what })),
+        "head": verdict.head.map(|head| json!({ "seq": head.seq, "hash": head.hash })),
+        "next": verdict.next,
+    });
+    Ok(Reply::json(text.to_string()))
+}

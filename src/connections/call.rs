@@ -1,0 +1,101 @@
+//! Calls to targets, and to those who give and take back credentials for them.
+
+use chitty_core::{Service, TransportError};
+
+use crate::app::App;
+use crate::connections::target::{Endpoint, is_chittyos, is_reserved};
+use crate::platform::outside::{OutsideRequest, OutsideResponse};
+
+/// The most bytes of an answer that are read.
+pub const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+/// Where the requests of a connection go.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// Where it begins, without a trailing slash.
+    url: String,
+    service: Option<Service>,
+}
+
+impl Base {
+    /// The base of a connection: a ChittyOS service is where this deployment has it; a host of a
+    /// reserved name is the sandbox's in development; everything else is where its name says.
+    pub fn of(app: &App, service: &str, endpoint: &Endpoint) -> Self {
+        let known = Service::parse(service);
+        let origin = if is_chittyos(service) {
+            match known {
+                Some(service) => app.core.endpoint(service),
+                None => app.config.service_url_template.replace("{name}", service),
+            }
+        } else {
+            outside(app, &endpoint.host)
+        };
+        let url = format!("{}{}", origin.trim_end_matches('/'), endpoint.path);
+        Base { url, service: known.filter(|_| is_chittyos(service)) }
+    }
+
+    /// The base of a URL that was handed in with a credential.
+    pub fn of_url(app: &App, url: &str) -> Option<Self> {
+        let endpoint = Endpoint::parse(url).ok()?;
+        let origin = outside(app, &endpoint.host);
+        Some(Base { url: format!("{origin}{}", endpoint.path), service: None })
+    }
+
+    /// A request to a path below the base. `path` begins with a slash or a question mark, or is empty.
+    pub fn request(&self, app: &App, method: &str, path: &str) -> OutsideRequest {
+        let agent = format!("ChittyConnect/{}", crate::config::VERSION);
+        OutsideRequest {
+            service: self.service,
+            method: method.to_owned(),
+            url: format!("{}{path}", self.url),
+            headers: vec![("user-agent".to_owned(), agent)],
+            body: None,
+            deadline_ms: app.config.connection_timeout_ms,
+            max_body_bytes: MAX_ANSWER_BYTES,
+        }
+    }
+}
+
+fn outside(app: &App, host: &str) -> String {
+    match &app.config.outside_url_template {
+        Some(template) if is_reserved(host) => template.replace("{host}", host),
+        _ => format!("https://{host}"),
+    }
+}
+
+/// Sends a form (RFC 6749 appendix B) to a URL that was handed in with a credential.
+///
+/// # Errors
+/// No answer.
+pub async fn post_form(
+    app: &App,
+    url: &str,
+    client: (&str, Option<&str>),
+    form: &[(&str, &str)],
+) -> Result<OutsideResponse, TransportError> {
+    let base = Base::of_url(app, url)
+        .ok_or_else(|| TransportError::Unreachable("not a URL to be called".to_owned()))?;
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form);
+    let mut request = base.request(app, "POST", "");
+    let (id, secret) = client;
+    match secret {
+        // RFC 6749 §2.3.1: each form-encoded, then as user and password.
+        Some(secret) => {
+            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            let credential = crate::connections::credential::Credential::Basic {
+                username: encode(id),
+                password: encode(secret),
+            };
+            request.headers.extend(credential.header());
+        }
+        None => {
+            body.append_pair("client_id", id);
+        }
+    }
+    let form_type = "application/x-www-form-urlencoded".to_owned();
+    request.headers.push(("content-type".to_owned(), form_type));
+    request.headers.push(("accept".to_owned(), "application/json".to_owned()));
+    request.body = Some(body.finish().into_bytes());
+    app.outside.send(request).await
+}

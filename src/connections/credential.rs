@@ -1,0 +1,307 @@
+//! Credentials of connections: what a caller may hand in, how they are kept, and how they are shown to
+//! the target.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::connections::target::Endpoint;
+use crate::http::fields::{Fields, Sent};
+
+/// The most characters of a secret.
+const MAX_SECRET_CHARS: usize = 4096;
+
+/// How long before its end an access token is replaced, in ms.
+pub const REFRESH_EARLY_MS: u64 = 60_000;
+
+/// Headers that no credential may stand in: those that steer the connection or the gateway itself.
+const NOT_FOR_KEYS: [&str; 13] = [
+    "host",
+    "connection",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "cookie",
+    "keep-alive",
+    "date",
+    "via",
+];
+
+/// A credential. Only ever at rest sealed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Credential {
+    /// A key in a header of its own.
+    ApiKey {
+        /// The secret.
+        key: String,
+        /// The header, in lower case.
+        header: String,
+    },
+    /// A bearer token (RFC 6750).
+    Bearer {
+        /// The secret.
+        token: String,
+    },
+    /// User and password (RFC 7617).
+    Basic {
+        /// Not secret.
+        username: String,
+        /// The secret.
+        password: String,
+    },
+    /// OAuth 2 with a refresh token (RFC 6749 §6).
+    Oauth(Oauth),
+    /// A key that ChittyAuth made for this connection.
+    Provisioned {
+        /// The secret.
+        key: String,
+        /// By what it is revoked, if ChittyAuth said so.
+        key_id: Option<String>,
+    },
+}
+
+/// What OAuth 2 needs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Oauth {
+    /// Where tokens are refreshed.
+    pub token_endpoint: String,
+    /// Where they are revoked (RFC 7009), if anywhere.
+    pub revocation_endpoint: Option<String>,
+    /// Who asks.
+    pub client_id: String,
+    /// Its secret, unless it is a public client.
+    pub client_secret: Option<String>,
+    /// May be replaced at each use.
+    pub refresh_token: String,
+    /// The token in use.
+    pub access_token: Option<String>,
+    /// When that ends, in ms since the Unix epoch, if it was said.
+    pub expires_at_ms: Option<u64>,
+}
+
+impl fmt::Debug for Credential {
+    /// Without any secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+impl Oauth {
+    /// Whether there is an access token that lasts for `ms` from now on.
+    pub fn is_good_for(&self, ms: u64, now_ms: u64) -> bool {
+        self.access_token.is_some() && self.expires_at_ms.is_none_or(|at| at > now_ms + ms)
+    }
+}
+
+impl Credential {
+    /// Its type, as it is shown.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Credential::ApiKey { .. } => "api_key",
+            Credential::Bearer { .. } => "bearer",
+            Credential::Basic { .. } => "basic",
+            Credential::Oauth(_) => "oauth",
+            Credential::Provisioned { .. } => "provisioned",
+        }
+    }
+
+    /// The header that shows it to the target.
+    pub fn header(&self) -> Option<(String, String)> {
+        let authorization = |value: String| Some(("authorization".to_owned(), value));
+        match self {
+            Credential::ApiKey { key, header } => Some((header.clone(), key.clone())),
+            Credential::Bearer { token: secret } | Credential::Provisioned { key: secret, .. } => {
+                authorization(format!("Bearer {secret}"))
+            }
+            Credential::Basic { username, password } => {
+                let pair = STANDARD.encode(format!("{username}:{password}"));
+                authorization(format!("Basic {pair}"))
+            }
+            Credential::Oauth(oauth) => oauth
+                .access_token
+                .as_ref()
+                .and_then(|token| authorization(format!("Bearer {token}"))),
+        }
+    }
+
+    /// When its access token ends, in ms since the Unix epoch.
+    pub fn expires_at_ms(&self) -> Option<u64> {
+        match self {
+            Credential::Oauth(oauth) => oauth.expires_at_ms,
+            _ => None,
+        }
+    }
+
+    /// Whether it can be taken back where it came from.
+    pub fn is_revocable(&self) -> bool {
+        match self {
+            Credential::Oauth(oauth) => oauth.revocation_endpoint.is_some(),
+            Credential::Provisioned { key_id, .. } => key_id.is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// A credential as it was handed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handed {
+    /// It is complete, or OAuth refreshes it.
+    In(Credential),
+    /// ChittyAuth is to make it.
+    Provision,
+}
+
+/// Reads the member `credentials`, and notes there what is wrong.
+pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<Handed> {
+    const TYPES: [&str; 5] = ["api_key", "bearer", "basic", "oauth", "provisioned"];
+    let mut inner = fields.within("credentials")?;
+    let kind = inner.word("type", &TYPES);
+    let handed = match inner.required("type", kind) {
+        Some("api_key") => api_key(&mut inner),
+        Some("bearer") => secret(&mut inner, "token").map(|token| Credential::Bearer { token }),
+        Some("basic") => basic(&mut inner),
+        Some("oauth") => oauth(&mut inner, now_ms),
+        Some(_) => {
+            fields.absorb(inner);
+            return Some(Handed::Provision);
+        }
+        None => None,
+    };
+    fields.absorb(inner);
+    handed.map(Handed::In)
+}
+
+/// A secret that goes into a header: visible ASCII.
+fn secret(fields: &mut Fields<'_>, name: &str) -> Option<String> {
+    let text = fields.text(name, MAX_SECRET_CHARS);
+    let text = fields.required(name, text)?;
+    if text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some(text);
+    }
+    fields.wrong(name, "must be visible ASCII characters");
+    None
+}
+
+fn api_key(fields: &mut Fields<'_>) -> Option<Credential> {
+    let key = secret(fields, "key");
+    let header = match fields.text("header", 64) {
+        Sent::Value(name) => name.to_ascii_lowercase(),
+        Sent::Null | Sent::Absent => "x-api-key".to_owned(),
+    };
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let steers = header.starts_with("cf-") || header.starts_with("proxy-");
+    if !header.bytes().all(token) || steers || NOT_FOR_KEYS.contains(&header.as_str()) {
+        fields.wrong("header", "must be the name of a header that may carry a key");
+        return None;
+    }
+    Some(Credential::ApiKey { key: key?, header })
+}
+
+fn basic(fields: &mut Fields<'_>) -> Option<Credential> {
+    let username = fields.text("username", 256);
+    let username = fields.required("username", username);
+    if username.as_ref().is_some_and(|name| name.contains(':')) {
+        fields.wrong("username", "must not have a colon (RFC 7617)");
+    }
+    let password = fields.text("password", MAX_SECRET_CHARS);
+    let password = fields.required("password", password)?;
+    Some(Credential::Basic { username: username?, password })
+}
+
+fn oauth(fields: &mut Fields<'_>, now_ms: u64) -> Option<Credential> {
+    let token_endpoint = endpoint(fields, "token_endpoint");
+    if token_endpoint.is_none() && !fields.has("token_endpoint") {
+        fields.wrong("token_endpoint", "is required");
+    }
+    let revocation_endpoint = endpoint(fields, "revocation_endpoint");
+    let client_id = secret(fields, "client_id");
+    let optional = |fields: &mut Fields<'_>, name: &str| {
+        if matches!(fields.any(name), Sent::Value(_)) { secret(fields, name) } else { None }
+    };
+    let client_secret = optional(fields, "client_secret");
+    let access_token = optional(fields, "access_token");
+    let refresh_token = secret(fields, "refresh_token");
+    let life_s = fields.number("expires_in", 1, 10 * 365 * 24 * 3600).value();
+    Some(Credential::Oauth(Oauth {
+        token_endpoint: token_endpoint?,
+        revocation_endpoint,
+        client_id: client_id?,
+        client_secret,
+        refresh_token: refresh_token?,
+        expires_at_ms: life_s.filter(|_| access_token.is_some()).map(|s| now_ms + s * 1000),
+        access_token,
+    }))
+}
+
+/// A URL that the gateway will call: as carefully read as the target itself.
+fn endpoint(fields: &mut Fields<'_>, name: &str) -> Option<String> {
+    let text = fields.text(name, crate::connections::target::MAX_ENDPOINT_BYTES).value()?;
+    match Endpoint::parse(&text) {
+        Ok(endpoint) => Some(endpoint.to_string()),
+        Err(detail) => {
+            fields.wrong(name, detail);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handed(json: &str) -> Result<Option<Handed>, ()> {
+        let body = format!("{{\"credentials\":{json}}}");
+        let mut fields = Fields::of(body.as_bytes()).unwrap();
+        let handed = read(&mut fields, 1000);
+        fields.finish().map(|()| handed).map_err(|_| ())
+    }
+
+    #[test]
+    fn what_may_be_handed_in() {
+        let Ok(Some(Handed::In(key))) = handed(r#"{"type":"api_key","key":"s3cret"}"#) else {
+            panic!("a key")
+        };
+        assert_eq!(key.header(), Some(("x-api-key".to_owned(), "s3cret".to_owned())));
+        assert!(!format!("{key:?}").contains("s3cret"));
+        let Ok(Some(Handed::In(basic))) =
+            handed(r#"{"type":"basic","username":"u","password":"p"}"#)
+        else {
+            panic!("a password")
+        };
+        assert_eq!(basic.header().unwrap().1, "Basic dTpw");
+        assert_eq!(handed(r#"{"type":"provisioned"}"#), Ok(Some(Handed::Provision)));
+        assert_eq!(handed("null"), Ok(None));
+        let oauth = r#"{"type":"oauth","token_endpoint":"https://login.partner.example/token",
+            "client_id":"c","refresh_token":"r","access_token":"a","expires_in":60}"#;
+        let Ok(Some(Handed::In(Credential::Oauth(oauth)))) = handed(oauth) else { panic!("oauth") };
+        assert_eq!(oauth.expires_at_ms, Some(61_000));
+        assert!(oauth.is_good_for(59_000, 1000) && !oauth.is_good_for(60_000, 1000));
+    }
+
+    #[test]
+    fn what_may_not() {
+        for bad in [
+            r#""key""#,
+            "{}",
+            r#"{"type":"password"}"#,
+            r#"{"type":"api_key"}"#,
+            r#"{"type":"api_key","key":"a b"}"#,
+            r#"{"type":"api_key","key":"k","header":"Host"}"#,
+            r#"{"type":"api_key","key":"k","header":"X: y"}"#,
+            r#"{"type":"api_key","key":"k","header":"CF-Connecting-IP"}"#,
+            r#"{"type":"basic","username":"a:b","password":"p"}"#,
+            r#"{"type":"oauth","client_id":"c","refresh_token":"r"}"#,
+            r#"{"type":"oauth","token_endpoint":"https://127.0.0.1/","client_id":"c","refresh_token":"r"}"#,
+            r#"{"type":"oauth","token_endpoint":"https://a.example","revocation_endpoint":"http://a.example","client_id":"c","refresh_token":"r"}"#,
+        ] {
+            assert!(handed(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What a caller may send about a connection.
+
+use chitty_core::ChittyId;
+
+use crate::connections::credential::{self, Handed};
+use crate::connections::target::{Endpoint, check_path, is_chittyos};
+use crate::connections::{SCOPES, SOURCE_TYPES, TYPES};
+use crate::delegation::{is_service_name, service_name};
+use crate::http::fields::{Fields, Sent};
+use crate::http::problem::Problem;
+
+/// The most bytes of `config`.
+const MAX_CONFIG_BYTES: usize = 16 * 1024;
+
+/// A connection to be made.
+#[derive(Debug)]
+pub struct Draft {
+    /// The context or the actor.
+    pub source: ChittyId,
+    /// Which of the two.
+    pub source_type: &'static str,
+    /// As it is compared.
+    pub target_service: String,
+    /// Where on it, if that was said.
+    pub target_endpoint: Option<Endpoint>,
+    /// One of [`TYPES`].
+    pub connection_type: &'static str,
+    /// Some of [`SCOPES`].
+    pub scopes: Vec<&'static str>,
+    /// The path that is checked, if any.
+    pub check_path: Option<String>,
+    /// A JSON object.
+    pub config: String,
+    /// What was handed in.
+    pub credentials: Option<Handed>,
+}
+
+impl Draft {
+    /// Where requests go.
+    pub fn endpoint(&self) -> Endpoint {
+        let usual = || Endpoint::of_chittyos(&self.target_service);
+        self.target_endpoint.clone().unwrap_or_else(usual)
+    }
+}
+
+/// Reads the body of a creation.
+///
+/// # Errors
+/// 400, 422.
+pub fn draft(body: &[u8], now_ms: u64) -> Result<Draft, Problem> {
+    let mut fields = Fields::of(body)?;
+    let source = fields.text("source_chitty_id", 128);
+    let source = fields.required("source_chitty_id", source);
+    let source = source.and_then(|text| {
+        let id = ChittyId::parse(&text).ok();
+        if id.is_none() {
+            fields.wrong("source_chitty_id", "must be a ChittyID");
+        }
+        id
+    });
+    let source_type = fields.word("source_type", &SOURCE_TYPES);
+    let source_type = fields.required("source_type", source_type);
+    let service = fields.text("target_service", 64);
+    let service = fields.required("target_service", service).unwrap_or_default();
+    if !service.is_empty() && !is_service_name(&service) {
+        fields.wrong("target_service", "must be the name of a service, such as `chittycases`");
+    }
+    let service = service_name(&service);
+    let endpoint = fields.text("target_endpoint", 2048);
+    let endpoint = match endpoint {
+        Sent::Value(text) => match Endpoint::for_service(&service, &text) {
+            Ok(endpoint) => Some(endpoint),
+            Err(detail) => {
+                fields.wrong("target_endpoint", detail);
+                None
+            }
+        },
+        Sent::Null | Sent::Absent => {
+            if !service.is_empty() && !is_chittyos(&service) && !fields.has_errors() {
+                let detail = "is required: this is no service of ChittyOS, whose host is known";
+                fields.wrong("target_endpoint", detail);
+            }
+            None
+        }
+    };
+    let connection_type = fields.word("connection_type", &TYPES).value().unwrap_or("api");
+    let scopes = scopes(&mut fields).unwrap_or_else(|| vec!["read"]);
+    let check_path = match read_check_path(&mut fields) {
+        Sent::Value(path) => Some(path),
+        Sent::Null => None,
+        // Every service of ChittyOS has it.
+        Sent::Absent => is_chittyos(&service).then(|| "/health".to_owned()),
+    };
+    let config = fields.object("config", MAX_CONFIG_BYTES).value();
+    let credentials = credential::read(&mut fields, now_ms);
+    if credentials == Some(Handed::Provision) && !is_chittyos(&service) {
+        fields.wrong("credentials", "are provisioned for services of ChittyOS only");
+    }
+    match (source, source_type) {
+        (Some(source), Some(source_type)) if !fields.has_errors() => Ok(Draft {
+            source,
+            source_type,
+            target_service: service,
+            target_endpoint: endpoint,
+            connection_type,
+            scopes,
+            check_path,
+            config: config.unwrap_or_else(|| "{}".to_owned()),
+            credentials,
+        }),
+        _ => Err(fields.finish().err().unwrap_or_else(|| Problem::invalid("", "is incomplete"))),
+    }
+}
+
+fn scopes(fields: &mut Fields<'_>) -> Option<Vec<&'static str>> {
+    let asked = fields.scopes("scopes", 1).value()?;
+    let known: Vec<&str> =
+        SCOPES.iter().copied().filter(|scope| asked.iter().any(|one| one == scope)).collect();
+    if known.len() == asked.len() {
+        return Some(known);
+    }
+    fields.wrong("scopes", "must be read, write, or both");
+    None
+}
+
+fn read_check_path(fields: &mut Fields<'_>) -> Sent<String> {
+    let path = fields.text("check_path", 1024);
+    if let Some(path) = path.as_ref() {
+        let wrong = match check_path(path) {
+            Ok(()) if path.starts_with('/') => None,
+            Ok(()) => Some("must begin with a slash"),
+            Err(detail) => Some(detail),
+        };
+        if let Some(detail) = wrong {
+            fields.wrong("check_path", detail);
+            return Sent::Absent;
+        }
+    }
+    path
+}
+
+/// A change: only what was sent.
+#[derive(Debug, Default)]
+pub struct Patch {
+    /// Replaces all scopes.
+    pub scopes: Option<Vec<&'static str>>,
+    /// Another path to check, or none.
+    pub check_path: Sent<String>,
+    /// Replaces the config.
+    pub config: Option<String>,
+    /// `active` or `inactive`.
+    pub status: Option<&'static str>,
+    /// Replaces the credential.
+    pub credentials: Option<Handed>,
+}
+
+impl Patch {
+    /// The names of what changes, for the event.
+    pub fn changed(&self) -> Vec<&'static str> {
+        let fields = [
+            ("scopes", self.scopes.is_some()),
+            ("check_path", self.check_path.is_sent()),
+            ("config", self.config.is_some()),
+            ("status", self.status.is_some()),
+            ("credentials", self.credentials.is_some()),
+        ];
+        fields.into_iter().filter(|(_, sent)| *sent).map(|(name, _)| name).collect()
+    }
+}
+
+/// Reads the body of a change.
+///
+/// # Errors
+/// 400, 422.
+pub fn patch(body: &[u8], now_ms: u64) -> Result<Patch, Problem> {
+    let mut fields = Fields::of(body)?;
+    for fixed in ["source_chitty_id", "target_service", "target_endpoint", "connection_type"] {
+        if fields.has(fixed) {
+            fields.wrong(fixed, "cannot change: make another connection");
+        }
+    }
+    let status = fields.word("status", &["active", "inactive"]);
+    let patch = Patch {
+        scopes: scopes(&mut fields),
+        check_path: read_check_path(&mut fields),
+        config: fields.object("config", MAX_CONFIG_BYTES).value(),
+        status: if status.is_sent() { fields.required("status", status) } else { None },
+        credentials: credential::read(&mut fields, now_ms),
+    };
+    if patch.changed().is_empty() && !fields.has_errors() {
+        fields.wrong("", "needs one of scopes, check_path, config, status, credentials");
+    }
+    fields.finish()?;
+    Ok(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(more: &str) -> String {
+        format!(
+            r#"{{"source_chitty_id":"CHITTY-PEO-a","source_type":"actor","target_service":"ChittyCases"{more}}}"#
+        )
+    }
+
+    #[test]
+    fn a_connection_needs_its_source_and_its_target() {
+        let made = draft(with("").as_bytes(), 0).unwrap();
+        assert_eq!(made.target_service, "cases");
+        assert_eq!(made.endpoint().to_string(), "https://cases.chitty.cc");
+        assert_eq!(
+            (made.scopes.as_slice(), made.check_path.as_deref()),
+            (&["read"][..], Some("/health"))
+        );
+        let none =
+            draft(with(r#","check_path":null,"scopes":["write","read"]"#).as_bytes(), 0).unwrap();
+        assert_eq!((none.scopes.as_slice(), none.check_path), (&["read", "write"][..], None));
+        for bad in [
+            "{}".to_owned(),
+            with(r#","target_endpoint":"https://id.chitty.cc""#),
+            with(r#","scopes":["admin"]"#),
+            with(r#","scopes":[]"#),
+            with(r#","check_path":"health""#),
+            with(r#","check_path":"/../x""#),
+            with(r#","config":[]"#),
+            with(r#","connection_type":"tunnel""#),
+            with("").replace("ChittyCases", "github"),
+            with(r#","target_endpoint":"https://a.example","credentials":{"type":"provisioned"}"#)
+                .replace("ChittyCases", "github"),
+        ] {
+            assert!(draft(bad.as_bytes(), 0).is_err(), "{bad}");
+        }
+        assert!(patch(br#"{"target_endpoint":"https://a.example"}"#, 0).is_err());
+        assert!(patch(b"{}", 0).is_err());
+        assert_eq!(patch(br#"{"check_path":null}"#, 0).unwrap().changed(), ["check_path"]);
+    }
+}

@@ -1,0 +1,39 @@
+//! Connections: a context or an actor bound to a service, with a credential that the gateway keeps.
+//!
+//! `handlers` is the HTTP side and `proxy` the way through; `input` the rules for what a caller sends,
+//! `target` where a connection may lead, `credential` what it may carry; `secrets` keeps credentials
+//! fresh and takes them back, `check` finds out whether a target works, `call` reaches it; `store` is the
+//! SQL.
+
+pub mod call;
+pub mod check;
+pub mod credential;
+pub mod handlers;
+pub mod input;
+pub mod proxy;
+pub mod secrets;
+pub mod store;
+pub mod target;
+
+use crate::app::App;
+use crate::init::Ready;
+
+/// The kinds of sources.
+pub const SOURCE_TYPES: [&str; 2] = ["context", "actor"];
+
+/// The kinds of connections.
+pub const TYPES: [&str; 4] = ["api", "webhook", "oauth", "direct"];
+
+/// What a connection can be.
+pub const STATUSES: [&str; 4] = ["active", "inactive", "failed", "disconnected"];
+
+/// What the proxy can be let do.
+pub const SCOPES: [&str; 2] = ["read", "write"];
+
+/// What the cron does for connections: refresh what ends soon, check what is due, revoke what is over.
+/// Each part is bounded.
+pub async fn cron(app: &App, ready: Ready<'_>) {
+    secrets::refresh_due(app, ready).await;
+    check::check_due(app, ready).await;
+    secrets::revoke_due(app, ready).await;
+}

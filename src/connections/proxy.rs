@@ -1,0 +1,361 @@
+//! The way through a connection: a request to the target with the stored credential.
+//!
+//! The caller says a method, a path below the connection's endpoint, a query and a body. Everything
+//! else is the gateway's: where the request goes, which headers go along, which come back. Nothing
+//! that the target answers sends the gateway elsewhere.
+
+use chitty_core::TransportError;
+
+use crate::app::App;
+use crate::connections::call::Base;
+use crate::connections::store::{self, Link};
+use crate::connections::{secrets, target};
+use crate::http::Outcome;
+use crate::http::caller::Scope;
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::{Body, Reply};
+use crate::http::request::{MAX_BODY_BYTES, Request};
+use crate::init::Ready;
+use crate::platform::log;
+use crate::platform::outside::OutsideResponse;
+use crate::platform::time;
+
+/// Request headers that stay here: those of the connection between two hops (RFC 9110 §7.6.1),
+/// those that carry credentials, and those by which the network or this gateway speaks of the caller.
+const NOT_FORWARDED: [&str; 30] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+    "http2-settings",
+    "authorization",
+    "cookie",
+    "x-api-key",
+    "x-chittyos-api-key",
+    "x-auth-token",
+    "x-csrf-token",
+    "host",
+    "content-length",
+    "accept-encoding",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "origin",
+    "referer",
+    "user-agent",
+    "cdn-loop",
+    "x-chittyid",
+    "if-range",
+];
+
+/// Answer headers that stay here: those of the hop, those that set something up for this gateway's
+/// own origin, and those that the runtime makes anew.
+const NOT_RETURNED: [&str; 26] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "set-cookie",
+    "set-cookie2",
+    "www-authenticate",
+    "content-length",
+    "content-encoding",
+    "content-type",
+    "location",
+    "strict-transport-security",
+    "content-security-policy",
+    "clear-site-data",
+    "alt-svc",
+    "cache-control",
+    "x-content-type-options",
+    "service-worker-allowed",
+    "x-request-id",
+    "traceparent",
+    "refresh",
+];
+
+/// Send a request to the target, with the stored credential.
+///
+/// `GET` and `HEAD` need the connection's scope `read`, every other method `write`. The path, the
+/// query, the body and most headers go along as they are; credentials and cookies of the caller
+/// never do. The target's answer comes back with its status, except: 401 and 407 become 502
+/// `target_refused_credential`, and a redirect to another place 502 `target_redirected`.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/connections/{id}/proxy/{*rest}",
+    operation_id = "connectionsProxy",
+    tag = "connections",
+    params(
+        ("id" = String, Path, description = "Its `connection_id`."),
+        ("*rest" = String, Path, description = "The path below the connection's endpoint."),
+    ),
+    responses(
+        (status = 200, description = "What the target answers, with its own status."),
+        (status = 404, description = "You have no such connection."),
+        (status = 409, description = "`connection_inactive`."),
+        (status = 422, description = "The path is not acceptable."),
+        (status = 502, description = "`target_refused_credential`, `target_redirected`, `target_unavailable`."),
+        (status = 504, description = "`target_timeout`."),
+    ),
+))]
+pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let path = format!("/{}", request.rest);
+    target::check_path(&path).map_err(|detail| Problem::invalid("path", detail))?;
+    let method = request.method();
+    let is_read = matches!(method.as_str(), "GET" | "HEAD");
+    let body = match is_read {
+        true => Vec::new(),
+        false => request.body_bytes(MAX_BODY_BYTES).await?,
+    };
+    let now = time::iso8601(request.now_ms);
+    let link = store::use_link(ready, &scope, &request.id, &now).await?;
+    admit(&link, is_read)?;
+    let credential = secrets::usable(app, ready, &link).await?;
+    let base = Base::of(app, &link.service, &link.endpoint);
+    let query = match request.raw_query() {
+        "" => String::new(),
+        query => format!("?{query}"),
+    };
+    let mut call = base.request(app, &method, &format!("{path}{query}"));
+    let shown = credential.as_ref().and_then(|credential| credential.header());
+    let own = shown.as_ref().map(|(name, _)| name.as_str());
+    call.headers.extend(forwarded(request.headers(), own));
+    call.headers.extend([
+        ("x-request-id".to_owned(), request.trace.request_id.clone()),
+        ("traceparent".to_owned(), request.trace.traceparent.clone()),
+    ]);
+    call.headers.extend(shown);
+    call.body = (!body.is_empty()).then_some(body);
+    let origin = call.url.clone();
+    match app.outside.send(call).await {
+        Ok(answer) => returned(&link, &origin, answer),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Whether the connection can be used, for that.
+fn admit(link: &Link, is_read: bool) -> Result<(), Problem> {
+    if link.status != "active" || !link.has_source {
+        let status = if link.has_source { link.status.as_str() } else { "without its source" };
+        return Err(Problem::new(
+            Code::ConnectionInactive,
+            format!("The connection is {status}. GET …/status says why."),
+        ));
+    }
+    let needed = if is_read { "read" } else { "write" };
+    if link.scopes.iter().any(|scope| scope == needed) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::InsufficientScope,
+        format!("The connection itself has not the scope `{needed}`. PATCH it if it should."),
+    ))
+}
+
+/// The headers of the caller's that go along. `own` is the header that the credential stands in.
+fn forwarded(
+    headers: Vec<(String, String)>,
+    own: Option<&str>,
+) -> impl Iterator<Item = (String, String)> {
+    let named: Vec<String> = headers
+        .iter()
+        .filter(|(name, _)| name == "connection")
+        .flat_map(|(_, value)| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    let own = own.map(str::to_owned);
+    headers.into_iter().filter(move |(name, _)| {
+        let stays = NOT_FORWARDED.contains(&name.as_str())
+            || ["cf-", "x-forwarded-", "proxy-", "sec-"]
+                .iter()
+                .any(|front| name.starts_with(front))
+            || named.contains(name)
+            || own.as_ref() == Some(name)
+            || ["x-request-id", "traceparent", "x-session-id"].contains(&name.as_str());
+        !stays
+    })
+}
+
+/// The target's answer as the gateway's.
+fn returned(link: &Link, url: &str, answer: OutsideResponse) -> Outcome {
+    let location = match answer.status {
+        401 | 407 => {
+            return Err(Problem::new(
+                Code::TargetRefusedCredential,
+                "The target does not accept the stored credential any more. Hand in another with \
+                 PATCH.",
+            ));
+        }
+        300..=399 => answer.header("location").map(|to| redirected(link, url, to)).transpose()?,
+        _ => None,
+    };
+    let is_ascii = |text: &str| text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    let content_type = answer.header("content-type").filter(|text| is_ascii(text));
+    let content_type = content_type.map(str::to_owned);
+    let body = match answer.status {
+        // The Fetch standard's null body statuses.
+        204 | 205 | 304 => Body::Empty,
+        _ => Body::Bytes { content_type, bytes: answer.body },
+    };
+    // The runtime makes no response of 1xx, and targets send none as a last word.
+    let status = if (200..600).contains(&answer.status) { answer.status } else { 502 };
+    let mut reply = Reply::new(status, body)
+        // Whatever it is, it is not this origin's to run.
+        .header("content-security-policy", "default-src 'none'; sandbox")
+        .header("x-chittyconnect-target", link.service.clone());
+    for (name, value) in answer.headers {
+        let stays = NOT_RETURNED.contains(&name.as_str())
+            || name.starts_with("access-control-")
+            || name.starts_with("cross-origin-")
+            || name.starts_with("cf-");
+        if !stays && is_ascii(&value) {
+            reply = reply.header(name, value);
+        }
+    }
+    Ok(match location {
+        Some(location) => reply.header("location", location),
+        None => reply,
+    })
+}
+
+/// Where a redirect leads, through the connection: only to the target's own host, at or below the
+/// endpoint.
+fn redirected(link: &Link, url: &str, to: &str) -> Result<String, Problem> {
+    let elsewhere = || {
+        Problem::new(
+            Code::TargetRedirected,
+            "The target points to another place, where the connection does not lead.",
+        )
+    };
+    let through = |path: &str| {
+        let below = path.strip_prefix(link.endpoint.path.as_str()).filter(|below| {
+            below.is_empty() || below.starts_with('/') || link.endpoint.path.is_empty()
+        });
+        let below = below.ok_or_else(elsewhere)?;
+        let (path, _) = below.split_once('?').unwrap_or((below, ""));
+        target::check_path(path).map_err(|_| elsewhere())?;
+        let below = below.strip_prefix('/').unwrap_or(below);
+        Ok(format!("/v1/connections/{}/proxy/{below}", link.id))
+    };
+    let is_plain = to.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    if !is_plain {
+        return Err(elsewhere());
+    }
+    if to.starts_with('/') && !to.starts_with("//") {
+        return through(to);
+    }
+    // The host as the caller knows it, or as this deployment reaches it.
+    let public = format!("https://{}", link.endpoint.host);
+    let reached = url.split('/').take(3).collect::<Vec<_>>().join("/");
+    for origin in [public, reached] {
+        if let Some(path) = to.strip_prefix(origin.as_str())
+            && path.starts_with('/')
+        {
+            return through(path);
+        }
+    }
+    Err(elsewhere())
+}
+
+fn failed(error: &TransportError) -> Problem {
+    match error {
+        TransportError::Timeout => {
+            Problem::new(Code::TargetTimeout, "The target did not answer in time.")
+        }
+        TransportError::TooLarge(limit) => Problem::new(
+            Code::TargetUnavailable,
+            format!("The target's answer has more than {limit} bytes, which is not passed on."),
+        ),
+        TransportError::Unreachable(error) => {
+            log::warn("target_unreachable", &[("error", error)]);
+            Problem::new(Code::TargetUnavailable, "The target could not be reached.")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connections::target::Endpoint;
+
+    fn link() -> Link {
+        Link {
+            id: "conn_1".to_owned(),
+            service: "partner".to_owned(),
+            endpoint: Endpoint::parse("https://api.partner.example/v1").unwrap(),
+            scopes: vec!["read".to_owned()],
+            status: "active".to_owned(),
+            check_path: None,
+            has_credential: false,
+            has_source: true,
+        }
+    }
+
+    #[test]
+    fn what_carries_a_credential_or_belongs_to_the_hop_stays_here() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let sent = vec![
+            pair("accept", "*/*"),
+            pair("authorization", "Bearer t"),
+            pair("cookie", "a=b"),
+            pair("x-api-key", "k"),
+            pair("x-partner-key", "mine"),
+            pair("connection", "x-hop, keep-alive"),
+            pair("x-hop", "1"),
+            pair("cf-connecting-ip", "1.2.3.4"),
+            pair("x-forwarded-for", "1.2.3.4"),
+            pair("content-type", "text/plain"),
+        ];
+        let names: Vec<String> =
+            forwarded(sent, Some("x-partner-key")).map(|(name, _)| name).collect();
+        assert_eq!(names, ["accept", "content-type"]);
+    }
+
+    #[test]
+    fn a_redirect_is_followed_by_the_caller_through_the_connection_or_by_nobody() {
+        let url = "http://127.0.0.1:8788/_outside/api.partner.example/v1/x";
+        let through = |to: &str| redirected(&link(), url, to);
+        assert_eq!(through("/v1/y?z=1").unwrap(), "/v1/connections/conn_1/proxy/y?z=1");
+        assert_eq!(
+            through("https://api.partner.example/v1/y").unwrap(),
+            "/v1/connections/conn_1/proxy/y"
+        );
+        for to in [
+            "https://evil.example/v1/y",
+            "//evil.example/v1",
+            "https://api.partner.example.evil.example/v1/y",
+            "https://api.partner.example@evil.example/v1/y",
+            "http://api.partner.example/v1/y",
+            "/v2/y",
+            "/v1x",
+            "/v1/../admin",
+            "/\\evil.example",
+            "y",
+            "javascript:alert(1)",
+        ] {
+            assert!(through(to).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_used_within_its_scopes_and_while_it_is_active() {
+        assert!(admit(&link(), true).is_ok());
+        assert_eq!(admit(&link(), false).unwrap_err().code, Code::InsufficientScope);
+        let failed = Link { status: "failed".to_owned(), ..link() };
+        assert_eq!(admit(&failed, true).unwrap_err().code, Code::ConnectionInactive);
+        let orphan = Link { has_source: false, ..link() };
+        assert_eq!(admit(&orphan, true).unwrap_err().code, Code::ConnectionInactive);
+    }
+}

@@ -1,0 +1,280 @@
+//! `/v1/delegate`.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::delegation::store::{self, Draft};
+use crate::delegation::{LIFE_S, MAX_DEPTH, USUAL_LIFE_S, is_service_name, service_name};
+use crate::events::{Event, EventKind};
+use crate::http::Outcome;
+use crate::http::caller::{Scope, WriteError, scopes};
+use crate::http::fields::Fields;
+use crate::http::idempotency::Idempotency;
+use crate::http::limits::Class;
+use crate::http::listing::{Asked, word};
+use crate::http::precondition::etag;
+use crate::http::problem::Problem;
+use crate::http::reply::{After, Body, Reply};
+use crate::http::request::Request;
+use crate::init::Ready;
+use crate::platform::{ids, time};
+
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::{
+    DelegationDraftView, DelegationListView, DelegationReplyView, IntrospectionView,
+    RevocationView, ValidationDraftView,
+};
+
+/// The most bytes of what a maker notes about a delegation.
+const MAX_METADATA_BYTES: usize = 4096;
+
+/// What was sent.
+struct Sent {
+    target_service: String,
+    scopes: Vec<String>,
+    expires_in_s: Option<u64>,
+    metadata: String,
+}
+
+/// Delegate: make a token by which somebody else acts for you.
+///
+/// It works as a bearer token on this gateway where `target_service` is `chittyconnect`, and
+/// otherwise at that service and on the connections to it. Its scopes are at most yours, and shrink
+/// when yours do. It can be delegated further: with fewer scopes, for a shorter time, five deep at
+/// most. The token is shown once; a replay shows the delegation without it.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/delegate",
+    operation_id = "delegationsCreate",
+    tag = "delegation",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
+    request_body = DelegationDraftView,
+    responses(
+        (status = 201, description = "Delegated.", body = DelegationReplyView, headers(("ETag" = String), ("Location" = String))),
+        (status = 422, description = "A value is not acceptable, such as a scope that you do not hold."),
+    ),
+))]
+pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let body = request.json_bytes().await?;
+    let sent = sent(&body, &scope.held())?;
+    let key = Idempotency::of(request, "delegations.create", &body)?;
+    let look_up = || key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
+    let (bounds, stored) = store::bounds(ready, &scope, look_up()).await?;
+    if let Some(replay) = key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten() {
+        return Ok(replay);
+    }
+    let now_ms = app.now_ms();
+    let expires_ms = end(&sent, bounds.as_ref(), now_ms)?;
+    let id = format!("dlg_{}", ids::uuid_v7(now_ms));
+    let token = format!("cdt_{}", URL_SAFE_NO_PAD.encode(ids::secret()?));
+    let payload = json!({ "target_service": sent.target_service, "scopes": sent.scopes });
+    let event = Event::caused(request, &scope, EventKind::DelegationCreated, &id, payload, now_ms);
+    let draft = Draft {
+        token_sha256: ids::sha256_hex(&token),
+        target_service: sent.target_service,
+        scopes: &sent.scopes,
+        metadata: sent.metadata,
+        expires_at: time::iso8601(expires_ms),
+    };
+    let overdue_ms = app.config.outbox_overdue_ms;
+    let made = store::insert(ready, &scope, &draft, &event, overdue_ms, key.as_ref()).await;
+    let json = match made {
+        Ok(json) => json,
+        Err(WriteError::Db(error)) if Idempotency::lost_race(&error) => {
+            let (_, stored) = store::bounds(ready, &scope, look_up()).await?;
+            let replay = key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten();
+            return replay.ok_or_else(|| error.into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // The token is nowhere but in this reply.
+    let mut delegation: Value = serde_json::from_str(&json).unwrap_or_default();
+    if let Some(members) = delegation.as_object_mut() {
+        members.insert("token".to_owned(), token.into());
+    }
+    let text = json!({ "success": true, "delegation": delegation });
+    Ok(Reply::new(201, Body::Json(text.to_string()))
+        .header("etag", etag(&event.id))
+        .header("location", format!("/v1/delegate/{id}"))
+        .then(After::Announce(event)))
+}
+
+fn sent(body: &[u8], held: &[String]) -> Result<Sent, Problem> {
+    let mut fields = Fields::of(body)?;
+    let target = fields.text("target_service", 64);
+    let target = fields.required("target_service", target).unwrap_or_default();
+    if !target.is_empty() && !is_service_name(&target) {
+        fields.wrong("target_service", "must be the name of a service, such as `chittycases`");
+    }
+    let asked = fields.scopes("scopes", 1).value();
+    let scopes = match asked {
+        Some(scopes) => {
+            if let Some(more) = scopes.iter().find(|scope| !scopes::holds(held, scope)) {
+                fields.wrong("scopes", format!("you do not hold {more}"));
+            }
+            scopes
+        }
+        // As the predecessor: to read, as far as the maker may.
+        None => {
+            let scopes = scopes::intersection(held, &["read".to_owned()]);
+            if scopes.is_empty() && !fields.has("scopes") {
+                fields.wrong("scopes", "is required: you do not hold `read`");
+            }
+            scopes
+        }
+    };
+    let expires_in_s = fields.number("expires_in_seconds", *LIFE_S.start(), *LIFE_S.end()).value();
+    let metadata = fields.object("metadata", MAX_METADATA_BYTES).value();
+    fields.finish()?;
+    Ok(Sent {
+        target_service: service_name(&target),
+        scopes,
+        expires_in_s,
+        metadata: metadata.unwrap_or_else(|| "{}".to_owned()),
+    })
+}
+
+/// When the delegation ends, within the bounds of the credential by which it is made.
+fn end(sent: &Sent, bounds: Option<&store::Bounds>, now_ms: u64) -> Result<u64, Problem> {
+    let asked_ms = now_ms + sent.expires_in_s.unwrap_or(USUAL_LIFE_S) * 1000;
+    let Some(bounds) = bounds else { return Ok(asked_ms) };
+    if bounds.depth >= MAX_DEPTH {
+        return Err(Problem::invalid(
+            "",
+            format!("this token has been handed on {MAX_DEPTH} times: it goes no further"),
+        ));
+    }
+    if let Some(service) = &bounds.target_service
+        && *service != sent.target_service
+    {
+        let detail = format!("must be `{service}`: your token is for that service");
+        return Err(Problem::invalid("/target_service", detail));
+    }
+    let last_ms = time::parse(&bounds.expires_at).unwrap_or_default();
+    let left_s = last_ms.saturating_sub(now_ms) / 1000;
+    if left_s < *LIFE_S.start() || (sent.expires_in_s.is_some() && asked_ms > last_ms) {
+        let detail = format!("your own credential ends in {left_s} seconds");
+        return Err(Problem::invalid("/expires_in_seconds", detail));
+    }
+    Ok(asked_ms.min(last_ms))
+}
+
+/// List one's delegations, newest first, without their tokens.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/delegate",
+    operation_id = "delegationsList",
+    tag = "delegation",
+    params(
+        ("status" = Option<String>, Query, description = "`active`, or `all` (the default): also those that ended within a day."),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = DelegationListView, headers(("Link" = String))),
+        (status = 422, description = "A parameter is not acceptable."),
+    ),
+))]
+pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let mut errors = Vec::new();
+    let status = word(request, "status", &["active", "all"], &mut errors);
+    if !errors.is_empty() {
+        return Err(Problem::validation(errors));
+    }
+    let active = status == Some("active");
+    let page = store::list(ready, &scope, active, request.now_ms, Asked::of(request)?).await?;
+    Ok(page.reply(request, "delegations", &[]))
+}
+
+/// Revoke a delegation, and every one that was made by it.
+///
+/// It holds from the next request on, everywhere.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    delete,
+    path = "/v1/delegate/{id}",
+    operation_id = "delegationsRevoke",
+    tag = "delegation",
+    params(("id" = String, Path, description = "Its `token_id`.")),
+    responses(
+        (status = 200, description = "Revoked, now or before.", body = RevocationView),
+        (status = 404, description = "You have no such delegation."),
+    ),
+))]
+pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let admin = scope.as_admin();
+    let is_admin = admin.is_some();
+    let scope = admin.unwrap_or(scope);
+    let kind = EventKind::DelegationRevoked;
+    let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
+    let overdue_ms = app.config.outbox_overdue_ms;
+    if !store::revoke(ready, &scope, &request.id, is_admin, &event, overdue_ms).await? {
+        return Err(Problem::not_found("delegation"));
+    }
+    let text = json!({ "success": true, "message": "Delegation revoked", "token_id": request.id });
+    Ok(Reply::json(text.to_string()).then(After::Announce(event)))
+}
+
+/// Ask whether a delegated token is good, and for what (in the manner of RFC 7662).
+///
+/// Who has the token may ask: no other credential is needed. Of a token that is not good nothing is
+/// said but that.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/delegate/validate",
+    operation_id = "delegationsValidate",
+    tag = "delegation",
+    request_body = ValidationDraftView,
+    responses(
+        (status = 200, description = "`active` or not.", body = IntrospectionView),
+        (status = 422, description = "There is no token in the body."),
+        (status = 429, description = "`rate_limited`: too many validations from this address."),
+    ),
+))]
+pub async fn validate(app: &App, request: &Request<'_>) -> Outcome {
+    app.limits.of_address(request, Class::Validate).await?;
+    let body = request.json_bytes().await?;
+    let mut fields = Fields::of(&body)?;
+    let token = fields.text("token", 4096);
+    let token = fields.required("token", token).unwrap_or_default();
+    let service = fields.text("target_service", 64).value();
+    fields.finish()?;
+    let ready = Ready::ensure(app).await?;
+    let good = match token.starts_with("cdt_") {
+        true => store::good(ready, &ids::sha256_hex(&token), request.now_ms).await?,
+        false => None,
+    };
+    let is_for = |service: &String| Some(service_name(service));
+    let good = good.filter(|good| {
+        service.as_ref().is_none_or(|service| is_for(service) == Some(good.target_service.clone()))
+    });
+    let list = |text: &str| serde_json::from_str::<Vec<String>>(text).unwrap_or_default();
+    let answer = good.and_then(|good| {
+        let backing = good.backing.iter().flat_map(|scopes| list(scopes)).collect::<Vec<_>>();
+        let scopes = scopes::intersection(&list(&good.scopes), &backing);
+        let seconds = |at: &str| time::parse(at).unwrap_or_default() / 1000;
+        (!scopes.is_empty()).then(|| {
+            json!({
+                "active": true,
+                "valid": true,
+                "token_type": "Bearer",
+                "scope": scopes.join(" "),
+                "sub": good.delegator,
+                "aud": good.target_service,
+                "iat": seconds(&good.created_at),
+                "exp": seconds(&good.expires_at),
+                "jti": good.id,
+                "delegation": {
+                    "token_id": good.id,
+                    "delegator_chitty_id": good.delegator,
+                    "target_service": good.target_service,
+                    "scopes": scopes,
+                    "expires_at": good.expires_at,
+                },
+            })
+        })
+    });
+    let answer = answer.unwrap_or_else(|| json!({ "active": false, "valid": false }));
+    Ok(Reply::json(answer.to_string()))
+}

@@ -1,0 +1,51 @@
+//! Delegation: tokens by which somebody else acts for an actor, for a while and within bounds.
+//! `handlers` is the HTTP side, `store` the SQL. What a token may at a moment is judged with each
+//! request, in [`crate::http::caller`].
+
+pub mod handlers;
+pub mod store;
+
+/// The shortest and the longest life of a token, and the usual one, in seconds.
+pub const LIFE_S: std::ops::RangeInclusive<u64> = 60..=24 * 3600;
+
+/// The life of a token whose maker does not say, in seconds.
+pub const USUAL_LIFE_S: u64 = 3600;
+
+/// How often a token can be handed on: the longest path from the first delegation to the last.
+pub const MAX_DEPTH: usize = 5;
+
+/// The names by which this gateway is the target itself.
+pub const THIS_GATEWAY: &str = "connect";
+
+/// A service's name as it is compared: `ChittyCases` and `cases` are the same.
+pub fn service_name(text: &str) -> String {
+    let name = text.to_ascii_lowercase();
+    match name.strip_prefix("chitty") {
+        Some(rest) if !rest.is_empty() => rest.to_owned(),
+        _ => name,
+    }
+}
+
+/// Whether a text can be the name of a service.
+pub fn is_service_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_services() {
+        assert_eq!(service_name("ChittyCases"), "cases");
+        assert_eq!(service_name("cases"), "cases");
+        assert_eq!(service_name("chittyconnect"), THIS_GATEWAY);
+        assert_eq!(service_name("chitty"), "chitty");
+        assert!(is_service_name("github.com") && is_service_name("a"));
+        for bad in ["", "-a", "a b", "a/b", "é", &"a".repeat(65)] {
+            assert!(!is_service_name(bad), "{bad}");
+        }
+    }
+}

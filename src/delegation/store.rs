@@ -1,0 +1,295 @@
+//! The SQL of delegations.
+
+use serde_json::json;
+
+use crate::events::{Event, outbox};
+use crate::http::caller::{Credential, Scope, WriteError};
+use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::listing::{Asked, Newest, Page};
+use crate::http::precondition::etag;
+use crate::http::problem::Problem;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Params, Row, Statement};
+use crate::platform::time;
+
+/// A delegation as it is returned, without its token: SQL for a JSON object. `now` is a placeholder.
+fn document(now: &str) -> String {
+    format!(
+        "json_object('token_id', delegation_id, 'delegation_id', delegation_id, \
+         'delegator_chitty_id', delegator_chitty_id, 'target_service', target_service, \
+         'scopes', json(scopes), 'metadata', json(metadata), \
+         'status', iif(revoked_at IS NOT NULL, 'revoked', iif(expires_at <= {now}, 'expired', 'active')), \
+         'depth', length(path) - length(replace(path, '/', '')), \
+         'created_at', created_at, 'expires_at', expires_at, 'revoked_at', revoked_at, \
+         'expires_in_seconds', CAST(round((julianday(expires_at) - julianday(created_at)) * 86400) AS INTEGER))"
+    )
+}
+
+/// What a further delegation has to stay within.
+#[derive(Debug)]
+pub struct Bounds {
+    /// Until when (ISO-8601 UTC).
+    pub expires_at: String,
+    /// How deep it is already; 0 for the first.
+    pub depth: usize,
+    /// For which service, as it is compared.
+    pub target_service: Option<String>,
+}
+
+/// The bounds that the caller's credential sets, and what `look_up` finds beside them.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn bounds(
+    ready: Ready<'_>,
+    scope: &Scope,
+    look_up: Option<Statement>,
+) -> Result<(Option<Bounds>, Vec<Row>), Problem> {
+    let query = match scope.credential() {
+        Credential::Token { .. } => Statement::new("SELECT '' WHERE 0"),
+        Credential::Delegation { sha256, .. } => Statement::new(
+            "SELECT expires_at, length(path) - length(replace(path, '/', '')), target_service \
+             FROM delegations WHERE token_sha256 = ?1",
+        )
+        .bind(sha256.as_str()),
+        Credential::Key { id, .. } => Statement::new(
+            "SELECT expires_at, 0, NULL FROM keys WHERE key_id = ?1 AND expires_at IS NOT NULL",
+        )
+        .bind(id.as_str()),
+    };
+    let mut results =
+        scope.read(ready, [query].into_iter().chain(look_up).collect()).await?.into_iter();
+    let bounds = match results.next().and_then(|rows| rows.into_iter().next()) {
+        None => None,
+        Some(mut row) => Some(Bounds {
+            expires_at: row.text(0)?,
+            depth: usize::try_from(row.integer(1)?).unwrap_or_default(),
+            target_service: row.optional_text(2)?,
+        }),
+    };
+    Ok((bounds, results.next().unwrap_or_default()))
+}
+
+/// A delegation to be made.
+pub struct Draft<'a> {
+    /// SHA-256 of the token, in hex.
+    pub token_sha256: String,
+    /// As it is compared.
+    pub target_service: String,
+    /// A subset of what the maker holds.
+    pub scopes: &'a [String],
+    /// A JSON object.
+    pub metadata: String,
+    /// ISO-8601 UTC.
+    pub expires_at: String,
+}
+
+/// Makes a delegation; by whatever credential it is made, it hangs on that. Returns it as JSON,
+/// without its token.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn insert(
+    ready: Ready<'_>,
+    scope: &Scope,
+    new: &Draft<'_>,
+    event: &Event,
+    overdue_ms: u64,
+    key: Option<&Idempotency>,
+) -> Result<String, WriteError> {
+    const COLUMNS: &str = "delegation_id, token_sha256, delegator_chitty_id, target_service, \
+         scopes, metadata, created_at, expires_at, revision, path, source_token, \
+         source_expires_at, source_key, source_scopes";
+    let mut params = Params::default();
+    let own = [
+        event.entity_id.as_str(),
+        &new.token_sha256,
+        scope.actor(),
+        &new.target_service,
+        &json!(new.scopes).to_string(),
+        &new.metadata,
+        &event.at,
+        &new.expires_at,
+        &event.id,
+    ]
+    .map(|value| params.add(value))
+    .join(", ");
+    let select = match scope.credential() {
+        Credential::Token { sha256, expires_at } => {
+            let (token, ends) = (params.add(sha256.as_str()), params.add(expires_at.as_deref()));
+            let scopes = params.add(json!(scope.carried()).to_string());
+            format!("SELECT {own}, ?1 || '/', {token}, {ends}, NULL, {scopes}")
+        }
+        Credential::Delegation { sha256, .. } => {
+            let parent = params.add(sha256.as_str());
+            format!(
+                "SELECT {own}, path || ?1 || '/', source_token, source_expires_at, source_key, \
+                 source_scopes FROM delegations WHERE token_sha256 = {parent}"
+            )
+        }
+        Credential::Key { id, .. } => {
+            let key = params.add(id.as_str());
+            format!(
+                "SELECT {own}, ?1 || '/', NULL, NULL, key_id, source_scopes FROM keys \
+                 WHERE key_id = {key}"
+            )
+        }
+    };
+    let made = document("''");
+    let insert =
+        params.statement(format!("INSERT INTO delegations ({COLUMNS}) {select} RETURNING {made}"));
+    let mut batch = vec![insert, outbox::insert(event, overdue_ms)];
+    if let Some(key) = key {
+        let body = format!(
+            "SELECT '{{\"success\":true,\"delegation\":' || {made} || '}}' FROM delegations \
+             WHERE delegation_id = ?1 AND revision = ?2"
+        );
+        let location = format!("/v1/delegate/{}", event.entity_id);
+        let reply = Stored { status: 201, etag: &etag(&event.id), location: &location };
+        batch.extend(key.store(scope, event, &reply, &body));
+    }
+    let results = scope.write(ready, batch).await?;
+    let row = results.into_iter().next().and_then(|rows| rows.into_iter().next());
+    Ok(row.ok_or(DbError::Shape)?.text(0)?)
+}
+
+/// Which delegations the caller has to do with: its own, and by a delegated token those below that
+/// token. A condition whose placeholders are added to `params`.
+fn reach(scope: &Scope, params: &mut Params) -> String {
+    let own = format!("delegator_chitty_id = {}", params.add(scope.actor()));
+    match scope.credential() {
+        Credential::Delegation { path, .. } => {
+            let path = params.add(path.as_str());
+            // Every path that begins with this one: '0' comes right after '/'.
+            format!(
+                "{own} AND path > {path} AND path < substr({path}, 1, length({path}) - 1) || '0'"
+            )
+        }
+        _ => own,
+    }
+}
+
+/// The caller's delegations, newest first.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn list(
+    ready: Ready<'_>,
+    scope: &Scope,
+    only_active: bool,
+    now_ms: u64,
+    asked: Asked,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    let now = params.add(time::iso8601(now_ms));
+    let mut condition = reach(scope, &mut params);
+    if only_active {
+        condition += &format!(" AND revoked_at IS NULL AND expires_at > {now}");
+    }
+    let item = document(&now);
+    let keys = ["created_at", "delegation_id"];
+    let list = Newest { from: "delegations", keys, item: &item, condition };
+    let rows = scope.rows(ready, list.statement(params, asked.limit, asked.cursor)).await?;
+    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
+    Ok(Page::read(&mut row, 0, asked.limit)?)
+}
+
+/// Revokes a delegation and every one below it, in one statement. Whether there is such a one that the
+/// caller may revoke; one that is revoked already stays as it is.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn revoke(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &str,
+    is_admin: bool,
+    event: &Event,
+    overdue_ms: u64,
+) -> Result<bool, WriteError> {
+    let mut params = Params::default();
+    let id_at = params.add(id);
+    let mut condition = format!("delegation_id = {id_at}");
+    if !is_admin {
+        condition += &format!(" AND {}", reach(scope, &mut params));
+    }
+    let found = params.statement(format!("SELECT 1 FROM delegations WHERE {condition}"));
+    let mut params = Params::default();
+    let id_at = params.add(id);
+    let (at, revision) = (params.add(event.at.as_str()), params.add(event.id.as_str()));
+    let mut condition = format!("root.delegation_id = {id_at} AND root.revoked_at IS NULL");
+    if !is_admin {
+        let reach = reach(scope, &mut params);
+        condition += &format!(
+            " AND root.delegation_id IN (SELECT delegation_id FROM delegations WHERE delegation_id = {id_at} AND {reach})"
+        );
+    }
+    let revoke = params.statement(format!(
+        "UPDATE delegations SET revoked_at = {at}, revision = {revision} \
+         FROM (SELECT path FROM delegations AS root WHERE {condition}) AS above \
+         WHERE delegations.path >= above.path \
+         AND delegations.path < substr(above.path, 1, length(above.path) - 1) || '0' \
+         AND delegations.revoked_at IS NULL"
+    ));
+    let told = outbox::insert_if_changed(event, overdue_ms, "delegations", "delegation_id");
+    let results = scope.write(ready, vec![found, revoke, told]).await?;
+    Ok(results.into_iter().next().is_some_and(|rows| !rows.is_empty()))
+}
+
+/// A token that is good.
+#[derive(Debug)]
+pub struct Good {
+    /// `dlg_…`
+    pub id: String,
+    /// For whom it acts.
+    pub delegator: String,
+    /// As it is compared.
+    pub target_service: String,
+    /// What it was made for.
+    pub scopes: String,
+    /// What of that still has something to stand on.
+    pub backing: [String; 2],
+    /// ISO-8601 UTC.
+    pub created_at: String,
+    /// ISO-8601 UTC.
+    pub expires_at: String,
+}
+
+/// Looks a token up by its hash: only if it is good now, its delegator included.
+///
+/// # Errors
+/// Storage failures.
+pub async fn good(ready: Ready<'_>, sha256: &str, now_ms: u64) -> Result<Option<Good>, DbError> {
+    let query = Statement::new(
+        "SELECT delegation_id, delegator_chitty_id, target_service, scopes, source_scopes, \
+         ifnull((SELECT capabilities FROM actors WHERE chitty_id = delegator_chitty_id), '[]'), \
+         created_at, expires_at FROM delegations \
+         WHERE token_sha256 = ?1 AND revoked_at IS NULL AND expires_at > ?2 AND NOT EXISTS \
+         (SELECT 1 FROM actors WHERE chitty_id = delegator_chitty_id AND status <> 'active')",
+    )
+    .bind(sha256)
+    .bind(time::iso8601(now_ms));
+    let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else { return Ok(None) };
+    Ok(Some(Good {
+        id: row.text(0)?,
+        delegator: row.text(1)?,
+        target_service: row.text(2)?,
+        scopes: row.text(3)?,
+        backing: [row.text(4)?, row.text(5)?],
+        created_at: row.text(6)?,
+        expires_at: row.text(7)?,
+    }))
+}
+
+/// How long a delegation stays on record after its end, in ms: a day, so that its maker still sees what
+/// became of it.
+const KEEP_MS: u64 = 24 * 3_600_000;
+
+/// Removes a bounded number of delegations that are long over; the cron runs it.
+pub fn prune(now_ms: u64) -> Statement {
+    Statement::new(
+        "DELETE FROM delegations WHERE delegation_id IN \
+         (SELECT delegation_id FROM delegations WHERE expires_at <= ?1 LIMIT 2000)",
+    )
+    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+}

@@ -1,0 +1,135 @@
+//! What is remembered of credentials in the isolate.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use sha2::{Digest, Sha256};
+
+use super::Caller;
+
+/// The SHA-256 of a credential.
+pub(super) type TokenKey = [u8; 32];
+
+/// When a credential ends, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expiry {
+    At(u64),
+    /// Not said: it holds until whoever vouches for it says otherwise.
+    Open,
+    /// Said in a way that cannot be read: the answer holds for this request only.
+    Unreadable,
+}
+
+impl Expiry {
+    pub(super) fn is_past(self, now_ms: u64) -> bool {
+        matches!(self, Expiry::At(at) if at <= now_ms)
+    }
+}
+
+/// Who stood behind a credential when it was last looked at, by its SHA-256, each kept for a bounded
+/// time and never past its expiry.
+#[derive(Default)]
+pub struct TokenCache {
+    entries: RefCell<BTreeMap<TokenKey, (Rc<Caller>, u64)>>,
+}
+
+/// How many are kept. At a few hundred bytes each this stays below a megabyte.
+const MAX_CACHED_TOKENS: usize = 2048;
+
+impl TokenCache {
+    pub(super) fn key(token: &str) -> TokenKey {
+        Sha256::digest(token.as_bytes()).into()
+    }
+
+    pub(super) fn get(&self, key: &TokenKey, now_ms: u64) -> Option<Rc<Caller>> {
+        let entries = self.entries.borrow();
+        let (caller, until) = entries.get(key)?;
+        (now_ms < *until).then(|| Rc::clone(caller))
+    }
+
+    /// Keeps a caller for `keep_ms`; 0 keeps nothing.
+    pub(super) fn put(
+        &self,
+        key: TokenKey,
+        caller: &Rc<Caller>,
+        now_ms: u64,
+        keep_ms: u64,
+        expiry: Expiry,
+    ) {
+        let until = match expiry {
+            Expiry::At(at) => at.min(now_ms + keep_ms),
+            Expiry::Open => now_ms + keep_ms,
+            Expiry::Unreadable => return,
+        };
+        if until <= now_ms {
+            return;
+        }
+        let mut entries = self.entries.borrow_mut();
+        if entries.len() >= MAX_CACHED_TOKENS {
+            entries.retain(|_, (_, until)| now_ms < *until);
+        }
+        if entries.len() >= MAX_CACHED_TOKENS {
+            // Keys are hashes, so the first is as good as a random one.
+            entries.pop_first();
+        }
+        entries.insert(key, (Rc::clone(caller), until));
+    }
+
+    /// Forgets what was remembered of an actor, whose grants have just been changed here. Other
+    /// isolates learn of it when their memory ends; what is refused does not wait for that.
+    pub fn forget(&self, actor: &str) {
+        self.entries.borrow_mut().retain(|_, (caller, _)| caller.actor.as_str() != actor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chitty_core::ChittyId;
+
+    use super::super::Credential;
+    use super::*;
+
+    fn caller() -> Rc<Caller> {
+        Rc::new(Caller {
+            actor: ChittyId::parse("CHITTY-PEO-a").unwrap(),
+            scopes: Vec::new(),
+            granted: Vec::new(),
+            credential: Credential::Token { sha256: String::new(), expires_at: None },
+            audience: None,
+            limits: Default::default(),
+        })
+    }
+
+    #[test]
+    fn an_answer_is_kept_for_its_time_and_never_past_its_expiry() {
+        let cache = TokenCache::default();
+        let key = TokenCache::key("t");
+        cache.put(key, &caller(), 1000, 60_000, Expiry::At(31_000));
+        assert!(cache.get(&key, 30_999).is_some());
+        assert!(cache.get(&key, 31_000).is_none());
+        cache.put(key, &caller(), 1000, 60_000, Expiry::At(u64::MAX));
+        assert!(cache.get(&key, 60_999).is_some());
+        assert!(cache.get(&key, 61_000).is_none());
+
+        let cache = TokenCache::default();
+        cache.put(key, &caller(), 1000, 60_000, Expiry::Unreadable);
+        cache.put(key, &caller(), 1000, 0, Expiry::Open);
+        assert!(cache.get(&key, 1000).is_none());
+
+        cache.put(key, &caller(), 1000, 60_000, Expiry::Open);
+        cache.forget("CHITTY-PEO-b");
+        assert!(cache.get(&key, 1000).is_some());
+        cache.forget("CHITTY-PEO-a");
+        assert!(cache.get(&key, 1000).is_none());
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let cache = TokenCache::default();
+        for n in 0..3000 {
+            cache.put(TokenCache::key(&n.to_string()), &caller(), 1000, 60_000, Expiry::Open);
+        }
+        assert_eq!(cache.entries.borrow().len(), MAX_CACHED_TOKENS);
+    }
+}

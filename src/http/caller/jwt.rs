@@ -1,0 +1,346 @@
+//! JWTs of ChittyAuth (RFC 7519), verified here: ES256 only, against ChittyAuth's published keys.
+//!
+//! The algorithm is this code's choice, not the token's: a token that names any other is refused
+//! before a key is looked for (RFC 8725 §3.1), and a key is used only as what its own entry says.
+
+use std::cell::{Cell, RefCell};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chitty_core::ChittyId;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::invalid_token;
+use crate::app::App;
+use crate::http::problem::{Code, Problem};
+use crate::http::request::Request;
+use crate::platform::es256::PublicKey;
+use crate::platform::log;
+
+/// How far the clocks of ChittyAuth and this gateway may be apart, in seconds.
+const SKEW_S: u64 = 30;
+
+/// The longest life of a token of ChittyAuth, in seconds: one that claims more was not made by it.
+const MAX_LIFE_S: u64 = 24 * 3600;
+
+/// How long the published keys are used before they are fetched again, in ms.
+const KEEP_KEYS_MS: u64 = 10 * 60_000;
+
+/// The shortest time between two fetches because of a key that is not known, in ms.
+const UNKNOWN_KEY_PAUSE_MS: u64 = 60_000;
+
+/// The most keys that are kept; ChittyAuth publishes one or two.
+const MAX_KEYS: usize = 20;
+
+/// A token in its parts, not verified yet.
+#[derive(Debug)]
+pub struct Token<'a> {
+    /// What is signed: header and claims as they were sent.
+    signed: &'a str,
+    header: Header,
+    claims: &'a str,
+    signature: &'a str,
+}
+
+#[derive(Debug, Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    kid: Option<String>,
+    /// Extensions that must be understood (RFC 7515 §4.1.11): none is, here.
+    #[serde(default)]
+    crit: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawClaims {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    exp: f64,
+    nbf: Option<f64>,
+    iat: Option<f64>,
+    chitty_id: Option<String>,
+    #[serde(rename = "chittyId")]
+    chitty_id_camel: Option<String>,
+    #[serde(alias = "scopes")]
+    scope: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// What a good token says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// The bearer.
+    pub actor: ChittyId,
+    /// What it may.
+    pub scopes: Vec<String>,
+    /// When it ends, in ms since the Unix epoch.
+    pub expires_ms: u64,
+}
+
+/// What is expected of a token.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// `iss`
+    pub issuer: String,
+    /// One of these must be in `aud`.
+    pub audiences: Vec<String>,
+}
+
+impl<'a> Token<'a> {
+    /// Takes a token apart. `None` for what is no JWT: three parts, the first a JSON object that names
+    /// an algorithm.
+    pub fn parse(token: &'a str) -> Option<Self> {
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
+        if claims.contains('.') {
+            return None;
+        }
+        let header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+        Some(Token { signed, header, claims, signature })
+    }
+
+    /// Verifies it: algorithm, key, signature, then what it claims.
+    ///
+    /// # Errors
+    /// 401 for whatever is not right; 503 while the keys of ChittyAuth cannot be had.
+    pub async fn verify(&self, app: &App, request: &Request<'_>) -> Result<Claims, Problem> {
+        if self.header.alg != "ES256" || self.header.crit.is_some() {
+            return Err(invalid_token());
+        }
+        let kid = self.header.kid.as_deref().ok_or_else(invalid_token)?;
+        let signature = URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| invalid_token())?;
+        // What it claims is judged first: it costs nothing, and no key is fetched for it.
+        let claims = self.judge(&app.config.jwt, app.now_ms()).ok_or_else(invalid_token)?;
+        let key = app.jwks.key(app, request, kid).await?;
+        let verified = app.es256.verify(&key, self.signed.as_bytes(), &signature).await;
+        match verified {
+            Ok(true) => Ok(claims),
+            Ok(false) => Err(invalid_token()),
+            Err(error) => {
+                log::error("verification_failed", &[("error", &error)]);
+                Err(Problem::new(
+                    Code::AuthenticationUnavailable,
+                    "The signature of your token could not be checked. Keep it and repeat the \
+                     request.",
+                ))
+            }
+        }
+    }
+
+    /// The claims, if all of them are acceptable.
+    fn judge(&self, expected: &Expected, now_ms: u64) -> Option<Claims> {
+        let bytes = URL_SAFE_NO_PAD.decode(self.claims).ok()?;
+        let claims: RawClaims = serde_json::from_slice(&bytes).ok()?;
+        let is_meant = |audience: &String| expected.audiences.contains(audience);
+        let meant = match &claims.aud {
+            Audience::One(audience) => is_meant(audience),
+            Audience::Many(audiences) => audiences.iter().any(is_meant),
+        };
+        let now_s = now_ms / 1000;
+        let (exp, nbf, iat) = (
+            seconds(claims.exp)?,
+            claims.nbf.map_or(Some(0), seconds)?,
+            claims.iat.map_or(Some(0), seconds)?,
+        );
+        let in_time = exp.saturating_add(SKEW_S) > now_s
+            && nbf <= now_s + SKEW_S
+            && iat <= now_s + SKEW_S
+            && exp <= now_s.max(iat) + MAX_LIFE_S + SKEW_S;
+        if claims.iss != expected.issuer || !meant || !in_time {
+            return None;
+        }
+        // A service's token names itself in a claim of its own.
+        let id = claims.chitty_id.or(claims.chitty_id_camel).unwrap_or(claims.sub);
+        let scopes = match claims.scope {
+            Some(Value::String(text)) => text.split_ascii_whitespace().map(str::to_owned).collect(),
+            Some(Value::Array(list)) => {
+                list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        let expires_ms = exp.saturating_add(SKEW_S).saturating_mul(1000);
+        Some(Claims { actor: ChittyId::parse(&id).ok()?, scopes, expires_ms })
+    }
+}
+
+/// A NumericDate (RFC 7519 §2) in whole seconds.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+fn seconds(date: f64) -> Option<u64> {
+    (date.is_finite() && (0.0..=253_402_300_799.0).contains(&date)).then_some(date as u64)
+}
+
+/// The keys that ChittyAuth publishes, as this isolate last saw them.
+#[derive(Default)]
+pub struct Jwks {
+    keys: RefCell<Vec<(String, PublicKey)>>,
+    fetched_ms: Cell<u64>,
+}
+
+impl Jwks {
+    /// The key of this id.
+    ///
+    /// Fetched keys are used for ten minutes, and longer while ChittyAuth does not answer. For an id
+    /// that is not among them they are fetched again, at most once a minute.
+    async fn key(&self, app: &App, request: &Request<'_>, kid: &str) -> Result<PublicKey, Problem> {
+        let known = self.find(kid);
+        let age_ms = app.now_ms().saturating_sub(self.fetched_ms.get());
+        let keep_ms = if known.is_some() { KEEP_KEYS_MS } else { UNKNOWN_KEY_PAUSE_MS };
+        if self.fetched_ms.get() > 0 && age_ms < keep_ms {
+            return known.ok_or_else(invalid_token);
+        }
+        match request.session(app).auth().jwks().await {
+            Ok(keys) => {
+                let keys = keys.iter().filter_map(usable).take(MAX_KEYS).collect();
+                self.keys.replace(keys);
+                self.fetched_ms.set(app.now_ms());
+                self.find(kid).ok_or_else(invalid_token)
+            }
+            Err(error) => known.ok_or_else(|| {
+                Problem::upstream(
+                    Code::AuthenticationUnavailable,
+                    "ChittyAuth's keys cannot be had. Your token may well be good: keep it and \
+                     repeat the request.",
+                    &error,
+                )
+            }),
+        }
+    }
+
+    fn find(&self, kid: &str) -> Option<PublicKey> {
+        self.keys.borrow().iter().find(|(id, _)| id == kid).map(|(_, key)| *key)
+    }
+}
+
+/// An entry of a JWK set (RFC 7517, RFC 7518 §6.2) as a key for ES256 signatures, if it is one.
+fn usable(jwk: &Value) -> Option<(String, PublicKey)> {
+    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+    let fits = |name: &str, value: &str| text(name).is_none_or(|found| found == value);
+    if text("kty") != Some("EC")
+        || text("crv") != Some("P-256")
+        || !fits("alg", "ES256")
+        || !fits("use", "sig")
+    {
+        return None;
+    }
+    let coordinate = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?).ok()?.try_into().ok();
+    let key = PublicKey { x: coordinate("x")?, y: coordinate("y")? };
+    Some((text("kid")?.to_owned(), key))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW_S: u64 = 1_767_323_045;
+
+    fn token(header: &Value, claims: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.c2ln", part(header), part(claims))
+    }
+
+    fn judged(claims: &Value) -> Option<Claims> {
+        let text = token(&json!({"alg": "ES256", "kid": "k"}), claims);
+        let expected = Expected {
+            issuer: "https://auth.chitty.cc".to_owned(),
+            audiences: vec!["chittyconnect".to_owned(), "https://connect.chitty.cc".to_owned()],
+        };
+        Token::parse(&text).unwrap().judge(&expected, NOW_S * 1000)
+    }
+
+    fn good() -> Value {
+        json!({
+            "iss": "https://auth.chitty.cc", "aud": "chittyconnect",
+            "sub": "did:chitty:CHITTY-PEO-alice", "exp": NOW_S + 60, "scope": "read write",
+        })
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut claims = good();
+        claims[name] = value;
+        claims
+    }
+
+    #[test]
+    fn claims_are_accepted_within_their_time_and_for_this_gateway() {
+        let claims = judged(&good()).unwrap();
+        assert_eq!(claims.scopes, ["read", "write"]);
+        for fine in [
+            with("aud", json!(["other", "https://connect.chitty.cc"])),
+            with("exp", json!(NOW_S - 29)),
+            with("exp", json!(NOW_S as f64 + 0.5)),
+            with("nbf", json!(NOW_S + 29)),
+            with("scope", json!(["read"])),
+        ] {
+            assert!(judged(&fine).is_some(), "{fine}");
+        }
+        let service = with("sub", json!("service"));
+        assert!(judged(&service).is_none(), "nobody");
+        let mut named = service;
+        named["chitty_id"] = json!("CHITTY-SYS-router");
+        assert_eq!(judged(&named).unwrap().actor.as_str(), "CHITTY-SYS-router");
+    }
+
+    #[test]
+    fn claims_that_are_not_acceptable() {
+        for bad in [
+            with("iss", json!("https://auth.chitty.cc.evil.example")),
+            with("aud", json!("chittycases")),
+            with("aud", json!([])),
+            with("exp", json!(NOW_S - 30)),
+            with("exp", json!(NOW_S + 2 * MAX_LIFE_S)),
+            with("exp", json!("tomorrow")),
+            with("exp", json!(-1)),
+            with("nbf", json!(NOW_S + 31)),
+            with("iat", json!(NOW_S + 31)),
+            with("sub", json!("alice")),
+        ] {
+            assert_eq!(judged(&bad), None, "{bad}");
+        }
+        for missing in ["iss", "aud", "exp", "sub"] {
+            let mut claims = good();
+            claims.as_object_mut().unwrap().remove(missing);
+            assert_eq!(judged(&claims), None, "{missing}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_jwt_is_opaque() {
+        for text in ["", "a.b.c", "dev-alice", "..", "e30.e30.e30", "a.b.c.d"] {
+            assert!(Token::parse(text).is_none(), "{text}");
+        }
+        assert!(Token::parse(&token(&json!({"alg": "none"}), &good())).is_some());
+    }
+
+    #[test]
+    fn keys_are_used_only_as_what_they_are() {
+        let jwk = json!({
+            "kty": "EC", "crv": "P-256", "kid": "k", "alg": "ES256", "use": "sig",
+            "x": "antxXPMzKWWGfUfI-jp9Yfjak7I-UJayhncwAZt-A4U",
+            "y": "i02_JzYTO3u5yqgaz19wqAbdE2NxiUqRAVRnDDtGlJU",
+        });
+        assert!(usable(&jwk).is_some());
+        for (name, value) in [
+            ("kty", json!("RSA")),
+            ("crv", json!("P-384")),
+            ("alg", json!("HS256")),
+            ("use", json!("enc")),
+            ("x", json!("AAAA")),
+            ("kid", json!(null)),
+        ] {
+            let mut bad = jwk.clone();
+            bad[name] = value;
+            assert!(usable(&bad).is_none(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! What a credential may: scopes, and the permissions that routes ask for.
+//!
+//! A scope is a pattern over `resource:action`: `contexts:read` itself, `contexts:*` (everything with
+//! contexts), the broad `read` and `write` (that action on everything), and an administrator's
+//! `admin`, `admin:*`, `*` or `*:*`. Writing does not include reading. Whatever else a service calls a scope
+//! is a word that means only itself here.
+
+use std::borrow::Cow;
+
+/// What a route asks of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// Seeing one's contexts.
+    ContextsRead,
+    /// Making, changing and deleting one's contexts.
+    ContextsWrite,
+    /// Seeing actors.
+    ActorsRead,
+    /// Registering and describing oneself.
+    ActorsWrite,
+    /// Listing actors and granting capabilities: administrators only.
+    ActorsAdmin,
+    /// Seeing and using one's connections, to read at their targets.
+    ConnectionsRead,
+    /// Making and changing one's connections, and using them to write at their targets.
+    ConnectionsWrite,
+    /// Seeing one's delegations.
+    DelegationsRead,
+    /// Delegating and taking it back.
+    DelegationsWrite,
+    /// Seeing one's API keys.
+    KeysRead,
+    /// Making, rotating and revoking one's API keys.
+    KeysWrite,
+    /// Seeing what one has done.
+    AuditRead,
+    /// Verifying the record of all: administrators only.
+    AuditAdmin,
+    /// Seeing how the ChittyOS services are.
+    EcosystemRead,
+    /// Commanding the connections to the services: administrators only.
+    EcosystemAdmin,
+    /// Seeing one's runs of flows.
+    OrchestrationsRead,
+    /// Running flows.
+    OrchestrationsWrite,
+}
+
+impl Permission {
+    /// The narrowest scope that grants it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Permission::ContextsRead => "contexts:read",
+            Permission::ContextsWrite => "contexts:write",
+            Permission::ActorsRead => "actors:read",
+            Permission::ActorsWrite => "actors:write",
+            Permission::ActorsAdmin => "actors:admin",
+            Permission::ConnectionsRead => "connections:read",
+            Permission::ConnectionsWrite => "connections:write",
+            Permission::DelegationsRead => "delegations:read",
+            Permission::DelegationsWrite => "delegations:write",
+            Permission::KeysRead => "keys:read",
+            Permission::KeysWrite => "keys:write",
+            Permission::AuditRead => "audit:read",
+            Permission::AuditAdmin => "audit:admin",
+            Permission::EcosystemRead => "ecosystem:read",
+            Permission::EcosystemAdmin => "ecosystem:admin",
+            Permission::OrchestrationsRead => "orchestrations:read",
+            Permission::OrchestrationsWrite => "orchestrations:write",
+        }
+    }
+
+    /// Whether what is made by it gets a ChittyID.
+    pub fn mints(self) -> bool {
+        matches!(self, Permission::ContextsWrite | Permission::OrchestrationsWrite)
+    }
+
+    /// Whether one of these scopes grants it.
+    pub fn is_granted_by(self, scopes: &[String]) -> bool {
+        scopes.iter().any(|scope| meet(scope, self.as_str()).is_some_and(|m| m == self.as_str()))
+    }
+
+    /// Every scope that grants it, as a JSON array: for the database to compare with.
+    pub fn granting(self) -> String {
+        let (resource, action) = self.as_str().split_once(':').unwrap_or_default();
+        let own = [self.as_str(), &format!("{resource}:*"), action, &format!("*:{action}")];
+        serde_json::json!([own.as_slice(), &ADMIN].concat()).to_string()
+    }
+}
+
+/// What makes an administrator.
+pub const ADMIN: [&str; 4] = ["admin", "admin:*", "*", "*:*"];
+
+/// Whether one of these scopes is an administrator's.
+pub fn is_admin(scopes: &[String]) -> bool {
+    scopes.iter().any(|scope| ADMIN.contains(&scope.as_str()))
+}
+
+/// One half of a scope; `None` is all of it.
+type Half<'a> = Option<&'a str>;
+
+/// A scope as a pattern, or `None` for a word that means only itself.
+fn pattern(scope: &str) -> Option<(Half<'_>, Half<'_>)> {
+    if ADMIN.contains(&scope) {
+        return Some((None, None));
+    }
+    let half = |text| if text == "*" { None } else { Some(text) };
+    match scope.split_once(':') {
+        Some((resource, action)) if !resource.is_empty() && !action.is_empty() => {
+            Some((half(resource), half(action)))
+        }
+        None if matches!(scope, "read" | "write") => Some((None, Some(scope))),
+        _ => None,
+    }
+}
+
+/// What two scopes have in common, if they have.
+pub fn meet<'a>(one: &'a str, other: &'a str) -> Option<Cow<'a, str>> {
+    if one == other {
+        return Some(one.into());
+    }
+    match (pattern(one), pattern(other)) {
+        // A word of some service: only an administrator holds it without its being named.
+        (Some((None, None)), None) => Some(other.into()),
+        (None, Some((None, None))) => Some(one.into()),
+        (Some((resource, action)), Some((other_resource, other_action))) => {
+            let resource = meet_half(resource, other_resource)?;
+            let action = meet_half(action, other_action)?;
+            Some(match (resource, action) {
+                (None, None) => "admin".into(),
+                (None, Some(action @ ("read" | "write"))) => action.into(),
+                (None, Some(action)) => format!("*:{action}").into(),
+                (Some(resource), None) => format!("{resource}:*").into(),
+                (Some(resource), Some(action)) => format!("{resource}:{action}").into(),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// `Some` half that both mean, or `None` where they have nothing in common.
+#[allow(clippy::option_option, reason = "the inner None is the whole of a half")]
+fn meet_half<'a>(one: Half<'a>, other: Half<'a>) -> Option<Half<'a>> {
+    match (one, other) {
+        (None, half) | (half, None) => Some(half),
+        (Some(one), Some(other)) => (one == other).then_some(Some(one)),
+    }
+}
+
+/// Whether the holder of `held` holds all of `scope`.
+pub fn holds(held: &[String], scope: &str) -> bool {
+    let same = |common: Cow<'_, str>| common == scope || is_same(&common, scope);
+    held.iter().any(|one| meet(one, scope).is_some_and(same))
+}
+
+/// Whether two scopes mean the same, such as `admin` and `*`.
+fn is_same(one: &str, other: &str) -> bool {
+    pattern(one).is_some_and(|p| Some(p) == pattern(other))
+}
+
+/// What both hold, without repeats and without what a wider one among it says already.
+pub fn intersection(some: &[String], others: &[String]) -> Vec<String> {
+    let mut common: Vec<String> = Vec::new();
+    for one in some {
+        for other in others {
+            if let Some(both) = meet(one, other)
+                && !holds(&common, &both)
+            {
+                let both = [both.into_owned()];
+                common.retain(|known| !holds(&both, known));
+                common.extend(both);
+            }
+        }
+    }
+    common
+}
+
+/// The most scopes that a credential of this gateway names.
+pub const MAX_SCOPES: usize = 50;
+
+/// Whether a text can be a scope of a credential of this gateway: 1 to 100 of the characters that
+/// scopes have here.
+pub fn is_scope(text: &str) -> bool {
+    (1..=100).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":*._-".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(scopes: &[&str]) -> Vec<String> {
+        scopes.iter().map(|scope| (*scope).to_owned()).collect()
+    }
+
+    #[test]
+    fn scopes_grant_what_they_name_and_no_more() {
+        let grants = |scope: &str| Permission::ContextsWrite.is_granted_by(&all(&[scope]));
+        for scope in ["contexts:write", "contexts:*", "write", "admin", "admin:*", "*"] {
+            assert!(grants(scope), "{scope}");
+        }
+        for scope in ["", "contexts", "contexts:read", "read", "contexts:write2", "actors:*", ":*"]
+        {
+            assert!(!grants(scope), "{scope}");
+        }
+    }
+
+    #[test]
+    fn what_the_database_compares_with_is_what_grants() {
+        for permission in [
+            Permission::ContextsRead,
+            Permission::EcosystemAdmin,
+            Permission::KeysWrite,
+            Permission::ActorsAdmin,
+        ] {
+            let names: Vec<String> = serde_json::from_str(&permission.granting()).unwrap();
+            for name in names {
+                assert!(permission.is_granted_by(&[name.clone()]), "{permission:?} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_scopes_have_in_common() {
+        for (one, other, common) in [
+            ("read", "contexts:*", Some("contexts:read")),
+            ("contexts:*", "contexts:read", Some("contexts:read")),
+            ("admin", "write", Some("write")),
+            ("*", "admin:*", Some("admin")),
+            ("admin", "anything", Some("anything")),
+            ("read", "write", None),
+            ("contexts:read", "actors:read", None),
+            ("anything", "anything:*", None),
+            ("contexts", "contexts:read", None),
+        ] {
+            assert_eq!(meet(one, other).as_deref(), common, "{one} {other}");
+        }
+        let held = all(&["read", "contexts:write", "connections:*"]);
+        assert_eq!(
+            intersection(&all(&["contexts:*", "keys:write"]), &held),
+            ["contexts:read", "contexts:write"]
+        );
+        assert_eq!(intersection(&all(&["*"]), &held), held);
+        assert!(holds(&all(&["*"]), "admin"));
+        assert!(!holds(&held, "write"));
+    }
+
+    fn scope() -> impl Strategy<Value = String> {
+        let half = prop_oneof![Just("contexts"), Just("keys"), Just("*")];
+        let action = prop_oneof![Just("read"), Just("write"), Just("admin"), Just("*")];
+        prop_oneof![
+            (half, action).prop_map(|(half, action)| format!("{half}:{action}")),
+            prop_oneof![Just("read"), Just("write"), Just("admin"), Just("*"), Just("word")]
+                .prop_map(str::to_owned),
+        ]
+    }
+
+    const PERMISSIONS: [Permission; 5] = [
+        Permission::ContextsRead,
+        Permission::ContextsWrite,
+        Permission::KeysRead,
+        Permission::KeysWrite,
+        Permission::EcosystemAdmin,
+    ];
+
+    proptest! {
+        #[test]
+        fn an_intersection_grants_exactly_what_both_sides_grant(
+            some in proptest::collection::vec(scope(), 0..4),
+            others in proptest::collection::vec(scope(), 0..4),
+        ) {
+            let both = intersection(&some, &others);
+            for permission in PERMISSIONS {
+                prop_assert_eq!(
+                    permission.is_granted_by(&both),
+                    permission.is_granted_by(&some) && permission.is_granted_by(&others),
+                    "{:?} of {:?}", permission, both
+                );
+            }
+            for scope in &both {
+                prop_assert!(holds(&some, scope) && holds(&others, scope), "{}", scope);
+            }
+        }
+
+        #[test]
+        fn who_holds_a_scope_is_granted_whatever_it_grants(
+            held in proptest::collection::vec(scope(), 0..4),
+            one in scope(),
+        ) {
+            if holds(&held, &one) {
+                for permission in PERMISSIONS {
+                    let by_one = permission.is_granted_by(std::slice::from_ref(&one));
+                    prop_assert!(!by_one || permission.is_granted_by(&held));
+                }
+            }
+        }
+    }
+}

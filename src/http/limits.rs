@@ -1,0 +1,360 @@
+//! Rate limits: so many requests a minute for an actor, or for an address where there is no actor yet.
+//!
+//! Every isolate counts for itself, and asks the platform's limiter, which counts for a whole
+//! location. Reads ask it only once the actor is busy in this isolate, so that a quiet actor's read
+//! costs nothing extra; everything else asks at once. Credentials that nobody knows here count for the
+//! address that sent them.
+//!
+//! The platform's bindings have fixed limits ([`Step`]), so a limit is made of the largest step that
+//! fits, spread over as many keys as it takes: 600 is six keys of 100. It is rounded up to that.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde::Deserialize;
+
+use crate::http::caller::Caller;
+use crate::http::problem::{Code, Problem};
+use crate::http::request::Request;
+use crate::platform::kv::Kv;
+use crate::platform::limiter::{Limiter, Step};
+use crate::platform::log;
+
+/// What is counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Requests that change nothing; per actor.
+    Read,
+    /// Requests that change something; per actor.
+    Write,
+    /// Requests that may mint a ChittyID; per actor.
+    Mint,
+    /// Validations of delegated tokens; per address.
+    Validate,
+    /// Webhooks; per address.
+    Webhook,
+    /// Credentials that the isolate does not know yet; per address.
+    Authenticate,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Class; 6] = [
+        Class::Read,
+        Class::Write,
+        Class::Mint,
+        Class::Validate,
+        Class::Webhook,
+        Class::Authenticate,
+    ];
+
+    /// Its name in headers and in `RATE_LIMIT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Read => "read",
+            Class::Write => "write",
+            Class::Mint => "mint",
+            Class::Validate => "validate",
+            Class::Webhook => "webhook",
+            Class::Authenticate => "authenticate",
+        }
+    }
+}
+
+/// Requests a minute, by class; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates(pub [u32; 6]);
+
+impl Rates {
+    fn of(self, class: Class) -> u32 {
+        let index = Class::ALL.iter().position(|one| *one == class).unwrap_or_default();
+        self.0.get(index).copied().unwrap_or_default()
+    }
+}
+
+/// What an operator has put in `RATE_LIMIT` under `actor:<ChittyID>`: requests a minute by class, such
+/// as `{"read": 5000, "mint": 10}`. What is not named is as usual; 0 is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Overrides {
+    read: Option<u32>,
+    write: Option<u32>,
+    mint: Option<u32>,
+}
+
+impl Overrides {
+    fn of(&self, class: Class) -> Option<u32> {
+        match class {
+            Class::Read => self.read,
+            Class::Write => self.write,
+            Class::Mint => self.mint,
+            Class::Validate | Class::Webhook | Class::Authenticate => None,
+        }
+    }
+}
+
+/// The window, in ms.
+const WINDOW_MS: u64 = 60_000;
+
+/// From which part of its limit on an actor is busy.
+const BUSY_PART: u32 = 10;
+
+/// How many subjects an isolate counts at most. At some 150 bytes each this stays below a megabyte.
+const MAX_SUBJECTS: usize = 4096;
+
+/// The most keys that one limit is spread over; with the largest step it is 100,000 a minute.
+const MAX_KEYS: u32 = 10;
+
+struct Window {
+    from_ms: u64,
+    count: u32,
+    /// The limiter has said no: until the window ends it is not asked again.
+    is_spent: bool,
+}
+
+/// What this isolate has counted, and what it counts with.
+pub struct Limits {
+    rates: Rates,
+    limiter: Option<Rc<dyn Limiter>>,
+    overrides: Option<Rc<dyn Kv>>,
+    windows: RefCell<BTreeMap<(Class, String), Window>>,
+}
+
+/// What the isolate's own count says.
+enum Count {
+    /// So few that nobody needs to be asked.
+    Few,
+    /// The limiter decides; this is the number of the request in its window.
+    Ask(u32),
+    /// Too many.
+    Over,
+}
+
+impl Limits {
+    /// Counts with these means; without a limiter each isolate counts for itself alone.
+    pub fn new(
+        rates: Rates,
+        limiter: Option<Rc<dyn Limiter>>,
+        overrides: Option<Rc<dyn Kv>>,
+    ) -> Self {
+        Limits { rates, limiter, overrides, windows: RefCell::default() }
+    }
+
+    /// What an operator has set for an actor. Asked when a credential is looked at afresh, so at most
+    /// once a minute and isolate.
+    pub async fn overrides(&self, actor: &str) -> Overrides {
+        let Some(kv) = &self.overrides else { return Overrides::default() };
+        let text = match kv.get(&format!("actor:{actor}")).await {
+            Ok(text) => text,
+            Err(error) => {
+                log::warn("rate_limit_overrides_failed", &[("error", &error)]);
+                None
+            }
+        };
+        let Some(text) = text else { return Overrides::default() };
+        serde_json::from_str(&text).unwrap_or_else(|_| {
+            log::warn("rate_limit_override_unreadable", &[("actor", actor)]);
+            Overrides::default()
+        })
+    }
+
+    /// Counts a request of an actor.
+    ///
+    /// # Errors
+    /// 429 when there were too many.
+    pub async fn of_actor(
+        &self,
+        caller: &Caller,
+        class: Class,
+        now_ms: u64,
+    ) -> Result<(), Problem> {
+        let limit = caller.limits().of(class).unwrap_or_else(|| self.rates.of(class));
+        self.count(class, Cow::Borrowed(caller.actor()), limit, now_ms).await
+    }
+
+    /// Counts a request of an address.
+    ///
+    /// # Errors
+    /// 429 when there were too many.
+    pub async fn of_address(&self, request: &Request<'_>, class: Class) -> Result<(), Problem> {
+        let limit = self.rates.of(class);
+        if limit == 0 {
+            return Ok(());
+        }
+        self.count(class, Cow::Owned(address(request)), limit, request.now_ms).await
+    }
+
+    async fn count(
+        &self,
+        class: Class,
+        subject: Cow<'_, str>,
+        limit: u32,
+        now_ms: u64,
+    ) -> Result<(), Problem> {
+        if limit == 0 {
+            return Ok(());
+        }
+        let over = |left_ms: u64| Err(over(class, limit, left_ms));
+        let (count, left_ms) = self.count_here(class, &subject, limit, now_ms);
+        let number = match count {
+            Count::Few => return Ok(()),
+            Count::Over => return over(left_ms),
+            Count::Ask(number) => number,
+        };
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        let (step, keys) = made_of(limit);
+        let key = format!("{}:{subject}:{}", class.as_str(), number % keys);
+        match limiter.allows(step, &key).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                // With several keys another one may have something left.
+                if keys == 1
+                    && let Some(window) =
+                        self.windows.borrow_mut().get_mut(&(class, subject.into_owned()))
+                {
+                    window.is_spent = true;
+                }
+                over(left_ms)
+            }
+            // A limiter that fails must not be what keeps everybody out.
+            Err(error) => {
+                log::warn("rate_limiter_failed", &[("error", &error)]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Counts in this isolate; also says what is left of the window, in ms.
+    fn count_here(&self, class: Class, subject: &str, limit: u32, now_ms: u64) -> (Count, u64) {
+        let mut windows = self.windows.borrow_mut();
+        let is_over = |window: &Window| now_ms.abs_diff(window.from_ms) >= WINDOW_MS;
+        if windows.len() >= MAX_SUBJECTS {
+            windows.retain(|_, window| !is_over(window));
+        }
+        if windows.len() >= MAX_SUBJECTS {
+            windows.pop_first();
+        }
+        let window = windows.entry((class, subject.to_owned())).or_insert(Window {
+            from_ms: now_ms,
+            count: 0,
+            is_spent: false,
+        });
+        if is_over(window) {
+            *window = Window { from_ms: now_ms, count: 0, is_spent: false };
+        }
+        window.count = window.count.saturating_add(1);
+        let left_ms = WINDOW_MS - now_ms.abs_diff(window.from_ms);
+        let count = if window.is_spent || window.count > limit {
+            Count::Over
+        } else if class == Class::Read && window.count <= limit / BUSY_PART {
+            Count::Few
+        } else {
+            Count::Ask(window.count)
+        };
+        (count, left_ms)
+    }
+}
+
+/// The step of which a limit is made, and over how many keys.
+fn made_of(limit: u32) -> (Step, u32) {
+    let fits = |step: &&Step| step.per_minute() <= limit;
+    let step = Step::ALL.iter().rev().find(fits).copied().unwrap_or(Step::Ten);
+    (step, limit.div_ceil(step.per_minute()).clamp(1, MAX_KEYS))
+}
+
+/// Who sent a request, as far as the network knows: an IPv4 address, or the half of an IPv6 address
+/// that is one household's or one server's (RFC 6177). Cloudflare sets the header, over whatever
+/// the client sent.
+fn address(request: &Request<'_>) -> String {
+    let Some(address) = request.header("cf-connecting-ip") else { return "unknown".to_owned() };
+    match address.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+            Some(address) => address.to_string(),
+            None => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}")
+            }
+        },
+        Ok(std::net::IpAddr::V4(address)) => address.to_string(),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+/// 429, with how much there is and when there is more.
+fn over(class: Class, limit: u32, left_ms: u64) -> Problem {
+    let seconds = u32::try_from(left_ms.div_ceil(1000)).unwrap_or(60).max(1);
+    let name = class.as_str();
+    Problem::new(
+        Code::RateLimited,
+        format!("At most {limit} requests of the class `{name}` a minute. Wait {seconds} seconds."),
+    )
+    .retry_after(seconds)
+    .header("ratelimit-policy", format!("\"{name}\";q={limit};w={}", WINDOW_MS / 1000))
+    .header("ratelimit", format!("\"{name}\";r=0;t={seconds}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_limit_is_made_of_steps() {
+        for (limit, step, keys) in [
+            (1, Step::Ten, 1),
+            (10, Step::Ten, 1),
+            (11, Step::Ten, 2),
+            (99, Step::Ten, 10),
+            (600, Step::Hundred, 6),
+            (1200, Step::Thousand, 2),
+            (60_000, Step::TenThousand, 6),
+            (u32::MAX, Step::TenThousand, 10),
+        ] {
+            assert_eq!(made_of(limit), (step, keys), "{limit}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn steps_never_make_less_than_the_limit_nor_twice_as_much(limit in 10u32..=100_000) {
+            let (step, keys) = made_of(limit);
+            let made = step.per_minute() * keys;
+            prop_assert!(limit <= made && made < 2 * limit, "{} of {}", made, limit);
+        }
+
+        #[test]
+        fn an_isolate_never_lets_more_through_than_the_limit(
+            limit in 1u32..50,
+            pauses in proptest::collection::vec(0u64..20_000, 1..200),
+        ) {
+            let limits = Limits::new(Rates([0; 6]), None, None);
+            let mut now_ms = 1_000_000;
+            let mut passed: Vec<u64> = Vec::new();
+            for pause in pauses {
+                now_ms += pause;
+                let (count, left_ms) = limits.count_here(Class::Read, "a", limit, now_ms);
+                prop_assert!(left_ms <= WINDOW_MS && left_ms > 0);
+                if !matches!(count, Count::Over) {
+                    passed.push(now_ms);
+                }
+            }
+            // Windows begin with their first request, so any minute touches two at most.
+            for from in &passed {
+                let within = passed.iter().filter(|at| (*from..from + WINDOW_MS).contains(at));
+                prop_assert!(within.count() <= 2 * limit as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_counted_is_bounded() {
+        let limits = Limits::new(Rates([0; 6]), None, None);
+        for n in 0..10_000 {
+            limits.count_here(Class::Authenticate, &n.to_string(), 10, 1000);
+        }
+        assert!(limits.windows.borrow().len() <= MAX_SUBJECTS);
+    }
+}

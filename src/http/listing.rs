@@ -1,0 +1,125 @@
+//! Lists that the database puts together: one row holds a page as JSON text, which is handed on as it
+//! is.
+
+use serde_json::json;
+
+use crate::http::paging::{self, Cursor};
+use crate::http::problem::{FieldError, Problem};
+use crate::http::reply::Reply;
+use crate::http::request::Request;
+use crate::platform::db::{DbError, Params, Row, Statement};
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// The items, separated by commas.
+    pub items: String,
+    /// How many.
+    pub count: i64,
+    /// Where the next page starts, if there is one.
+    pub next: Option<String>,
+}
+
+/// Stands between the items: JSON that is made by the database holds no line feed, so this finds
+/// where the last item starts.
+pub const SEPARATOR: &str = ",\n";
+
+impl Page {
+    /// Reads the row of a page, from the cell `at` on: how many items there are, the items, and the
+    /// keys of the last of them. There is one item more than the limit where another page follows;
+    /// that one is left out, and its keys are where the next page starts.
+    ///
+    /// # Errors
+    /// [`DbError::Shape`].
+    pub fn read(row: &mut Row, at: usize, limit: i64) -> Result<Self, DbError> {
+        let count = row.integer(at)?;
+        let mut items = row.optional_text(at + 1)?.unwrap_or_default();
+        if count <= limit {
+            return Ok(Page { items, count, next: None });
+        }
+        items.truncate(items.rfind(SEPARATOR).unwrap_or(0));
+        let keys = row.text(at + 2)?;
+        let (one, other) = keys.split_once('|').ok_or(DbError::Shape)?;
+        let next = Cursor([one.to_owned(), other.to_owned()]).encode();
+        Ok(Page { items, count: limit, next: Some(next) })
+    }
+
+    /// The envelope of the list: its items under the plural of what they are, beside `count`.
+    pub fn reply(&self, request: &Request<'_>, plural: &str, more: &[(&str, &str)]) -> Reply {
+        let next = self.next.as_deref();
+        let mut text = format!("{{\"{plural}\":[{}],\"count\":{}", self.items, self.count);
+        for (name, value) in more {
+            text += &format!(",\"{name}\":{}", json!(value));
+        }
+        text += &format!(",\"next_cursor\":{}}}", json!(next));
+        let reply = Reply::json(text);
+        match next {
+            Some(cursor) => reply.header("link", paging::next_link(request, cursor)),
+            None => reply,
+        }
+    }
+}
+
+/// A list that is walked from the newest on, along an index over two columns.
+pub struct Newest<'a> {
+    /// What is listed: `FROM …` with its alias.
+    pub from: &'a str,
+    /// The two columns by which it is ordered, and by which a page starts.
+    pub keys: [&'a str; 2],
+    /// SQL for an item as JSON.
+    pub item: &'a str,
+    /// What it is narrowed to, after `WHERE`.
+    pub condition: String,
+}
+
+impl Newest<'_> {
+    /// The statement of one page: a row for [`Page::read`].
+    pub fn statement(self, mut params: Params, limit: i64, from: Option<Cursor<2>>) -> Statement {
+        let Newest { from: table, keys: [one, other], item, mut condition } = self;
+        if let Some(Cursor([first, second])) = from {
+            let (first, second) = (params.add(first), params.add(second));
+            condition += &format!(" AND ({one}, {other}) <= ({first}, {second})");
+        }
+        let limit = params.add(limit + 1);
+        params.statement(format!(
+            "SELECT count(*), group_concat(item, '{SEPARATOR}'), min(one || '|' || other) \
+             FROM (SELECT {one} AS one, {other} AS other, {item} AS item FROM {table} \
+             WHERE {condition} ORDER BY {one} DESC, {other} DESC LIMIT {limit})"
+        ))
+    }
+}
+
+/// What a list asks of the caller beside its filters: how many, from where on.
+pub struct Asked {
+    /// The page size.
+    pub limit: i64,
+    /// Where it starts.
+    pub cursor: Option<Cursor<2>>,
+}
+
+impl Asked {
+    /// Reads `limit` (100 by default) and `cursor`.
+    ///
+    /// # Errors
+    /// 422.
+    pub fn of(request: &Request<'_>) -> Result<Self, Problem> {
+        let limit = paging::limit(request, paging::MAX_LIMIT)?;
+        Ok(Asked { limit, cursor: Cursor::of(request)? })
+    }
+}
+
+/// A filter that is one of some words.
+pub fn word(
+    request: &Request<'_>,
+    name: &str,
+    words: &[&'static str],
+    errors: &mut Vec<FieldError>,
+) -> Option<&'static str> {
+    let text = request.query(name)?;
+    let found = words.iter().copied().find(|word| *word == text);
+    if found.is_none() {
+        let detail = format!("must be one of {}", words.join(", "));
+        errors.push(FieldError::new(format!("?{name}"), detail));
+    }
+    found
+}

@@ -1,0 +1,292 @@
+//! `/v1/keys`.
+
+use chitty_core::ChittyId;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::events::{Event, EventKind};
+use crate::http::Outcome;
+use crate::http::caller::{Credential, Scope, WriteError, scopes};
+use crate::http::fields::Fields;
+use crate::http::idempotency::Idempotency;
+use crate::http::listing::Asked;
+use crate::http::precondition::etag;
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::{After, Body, Reply};
+use crate::http::request::Request;
+use crate::init::Ready;
+use crate::keys::store::{self, Change, Draft, Owner, Secret};
+use crate::platform::{ids, time};
+
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::{
+    KeyDraftView, KeyListView, KeyReplyView, KeyRevocationView, KeyView, RotationView,
+};
+
+/// The longest life of a key that ends, in seconds: five years.
+const MAX_LIFE_S: u64 = 5 * 365 * 24 * 3600;
+
+/// The longest time that a replaced secret goes on working, in seconds: a week.
+const MAX_GRACE_S: u64 = 7 * 24 * 3600;
+
+/// A fresh secret: what is shown once, and what is kept.
+fn fresh() -> Result<(String, Secret), Problem> {
+    let key = format!("chitty_{}", ids::hex(&ids::secret()?));
+    let hint = key.get(key.len() - 4..).unwrap_or_default().to_owned();
+    let sha256 = ids::sha256_hex(&key);
+    Ok((key, Secret { sha256, hint }))
+}
+
+/// The key as it is shown this once.
+fn shown(json: &str, secret: String) -> String {
+    let mut key: Value = serde_json::from_str(json).unwrap_or_default();
+    if let Some(members) = key.as_object_mut() {
+        members.insert("key".to_owned(), secret.into());
+    }
+    json!({ "success": true, "key": key }).to_string()
+}
+
+/// Make an API key.
+///
+/// Only by a ChittyAuth token. The key may at most what you may; an administrator makes one for
+/// another actor with `actor_chitty_id`. It is shown once; a replay shows all but that.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/keys",
+    operation_id = "keysCreate",
+    tag = "keys",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
+    request_body = KeyDraftView,
+    responses(
+        (status = 201, description = "Made.", body = KeyReplyView, headers(("ETag" = String), ("Location" = String))),
+        (status = 422, description = "A value is not acceptable, such as a scope that you do not hold."),
+    ),
+))]
+pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    scope.by_own_token()?;
+    let body = request.json_bytes().await?;
+    let mut fields = Fields::of(&body)?;
+    let name = fields.text("name", 200);
+    let name = fields.required("name", name).unwrap_or_default();
+    let asked = fields.scopes("scopes", 1);
+    let asked = fields.required("scopes", asked).unwrap_or_default();
+    let held = scope.held();
+    if let Some(more) = asked.iter().find(|scope| !scopes::holds(&held, scope)) {
+        fields.wrong("scopes", format!("you do not hold {more}"));
+    }
+    let life_s = fields.number("expires_in_seconds", 60, MAX_LIFE_S).value();
+    let owner = fields.text("actor_chitty_id", 128).value();
+    if owner.as_ref().is_some_and(|owner| ChittyId::parse(owner).is_err()) {
+        fields.wrong("actor_chitty_id", "must be a ChittyID");
+    }
+    fields.finish()?;
+    let owner = owner.filter(|owner| owner != scope.actor());
+    let scope = match owner {
+        None => scope,
+        Some(_) => scope.as_admin().ok_or_else(|| {
+            Problem::new(
+                Code::InsufficientScope,
+                "Only an administrator makes a key for somebody else.",
+            )
+        })?,
+    };
+    let key = Idempotency::of(request, "keys.create", &body)?;
+    if let Some(replay) = replay(ready, &scope, key.as_ref(), request).await? {
+        return Ok(replay);
+    }
+    let now_ms = app.now_ms();
+    let (secret, kept) = fresh()?;
+    let owner = owner.unwrap_or_else(|| scope.actor().to_owned());
+    let id = format!("key_{}", ids::uuid_v7(now_ms));
+    let payload = json!({ "owner": owner, "scopes": asked });
+    let event = Event::caused(request, &scope, EventKind::KeyCreated, &id, payload, now_ms);
+    let draft = Draft {
+        owner: &owner,
+        name: &name,
+        scopes: &asked,
+        expires_at: life_s.map(|life_s| time::iso8601(now_ms + life_s * 1000)),
+    };
+    let overdue_ms = app.config.outbox_overdue_ms;
+    let made = store::insert(ready, &scope, &draft, &kept, &event, overdue_ms, key.as_ref()).await;
+    let json = match made {
+        Ok(json) => json,
+        Err(error) => return lost(ready, &scope, key.as_ref(), request, error).await,
+    };
+    Ok(Reply::new(201, Body::Json(shown(&json, secret)))
+        .header("etag", etag(&event.id))
+        .header("location", format!("/v1/keys/{id}"))
+        .then(After::Announce(event)))
+}
+
+/// The stored reply to a request that was made before under the same idempotency key.
+async fn replay(
+    ready: Ready<'_>,
+    scope: &Scope,
+    key: Option<&Idempotency>,
+    request: &Request<'_>,
+) -> Result<Option<Reply>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    key.replay(scope.rows(ready, key.look_up(scope, request.now_ms)).await?)
+}
+
+/// What is replied when the batch failed: the reply of a faster request with the same key, or why.
+async fn lost(
+    ready: Ready<'_>,
+    scope: &Scope,
+    key: Option<&Idempotency>,
+    request: &Request<'_>,
+    error: WriteError,
+) -> Outcome {
+    match error {
+        WriteError::Db(error) if Idempotency::lost_race(&error) => {
+            replay(ready, scope, key, request).await?.ok_or_else(|| error.into())
+        }
+        error => Err(error.into()),
+    }
+}
+
+/// By which right, and whose keys: one's own, or as an administrator everybody's.
+fn reach(scope: &Scope) -> (Scope, Option<String>) {
+    match scope.as_admin() {
+        Some(admin) => (admin, None),
+        None => (scope.clone(), Some(scope.actor().to_owned())),
+    }
+}
+
+/// List one's API keys, newest first, without their secrets.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/keys",
+    operation_id = "keysList",
+    tag = "keys",
+    params(
+        ("owner" = Option<String>, Query, description = "Whose; `all` is everybody's. Administrators only."),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = KeyListView, headers(("Link" = String))),
+        (status = 422, description = "A parameter is not acceptable."),
+    ),
+))]
+pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let asked = Asked::of(request)?;
+    let wanted = request.query("owner");
+    let own = scope.actor().to_owned();
+    let (scope, owner): (Scope, Owner<'_>) = match (wanted.as_deref(), scope.as_admin()) {
+        (None, _) => (scope, Some(own.as_str())),
+        (Some("all"), Some(admin)) => (admin, None),
+        (Some(owner), Some(admin)) => (admin, Some(owner)),
+        (Some(owner), None) if owner == own => (scope, Some(own.as_str())),
+        (Some(_), None) => {
+            return Err(Problem::invalid("?owner", "must be yourself, or left out"));
+        }
+    };
+    let page = store::list(ready, &scope, owner, request.now_ms, asked).await?;
+    Ok(page.reply(request, "keys", &[]))
+}
+
+/// Read an API key, without its secret.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/keys/{id}",
+    operation_id = "keysShow",
+    tag = "keys",
+    params(("id" = String, Path, description = "Its `key_id`.")),
+    responses(
+        (status = 200, description = "The key.", body = KeyView),
+        (status = 404, description = "You have no such key."),
+    ),
+))]
+pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let (scope, owner) = reach(&scope);
+    let owner = owner.as_deref();
+    let (key, _) = store::get(ready, &scope, owner, &request.id, request.now_ms, None).await?;
+    key.map(Reply::json).ok_or_else(|| Problem::not_found("key"))
+}
+
+/// Give an API key another secret.
+///
+/// The one before goes on working for a while, so that nothing breaks on the way. By a ChittyAuth
+/// token, or by the key itself.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/keys/{id}/rotate",
+    operation_id = "keysRotate",
+    tag = "keys",
+    params(
+        ("id" = String, Path, description = "Its `key_id`."),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters."),
+    ),
+    request_body = RotationView,
+    responses(
+        (status = 200, description = "Rotated.", body = KeyReplyView, headers(("ETag" = String))),
+        (status = 404, description = "You have no such key that is good."),
+    ),
+))]
+pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    match scope.credential() {
+        Credential::Key { id, .. } if *id == request.id => {}
+        _ => scope.by_own_token()?,
+    }
+    let (scope, owner) = reach(&scope);
+    let body = request.json_bytes().await?;
+    let mut fields = Fields::of(&body)?;
+    let grace_s = fields.number("grace_seconds", 0, MAX_GRACE_S).value();
+    fields.finish()?;
+    let key = Idempotency::of(request, &format!("keys.rotate/{}", request.id), &body)?;
+    if let Some(replay) = replay(ready, &scope, key.as_ref(), request).await? {
+        return Ok(replay);
+    }
+    let (secret, kept) = fresh()?;
+    let now_ms = app.now_ms();
+    let grace_ms = grace_s.map_or(app.config.key_grace_ms, |seconds| seconds * 1000);
+    let grace_until = time::iso8601(now_ms + grace_ms);
+    let payload = json!({ "previous_valid_until": grace_until });
+    let event = Event::caused(request, &scope, EventKind::KeyRotated, &request.id, payload, now_ms);
+    let overdue_ms = app.config.outbox_overdue_ms;
+    let change = Change { owner: owner.as_deref(), event: &event, overdue_ms };
+    match store::rotate(ready, &scope, &change, &kept, &grace_until, key.as_ref()).await {
+        Ok(Some(json)) => Ok(Reply::json(shown(&json, secret))
+            .header("etag", etag(&event.id))
+            .then(After::Announce(event))),
+        Ok(None) => Err(Problem::not_found("key")),
+        Err(error) => {
+            // Where there was nothing to rotate, there is no reply to keep, and the batch fails.
+            let (found, _) =
+                store::get(ready, &scope, owner.as_deref(), &request.id, request.now_ms, None)
+                    .await?;
+            if !found.is_some_and(|key| key.contains("\"status\":\"active\"")) {
+                return Err(Problem::not_found("key"));
+            }
+            lost(ready, &scope, key.as_ref(), request, error).await
+        }
+    }
+}
+
+/// Revoke an API key, and what was delegated by it.
+///
+/// It holds from the next request on, everywhere.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    delete,
+    path = "/v1/keys/{id}",
+    operation_id = "keysRevoke",
+    tag = "keys",
+    params(("id" = String, Path, description = "Its `key_id`.")),
+    responses(
+        (status = 200, description = "Revoked, now or before.", body = KeyRevocationView),
+        (status = 404, description = "You have no such key."),
+    ),
+))]
+pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let (scope, owner) = reach(&scope);
+    let kind = EventKind::KeyRevoked;
+    let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
+    let overdue_ms = app.config.outbox_overdue_ms;
+    let change = Change { owner: owner.as_deref(), event: &event, overdue_ms };
+    if !store::revoke(ready, &scope, &change).await? {
+        return Err(Problem::not_found("key"));
+    }
+    let text = json!({ "success": true, "message": "Key revoked", "key_id": request.id });
+    Ok(Reply::json(text.to_string()).then(After::Announce(event)))
+}

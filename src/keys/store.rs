@@ -1,0 +1,283 @@
+//! The SQL of API keys.
+
+use serde_json::json;
+
+use crate::events::{Event, outbox};
+use crate::http::caller::{Scope, WriteError};
+use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::listing::{Asked, Newest, Page};
+use crate::http::precondition::etag;
+use crate::http::problem::Problem;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Params, Row, Statement};
+use crate::platform::time;
+
+/// A key as it is returned, without its secret: SQL for a JSON object. `now` is a placeholder or a
+/// text.
+fn document(now: &str) -> String {
+    format!(
+        "json_object('key_id', key_id, 'owner_chitty_id', owner_chitty_id, 'name', name, \
+         'scopes', json(scopes), \
+         'status', iif(revoked_at IS NOT NULL, 'revoked', \
+         iif(ifnull(expires_at, '9999') <= {now}, 'expired', 'active')), \
+         'hint', (SELECT hint FROM key_secrets AS s WHERE s.key_id = keys.key_id \
+         AND s.valid_until IS NULL ORDER BY s.created_at DESC LIMIT 1), \
+         'created_by', created_by, 'created_at', created_at, 'updated_at', updated_at, \
+         'expires_at', expires_at, 'rotated_at', rotated_at, 'revoked_at', revoked_at, \
+         'last_used_at', last_used_at)"
+    )
+}
+
+/// A key as it is stored: what is to be seen of it, and its secret.
+pub struct Draft<'a> {
+    /// Whose it is.
+    pub owner: &'a str,
+    /// What people call it.
+    pub name: &'a str,
+    /// A subset of what its maker holds.
+    pub scopes: &'a [String],
+    /// ISO-8601 UTC, if it ends.
+    pub expires_at: Option<String>,
+}
+
+/// A secret on its way to the database.
+pub struct Secret {
+    /// SHA-256 of it, in hex.
+    pub sha256: String,
+    /// Its last characters.
+    pub hint: String,
+}
+
+/// The reply to a creation or a rotation without the secret, over a row of `keys`.
+fn replayed() -> String {
+    format!(
+        "SELECT '{{\"success\":true,\"key\":' || {} || '}}' FROM keys \
+         WHERE key_id = ?1 AND revision = ?2",
+        document("''")
+    )
+}
+
+fn insert_secret(event: &Event, secret: &Secret) -> Statement {
+    Statement::new(
+        "INSERT INTO key_secrets (secret_sha256, key_id, hint, created_at) \
+         SELECT ?1, key_id, ?3, ?4 FROM keys WHERE key_id = ?2 AND revision = ?5",
+    )
+    .bind(secret.sha256.as_str())
+    .bind(event.entity_id.as_str())
+    .bind(secret.hint.as_str())
+    .bind(event.at.as_str())
+    .bind(event.id.as_str())
+}
+
+fn read_back(event: &Event) -> Statement {
+    Statement::new(format!(
+        "SELECT {} FROM keys WHERE key_id = ?1 AND revision = ?2",
+        document("''")
+    ))
+    .bind(event.entity_id.as_str())
+    .bind(event.id.as_str())
+}
+
+fn keep_reply(
+    scope: &Scope,
+    event: &Event,
+    key: Option<&Idempotency>,
+    status: i64,
+) -> Vec<Statement> {
+    let Some(key) = key else { return Vec::new() };
+    let location = format!("/v1/keys/{}", event.entity_id);
+    let reply = Stored { status, etag: &etag(&event.id), location: &location };
+    key.store(scope, event, &reply, &replayed()).into()
+}
+
+fn text_of(results: Vec<Vec<Row>>, index: usize) -> Result<Option<String>, DbError> {
+    let row = results.into_iter().nth(index).and_then(|rows| rows.into_iter().next());
+    row.map(|mut row| row.text(0)).transpose()
+}
+
+/// Makes a key. Returns it as JSON, without its secret.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn insert(
+    ready: Ready<'_>,
+    scope: &Scope,
+    new: &Draft<'_>,
+    secret: &Secret,
+    event: &Event,
+    overdue_ms: u64,
+    key: Option<&Idempotency>,
+) -> Result<String, WriteError> {
+    let insert = Statement::new(
+        "INSERT INTO keys (key_id, owner_chitty_id, name, scopes, source_scopes, created_by, \
+         created_at, updated_at, expires_at, revision) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)",
+    )
+    .bind(event.entity_id.as_str())
+    .bind(new.owner)
+    .bind(new.name)
+    .bind(json!(new.scopes).to_string())
+    .bind(json!(scope.carried()).to_string())
+    .bind(scope.actor())
+    .bind(event.at.as_str())
+    .bind(new.expires_at.as_deref())
+    .bind(event.id.as_str());
+    let mut batch = vec![insert, insert_secret(event, secret), read_back(event)];
+    batch.push(outbox::insert(event, overdue_ms));
+    batch.extend(keep_reply(scope, event, key, 201));
+    let results = scope.write(ready, batch).await?;
+    Ok(text_of(results, 2)?.ok_or(DbError::Shape)?)
+}
+
+/// Whose keys a caller has to do with: `None` is everybody's.
+pub type Owner<'a> = Option<&'a str>;
+
+/// Keys, newest first.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn list(
+    ready: Ready<'_>,
+    scope: &Scope,
+    owner: Owner<'_>,
+    now_ms: u64,
+    asked: Asked,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    let now = params.add(time::iso8601(now_ms));
+    let condition = match owner {
+        Some(owner) => format!("owner_chitty_id = {}", params.add(owner)),
+        None => "1".to_owned(),
+    };
+    let item = document(&now);
+    let list = Newest { from: "keys", keys: ["created_at", "key_id"], item: &item, condition };
+    let rows = scope.rows(ready, list.statement(params, asked.limit, asked.cursor)).await?;
+    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
+    Ok(Page::read(&mut row, 0, asked.limit)?)
+}
+
+/// One key, and what `look_up` finds beside it.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn get(
+    ready: Ready<'_>,
+    scope: &Scope,
+    owner: Owner<'_>,
+    id: &str,
+    now_ms: u64,
+    look_up: Option<Statement>,
+) -> Result<(Option<String>, Vec<Row>), Problem> {
+    let query = Statement::new(format!(
+        "SELECT {} FROM keys WHERE key_id = ?2 AND (?3 IS NULL OR owner_chitty_id = ?3)",
+        document("?1")
+    ))
+    .bind(time::iso8601(now_ms))
+    .bind(id)
+    .bind(owner);
+    let mut results =
+        scope.read(ready, [query].into_iter().chain(look_up).collect()).await?.into_iter();
+    let row = results.next().and_then(|rows| rows.into_iter().next());
+    let key = row.map(|mut row| row.text(0)).transpose()?;
+    Ok((key, results.next().unwrap_or_default()))
+}
+
+/// A change of one key.
+pub struct Change<'a> {
+    /// Whose it must be.
+    pub owner: Owner<'a>,
+    /// Its entity is the key, its id becomes the revision.
+    pub event: &'a Event,
+    /// How long after it the event is overdue.
+    pub overdue_ms: u64,
+}
+
+/// The condition under which a key is there to be changed: `?1` key, `?2` owner or NULL, `?3` now.
+const LIVE: &str = "key_id = ?1 AND (?2 IS NULL OR owner_chitty_id = ?2) \
+     AND revoked_at IS NULL AND ifnull(expires_at, '9999') > ?3";
+
+/// Gives a key another secret; the one before goes on working until `grace_until`. Returns the key, or
+/// `None` when there is none to rotate.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn rotate(
+    ready: Ready<'_>,
+    scope: &Scope,
+    change: &Change<'_>,
+    secret: &Secret,
+    grace_until: &str,
+    key: Option<&Idempotency>,
+) -> Result<Option<String>, WriteError> {
+    let Change { owner, event, overdue_ms } = change;
+    let mark = Statement::new(format!(
+        "UPDATE keys SET rotated_at = ?3, updated_at = ?3, revision = ?4 WHERE {LIVE}"
+    ))
+    .bind(event.entity_id.as_str())
+    .bind(*owner)
+    .bind(event.at.as_str())
+    .bind(event.id.as_str());
+    let retire = Statement::new(
+        "UPDATE key_secrets SET valid_until = min(ifnull(valid_until, '9999'), ?3) \
+         WHERE key_id IN (SELECT key_id FROM keys WHERE key_id = ?1 AND revision = ?2)",
+    )
+    .bind(event.entity_id.as_str())
+    .bind(event.id.as_str())
+    .bind(grace_until);
+    let told = outbox::insert_if_changed(event, *overdue_ms, "keys", "key_id");
+    let mut batch = vec![mark, retire, insert_secret(event, secret), read_back(event), told];
+    batch.extend(keep_reply(scope, event, key, 200));
+    let results = scope.write(ready, batch).await?;
+    Ok(text_of(results, 3)?)
+}
+
+/// Revokes a key, and what was delegated by it. Whether there is such a key; one that is revoked
+/// already stays as it is.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn revoke(
+    ready: Ready<'_>,
+    scope: &Scope,
+    change: &Change<'_>,
+) -> Result<bool, WriteError> {
+    let Change { owner, event, overdue_ms } = change;
+    let found = Statement::new(
+        "SELECT 1 FROM keys WHERE key_id = ?1 AND (?2 IS NULL OR owner_chitty_id = ?2)",
+    )
+    .bind(event.entity_id.as_str())
+    .bind(*owner);
+    let mark = Statement::new(
+        "UPDATE keys SET revoked_at = ?3, updated_at = ?3, revision = ?4 WHERE key_id = ?1 \
+         AND (?2 IS NULL OR owner_chitty_id = ?2) AND revoked_at IS NULL",
+    )
+    .bind(event.entity_id.as_str())
+    .bind(*owner)
+    .bind(event.at.as_str())
+    .bind(event.id.as_str());
+    let changed = |sql: &'static str| {
+        Statement::new(sql).bind(event.entity_id.as_str()).bind(event.id.as_str())
+    };
+    let forget = changed(
+        "DELETE FROM key_secrets \
+         WHERE key_id IN (SELECT key_id FROM keys WHERE key_id = ?1 AND revision = ?2)",
+    );
+    let delegations = changed(
+        "UPDATE delegations SET revoked_at = \
+         (SELECT revoked_at FROM keys WHERE key_id = ?1 AND revision = ?2) \
+         WHERE source_key = ?1 AND revoked_at IS NULL",
+    );
+    let told = outbox::insert_if_changed(event, *overdue_ms, "keys", "key_id");
+    let batch = vec![found, mark, forget, delegations, told];
+    let results = scope.write(ready, batch).await?;
+    Ok(results.into_iter().next().is_some_and(|rows| !rows.is_empty()))
+}
+
+/// Removes a bounded number of secrets whose time is over; the cron runs it.
+pub fn prune(now_ms: u64) -> Statement {
+    Statement::new(
+        "DELETE FROM key_secrets WHERE secret_sha256 IN \
+         (SELECT secret_sha256 FROM key_secrets WHERE valid_until <= ?1 LIMIT 500)",
+    )
+    .bind(time::iso8601(now_ms))
+}
