@@ -12,6 +12,12 @@ ALTER TABLE actors ADD COLUMN registered_at TEXT;
 
 CREATE INDEX actors_created ON actors (created_at DESC, chitty_id DESC);
 
+DROP INDEX actors_type;
+
+CREATE INDEX actors_type ON actors (actor_type, created_at DESC, chitty_id DESC);
+
+CREATE INDEX actors_status ON actors (status, created_at DESC, chitty_id DESC);
+
 -- A batch asserts what must hold by inserting a 0 where it does not: the constraint then fails, and
 -- the whole batch with it. Never holds a row.
 CREATE TABLE assertions (
@@ -72,6 +78,8 @@ CREATE TABLE keys (
 
 CREATE INDEX keys_own ON keys (owner_chitty_id, created_at DESC, key_id DESC);
 
+CREATE INDEX keys_created ON keys (created_at DESC, key_id DESC);
+
 -- The secrets of the keys, each as its SHA-256: one, and after a rotation for a while the one before.
 CREATE TABLE key_secrets (
   secret_sha256 TEXT PRIMARY KEY,
@@ -83,7 +91,7 @@ CREATE TABLE key_secrets (
   valid_until TEXT
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX key_secrets_key ON key_secrets (key_id);
+CREATE INDEX key_secrets_key ON key_secrets (key_id, created_at);
 
 CREATE INDEX key_secrets_ended ON key_secrets (valid_until) WHERE valid_until IS NOT NULL;
 

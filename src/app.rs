@@ -1,5 +1,6 @@
 //! [`App`]: the one composition root. One a isolate; everything that outlives a request is here.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
@@ -79,6 +80,8 @@ pub struct App {
     pub metrics_page: metrics::Page,
     /// When this isolate hands over what it has counted.
     pub handover: metrics::Plan,
+    /// Whether this isolate has done something that is not sealed in the audit.
+    pub unsealed: Cell<bool>,
     /// What this isolate has made of the news of the services.
     pub known: watch::Known,
     /// How many event streams are open in this isolate.
@@ -127,6 +130,7 @@ impl App {
             metrics: metrics::Recorder::default(),
             metrics_page: metrics::Page::default(),
             handover: metrics::Plan::default(),
+            unsealed: Cell::default(),
             known: watch::Known::default(),
             streams: stream::Open::default(),
             probe: Probe::default(),

@@ -30,6 +30,8 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
         }
     }
     if !events.is_empty() {
+        // Whatever is told is on record too.
+        app.unsealed.set(true);
         outbox::announce(app, events).await;
     }
     if initialize {
@@ -46,6 +48,12 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
     if hand_over {
         handover::perform(app).await;
+        // Once for all that was done in the meantime.
+        if app.unsealed.take()
+            && let Ok(ready) = Ready::ensure(app).await
+        {
+            seal::seal(app, ready).await;
+        }
     }
 }
 

@@ -16,8 +16,9 @@ use crate::platform::db::{DbError, Params, Row, Statement};
 
 /// What an actor may altogether, as a JSON array: what ChittyAuth says and what was granted.
 const CAPABILITIES: &str = "(SELECT json_group_array(value) FROM \
-     (SELECT value FROM json_each(actors.vouched) UNION \
-     SELECT value FROM json_each(actors.capabilities)))";
+     (SELECT value FROM json_each(actors.vouched) UNION ALL \
+     SELECT value FROM json_each(actors.capabilities) \
+     WHERE value NOT IN (SELECT value FROM json_each(actors.vouched))))";
 
 /// An actor as itself and administrators see it: SQL for a JSON object.
 fn full() -> String {
@@ -77,7 +78,7 @@ pub async fn get_public(
     id: &str,
 ) -> Result<Option<Found>, Problem> {
     let query = Statement::new(format!(
-        "SELECT revision, {PUBLIC}, 1 FROM actors \
+        "SELECT revision, {PUBLIC}, 1 AS is_registered FROM actors \
          WHERE chitty_id = ?1 AND registered_at IS NOT NULL AND status <> 'deleted'"
     ));
     one(ready, scope, query.bind(id)).await
@@ -200,9 +201,10 @@ pub async fn is_registered(
     scope: &Scope,
     look_up: Option<Statement>,
 ) -> Result<(bool, Vec<Row>), Problem> {
-    let check =
-        Statement::new("SELECT 1 FROM actors WHERE chitty_id = ?1 AND registered_at IS NOT NULL")
-            .bind(scope.actor());
+    let check = Statement::new(
+        "SELECT 1 AS found FROM actors WHERE chitty_id = ?1 AND registered_at IS NOT NULL",
+    )
+    .bind(scope.actor());
     let mut results =
         scope.read(ready, [check].into_iter().chain(look_up).collect()).await?.into_iter();
     let is_registered = results.next().is_some_and(|rows| !rows.is_empty());

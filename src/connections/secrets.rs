@@ -144,7 +144,7 @@ async fn take_lease(
 ) -> Result<bool, DbError> {
     let take = Statement::new(
         "UPDATE connection_secrets SET leased_until = ?3 \
-         WHERE connection_id = ?1 AND version = ?2 AND leased_until < ?4 RETURNING 1",
+         WHERE connection_id = ?1 AND version = ?2 AND leased_until < ?4 RETURNING 1 AS taken",
     )
     .bind(id)
     .bind(version)
@@ -215,7 +215,7 @@ async fn refresh(
             let put = Statement::new(
                 "UPDATE connection_secrets SET sealed = ?3, expires_at = ?4, \
                  version = version + 1, leased_until = '' \
-                 WHERE connection_id = ?1 AND version = ?2 RETURNING 1",
+                 WHERE connection_id = ?1 AND version = ?2 RETURNING 1 AS taken",
             )
             .bind(id)
             .bind(version)

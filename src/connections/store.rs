@@ -64,7 +64,7 @@ pub async fn check_free(
     look_up: Option<Statement>,
 ) -> Result<Vec<Row>, Problem> {
     let source = Statement::new(
-        "SELECT 1 WHERE iif(?1 = 'actor', ?2 = ?3, EXISTS (SELECT 1 FROM contexts \
+        "SELECT 1 AS found WHERE iif(?1 = 'actor', ?2 = ?3, EXISTS (SELECT 1 FROM contexts \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?3 AND deleted_at IS NULL))",
     )
     .bind(draft.source_type)
@@ -327,7 +327,7 @@ pub async fn history(
     let found_id = params_found.add(id);
     let condition = reach(scope, &mut params_found);
     let found = params_found.statement(format!(
-        "SELECT 1 FROM connections WHERE connection_id = {found_id} AND {condition}"
+        "SELECT 1 AS found FROM connections WHERE connection_id = {found_id} AND {condition}"
     ));
     let page = list.statement(params, asked.limit, asked.cursor);
     let mut results = scope.read(ready, vec![found, page]).await?.into_iter();

@@ -46,14 +46,14 @@ pub async fn bounds(
     look_up: Option<Statement>,
 ) -> Result<(Option<Bounds>, Vec<Row>), Problem> {
     let query = match scope.credential() {
-        Credential::Token { .. } => Statement::new("SELECT '' WHERE 0"),
+        Credential::Token { .. } => Statement::new("SELECT NULL AS absent WHERE 0"),
         Credential::Delegation { sha256, .. } => Statement::new(
             "SELECT expires_at, length(path) - length(replace(path, '/', '')), target_service \
              FROM delegations WHERE token_sha256 = ?1",
         )
         .bind(sha256.as_str()),
         Credential::Key { id, .. } => Statement::new(
-            "SELECT expires_at, 0, NULL FROM keys WHERE key_id = ?1 AND expires_at IS NOT NULL",
+            "SELECT expires_at, 0 AS depth, NULL AS target_service FROM keys WHERE key_id = ?1 AND expires_at IS NOT NULL",
         )
         .bind(id.as_str()),
     };
@@ -213,7 +213,7 @@ pub async fn revoke(
     if !is_admin {
         condition += &format!(" AND {}", reach(scope, &mut params));
     }
-    let found = params.statement(format!("SELECT 1 FROM delegations WHERE {condition}"));
+    let found = params.statement(format!("SELECT 1 AS found FROM delegations WHERE {condition}"));
     let mut params = Params::default();
     let id_at = params.add(id);
     let (at, revision) = (params.add(event.at.as_str()), params.add(event.id.as_str()));

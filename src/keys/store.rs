@@ -243,7 +243,7 @@ pub async fn revoke(
 ) -> Result<bool, WriteError> {
     let Change { owner, event, overdue_ms } = change;
     let found = Statement::new(
-        "SELECT 1 FROM keys WHERE key_id = ?1 AND (?2 IS NULL OR owner_chitty_id = ?2)",
+        "SELECT 1 AS found FROM keys WHERE key_id = ?1 AND (?2 IS NULL OR owner_chitty_id = ?2)",
     )
     .bind(event.entity_id.as_str())
     .bind(*owner);

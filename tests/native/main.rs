@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(missing_docs, reason = "tests say what they check by their names")]
 
+mod access;
+mod actors;
+mod audit;
 mod contexts;
 mod description;
 mod ecosystem;
@@ -13,6 +16,8 @@ mod events;
 mod faults;
 mod health;
 mod init;
+mod limits;
+mod links;
 mod metrics;
 mod orchestrations;
 mod plans;

@@ -62,6 +62,33 @@ impl Database {
     }
 
     /// The first cell of the first row as text.
+    /// Runs statements that may be refused.
+    pub(crate) fn try_execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.borrow().execute_batch(sql)
+    }
+
+    /// Every text in every table, to look for what must not be there.
+    pub(crate) fn dump(&self) -> String {
+        let tables =
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%fts%'";
+        let connection = self.connection.borrow();
+        let mut text = String::new();
+        for table in self.cells(tables) {
+            let mut statement = connection.prepare(&format!("SELECT * FROM \"{table}\"")).unwrap();
+            let width = statement.column_count();
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next().unwrap() {
+                for index in 0..width {
+                    if let ValueRef::Text(cell) = row.get_ref(index).unwrap() {
+                        text += &String::from_utf8_lossy(cell);
+                        text.push('\n');
+                    }
+                }
+            }
+        }
+        text
+    }
+
     pub(crate) fn cell(&self, sql: &str) -> Option<String> {
         self.cells(sql).into_iter().next()
     }

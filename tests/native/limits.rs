@@ -1,0 +1,142 @@
+//! Rate limits.
+
+use serde_json::json;
+
+use crate::world::{TestRequest, World, run};
+
+#[test]
+fn a_quiet_reader_asks_nobody_and_a_busy_one_the_limiter() {
+    let (world, gateway) = World::warm_with(&[("RATE_LIMIT_READ", Some("20"))]);
+    run(async {
+        let get = || gateway.get("/v1/contexts", Some("dev-a"));
+        for _ in 0..2 {
+            assert_eq!(get().await.status, 200);
+        }
+        assert!(world.limiter.counts.borrow().is_empty(), "a tenth of the limit is quiet");
+        for _ in 2..20 {
+            assert_eq!(get().await.status, 200);
+        }
+        assert_eq!(world.limiter.counts.borrow().values().sum::<u32>(), 18);
+        let refused = get().await;
+        assert_eq!((refused.status, refused.code()), (429, "rate_limited"));
+        assert_eq!(refused.headers["retry-after"], "60");
+        assert_eq!(refused.headers["ratelimit-policy"], "\"read\";q=20;w=60");
+        assert_eq!(refused.headers["ratelimit"], "\"read\";r=0;t=60");
+        assert_eq!(gateway.get("/v1/contexts", Some("dev-b")).await.status, 200, "somebody else");
+        assert_eq!(gateway.get("/health", None).await.status, 200);
+        world.advance_ms(60_000);
+        world.limiter.counts.borrow_mut().clear();
+        assert_eq!(get().await.status, 200);
+    });
+}
+
+#[test]
+fn what_other_isolates_have_let_through_counts() {
+    let vars = [("RATE_LIMIT_WRITE", Some("10"))];
+    let (world, one) = World::warm_with(&vars);
+    let other = world.isolate_with(&vars);
+    run(async {
+        let mut statuses = Vec::new();
+        for n in 0..12 {
+            let gateway = if n % 2 == 0 { &one } else { &other };
+            let body = json!({"target_service": "connect"});
+            statuses.push(gateway.post("/v1/delegate", "dev-a", &body).await.status);
+        }
+        assert_eq!(statuses, [[201; 10].as_slice(), &[429, 429]].concat());
+    });
+}
+
+#[test]
+fn classes_count_apart_and_minting_is_one() {
+    let vars = [("RATE_LIMIT_MINT", Some("1")), ("RATE_LIMIT_WRITE", Some("1"))];
+    let (world, gateway) = World::warm_with(&vars);
+    run(async {
+        let id = gateway.create("dev-a", &json!({"name": "n"})).await;
+        let second = gateway.post("/v1/contexts", "dev-a", &json!({"name": "m"})).await;
+        assert_eq!(
+            (second.code(), second.headers["ratelimit"].as_str()),
+            ("rate_limited", "\"mint\";r=0;t=60")
+        );
+        assert_eq!(world.services.calls("id").len(), 1, "nothing was minted");
+        let path = format!("/v1/contexts/{id}");
+        assert_eq!(gateway.patch(&path, "dev-a", &json!({"name": "o"})).await.status, 200);
+        assert_eq!(
+            gateway.patch(&path, "dev-a", &json!({"name": "p"})).await.code(),
+            "rate_limited"
+        );
+        assert_eq!(gateway.get(&path, Some("dev-a")).await.json["name"], "o");
+    });
+}
+
+#[test]
+fn an_operator_sets_other_limits_for_an_actor() {
+    let (world, gateway) = World::warm_with(&[("RATE_LIMIT_READ", Some("10"))]);
+    let put = |actor: &str, text: &str| {
+        world.rate_limit.values.borrow_mut().insert(format!("actor:{actor}"), text.to_owned())
+    };
+    put("CHITTY-PEO-a", r#"{"read": 2}"#);
+    put("CHITTY-PEO-b", r#"{"read": 0}"#);
+    put("CHITTY-PEO-c", "nonsense");
+    run(async {
+        for (token, passes) in [("dev-a", 2), ("dev-b", 40), ("dev-c", 10)] {
+            for n in 0..40 {
+                let status = gateway.get("/v1/contexts", Some(token)).await.status;
+                assert_eq!(status, if n < passes { 200 } else { 429 }, "{token} {n}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_made_up_token_buys_no_budget() {
+    let (world, gateway) = World::warm_with(&[("RATE_LIMIT_AUTHENTICATE", Some("5"))]);
+    run(async {
+        let try_one = |n: usize, address: &'static str| {
+            let request = TestRequest::new("GET", "/v1/contexts").token(&format!("made-up-{n}"));
+            gateway.send(request.header("cf-connecting-ip", address))
+        };
+        gateway
+            .send(
+                TestRequest::new("GET", "/v1/contexts")
+                    .token("dev-a")
+                    .header("cf-connecting-ip", "192.0.2.1"),
+            )
+            .await;
+        for n in 0..4 {
+            assert_eq!(try_one(n, "192.0.2.1").await.code(), "invalid_token");
+        }
+        world.services.reset_calls();
+        for n in 4..20 {
+            assert_eq!(try_one(n, "192.0.2.1").await.code(), "rate_limited");
+        }
+        assert!(world.services.calls("auth").is_empty(), "nobody was asked");
+        assert_eq!(try_one(0, "192.0.2.2").await.code(), "invalid_token", "another address");
+        // Whoever is known here goes on, from the same address.
+        let known = TestRequest::new("GET", "/v1/contexts").token("dev-a");
+        assert_eq!(gateway.send(known.header("cf-connecting-ip", "192.0.2.1")).await.status, 200);
+        // All of an IPv6 network is one address.
+        for n in 0..6 {
+            let address = ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::1"][n % 3];
+            let status = try_one(100 + n, address).await.status;
+            assert_eq!(status, if n < 5 { 401 } else { 429 });
+        }
+    });
+}
+
+#[test]
+fn validation_is_limited_by_address_and_a_limiter_that_fails_keeps_nobody_out() {
+    let (world, gateway) = World::warm_with(&[("RATE_LIMIT_VALIDATE", Some("3"))]);
+    run(async {
+        let ask = || {
+            let request = TestRequest::new("POST", "/v1/delegate/validate");
+            gateway.send(request.json(&json!({"token": "cdt_x"})))
+        };
+        for _ in 0..3 {
+            assert_eq!(ask().await.status, 200);
+        }
+        assert_eq!(ask().await.code(), "rate_limited");
+        world.advance_ms(60_000);
+        world.limiter.down.set(true);
+        assert_eq!(ask().await.status, 200);
+    });
+}
