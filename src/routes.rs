@@ -76,11 +76,16 @@ pub static ROUTES: &[Route] = &[
     scoped!(Get    "/v1/connections/{id}/status",  ConnectionsRead  => connections::status),
     scoped!(Post   "/v1/connections/{id}/check",   ConnectionsWrite => connections::check),
     scoped!(Get    "/v1/connections/{id}/history", ConnectionsRead  => connections::history),
-    scoped!(Get    "/v1/connections/{id}/proxy/{*rest}", ConnectionsRead  => proxy::forward),
-    scoped!(Post   "/v1/connections/{id}/proxy/{*rest}", ConnectionsWrite => proxy::forward),
-    scoped!(Put    "/v1/connections/{id}/proxy/{*rest}", ConnectionsWrite => proxy::forward),
-    scoped!(Patch  "/v1/connections/{id}/proxy/{*rest}", ConnectionsWrite => proxy::forward),
-    scoped!(Delete "/v1/connections/{id}/proxy/{*rest}", ConnectionsWrite => proxy::forward),
+    scoped!(Get    "/v1/connections/{id}/proxy",         ConnectionsRead  => proxy::forward),
+    scoped!(Get    "/v1/connections/{id}/proxy/{*path}", ConnectionsRead  => proxy::forward),
+    scoped!(Post   "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward),
+    scoped!(Post   "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward),
+    scoped!(Put    "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward),
+    scoped!(Put    "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward),
+    scoped!(Patch  "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward),
+    scoped!(Patch  "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward),
+    scoped!(Delete "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward),
+    scoped!(Delete "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward),
 
     scoped!(Post   "/v1/delegate",          DelegationsWrite => delegation::create),
     scoped!(Get    "/v1/delegate",          DelegationsRead  => delegation::list),
@@ -121,7 +126,7 @@ mod tests {
     #[test]
     fn every_route_is_found_by_its_path_and_only_once() {
         for route in ROUTES {
-            let path = route.path.replace("{id}", "x%20y");
+            let path = route.path.replace("{id}", "x%20y").replace("{*path}", "a/b");
             let found = table().find(&path).unwrap();
             let same = |other: &&Route| other.method == route.method && other.path == route.path;
             assert_eq!(found.routes.iter().copied().filter(same).count(), 1, "{}", route.path);

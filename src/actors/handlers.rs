@@ -3,12 +3,12 @@
 use chitty_core::ChittyId;
 use serde_json::json;
 
-use crate::actors::store::{self, Change, Filter, Found};
+use crate::actors::store::{self, Change, Filter};
 use crate::actors::{STATUSES, TYPES, input};
 use crate::app::App;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
-use crate::http::caller::{Scope, WriteError};
+use crate::http::caller::{Scope, WriteError, scopes};
 use crate::http::idempotency::Idempotency;
 use crate::http::listing::{Asked, word};
 use crate::http::precondition::{IfMatch, etag};
@@ -41,7 +41,7 @@ use crate::openapi::schemas::{
     ),
 ))]
 pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    scope.by_own_token()?;
+    scope.by_own_token(ready).await?;
     let body = request.json_bytes().await?;
     let new = input::registration(&body, &scope.held())?;
     let key = Idempotency::of(request, "actors.register", &body)?;
@@ -130,20 +130,26 @@ pub async fn me(_: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Out
 ))]
 pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let id = actor_id(request)?;
-    let reply = |found: &Found| Reply::json(format!("{{\"actor\":{}}}", found.json));
-    let found = match full_view(&scope, &id) {
-        Some(full) => {
-            let found = store::get(ready, &full, id.as_str()).await?;
-            found.map(|found| reply(&found).header("etag", etag(&found.revision)))
-        }
-        None => store::get_public(ready, &scope, id.as_str()).await?.map(|found| reply(&found)),
-    };
-    found.ok_or_else(not_found)
+    let shown = store::show(ready, &scope, id.as_str()).await?.ok_or_else(not_found)?;
+    let reply = Reply::json(format!("{{\"actor\":{}}}", shown.json));
+    Ok(match shown.revision {
+        Some(revision) => reply.header("etag", etag(&revision)),
+        None => reply,
+    })
 }
 
-/// The scope by which all of an actor may be seen and changed: its own, or an administrator's.
-fn full_view(scope: &Scope, id: &ChittyId) -> Option<Scope> {
-    if scope.actor() == id.as_str() { Some(scope.clone()) } else { scope.as_admin() }
+/// The scope by which all of an actor is seen and changed: its own, or an administrator's.
+fn over(scope: Scope, id: &ChittyId) -> Scope {
+    if scope.actor() == id.as_str() { scope } else { scope.demanding_admin() }
+}
+
+/// To who is no administrator, there is no actor to be seen or changed but itself; unless it may do
+/// nothing with actors at all.
+async fn hidden(ready: Ready<'_>, scope: &Scope, problem: Problem) -> Problem {
+    if problem.code != Code::InsufficientScope {
+        return problem;
+    }
+    scope.check(ready).await.err().unwrap_or_else(not_found)
 }
 
 /// Change an actor: oneself, or as an administrator anybody.
@@ -169,12 +175,13 @@ fn full_view(scope: &Scope, id: &ChittyId) -> Option<Scope> {
 ))]
 pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let id = actor_id(request)?;
-    let scope = full_view(&scope, &id).ok_or_else(not_found)?;
     let patch = input::patch(&request.json_bytes().await?)?;
-    let scope = match patch.status {
-        Some(_) => by_administrator(&scope, &id)?,
-        None => scope,
-    };
+    let is_own = scope.actor() == id.as_str();
+    let own = scope.clone();
+    let scope = over(scope, &id);
+    if patch.status.is_some() {
+        admits_status(ready, &scope, is_own).await?;
+    }
     let mut changes: Vec<&str> = Vec::new();
     let profile = &patch.profile;
     for (name, sent) in [
@@ -189,21 +196,22 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let kind = EventKind::ActorUpdated;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
     let change = conditional(app, request, &id, &event);
-    let json = store::update(ready, &scope, &change, &patch).await?.done("actor")?;
-    changed(app, &id, event, &json)
+    match store::update(ready, &scope, &change, &patch).await {
+        Ok(updated) => changed(app, &id, event, &updated.done("actor")?),
+        Err(error) => Err(hidden(ready, &own, error.into()).await),
+    }
 }
 
-/// An administrator who acts on somebody else, by an authority that lasts.
-fn by_administrator(scope: &Scope, id: &ChittyId) -> Result<Scope, Problem> {
-    let admin = scope.as_admin().filter(|admin| admin.actor() != id.as_str());
-    let admin = admin.ok_or_else(|| {
-        Problem::new(
+/// A status is an administrator's to change, by an authority that lasts, and nobody's own.
+async fn admits_status(ready: Ready<'_>, scope: &Scope, is_own: bool) -> Result<(), Problem> {
+    if is_own {
+        scope.check(ready).await?;
+        return Err(Problem::new(
             Code::InsufficientScope,
             "An administrator changes the status of an actor, and nobody the own one.",
-        )
-    })?;
-    admin.not_delegated()?;
-    Ok(admin)
+        ));
+    }
+    scope.not_delegated(ready).await
 }
 
 fn conditional<'a>(
@@ -240,9 +248,10 @@ pub async fn capabilities(
     request: &Request<'_>,
 ) -> Outcome {
     let id = actor_id(request)?;
-    let scope = full_view(&scope, &id).ok_or_else(not_found)?;
-    let json = store::capabilities(ready, &scope, id.as_str()).await?;
-    json.map(Reply::json).ok_or_else(not_found)
+    match store::capabilities(ready, &over(scope.clone(), &id), id.as_str()).await {
+        Ok(json) => json.map(Reply::json).ok_or_else(not_found),
+        Err(problem) => Err(hidden(ready, &scope, problem).await),
+    }
 }
 
 /// Replace what an actor is granted beyond what ChittyAuth says. Administrators only.
@@ -265,9 +274,17 @@ pub async fn capabilities(
     ),
 ))]
 pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    scope.not_delegated()?;
+    scope.not_delegated(ready).await?;
     let id = actor_id(request)?;
     let granted = input::capabilities(&request.json_bytes().await?)?;
+    let held = scope.held();
+    if scope.actor() == id.as_str() || granted.iter().any(|one| !scopes::holds(&held, one)) {
+        scope.check(ready).await?;
+        return Err(Problem::new(
+            Code::InsufficientScope,
+            "You can grant what you hold yourself, to somebody else.",
+        ));
+    }
     let payload = json!({ "granted": granted });
     let kind = EventKind::ActorCapabilitiesChanged;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());

@@ -48,15 +48,40 @@ pub struct Found {
     pub is_registered: bool,
 }
 
-async fn one(ready: Ready<'_>, scope: &Scope, query: Statement) -> Result<Option<Found>, Problem> {
+/// An actor as somebody sees it.
+#[derive(Debug)]
+pub struct Shown {
+    /// For the entity tag, where all of it is seen.
+    pub revision: Option<String>,
+    /// The actor as it is returned.
+    pub json: String,
+}
+
+/// An actor: all of it for itself and for administrators, for others what everybody may know of one
+/// that has registered and is still there.
+///
+/// # Errors
+/// When the caller may do nothing; storage failures.
+pub async fn show(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Shown>, Problem> {
+    let mut params = Params::default();
+    let id_at = params.add(id);
+    let all = match scope.actor() == id {
+        true => "1".to_owned(),
+        false => scope.is_admin_sql(&mut params),
+    };
+    let query = params.statement(format!(
+        "SELECT iif(shows_all, revision, NULL) AS revision, iif(shows_all, {}, {PUBLIC}) AS item \
+         FROM (SELECT {all} AS shows_all) CROSS JOIN actors WHERE chitty_id = {id_at} \
+         AND (shows_all OR (registered_at IS NOT NULL AND status <> 'deleted'))",
+        full()
+    ));
     let Some(mut row) = scope.rows(ready, query).await?.into_iter().next() else {
         return Ok(None);
     };
-    let is_registered = row.integer(2)? == 1;
-    Ok(Some(Found { revision: row.text(0)?, json: row.text(1)?, is_registered }))
+    Ok(Some(Shown { revision: row.optional_text(0)?, json: row.text(1)? }))
 }
 
-/// All of an actor, for itself and for administrators.
+/// All of an actor, for itself.
 ///
 /// # Errors
 /// When the caller may do nothing; storage failures.
@@ -65,23 +90,11 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Fou
         "SELECT revision, {}, registered_at IS NOT NULL FROM actors WHERE chitty_id = ?1",
         full()
     ));
-    one(ready, scope, query.bind(id)).await
-}
-
-/// What everybody may know of an actor that has registered and is still there.
-///
-/// # Errors
-/// When the caller may do nothing; storage failures.
-pub async fn get_public(
-    ready: Ready<'_>,
-    scope: &Scope,
-    id: &str,
-) -> Result<Option<Found>, Problem> {
-    let query = Statement::new(format!(
-        "SELECT revision, {PUBLIC}, 1 AS is_registered FROM actors \
-         WHERE chitty_id = ?1 AND registered_at IS NOT NULL AND status <> 'deleted'"
-    ));
-    one(ready, scope, query.bind(id)).await
+    let Some(mut row) = scope.rows(ready, query.bind(id)).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let is_registered = row.integer(2)? == 1;
+    Ok(Some(Found { revision: row.text(0)?, json: row.text(1)?, is_registered }))
 }
 
 /// What an actor may, by where it comes from; for itself and for administrators.

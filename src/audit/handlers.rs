@@ -8,7 +8,7 @@ use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::listing::{Asked, Page, SEPARATOR};
 use crate::http::paging::{Cursor, invalid_cursor};
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -52,7 +52,6 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
         narrowed += &format!(" AND seq <= {}", params.add(seq));
     }
     let actor = request.query("actor");
-    let admin = scope.as_admin();
     let limit_at = params.add(limit + 1);
     let page = |condition: &str| {
         format!(
@@ -60,21 +59,21 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
              ORDER BY seq DESC LIMIT {limit_at})"
         )
     };
-    let (reader, rows) = match (admin, actor) {
-        (Some(admin), None) => (admin, page("1")),
-        (Some(admin), Some(actor)) => {
+    let asks_for_others = actor.as_ref().is_some_and(|actor| actor != scope.actor());
+    let own = params.add(scope.actor());
+    let (reader, rows) = match actor {
+        Some(actor) if actor == scope.actor() => (scope, page(&format!("actor_id = {own}"))),
+        Some(actor) => {
             let actor = params.add(&*actor);
-            (admin, page(&format!("actor_id = {actor}")))
+            (scope.demanding_admin(), page(&format!("actor_id = {actor} AND {own} IS NOT NULL")))
         }
-        (None, Some(actor)) if actor != scope.actor() => {
-            return Err(Problem::invalid("?actor", "must be yourself, or left out"));
-        }
-        // Each half walks its own index from the newest on and stops after a page.
-        (None, _) => {
-            let own = params.add(scope.actor());
-            let deeds = page(&format!("actor_id = {own}"));
-            let fate = page(&format!("entity_id = {own} AND actor_id <> {own}"));
-            (scope, format!("{deeds} UNION ALL {fate}"))
+        // Each part walks its own index from the newest on and stops after a page.
+        None => {
+            let admin = scope.is_admin_sql(&mut params);
+            let all = page(&admin);
+            let deeds = page(&format!("NOT {admin} AND actor_id = {own}"));
+            let fate = page(&format!("NOT {admin} AND entity_id = {own} AND actor_id <> {own}"));
+            (scope, format!("{all} UNION ALL {deeds} UNION ALL {fate}"))
         }
     };
     let query = params.statement(format!(
@@ -83,7 +82,13 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
          'via', via, 'action', action, 'entity_type', entity_type, 'entity_id', entity_id, \
          'detail', json(detail)) AS item FROM ({rows}) ORDER BY seq DESC LIMIT {limit_at})"
     ));
-    let row = reader.rows(ready, query).await?.into_iter().next();
+    let rows = reader.rows(ready, query).await.map_err(|problem| match problem.code {
+        Code::InsufficientScope if asks_for_others => {
+            Problem::invalid("?actor", "must be yourself, or left out")
+        }
+        _ => problem,
+    })?;
+    let row = rows.into_iter().next();
     let page = Page::read(&mut row.ok_or(DbError::Shape)?, 0, limit)?;
     Ok(page.reply(request, "entries", &[]))
 }

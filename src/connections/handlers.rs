@@ -17,7 +17,7 @@ use crate::http::Outcome;
 use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::Idempotency;
 use crate::http::listing::{Asked, word};
-use crate::http::precondition::{IfMatch, etag, none_match_hits};
+use crate::http::precondition::{Changed, IfMatch, etag, none_match_hits};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
@@ -62,8 +62,17 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let id = format!("conn_{}", ids::uuid_v7(app.now_ms()));
     let base = Base::of(app, &draft.target_service, &draft.endpoint());
     let handed = draft.credentials.as_ref();
-    let credential = obtain(app, request, &draft, handed).await?;
-    // From here on a provisioned key is to be taken back if nothing comes of it.
+    let credential = match obtain(app, request, &draft, handed).await {
+        Ok(credential) => credential,
+        // A refresh token may be good for one use only, and that by another request with this key.
+        Err(problem) => return twin(app, ready, &scope, key.as_ref(), request, problem).await,
+    };
+    // From here on what was made or renewed is to be taken back if nothing comes of it.
+    let is_own = handed.is_some_and(|handed| match (handed, &credential) {
+        (Handed::In(handed), Some(obtained)) => handed != obtained,
+        (Handed::Provision, _) => true,
+        (Handed::In(_), None) => false,
+    });
     let sealed = credential.as_ref().map(|one| secrets::seal(app, &id, one)).transpose()?;
     let made = async {
         let health =
@@ -103,10 +112,34 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     .await;
     let is_new =
         made.as_ref().is_ok_and(|reply| reply.header_value("idempotency-replayed").is_none());
-    if !is_new && let (Some(Handed::Provision), Some(sealed)) = (handed, &sealed) {
+    if let (false, true, Some(sealed)) = (is_new, is_own, &sealed) {
         secrets::abandon(app, ready, &id, &sealed.text).await;
     }
     made
+}
+
+/// The reply of another request with the same idempotency key, if there is one that is about to end;
+/// the problem otherwise.
+async fn twin(
+    app: &App,
+    ready: Ready<'_>,
+    scope: &Scope,
+    key: Option<&Idempotency>,
+    request: &Request<'_>,
+    problem: Problem,
+) -> Outcome {
+    const WAIT_MS: u64 = 3000;
+    const LOOK_MS: u64 = 150;
+    if key.is_none() || problem.code != Code::CredentialRefused {
+        return Err(problem);
+    }
+    for _ in 0..WAIT_MS / LOOK_MS {
+        if let Some(replay) = replay(ready, scope, key, request).await? {
+            return Ok(replay);
+        }
+        app.sleep(LOOK_MS).await;
+    }
+    Err(problem)
 }
 
 async fn replay(
@@ -357,6 +390,10 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         let link = store::link(ready, &scope, &request.id).await?;
         if link.status == "disconnected" {
             return Err(Problem::not_found("connection"));
+        }
+        // Before anybody is asked: a refresh token may be good for one use only.
+        if !IfMatch::of(request).allows(&link.revision) {
+            Changed::Stale.done("connection")?;
         }
         let Handed::In(credential) = handed else {
             let detail = "are provisioned when a connection is made";

@@ -69,6 +69,8 @@ pub fn draft(body: &[u8], now_ms: u64) -> Result<Draft, Problem> {
     let endpoint = fields.text("target_endpoint", 2048);
     let endpoint = match endpoint {
         Sent::Value(text) => match Endpoint::for_service(&service, &text) {
+            // The usual place, spelled out, is the same place.
+            Ok(endpoint) if endpoint == Endpoint::of_chittyos(&service) => None,
             Ok(endpoint) => Some(endpoint),
             Err(detail) => {
                 fields.wrong("target_endpoint", detail);

@@ -94,12 +94,12 @@ const NOT_RETURNED: [&str; 26] = [
 /// `target_refused_credential`, and a redirect to another place 502 `target_redirected`.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
-    path = "/v1/connections/{id}/proxy/{*rest}",
+    path = "/v1/connections/{id}/proxy/{path}",
     operation_id = "connectionsProxy",
     tag = "connections",
     params(
         ("id" = String, Path, description = "Its `connection_id`."),
-        ("*rest" = String, Path, description = "The path below the connection's endpoint."),
+        ("path" = String, Path, description = "The path below the connection's endpoint, slashes included."),
     ),
     responses(
         (status = 200, description = "What the target answers, with its own status."),
@@ -111,8 +111,8 @@ const NOT_RETURNED: [&str; 26] = [
     ),
 ))]
 pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let path = format!("/{}", request.rest);
-    target::check_path(&path).map_err(|detail| Problem::invalid("path", detail))?;
+    let path = request.rest;
+    target::check_path(path).map_err(|detail| Problem::invalid("path", detail))?;
     let method = request.method();
     let is_read = matches!(method.as_str(), "GET" | "HEAD");
     let body = match is_read {
@@ -120,8 +120,9 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
         false => request.body_bytes(MAX_BODY_BYTES).await?,
     };
     let now = time::iso8601(request.now_ms);
-    let link = store::use_link(ready, &scope, &request.id, &now).await?;
-    admit(&link, is_read)?;
+    let needed = if is_read { "read" } else { "write" };
+    let link = store::use_link(ready, &scope, &request.id, needed, &now).await?;
+    admit(&link, needed)?;
     let credential = secrets::usable(app, ready, &link).await?;
     let base = Base::of(app, &link.service, &link.endpoint);
     let query = match request.raw_query() {
@@ -146,7 +147,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
 }
 
 /// Whether the connection can be used, for that.
-fn admit(link: &Link, is_read: bool) -> Result<(), Problem> {
+fn admit(link: &Link, needed: &str) -> Result<(), Problem> {
     if link.status != "active" || !link.has_source {
         let status = if link.has_source { link.status.as_str() } else { "without its source" };
         return Err(Problem::new(
@@ -154,7 +155,6 @@ fn admit(link: &Link, is_read: bool) -> Result<(), Problem> {
             format!("The connection is {status}. GET …/status says why."),
         ));
     }
-    let needed = if is_read { "read" } else { "write" };
     if link.scopes.iter().any(|scope| scope == needed) {
         return Ok(());
     }
@@ -293,6 +293,7 @@ mod tests {
     fn link() -> Link {
         Link {
             id: "conn_1".to_owned(),
+            revision: String::new(),
             service: "partner".to_owned(),
             endpoint: Endpoint::parse("https://api.partner.example/v1").unwrap(),
             scopes: vec!["read".to_owned()],
@@ -351,11 +352,11 @@ mod tests {
 
     #[test]
     fn a_connection_is_used_within_its_scopes_and_while_it_is_active() {
-        assert!(admit(&link(), true).is_ok());
-        assert_eq!(admit(&link(), false).unwrap_err().code, Code::InsufficientScope);
+        assert!(admit(&link(), "read").is_ok());
+        assert_eq!(admit(&link(), "write").unwrap_err().code, Code::InsufficientScope);
         let failed = Link { status: "failed".to_owned(), ..link() };
-        assert_eq!(admit(&failed, true).unwrap_err().code, Code::ConnectionInactive);
+        assert_eq!(admit(&failed, "read").unwrap_err().code, Code::ConnectionInactive);
         let orphan = Link { has_source: false, ..link() };
-        assert_eq!(admit(&orphan, true).unwrap_err().code, Code::ConnectionInactive);
+        assert_eq!(admit(&orphan, "read").unwrap_err().code, Code::ConnectionInactive);
     }
 }

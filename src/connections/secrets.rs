@@ -98,7 +98,14 @@ pub async fn usable(
     if !link.has_credential {
         return Ok(None);
     }
-    fresh(app, ready, &link.id, REFRESH_EARLY_MS).await
+    match fresh(app, ready, &link.id, REFRESH_EARLY_MS).await? {
+        Some(credential) => Ok(Some(credential)),
+        // Gone since the link was read: so is the connection.
+        None => Err(Problem::new(
+            Code::ConnectionInactive,
+            "The connection has just been disconnected.",
+        )),
+    }
 }
 
 async fn fresh(

@@ -512,6 +512,8 @@ pub fn end_with_context(event: &Event) -> Vec<Statement> {
 pub struct Link {
     /// `conn_…`
     pub id: String,
+    /// For the entity tag.
+    pub revision: String,
     /// As it is compared.
     pub service: String,
     /// Where it begins.
@@ -531,7 +533,7 @@ pub struct Link {
 fn link_columns() -> String {
     format!(
         "connection_id, target_service, target_endpoint, scopes, status, check_path, \
-         credential_type IS NOT NULL, {SOURCE_IS_THERE}"
+         credential_type IS NOT NULL AS has_credential, {SOURCE_IS_THERE} AS has_source, revision"
     )
 }
 
@@ -543,6 +545,7 @@ fn read_link(mut row: Row) -> Result<Link, DbError> {
     };
     Ok(Link {
         id: row.text(0)?,
+        revision: row.text(8)?,
         service,
         endpoint,
         scopes: serde_json::from_str(&row.text(3)?).map_err(|_| DbError::Shape)?,
@@ -561,7 +564,7 @@ pub async fn link(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Link, Pro
     Ok(read_link(select(ready, scope, id, &link_columns()).await?)?)
 }
 
-/// The same, counted as a use if it is active; in one round trip.
+/// The same, counted as a use if it can be used for what is `needed`; in one round trip.
 ///
 /// # Errors
 /// 404; when the caller may not; storage failures.
@@ -569,14 +572,16 @@ pub async fn use_link(
     ready: Ready<'_>,
     scope: &Scope,
     id: &str,
+    needed: &str,
     now: &str,
 ) -> Result<Link, Problem> {
     let mut params = Params::default();
-    let (id_at, now_at) = (params.add(id), params.add(now));
+    let (id_at, now_at, needed) = (params.add(id), params.add(now), params.add(needed));
     let own = reach(scope, &mut params);
     let count = params.statement(format!(
         "UPDATE connections SET request_count = request_count + 1, last_used_at = {now_at} \
-         WHERE connection_id = {id_at} AND {own} AND status = 'active'"
+         WHERE connection_id = {id_at} AND {own} AND status = 'active' AND {SOURCE_IS_THERE} \
+         AND EXISTS (SELECT 1 FROM json_each(scopes) WHERE value = {needed})"
     ));
     let mut params = Params::default();
     let id_at = params.add(id);

@@ -203,13 +203,10 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let admin = scope.as_admin();
-    let is_admin = admin.is_some();
-    let scope = admin.unwrap_or(scope);
     let kind = EventKind::DelegationRevoked;
     let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
-    if !store::revoke(ready, &scope, &request.id, is_admin, &event, overdue_ms).await? {
+    if !store::revoke(ready, &scope, &request.id, &event, overdue_ms).await? {
         return Err(Problem::not_found("delegation"));
     }
     let text = json!({ "success": true, "message": "Delegation revoked", "token_id": request.id });

@@ -194,8 +194,8 @@ pub async fn list(
     Ok(Page::read(&mut row, 0, asked.limit)?)
 }
 
-/// Revokes a delegation and every one below it, in one statement. Whether there is such a one that the
-/// caller may revoke; one that is revoked already stays as it is.
+/// Revokes a delegation and every one below it, in one statement: one that the caller has to do with,
+/// or as an administrator anybody's. Whether there is such a one; one that is revoked already stays as it is.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -203,30 +203,18 @@ pub async fn revoke(
     ready: Ready<'_>,
     scope: &Scope,
     id: &str,
-    is_admin: bool,
     event: &Event,
     overdue_ms: u64,
 ) -> Result<bool, WriteError> {
     let mut params = Params::default();
-    let id_at = params.add(id);
-    let mut condition = format!("delegation_id = {id_at}");
-    if !is_admin {
-        condition += &format!(" AND {}", reach(scope, &mut params));
-    }
-    let found = params.statement(format!("SELECT 1 AS found FROM delegations WHERE {condition}"));
+    let reached = revocable(scope, id, &mut params);
+    let found = params.statement(format!("SELECT 1 AS found FROM delegations WHERE {reached}"));
     let mut params = Params::default();
-    let id_at = params.add(id);
+    let reached = revocable(scope, id, &mut params);
     let (at, revision) = (params.add(event.at.as_str()), params.add(event.id.as_str()));
-    let mut condition = format!("root.delegation_id = {id_at} AND root.revoked_at IS NULL");
-    if !is_admin {
-        let reach = reach(scope, &mut params);
-        condition += &format!(
-            " AND root.delegation_id IN (SELECT delegation_id FROM delegations WHERE delegation_id = {id_at} AND {reach})"
-        );
-    }
     let revoke = params.statement(format!(
         "UPDATE delegations SET revoked_at = {at}, revision = {revision} \
-         FROM (SELECT path FROM delegations AS root WHERE {condition}) AS above \
+         FROM (SELECT path FROM delegations WHERE {reached} AND revoked_at IS NULL) AS above \
          WHERE delegations.path >= above.path \
          AND delegations.path < substr(above.path, 1, length(above.path) - 1) || '0' \
          AND delegations.revoked_at IS NULL"
@@ -234,6 +222,13 @@ pub async fn revoke(
     let told = outbox::insert_if_changed(event, overdue_ms, "delegations", "delegation_id");
     let results = scope.write(ready, vec![found, revoke, told]).await?;
     Ok(results.into_iter().next().is_some_and(|rows| !rows.is_empty()))
+}
+
+/// The condition under which the caller may revoke the delegation of this id.
+fn revocable(scope: &Scope, id: &str, params: &mut Params) -> String {
+    let id = params.add(id);
+    let (own, admin) = (reach(scope, params), scope.is_admin_sql(params));
+    format!("delegation_id = {id} AND (({own}) OR {admin})")
 }
 
 /// A token that is good.

@@ -74,6 +74,7 @@ async fn answer(
     let target = inbound.target();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     // One trailing slash is the same resource.
+    let whole = path;
     let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
     let matched = table.find(path).ok_or_else(|| {
         Problem::new(Code::UnknownPath, "GET /openapi.json lists every path; /docs shows them.")
@@ -86,7 +87,8 @@ async fn answer(
         _ => choose(&matched, method)?,
     };
     let id = decode(matched.id)?;
-    let request = Request { id, rest: matched.rest, trace, now_ms, path, query, inbound };
+    let rest = rest(route, whole, path);
+    let request = Request { id, rest, trace, now_ms, path, query, inbound };
     match route.access {
         Access::Open(handler) => handler(app, &request).await,
         Access::Scoped(permission, handler) => {
@@ -94,10 +96,21 @@ async fn answer(
             let caller = Caller::authenticate(app, ready, &request).await?;
             app.limits.of_actor(&caller, route.class(), now_ms).await?;
             app.seen.note(&caller, now_ms);
-            let scope = caller.scope(permission, now_ms)?;
+            let scope = caller.scope(permission, now_ms);
+            scope.admit_to(ready, permission, route.method != Method::Get).await?;
             handler(app, ready, scope, &request).await
         }
     }
+}
+
+/// What follows the part of the path that the route names, with the slash at its end.
+fn rest<'p>(route: &Route, whole: &'p str, path: &str) -> &'p str {
+    let at = match route.path.split_once("/{*") {
+        // As many segments as the route names, each with its slash, are not it.
+        Some((named, _)) => whole.match_indices('/').nth(named.matches('/').count()),
+        None => whole.match_indices('/').find(|(at, _)| *at == path.len()),
+    };
+    at.and_then(|(at, _)| whole.get(at..)).unwrap_or_default()
 }
 
 /// A method as a metric names it: a caller may write anything.

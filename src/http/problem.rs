@@ -134,10 +134,18 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     service: Option<Service>,
     errors: Vec<FieldError>,
-    existing_chitty_id: Option<String>,
-    existing_connection_id: Option<String>,
+    existing: Option<Existing>,
     retry_after_s: Option<u32>,
     headers: Vec<(&'static str, String)>,
+}
+
+/// What is in the way.
+#[derive(Debug, Clone)]
+enum Existing {
+    /// An entity that has a ChittyID.
+    ChittyId(String),
+    /// A connection.
+    Connection(String),
 }
 
 /// The seconds that a caller is told to wait where nobody knows better.
@@ -154,8 +162,7 @@ impl Problem {
             detail: detail.into(),
             service: None,
             errors: Vec::new(),
-            existing_chitty_id: None,
-            existing_connection_id: None,
+            existing: None,
             retry_after_s: (code.status() == 503).then_some(DEFAULT_RETRY_AFTER_S),
             headers: Vec::new(),
         }
@@ -214,14 +221,14 @@ impl Problem {
     /// Names the entity that is in the way.
     #[must_use]
     pub fn existing(mut self, chitty_id: Option<String>) -> Self {
-        self.existing_chitty_id = chitty_id;
+        self.existing = chitty_id.map(Existing::ChittyId);
         self
     }
 
     /// Names the connection that is in the way.
     #[must_use]
     pub fn existing_connection(mut self, connection_id: Option<String>) -> Self {
-        self.existing_connection_id = connection_id;
+        self.existing = connection_id.map(Existing::Connection);
         self
     }
 
@@ -241,6 +248,11 @@ impl Problem {
 
     /// The reply that carries it.
     pub fn into_reply(self, trace: &Trace) -> Reply {
+        let (chitty_id, connection) = match &self.existing {
+            Some(Existing::ChittyId(id)) => (Some(id.as_str()), None),
+            Some(Existing::Connection(id)) => (None, Some(id.as_str())),
+            None => (None, None),
+        };
         let body = ProblemBody {
             kind: format!("https://connect.chitty.cc/docs/errors#{}", self.code.as_str()),
             title: self.code.title(),
@@ -250,8 +262,8 @@ impl Problem {
             request_id: &trace.request_id,
             service: self.service.map(Service::as_str),
             errors: &self.errors,
-            existing_chitty_id: self.existing_chitty_id.as_deref(),
-            existing_connection_id: self.existing_connection_id.as_deref(),
+            existing_chitty_id: chitty_id,
+            existing_connection_id: connection,
         };
         // Serializing plain strings and numbers cannot fail; were it to, the status still tells.
         let text = serde_json::to_string(&body).unwrap_or_default();

@@ -18,7 +18,8 @@ pub const MAX_BODY_BYTES: usize = 1 << 20;
 pub struct Request<'a> {
     /// Path parameter `{id}`, percent-decoded; empty where the route has none.
     pub id: String,
-    /// Path parameter `{*rest}` as it was sent, percent-encoded; empty where the route has none.
+    /// What follows the part of the path that the route names, as it was sent: percent-encoded, with
+    /// the slash before it and the one at its end.
     pub rest: &'a str,
     /// Correlation.
     pub trace: &'a Trace,

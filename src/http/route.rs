@@ -56,13 +56,18 @@ impl Method {
 pub struct Route {
     /// Method.
     pub method: Method,
-    /// Path; `{id}` is a parameter.
+    /// Path; `{id}` is a parameter, `{*path}` whatever follows.
     pub path: &'static str,
     /// Who may, and what happens.
     pub access: Access,
 }
 
 impl Route {
+    /// Its path as the API description has it.
+    pub fn described_path(&self) -> String {
+        self.path.replace("{*", "{")
+    }
+
     /// As what a request counts against the caller's limits.
     pub fn class(&self) -> Class {
         match (&self.access, self.method) {
@@ -84,8 +89,6 @@ pub struct Matched<'t, 'p> {
     pub routes: &'t [&'static Route],
     /// `{id}` as in the path, percent-encoded.
     pub id: &'p str,
-    /// `{*rest}` as in the path, percent-encoded.
-    pub rest: &'p str,
 }
 
 impl Table {
@@ -108,7 +111,7 @@ impl Table {
     /// The routes of a path.
     pub fn find<'t, 'p>(&'t self, path: &'p str) -> Option<Matched<'t, 'p>> {
         let found = self.matcher.at(path).ok()?;
-        let param = |name| found.params.get(name).unwrap_or_default();
-        Some(Matched { routes: found.value, id: param("id"), rest: param("rest") })
+        let id = found.params.get("id").unwrap_or_default();
+        Some(Matched { routes: found.value, id })
     }
 }

@@ -11,11 +11,11 @@ use crate::http::fields::Fields;
 use crate::http::idempotency::Idempotency;
 use crate::http::listing::Asked;
 use crate::http::precondition::etag;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::keys::store::{self, Change, Draft, Owner, Secret};
+use crate::keys::store::{self, Change, Draft, Secret};
 use crate::platform::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
@@ -63,7 +63,7 @@ fn shown(json: &str, secret: String) -> String {
     ),
 ))]
 pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    scope.by_own_token()?;
+    scope.by_own_token(ready).await?;
     let body = request.json_bytes().await?;
     let mut fields = Fields::of(&body)?;
     let name = fields.text("name", 200);
@@ -83,12 +83,8 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let owner = owner.filter(|owner| owner != scope.actor());
     let scope = match owner {
         None => scope,
-        Some(_) => scope.as_admin().ok_or_else(|| {
-            Problem::new(
-                Code::InsufficientScope,
-                "Only an administrator makes a key for somebody else.",
-            )
-        })?,
+        // Only an administrator makes a key for somebody else.
+        Some(_) => scope.demanding_admin(),
     };
     let key = Idempotency::of(request, "keys.create", &body)?;
     if let Some(replay) = replay(ready, &scope, key.as_ref(), request).await? {
@@ -145,14 +141,6 @@ async fn lost(
     }
 }
 
-/// By which right, and whose keys: one's own, or as an administrator everybody's.
-fn reach(scope: &Scope) -> (Scope, Option<String>) {
-    match scope.as_admin() {
-        Some(admin) => (admin, None),
-        None => (scope.clone(), Some(scope.actor().to_owned())),
-    }
-}
-
 /// List one's API keys, newest first, without their secrets.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
@@ -173,14 +161,11 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     let asked = Asked::of(request)?;
     let wanted = request.query("owner");
     let own = scope.actor().to_owned();
-    let (scope, owner): (Scope, Owner<'_>) = match (wanted.as_deref(), scope.as_admin()) {
-        (None, _) => (scope, Some(own.as_str())),
-        (Some("all"), Some(admin)) => (admin, None),
-        (Some(owner), Some(admin)) => (admin, Some(owner)),
-        (Some(owner), None) if owner == own => (scope, Some(own.as_str())),
-        (Some(_), None) => {
-            return Err(Problem::invalid("?owner", "must be yourself, or left out"));
-        }
+    let (scope, owner) = match wanted.as_deref() {
+        None => (scope, Some(own.as_str())),
+        Some(owner) if owner == own => (scope, Some(own.as_str())),
+        Some("all") => (scope.demanding_admin(), None),
+        Some(owner) => (scope.demanding_admin(), Some(owner)),
     };
     let page = store::list(ready, &scope, owner, request.now_ms, asked).await?;
     Ok(page.reply(request, "keys", &[]))
@@ -199,9 +184,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let (scope, owner) = reach(&scope);
-    let owner = owner.as_deref();
-    let (key, _) = store::get(ready, &scope, owner, &request.id, request.now_ms, None).await?;
+    let (key, _) = store::get(ready, &scope, &request.id, request.now_ms, None).await?;
     key.map(Reply::json).ok_or_else(|| Problem::not_found("key"))
 }
 
@@ -227,9 +210,8 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
 pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     match scope.credential() {
         Credential::Key { id, .. } if *id == request.id => {}
-        _ => scope.by_own_token()?,
+        _ => scope.by_own_token(ready).await?,
     }
-    let (scope, owner) = reach(&scope);
     let body = request.json_bytes().await?;
     let mut fields = Fields::of(&body)?;
     let grace_s = fields.number("grace_seconds", 0, MAX_GRACE_S).value();
@@ -245,7 +227,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let payload = json!({ "previous_valid_until": grace_until });
     let event = Event::caused(request, &scope, EventKind::KeyRotated, &request.id, payload, now_ms);
     let overdue_ms = app.config.outbox_overdue_ms;
-    let change = Change { owner: owner.as_deref(), event: &event, overdue_ms };
+    let change = Change { event: &event, overdue_ms };
     match store::rotate(ready, &scope, &change, &kept, &grace_until, key.as_ref()).await {
         Ok(Some(json)) => Ok(Reply::json(shown(&json, secret))
             .header("etag", etag(&event.id))
@@ -253,9 +235,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Ok(None) => Err(Problem::not_found("key")),
         Err(error) => {
             // Where there was nothing to rotate, there is no reply to keep, and the batch fails.
-            let (found, _) =
-                store::get(ready, &scope, owner.as_deref(), &request.id, request.now_ms, None)
-                    .await?;
+            let (found, _) = store::get(ready, &scope, &request.id, request.now_ms, None).await?;
             if !found.is_some_and(|key| key.contains("\"status\":\"active\"")) {
                 return Err(Problem::not_found("key"));
             }
@@ -279,11 +259,10 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     ),
 ))]
 pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let (scope, owner) = reach(&scope);
     let kind = EventKind::KeyRevoked;
     let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
-    let change = Change { owner: owner.as_deref(), event: &event, overdue_ms };
+    let change = Change { event: &event, overdue_ms };
     if !store::revoke(ready, &scope, &change).await? {
         return Err(Problem::not_found("key"));
     }

@@ -129,17 +129,21 @@ pub async fn insert(
     Ok(text_of(results, 2)?.ok_or(DbError::Shape)?)
 }
 
-/// Whose keys a caller has to do with: `None` is everybody's.
-pub type Owner<'a> = Option<&'a str>;
+/// Which keys a caller has to do with: its own, or as an administrator everybody's. A condition whose
+/// placeholders are added to `params`.
+fn reach(scope: &Scope, params: &mut Params) -> String {
+    let (own, admin) = (params.add(scope.actor()), scope.is_admin_sql(params));
+    format!("(owner_chitty_id = {own} OR {admin})")
+}
 
-/// Keys, newest first.
+/// The keys of an owner, or (to administrators) everybody's, newest first.
 ///
 /// # Errors
 /// When the caller may not; storage failures.
 pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
-    owner: Owner<'_>,
+    owner: Option<&str>,
     now_ms: u64,
     asked: Asked,
 ) -> Result<Page, Problem> {
@@ -163,18 +167,17 @@ pub async fn list(
 pub async fn get(
     ready: Ready<'_>,
     scope: &Scope,
-    owner: Owner<'_>,
     id: &str,
     now_ms: u64,
     look_up: Option<Statement>,
 ) -> Result<(Option<String>, Vec<Row>), Problem> {
-    let query = Statement::new(format!(
-        "SELECT {} FROM keys WHERE key_id = ?2 AND (?3 IS NULL OR owner_chitty_id = ?3)",
-        document("?1")
-    ))
-    .bind(time::iso8601(now_ms))
-    .bind(id)
-    .bind(owner);
+    let mut params = Params::default();
+    let (now, id) = (params.add(time::iso8601(now_ms)), params.add(id));
+    let reached = reach(scope, &mut params);
+    let query = params.statement(format!(
+        "SELECT {} AS item FROM keys WHERE key_id = {id} AND {reached}",
+        document(&now)
+    ));
     let mut results =
         scope.read(ready, [query].into_iter().chain(look_up).collect()).await?.into_iter();
     let row = results.next().and_then(|rows| rows.into_iter().next());
@@ -184,17 +187,11 @@ pub async fn get(
 
 /// A change of one key.
 pub struct Change<'a> {
-    /// Whose it must be.
-    pub owner: Owner<'a>,
     /// Its entity is the key, its id becomes the revision.
     pub event: &'a Event,
     /// How long after it the event is overdue.
     pub overdue_ms: u64,
 }
-
-/// The condition under which a key is there to be changed: `?1` key, `?2` owner or NULL, `?3` now.
-const LIVE: &str = "key_id = ?1 AND (?2 IS NULL OR owner_chitty_id = ?2) \
-     AND revoked_at IS NULL AND ifnull(expires_at, '9999') > ?3";
 
 /// Gives a key another secret; the one before goes on working until `grace_until`. Returns the key, or
 /// `None` when there is none to rotate.
@@ -209,14 +206,16 @@ pub async fn rotate(
     grace_until: &str,
     key: Option<&Idempotency>,
 ) -> Result<Option<String>, WriteError> {
-    let Change { owner, event, overdue_ms } = change;
-    let mark = Statement::new(format!(
-        "UPDATE keys SET rotated_at = ?3, updated_at = ?3, revision = ?4 WHERE {LIVE}"
-    ))
-    .bind(event.entity_id.as_str())
-    .bind(*owner)
-    .bind(event.at.as_str())
-    .bind(event.id.as_str());
+    let Change { event, overdue_ms } = change;
+    let mut params = Params::default();
+    let (id, now) = (params.add(event.entity_id.as_str()), params.add(event.at.as_str()));
+    let revision = params.add(event.id.as_str());
+    let reached = reach(scope, &mut params);
+    let mark = params.statement(format!(
+        "UPDATE keys SET rotated_at = {now}, updated_at = {now}, revision = {revision} \
+         WHERE key_id = {id} AND {reached} AND revoked_at IS NULL \
+         AND ifnull(expires_at, '9999') > {now}"
+    ));
     let retire = Statement::new(
         "UPDATE key_secrets SET valid_until = min(ifnull(valid_until, '9999'), ?3) \
          WHERE key_id IN (SELECT key_id FROM keys WHERE key_id = ?1 AND revision = ?2)",
@@ -241,20 +240,20 @@ pub async fn revoke(
     scope: &Scope,
     change: &Change<'_>,
 ) -> Result<bool, WriteError> {
-    let Change { owner, event, overdue_ms } = change;
-    let found = Statement::new(
-        "SELECT 1 AS found FROM keys WHERE key_id = ?1 AND (?2 IS NULL OR owner_chitty_id = ?2)",
-    )
-    .bind(event.entity_id.as_str())
-    .bind(*owner);
-    let mark = Statement::new(
-        "UPDATE keys SET revoked_at = ?3, updated_at = ?3, revision = ?4 WHERE key_id = ?1 \
-         AND (?2 IS NULL OR owner_chitty_id = ?2) AND revoked_at IS NULL",
-    )
-    .bind(event.entity_id.as_str())
-    .bind(*owner)
-    .bind(event.at.as_str())
-    .bind(event.id.as_str());
+    let Change { event, overdue_ms } = change;
+    let mut params = Params::default();
+    let id = params.add(event.entity_id.as_str());
+    let reached = reach(scope, &mut params);
+    let found =
+        params.statement(format!("SELECT 1 AS found FROM keys WHERE key_id = {id} AND {reached}"));
+    let mut params = Params::default();
+    let (id, now) = (params.add(event.entity_id.as_str()), params.add(event.at.as_str()));
+    let revision = params.add(event.id.as_str());
+    let reached = reach(scope, &mut params);
+    let mark = params.statement(format!(
+        "UPDATE keys SET revoked_at = {now}, updated_at = {now}, revision = {revision} \
+         WHERE key_id = {id} AND {reached} AND revoked_at IS NULL"
+    ));
     let changed = |sql: &'static str| {
         Statement::new(sql).bind(event.entity_id.as_str()).bind(event.id.as_str())
     };

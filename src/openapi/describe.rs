@@ -1,6 +1,6 @@
 //! Makes the API description from the handlers' annotations. Native only.
 
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
@@ -20,7 +20,7 @@ use crate::orchestrations::handlers as orchestrations;
 use crate::routes::ROUTES;
 
 /// Paths of the predecessor, and the ones that they stand for.
-const ALIASES: [(Method, &str, &str); 9] = [
+const ALIASES: [(Method, &str, &str); 14] = [
     (Method::Get, "/", "/health"),
     (Method::Post, "/v1/contexts/create", "/v1/contexts"),
     (Method::Get, "/v1/contexts/list", "/v1/contexts"),
@@ -30,10 +30,18 @@ const ALIASES: [(Method, &str, &str); 9] = [
     (Method::Put, PROXY, PROXY),
     (Method::Patch, PROXY, PROXY),
     (Method::Delete, PROXY, PROXY),
+    (Method::Get, BARE_PROXY, PROXY),
+    (Method::Post, BARE_PROXY, PROXY),
+    (Method::Put, BARE_PROXY, PROXY),
+    (Method::Patch, BARE_PROXY, PROXY),
+    (Method::Delete, BARE_PROXY, PROXY),
 ];
 
 /// One handler for every method, described once.
-const PROXY: &str = "/v1/connections/{id}/proxy/{*rest}";
+const PROXY: &str = "/v1/connections/{id}/proxy/{path}";
+
+/// The same, for the endpoint itself.
+const BARE_PROXY: &str = "/v1/connections/{id}/proxy";
 
 /// The document as it is committed: indented JSON with a line feed at its end.
 pub fn document() -> String {
@@ -121,7 +129,7 @@ pub fn document() -> String {
         (name = "orchestrations", description = "Flows over several services: all of it, or nothing."),
         (name = "gateway", description = "The gateway itself.")
     ),
-    modifiers(&Bearer, &Guards, &Problems, &Aliases)
+    modifiers(&Bearer, &Aliases, &Guards, &Problems)
 )]
 struct Description;
 
@@ -148,7 +156,7 @@ impl Modify for Guards {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for route in ROUTES {
             let Access::Scoped(permission, _) = route.access else { continue };
-            let item = document.paths.paths.get_mut(route.path);
+            let item = document.paths.paths.get_mut(&route.described_path());
             let Some(operation) = item.and_then(|item| operation(item, route.method)) else {
                 continue;
             };
@@ -176,7 +184,7 @@ impl Modify for Problems {
         let schema = RefOr::Ref(Ref::from_schema_name("Problem"));
         let content = ContentBuilder::new().schema(Some(schema)).build();
         for route in ROUTES {
-            let item = document.paths.paths.get_mut(route.path);
+            let item = document.paths.paths.get_mut(&route.described_path());
             let Some(operation) = item.and_then(|item| operation(item, route.method)) else {
                 continue;
             };
@@ -202,13 +210,21 @@ impl Modify for Aliases {
                 continue;
             };
             let mut copy = found.clone();
-            let suffix = if path == PROXY { method.as_str() } else { "Alias" };
+            let suffix = match alias {
+                PROXY => method.as_str().to_owned(),
+                BARE_PROXY => format!("{}Bare", method.as_str()),
+                _ => "Alias".to_owned(),
+            };
             copy.operation_id = copy.operation_id.map(|id| format!("{id}{suffix}"));
+            if alias == BARE_PROXY {
+                let is_path =
+                    |one: &RefOr<Parameter>| matches!(one, RefOr::T(one) if one.name == "path");
+                copy.parameters.iter_mut().for_each(|all| all.retain(|one| !is_path(one)));
+            }
             if path != PROXY {
                 copy.description = Some(format!("The same as `{} {path}`.", method.as_str()));
             }
-            let item =
-                document.paths.paths.entry(alias.to_owned()).or_insert_with(PathItem::default);
+            let item = document.paths.paths.entry(alias.to_owned()).or_default();
             if let Some(slot) = slot(item, method) {
                 *slot = Some(copy);
             }

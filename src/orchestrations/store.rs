@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use chitty_core::{Journal, Saga};
 
 use crate::app::App;
+use crate::http::caller::Scope;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::db::{DbError, Params, Row, Statement};
 use crate::platform::time;
 use crate::sealing::Sealer;
 
@@ -123,17 +124,18 @@ pub fn by_key(owner: &str, key: &str) -> Statement {
     .bind(key)
 }
 
-/// The statement that looks for a run: one's own, or anybody's for an administrator.
-pub fn by_id(id: &str, owner: Option<&str>) -> Statement {
-    Statement::new(format!(
+/// The statement that looks for a run that a caller may see: its own, or as an administrator anybody's.
+pub fn by_id_for(id: &str, scope: &Scope) -> Statement {
+    let mut params = Params::default();
+    let (id, own) = (params.add(id), params.add(scope.actor()));
+    let admin = scope.is_admin_sql(&mut params);
+    params.statement(format!(
         "SELECT {COLUMNS} FROM orchestrations \
-         WHERE id = ?1 AND (?2 IS NULL OR owner_chitty_id = ?2)"
+         WHERE id = {id} AND (owner_chitty_id = {own} OR {admin})"
     ))
-    .bind(id)
-    .bind(owner)
 }
 
-/// Reads what [`by_key`] or [`by_id`] found.
+/// Reads what [`by_key`] or [`by_id_for`] found.
 ///
 /// # Errors
 /// When it does not open.

@@ -63,8 +63,9 @@ pub struct Caller {
     actor: ChittyId,
     /// What the credential itself carries.
     scopes: Vec<String>,
-    /// What it amounts to for the questions that are not a route's: what was granted and is still
-    /// held a moment ago. Whoever acts on it has the database confirm it.
+    /// A token: what an administrator has granted beside what it carries. Any other credential: what
+    /// of what it carries still has something to stand on. As of a moment ago: it says what the
+    /// caller may hand on, never what it may do.
     granted: Vec<String>,
     credential: Credential,
     /// For which service it is good, where that is not this gateway.
@@ -136,13 +137,9 @@ impl Caller {
         &self.limits
     }
 
-    /// What of the caller's rows this request may touch.
-    ///
-    /// # Errors
-    /// 403 when it is certain already that the credential does not carry the permission, or that it
-    /// is for another service. What only the database knows is judged with the handler's first
-    /// read or write.
-    pub fn scope(self: Rc<Self>, permission: Permission, now_ms: u64) -> Result<Scope, Problem> {
+    /// What of the caller's rows a request may touch under a permission. Whether it has that is judged
+    /// with the handler's first read or write.
+    pub fn scope(self: Rc<Self>, permission: Permission, now_ms: u64) -> Scope {
         Scope::of(self, permission, now_ms)
     }
 }

@@ -10,7 +10,7 @@ use super::scopes::{ADMIN, Permission, intersection, is_admin};
 use super::{Caller, Credential, invalid_token};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement, Value};
+use crate::platform::db::{DbError, Params, Row, Statement};
 use crate::platform::time;
 
 /// The rows that a caller may touch: those of one owner.
@@ -19,9 +19,11 @@ pub struct Scope {
     caller: Rc<Caller>,
     /// The scope to name where it is missing.
     wanted: &'static str,
-    /// The scopes of which the database must find one, as a JSON array; `None` where the caller's
-    /// token carries the permission itself.
+    /// The scopes of which the database must find one, as a JSON array; `None` where no more than the
+    /// credential itself has to be good.
     needs: Option<String>,
+    /// Whether the credential itself carries the permission.
+    is_carried: bool,
     now_ms: u64,
 }
 
@@ -62,16 +64,29 @@ pub(super) fn list(json: &str) -> Vec<String> {
 }
 
 impl Scope {
-    pub(super) fn of(
-        caller: Rc<Caller>,
+    pub(super) fn of(caller: Rc<Caller>, permission: Permission, now_ms: u64) -> Self {
+        let is_carried = permission.is_granted_by(&caller.scopes);
+        let is_token = matches!(caller.credential, Credential::Token { .. });
+        // Without it, perhaps an administrator has granted it.
+        let needs = (!is_token || !is_carried).then(|| permission.granting());
+        Scope { caller, wanted: permission.as_str(), needs, is_carried, now_ms }
+    }
+
+    /// Judges in advance what a request without side effects need not wait for: whether the credential
+    /// is for this gateway, and for a change whether it carries the permission, so that nobody learns
+    /// what is wrong with a body who may not send one.
+    ///
+    /// # Errors
+    /// 403; 401 first where the credential is not good any more.
+    pub async fn admit_to(
+        &self,
+        ready: Ready<'_>,
         permission: Permission,
-        now_ms: u64,
-    ) -> Result<Self, Problem> {
-        let wanted = permission.as_str();
-        let carried = permission.is_granted_by(&caller.scopes);
+        is_change: bool,
+    ) -> Result<(), Problem> {
         // A token for another service is good for the connections to that service, and to be handed
         // on.
-        let reaches = caller.audience.is_none()
+        let reaches = self.caller.audience.is_none()
             || matches!(
                 permission,
                 Permission::ConnectionsRead
@@ -80,29 +95,42 @@ impl Scope {
                     | Permission::DelegationsWrite
             );
         if !reaches {
-            return Err(for_another_service(&caller));
+            return Err(self.unless_gone(ready, for_another_service(&self.caller)).await);
         }
-        let needs = match (&caller.credential, carried) {
-            (Credential::Token { .. }, true) => None,
-            // Perhaps an administrator has granted it.
-            (Credential::Token { .. }, false) | (_, true) => Some(permission.granting()),
-            (_, false) => return Err(insufficient(wanted)),
-        };
-        Ok(Scope { caller, wanted, needs, now_ms })
+        if is_change && !self.is_carried {
+            return self.check(ready).await;
+        }
+        Ok(())
     }
 
-    /// The same caller as an administrator, if it seems to be one; the database confirms it.
-    pub fn as_admin(&self) -> Option<Scope> {
-        let token_is = matches!(self.caller.credential, Credential::Token { .. })
-            && is_admin(&self.caller.scopes);
-        if token_is {
-            return Some(Scope { needs: None, ..self.clone() });
+    /// A refusal, unless the credential is not good any more: then that is said.
+    async fn unless_gone(&self, ready: Ready<'_>, refusal: Problem) -> Problem {
+        let standing = Scope { needs: None, ..self.clone() };
+        standing.check(ready).await.err().unwrap_or(refusal)
+    }
+
+    /// Whether the caller's own token makes it an administrator.
+    fn has_admin_token(&self) -> bool {
+        matches!(self.caller.credential, Credential::Token { .. }) && is_admin(&self.caller.scopes)
+    }
+
+    /// The same caller, who must be an administrator for whatever is done by this scope.
+    #[must_use]
+    pub fn demanding_admin(&self) -> Scope {
+        if self.has_admin_token() {
+            return Scope { needs: None, ..self.clone() };
         }
-        is_admin(&self.caller.granted).then(|| Scope {
-            wanted: "admin",
-            needs: Some(serde_json::json!(ADMIN).to_string()),
-            ..self.clone()
-        })
+        let needs = Some(serde_json::json!(ADMIN).to_string());
+        Scope { wanted: "admin", needs, ..self.clone() }
+    }
+
+    /// SQL for whether the caller is an administrator at this moment, to widen what a statement reaches;
+    /// its placeholders are added to `params`.
+    pub fn is_admin_sql(&self, params: &mut Params) -> String {
+        if self.has_admin_token() {
+            return "1".to_owned();
+        }
+        format!("({} = 'ok')", self.demanding_admin().verdict(params))
     }
 
     /// Whose rows these are, and who does what is done.
@@ -151,14 +179,17 @@ impl Scope {
     /// What would outlive a delegation cannot be done by one.
     ///
     /// # Errors
-    /// 403 for a delegated token.
-    pub fn not_delegated(&self) -> Result<(), Problem> {
+    /// 403 for a delegated token; 401 where it is not good any more.
+    pub async fn not_delegated(&self, ready: Ready<'_>) -> Result<(), Problem> {
         match self.caller.credential {
-            Credential::Delegation { .. } => Err(Problem::new(
-                Code::DelegatedCredential,
-                "A delegated token cannot do this, because what it did would outlive it. Use the \
-                 actor's own token.",
-            )),
+            Credential::Delegation { .. } => {
+                let refusal = Problem::new(
+                    Code::DelegatedCredential,
+                    "A delegated token cannot do this, because what it did would outlive it. Use \
+                     the actor's own token.",
+                );
+                Err(self.unless_gone(ready, refusal).await)
+            }
             _ => Ok(()),
         }
     }
@@ -166,14 +197,17 @@ impl Scope {
     /// What lasts is made by who has shown a token of ChittyAuth.
     ///
     /// # Errors
-    /// 403 for a delegated token or an API key.
-    pub fn by_own_token(&self) -> Result<(), Problem> {
+    /// 403 for a delegated token or an API key; 401 where it is not good any more.
+    pub async fn by_own_token(&self, ready: Ready<'_>) -> Result<(), Problem> {
         match self.caller.credential {
             Credential::Token { .. } => Ok(()),
-            _ => Err(Problem::new(
-                Code::DelegatedCredential,
-                "Only a ChittyAuth token of the actor's own can do this.",
-            )),
+            _ => {
+                let refusal = Problem::new(
+                    Code::DelegatedCredential,
+                    "Only a ChittyAuth token of the actor's own can do this.",
+                );
+                Err(self.unless_gone(ready, refusal).await)
+            }
         }
     }
 
@@ -267,67 +301,81 @@ impl Scope {
 
     /// The question whether the caller may: one row, one word.
     fn question(&self) -> Statement {
-        let (sql, params) = self.verdict();
-        Statement { sql: format!("SELECT {sql}").into(), params }
+        let mut params = Params::default();
+        let verdict = self.verdict(&mut params);
+        params.statement(format!("SELECT {verdict} AS verdict"))
     }
 
     /// Fails the transaction that it is part of unless the caller may.
     fn assertion(&self) -> Statement {
-        let (sql, params) = self.verdict();
-        let sql = format!("INSERT INTO assertions (held) SELECT 0 WHERE {sql} <> 'ok'");
-        Statement { sql: sql.into(), params }
+        let mut params = Params::default();
+        let verdict = self.verdict(&mut params);
+        let sql = format!("INSERT INTO assertions (held) SELECT 0 WHERE {verdict} <> 'ok'");
+        params.statement(sql)
     }
 
-    /// SQL for a word: `ok`, `suspended`, `scope` or `unknown`; `?1` is the actor.
-    fn verdict(&self) -> (String, Vec<Value>) {
-        const SUSPENDED: &str =
-            "EXISTS (SELECT 1 FROM actors WHERE chitty_id = ?1 AND status <> 'active')";
-        let actor = Value::from(self.actor());
-        let Some(needs) = &self.needs else {
-            return (format!("iif({SUSPENDED}, 'suspended', 'ok')"), vec![actor]);
-        };
-        let needs = Value::from(needs.as_str());
-        // `?2` are the scopes of which one must be there.
-        let among = |scopes: &str| {
+    /// SQL for a word: `ok`, `suspended`, `scope` or `unknown`.
+    fn verdict(&self, params: &mut Params) -> String {
+        let actor = params.add(self.actor());
+        let suspended = format!(
+            "EXISTS (SELECT 1 FROM actors WHERE chitty_id = {actor} AND status <> 'active')"
+        );
+        let needs = self.needs.as_ref().map(|needs| params.add(needs.as_str()));
+        let among = |scopes: &str, needs: &str| {
             format!(
                 "EXISTS (SELECT 1 FROM json_each({scopes}) \
-                 WHERE value IN (SELECT value FROM json_each(?2)))"
+                 WHERE value IN (SELECT value FROM json_each({needs})))"
             )
         };
-        let granted = format!(
-            "EXISTS (SELECT 1 FROM actors AS a, json_each(a.capabilities) AS c \
-             WHERE a.chitty_id = ?1 AND c.value IN (SELECT value FROM json_each(?2)))"
-        );
-        let kept = |from: &str| {
-            let (scopes, backing) = (among("k.scopes"), among("k.source_scopes"));
+        let granted = |needs: &str| {
             format!(
-                "coalesce((SELECT CASE WHEN {SUSPENDED} THEN 'suspended' \
-                 WHEN {scopes} AND ({backing} OR {granted}) THEN 'ok' ELSE 'scope' END \
-                 FROM {from} AND k.revoked_at IS NULL \
-                 AND ifnull(k.expires_at, '9999') > ?4), 'unknown')"
+                "EXISTS (SELECT 1 FROM actors AS a, json_each(a.capabilities) AS c WHERE \
+                 a.chitty_id = {actor} AND c.value IN (SELECT value FROM json_each({needs})))"
             )
         };
-        let now = Value::from(time::iso8601(self.now_ms));
+        // What there must be of a credential that is kept here.
+        let kept = |from: &str, now: &str| {
+            let suffices = match &needs {
+                None => "1".to_owned(),
+                Some(needs) => {
+                    let (scopes, backing) =
+                        (among("k.scopes", needs), among("k.source_scopes", needs));
+                    format!("({scopes} AND ({backing} OR {}))", granted(needs))
+                }
+            };
+            format!(
+                "coalesce((SELECT CASE WHEN {suspended} THEN 'suspended' \
+                 WHEN {suffices} THEN 'ok' ELSE 'scope' END \
+                 FROM {from} AND k.revoked_at IS NULL \
+                 AND ifnull(k.expires_at, '9999') > {now}), 'unknown')"
+            )
+        };
         match &self.caller.credential {
-            Credential::Token { .. } => {
-                let sql = format!(
-                    "CASE WHEN {SUSPENDED} THEN 'suspended' WHEN {granted} THEN 'ok' \
-                     ELSE 'scope' END"
-                );
-                (sql, vec![actor, needs])
-            }
+            Credential::Token { .. } => match &needs {
+                None => format!("iif({suspended}, 'suspended', 'ok')"),
+                Some(needs) => format!(
+                    "CASE WHEN {suspended} THEN 'suspended' WHEN {} THEN 'ok' ELSE 'scope' END",
+                    granted(needs)
+                ),
+            },
             Credential::Delegation { sha256, .. } => {
-                let sql = kept(
-                    "delegations AS k WHERE k.token_sha256 = ?3 AND k.delegator_chitty_id = ?1",
+                let sha256 = params.add(sha256.as_str());
+                let now = params.add(time::iso8601(self.now_ms));
+                let from = format!(
+                    "delegations AS k \
+                     WHERE k.token_sha256 = {sha256} AND k.delegator_chitty_id = {actor}"
                 );
-                (sql, vec![actor, needs, Value::from(sha256.as_str()), now])
+                kept(&from, &now)
             }
             Credential::Key { sha256, .. } => {
-                let sql = kept(
-                    "key_secrets AS s JOIN keys AS k USING (key_id) WHERE s.secret_sha256 = ?3 \
-                     AND k.owner_chitty_id = ?1 AND ifnull(s.valid_until, '9999') > ?4",
+                let sha256 = params.add(sha256.as_str());
+                let now = params.add(time::iso8601(self.now_ms));
+                let from = format!(
+                    "key_secrets AS s JOIN keys AS k USING (key_id) \
+                     WHERE s.secret_sha256 = {sha256} AND k.owner_chitty_id = {actor} \
+                     AND ifnull(s.valid_until, '9999') > {now}"
                 );
-                (sql, vec![actor, needs, Value::from(sha256.as_str()), now])
+                kept(&from, &now)
             }
         }
     }

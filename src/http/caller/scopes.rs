@@ -217,7 +217,8 @@ mod tests {
         ] {
             let names: Vec<String> = serde_json::from_str(&permission.granting()).unwrap();
             for name in names {
-                assert!(permission.is_granted_by(&[name.clone()]), "{permission:?} {name}");
+                let one = std::slice::from_ref(&name);
+                assert!(permission.is_granted_by(one), "{permission:?} {name}");
             }
         }
     }

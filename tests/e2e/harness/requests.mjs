@@ -65,6 +65,11 @@ export const requests = (entities) => {
     "GET /v1/connections/{id}/status": { id: entities.connection, other: HIDDEN },
     "GET /v1/connections/{id}/history": { id: entities.connection, other: HIDDEN },
     "POST /v1/connections/{id}/check": { id: entities.connection, other: HIDDEN },
+    "GET /v1/connections/{id}/proxy": proxied,
+    "POST /v1/connections/{id}/proxy": { ...proxied, body: {} },
+    "PUT /v1/connections/{id}/proxy": { ...proxied, body: {} },
+    "PATCH /v1/connections/{id}/proxy": { ...proxied, body: {} },
+    "DELETE /v1/connections/{id}/proxy": proxied,
     "GET /v1/connections/{id}/proxy/{path}": proxied,
     "POST /v1/connections/{id}/proxy/{path}": { ...proxied, body: {} },
     "PUT /v1/connections/{id}/proxy/{path}": { ...proxied, body: {} },
@@ -96,7 +101,7 @@ export function routesOf({ paths }) {
 /** The request as `[method, path, options]`; `id` and `body` come over the row's own. */
 export function requestOf(route, { id, rest, body }, over = {}) {
   const [method, path] = route.split(" ");
-  const target = path.replace("{id}", over.id ?? id).replace(/\{(?:path|rest)\}/, rest);
+  const target = path.replace("{id}", over.id ?? id).replace("{path}", rest);
   const sent = over.body ?? body;
   return [method, target, sent === undefined ? {} : { body: sent }];
 }
