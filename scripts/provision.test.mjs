@@ -128,13 +128,15 @@ test("a plan needs no account", () => {
 });
 
 test("every environment has the bindings of local development", () => {
+  const named = (values) => values.binding ?? values.class_name ?? (values.namespace_id && values.name);
   const bindings = (prefix) => tablesOf(toml())
-    .filter(({ name, values }) => name.startsWith(prefix) && (prefix || !name.startsWith("env.")) && (values.binding ?? values.class_name))
-    .map(({ name, values }) => `${name.slice(prefix.length)} ${values.binding ?? values.class_name}`);
+    .filter(({ name, values }) => name.startsWith(prefix) && (prefix || !name.startsWith("env.")) && named(values))
+    .map(({ name, values }) => `${name.slice(prefix.length)} ${named(values)}`);
   const variables = (name) => Object.keys(tablesOf(toml()).find((table) => table.name === name).lines);
   for (const environment of ["staging", "production"]) {
     assert.deepEqual(bindings(`env.${environment}.`).filter((one) => one !== "ai AI"), bindings(""));
-    // Deployed it is a secret.
-    assert.deepEqual(variables(`env.${environment}.vars`), variables("vars").filter((name) => name !== "SEALING_KEYS"));
+    // Deployed the keys are a secret, and there is no sandbox.
+    const onlyHere = ["SEALING_KEYS", "OUTSIDE_URL_TEMPLATE"];
+    assert.deepEqual(variables(`env.${environment}.vars`), variables("vars").filter((name) => !onlyHere.includes(name)));
   }
 });

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use crate::actors::handlers as actors;
 use crate::audit::handlers as audit;
+use crate::connections::create::create as create_connection;
 use crate::connections::{handlers as connections, proxy};
 use crate::contexts::create::create as create_context;
 use crate::contexts::handlers as contexts;
@@ -67,7 +68,7 @@ pub static ROUTES: &[Route] = &[
     scoped!(Get   "/v1/actors/{id}/capabilities", ActorsRead  => actors::capabilities),
     scoped!(Put   "/v1/actors/{id}/capabilities", ActorsAdmin => actors::grant),
 
-    scoped!(Post   "/v1/connections",              ConnectionsWrite => connections::create),
+    scoped!(Post   "/v1/connections",              ConnectionsWrite => create_connection),
     scoped!(Get    "/v1/connections",              ConnectionsRead  => connections::list),
     scoped!(Get    "/v1/connections/list",         ConnectionsRead  => connections::list),
     scoped!(Get    "/v1/connections/{id}",         ConnectionsRead  => connections::show),

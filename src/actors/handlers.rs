@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::{Scope, WriteError, scopes};
-use crate::http::idempotency::Idempotency;
+use crate::http::idempotency::{self, Idempotency};
 use crate::http::listing::{Asked, word};
 use crate::http::precondition::{IfMatch, etag};
 use crate::http::problem::{Code, Problem};
@@ -47,7 +47,7 @@ pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Reque
     let key = Idempotency::of(request, "actors.register", &body)?;
     let look_up = || key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let (is_registered, stored) = store::is_registered(ready, &scope, look_up()).await?;
-    if let Some(replay) = key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten() {
+    if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
     if is_registered {
@@ -68,7 +68,7 @@ pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Reque
         // Perhaps another request was faster, with this key or another.
         Err(WriteError::Db(error)) => {
             let (is_registered, stored) = store::is_registered(ready, &scope, look_up()).await?;
-            match key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten() {
+            match idempotency::replay(key.as_ref(), stored)? {
                 Some(replay) => Ok(replay),
                 None if is_registered => Err(already_registered(&scope)),
                 None => Err(error.into()),

@@ -21,6 +21,13 @@ const FAILED_AFTER: i64 = 3;
 const CRON_LIMIT: i64 = 30;
 const AT_ONCE: usize = 5;
 
+/// When the cron checks a connection next.
+pub fn next(app: &App) -> String {
+    let interval_ms = app.config.connection_check_ms;
+    let spread = u32::try_from(interval_ms / 4 + 1).unwrap_or(u32::MAX);
+    time::iso8601(app.now_ms() + interval_ms + u64::from(app.jitter(spread)))
+}
+
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {

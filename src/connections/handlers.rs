@@ -1,239 +1,29 @@
-//! `/v1/connections`, but for the way through, which is a file of its own.
+//! `/v1/connections`, but for making one and for the way through, which are files of their own.
 
-use chitty_core::ProvisionRequest;
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::connections::call::Base;
-use crate::connections::check::{self, Health};
-use crate::connections::credential::{Credential, Handed};
-use crate::connections::input::{self, Draft};
-use crate::connections::secrets::{self, Renewal};
-use crate::connections::store::{self, Change, Filter, FirstCheck, Sealed};
-use crate::connections::{STATUSES, TYPES};
+use crate::connections::credential::Handed;
+use crate::connections::input;
+use crate::connections::store::{self, Change, Filter, Sealed};
+use crate::connections::{STATUSES, TYPES, check, create, secrets};
 use crate::delegation::service_name;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
-use crate::http::caller::{Scope, WriteError};
-use crate::http::idempotency::Idempotency;
+use crate::http::caller::Scope;
 use crate::http::listing::{Asked, word};
 use crate::http::precondition::{Changed, IfMatch, etag, none_match_hits};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{
-    DisconnectedView, LinkDraftView, LinkHistoryView, LinkListView, LinkPatchView, LinkReplyView,
-    LinkStatusView, LinkView,
+    DisconnectedView, LinkHistoryView, LinkListView, LinkPatchView, LinkReplyView, LinkStatusView,
+    LinkView,
 };
-
-/// Connect a context or yourself to a service.
-///
-/// One active connection for each source, service and endpoint. A credential is tried once at
-/// `check_path`, where there is one, and sealed before it is stored; it is never returned. A
-/// ChittyOS service needs no endpoint, and ChittyAuth can make the key for it (`provisioned`).
-#[cfg_attr(not(target_family = "wasm"), utoipa::path(
-    post,
-    path = "/v1/connections",
-    operation_id = "connectionsCreate",
-    tag = "connections",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
-    request_body = LinkDraftView,
-    responses(
-        (status = 201, description = "Connected.", body = LinkReplyView, headers(("ETag" = String), ("Location" = String))),
-        (status = 404, description = "You have no such source."),
-        (status = 409, description = "`connection_exists`: `existing_connection_id` is the one that is there."),
-        (status = 422, description = "A value is not acceptable, or the target refuses the credential (`credential_refused`)."),
-    ),
-))]
-pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let body = request.json_bytes().await?;
-    let draft = input::draft(&body, request.now_ms)?;
-    within_audience(&scope, &draft.target_service)?;
-    let key = Idempotency::of(request, "connections.create", &body)?;
-    let look_up = || key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
-    let stored = store::check_free(ready, &scope, &draft, look_up()).await?;
-    if let Some(replay) = key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten() {
-        return Ok(replay);
-    }
-    let id = format!("conn_{}", ids::uuid_v7(app.now_ms()));
-    let base = Base::of(app, &draft.target_service, &draft.endpoint());
-    let handed = draft.credentials.as_ref();
-    let credential = match obtain(app, request, &draft, handed).await {
-        Ok(credential) => credential,
-        // A refresh token may be good for one use only, and that by another request with this key.
-        Err(problem) => return twin(app, ready, &scope, key.as_ref(), request, problem).await,
-    };
-    // From here on what was made or renewed is to be taken back if nothing comes of it.
-    let is_own = handed.is_some_and(|handed| match (handed, &credential) {
-        (Handed::In(handed), Some(obtained)) => handed != obtained,
-        (Handed::Provision, _) => true,
-        (Handed::In(_), None) => false,
-    });
-    let sealed = credential.as_ref().map(|one| secrets::seal(app, &id, one)).transpose()?;
-    let made = async {
-        let health =
-            first_check(app, &base, draft.check_path.as_deref(), credential.as_ref()).await?;
-        let check = FirstCheck {
-            at: health.as_ref().map(|_| time::iso8601(app.now_ms())),
-            error: health.and_then(|health| health.error()),
-            due_at: draft.check_path.as_ref().map(|_| due_at(app)),
-        };
-        let payload = json!({
-            "source": draft.source.as_str(), "target_service": draft.target_service,
-            "credential_type": credential.as_ref().map(Credential::kind),
-        });
-        let kind = EventKind::ConnectionCreated;
-        let event = Event::caused(request, &scope, kind, &id, payload, app.now_ms());
-        let overdue_ms = app.config.outbox_overdue_ms;
-        let (sealed, key) = (sealed.as_ref(), key.as_ref());
-        let made =
-            store::insert(ready, &scope, &draft, sealed, &check, &event, overdue_ms, key).await;
-        match made {
-            Ok(Some(text)) => Ok(Reply::new(201, Body::Json(text))
-                .header("etag", etag(&event.id))
-                .header("location", format!("/v1/connections/{id}"))
-                .then(After::Announce(event))),
-            Ok(None) => Err(Problem::not_found(draft.source_type)),
-            Err(WriteError::Refused(problem)) => Err(problem),
-            Err(error) => match replay(ready, &scope, key, request).await? {
-                Some(replay) => Ok(replay),
-                None if store::is_taken(&error) => Err(store::taken(ready, &draft).await),
-                None => match store::check_free(ready, &scope, &draft, None).await {
-                    Ok(_) => Err(error.into()),
-                    Err(problem) => Err(problem),
-                },
-            },
-        }
-    }
-    .await;
-    let is_new =
-        made.as_ref().is_ok_and(|reply| reply.header_value("idempotency-replayed").is_none());
-    if let (false, true, Some(sealed)) = (is_new, is_own, &sealed) {
-        secrets::abandon(app, ready, &id, &sealed.text).await;
-    }
-    made
-}
-
-/// The reply of another request with the same idempotency key, if there is one that is about to end;
-/// the problem otherwise.
-async fn twin(
-    app: &App,
-    ready: Ready<'_>,
-    scope: &Scope,
-    key: Option<&Idempotency>,
-    request: &Request<'_>,
-    problem: Problem,
-) -> Outcome {
-    const WAIT_MS: u64 = 3000;
-    const LOOK_MS: u64 = 150;
-    if key.is_none() || problem.code != Code::CredentialRefused {
-        return Err(problem);
-    }
-    for _ in 0..WAIT_MS / LOOK_MS {
-        if let Some(replay) = replay(ready, scope, key, request).await? {
-            return Ok(replay);
-        }
-        app.sleep(LOOK_MS).await;
-    }
-    Err(problem)
-}
-
-async fn replay(
-    ready: Ready<'_>,
-    scope: &Scope,
-    key: Option<&Idempotency>,
-    request: &Request<'_>,
-) -> Result<Option<Reply>, Problem> {
-    let Some(key) = key else { return Ok(None) };
-    key.replay(scope.rows(ready, key.look_up(scope, request.now_ms)).await?)
-}
-
-/// A token for one service makes connections to that service only.
-fn within_audience(scope: &Scope, service: &str) -> Result<(), Problem> {
-    match scope.audience() {
-        Some(audience) if audience != service => Err(Problem::new(
-            Code::WrongTargetService,
-            format!("This token is good for the service `{audience}` only."),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// The credential to be stored: as it was handed in, with an access token where it needs one, or made
-/// by ChittyAuth.
-async fn obtain(
-    app: &App,
-    request: &Request<'_>,
-    draft: &Draft,
-    handed: Option<&Handed>,
-) -> Result<Option<Credential>, Problem> {
-    match handed {
-        None => Ok(None),
-        Some(Handed::In(Credential::Oauth(oauth))) if !oauth.is_good_for(0, app.now_ms()) => {
-            match secrets::renew(app, oauth).await {
-                Renewal::Done(renewed) => Ok(Some(Credential::Oauth(renewed))),
-                Renewal::Refused => Err(refused("The token endpoint does not renew this.")),
-                Renewal::Open => Err(Problem::new(
-                    Code::CredentialUnavailable,
-                    "The token endpoint did not answer, so nothing was stored. Repeat the request.",
-                )),
-            }
-        }
-        Some(Handed::In(credential)) => Ok(Some(credential.clone())),
-        Some(Handed::Provision) => {
-            let wanted = ProvisionRequest {
-                chitty_id: draft.source.as_str().to_owned(),
-                scopes: draft
-                    .scopes
-                    .iter()
-                    .map(|scope| format!("{}:{scope}", draft.target_service))
-                    .collect(),
-                service: draft.target_service.clone(),
-                expires_in_s: None,
-                idempotency_key: None,
-            };
-            let made = request.session(app).auth().provision_key(&wanted).await;
-            let made = made.map_err(|error| {
-                Problem::upstream(
-                    Code::CredentialUnavailable,
-                    "ChittyAuth did not make a key, so nothing was stored. Repeat the request.",
-                    &error,
-                )
-            })?;
-            Ok(Some(Credential::Provisioned { key: made.secret, key_id: made.id }))
-        }
-    }
-}
-
-fn refused(detail: &'static str) -> Problem {
-    Problem::new(Code::CredentialRefused, format!("{detail} Nothing was stored."))
-}
-
-/// Tries a credential, or the bare target, once.
-async fn first_check(
-    app: &App,
-    base: &Base,
-    path: Option<&str>,
-    credential: Option<&Credential>,
-) -> Result<Option<Health>, Problem> {
-    let Some(path) = path else { return Ok(None) };
-    let health = check::ask(app, base, path, credential).await;
-    match (&health, credential) {
-        (Health::Refused, Some(_)) => Err(refused("The target does not accept this credential.")),
-        _ => Ok(Some(health)),
-    }
-}
-
-/// When the cron checks next.
-fn due_at(app: &App) -> String {
-    let interval_ms = app.config.connection_check_ms;
-    let spread = u32::try_from(interval_ms / 4 + 1).unwrap_or(u32::MAX);
-    time::iso8601(app.now_ms() + interval_ms + u64::from(app.jitter(spread)))
-}
 
 /// List one's connections, newest first.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
@@ -399,33 +189,18 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             let detail = "are provisioned when a connection is made";
             return Err(Problem::invalid("/credentials", detail));
         };
-        let credential = match credential {
-            Credential::Oauth(oauth) if !oauth.is_good_for(0, app.now_ms()) => {
-                match secrets::renew(app, oauth).await {
-                    Renewal::Done(renewed) => Credential::Oauth(renewed),
-                    Renewal::Refused => {
-                        return Err(refused("The token endpoint does not renew this."));
-                    }
-                    Renewal::Open => {
-                        return Err(Problem::new(
-                            Code::CredentialUnavailable,
-                            "The token endpoint did not answer, so nothing was changed.",
-                        ));
-                    }
-                }
-            }
-            credential => credential.clone(),
-        };
+        let credential = create::complete(app, credential).await?;
         let base = Base::of(app, &link.service, &link.endpoint);
         let path = patch.check_path.as_ref().or(link.check_path.as_ref());
-        first_check(app, &base, path.map(String::as_str), Some(&credential)).await?;
+        create::first_check(app, &base, path.map(String::as_str), Some(&credential)).await?;
         sealed = Some(secrets::seal(app, &request.id, &credential)?);
     }
     let payload = json!({ "changes": patch.changed() });
     let kind = EventKind::ConnectionUpdated;
     let event = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
     let asked = conditional(app, request, &event);
-    let changed = store::update(ready, &scope, &asked, &patch, sealed.as_ref(), &due_at(app)).await;
+    let changed =
+        store::update(ready, &scope, &asked, &patch, sealed.as_ref(), &check::next(app)).await;
     let json = match changed {
         Ok(changed) => changed.done("connection")?,
         Err(error) if store::is_taken(&error) => {

@@ -13,7 +13,7 @@ use crate::contexts::input::{self, Draft};
 use crate::contexts::store::{self, Failure, Insertion};
 use crate::events::{EventKind, outbox};
 use crate::http::caller::Scope;
-use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::idempotency::{self, Idempotency, Stored};
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
@@ -58,7 +58,7 @@ pub async fn create(
     // 2. Replay, or find out what is in the way.
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let stored = store::check_free(ready, &scope, &draft.name, look_up).await?;
-    if let Some(replay) = key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten() {
+    if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
     // 3. Mint; 4. store and reply; 5. after the reply, announce.
@@ -150,9 +150,8 @@ impl Creation<'_> {
 
     /// The reply that another request with this key has stored.
     async fn replay(&self) -> Result<Option<Reply>, Problem> {
-        let Some(key) = &self.key else { return Ok(None) };
-        let look_up = key.look_up(&self.scope, self.request.now_ms);
-        key.replay(self.ready.db().rows(look_up).await?)
+        let now_ms = self.request.now_ms;
+        idempotency::find(self.ready, &self.scope, self.key.as_ref(), now_ms).await
     }
 }
 

@@ -9,9 +9,9 @@ use crate::delegation::store::{self, Draft};
 use crate::delegation::{LIFE_S, MAX_DEPTH, USUAL_LIFE_S, is_service_name, service_name};
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
-use crate::http::caller::{Scope, WriteError, scopes};
+use crate::http::caller::{Scope, scopes};
 use crate::http::fields::Fields;
-use crate::http::idempotency::Idempotency;
+use crate::http::idempotency::{self, Idempotency};
 use crate::http::limits::Class;
 use crate::http::listing::{Asked, word};
 use crate::http::precondition::etag;
@@ -60,9 +60,9 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let body = request.json_bytes().await?;
     let sent = sent(&body, &scope.held())?;
     let key = Idempotency::of(request, "delegations.create", &body)?;
-    let look_up = || key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
-    let (bounds, stored) = store::bounds(ready, &scope, look_up()).await?;
-    if let Some(replay) = key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten() {
+    let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
+    let (bounds, stored) = store::bounds(ready, &scope, look_up).await?;
+    if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
     let now_ms = app.now_ms();
@@ -82,12 +82,9 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let made = store::insert(ready, &scope, &draft, &event, overdue_ms, key.as_ref()).await;
     let json = match made {
         Ok(json) => json,
-        Err(WriteError::Db(error)) if Idempotency::lost_race(&error) => {
-            let (_, stored) = store::bounds(ready, &scope, look_up()).await?;
-            let replay = key.as_ref().map(|key| key.replay(stored)).transpose()?.flatten();
-            return replay.ok_or_else(|| error.into());
+        Err(error) => {
+            return idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await;
         }
-        Err(error) => return Err(error.into()),
     };
     // The token is nowhere but in this reply.
     let mut delegation: Value = serde_json::from_str(&json).unwrap_or_default();

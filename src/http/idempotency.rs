@@ -7,10 +7,12 @@
 use sha2::{Digest, Sha256};
 
 use crate::events::Event;
-use crate::http::caller::Scope;
+use crate::http::Outcome;
+use crate::http::caller::{Scope, WriteError};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
+use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
 use crate::platform::{ids, time};
 
@@ -118,6 +120,49 @@ impl Idempotency {
     /// Whether a batch failed because another request with this key was faster.
     pub fn lost_race(error: &DbError) -> bool {
         error.is_unique("idempotency_keys.actor_id, idempotency_keys.key")
+    }
+}
+
+/// The stored reply in the rows that the look-up of a request's key found, if it has a key and there is
+/// a reply.
+///
+/// # Errors
+/// Those of [`Idempotency::replay`].
+pub fn replay(key: Option<&Idempotency>, rows: Vec<Row>) -> Result<Option<Reply>, Problem> {
+    key.map_or(Ok(None), |key| key.replay(rows))
+}
+
+/// Looks for the reply to a request that was made before under the same key.
+///
+/// # Errors
+/// When the caller may not; those of [`Idempotency::replay`]; storage failures.
+pub async fn find(
+    ready: Ready<'_>,
+    scope: &Scope,
+    key: Option<&Idempotency>,
+    now_ms: u64,
+) -> Result<Option<Reply>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    key.replay(scope.rows(ready, key.look_up(scope, now_ms)).await?)
+}
+
+/// What is replied when the batch of a creation failed: the reply of a faster request with the same
+/// key, or why.
+///
+/// # Errors
+/// The failure, where there is no such reply.
+pub async fn after(
+    error: WriteError,
+    ready: Ready<'_>,
+    scope: &Scope,
+    key: Option<&Idempotency>,
+    now_ms: u64,
+) -> Outcome {
+    match error {
+        WriteError::Db(error) if Idempotency::lost_race(&error) => {
+            find(ready, scope, key, now_ms).await?.ok_or_else(|| error.into())
+        }
+        error => Err(error.into()),
     }
 }
 

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
-use crate::http::caller::{Credential, Scope, WriteError, scopes};
+use crate::http::caller::{Credential, Scope, scopes};
 use crate::http::fields::Fields;
-use crate::http::idempotency::Idempotency;
+use crate::http::idempotency::{self, Idempotency};
 use crate::http::listing::Asked;
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
@@ -87,7 +87,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Some(_) => scope.demanding_admin(),
     };
     let key = Idempotency::of(request, "keys.create", &body)?;
-    if let Some(replay) = replay(ready, &scope, key.as_ref(), request).await? {
+    if let Some(replay) = idempotency::find(ready, &scope, key.as_ref(), request.now_ms).await? {
         return Ok(replay);
     }
     let now_ms = app.now_ms();
@@ -106,39 +106,14 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let made = store::insert(ready, &scope, &draft, &kept, &event, overdue_ms, key.as_ref()).await;
     let json = match made {
         Ok(json) => json,
-        Err(error) => return lost(ready, &scope, key.as_ref(), request, error).await,
+        Err(error) => {
+            return idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await;
+        }
     };
     Ok(Reply::new(201, Body::Json(shown(&json, secret)))
         .header("etag", etag(&event.id))
         .header("location", format!("/v1/keys/{id}"))
         .then(After::Announce(event)))
-}
-
-/// The stored reply to a request that was made before under the same idempotency key.
-async fn replay(
-    ready: Ready<'_>,
-    scope: &Scope,
-    key: Option<&Idempotency>,
-    request: &Request<'_>,
-) -> Result<Option<Reply>, Problem> {
-    let Some(key) = key else { return Ok(None) };
-    key.replay(scope.rows(ready, key.look_up(scope, request.now_ms)).await?)
-}
-
-/// What is replied when the batch failed: the reply of a faster request with the same key, or why.
-async fn lost(
-    ready: Ready<'_>,
-    scope: &Scope,
-    key: Option<&Idempotency>,
-    request: &Request<'_>,
-    error: WriteError,
-) -> Outcome {
-    match error {
-        WriteError::Db(error) if Idempotency::lost_race(&error) => {
-            replay(ready, scope, key, request).await?.ok_or_else(|| error.into())
-        }
-        error => Err(error.into()),
-    }
 }
 
 /// List one's API keys, newest first, without their secrets.
@@ -217,7 +192,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let grace_s = fields.number("grace_seconds", 0, MAX_GRACE_S).value();
     fields.finish()?;
     let key = Idempotency::of(request, &format!("keys.rotate/{}", request.id), &body)?;
-    if let Some(replay) = replay(ready, &scope, key.as_ref(), request).await? {
+    if let Some(replay) = idempotency::find(ready, &scope, key.as_ref(), request.now_ms).await? {
         return Ok(replay);
     }
     let (secret, kept) = fresh()?;
@@ -239,7 +214,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             if !found.is_some_and(|key| key.contains("\"status\":\"active\"")) {
                 return Err(Problem::not_found("key"));
             }
-            lost(ready, &scope, key.as_ref(), request, error).await
+            idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await
         }
     }
 }

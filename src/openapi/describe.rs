@@ -77,7 +77,7 @@ pub fn document() -> String {
         actors::change,
         actors::capabilities,
         actors::grant,
-        connections::create,
+        crate::connections::create::create,
         connections::list,
         connections::show,
         connections::change,

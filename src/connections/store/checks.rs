@@ -1,0 +1,94 @@
+//! What is found out about the targets of connections.
+
+use super::{Link, link_columns, read_link};
+use crate::events::{Event, outbox};
+use crate::init::Ready;
+use crate::platform::db::{DbError, Statement};
+
+/// Takes the connections that are due, and puts their next check off, so that no other run takes them
+/// too: by `interval_s` and up to a quarter more, which spreads out what was made together.
+///
+/// # Errors
+/// Storage failures.
+pub async fn take_due(
+    ready: Ready<'_>,
+    now: &str,
+    interval_s: i64,
+    limit: i64,
+) -> Result<Vec<Link>, DbError> {
+    let take = Statement::new(format!(
+        "UPDATE connections SET check_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', ?1, '+' || \
+         (CAST(?2 AS INTEGER) + abs(random()) % (CAST(?2 AS INTEGER) / 4 + 1)) || ' seconds') \
+         WHERE connection_id IN (SELECT connection_id FROM connections \
+         WHERE check_due_at IS NOT NULL AND check_due_at <= ?1 ORDER BY check_due_at LIMIT ?3) \
+         AND status IN ('active', 'failed') RETURNING {}",
+        link_columns()
+    ))
+    .bind(now)
+    .bind(interval_s)
+    .bind(limit);
+    let rows = ready.db().batch(vec![take]).await?.into_iter().next().unwrap_or_default();
+    rows.into_iter().map(read_link).collect()
+}
+
+/// What a check has found.
+pub struct Finding<'a> {
+    /// Which connection.
+    pub id: &'a str,
+    /// When, ISO-8601 UTC.
+    pub at: &'a str,
+    /// What was wrong, in words without anything of the target's.
+    pub error: Option<&'a str>,
+    /// After how many errors in a row it has failed.
+    pub limit: i64,
+    /// Told if it has failed by this.
+    pub failed: &'a Event,
+    /// Told if it has recovered by this.
+    pub recovered: &'a Event,
+    /// How long after them the events are overdue.
+    pub overdue_ms: u64,
+}
+
+/// Puts on record what a check has found. A disconnected connection stays one, and a failed one whose
+/// place another has taken stays failed.
+pub fn note(finding: &Finding<'_>) -> Vec<Statement> {
+    let note = Statement::new(
+        "UPDATE connections SET last_health_check = ?2, last_error = ?3, \
+         error_count = iif(?3 IS NULL, 0, error_count + 1), status = judged.next, \
+         revision = CASE WHEN judged.next = connections.status THEN revision \
+         WHEN judged.next = 'failed' THEN ?5 ELSE ?6 END \
+         FROM (SELECT connection_id AS id, CASE \
+         WHEN c.status = 'active' AND ?3 IS NOT NULL AND c.error_count + 1 >= ?4 THEN 'failed' \
+         WHEN c.status = 'failed' AND ?3 IS NULL AND NOT EXISTS (SELECT 1 FROM connections AS twin \
+         WHERE twin.status = 'active' AND twin.source_chitty_id = c.source_chitty_id \
+         AND twin.target_service = c.target_service \
+         AND ifnull(twin.target_endpoint, '') = ifnull(c.target_endpoint, '')) THEN 'active' \
+         ELSE c.status END AS next FROM connections AS c \
+         WHERE connection_id = ?1 AND c.status IN ('active', 'failed')) AS judged \
+         WHERE connections.connection_id = judged.id",
+    )
+    .bind(finding.id)
+    .bind(finding.at)
+    .bind(finding.error)
+    .bind(finding.limit)
+    .bind(finding.failed.id.as_str())
+    .bind(finding.recovered.id.as_str());
+    let told = |event: &Event| {
+        outbox::insert_if_changed(event, finding.overdue_ms, "connections", "connection_id")
+    };
+    vec![note, told(finding.failed), told(finding.recovered)]
+}
+
+/// Marks a connection failed at once, because its credential is good for nothing any more.
+pub fn fail(event: &Event, error: &str, overdue_ms: u64) -> Vec<Statement> {
+    let fail = Statement::new(
+        "UPDATE connections SET status = 'failed', last_error = ?3, \
+         error_count = error_count + 1, revision = ?2 \
+         WHERE connection_id = ?1 AND status = 'active'",
+    )
+    .bind(event.entity_id.as_str())
+    .bind(event.id.as_str())
+    .bind(error);
+    let told = outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id");
+    vec![fail, told]
+}

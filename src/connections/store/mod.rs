@@ -1,0 +1,264 @@
+//! The SQL of connections. Here is what one connection is and how it is read; `writes` makes, changes and
+//! ends them, `checks` notes what was found out about their targets. Where a caller's credential is for
+//! one service only, every statement is narrowed to that service.
+
+mod checks;
+mod writes;
+
+pub use self::checks::{Finding, fail, note, take_due};
+pub use self::writes::{
+    Change, FirstCheck, Insertion, Sealed, check_free, disconnect, end_with_context, insert,
+    is_taken, taken, update,
+};
+use crate::connections::target::Endpoint;
+use crate::http::caller::Scope;
+use crate::http::listing::{Asked, Newest, Page};
+use crate::http::problem::{Code, Problem};
+use crate::init::Ready;
+use crate::platform::db::{DbError, Params, Row};
+
+/// A connection as it is returned: SQL for a JSON text. Of two objects, because a function takes 32
+/// arguments at most in D1.
+const DOCUMENT: &str = "(rtrim(json_object('connection_id', connection_id, \
+     'owner_chitty_id', owner_chitty_id, 'source_chitty_id', source_chitty_id, \
+     'source_type', source_type, 'target_service', target_service, \
+     'target_endpoint', target_endpoint, 'connection_type', connection_type, \
+     'scopes', json(scopes), 'check_path', check_path, 'credential_type', credential_type, \
+     'status', status), '}') || ',' || substr(json_object('last_health_check', last_health_check, \
+     'last_error', last_error, 'error_count', error_count, 'request_count', request_count, \
+     'last_used_at', last_used_at, 'config', json(config), 'created_at', created_at, \
+     'updated_at', updated_at, 'disconnected_at', disconnected_at), 2))";
+
+/// Which connections a caller has to do with, as a condition; its placeholders are added to `params`.
+fn reach(scope: &Scope, params: &mut Params) -> String {
+    let mut condition = format!("owner_chitty_id = {}", params.add(scope.actor()));
+    if let Some(service) = scope.audience() {
+        condition += &format!(" AND target_service = {}", params.add(service));
+    }
+    condition
+}
+
+/// Condition under which the source of a connection is (still) there and its owner's.
+const SOURCE_IS_THERE: &str = "(source_type = 'actor' OR EXISTS (SELECT 1 FROM contexts AS c \
+     WHERE c.chitty_id = source_chitty_id AND c.owner_chitty_id = connections.owner_chitty_id \
+     AND c.deleted_at IS NULL))";
+
+/// What a list is narrowed to.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Only of this source.
+    pub source: Option<String>,
+    /// Only to this service.
+    pub target: Option<String>,
+    /// Only of this type.
+    pub connection_type: Option<&'static str>,
+    /// Only of this status.
+    pub status: Option<&'static str>,
+}
+
+/// The caller's connections, newest first.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn list(
+    ready: Ready<'_>,
+    scope: &Scope,
+    filter: &Filter,
+    asked: Asked,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    let mut condition = reach(scope, &mut params);
+    for (column, value) in [
+        ("source_chitty_id", filter.source.as_deref()),
+        ("target_service", filter.target.as_deref()),
+        ("connection_type", filter.connection_type),
+        ("status", filter.status),
+    ] {
+        if let Some(value) = value {
+            condition += &format!(" AND {column} = {}", params.add(value));
+        }
+    }
+    let keys = ["created_at", "connection_id"];
+    let list = Newest { from: "connections", keys, item: DOCUMENT, condition };
+    let rows = scope.rows(ready, list.statement(params, asked.limit, asked.cursor)).await?;
+    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
+    Ok(Page::read(&mut row, 0, asked.limit)?)
+}
+
+/// A connection with its version.
+#[derive(Debug)]
+pub struct Found {
+    /// For the entity tag.
+    pub revision: String,
+    /// As it is returned.
+    pub json: String,
+}
+
+/// One connection.
+///
+/// # Errors
+/// 404; when the caller may not; storage failures.
+pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Found, Problem> {
+    let mut row = select(ready, scope, id, &format!("revision, {DOCUMENT}")).await?;
+    Ok(Found { revision: row.text(0)?, json: row.text(1)? })
+}
+
+/// How one connection is, as it is returned.
+///
+/// # Errors
+/// 404; when the caller may not; storage failures.
+pub async fn status(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<String, Problem> {
+    const STATUS: &str = "json_object('connection_id', connection_id, 'status', status, \
+         'service_health', CASE WHEN last_health_check IS NULL THEN 'unknown' \
+         WHEN error_count = 0 THEN 'healthy' ELSE 'unhealthy' END, \
+         'last_health_check', last_health_check, 'last_error', last_error, \
+         'error_count', error_count, 'request_count', request_count, \
+         'last_used_at', last_used_at, 'next_health_check', check_due_at)";
+    Ok(select(ready, scope, id, STATUS).await?.text(0)?)
+}
+
+async fn select(ready: Ready<'_>, scope: &Scope, id: &str, columns: &str) -> Result<Row, Problem> {
+    let mut params = Params::default();
+    let id = params.add(id);
+    let condition = reach(scope, &mut params);
+    let query = params.statement(format!(
+        "SELECT {columns} FROM connections WHERE connection_id = {id} AND {condition}"
+    ));
+    let row = scope.rows(ready, query).await?.into_iter().next();
+    row.ok_or_else(|| Problem::not_found("connection"))
+}
+
+/// What was done to one connection, newest first, as it is returned.
+///
+/// # Errors
+/// 404; when the caller may not; storage failures.
+pub async fn history(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &str,
+    asked: Asked,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    let id_at = params.add(id);
+    let own = reach(scope, &mut params);
+    let condition = format!(
+        "entity_id = {id_at} AND EXISTS \
+         (SELECT 1 FROM connections WHERE connection_id = {id_at} AND {own})"
+    );
+    let item = "json_object('seq', seq, 'event_id', event_id, 'at', at, 'event', action, \
+         'actor_id', actor_id, 'via', via, 'detail', json(detail))";
+    let list = Newest { from: "audit", keys: ["seq", "event_id"], item, condition };
+    let mut params_found = Params::default();
+    let found_id = params_found.add(id);
+    let condition = reach(scope, &mut params_found);
+    let found = params_found.statement(format!(
+        "SELECT 1 AS found FROM connections WHERE connection_id = {found_id} AND {condition}"
+    ));
+    let page = list.statement(params, asked.limit, asked.cursor);
+    let mut results = scope.read(ready, vec![found, page]).await?.into_iter();
+    if results.next().is_none_or(|rows| rows.is_empty()) {
+        return Err(Problem::not_found("connection"));
+    }
+    let row = results.next().and_then(|rows| rows.into_iter().next());
+    Ok(Page::read(&mut row.ok_or(DbError::Shape)?, 0, asked.limit)?)
+}
+
+/// Whether the caller has such a connection that is disconnected already.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn is_disconnected(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<bool, Problem> {
+    match select(ready, scope, id, "status").await {
+        Ok(mut row) => Ok(row.text(0)? == "disconnected"),
+        Err(problem) if problem.code == Code::NotFound => Ok(false),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// What the gateway needs to know to call a target.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// `conn_…`
+    pub id: String,
+    /// For the entity tag.
+    pub revision: String,
+    /// As it is compared.
+    pub service: String,
+    /// Where it begins.
+    pub endpoint: Endpoint,
+    /// Some of [`crate::connections::SCOPES`].
+    pub scopes: Vec<String>,
+    /// One of [`crate::connections::STATUSES`].
+    pub status: String,
+    /// The path that is checked.
+    pub check_path: Option<String>,
+    /// Whether it carries a credential.
+    pub has_credential: bool,
+    /// Whether its source is still there.
+    pub has_source: bool,
+}
+
+fn link_columns() -> String {
+    format!(
+        "connection_id, target_service, target_endpoint, scopes, status, check_path, \
+         credential_type IS NOT NULL AS has_credential, {SOURCE_IS_THERE} AS has_source, revision"
+    )
+}
+
+fn read_link(mut row: Row) -> Result<Link, DbError> {
+    let service = row.text(1)?;
+    let endpoint = match row.optional_text(2)? {
+        Some(text) => Endpoint::parse(&text).map_err(|_| DbError::Shape)?,
+        None => Endpoint::of_chittyos(&service),
+    };
+    Ok(Link {
+        id: row.text(0)?,
+        revision: row.text(8)?,
+        service,
+        endpoint,
+        scopes: serde_json::from_str(&row.text(3)?).map_err(|_| DbError::Shape)?,
+        status: row.text(4)?,
+        check_path: row.optional_text(5)?,
+        has_credential: row.integer(6)? == 1,
+        has_source: row.integer(7)? == 1,
+    })
+}
+
+/// The link of one connection of the caller's.
+///
+/// # Errors
+/// 404; when the caller may not; storage failures.
+pub async fn link(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Link, Problem> {
+    Ok(read_link(select(ready, scope, id, &link_columns()).await?)?)
+}
+
+/// The same, counted as a use if it can be used for what is `needed`; in one round trip.
+///
+/// # Errors
+/// 404; when the caller may not; storage failures.
+pub async fn use_link(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &str,
+    needed: &str,
+    now: &str,
+) -> Result<Link, Problem> {
+    let mut params = Params::default();
+    let (id_at, now_at, needed) = (params.add(id), params.add(now), params.add(needed));
+    let own = reach(scope, &mut params);
+    let count = params.statement(format!(
+        "UPDATE connections SET request_count = request_count + 1, last_used_at = {now_at} \
+         WHERE connection_id = {id_at} AND {own} AND status = 'active' AND {SOURCE_IS_THERE} \
+         AND EXISTS (SELECT 1 FROM json_each(scopes) WHERE value = {needed})"
+    ));
+    let mut params = Params::default();
+    let id_at = params.add(id);
+    let own = reach(scope, &mut params);
+    let read = params.statement(format!(
+        "SELECT {} FROM connections WHERE connection_id = {id_at} AND {own}",
+        link_columns()
+    ));
+    let mut results = scope.write(ready, vec![count, read]).await?;
+    let row = results.pop().and_then(|rows| rows.into_iter().next());
+    Ok(read_link(row.ok_or_else(|| Problem::not_found("connection"))?)?)
+}

@@ -1,0 +1,361 @@
+//! Changes to connections: each is one batch of the row, its credential and its event.
+
+use super::{DOCUMENT, reach};
+use crate::connections::input::{Draft, Patch};
+use crate::connections::target::Endpoint;
+use crate::events::{Event, outbox};
+use crate::http::caller::{Scope, WriteError};
+use crate::http::fields::Sent;
+use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::precondition::{Changed, IfMatch, etag};
+use crate::http::problem::{Code, Problem};
+use crate::init::Ready;
+use crate::platform::db::{Params, Row, Statement};
+
+/// The unique index over active connections, as SQLite names it.
+const ACTIVE: &str = "connections_active";
+
+fn active_twin(draft: &Draft, params: &mut Params) -> String {
+    let source = params.add(draft.source.as_str());
+    let service = params.add(draft.target_service.as_str());
+    let endpoint = params.add(draft.target_endpoint.as_ref().map(Endpoint::to_string));
+    format!(
+        "SELECT connection_id FROM connections WHERE source_chitty_id = {source} \
+         AND target_service = {service} AND ifnull(target_endpoint, '') = ifnull({endpoint}, '') \
+         AND status = 'active'"
+    )
+}
+
+/// What stands in the way of a creation, read in one round trip before anybody is asked for anything.
+///
+/// # Errors
+/// 404 when the caller has no such source, 409 when there is such a connection; storage failures.
+pub async fn check_free(
+    ready: Ready<'_>,
+    scope: &Scope,
+    draft: &Draft,
+    look_up: Option<Statement>,
+) -> Result<Vec<Row>, Problem> {
+    let source = Statement::new(
+        "SELECT 1 AS found WHERE iif(?1 = 'actor', ?2 = ?3, EXISTS (SELECT 1 FROM contexts \
+         WHERE chitty_id = ?2 AND owner_chitty_id = ?3 AND deleted_at IS NULL))",
+    )
+    .bind(draft.source_type)
+    .bind(draft.source.as_str())
+    .bind(scope.actor());
+    let mut params = Params::default();
+    let twin = active_twin(draft, &mut params);
+    let twin = params.statement(twin);
+    let batch = [source, twin].into_iter().chain(look_up).collect();
+    let mut results = scope.read(ready, batch).await?.into_iter();
+    let has_source = results.next().is_some_and(|rows| !rows.is_empty());
+    let twin = results.next().and_then(|rows| rows.into_iter().next());
+    let stored = results.next().unwrap_or_default();
+    if !stored.is_empty() {
+        return Ok(stored);
+    }
+    if !has_source {
+        return Err(Problem::not_found(draft.source_type));
+    }
+    match twin {
+        Some(mut row) => Err(exists(Some(row.text(0)?))),
+        None => Ok(stored),
+    }
+}
+
+/// 409: there is such a connection.
+fn exists(id: Option<String>) -> Problem {
+    Problem::new(
+        Code::ConnectionExists,
+        "The source has an active connection to that service and endpoint. Use that one, or \
+         disconnect it first.",
+    )
+    .existing_connection(id)
+}
+
+/// Whether a batch failed because there is such an active connection.
+pub fn is_taken(error: &WriteError) -> bool {
+    error.is_unique(ACTIVE)
+}
+
+/// 409 with the connection that is there.
+pub async fn taken(ready: Ready<'_>, draft: &Draft) -> Problem {
+    let mut params = Params::default();
+    let twin = active_twin(draft, &mut params);
+    match ready.db().rows(params.statement(twin)).await {
+        Ok(rows) => {
+            let id = rows.into_iter().next().and_then(|mut row| row.text(0).ok());
+            exists(id)
+        }
+        Err(error) => error.into(),
+    }
+}
+
+/// What is known of the target at the time of a creation.
+pub struct FirstCheck {
+    /// When it was checked, if it was.
+    pub at: Option<String>,
+    /// What was wrong, if anything was.
+    pub error: Option<String>,
+    /// When the cron checks it next, if ever.
+    pub due_at: Option<String>,
+}
+
+/// A sealed credential on its way to the database.
+pub struct Sealed {
+    /// Its type.
+    pub kind: &'static str,
+    /// The sealed text.
+    pub text: String,
+    /// When its access token ends (ISO-8601 UTC).
+    pub expires_at: Option<String>,
+}
+
+/// A connection to be stored.
+#[derive(Clone, Copy)]
+pub struct Insertion<'a> {
+    /// What it is.
+    pub draft: &'a Draft,
+    /// Its credential.
+    pub sealed: Option<&'a Sealed>,
+    /// What is known of the target.
+    pub check: &'a FirstCheck,
+    /// Its entity is the connection, its id becomes the revision.
+    pub event: &'a Event,
+    /// How long after it the event is overdue.
+    pub overdue_ms: u64,
+    /// The request's idempotency key.
+    pub key: Option<&'a Idempotency>,
+}
+
+fn created() -> String {
+    format!("'{{\"success\":true,\"connection\":' || {DOCUMENT} || '}}'")
+}
+
+/// Makes a connection: row, credential, event and, with a key, the reply, in one batch. Returns the
+/// reply's body, or `None` when the source is gone.
+///
+/// # Errors
+/// [`WriteError`]; see [`is_taken`].
+pub async fn insert(
+    ready: Ready<'_>,
+    scope: &Scope,
+    new: &Insertion<'_>,
+) -> Result<Option<String>, WriteError> {
+    let Insertion { draft, sealed, check, event, overdue_ms, key } = *new;
+    let insert = Statement::new(format!(
+        "INSERT INTO connections (connection_id, owner_chitty_id, source_chitty_id, source_type, \
+         target_service, target_endpoint, connection_type, scopes, check_path, credential_type, \
+         config, created_at, updated_at, revision, last_health_check, last_error, error_count, \
+         check_due_at) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13, ?14, ?15, \
+         iif(?15 IS NULL, 0, 1), ?16 \
+         WHERE ?4 = 'actor' OR EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?3 \
+         AND owner_chitty_id = ?2 AND deleted_at IS NULL) RETURNING {}",
+        created()
+    ))
+    .bind(event.entity_id.as_str())
+    .bind(scope.actor())
+    .bind(draft.source.as_str())
+    .bind(draft.source_type)
+    .bind(draft.target_service.as_str())
+    .bind(draft.target_endpoint.as_ref().map(Endpoint::to_string))
+    .bind(draft.connection_type)
+    .bind(serde_json::json!(draft.scopes).to_string())
+    .bind(draft.check_path.as_deref())
+    .bind(sealed.map(|sealed| sealed.kind))
+    .bind(draft.config.as_str())
+    .bind(event.at.as_str())
+    .bind(event.id.as_str())
+    .bind(check.at.as_deref())
+    .bind(check.error.as_deref())
+    .bind(check.due_at.as_deref());
+    let mut batch = vec![insert];
+    batch.extend(sealed.map(|sealed| put_secret(event, sealed)));
+    batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));
+    if let Some(key) = key {
+        let body = format!(
+            "SELECT {} FROM connections WHERE connection_id = ?1 AND revision = ?2",
+            created()
+        );
+        let location = format!("/v1/connections/{}", event.entity_id);
+        let reply = Stored { status: 201, etag: &etag(&event.id), location: &location };
+        batch.extend(key.store(scope, event, &reply, &body));
+    }
+    let results = scope.write(ready, batch).await?;
+    let row = results.into_iter().next().and_then(|rows| rows.into_iter().next());
+    Ok(row.map(|mut row| row.text(0)).transpose()?)
+}
+
+/// Puts a credential beside the connection that the event has made or changed, in place of the one
+/// before.
+fn put_secret(event: &Event, sealed: &Sealed) -> Statement {
+    Statement::new(
+        "INSERT INTO connection_secrets (connection_id, sealed, expires_at) \
+         SELECT connection_id, ?3, ?4 FROM connections \
+         WHERE connection_id = ?1 AND revision = ?2 \
+         ON CONFLICT (connection_id) DO UPDATE SET sealed = excluded.sealed, \
+         expires_at = excluded.expires_at, version = version + 1, leased_until = ''",
+    )
+    .bind(event.entity_id.as_str())
+    .bind(event.id.as_str())
+    .bind(sealed.text.as_str())
+    .bind(sealed.expires_at.as_deref())
+}
+
+/// A change of one connection.
+pub struct Change<'a> {
+    /// Its entity is the connection, its id becomes the revision.
+    pub event: &'a Event,
+    /// Which revisions may be changed.
+    pub if_match: IfMatch,
+    /// How long after it the event is overdue.
+    pub overdue_ms: u64,
+}
+
+/// The two statements that a change begins with; see [`Changed::read`].
+fn change(scope: &Scope, change: &Change<'_>, mut params: Params, set: &str) -> [Statement; 2] {
+    let event = change.event;
+    let mut before = Params::default();
+    let id = before.add(event.entity_id.as_str());
+    let own = reach(scope, &mut before);
+    let before = before.statement(format!(
+        "SELECT revision FROM connections WHERE connection_id = {id} AND {own} \
+         AND status <> 'disconnected'"
+    ));
+    let (at, revision) = (params.add(event.at.as_str()), params.add(event.id.as_str()));
+    let id = params.add(event.entity_id.as_str());
+    let revisions = params.add(change.if_match.as_json());
+    let own = reach(scope, &mut params);
+    // The placeholder of the instant may stand in what is set too.
+    let set = set.replace("{now}", &at);
+    let update = params.statement(format!(
+        "UPDATE connections SET {set}updated_at = {at}, revision = {revision} \
+         WHERE connection_id = {id} AND {own} AND status <> 'disconnected' \
+         AND ({revisions} IS NULL OR revision IN (SELECT value FROM json_each({revisions}))) \
+         RETURNING {DOCUMENT}"
+    ));
+    [before, update]
+}
+
+/// Changes a connection. A credential that is replaced is taken back where it came from.
+///
+/// # Errors
+/// [`WriteError`]; see [`is_taken`].
+pub async fn update(
+    ready: Ready<'_>,
+    scope: &Scope,
+    asked: &Change<'_>,
+    patch: &Patch,
+    sealed: Option<&Sealed>,
+    due_at: &str,
+) -> Result<Changed, WriteError> {
+    let mut params = Params::default();
+    let mut set = String::new();
+    if let Some(scopes) = &patch.scopes {
+        set += &format!("scopes = {}, ", params.add(serde_json::json!(scopes).to_string()));
+    }
+    match &patch.check_path {
+        Sent::Absent => {}
+        Sent::Null => set += "check_path = NULL, check_due_at = NULL, ",
+        Sent::Value(path) => {
+            let (path, due) = (params.add(path.as_str()), params.add(due_at));
+            set += &format!("check_path = {path}, check_due_at = {due}, ");
+        }
+    }
+    if let Some(config) = &patch.config {
+        set += &format!("config = {}, ", params.add(config.as_str()));
+    }
+    if let Some(status) = patch.status {
+        set += &format!("status = {}, error_count = 0, last_error = NULL, ", params.add(status));
+    }
+    if let Some(sealed) = sealed {
+        set += &format!("credential_type = {}, ", params.add(sealed.kind));
+    }
+    let mut batch = change(scope, asked, params, &set).to_vec();
+    if let Some(sealed) = sealed {
+        batch.push(give_up_secret(asked.event));
+        batch.push(put_secret(asked.event, sealed));
+    }
+    let (event, overdue_ms) = (asked.event, asked.overdue_ms);
+    batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));
+    let mut results = scope.write(ready, batch).await?.into_iter();
+    Ok(Changed::read(results.next(), results.next(), &asked.if_match)?)
+}
+
+/// Ends a connection: its credential goes in the same batch, to be revoked where that is possible.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn disconnect(
+    ready: Ready<'_>,
+    scope: &Scope,
+    asked: &Change<'_>,
+) -> Result<Changed, WriteError> {
+    let set = "status = 'disconnected', disconnected_at = {now}, check_due_at = NULL, ";
+    let mut batch = change(scope, asked, Params::default(), set).to_vec();
+    batch.push(give_up_secret(asked.event));
+    batch.push(remove_secret(asked.event));
+    let (event, overdue_ms) = (asked.event, asked.overdue_ms);
+    batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));
+    let mut results = scope.write(ready, batch).await?.into_iter();
+    Ok(Changed::read(results.next(), results.next(), &asked.if_match)?)
+}
+
+/// Hands the credential of the connection that the event has changed to those that are to be revoked.
+fn give_up_secret(event: &Event) -> Statement {
+    Statement::new(
+        "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
+         SELECT ?2, s.connection_id, s.sealed, ?3, ?3 FROM connection_secrets AS s \
+         WHERE s.connection_id = ?1 AND EXISTS (SELECT 1 FROM connections AS c \
+         WHERE c.connection_id = ?1 AND c.revision = ?2)",
+    )
+    .bind(event.entity_id.as_str())
+    .bind(event.id.as_str())
+    .bind(event.at.as_str())
+}
+
+fn remove_secret(event: &Event) -> Statement {
+    Statement::new(
+        "DELETE FROM connection_secrets WHERE connection_id = ?1 AND EXISTS \
+         (SELECT 1 FROM connections AS c WHERE c.connection_id = ?1 AND c.revision = ?2)",
+    )
+    .bind(event.entity_id.as_str())
+    .bind(event.id.as_str())
+}
+
+/// The statements that end every connection of a context that the event has deleted, for the batch of
+/// the deletion.
+pub fn end_with_context(event: &Event) -> Vec<Statement> {
+    const ENDED: &str = "SELECT connection_id FROM connections \
+         WHERE source_chitty_id = ?1 AND source_type = 'context' AND status <> 'disconnected' \
+         AND EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?1 AND revision = ?2)";
+    let give_up = Statement::new(format!(
+        "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
+         SELECT ?2 || '/' || connection_id, connection_id, sealed, ?3, ?3 \
+         FROM connection_secrets WHERE connection_id IN ({ENDED})"
+    ));
+    let remove =
+        Statement::new(format!("DELETE FROM connection_secrets WHERE connection_id IN ({ENDED})"));
+    let tell = Statement::new(format!(
+        "INSERT INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, payload, \
+         created_at, due_at, via) SELECT ?2 || '/' || connection_id, 'connection.disconnected', \
+         'connection', connection_id, ?4, '{{\"reason\":\"context deleted\"}}', ?3, ?3, ?5 \
+         FROM ({ENDED})"
+    ));
+    let end = Statement::new(format!(
+        "UPDATE connections SET status = 'disconnected', disconnected_at = ?3, \
+         check_due_at = NULL, updated_at = ?3, revision = ?2 WHERE connection_id IN ({ENDED})"
+    ));
+    let (context, revision, at) = (event.entity_id.as_str(), event.id.as_str(), event.at.as_str());
+    vec![
+        give_up.bind(context).bind(revision).bind(at),
+        remove.bind(context).bind(revision),
+        tell.bind(context)
+            .bind(revision)
+            .bind(at)
+            .bind(event.actor_id.as_str())
+            .bind(event.via.as_deref()),
+        end.bind(context).bind(revision).bind(at),
+    ]
+}
