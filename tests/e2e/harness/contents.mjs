@@ -1,4 +1,7 @@
-/** What the gateway's stores hold, for tests that look for what must not be there. */
+/** What the gateway's stores hold, for tests that look for what must not be there or put it right there. */
+
+/** A moment that is over. */
+export const PAST = "2020-01-01T00:00:00.000Z";
 
 const STORES = ["CHITTYCONNECT_KV", "TOKEN_KV", "API_KEYS", "RATE_LIMIT", "IDEMP_KV"];
 
@@ -16,3 +19,9 @@ async function everyEntry(gateway, store) {
   const { keys } = await kv.list();
   return Promise.all(keys.map(async (key) => [store, key, await kv.get(key.name)]));
 }
+
+/** A function `(sql, ...bindings)` that gives the rows of a D1 query. */
+export const rowsOf = (gateway) => async (sql, ...bindings) => {
+  const statement = (await gateway.db()).prepare(sql);
+  return (await (bindings.length > 0 ? statement.bind(...bindings) : statement).all()).results;
+};

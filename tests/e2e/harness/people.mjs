@@ -46,6 +46,15 @@ export function expect(answer, status, code, what = "") {
   assert.deepEqual([answer.status, answer.code], [status, code], `${what} ${answer.text.slice(0, 300)}`);
 }
 
+/** Asserts that a caller is refused. */
+export const refused = (call, status, code, path = "/v1/contexts") => call("GET", path).then((answer) => expect(answer, status, code));
+
+/** Asserts that a caller is let in. */
+export const works = async (call, path = "/v1/contexts", options = {}) => {
+  const answer = await call("GET", path, options);
+  assert.equal(answer.status, 200, answer.text);
+};
+
 /** Every page of a list, one after the other. */
 export async function pages(call, path, name) {
   const found = [];

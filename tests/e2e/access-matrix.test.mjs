@@ -1,0 +1,262 @@
+/** Who may do what: every route with every kind of credential, and what scopes grant. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { actorId } from "../../sandbox/chitty-id.mjs";
+import { startAccess } from "./harness/access.mjs";
+import { until } from "./harness/await.mjs";
+import { client, create } from "./harness/client.mjs";
+import { PAST } from "./harness/contents.mjs";
+import { byKey, delegate, expect, make, makeKey, register, works } from "./harness/people.mjs";
+import { ADMIN, COMMON, HIDDEN, OWN, PUBLIC, requestOf, requests, routesOf } from "./harness/requests.mjs";
+
+let access, sandbox, gateway, anyone, person, rows, setStatus, complaints;
+
+before(async () => {
+  access = await startAccess("access");
+  ({ sandbox, gateway, anyone, person, rows, setStatus, complaints } = access);
+});
+
+after(() => access?.close());
+
+describe("every route", () => {
+  /** One who has one of everything. */
+  let owner, entities, table, routes;
+
+  before(async () => {
+    owner = person();
+    await register(owner.call, { email: "owner@example.org" });
+    const context = await create(owner.call, { name: "the owner's" });
+    const key = await makeKey(owner.call);
+    const delegation = await delegate(owner.call);
+    const source = { source_chitty_id: context.chitty_id, source_type: "context" };
+    const target = { target_service: "partner", target_endpoint: "https://api.partner.example" };
+    const connection = await make(owner.call, "/v1/connections", "connection", { ...source, ...target });
+    const run = await owner.call("POST", "/v1/orchestrations/secure-user", { body: { email: "owner@example.org" } });
+    entities = {
+      actor: owner.id,
+      context: context.chitty_id,
+      key: key.key_id,
+      delegation: delegation.delegation_id,
+      connection: connection.connection_id,
+      orchestration: run.headers.get("location").split("/").at(-1),
+    };
+    table = requests(entities);
+    routes = routesOf((await anyone("GET", "/openapi.json")).json);
+    await until(async () => (await rows("SELECT 1 FROM outbox WHERE done_at IS NULL")).length === 0, { timeout: 15_000, what: "an empty outbox" });
+  });
+
+  const WATCHED = {
+    contexts: "chitty_id, revision",
+    actors: "chitty_id, status, capabilities, display_name, revision",
+    keys: "key_id, revision",
+    key_secrets: "secret_sha256, valid_until",
+    delegations: "delegation_id, scopes, revision",
+    connections: "connection_id, status, request_count, error_count, revision",
+    connection_secrets: "connection_id, sealed",
+    credential_revocations: "id",
+    idempotency_keys: "key",
+    orchestrations: "id",
+    audit: "event_id",
+  };
+  /** What is there, and what was asked of others: text by text, in order. */
+  const state = async () => {
+    const found = await Promise.all(
+      Object.entries(WATCHED).map(async ([name, columns]) => (await rows(`SELECT ${columns} FROM ${name}`)).map((row) => `${name} ${JSON.stringify(row)}`)),
+    );
+    const asked = [await sandbox.count("id", "/v1/mint"), await sandbox.count("outside")];
+    return [...found.flat().sort(), `mints and calls outside: ${asked}`];
+  };
+  /** Sends every request of the table by each of the callers, in both isolates, and nothing may come of it. */
+  const allRefused = async (callers, status, code) => {
+    const before = await state();
+    const wrong = [];
+    for (const [who, call] of Object.entries(callers)) {
+      let isolate = 0;
+      for (const [route, row] of Object.entries(table)) {
+        isolate = 1 - isolate;
+        const [method, path, options] = requestOf(route, row);
+        const answer = await call(method, path, { ...options, isolate });
+        if (answer.status !== status || answer.code !== code) wrong.push(`${who}: ${route}: ${answer.status} ${answer.code}`);
+      }
+    }
+    assert.deepEqual(wrong, [], `${status} ${code} for all`);
+    assert.deepEqual(await state(), before, "nothing has changed");
+  };
+
+  test("is in this table, and what is open is meant to be", () => {
+    assert.deepEqual(Object.keys(table).sort(), [...routes.scoped.keys()].sort());
+    assert.deepEqual(routes.open.sort(), ["GET /", "GET /health", "GET /metrics", "GET /openapi.json", "POST /v1/delegate/validate"]);
+  });
+
+  test("wants a credential", async () => {
+    const by = (headers) => (method, path, options) => anyone(method, path, { ...options, headers });
+    await allRefused({ none: anyone, basic: by({ authorization: `Basic ${btoa("user:dev-admin")}` }), cookie: by({ cookie: "token=dev-admin" }) }, 401, "authentication_required");
+  });
+
+  test("refuses what is made up or has expired", async () => {
+    const expired = await sandbox.jwt({ name: owner.name, claims: { exp: 1_700_000_000 } });
+    await allRefused(
+      {
+        unknown: client(gateway, "nobody"),
+        expired: owner.as("expired"),
+        "an expired JWT": client(gateway, expired),
+        "no delegation": client(gateway, `cdt_${"a".repeat(43)}`),
+        "no key": byKey(gateway, `chitty_${"a".repeat(43)}`),
+        "a key that is an id": byKey(gateway, entities.key, "x-api-key"),
+      },
+      401,
+      "invalid_token",
+    );
+  });
+
+  test("refuses what was revoked or has ended a moment ago, wherever it was used before", async () => {
+    const [revoked, ended] = [await delegate(owner.call, { scopes: ["read", "write"] }), await delegate(owner.call, { scopes: ["read", "write"] })];
+    const [key, endedKey] = [await makeKey(owner.call), await makeKey(owner.call, { expires_in_seconds: 3600 })];
+    const callers = {
+      "a revoked delegation": client(gateway, revoked.token),
+      "a delegation that has ended": client(gateway, ended.token),
+      "a revoked key": byKey(gateway, key.key),
+      "a key that has ended": byKey(gateway, endedKey.key),
+    };
+    for (const call of Object.values(callers)) for (const isolate of [0, 1]) await works(call, "/v1/contexts", { isolate });
+    assert.equal((await owner.call("DELETE", `/v1/delegate/${revoked.delegation_id}`)).status, 200);
+    assert.equal((await owner.call("DELETE", `/v1/keys/${key.key_id}`)).status, 200);
+    await rows("UPDATE delegations SET expires_at = ?2 WHERE delegation_id = ?1", ended.delegation_id, PAST);
+    await rows("UPDATE keys SET expires_at = ?2 WHERE key_id = ?1", endedKey.key_id, PAST);
+    await allRefused(callers, 401, "invalid_token");
+  });
+
+  test("refuses one who is suspended, by whatever credential, and works again afterwards", async () => {
+    const callers = {
+      token: owner.call,
+      "read only": owner.as("ro"),
+      JWT: client(gateway, await sandbox.jwt({ name: owner.name })),
+      delegation: client(gateway, (await delegate(owner.call, { scopes: ["read", "write"] })).token),
+      key: byKey(gateway, (await makeKey(owner.call)).key),
+    };
+    for (const call of Object.values(callers)) for (const isolate of [0, 1]) await works(call, "/v1/contexts", { isolate });
+    try {
+      for (const status of ["suspended", "deleted"]) {
+        assert.equal((await setStatus(owner.id, status)).status, 200);
+        await allRefused(callers, 403, "actor_suspended");
+      }
+    } finally {
+      assert.equal((await setStatus(owner.id, "active")).status, 200);
+    }
+    for (const call of Object.values(callers)) for (const isolate of [0, 1]) await works(call, "/v1/contexts", { isolate });
+  });
+
+  test("refuses a credential whose scopes have nothing to do with it", async () => {
+    const scopes = ["nothing:read", "nothing:write"];
+    await allRefused(
+      {
+        token: owner.as(`scopes=${scopes}`),
+        JWT: client(gateway, await sandbox.jwt({ name: owner.name, claims: { scope: scopes.join(" ") } })),
+        delegation: client(gateway, (await delegate(owner.call, { scopes })).token),
+        key: byKey(gateway, (await makeKey(owner.call, { scopes })).key),
+      },
+      403,
+      "insufficient_scope",
+    );
+  });
+
+  test("needs the permission that the description names, and no other", async () => {
+    const permissions = [...new Set(routes.scoped.values())];
+    const before = await state();
+    const wrong = [];
+    for (const [route, permission] of routes.scoped) {
+      const [method, path, options] = requestOf(route, table[route]);
+      const rest = permissions.filter((one) => one !== permission);
+      const without = await owner.as(`scopes=${rest}`)(method, path, options);
+      if (without.code !== "insufficient_scope") wrong.push(`${route} without ${permission}: ${without.status} ${without.code}`);
+      if (table[route].isStream) continue;
+      const [, nowhere, nothing] = requestOf(route, table[route], { id: route.includes("/actors/") ? actorId("nobody at all") : "nothing", body: table[route].body && {} });
+      const { status, code } = await owner.as(`scopes=${permission}`)(method, nowhere, nothing);
+      if (![200, 404, 422].includes(status)) wrong.push(`${route} with ${permission}: ${status} ${code}`);
+    }
+    assert.deepEqual(wrong, []);
+    assert.deepEqual(await state(), before, "nothing has changed");
+  });
+
+  test("is for this gateway: a token for another service opens nothing", async () => {
+    const { token } = await delegate(owner.call, { target_service: "github", scopes: ["read", "write"] });
+    const call = client(gateway, token);
+    const before = await state();
+    for (const [route, row] of Object.entries(table)) {
+      if (route === "POST /v1/delegate") continue;
+      const [method, path, options] = requestOf(route, row);
+      const answer = await call(method, path, options);
+      // It sees connections to its own service and what was delegated by it: there is nothing of either.
+      if (/^GET \/v1\/(connections(\/list)?|delegate)$/.test(route)) assert.equal(answer.json.count, 0, route);
+      else if (/\/v1\/(connections|delegate)\//.test(route)) expect(answer, 404, "not_found", route);
+      else expect(answer, 403, "wrong_target_service", route);
+    }
+    assert.deepEqual(await state(), before);
+  });
+
+  test("shows and changes nothing of another actor's", async () => {
+    const other = person();
+    const before = (await state()).slice(0, -1);
+    const secrets = Object.entries(entities).filter(([name]) => name !== "actor").map(([, id]) => id).concat("owner@example.org");
+    const expected = { [HIDDEN]: "not_found", [ADMIN]: "insufficient_scope", [OWN]: undefined, [COMMON]: undefined, [PUBLIC]: undefined };
+    const wrong = [];
+    for (const [route, row] of Object.entries(table)) {
+      if (row.isStream) continue;
+      const [method, path, options] = requestOf(route, row);
+      const { status, code, text, json } = await other.call(method, path, options);
+      if (code !== expected[row.other]) wrong.push(`${route}: ${status} ${code}`);
+      if (secrets.some((secret) => text.includes(secret))) wrong.push(`${route}: ${text}`);
+      const shown = Object.keys(json.actor ?? {}).sort();
+      if (row.other === PUBLIC && `${shown}` !== "actor_type,avatar_url,chittyId,chitty_id,display_name") wrong.push(`${route}: ${shown}`);
+    }
+    assert.deepEqual(wrong, []);
+    const now = new Set(await state());
+    assert.deepEqual(before.filter((line) => !now.has(line)), [], "what was there is there as it was");
+    const touched = await rows("SELECT * FROM audit WHERE actor_id = ?1 AND entity_id IN (SELECT value FROM json_each(?2))", other.id, JSON.stringify(Object.values(entities)));
+    assert.deepEqual(touched, []);
+  });
+});
+
+describe("scopes", () => {
+  test("grant what they name, in every form, and no more", async () => {
+    const { as } = person();
+    for (const [scopes, read, write] of [
+      ["contexts:read", 200, 403],
+      ["contexts:write", 403, 201],
+      ["contexts:*", 200, 201],
+      ["read", 200, 403],
+      ["write", 403, 201],
+      ["admin", 200, 201],
+      ["admin:*", 200, 201],
+      ["*", 200, 201],
+      ["", 403, 403],
+      ["contexts", 403, 403],
+      ["contexts:", 403, 403],
+      [":read", 403, 403],
+      ["contexts:rea", 403, 403],
+      ["contexts:readwrite", 403, 403],
+      ["contextss:read", 403, 403],
+      ["keys:*,actors:*,connections:*", 403, 403],
+    ]) {
+      const call = as(`scopes=${scopes}`);
+      const statuses = [(await call("GET", "/v1/contexts")).status, (await call("POST", "/v1/contexts", { body: { name: `by ${scopes}` } })).status];
+      assert.deepEqual(statuses, [read, write], scopes);
+    }
+  });
+
+  test("of others are no administrator's", async () => {
+    const { as } = person();
+    for (const scopes of ["read,write", "actors:*", "audit:*,keys:*", "administrator", "adm", "admin:read"]) {
+      const call = as(`scopes=${scopes}`);
+      const seen = await call("GET", "/v1/audit/verify");
+      assert.equal(seen.status, scopes.includes("audit:*") ? 200 : 403, scopes);
+      expect(await call("POST", "/v1/ecosystem/canon/check"), 403, "insufficient_scope", scopes);
+    }
+    expect(await as("scopes=actors:write,actors:read")("GET", "/v1/actors"), 403, "insufficient_scope");
+    await works(as("scopes=actors:admin"), "/v1/actors");
+  });
+});
+
+test("nothing above made the gateway complain", () => {
+  assert.deepEqual(complaints(), []);
+});
