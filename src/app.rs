@@ -80,6 +80,8 @@ pub struct App {
     pub metrics_page: metrics::Page,
     /// When this isolate hands over what it has counted.
     pub handover: metrics::Plan,
+    /// Until when ChittyChronicle has asked not to be told anything, in ms since the Unix epoch.
+    pub chronicle_busy_until_ms: Cell<u64>,
     /// Whether this isolate has done something that is not sealed in the audit.
     pub unsealed: Cell<bool>,
     /// What this isolate has made of the news of the services.
@@ -130,6 +132,7 @@ impl App {
             metrics: metrics::Recorder::default(),
             metrics_page: metrics::Page::default(),
             handover: metrics::Plan::default(),
+            chronicle_busy_until_ms: Cell::default(),
             unsealed: Cell::default(),
             known: watch::Known::default(),
             streams: stream::Open::default(),

@@ -12,6 +12,7 @@ use crate::contexts::create::create as create_context;
 use crate::contexts::handlers as contexts;
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
+use crate::events::handlers as events;
 use crate::health;
 use crate::http::caller::Permission;
 use crate::http::route::{Access, Method, Route, Table};
@@ -101,6 +102,13 @@ pub static ROUTES: &[Route] = &[
 
     scoped!(Get "/v1/audit",        AuditRead  => audit::list),
     scoped!(Get "/v1/audit/verify", AuditAdmin => audit::verify),
+
+    scoped!(Get    "/v1/events",                          EventsRead  => events::timeline),
+    scoped!(Get    "/v1/events/dead-letters",             EventsAdmin => events::list),
+    scoped!(Post   "/v1/events/dead-letters/replay",      EventsAdmin => events::replay_many),
+    scoped!(Get    "/v1/events/dead-letters/{id}",        EventsAdmin => events::show),
+    scoped!(Post   "/v1/events/dead-letters/{id}/replay", EventsAdmin => events::replay),
+    scoped!(Delete "/v1/events/dead-letters/{id}",        EventsAdmin => events::discard),
 
     scoped!(Get  "/v1/ecosystem",                 EcosystemRead  => ecosystem::list),
     scoped!(Get  "/v1/ecosystem/events",          EcosystemRead  => stream::events),

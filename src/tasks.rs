@@ -6,7 +6,7 @@ use crate::actors::seen;
 use crate::app::App;
 use crate::audit::seal;
 use crate::ecosystem::{stream, watch};
-use crate::events::outbox;
+use crate::events::{dead, outbox};
 use crate::http::idempotency;
 use crate::http::reply::After;
 use crate::init::{self, Ready};
@@ -18,11 +18,12 @@ use crate::{connections, delegation, keys, orchestrations};
 pub async fn after_reply(app: &App, work: Vec<After>) {
     let mut events = Vec::new();
     let (mut initialize, mut revoke, mut note_seen, mut hand_over) = (false, false, false, false);
-    let mut orchestrations = Vec::new();
+    let (mut orchestrations, mut again) = (Vec::new(), Vec::new());
     for after in work {
         match after {
             After::Announce(event) => events.push(event),
             After::Initialize => initialize = true,
+            After::SendAgain(bodies) => again.extend(bodies),
             After::RevokeCredentials => revoke = true,
             After::NoteSeen => note_seen = true,
             After::HandOver => hand_over = true,
@@ -33,6 +34,9 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
         // Whatever is told is on record too.
         app.unsealed.set(true);
         outbox::announce(app, events).await;
+    }
+    if !again.is_empty() {
+        outbox::send(app, again).await;
     }
     if initialize {
         init::advance(app).await;
@@ -80,6 +84,7 @@ pub async fn scheduled(app: &App) {
     let now_ms = app.now_ms();
     let prune = vec![
         outbox::prune(now_ms),
+        dead::prune(now_ms),
         idempotency::prune(now_ms),
         delegation::store::prune(now_ms),
         keys::store::prune(now_ms),

@@ -1,137 +1,284 @@
-//! The queue consumer: gives each event its effects: an entry in ChittyChronicle, and for changes of
-//! a service's state also a sign of life to Beacon.
+//! The queue consumer: gives each event its effects, once and in order.
 //!
-//! Why it may be delivered any number of times: an event whose row is done is acknowledged without
-//! effect; the entry carries the event's id; the row is marked after the entry. A crash between the
-//! two tells the event again under the same id, by which Chronicle's readers recognise the repeat.
+//! A message is a wake-up; the truth is the outbox. Whoever tells takes a lease on all that is open of
+//! the entity, and tells it in the order of commit. An effect that has taken place is noted with its
+//! row. Who dies between an effect and its note leaves the row in doubt, and the next one asks
+//! Chronicle first whether the entry is there: so each entry is there once, whatever crashes.
 
-use chitty_core::{Backoff, CallContext, Entry, ServiceError, Session};
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
 
 use crate::app::App;
-use crate::events::{Event, Message, outbox};
+use crate::events::effects::{self, Effect};
+use crate::events::outbox::{Claimed, Standing};
+use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
+use crate::events::{Event, Message, dead, outbox};
 use crate::init::Ready;
 use crate::platform::log;
 use crate::platform::queue::Delivery;
 
-/// The pauses between deliveries of one message, in seconds.
-const PAUSES_S: Backoff = Backoff { first: 2, longest: 300 };
+/// How many entities are told of at once.
+const AT_ONCE: usize = 6;
 
-/// Deals with one batch. Each message gets its own verdict; one bad message never fails another.
-pub async fn consume(app: &App, deliveries: &[&dyn Delivery]) {
+/// How long one entity is told of at a time, in ms: well within its lease.
+const TURN_MS: u64 = 30_000;
+
+/// Deals with one batch, by the name of its queue: `…-context-ops`, `…-github-events` or `…-dlq`.
+pub async fn consume_from(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
+    if queue.ends_with("-dlq") {
+        return consume_dead(app, deliveries).await;
+    }
+    let binding = if queue.ends_with("-github-events") { dead::GITHUB } else { dead::CONTEXT_OPS };
+    consume(app, binding, deliveries).await;
+}
+
+/// Deals with one batch of a queue, by the name of its binding. Each message gets its own verdict; one
+/// bad message never fails another.
+pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
     let Ok(ready) = Ready::ensure(app).await else {
-        deliveries.iter().for_each(|delivery| retry(app, *delivery, None));
+        deliveries.iter().for_each(|delivery| again(app, *delivery));
         return;
     };
-    let decoded: Vec<(&dyn Delivery, Option<Event>)> =
-        deliveries.iter().map(|delivery| (*delivery, decode(*delivery))).collect();
+    let mut letters = Vec::new();
+    let mut entities: BTreeMap<String, Vec<(&dyn Delivery, Event)>> = BTreeMap::new();
+    for delivery in deliveries {
+        match decode(*delivery) {
+            Ok(event) => {
+                entities.entry(event.entity_id.clone()).or_default().push((*delivery, event));
+            }
+            Err(reason) => letters.push((*delivery, None, reason)),
+        }
+    }
+    let told = futures_util::stream::iter(&entities)
+        .map(|(entity, messages)| tell(app, ready, entity, messages))
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    for (delivery, event, outcome) in told.into_iter().flatten() {
+        match verdict::of(outcome, delivery.attempts(), |bound| app.jitter(bound)) {
+            Verdict::Ack => delivery.ack(),
+            Verdict::Retry(pause_s) => delivery.retry(pause_s),
+            Verdict::Dead(reason) => letters.push((delivery, Some(event), reason)),
+        }
+    }
+    bury(app, ready, queue, letters).await;
+}
+
+/// Deals with one batch of the dead-letter queue: what was given up is kept, for an administrator to
+/// look at. What the outbox knows of is told from there.
+pub async fn consume_dead(app: &App, deliveries: &[&dyn Delivery]) {
+    let Ok(ready) = Ready::ensure(app).await else {
+        deliveries.iter().for_each(|delivery| again(app, *delivery));
+        return;
+    };
+    let mut letters = Vec::new();
+    for delivery in deliveries {
+        let event = decode(*delivery).ok();
+        letters.push((*delivery, event, "delivered too often".to_owned()));
+    }
     let ids: Vec<&str> =
-        decoded.iter().filter_map(|(_, event)| Some(event.as_ref()?.id.as_str())).collect();
-    let told = match outbox::told(ready, &ids).await {
-        Ok(told) => told,
+        letters.iter().filter_map(|(_, event, _)| Some(event.as_ref()?.id.as_str())).collect();
+    match outbox::standing(ready, &ids).await {
+        Ok(standing) => {
+            letters.retain(|(delivery, event, _)| {
+                let known = event.as_ref().is_some_and(|event| standing.contains_key(&event.id));
+                if known {
+                    delivery.ack();
+                }
+                !known
+            });
+            bury(app, ready, dead::CONTEXT_OPS, letters).await;
+        }
+        Err(error) => {
+            log::warn("dead_letters_not_kept", &[("error", &error.to_string())]);
+            deliveries.iter().for_each(|delivery| again(app, *delivery));
+        }
+    }
+}
+
+/// Keeps dead letters, then acknowledges their messages.
+async fn bury(
+    app: &App,
+    ready: Ready<'_>,
+    queue: &str,
+    letters: Vec<(&dyn Delivery, Option<Event>, String)>,
+) {
+    if letters.is_empty() {
+        return;
+    }
+    let rows = letters.iter().map(|(delivery, event, reason)| {
+        let body = delivery.body().unwrap_or_default();
+        dead::insert(app, queue, &body, event.as_ref(), reason, delivery.attempts())
+    });
+    match ready.db().batch(rows.collect()).await {
+        Ok(_) => letters.iter().for_each(|(delivery, ..)| delivery.ack()),
+        Err(error) => {
+            log::error("dead_letters_not_kept", &[("error", &error.to_string())]);
+            letters.iter().for_each(|(delivery, ..)| again(app, *delivery));
+        }
+    }
+}
+
+fn decode(delivery: &dyn Delivery) -> Result<Event, String> {
+    let body = delivery.body().ok_or("the message is no text")?;
+    match serde_json::from_str(&body) {
+        Ok(Message::V1(event)) => Ok(event),
+        Err(error) => {
+            log::error("message_unreadable", &[("error", &error.to_string())]);
+            Err(format!("the message cannot be read: {error}"))
+        }
+    }
+}
+
+/// What has come of one message.
+type Told<'d> = (&'d dyn Delivery, Event, Outcome);
+
+/// Tells what is open of one entity, and says what has become of the messages about it.
+async fn tell<'d>(
+    app: &App,
+    ready: Ready<'_>,
+    entity: &str,
+    messages: &[(&'d dyn Delivery, Event)],
+) -> Vec<Told<'d>> {
+    let all = |outcome: Outcome| {
+        let told = |(delivery, event): &(&'d dyn Delivery, Event)| {
+            (*delivery, event.clone(), outcome.clone())
+        };
+        messages.iter().map(told).collect()
+    };
+    let now_ms = app.now_ms();
+    // Chronicle has asked for patience: nothing is begun before that is over.
+    let wait_ms = app.chronicle_busy_until_ms.get().saturating_sub(now_ms);
+    if wait_ms > 0 {
+        return all(Outcome::Open(u32::try_from(wait_ms.div_ceil(1000)).ok()));
+    }
+    let ids: Vec<&str> = messages.iter().map(|(_, event)| event.id.as_str()).collect();
+    let (standing, claimed) = match outbox::claim(ready, entity, &ids, now_ms).await {
+        Ok(claimed) => claimed,
         Err(error) => {
             log::warn("consume_failed", &[("error", &error.to_string())]);
-            deliveries.iter().for_each(|delivery| retry(app, *delivery, None));
-            return;
+            return all(Outcome::Open(None));
         }
     };
-    for (delivery, event) in decoded {
-        // An unknown version or a broken message: past the retries it is a dead letter.
-        let Some(event) = event else {
-            retry(app, delivery, None);
-            continue;
+    let done = tell_claimed(app, ready, claimed, now_ms).await;
+    let mut told = Vec::new();
+    for (delivery, event) in messages {
+        let outcome = match (done.get(&event.id), standing.get(&event.id)) {
+            (Some(outcome), _) => outcome.clone(),
+            (None, Some(Standing::Settled)) => Outcome::Settled,
+            (None, Some(Standing::Open)) => Outcome::Open(None),
+            (None, None) => tell_unrecorded(app, ready, event, delivery.attempts()).await,
         };
-        let told = told.iter().find(|told| told.event_id == event.id);
-        match told {
-            Some(told) if told.is_done => delivery.ack(),
-            told => {
-                let effects = told.map_or("", |told| told.effects.as_str());
-                tell(app, ready, delivery, &event, effects).await;
+        told.push((*delivery, event.clone(), outcome));
+    }
+    told
+}
+
+/// Tells claimed events in their order. An effect that fails is not begun for what comes after, so that
+/// each service hears of an entity in order; one service that is down keeps nothing from another.
+async fn tell_claimed(
+    app: &App,
+    ready: Ready<'_>,
+    claimed: Vec<Claimed>,
+    began_ms: u64,
+) -> BTreeMap<String, Outcome> {
+    let mut outcomes = BTreeMap::new();
+    let mut blocked: Vec<Effect> = Vec::new();
+    for mut row in claimed {
+        let mut failure = None;
+        for effect in effects::of(row.event.kind) {
+            if row.effects.iter().any(|done| done == effect.as_str()) {
+                continue;
+            }
+            let late = app.now_ms().saturating_sub(began_ms) > TURN_MS;
+            if late || blocked.contains(effect) {
+                row.is_held_back = true;
+                continue;
+            }
+            match effects::perform(app, ready, &row.event, *effect, row.in_doubt).await {
+                Ok(()) => row.effects.push(effect.as_str().to_owned()),
+                Err(error) => {
+                    blocked.push(*effect);
+                    if let (Effect::Chronicle, Some(seconds)) = (effect, error.retry_after_s) {
+                        let pause_ms = u64::from(seconds.min(PAUSES_S.longest)) * 1000;
+                        app.chronicle_busy_until_ms.set(app.now_ms() + pause_ms);
+                    }
+                    failure = Some(error);
+                }
             }
         }
+        let id = row.event.id.clone();
+        let outcome = settle(app, ready, row, failure).await;
+        outcomes.insert(id, outcome);
     }
+    outcomes
 }
 
-fn decode(delivery: &dyn Delivery) -> Option<Event> {
-    let decoded = delivery.body().ok_or("not a text".to_owned()).and_then(|body| {
-        serde_json::from_str(&body).map_err(|error: serde_json::Error| error.to_string())
-    });
-    match decoded {
-        Ok(Message::V1(event)) => Some(event),
+/// Notes how far an event has come.
+async fn settle(
+    app: &App,
+    ready: Ready<'_>,
+    row: Claimed,
+    failure: Option<effects::Failure>,
+) -> Outcome {
+    let now_ms = app.now_ms();
+    let id = row.event.id.clone();
+    let (statements, outcome) = match failure {
+        None if !row.is_held_back => (vec![outbox::done(&id, now_ms)], Outcome::Settled),
+        None => (vec![outbox::release(&row, None, now_ms)], Outcome::Open(None)),
+        Some(failure) if failure.is_transient => {
+            log::warn("event_not_told", &[("event_id", &id), ("error", &failure.error)]);
+            let attempt = u32::try_from(row.tries).unwrap_or(u32::MAX);
+            let pause_s = PAUSES_S.pause(attempt, |bound| app.jitter(bound));
+            let pause_s = pause_s.max(failure.retry_after_s.unwrap_or(0));
+            let due_ms = now_ms + u64::from(pause_s) * 1000;
+            (
+                vec![outbox::release(&row, Some(&failure), due_ms)],
+                Outcome::Open(failure.retry_after_s),
+            )
+        }
+        Some(failure) => {
+            log::error("event_refused", &[("event_id", &id), ("error", &failure.error)]);
+            let body = Message::encode(&row.event);
+            let attempts = u32::try_from(row.tries).unwrap_or(u32::MAX);
+            let letter = dead::insert(
+                app,
+                dead::CONTEXT_OPS,
+                &body,
+                Some(&row.event),
+                &failure.error,
+                attempts,
+            );
+            let given_up = outbox::given_up(&id, &failure.error, now_ms);
+            (vec![given_up, letter], Outcome::Settled)
+        }
+    };
+    match ready.db().batch(statements).await {
+        Ok(_) => outcome,
         Err(error) => {
-            log::error("message_unreadable", &[("error", &error)]);
-            None
+            log::warn("outbox_not_marked", &[("event_id", &id), ("error", &error.to_string())]);
+            Outcome::Open(None)
         }
     }
 }
 
-/// The effects that an event can have, as the outbox notes them.
-const CHRONICLE: &str = "chronicle";
-const BEACON: &str = "beacon";
-
-/// Gives an event its effects, but for those that have taken place. One service that is down keeps
-/// nothing from another.
-async fn tell(app: &App, ready: Ready<'_>, delivery: &dyn Delivery, event: &Event, effects: &str) {
-    let cx = CallContext { traceparent: event.traceparent.clone(), ..CallContext::default() };
-    let session = app.core.session(cx);
-    let mut done: Vec<&str> = effects.split_ascii_whitespace().collect();
-    let mut failure = None;
-    let wanted = [(CHRONICLE, true), (BEACON, event.kind.is_sign_of_life())];
-    for (effect, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
-        if done.contains(&effect) {
-            continue;
-        }
-        let told = match effect {
-            BEACON => tell_beacon(&session, event).await,
-            _ => tell_chronicle(&session, event).await,
-        };
+/// Tells an event that the outbox does not have: a report that only the queue could take.
+async fn tell_unrecorded(app: &App, ready: Ready<'_>, event: &Event, attempts: u32) -> Outcome {
+    for effect in effects::of(event.kind) {
+        let told = effects::perform(app, ready, event, *effect, attempts > 1).await;
         match told {
-            Ok(()) => done.push(effect),
-            Err(error) => failure = Some(error),
+            Ok(()) => {}
+            Err(failure) if failure.is_transient => {
+                return Outcome::OnlyHere(failure.retry_after_s);
+            }
+            Err(failure) => return Outcome::Hopeless(failure.error),
         }
     }
-    let noted = match &failure {
-        None => outbox::mark_done(ready, &event.id, app.now_ms()).await,
-        Some(error) => {
-            let error = error.to_string();
-            log::warn("event_not_told", &[("event", &event.id), ("error", &error)]);
-            outbox::mark_failed(ready, &event.id, &error, &done.join(" ")).await
-        }
-    };
-    if let Err(error) = noted {
-        log::warn("outbox_not_marked", &[("event", &event.id), ("error", &error.to_string())]);
-    }
-    match failure {
-        None => delivery.ack(),
-        Some(error) => retry(app, delivery, error.retry_after_s),
-    }
+    Outcome::Settled
 }
 
-async fn tell_chronicle(session: &Session, event: &Event) -> Result<(), ServiceError> {
-    let entry = Entry {
-        action: event.kind.as_str(),
-        actor: &event.actor_id,
-        entity_id: &event.entity_id,
-        entity_type: event.kind.entity_type(),
-        event_id: &event.id,
-        timestamp: &event.at,
-        payload: &event.payload,
-    };
-    session.chronicle().append(&entry).await
-}
-
-async fn tell_beacon(session: &Session, event: &Event) -> Result<(), ServiceError> {
-    let data = json!({
-        "eventId": event.id,
-        "service": event.entity_id,
-        "timestamp": event.at,
-        "payload": event.payload,
-    });
-    session.beacon().send(event.kind.as_str(), data).await
-}
-
-/// Asks for another delivery, after a growing pause, or when the service asked for it.
-fn retry(app: &App, delivery: &dyn Delivery, asked_s: Option<u32>) {
-    let pause_s = PAUSES_S.pause(delivery.attempts(), |bound| app.jitter(bound));
-    delivery.retry(pause_s.max(asked_s.unwrap_or(0)).min(PAUSES_S.longest));
+/// Asks for another delivery, after a growing pause.
+fn again(app: &App, delivery: &dyn Delivery) {
+    delivery.retry(PAUSES_S.pause(delivery.attempts(), |bound| app.jitter(bound)));
 }

@@ -2,11 +2,16 @@
 //!
 //! The way of an event: written to the outbox in the same batch as its change ([`outbox::insert`])
 //! → announced to the queue after the reply ([`outbox::announce`], which may fail) → delivered to
-//! [`consumer`], which logs it to ChittyChronicle and marks the row done. What is not done in time
-//! the cron announces again ([`outbox::sweep`]). So a crash at any point loses nothing.
+//! [`consumer`], which gives it its [`effects`] and marks the row done. What is not done in time
+//! the cron announces again ([`outbox::sweep`]). So a crash at any point loses nothing. What cannot be
+//! told is kept in [`dead`] letters.
 
 pub mod consumer;
+pub mod dead;
+pub mod effects;
+pub mod handlers;
 pub mod outbox;
+pub mod verdict;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,129 +20,77 @@ use crate::http::caller::Scope;
 use crate::http::request::Request;
 use crate::platform::{ids, time};
 
-/// What can happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EventKind {
-    /// A context was made.
-    #[serde(rename = "context.created")]
-    ContextCreated,
-    /// A context was changed.
-    #[serde(rename = "context.updated")]
-    ContextUpdated,
-    /// A context was deleted.
-    #[serde(rename = "context.deleted")]
-    ContextDeleted,
-    /// An actor has registered, or was put on record.
-    #[serde(rename = "actor.registered")]
-    ActorRegistered,
-    /// An actor was changed.
-    #[serde(rename = "actor.updated")]
-    ActorUpdated,
-    /// What an administrator grants an actor has changed.
-    #[serde(rename = "actor.capabilities_changed")]
-    ActorCapabilitiesChanged,
-    /// A connection was made.
-    #[serde(rename = "connection.created")]
-    ConnectionCreated,
-    /// A connection was changed.
-    #[serde(rename = "connection.updated")]
-    ConnectionUpdated,
-    /// A connection's checks have failed too often.
-    #[serde(rename = "connection.failed")]
-    ConnectionFailed,
-    /// A failed connection works again.
-    #[serde(rename = "connection.recovered")]
-    ConnectionRecovered,
-    /// A connection has ended.
-    #[serde(rename = "connection.disconnected")]
-    ConnectionDisconnected,
-    /// A token was delegated.
-    #[serde(rename = "delegation.created")]
-    DelegationCreated,
-    /// A delegation, and what was delegated further by it, was revoked.
-    #[serde(rename = "delegation.revoked")]
-    DelegationRevoked,
-    /// An API key was made.
-    #[serde(rename = "key.created")]
-    KeyCreated,
-    /// An API key has a new secret.
-    #[serde(rename = "key.rotated")]
-    KeyRotated,
-    /// An API key was revoked.
-    #[serde(rename = "key.revoked")]
-    KeyRevoked,
-    /// The gateway has its own identity.
-    #[serde(rename = "service.initialized")]
-    ServiceInitialized,
-    /// An administrator has commanded the connection to a ChittyOS service.
-    #[serde(rename = "service.commanded")]
-    ServiceCommanded,
-    /// The audit was sealed up to an entry.
-    #[serde(rename = "audit.sealed")]
-    AuditSealed,
-    /// A ChittyID was minted and then not used.
-    #[serde(rename = "identity.orphaned")]
-    IdentityOrphaned,
-    /// The connection to a ChittyOS service is in another state.
-    #[serde(rename = "service.state_changed")]
-    ServiceStateChanged,
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $entity:literal;)+) => {
+        /// What can happen.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum EventKind { $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)+ }
+
+        impl EventKind {
+            /// Every kind there is.
+            pub const ALL: &[EventKind] = &[$(EventKind::$variant,)+];
+
+            /// Its name on the wire, in the outbox and in ChittyChronicle.
+            pub fn as_str(self) -> &'static str {
+                match self { $(EventKind::$variant => $name,)+ }
+            }
+
+            /// What kind of entity it happens to.
+            pub fn entity_type(self) -> &'static str {
+                match self { $(EventKind::$variant => $entity,)+ }
+            }
+        }
+    };
 }
 
-impl EventKind {
-    /// Its name on the wire, in the outbox and in ChittyChronicle.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            EventKind::ContextCreated => "context.created",
-            EventKind::ContextUpdated => "context.updated",
-            EventKind::ContextDeleted => "context.deleted",
-            EventKind::ActorRegistered => "actor.registered",
-            EventKind::ActorUpdated => "actor.updated",
-            EventKind::ActorCapabilitiesChanged => "actor.capabilities_changed",
-            EventKind::ConnectionCreated => "connection.created",
-            EventKind::ConnectionUpdated => "connection.updated",
-            EventKind::ConnectionFailed => "connection.failed",
-            EventKind::ConnectionRecovered => "connection.recovered",
-            EventKind::ConnectionDisconnected => "connection.disconnected",
-            EventKind::DelegationCreated => "delegation.created",
-            EventKind::DelegationRevoked => "delegation.revoked",
-            EventKind::KeyCreated => "key.created",
-            EventKind::KeyRotated => "key.rotated",
-            EventKind::KeyRevoked => "key.revoked",
-            EventKind::ServiceInitialized => "service.initialized",
-            EventKind::ServiceCommanded => "service.commanded",
-            EventKind::AuditSealed => "audit.sealed",
-            EventKind::IdentityOrphaned => "identity.orphaned",
-            EventKind::ServiceStateChanged => "service.state_changed",
-        }
-    }
-
-    /// Whether Beacon is told too.
-    pub fn is_sign_of_life(self) -> bool {
-        self == EventKind::ServiceStateChanged
-    }
-
-    /// What kind of entity it happens to.
-    pub fn entity_type(self) -> &'static str {
-        match self {
-            EventKind::ContextCreated
-            | EventKind::ContextUpdated
-            | EventKind::ContextDeleted
-            | EventKind::ServiceInitialized => "context",
-            EventKind::ActorRegistered
-            | EventKind::ActorUpdated
-            | EventKind::ActorCapabilitiesChanged => "actor",
-            EventKind::ConnectionCreated
-            | EventKind::ConnectionUpdated
-            | EventKind::ConnectionFailed
-            | EventKind::ConnectionRecovered
-            | EventKind::ConnectionDisconnected => "connection",
-            EventKind::DelegationCreated | EventKind::DelegationRevoked => "delegation",
-            EventKind::KeyCreated | EventKind::KeyRotated | EventKind::KeyRevoked => "key",
-            EventKind::AuditSealed => "audit",
-            EventKind::IdentityOrphaned => "identity",
-            EventKind::ServiceCommanded | EventKind::ServiceStateChanged => "service",
-        }
-    }
+// Each with its name and the kind of its entity.
+kinds! {
+    /// A context was made.
+    ContextCreated = "context.created", "context";
+    /// A context was changed.
+    ContextUpdated = "context.updated", "context";
+    /// A context was deleted.
+    ContextDeleted = "context.deleted", "context";
+    /// An actor has registered, or was put on record.
+    ActorRegistered = "actor.registered", "actor";
+    /// An actor was changed.
+    ActorUpdated = "actor.updated", "actor";
+    /// What an administrator grants an actor has changed.
+    ActorCapabilitiesChanged = "actor.capabilities_changed", "actor";
+    /// A connection was made.
+    ConnectionCreated = "connection.created", "connection";
+    /// A connection was changed.
+    ConnectionUpdated = "connection.updated", "connection";
+    /// A connection's checks have failed too often.
+    ConnectionFailed = "connection.failed", "connection";
+    /// A failed connection works again.
+    ConnectionRecovered = "connection.recovered", "connection";
+    /// A connection has ended.
+    ConnectionDisconnected = "connection.disconnected", "connection";
+    /// A token was delegated.
+    DelegationCreated = "delegation.created", "delegation";
+    /// A delegation, and what was delegated further by it, was revoked.
+    DelegationRevoked = "delegation.revoked", "delegation";
+    /// An API key was made.
+    KeyCreated = "key.created", "key";
+    /// An API key has a new secret.
+    KeyRotated = "key.rotated", "key";
+    /// An API key was revoked.
+    KeyRevoked = "key.revoked", "key";
+    /// The gateway has its own identity.
+    ServiceInitialized = "service.initialized", "context";
+    /// An administrator has commanded the connection to a ChittyOS service.
+    ServiceCommanded = "service.commanded", "service";
+    /// The audit was sealed up to an entry.
+    AuditSealed = "audit.sealed", "audit";
+    /// A ChittyID was minted and then not used.
+    IdentityOrphaned = "identity.orphaned", "identity";
+    /// An administrator has replayed dead letters.
+    DeadLettersReplayed = "dead_letters.replayed", "dead_letter";
+    /// An administrator has thrown a dead letter away.
+    DeadLetterDiscarded = "dead_letter.discarded", "dead_letter";
+    /// The connection to a ChittyOS service is in another state.
+    ServiceStateChanged = "service.state_changed", "service";
 }
 
 /// One event. The payload says what changed, never the content itself.
@@ -244,17 +197,21 @@ mod tests {
         assert!(serde_json::from_str::<Message>(&text.replace("\"1\"", "\"2\"")).is_err());
     }
 
+    /// One message of every kind, as it goes on the queue. What is in flight during a deploy is read by
+    /// the next version, so these lines never change; a new kind adds one.
+    const GOLDEN: &str = include_str!("../../tests/native/golden/messages-v1.jsonl");
+
     #[test]
-    fn the_name_in_the_outbox_is_the_name_on_the_wire() {
-        for kind in [
-            EventKind::ContextCreated,
-            EventKind::ContextUpdated,
-            EventKind::ContextDeleted,
-            EventKind::ServiceInitialized,
-            EventKind::IdentityOrphaned,
-            EventKind::ServiceStateChanged,
-        ] {
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+    fn every_kind_of_message_is_written_and_read_as_it_always_was() {
+        let lines: Vec<&str> = GOLDEN.lines().collect();
+        for kind in EventKind::ALL {
+            let line =
+                lines.iter().find(|line| line.contains(&format!("\"type\":\"{}\"", kind.as_str())));
+            let line = line.unwrap_or_else(|| panic!("no golden message of {}", kind.as_str()));
+            let Message::V1(event) = serde_json::from_str(line).unwrap();
+            assert_eq!(event.kind, *kind);
+            assert_eq!(Message::encode(&event), **line);
         }
+        assert_eq!(lines.len(), EventKind::ALL.len(), "a kind of message was taken away");
     }
 }

@@ -1,19 +1,24 @@
 //! The transactional outbox: events that are committed and not yet told.
 
+use std::collections::BTreeMap;
+
 use chitty_core::{Backoff, ChittyId};
 use serde_json::json;
 
 use crate::app::App;
+use crate::events::effects::Failure;
 use crate::events::{Event, EventKind, Message};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
 use crate::platform::{log, time};
 
-/// How many overdue events one sweep announces.
+/// How many overdue events one round of a sweep announces, and how many rounds it makes.
 const SWEEP_LIMIT: i64 = 100;
+const SWEEP_ROUNDS: usize = 10;
 
-/// The pauses between two sweeps of one event, in ms: up to an hour.
-const SWEEP_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 3_600_000 };
+/// The pauses between two sweeps of one event, in ms: up to ten minutes, so that what has waited for a
+/// long outage follows soon after its end.
+const SWEEP_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 600_000 };
 
 /// How long done rows are kept, in ms: seven days, longer than any queue keeps a message (four by
 /// default), so that a late repeat still finds its row done.
@@ -63,8 +68,12 @@ fn insert_where(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
 
 /// Tells the queue of committed events. A failure is logged and mended by the sweep.
 pub async fn announce(app: &App, events: Vec<Event>) {
+    send(app, events.iter().map(Message::encode).collect()).await;
+}
+
+/// Sends messages to the queue of events. A failure is logged; what has a row is swept.
+pub async fn send(app: &App, messages: Vec<String>) {
     let Some(queue) = app.context_ops.as_deref() else { return };
-    let messages = events.iter().map(Message::encode).collect();
     if let Err(error) = queue.send(messages).await {
         log::warn("announce_failed", &[("error", &error)]);
     }
@@ -90,10 +99,23 @@ pub async fn report_orphan(app: &App, ready: Ready<'_>, id: &ChittyId, actor: &s
 /// # Errors
 /// When the database does not answer; nothing is lost by that.
 pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
+    let mut swept = 0;
+    for _ in 0..SWEEP_ROUNDS {
+        let round = sweep_round(app, ready).await?;
+        swept += round;
+        if round < usize::try_from(SWEEP_LIMIT).unwrap_or_default() {
+            break;
+        }
+    }
+    Ok(swept)
+}
+
+async fn sweep_round(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     let now_ms = app.now_ms();
     let overdue = Statement::new(
         "SELECT seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, payload, \
-         sweeps, via FROM outbox WHERE done_at IS NULL AND due_at <= ?1 ORDER BY due_at LIMIT ?2",
+         sweeps, via FROM outbox WHERE done_at IS NULL AND dead_at IS NULL AND due_at <= ?1 \
+         ORDER BY due_at LIMIT ?2",
     )
     .bind(time::iso8601(now_ms))
     .bind(SWEEP_LIMIT);
@@ -142,64 +164,140 @@ fn read(row: &mut Row) -> Result<Event, DbError> {
     })
 }
 
-/// How far an event is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// Which.
-    pub event_id: String,
-    /// Everything is done about it.
-    pub is_done: bool,
-    /// The effects that have taken place, by their names.
-    pub effects: String,
+/// How an event stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Told, or given up with a dead letter.
+    Settled,
+    /// Still to be told.
+    Open,
 }
 
-/// How far these events are told; those that are not in the outbox are left out.
+const STANDING: &str = "SELECT event_id, done_at IS NULL AND dead_at IS NULL AS is_open \
+     FROM outbox WHERE event_id IN (SELECT value FROM json_each(?1))";
+
+fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<String, Standing>, DbError> {
+    let standing = |mut row: Row| {
+        let is_open = row.integer(1)? == 1;
+        Ok((row.text(0)?, if is_open { Standing::Open } else { Standing::Settled }))
+    };
+    rows.into_iter().map(standing).collect()
+}
+
+/// How these events stand; those that are not in the outbox are left out.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn told(ready: Ready<'_>, ids: &[&str]) -> Result<Vec<Told>, DbError> {
-    let query = Statement::new(
-        "SELECT event_id, done_at IS NOT NULL AS is_done, effects FROM outbox \
-         WHERE event_id IN (SELECT value FROM json_each(?1))",
-    )
-    .bind(json!(ids).to_string());
-    let told = |mut row: Row| {
-        Ok(Told { event_id: row.text(0)?, is_done: row.integer(1)? == 1, effects: row.text(2)? })
-    };
-    ready.db().rows(query).await?.into_iter().map(told).collect()
+pub async fn standing(
+    ready: Ready<'_>,
+    ids: &[&str],
+) -> Result<BTreeMap<String, Standing>, DbError> {
+    let query = Statement::new(STANDING).bind(json!(ids).to_string());
+    read_standing(ready.db().rows(query).await?)
 }
 
-/// Marks an event done: its effect has taken place.
+/// An event that is being told.
+#[derive(Debug)]
+pub struct Claimed {
+    /// What happened.
+    pub event: Event,
+    /// The effects that have taken place, by their names.
+    pub effects: Vec<String>,
+    /// How often it was begun, this time included.
+    pub tries: i64,
+    /// Whether somebody may have told it without living to say so.
+    pub in_doubt: bool,
+    /// Whether something of it was left for later without being tried.
+    pub is_held_back: bool,
+}
+
+/// How long a lease lasts, in ms.
+const LEASE_MS: u64 = 60_000;
+
+/// How many events of one entity are told at a time.
+const CLAIM_LIMIT: i64 = 20;
+
+/// Takes a lease on what is open of an entity, in the order of commit; nothing while somebody else has
+/// one. Also says how these events stand.
 ///
 /// # Errors
-/// When the database does not answer; the event is then told again, under the same id.
-pub async fn mark_done(ready: Ready<'_>, id: &str, now_ms: u64) -> Result<(), DbError> {
-    let mark = Statement::new(
-        "UPDATE outbox SET done_at = ?2, last_error = NULL \
+/// When the database does not answer.
+pub async fn claim(
+    ready: Ready<'_>,
+    entity: &str,
+    ids: &[&str],
+    now_ms: u64,
+) -> Result<(BTreeMap<String, Standing>, Vec<Claimed>), DbError> {
+    let claim = Statement::new(
+        "UPDATE outbox SET leased_until = ?2, tries = tries + 1, in_doubt = in_doubt + 1 \
+         WHERE seq IN (SELECT seq FROM outbox WHERE entity_id = ?1 AND done_at IS NULL \
+         AND dead_at IS NULL ORDER BY seq LIMIT ?4) \
+         AND NOT EXISTS (SELECT 1 FROM outbox AS other WHERE other.entity_id = ?1 \
+         AND other.done_at IS NULL AND other.dead_at IS NULL AND other.leased_until > ?3) \
+         RETURNING seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, \
+         payload, sweeps, via, effects, tries, in_doubt",
+    )
+    .bind(entity)
+    .bind(time::iso8601(now_ms + LEASE_MS))
+    .bind(time::iso8601(now_ms))
+    .bind(CLAIM_LIMIT);
+    let standing = Statement::new(STANDING).bind(json!(ids).to_string());
+    let mut results = ready.db().batch(vec![standing, claim]).await?.into_iter();
+    let standing = read_standing(results.next().unwrap_or_default())?;
+    let mut claimed: Vec<(i64, Claimed)> = Vec::new();
+    for mut row in results.next().unwrap_or_default() {
+        let seq = row.integer(0)?;
+        let (effects, tries) = (row.text(10)?, row.integer(11)?);
+        let in_doubt = row.integer(12)? > 1;
+        match read(&mut row) {
+            Ok(event) => {
+                let effects = effects.split_ascii_whitespace().map(str::to_owned).collect();
+                claimed
+                    .push((seq, Claimed { event, effects, tries, in_doubt, is_held_back: false }));
+            }
+            // A row that this version cannot read stays, and is said so at each try.
+            Err(error) => log::error("outbox_row_unreadable", &[("error", &error.to_string())]),
+        }
+    }
+    claimed.sort_by_key(|(seq, _)| *seq);
+    Ok((standing, claimed.into_iter().map(|(_, row)| row).collect()))
+}
+
+/// Marks an event done: all its effects have taken place.
+pub fn done(id: &str, now_ms: u64) -> Statement {
+    Statement::new(
+        "UPDATE outbox SET done_at = ?2, last_error = NULL, leased_until = '' \
          WHERE event_id = ?1 AND done_at IS NULL",
     )
     .bind(id)
-    .bind(time::iso8601(now_ms));
-    ready.db().batch(vec![mark]).await.map(|_| ())
+    .bind(time::iso8601(now_ms))
 }
 
-/// Notes why an event could not be told, for whoever looks into the outbox, and which of its effects
-/// have taken place all the same.
-///
-/// # Errors
-/// When the database does not answer; those effects then take place again, under the same id.
-pub async fn mark_failed(
-    ready: Ready<'_>,
-    id: &str,
-    error: &str,
-    effects: &str,
-) -> Result<(), DbError> {
-    let mark =
-        Statement::new("UPDATE outbox SET last_error = ?2, effects = ?3 WHERE event_id = ?1")
-            .bind(id)
-            .bind(error)
-            .bind(effects);
-    ready.db().batch(vec![mark]).await.map(|_| ())
+/// Gives the lease on an event back: which of its effects have taken place, why another has not, and
+/// when the sweep tells of it again.
+pub fn release(row: &Claimed, failure: Option<&Failure>, due_ms: u64) -> Statement {
+    // Nothing was begun, or what was begun had certainly no effect: then nothing is in doubt.
+    let in_doubt = failure.map_or(row.in_doubt, |failure| failure.in_doubt);
+    Statement::new(
+        "UPDATE outbox SET effects = ?2, last_error = coalesce(?3, last_error), in_doubt = ?4, \
+         due_at = ?5, leased_until = '' WHERE event_id = ?1 AND done_at IS NULL",
+    )
+    .bind(row.event.id.as_str())
+    .bind(row.effects.join(" "))
+    .bind(failure.map(|failure| failure.error.as_str()))
+    .bind(i64::from(in_doubt))
+    .bind(time::iso8601(due_ms))
+}
+
+/// Gives an event up: it has a dead letter from now on.
+pub fn given_up(id: &str, reason: &str, now_ms: u64) -> Statement {
+    Statement::new(
+        "UPDATE outbox SET dead_at = ?2, last_error = ?3, leased_until = '' \
+         WHERE event_id = ?1 AND done_at IS NULL",
+    )
+    .bind(id)
+    .bind(time::iso8601(now_ms))
+    .bind(reason)
 }
 
 /// Removes a bounded number of rows that have been done for long; the cron runs it.

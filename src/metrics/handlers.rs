@@ -14,7 +14,8 @@ use crate::http::request::Request;
 use crate::init::Ready;
 use crate::metrics::handover;
 use crate::metrics::text::{
-    BREAKERS, CONNECTIONS, COUNTED, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH, Sample, Text,
+    BREAKERS, CONNECTIONS, COUNTED, DEAD_LETTERS, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH, Sample,
+    Text,
 };
 use crate::platform::db::{DbError, Row, Statement};
 use crate::platform::time;
@@ -84,8 +85,10 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
             .bind(seen),
         watch::overview(),
         Statement::new(
-            "SELECT count(*) AS depth, min(created_at) AS oldest FROM outbox WHERE done_at IS NULL",
+            "SELECT count(*) AS depth, min(created_at) AS oldest FROM outbox \
+             WHERE done_at IS NULL AND dead_at IS NULL",
         ),
+        Statement::new("SELECT count(*) AS depth FROM dead_letters WHERE replayed_at IS NULL"),
     ];
     let mut results = ready.db().batch(queries).await?.into_iter();
     let mut next = || results.next().unwrap_or_default();
@@ -97,6 +100,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     breakers(&mut text, next())?;
     connections(&mut text, next())?;
     outbox(&mut text, next(), now_ms)?;
+    dead_letters(&mut text, next())?;
     Ok(text.finish())
 }
 
@@ -152,6 +156,13 @@ fn connections(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
             text.sample(&HEALTH_CHECKS, &labels, count.unwrap_or_default());
         }
     }
+    Ok(())
+}
+
+fn dead_letters(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
+    let count = rows.into_iter().next().ok_or(DbError::Shape)?.integer(0)?;
+    text.head(&DEAD_LETTERS);
+    text.sample(&DEAD_LETTERS, "", count);
     Ok(())
 }
 

@@ -40,6 +40,11 @@ pub(super) const HEALTH_CHECKS: Family = family(
 );
 pub(super) const OUTBOX_DEPTH: Family =
     family("chittyconnect_outbox_depth", "gauge", "Events that are committed and not yet told.");
+pub(super) const DEAD_LETTERS: Family = family(
+    "chittyconnect_dead_letters",
+    "gauge",
+    "Messages that were given up and not replayed since.",
+);
 pub(super) const OUTBOX_AGE: Family = family(
     "chittyconnect_outbox_oldest_seconds",
     "gauge",

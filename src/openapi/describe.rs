@@ -11,6 +11,7 @@ use crate::connections::{handlers as connections, proxy};
 use crate::contexts::{Context, handlers as contexts, input};
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
+use crate::events::handlers as events;
 use crate::health;
 use crate::http::problem::{FieldErrorSchema, ProblemBody};
 use crate::http::route::{Access, Method};
@@ -97,6 +98,12 @@ pub fn document() -> String {
         keys::revoke,
         audit::list,
         audit::verify,
+        events::timeline,
+        events::list,
+        events::show,
+        events::replay,
+        events::replay_many,
+        events::discard,
         metrics::show,
         ecosystem::list,
         ecosystem::show,
@@ -125,6 +132,7 @@ pub fn document() -> String {
         (name = "delegation", description = "Tokens by which somebody else acts for an actor."),
         (name = "keys", description = "API keys of this gateway."),
         (name = "audit", description = "Who did what to which entity."),
+        (name = "events", description = "What has happened, and what could not be told."),
         (name = "ecosystem", description = "The ChittyOS services as this gateway sees them."),
         (name = "orchestrations", description = "Flows over several services: all of it, or nothing."),
         (name = "gateway", description = "The gateway itself.")

@@ -2,9 +2,11 @@
 
 mod access;
 mod connections;
+mod events;
 
 pub(crate) use self::access::*;
 pub(crate) use self::connections::*;
+pub(crate) use self::events::*;
 use std::collections::BTreeMap;
 
 use utoipa::ToSchema;

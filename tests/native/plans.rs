@@ -122,6 +122,15 @@ async fn exercise_access(gateway: &Isolate) {
     gateway.send(keyed(&format!("{path}/rotate"), &json!({}))).await;
     gateway.delete(&path, "dev-a").await;
     gateway.get("/v1/contexts", Some("unknown")).await;
+    for path in ["", "?type=x", "?entity=x", "/dl_x"] {
+        gateway.get(&format!("/v1/events/dead-letters{path}"), Some(ADMIN)).await;
+    }
+    for filter in [json!({}), json!({"type": "x"}), json!({"entity": "x", "before": "2026-01-01"})]
+    {
+        gateway.post("/v1/events/dead-letters/replay", ADMIN, &filter).await;
+    }
+    gateway.post("/v1/events/dead-letters/dl_x/replay", ADMIN, &json!(null)).await;
+    gateway.get("/v1/events?entity=CHITTY-PEO-a", Some("dev-a")).await;
     gateway.delete(&link, "dev-a").await;
     chittyconnect::tasks::scheduled(&gateway.app).await;
 }
@@ -157,6 +166,7 @@ fn no_statement_scans_a_table_or_sorts_one() {
         "audit_seals",
         "connection_secrets",
         "credential_revocations",
+        "dead_letters",
         // Not service_connections and metrics, which are read whole: a row a service, and a row a
         // sample.
     ];

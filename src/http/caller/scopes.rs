@@ -36,6 +36,10 @@ pub enum Permission {
     AuditRead,
     /// Verifying the record of all: administrators only.
     AuditAdmin,
+    /// Seeing what has happened to one's entities.
+    EventsRead,
+    /// Looking after dead letters: administrators only.
+    EventsAdmin,
     /// Seeing how the ChittyOS services are.
     EcosystemRead,
     /// Commanding the connections to the services: administrators only.
@@ -63,6 +67,8 @@ impl Permission {
             Permission::KeysWrite => "keys:write",
             Permission::AuditRead => "audit:read",
             Permission::AuditAdmin => "audit:admin",
+            Permission::EventsRead => "events:read",
+            Permission::EventsAdmin => "events:admin",
             Permission::EcosystemRead => "ecosystem:read",
             Permission::EcosystemAdmin => "ecosystem:admin",
             Permission::OrchestrationsRead => "orchestrations:read",

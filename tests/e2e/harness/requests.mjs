@@ -76,6 +76,13 @@ export const requests = (entities) => {
     "PATCH /v1/connections/{id}/proxy/{path}": { ...proxied, body: {} },
     "DELETE /v1/connections/{id}/proxy/{path}": proxied,
 
+    "GET /v1/events": { query: `?entity=${entities.context}`, other: HIDDEN },
+    "GET /v1/events/dead-letters": { other: ADMIN },
+    "POST /v1/events/dead-letters/replay": { body: {}, other: ADMIN },
+    "GET /v1/events/dead-letters/{id}": { id: "dl_none", other: ADMIN },
+    "POST /v1/events/dead-letters/{id}/replay": { id: "dl_none", other: ADMIN },
+    "DELETE /v1/events/dead-letters/{id}": { id: "dl_none", other: ADMIN },
+
     "GET /v1/ecosystem": { other: COMMON },
     "GET /v1/ecosystem/events": { other: COMMON, isStream: true },
     "GET /v1/ecosystem/{id}": { id: "canon", other: COMMON },
@@ -99,9 +106,9 @@ export function routesOf({ paths }) {
 }
 
 /** The request as `[method, path, options]`; `id` and `body` come over the row's own. */
-export function requestOf(route, { id, rest, body }, over = {}) {
+export function requestOf(route, { id, rest, query = "", body }, over = {}) {
   const [method, path] = route.split(" ");
-  const target = path.replace("{id}", over.id ?? id).replace("{path}", rest);
+  const target = path.replace("{id}", over.id ?? id).replace("{path}", rest) + query;
   const sent = over.body ?? body;
   return [method, target, sent === undefined ? {} : { body: sent }];
 }

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use chitty_core::Clock;
 use chittyconnect::app::{App, Parts};
 use chittyconnect::config::{Binding, Config};
-use chittyconnect::events::consumer;
+use chittyconnect::events::{consumer, dead};
 use chittyconnect::http::edge;
 use chittyconnect::http::reply::{After, Body, Reply};
 use chittyconnect::platform::inbound::{BodyError, Inbound};
@@ -384,7 +384,7 @@ impl Isolate {
         let mut verdicts = Vec::new();
         for body in bodies {
             let delivery = TestDelivery::new(body);
-            consumer::consume(&self.app, &[&delivery]).await;
+            consumer::consume(&self.app, dead::CONTEXT_OPS, &[&delivery]).await;
             verdicts.push(delivery.verdict());
         }
         verdicts

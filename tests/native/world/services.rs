@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chitty_core::{HttpRequest, HttpResponse, Transport, TransportError};
+use chitty_core::{HttpMethod, HttpRequest, HttpResponse, Transport, TransportError};
 use serde_json::{Value, json};
 
 use super::outside::signing_key;
@@ -21,6 +21,8 @@ pub(crate) enum Behaviour {
     Hang,
     /// No connection.
     Unreachable,
+    /// It does what it should, and its answer gets lost.
+    Lost,
     /// Another answer.
     Answer(u16, String),
     /// Another answer, with `Retry-After`.
@@ -127,6 +129,9 @@ impl Services {
             "certify" => (201, json!({"id": "cert_1", "status": "active"})),
             "canon" => (200, json!({"success": true, "id": "canon_1"})),
             "beacon" => (202, json!({"success": true})),
+            "chronicle" if request.method == HttpMethod::Get => {
+                (200, Value::Array(self.entries.borrow().clone()))
+            }
             "chronicle" => {
                 self.entries.borrow_mut().push(body);
                 (200, json!({"id": "1", "timestamp": "2026-01-02T03:04:05.000Z"}))
@@ -168,6 +173,10 @@ impl Transport for Services {
             Behaviour::Work => {
                 let (status, body) = self.answer(&service, &request);
                 answer(status, None, body.to_string())
+            }
+            Behaviour::Lost => {
+                self.answer(&service, &request);
+                Err(TransportError::Timeout)
             }
             Behaviour::Hang => Err(TransportError::Timeout),
             Behaviour::Unreachable => Err(TransportError::Unreachable("refused".to_owned())),

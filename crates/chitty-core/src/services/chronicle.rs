@@ -110,6 +110,28 @@ impl ChronicleClient<'_> {
         self.list(Call::new("chronicle.timeline", Repeat::Safe, vec![variant])).await
     }
 
+    /// Whether an entry of this event is there already: asks for those of its entity, and where
+    /// ChittyChronicle does not know that path, for those that name the event.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer without a list.
+    pub async fn has(&self, entry: &Entry<'_>) -> Result<bool, ServiceError> {
+        let of_entity = format!(
+            "/audit/{}{}",
+            wire::segment(entry.entity_id),
+            wire::query(&[("entityType", Some(entry.entity_type))])
+        );
+        let by_event = wire::query(&[("query", Some(entry.event_id)), ("limit", Some("10"))]);
+        let variants = vec![
+            Variant::get(Service::Chronicle, of_entity),
+            Variant::get(Service::Chronicle, format!("/api/entries{by_event}")),
+        ];
+        let entries = self.list(Call::new("chronicle.has", Repeat::Safe, variants)).await?;
+        Ok(entries.iter().any(|found| {
+            found.pointer("/metadata/eventId").and_then(Value::as_str) == Some(entry.event_id)
+        }))
+    }
+
     async fn list(&self, call: Call) -> Result<Vec<Value>, ServiceError> {
         let answer = self.session.read(call).await?;
         let list = answer.as_array().or_else(|| answer.get("events")?.as_array());

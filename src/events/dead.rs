@@ -1,0 +1,202 @@
+//! Dead letters: what was given up, kept for an administrator to look at, replay or throw away.
+
+use serde_json::Value;
+
+use crate::app::App;
+use crate::events::Event;
+use crate::http::caller::{Scope, WriteError};
+use crate::http::listing::{Asked, Newest, Page};
+use crate::http::problem::Problem;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Params, Statement};
+use crate::platform::{ids, time};
+
+/// The queue of events, by its binding's name.
+pub const CONTEXT_OPS: &str = "CONTEXT_OPS_QUEUE";
+
+/// The queue of GitHub's webhooks, by its binding's name.
+pub const GITHUB: &str = "EVENT_Q";
+
+/// The most bytes of a message that are kept: more than a queue takes (128 KB).
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// How many dead letters one call replays.
+pub const REPLAY_LIMIT: i64 = 100;
+
+/// A dead letter as it is returned: SQL for a JSON object.
+const DOCUMENT: &str = "json_object('id', id, 'queue', queue, 'reason', reason, \
+     'event_id', event_id, 'event_type', event_type, 'entity_id', entity_id, \
+     'attempts', attempts, 'created_at', created_at, 'replayed_at', replayed_at, \
+     'replays', replays, 'body', body)";
+
+/// The row of a dead letter. An event that dies again keeps its own.
+pub fn insert(
+    app: &App,
+    queue: &str,
+    body: &str,
+    event: Option<&Event>,
+    reason: &str,
+    attempts: u32,
+) -> Statement {
+    let now_ms = app.now_ms();
+    let end = (0..=body.len().min(MAX_BODY_BYTES)).rev().find(|at| body.is_char_boundary(*at));
+    let body = body.get(..end.unwrap_or_default()).unwrap_or_default();
+    // Of a message of another version at least the names may be read.
+    let parsed: Value = serde_json::from_str(body).unwrap_or_default();
+    let text = |name: &str| parsed.get(name).and_then(Value::as_str);
+    Statement::new(
+        "INSERT INTO dead_letters (id, queue, body, reason, event_id, event_type, entity_id, \
+         attempts, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+         ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO UPDATE SET \
+         reason = excluded.reason, body = excluded.body, attempts = excluded.attempts, \
+         replayed_at = NULL",
+    )
+    .bind(format!("dl_{}", ids::uuid_v7(now_ms)))
+    .bind(queue)
+    .bind(body)
+    .bind(reason.chars().take(500).collect::<String>())
+    .bind(event.map(|event| event.id.as_str()).or_else(|| text("id")))
+    .bind(event.map(|event| event.kind.as_str()).or_else(|| text("type")))
+    .bind(event.map(|event| event.entity_id.as_str()).or_else(|| text("entity_id")))
+    .bind(i64::from(attempts))
+    .bind(time::iso8601(now_ms))
+}
+
+/// What a list, or a replay, is narrowed to.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Only this one.
+    pub id: Option<String>,
+    /// Only events of this type.
+    pub event_type: Option<String>,
+    /// Only about this entity.
+    pub entity: Option<String>,
+    /// Only those made before this instant (ISO-8601 UTC).
+    pub before: Option<String>,
+    /// Only those that were not replayed since they died.
+    pub is_waiting: bool,
+}
+
+impl Filter {
+    fn condition(&self, params: &mut Params) -> String {
+        let mut condition = if self.is_waiting { "replayed_at IS NULL" } else { "1" }.to_owned();
+        for (sql, value) in [
+            ("id =", &self.id),
+            ("event_type =", &self.event_type),
+            ("entity_id =", &self.entity),
+            ("created_at <", &self.before),
+        ] {
+            if let Some(value) = value {
+                condition += &format!(" AND {sql} {}", params.add(value.as_str()));
+            }
+        }
+        condition
+    }
+}
+
+/// Dead letters, newest first.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn list(
+    ready: Ready<'_>,
+    scope: &Scope,
+    filter: &Filter,
+    asked: Asked,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    let condition = filter.condition(&mut params);
+    let keys = ["created_at", "id"];
+    let list = Newest { from: "dead_letters", keys, item: DOCUMENT, condition };
+    let rows = scope.rows(ready, list.statement(params, asked.limit, asked.cursor)).await?;
+    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
+    Ok(Page::read(&mut row, 0, asked.limit)?)
+}
+
+/// One dead letter.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<String>, Problem> {
+    let query =
+        Statement::new(format!("SELECT {DOCUMENT} AS item FROM dead_letters WHERE id = ?1"));
+    let row = scope.rows(ready, query.bind(id)).await?.into_iter().next();
+    Ok(row.map(|mut row| row.text(0)).transpose()?)
+}
+
+/// A message that is to be sent again.
+#[derive(Debug)]
+pub struct Replayed {
+    /// Which dead letter.
+    pub id: String,
+    /// The message.
+    pub body: String,
+}
+
+/// Marks dead letters replayed, at most [`REPLAY_LIMIT`], and opens their events again. Returns the
+/// messages that are to be sent.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn replay(
+    ready: Ready<'_>,
+    scope: &Scope,
+    filter: &Filter,
+    event: &Event,
+    told: Statement,
+) -> Result<Vec<Replayed>, WriteError> {
+    let mut params = Params::default();
+    let at = params.add(event.at.as_str());
+    let condition = filter.condition(&mut params);
+    let limit = params.add(REPLAY_LIMIT);
+    let mark = params.statement(format!(
+        "UPDATE dead_letters SET replayed_at = {at}, replays = replays + 1 WHERE id IN \
+         (SELECT id FROM dead_letters WHERE {condition} ORDER BY created_at, id LIMIT {limit}) \
+         RETURNING id, body"
+    ));
+    let open = Statement::new(
+        "UPDATE outbox SET dead_at = NULL, leased_until = '', due_at = ?1 WHERE dead_at IS NOT NULL \
+         AND event_id IN (SELECT event_id FROM dead_letters WHERE replayed_at = ?1)",
+    )
+    .bind(event.at.as_str());
+    let results = scope.write(ready, vec![mark, open, told]).await?;
+    let rows = results.into_iter().next().unwrap_or_default();
+    let read =
+        |mut row: crate::platform::db::Row| Ok(Replayed { id: row.text(0)?, body: row.text(1)? });
+    Ok(rows.into_iter().map(read).collect::<Result<_, DbError>>()?)
+}
+
+/// Throws a dead letter away; its event counts as done. Whether there was one.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn discard(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &str,
+    event: &Event,
+    told: Statement,
+) -> Result<bool, WriteError> {
+    let close = Statement::new(
+        "UPDATE outbox SET done_at = ?2 WHERE dead_at IS NOT NULL AND done_at IS NULL \
+         AND event_id = (SELECT event_id FROM dead_letters WHERE id = ?1)",
+    )
+    .bind(id)
+    .bind(event.at.as_str());
+    let remove = Statement::new("DELETE FROM dead_letters WHERE id = ?1 RETURNING id").bind(id);
+    let results = scope.write(ready, vec![close, remove, told]).await?;
+    Ok(results.into_iter().nth(1).is_some_and(|rows| !rows.is_empty()))
+}
+
+/// How long a dead letter that was replayed and has not died since is kept, in ms: 30 days.
+const KEEP_REPLAYED_MS: u64 = 30 * 24 * 3_600_000;
+
+/// Removes a bounded number of dead letters that were replayed long ago; the cron runs it. The others
+/// stay until somebody has looked at them.
+pub fn prune(now_ms: u64) -> Statement {
+    Statement::new(
+        "DELETE FROM dead_letters WHERE id IN \
+         (SELECT id FROM dead_letters WHERE replayed_at <= ?1 LIMIT 500)",
+    )
+    .bind(time::iso8601(now_ms.saturating_sub(KEEP_REPLAYED_MS)))
+}

@@ -1,0 +1,225 @@
+//! `/v1/events`: what has happened to an entity, and the dead letters.
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::events::dead::{self, Filter};
+use crate::events::{Event, EventKind, outbox};
+use crate::http::Outcome;
+use crate::http::caller::Scope;
+use crate::http::fields::Fields;
+use crate::http::listing::{Asked, Newest, Page};
+use crate::http::problem::Problem;
+use crate::http::reply::{After, Reply};
+use crate::http::request::Request;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Params, Statement};
+use crate::platform::time;
+
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::{
+    DeadLetterListView, DeadLetterView, DiscardedView, ReplayDraftView, ReplayedView, TimelineView,
+};
+
+/// What has happened to an entity of yours, newest first.
+///
+/// From this gateway's own record, so it is there at once and while ChittyChronicle is down; `told` says
+/// whether Chronicle has heard of it.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/events",
+    operation_id = "eventsTimeline",
+    tag = "events",
+    params(
+        ("entity" = String, Query, description = "The id of a context, an actor, a connection, a delegation or a key."),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = TimelineView, headers(("Link" = String))),
+        (status = 404, description = "You have no such entity."),
+        (status = 422, description = "A parameter is not acceptable."),
+    ),
+))]
+pub async fn timeline(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let entity = request.query("entity");
+    let entity = entity.ok_or_else(|| Problem::invalid("?entity", "is required"))?;
+    let asked = Asked::of(request)?;
+    let item = "json_object('id', event_id, 'type', action, 'entity_type', entity_type, \
+         'entity_id', entity_id, 'actor_id', actor_id, 'via', via, 'at', at, \
+         'payload', json(detail), 'told', json(iif(EXISTS (SELECT 1 FROM outbox AS o \
+         WHERE o.event_id = audit.event_id AND o.done_at IS NULL), 'false', 'true')))";
+    let mut params = Params::default();
+    let condition = format!("entity_id = {}", params.add(&*entity));
+    let list = Newest { from: "audit", keys: ["seq", "event_id"], item, condition };
+    let page = list.statement(params, asked.limit, asked.cursor);
+    let mut results = scope.read(ready, vec![visible(&scope, &entity), page]).await?.into_iter();
+    if results.next().is_none_or(|rows| rows.is_empty()) {
+        return Err(Problem::not_found("entity"));
+    }
+    let row = results.next().and_then(|rows| rows.into_iter().next());
+    let page = Page::read(&mut row.ok_or(DbError::Shape)?, 0, asked.limit)?;
+    Ok(page.reply(request, "events", &[]))
+}
+
+/// The statement that finds a row if the caller may see what happens to an entity.
+fn visible(scope: &Scope, entity: &str) -> Statement {
+    let mut params = Params::default();
+    let (id, own) = (params.add(entity), params.add(scope.actor()));
+    let admin = scope.is_admin_sql(&mut params);
+    let owned = [
+        ("contexts", "chitty_id", "owner_chitty_id"),
+        ("connections", "connection_id", "owner_chitty_id"),
+        ("delegations", "delegation_id", "delegator_chitty_id"),
+        ("keys", "key_id", "owner_chitty_id"),
+    ]
+    .map(|(table, key, owner)| {
+        format!("EXISTS (SELECT 1 FROM {table} WHERE {key} = {id} AND {owner} = {own})")
+    })
+    .join(" OR ");
+    params.statement(format!(
+        "SELECT 1 AS found WHERE {id} = {own} OR {owned} OR \
+         ({admin} AND EXISTS (SELECT 1 FROM audit WHERE entity_id = {id}))"
+    ))
+}
+
+fn filter(request: &Request<'_>) -> Filter {
+    let text = |name: &str| request.query(name).map(|text| text.into_owned());
+    Filter { event_type: text("type"), entity: text("entity"), ..Filter::default() }
+}
+
+/// List dead letters, newest first. Administrators only.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/events/dead-letters",
+    operation_id = "deadLettersList",
+    tag = "events",
+    params(
+        ("type" = Option<String>, Query, description = "Only events of this type."),
+        ("entity" = Option<String>, Query, description = "Only about this entity."),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page.", body = DeadLetterListView, headers(("Link" = String)))),
+))]
+pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let page = dead::list(ready, &scope, &filter(request), Asked::of(request)?).await?;
+    Ok(page.reply(request, "dead_letters", &[]))
+}
+
+/// Read a dead letter. Administrators only.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/events/dead-letters/{id}",
+    operation_id = "deadLettersShow",
+    tag = "events",
+    params(("id" = String, Path, description = "Its id, `dl_…`.")),
+    responses(
+        (status = 200, description = "The dead letter, with the message as it was.", body = DeadLetterView),
+        (status = 404, description = "There is no such dead letter."),
+    ),
+))]
+pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let found = dead::get(ready, &scope, &request.id).await?;
+    found.map(Reply::json).ok_or_else(|| Problem::not_found("dead letter"))
+}
+
+/// Replay a dead letter: its message is delivered again. Administrators only.
+///
+/// Doing it twice does no more than doing it once: an event that was told is not told again.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/events/dead-letters/{id}/replay",
+    operation_id = "deadLettersReplay",
+    tag = "events",
+    params(("id" = String, Path, description = "Its id, `dl_…`.")),
+    responses(
+        (status = 200, description = "On its way.", body = ReplayedView),
+        (status = 404, description = "There is no such dead letter."),
+    ),
+))]
+pub async fn replay(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let filter = Filter { id: Some(request.id.clone()), ..Filter::default() };
+    let (replayed, reply) = send_again(app, ready, &scope, request, &filter, &request.id).await?;
+    if replayed == 0 { Err(Problem::not_found("dead letter")) } else { Ok(reply) }
+}
+
+/// Replay the dead letters that fit, oldest first, at most 100. Administrators only.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/v1/events/dead-letters/replay",
+    operation_id = "deadLettersReplayMany",
+    tag = "events",
+    request_body = ReplayDraftView,
+    responses(
+        (status = 200, description = "On their way.", body = ReplayedView),
+        (status = 422, description = "A value is not acceptable."),
+    ),
+))]
+pub async fn replay_many(
+    app: &App,
+    ready: Ready<'_>,
+    scope: Scope,
+    request: &Request<'_>,
+) -> Outcome {
+    let body = request.json_bytes().await?;
+    let mut fields = Fields::of(&body)?;
+    let event_type = fields.text("type", 100).value();
+    let entity = fields.text("entity", 128).value();
+    let before = fields.text("before", 40).value();
+    let instant = before.as_deref().and_then(time::parse);
+    if before.is_some() && instant.is_none() {
+        fields.wrong("before", "must be an ISO-8601 instant or date");
+    }
+    fields.finish()?;
+    // What was replayed already goes last, so that call after call reaches all of them.
+    let before = instant.map(time::iso8601);
+    let filter = Filter { id: None, event_type, entity, before, is_waiting: true };
+    Ok(send_again(app, ready, &scope, request, &filter, "*").await?.1)
+}
+
+async fn send_again(
+    app: &App,
+    ready: Ready<'_>,
+    scope: &Scope,
+    request: &Request<'_>,
+    filter: &Filter,
+    entity: &str,
+) -> Result<(usize, Reply), Problem> {
+    let kind = EventKind::DeadLettersReplayed;
+    let payload = json!({ "type": filter.event_type, "entity": filter.entity });
+    let event = Event::caused(request, scope, kind, entity, payload, app.now_ms());
+    let told = outbox::insert(&event, app.config.outbox_overdue_ms);
+    let replayed = dead::replay(ready, scope, filter, &event, told).await?;
+    let ids: Vec<&str> = replayed.iter().map(|letter| letter.id.as_str()).collect();
+    let text = json!({ "success": true, "replayed": ids.len(), "ids": ids }).to_string();
+    let count = ids.len();
+    let bodies: Vec<String> = replayed.into_iter().map(|letter| letter.body).collect();
+    let reply = Reply::json(text).then(After::Announce(event)).then(After::SendAgain(bodies));
+    Ok((count, reply))
+}
+
+/// Throw a dead letter away: what it is about is not told. Administrators only.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    delete,
+    path = "/v1/events/dead-letters/{id}",
+    operation_id = "deadLettersDiscard",
+    tag = "events",
+    params(("id" = String, Path, description = "Its id, `dl_…`.")),
+    responses(
+        (status = 200, description = "Thrown away.", body = DiscardedView),
+        (status = 404, description = "There is no such dead letter."),
+    ),
+))]
+pub async fn discard(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let kind = EventKind::DeadLetterDiscarded;
+    let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
+    let told = outbox::insert(&event, app.config.outbox_overdue_ms);
+    if dead::get(ready, &scope, &request.id).await?.is_none() {
+        return Err(Problem::not_found("dead letter"));
+    }
+    dead::discard(ready, &scope, &request.id, &event, told).await?;
+    let text: Value =
+        json!({ "success": true, "message": "Dead letter discarded", "id": request.id });
+    Ok(Reply::json(text.to_string()).then(After::Announce(event)))
+}
