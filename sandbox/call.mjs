@@ -7,6 +7,8 @@ const KEPT_BODY = 4096;
 const SECRET_HEADER = /(^|-)(key|token|secret|password|cookie|authorization)$/;
 const HARMLESS_HEADER = /(^|-)idempotency-key$/;
 const SECRET_FIELDS = ["token", "api_key", "apiKey", "refreshToken", "refresh_token", "access_token", "client_secret", "password"];
+/** Where a `code` is as good as a password, for once. */
+const WITH_CODES = ["github"];
 const FORM = /^application\/x-www-form-urlencoded\b/i;
 
 /**
@@ -31,15 +33,16 @@ export async function describe(request, { service, host, path, query, search, te
     body,
     text,
   };
+  const secrets = WITH_CODES.includes(service) ? [...SECRET_FIELDS, "code"] : SECRET_FIELDS;
   const form = FORM.test(headers["content-type"] ?? "") ? Object.fromEntries(new URLSearchParams(text)) : undefined;
   const record = {
     service,
     host,
     method: request.method,
     path,
-    query: await withoutSecrets(query, SECRET_FIELDS),
+    query: await withoutSecrets(query, secrets),
     headers: await safeHeaders(headers, authorization),
-    body: shorten(await safeBody(body === undefined ? form : body, text)),
+    body: shorten(await safeBody(body === undefined ? form : body, text, secrets)),
     body_bytes: new TextEncoder().encode(text).byteLength,
   };
   return { input, record };
@@ -55,9 +58,9 @@ async function safeHeaders(headers, authorization) {
 }
 
 /** The JSON value or the fields of a form, or the text where it is neither, or null for no body. */
-async function safeBody(body, text) {
+async function safeBody(body, text, secrets) {
   if (body === undefined) return text === "" ? null : text;
-  return isObject(body) ? withoutSecrets(body, SECRET_FIELDS) : body;
+  return isObject(body) ? withoutSecrets(body, secrets) : body;
 }
 
 async function withoutSecrets(fields, names) {

@@ -1,6 +1,8 @@
 /** The routes under /_sandbox: reading what the services were told, and disturbing them. */
 import { AUTH_ROUTES } from "./control/auth.mjs";
 import { OUTSIDE_ROUTES } from "./control/outside.mjs";
+import { GITHUB_ROUTES } from "./github/control.mjs";
+import { compile } from "./routes.mjs";
 import { answer, isObject } from "./services/answer.mjs";
 import { FAULT_MODES, refusalOf } from "./state/faults.mjs";
 
@@ -34,10 +36,12 @@ export const CONTROL_ROUTES = [
   ["PUT /_sandbox/settings", "change them: {chronicle_per_minute: calls a minute, or null}", changeSettings],
   ...AUTH_ROUTES,
   ...OUTSIDE_ROUTES,
+  ...GITHUB_ROUTES,
   ["POST /_sandbox/reset", "forget everything but how far the mint has come", reset],
 ].map(([route, purpose, handle]) => {
   const [method, path] = route.split(" ");
-  return { method, path, purpose, handle, pattern: new RegExp(`^${path.replace(/\{\w+\}/, "([^/]+)")}$`) };
+  const [{ names, pattern }] = compile([[route]]);
+  return { method, path, purpose, handle, names, pattern };
 });
 
 /** Answers `{method, path, query, body}`. */
@@ -47,8 +51,9 @@ export function control(request, state) {
   const route = known.find(({ method }) => method === request.method);
   const allow = known.map(({ method }) => method).join(", ");
   if (!route) return answer(405, { error: "method_not_allowed", allow }, { allow });
-  const named = route.pattern.exec(request.path)[1];
-  return route.handle({ ...request, named }, state);
+  const [, named, ...others] = route.pattern.exec(request.path);
+  const params = Object.fromEntries(route.names.map((name, index) => [name, decodeURIComponent([named, ...others][index])]));
+  return route.handle({ ...request, named, params }, state);
 }
 
 function calls({ query }, state) {
@@ -120,7 +125,7 @@ function changeSettings({ body, at }, state) {
 }
 
 function reset(_request, state) {
-  for (const part of [state.calls, state.mints, state.chronicle, state.documents, state.faults, state.settings, state.sightings]) part.clear();
+  for (const part of [state.calls, state.mints, state.chronicle, state.documents, state.faults, state.settings, state.sightings, state.github]) part.clear();
   return answer(200, { reset: true });
 }
 

@@ -5,6 +5,8 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { control } from "./control.mjs";
+import { endDelivery, outgoing } from "./github/deliveries.mjs";
+import { GitHubStore } from "./github/store.mjs";
 import { answer } from "./services/answer.mjs";
 import { serve } from "./services/directory.mjs";
 import { fallbackMint } from "./services/identity.mjs";
@@ -28,6 +30,7 @@ export class Ecosystem extends DurableObject {
       chronicle: new ChronicleEntries(sql),
       documents: new Documents(sql),
       faults: new Faults(sql),
+      github: new GitHubStore(sql),
       mints: new Mints(sql),
       rateLimit: new RateLimit(settings),
       settings,
@@ -59,6 +62,16 @@ export class Ecosystem extends DurableObject {
   /** Answers a request to /_sandbox: at once, or when a signature is made. */
   control(request) {
     return control(request, this.#state);
+  }
+
+  /** What a delivery of GitHub's sends, and where to. */
+  outgoing(id) {
+    return outgoing(id, this.#state);
+  }
+
+  /** Notes how it ended. */
+  delivered(id, end) {
+    return endDelivery(id, end, this.#state);
   }
 
   #replyInSpiteOf(fault, call) {

@@ -2,20 +2,25 @@
  * A stand-in for every ChittyOS service, for local use and tests.
  *
  * `/{service}/...` answers as that service does, `/_outside/{host}/...` as a host
- * outside ChittyOS; `/_sandbox/...` tells what they were told and makes them fail. It refuses to run anywhere but on the
- * machine it was started on.
+ * outside ChittyOS, `/_github/...` as GitHub; `/_sandbox/...` tells what they were told and makes them fail. It refuses
+ * to run anywhere but on the machine it was started on.
  */
 import { describe } from "./call.mjs";
 import { CONTROL_ROUTES } from "./control.mjs";
+import { GITHUB_HOSTS } from "./github/directory.mjs";
+import { deliver } from "./github/hookshot.mjs";
+import { isAppJwt } from "./github/jwt.mjs";
 import { inflict, respond } from "./inflict.mjs";
 import { HOST_NAMES } from "./outside/directory.mjs";
 import { answer } from "./services/answer.mjs";
-import { OUTSIDE, SERVICE_NAMES } from "./services/directory.mjs";
+import { GITHUB, OUTSIDE, SERVICE_NAMES } from "./services/directory.mjs";
 
 export { Ecosystem } from "./ecosystem.mjs";
 
 const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** What GitHub delivers may be longer; this much still goes to the Durable Object. */
+const MAX_CONTROL_BYTES = 30 * 1024 * 1024;
 
 export default {
   async fetch(request, env, ctx) {
@@ -25,7 +30,7 @@ export default {
     const read = await readRequest(request, url);
     if (read.refused) return respond(read.refused);
     const ecosystem = env.ECOSYSTEM.getByName("local");
-    if (url.pathname.startsWith("/_sandbox/")) return respond(await ecosystem.control(controlRequest(request, url, read)));
+    if (url.pathname.startsWith("/_sandbox/")) return respond(await delivered(await ecosystem.control(controlRequest(request, url, read)), ecosystem));
     return serveCall(request, url, read, ecosystem, ctx);
   },
 };
@@ -33,26 +38,49 @@ export default {
 async function serveCall(request, url, { text, query }, ecosystem, ctx) {
   const callee = calleeOf(url.pathname);
   if (!callee) return respond(answer(404, { error: "unknown_service", services: SERVICE_NAMES }));
-  const { record, input } = await describe(request, { ...callee, query, search: url.search, text });
+  const { record, input: described } = await describe(request, { ...callee, query, search: url.search, text });
+  const input = callee.service === GITHUB ? await forGithub(described, url) : described;
+  const followed = (reply) => {
+    // GitHub takes a redelivery on, and delivers when it has answered.
+    if (reply?.deliver) ctx.waitUntil(deliver(reply.deliver, ecosystem));
+    return reply;
+  };
   const { seq, fault, answer: reply } = await ecosystem.receive(record, input);
+  followed(reply);
   if (!fault) return respond(reply);
-  const response = inflict(fault, { request, answer: reply, finish: () => ecosystem.finish(seq, input) });
+  const response = inflict(fault, { request, answer: reply, finish: async () => followed(await ecosystem.finish(seq, input)) });
   // A delayed call is carried out even when its caller has gone, as a real one is.
   if (fault.mode === "delay") ctx.waitUntil(response);
   return response;
 }
 
-/** Which service, or which host outside, is called, and at what path of its own. */
+/** With what only the Worker can tell: where GitHub's own links point to, and whether the App has signed. */
+async function forGithub(input, { origin }) {
+  return { ...input, origin, isApp: await isAppJwt(input.authorization, Date.now()) };
+}
+
+/** A control answer, once everything is sent that it asks to deliver. */
+async function delivered(reply, ecosystem) {
+  if (!reply.deliver) return reply;
+  const deliveries = await deliver(reply.deliver, ecosystem);
+  if (!reply.deliver.several) return answer(200, deliveries[0]);
+  const codes = Map.groupBy(deliveries, (delivery) => String(delivery?.status_code));
+  return answer(200, { total: deliveries.length, statuses: Object.fromEntries([...codes].map(([code, those]) => [code, those.length])), deliveries });
+}
+
+/** Which service, which host outside, or which of GitHub's is called, and at what path of its own. */
 function calleeOf(pathname) {
   const [, host, rest] = /^\/_outside\/([^/]+)(.*)$/.exec(pathname) ?? [];
   if (host) return { service: OUTSIDE, host: host.toLowerCase(), path: rest || "/" };
+  const [, its, route] = /^\/_github\/([^/]+)(.*)$/.exec(pathname) ?? [];
+  if (its) return GITHUB_HOSTS.includes(its) ? { service: GITHUB, host: its, path: route || "/" } : null;
   const [, service, path] = /^\/([^/]*)(.*)$/.exec(pathname);
   return SERVICE_NAMES.includes(service) ? { service, host: null, path: path || "/" } : null;
 }
 
 async function readRequest(request, url) {
   const bytes = await request.arrayBuffer();
-  if (bytes.byteLength > MAX_BODY_BYTES) return { refused: answer(413, { error: "body_too_large" }) };
+  if (bytes.byteLength > (url.pathname.startsWith("/_sandbox/") ? MAX_CONTROL_BYTES : MAX_BODY_BYTES)) return { refused: answer(413, { error: "body_too_large" }) };
   try {
     // The services decode what is in their paths; a host outside takes any.
     if (!url.pathname.startsWith("/_outside/")) decodeURIComponent(url.pathname);
@@ -90,6 +118,9 @@ function frontPage() {
     "",
     "Hosts outside, each under /_outside/{host}/; any other one says that it was reached:",
     `  ${HOST_NAMES.join(" ")}`,
+    "",
+    "GitHub, under /_github/{name}/:",
+    `  ${GITHUB_HOSTS.join(" ")}`,
     "",
     "Control:",
     ...routes,

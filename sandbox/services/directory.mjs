@@ -1,4 +1,5 @@
 /** Every simulated service: its name in the URL, and what answers there. */
+import { github } from "../github/directory.mjs";
 import { outside } from "../outside/directory.mjs";
 import { answer } from "./answer.mjs";
 import { auth } from "./auth.mjs";
@@ -40,10 +41,14 @@ export const SERVICE_NAMES = Object.keys(SERVICES);
 /** What the hosts outside ChittyOS are together called, in the log of calls and in faults. */
 export const OUTSIDE = "outside";
 
-/** The names that a call is logged under, and a fault set on. */
-export const CALLED_NAMES = [...SERVICE_NAMES, OUTSIDE];
+/** What GitHub is called there. */
+export const GITHUB = "github";
 
-/** Answers a call as the named service, or the host outside, would. */
+/** The names that a call is logged under, and a fault set on. */
+export const CALLED_NAMES = [...SERVICE_NAMES, OUTSIDE, GITHUB];
+
+/** Answers a call as the named service, the host outside, or GitHub would. */
 export function serve(call, state) {
+  if (call.service === GITHUB) return github(call, state);
   return call.service === OUTSIDE ? outside(call, state) : SERVICES[call.service](call, state);
 }

@@ -20,7 +20,7 @@ const isText = (value) => typeof value === "string";
 /** Each field of a fault: the rule for its value, and that rule in words. */
 const FIELDS = {
   mode: [(value) => Object.hasOwn(FAULT_MODES, value), `one of ${Object.keys(FAULT_MODES).join(", ")}`],
-  path: [(value) => isText(value) && value.startsWith("/"), "the start of the paths it applies to, such as /v1/mint; outside also with the host, as /login.partner.example/token"],
+  path: [(value) => isText(value) && value.startsWith("/"), "the start of the paths it applies to, such as /v1/mint; outside and of GitHub also with the host, as /login.partner.example/token"],
   times: [isInteger(1, 1_000_000), "a number of calls, after which it clears itself"],
   rate: [(value) => typeof value === "number" && value >= 0 && value <= 1, "the share of calls, from 0 to 1"],
   effect: [(value) => typeof value === "boolean", "true when the work is to be done at once in spite of the fault"],

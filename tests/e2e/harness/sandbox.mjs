@@ -56,14 +56,63 @@ export async function startSandbox({ port = 0, persist, vars = { CHITTY_SANDBOX:
       /** Calls of hosts outside, of one host where one is named; other filters as for `calls`. */
       calls: async (host, query = {}) => (await control("GET", `calls?${search({ limit: 1000, ...query, service: "outside", host })}`)).calls,
     },
+    /** GitHub's side of the GitHub App; its keys, payloads and JWTs are in github.mjs. */
+    github: githubControl(url, control),
     /** Forgets everything but how far the mint has come. */
     reset: () => control("POST", "reset"),
     close: () => miniflare.dispose(),
   };
 }
 
+function githubControl(url, control) {
+  const kept = async (what, name = what) => (await control("GET", `github/${what}`))[name];
+  return {
+    /** Where GitHub's REST API is, and its pages, without a slash at the end. */
+    api: `${url}/_github/api`,
+    web: `${url}/_github/web`,
+    /** Changes and gives the settings: `{webhook_url, callback_url, user, token_lifetime, delivery_timeout_ms}`. */
+    set: (settings = {}) => control("PUT", "github/config", settings),
+    /** Installs the App: `{id?, account: {login, id?, type?}, repositories?: [name], permissions?, suspended?, ...}`. */
+    install: (installation) => control("POST", "github/installations", installation),
+    /** Changes an installation: `{repositories, permissions, events, repository_selection, suspended}`. */
+    changeInstallation: (id, changes) => control("PATCH", `github/installations/${id}`, changes),
+    uninstall: (id) => control("DELETE", `github/installations/${id}`),
+    installations: () => kept("installations"),
+    /** Puts a file into `owner/repo`. `encoding` "base64" for one that is not text; `ref` for one branch only. */
+    putFile: (repository, path, content, { encoding, ref } = {}) => control("PUT", `github/repositories/${repository}/contents/${encodedPath(path)}`, { content, encoding, ref }),
+    /** Opens a pull request in `owner/repo`, or replaces it: `{number, title, files: [{filename, ...}], ...}`. */
+    openPull: (repository, pull) => control("POST", `github/repositories/${repository}/pulls`, pull),
+    /** Sets the rate limits: `{installation_id?, limit?, remaining?, reset_in?, secondary?: {status?, retry_after?, times?} | null}`. */
+    limit: (limits) => control("PUT", "github/rate-limit", limits),
+    /**
+     * Delivers `{event, payload, guid?, secret?, signature?, headers?}` and gives the delivery as it ended. With
+     * `count`, `{{n}}` in payload and guid being the number, or as an array: `{total, statuses: {[code]: n}, deliveries}`.
+     */
+    deliver: (delivery) => control("POST", "github/deliver", delivery),
+    /** `{total, deliveries}`, in order. Filters: guid, event, limit (1000). */
+    deliveries: (query = {}) => control("GET", `github/deliveries?${search(query)}`),
+    /** One delivery, with `request` and `response`, each `{headers, payload}`. */
+    delivery: (id) => control("GET", `github/deliveries/${id}`),
+    /** What was written, oldest first: `{id, installation_id, repository, issue, body, ...}`. */
+    comments: () => kept("comments"),
+    /** `{installation_id, repository, issue, labels: [name]}`. */
+    labels: () => kept("labels"),
+    checkRuns: () => kept("check-runs", "check_runs"),
+    /** The tokens that were issued, oldest first, without the tokens: `{id, kind, installation_id, permissions, expires_at, revoked, ...}`. */
+    tokens: () => kept("tokens"),
+    /** Ends every token there is. */
+    revokeTokens: () => control("DELETE", "github/tokens"),
+    /** Calls of GitHub; `host` is "api" or "web", other filters as for `calls`. */
+    calls: async (query = {}) => (await control("GET", `calls?${search({ limit: 1000, ...query, service: "github" })}`)).calls,
+  };
+}
+
+function encodedPath(path) {
+  return path.split("/").map(encodeURIComponent).join("/");
+}
+
 function sandboxModules() {
-  const names = ["", "control", "outside", "services", "state"].flatMap((folder) =>
+  const names = ["", "control", "github", "outside", "services", "state"].flatMap((folder) =>
     readdirSync(path.join(DIRECTORY, folder))
       .filter((name) => name.endsWith(".mjs") && name !== "refuse-deploy.mjs")
       .map((name) => path.join(DIRECTORY, folder, name)),
