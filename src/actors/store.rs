@@ -12,7 +12,7 @@ use crate::http::listing::{Asked, Newest, Page};
 use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement};
+use crate::platform::db::{Params, Row, Statement};
 
 /// What an actor may altogether, as a JSON array: what ChittyAuth says and what was granted.
 const CAPABILITIES: &str = "(SELECT json_group_array(value) FROM \
@@ -147,9 +147,7 @@ pub async fn list(
     }
     let item = full();
     let list = Newest { from: "actors", keys: ["created_at", "chitty_id"], item: &item, condition };
-    let rows = scope.rows(ready, list.statement(params, asked.limit, asked.cursor)).await?;
-    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-    Ok(Page::read(&mut row, 0, asked.limit)?)
+    list.read(ready, scope, params, asked).await
 }
 
 /// The body of the reply to a registration, over a row of `actors`.

@@ -12,7 +12,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params};
+use crate::platform::db::Params;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{AuditListView, AuditVerdictView};
@@ -88,9 +88,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
         }
         _ => problem,
     })?;
-    let row = rows.into_iter().next();
-    let page = Page::read(&mut row.ok_or(DbError::Shape)?, 0, limit)?;
-    Ok(page.reply(request, "entries", &[]))
+    Ok(Page::of(rows, limit)?.reply(request, "entries", &[]))
 }
 
 /// Compare the audit with its seals. Administrators only.

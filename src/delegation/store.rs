@@ -189,9 +189,7 @@ pub async fn list(
     let item = document(&now);
     let keys = ["created_at", "delegation_id"];
     let list = Newest { from: "delegations", keys, item: &item, condition };
-    let rows = scope.rows(ready, list.statement(params, asked.limit, asked.cursor)).await?;
-    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-    Ok(Page::read(&mut row, 0, asked.limit)?)
+    list.read(ready, scope, params, asked).await
 }
 
 /// Revokes a delegation and every one below it, in one statement: one that the caller has to do with,

@@ -21,9 +21,6 @@ use crate::platform::queue::Delivery;
 /// How many entities are told of at once.
 const AT_ONCE: usize = 6;
 
-/// How long one entity is told of at a time, in ms: well within its lease.
-const TURN_MS: u64 = 30_000;
-
 /// Deals with one batch, by the name of its queue: `…-context-ops`, `…-github-events` or `…-dlq`.
 pub async fn consume_from(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
     if queue.ends_with("-dlq") {
@@ -154,7 +151,8 @@ async fn tell<'d>(
         return all(Outcome::Open(u32::try_from(wait_ms.div_ceil(1000)).ok()));
     }
     let ids: Vec<&str> = messages.iter().map(|(_, event)| event.id.as_str()).collect();
-    let (standing, claimed) = match outbox::claim(ready, entity, &ids, now_ms).await {
+    let lease_ms = 3 * u64::from(app.config.upstream_timeout_ms);
+    let (standing, claimed) = match outbox::claim(ready, entity, &ids, now_ms, lease_ms).await {
         Ok(claimed) => claimed,
         Err(error) => {
             log::warn("consume_failed", &[("error", &error.to_string())]);
@@ -168,7 +166,7 @@ async fn tell<'d>(
             (Some(outcome), _) => outcome.clone(),
             (None, Some(Standing::Settled)) => Outcome::Settled,
             (None, Some(Standing::Open)) => Outcome::Open(None),
-            (None, None) => tell_unrecorded(app, ready, event, delivery.attempts()).await,
+            (None, None) => tell_unrecorded(app, event, delivery.attempts()).await,
         };
         told.push((*delivery, event.clone(), outcome));
     }
@@ -191,12 +189,14 @@ async fn tell_claimed(
             if row.effects.iter().any(|done| done == effect.as_str()) {
                 continue;
             }
-            let late = app.now_ms().saturating_sub(began_ms) > TURN_MS;
+            // What is begun within a call's deadline ends within the lease, which is three.
+            let turn_ms = u64::from(app.config.upstream_timeout_ms);
+            let late = app.now_ms().saturating_sub(began_ms) > turn_ms;
             if late || blocked.contains(effect) {
                 row.is_held_back = true;
                 continue;
             }
-            match effects::perform(app, ready, &row.event, *effect, row.in_doubt).await {
+            match effects::perform(app, &row.event, *effect, row.in_doubt).await {
                 Ok(()) => row.effects.push(effect.as_str().to_owned()),
                 Err(error) => {
                     blocked.push(*effect);
@@ -264,9 +264,9 @@ async fn settle(
 }
 
 /// Tells an event that the outbox does not have: a report that only the queue could take.
-async fn tell_unrecorded(app: &App, ready: Ready<'_>, event: &Event, attempts: u32) -> Outcome {
+async fn tell_unrecorded(app: &App, event: &Event, attempts: u32) -> Outcome {
     for effect in effects::of(event.kind) {
-        let told = effects::perform(app, ready, event, *effect, attempts > 1).await;
+        let told = effects::perform(app, event, *effect, attempts > 1).await;
         match told {
             Ok(()) => {}
             Err(failure) if failure.is_transient => {

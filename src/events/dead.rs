@@ -108,9 +108,7 @@ pub async fn list(
     let condition = filter.condition(&mut params);
     let keys = ["created_at", "id"];
     let list = Newest { from: "dead_letters", keys, item: DOCUMENT, condition };
-    let rows = scope.rows(ready, list.statement(params, asked.limit, asked.cursor)).await?;
-    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-    Ok(Page::read(&mut row, 0, asked.limit)?)
+    list.read(ready, scope, params, asked).await
 }
 
 /// One dead letter.

@@ -6,8 +6,6 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::events::{Event, EventKind};
-use crate::init::Ready;
-use crate::platform::db::Statement;
 use crate::platform::log;
 
 /// One effect, as the outbox notes it.
@@ -77,7 +75,6 @@ impl From<ServiceError> for Failure {
 /// [`Failure`].
 pub async fn perform(
     app: &App,
-    ready: Ready<'_>,
     event: &Event,
     effect: Effect,
     in_doubt: bool,
@@ -87,10 +84,11 @@ pub async fn perform(
     match effect {
         Effect::Chronicle => tell_chronicle(&session, event, in_doubt).await,
         Effect::Beacon => Ok(tell_beacon(&session, event).await?),
-        Effect::Dna => match tell_dna(&session, ready, event).await {
+        Effect::Dna => match tell_dna(&session, event).await {
             Err(failure) if !failure.is_transient => {
+                // Such as a step in the lineage of somebody who has never registered.
                 let fields = [("event_id", event.id.as_str()), ("error", &failure.error)];
-                log::warn("lineage_refused", &fields);
+                log::info("lineage_refused", &fields);
                 Ok(())
             }
             told => told,
@@ -132,7 +130,7 @@ async fn tell_beacon(session: &Session, event: &Event) -> Result<(), ServiceErro
 }
 
 /// Begins the lineage of an entity or takes it a step further.
-async fn tell_dna(session: &Session, ready: Ready<'_>, event: &Event) -> Result<(), Failure> {
+async fn tell_dna(session: &Session, event: &Event) -> Result<(), Failure> {
     let Ok(id) = ChittyId::parse(&event.entity_id) else { return Ok(()) };
     let kind = event.kind.entity_type();
     let begins = matches!(event.kind, EventKind::ContextCreated | EventKind::ActorRegistered);
@@ -144,19 +142,7 @@ async fn tell_dna(session: &Session, ready: Ready<'_>, event: &Event) -> Result<
         "timestamp": event.at, "service": "chittyconnect", "version": crate::config::VERSION,
         "eventId": event.id,
     });
-    let dna_id = session.dna().initialize(&id, kind, genesis).await?;
-    let table = if kind == "actor" { "actors" } else { "contexts" };
-    let note = Statement::new(format!(
-        "UPDATE {table} SET chitty_dna_id = ?2 WHERE chitty_id = ?1 AND chitty_dna_id IS NULL"
-    ))
-    .bind(id.as_str())
-    .bind(dna_id);
-    ready.db().batch(vec![note]).await.map_err(|error| Failure {
-        error: error.to_string(),
-        is_transient: true,
-        // Beginning again what has begun is the same lineage.
-        in_doubt: false,
-        retry_after_s: None,
-    })?;
+    // Its id is not kept: the entity would be another one without anybody having changed it.
+    session.dna().initialize(&id, kind, genesis).await?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::http::problem::Problem;
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Statement};
+use crate::platform::db::{Params, Statement};
 use crate::platform::time;
 
 #[cfg(not(target_family = "wasm"))]
@@ -57,8 +57,7 @@ pub async fn timeline(_: &App, ready: Ready<'_>, scope: Scope, request: &Request
     if results.next().is_none_or(|rows| rows.is_empty()) {
         return Err(Problem::not_found("entity"));
     }
-    let row = results.next().and_then(|rows| rows.into_iter().next());
-    let page = Page::read(&mut row.ok_or(DbError::Shape)?, 0, asked.limit)?;
+    let page = Page::of(results.next().unwrap_or_default(), asked.limit)?;
     Ok(page.reply(request, "events", &[]))
 }
 
@@ -189,14 +188,21 @@ async fn send_again(
     let kind = EventKind::DeadLettersReplayed;
     let payload = json!({ "type": filter.event_type, "entity": filter.entity });
     let event = Event::caused(request, scope, kind, entity, payload, app.now_ms());
-    let told = outbox::insert(&event, app.config.outbox_overdue_ms);
+    let told = outbox::insert_if_replayed(&event, app.config.outbox_overdue_ms);
     let replayed = dead::replay(ready, scope, filter, &event, told).await?;
     let ids: Vec<&str> = replayed.iter().map(|letter| letter.id.as_str()).collect();
     let text = json!({ "success": true, "replayed": ids.len(), "ids": ids }).to_string();
     let count = ids.len();
     let bodies: Vec<String> = replayed.into_iter().map(|letter| letter.body).collect();
-    let reply = Reply::json(text).then(After::Announce(event)).then(After::SendAgain(bodies));
-    Ok((count, reply))
+    let reply = Reply::json(text);
+    Ok((
+        count,
+        if count == 0 {
+            reply
+        } else {
+            reply.then(After::Announce(event)).then(After::SendAgain(bodies))
+        },
+    ))
 }
 
 /// Throw a dead letter away: what it is about is not told. Administrators only.

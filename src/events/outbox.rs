@@ -47,6 +47,12 @@ pub fn insert_if_changed(
     insert_where(event, overdue_ms, &condition)
 }
 
+/// The row of the event that tells of replayed dead letters, written only if there were some.
+pub fn insert_if_replayed(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "WHERE EXISTS (SELECT 1 FROM dead_letters WHERE replayed_at = ?8)";
+    insert_where(event, overdue_ms, condition)
+}
+
 fn insert_where(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
     let due_ms = time::parse(&event.at).unwrap_or(0) + overdue_ms;
     Statement::new(format!(
@@ -211,14 +217,11 @@ pub struct Claimed {
     pub is_held_back: bool,
 }
 
-/// How long a lease lasts, in ms.
-const LEASE_MS: u64 = 60_000;
-
 /// How many events of one entity are told at a time.
 const CLAIM_LIMIT: i64 = 20;
 
-/// Takes a lease on what is open of an entity, in the order of commit; nothing while somebody else has
-/// one. Also says how these events stand.
+/// Takes a lease of `lease_ms` on what is open of an entity, in the order of commit; nothing while
+/// somebody else has one. Also says how these events stand.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -227,6 +230,7 @@ pub async fn claim(
     entity: &str,
     ids: &[&str],
     now_ms: u64,
+    lease_ms: u64,
 ) -> Result<(BTreeMap<String, Standing>, Vec<Claimed>), DbError> {
     let claim = Statement::new(
         "UPDATE outbox SET leased_until = ?2, tries = tries + 1, in_doubt = in_doubt + 1 \
@@ -238,7 +242,7 @@ pub async fn claim(
          payload, sweeps, via, effects, tries, in_doubt",
     )
     .bind(entity)
-    .bind(time::iso8601(now_ms + LEASE_MS))
+    .bind(time::iso8601(now_ms + lease_ms))
     .bind(time::iso8601(now_ms))
     .bind(CLAIM_LIMIT);
     let standing = Statement::new(STANDING).bind(json!(ids).to_string());

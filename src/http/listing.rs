@@ -3,10 +3,12 @@
 
 use serde_json::json;
 
+use crate::http::caller::Scope;
 use crate::http::paging::{self, Cursor};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::reply::Reply;
 use crate::http::request::Request;
+use crate::init::Ready;
 use crate::platform::db::{DbError, Params, Row, Statement};
 
 /// A page of a list.
@@ -42,6 +44,14 @@ impl Page {
         let (one, other) = keys.split_once('|').ok_or(DbError::Shape)?;
         let next = Cursor([one.to_owned(), other.to_owned()]).encode();
         Ok(Page { items, count: limit, next: Some(next) })
+    }
+
+    /// The page that the statement of [`Newest`] has read.
+    ///
+    /// # Errors
+    /// [`DbError::Shape`].
+    pub fn of(rows: Vec<Row>, limit: i64) -> Result<Self, DbError> {
+        Page::read(&mut rows.into_iter().next().ok_or(DbError::Shape)?, 0, limit)
     }
 
     /// The envelope of the list: its items under the plural of what they are, beside `count`.
@@ -86,6 +96,24 @@ impl Newest<'_> {
              FROM (SELECT {one} AS one, {other} AS other, {item} AS item FROM {table} \
              WHERE {condition} ORDER BY {one} DESC, {other} DESC LIMIT {limit})"
         ))
+    }
+}
+
+impl Newest<'_> {
+    /// Reads one page.
+    ///
+    /// # Errors
+    /// When the caller may not; storage failures.
+    pub async fn read(
+        self,
+        ready: Ready<'_>,
+        scope: &Scope,
+        params: Params,
+        asked: Asked,
+    ) -> Result<Page, Problem> {
+        let Asked { limit, cursor } = asked;
+        let rows = scope.rows(ready, self.statement(params, limit, cursor)).await?;
+        Ok(Page::of(rows, limit)?)
     }
 }
 

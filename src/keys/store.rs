@@ -155,9 +155,7 @@ pub async fn list(
     };
     let item = document(&now);
     let list = Newest { from: "keys", keys: ["created_at", "key_id"], item: &item, condition };
-    let rows = scope.rows(ready, list.statement(params, asked.limit, asked.cursor)).await?;
-    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-    Ok(Page::read(&mut row, 0, asked.limit)?)
+    list.read(ready, scope, params, asked).await
 }
 
 /// One key, and what `look_up` finds beside it.

@@ -10,8 +10,9 @@ import { startGatewayProcess } from "./harness/gateway.mjs";
 import { startSandbox } from "./harness/sandbox.mjs";
 
 let sandbox, persist, gateway;
-// Overdue at once, so that the sweep need not be waited for.
-const vars = { OUTBOX_OVERDUE_SECONDS: "0" };
+// Overdue at once, so that the sweep need not be waited for; and what was begun by the dead may be taken
+// up again after three deadlines.
+const vars = { OUTBOX_OVERDUE_SECONDS: "0", UPSTREAM_TIMEOUT_MS: "2000" };
 
 before(async () => {
   sandbox = await startSandbox();

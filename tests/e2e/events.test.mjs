@@ -6,7 +6,7 @@ import { client, create } from "./harness/client.mjs";
 import { startGateway } from "./harness/gateway.mjs";
 import { startSandbox } from "./harness/sandbox.mjs";
 
-let sandbox, gateway, admin;
+let sandbox, gateway, admin, db;
 // Overdue at once, so that the sweep need not be waited for; breakers have tests of their own.
 const vars = { OUTBOX_OVERDUE_SECONDS: "0", BREAKER_MIN_CALLS: "0" };
 
@@ -14,9 +14,16 @@ before(async () => {
   sandbox = await startSandbox();
   gateway = await startGateway({ sandboxUrl: sandbox.url, vars, isolates: 2 });
   admin = client(gateway, "dev-admin");
+  db = await gateway.db();
 });
 
-afterEach(() => sandbox.clear("chronicle"));
+/** No test leaves an event for the faults of the next one. */
+afterEach(async () => {
+  await sandbox.clear("chronicle");
+  await until(async () => await open() === 0, { timeout: 20_000, what: "an outbox with nothing open" });
+});
+
+const open = () => db.prepare("SELECT count(*) AS n FROM outbox WHERE done_at IS NULL").first("n");
 
 after(async () => {
   await gateway?.close();
@@ -81,8 +88,6 @@ test("through an outage under load nothing is lost, told twice or out of order",
     await call("DELETE", `/v1/contexts/${id}`);
     return id;
   }));
-  const db = await gateway.db();
-  const open = () => db.prepare("SELECT count(*) AS n FROM outbox WHERE done_at IS NULL").first("n");
   assert.ok(await open() >= 32);
   assert.equal((await admin("GET", LETTERS)).json.count, before, "an outage makes no dead letters");
   await sandbox.clear("chronicle");

@@ -80,9 +80,7 @@ pub async fn list(
     }
     let keys = ["created_at", "connection_id"];
     let list = Newest { from: "connections", keys, item: DOCUMENT, condition };
-    let rows = scope.rows(ready, list.statement(params, asked.limit, asked.cursor)).await?;
-    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-    Ok(Page::read(&mut row, 0, asked.limit)?)
+    list.read(ready, scope, params, asked).await
 }
 
 /// A connection with its version.
@@ -159,8 +157,7 @@ pub async fn history(
     if results.next().is_none_or(|rows| rows.is_empty()) {
         return Err(Problem::not_found("connection"));
     }
-    let row = results.next().and_then(|rows| rows.into_iter().next());
-    Ok(Page::read(&mut row.ok_or(DbError::Shape)?, 0, asked.limit)?)
+    Ok(Page::of(results.next().unwrap_or_default(), asked.limit)?)
 }
 
 /// Whether the caller has such a connection that is disconnected already.
