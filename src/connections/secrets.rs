@@ -24,8 +24,9 @@ const LEASE_MS: u64 = 30_000;
 const WAIT_MS: u64 = 5000;
 const LOOK_MS: u64 = 150;
 
-/// How long before its end the cron replaces an access token that nobody uses, in ms.
-const AHEAD_MS: u64 = 10 * 60_000;
+/// How long before its end the cron, which runs every minute, replaces an access token that nobody uses,
+/// in ms.
+const AHEAD_MS: u64 = 3 * 60_000;
 
 /// How many credentials one run of the cron refreshes or revokes.
 const CRON_LIMIT: i64 = 20;

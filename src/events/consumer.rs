@@ -165,7 +165,11 @@ async fn tell<'d>(
         let outcome = match (done.get(&event.id), standing.get(&event.id)) {
             (Some(outcome), _) => outcome.clone(),
             (None, Some(Standing::Settled)) => Outcome::Settled,
-            (None, Some(Standing::Open)) => Outcome::Open(None),
+            // Somebody else has the entity: soon done, or dead, and then its lease ends.
+            (None, Some(Standing::Open)) => {
+                let lease_s = u32::try_from(lease_ms.div_ceil(1000)).unwrap_or(u32::MAX);
+                Outcome::Open((delivery.attempts() > 1).then_some(lease_s))
+            }
             (None, None) => tell_unrecorded(app, event, delivery.attempts()).await,
         };
         told.push((*delivery, event.clone(), outcome));

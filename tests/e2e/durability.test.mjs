@@ -109,6 +109,50 @@ test("killed under load, every acknowledged change is there and told", async () 
   assert.deepEqual([half.words, half.events], [half.rows, half.rows]);
 });
 
+/** How often the runtime is killed; more by hand: `KILLS=20`. */
+const KILLS = Number(process.env.KILLS ?? 3);
+
+test("killed again and again under load, every acknowledged change is told once and in order", async () => {
+  const acknowledged = new Map();
+  const changes = () => [...acknowledged.values()].reduce((sum, actions) => sum + actions.length, 0);
+  for (let kill = 0; kill < KILLS; kill += 1) {
+    const call = client(gateway, "dev-often");
+    let dead = false;
+    const send = (...args) => call(...args).catch(() => undefined);
+    const writer = async (worker) => {
+      for (let n = 0; !dead; n += 1) {
+        const made = await send("POST", "/v1/contexts", { body: { name: `k${kill} w${worker} ${n}` } });
+        if (made?.status !== 201) continue;
+        const { chitty_id: id } = made.json.context;
+        acknowledged.set(id, ["context.created"]);
+        for (let change = 0; change < 2 && !dead; change += 1) {
+          const changed = await send("PATCH", `/v1/contexts/${id}`, { body: { data: [change] } });
+          if (changed?.status === 200) acknowledged.get(id).push("context.updated");
+        }
+      }
+    };
+    const writers = [0, 1, 2, 3].map(writer);
+    const enough = changes() + 20 + Math.floor(Math.random() * 60);
+    await until(() => changes() >= enough, { timeout: 30_000, what: "acknowledged changes" });
+    await gateway.kill9();
+    dead = true;
+    await Promise.all(writers);
+    gateway = await startGatewayProcess({ sandboxUrl: sandbox.url, persist, vars });
+  }
+  await until(async () => {
+    await gateway.scheduled();
+    return (await gateway.rows("SELECT count(*) AS n FROM outbox WHERE done_at IS NULL"))[0].n === 0;
+  }, { timeout: 60_000, what: "a done outbox" });
+  const written = await gateway.rows("SELECT event_id, entity_id FROM outbox WHERE entity_type = 'context' ORDER BY seq");
+  const ids = new Map();
+  for (const { event_id, entity_id } of written) ids.set(entity_id, [...(ids.get(entity_id) ?? []), event_id]);
+  for (const [id, actions] of acknowledged) {
+    const entries = await entriesOf(id);
+    assert.deepEqual(entries.map(({ metadata }) => metadata.eventId), ids.get(id), "each event once, in the order of commit");
+    assert.deepEqual(entries.slice(0, actions.length).map(({ action }) => action), actions);
+  }
+});
+
 test("events wait for Chronicle and are told when it is back", async () => {
   const call = client(gateway, "dev-patient");
   await sandbox.fault("chronicle", { mode: "fail", status: 503 });

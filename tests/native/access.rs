@@ -299,6 +299,22 @@ fn a_token_for_another_service_is_no_token_here() {
 }
 
 #[test]
+fn an_administrator_who_acts_at_another_service_administers_nothing_here() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let (_, others) = delegated(&gateway, "dev-a", &["read"]).await;
+        let body = json!({"target_service": "cases", "scopes": ["admin"]});
+        let made = delegate(&gateway, ADMIN, &body).await;
+        let token = made.json["delegation"]["token"].as_str().unwrap();
+        let refused = gateway.delete(&format!("/v1/delegate/{others}"), token).await;
+        assert_eq!(refused.code(), "not_found");
+        assert_eq!(world.db.count("delegations WHERE revoked_at IS NOT NULL"), 0);
+        let revoked = gateway.delete(&format!("/v1/delegate/{others}"), ADMIN).await;
+        assert_eq!(revoked.status, 200, "here it may");
+    });
+}
+
+#[test]
 fn what_lasts_is_not_made_by_what_ends() {
     let (_, gateway) = World::warm();
     run(async {

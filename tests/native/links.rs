@@ -456,7 +456,7 @@ fn an_access_token_is_renewed_once_however_many_ask() {
             assert_eq!(bearers(&world), [token]);
         }
         // The cron renews what nobody uses.
-        world.advance_ms(3_100_000);
+        world.advance_ms(3_450_000);
         tasks::scheduled(&a.app).await;
         through(&a, &id, "x").await;
         assert_eq!(bearers(&world), ["Bearer a4"]);

@@ -72,9 +72,9 @@ impl Scope {
         Scope { caller, wanted: permission.as_str(), needs, is_carried, now_ms }
     }
 
-    /// Judges in advance what a request without side effects need not wait for: whether the credential
-    /// is for this gateway, and for a change whether it carries the permission, so that nobody learns
-    /// what is wrong with a body who may not send one.
+    /// Judges what is not left to the handler's first read: whether the credential is for this gateway,
+    /// and for a change whether there is the permission, so that nobody learns what is wrong with a body
+    /// who may not send one.
     ///
     /// # Errors
     /// 403; 401 first where the credential is not good any more.
@@ -129,6 +129,10 @@ impl Scope {
     pub fn is_admin_sql(&self, params: &mut Params) -> String {
         if self.has_admin_token() {
             return "1".to_owned();
+        }
+        // Whoever acts at one service administers nothing here.
+        if self.audience().is_some() {
+            return "0".to_owned();
         }
         format!("({} = 'ok')", self.demanding_admin().verdict(params))
     }
