@@ -12,7 +12,7 @@ use crate::http::listing::{Asked, Newest, Page};
 use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{Params, Row, Statement};
+use crate::platform::db::{Params, Row, Statement, first_row};
 
 /// What an actor may altogether, as a JSON array: what ChittyAuth says and what was granted.
 const CAPABILITIES: &str = "(SELECT json_group_array(value) FROM \
@@ -199,7 +199,7 @@ pub async fn register(
         batch.extend(key.store(scope, event, &reply, &body));
     }
     let results = scope.write(ready, batch).await?;
-    let row = results.into_iter().next().and_then(|rows| rows.into_iter().next());
+    let row = first_row(results.into_iter().next());
     Ok(row.map(|mut row| row.text(0)).transpose()?)
 }
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::db::{DbError, Row, Statement, first_row};
 use crate::platform::{ids, log, time};
 
 /// What comes before the first seal.
@@ -87,7 +87,7 @@ async fn seal_page(app: &App, ready: Ready<'_>) -> Result<bool, DbError> {
     ))
     .bind(PAGE);
     let mut results = ready.db().batch(vec![last, open]).await?.into_iter();
-    let last = results.next().and_then(|rows| rows.into_iter().next());
+    let last = first_row(results.next());
     let entries = results.next().unwrap_or_default();
     if entries.is_empty() {
         return Ok(false);
@@ -169,7 +169,7 @@ pub async fn verify(ready: Ready<'_>, from: i64) -> Result<Verdict, DbError> {
         let mut results = ready.db().batch(vec![seals, entries, unsealed]).await?.into_iter();
         let seals = results.next().unwrap_or_default();
         let entries = results.next().unwrap_or_default();
-        if let Some(row) = results.next().and_then(|rows| rows.into_iter().next()) {
+        if let Some(row) = first_row(results.next()) {
             verdict.unsealed = row.integer(0)?;
         }
         let mut seals = seals

@@ -138,15 +138,6 @@ impl Credential {
             _ => None,
         }
     }
-
-    /// Whether it can be taken back where it came from.
-    pub fn is_revocable(&self) -> bool {
-        match self {
-            Credential::Oauth(oauth) => oauth.revocation_endpoint.is_some(),
-            Credential::Provisioned { key_id, .. } => key_id.is_some(),
-            _ => false,
-        }
-    }
 }
 
 /// A credential as it was handed in.

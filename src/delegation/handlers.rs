@@ -243,10 +243,9 @@ pub async fn validate(app: &App, request: &Request<'_>) -> Outcome {
     let good = good.filter(|good| {
         service.as_ref().is_none_or(|service| is_for(service) == Some(good.target_service.clone()))
     });
-    let list = |text: &str| serde_json::from_str::<Vec<String>>(text).unwrap_or_default();
     let answer = good.and_then(|good| {
-        let backing = good.backing.iter().flat_map(|scopes| list(scopes)).collect::<Vec<_>>();
-        let scopes = scopes::intersection(&list(&good.scopes), &backing);
+        let backing = good.backing.iter().flat_map(|held| scopes::list(held)).collect::<Vec<_>>();
+        let scopes = scopes::intersection(&scopes::list(&good.scopes), &backing);
         let seconds = |at: &str| time::parse(at).unwrap_or_default() / 1000;
         (!scopes.is_empty()).then(|| {
             json!({

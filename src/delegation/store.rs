@@ -9,7 +9,7 @@ use crate::http::listing::{Asked, Newest, Page};
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement};
+use crate::platform::db::{DbError, Params, Row, Statement, first_row};
 use crate::platform::time;
 
 /// A delegation as it is returned, without its token: SQL for a JSON object. `now` is a placeholder.
@@ -59,7 +59,7 @@ pub async fn bounds(
     };
     let mut results =
         scope.read(ready, [query].into_iter().chain(look_up).collect()).await?.into_iter();
-    let bounds = match results.next().and_then(|rows| rows.into_iter().next()) {
+    let bounds = match first_row(results.next()) {
         None => None,
         Some(mut row) => Some(Bounds {
             expires_at: row.text(0)?,
@@ -149,7 +149,7 @@ pub async fn insert(
         batch.extend(key.store(scope, event, &reply, &body));
     }
     let results = scope.write(ready, batch).await?;
-    let row = results.into_iter().next().and_then(|rows| rows.into_iter().next());
+    let row = first_row(results.into_iter().next());
     Ok(row.ok_or(DbError::Shape)?.text(0)?)
 }
 

@@ -18,7 +18,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{Db, DbError, Row, Statement};
+use crate::platform::db::{Db, DbError, Row, Statement, first_row};
 use crate::platform::log;
 
 /// How often the stream looks for news, in ms.
@@ -96,7 +96,7 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     })?;
     let latest = Statement::new("SELECT coalesce(max(id), 0) AS id FROM connection_events");
     let mut results = scope.read(ready, vec![latest]).await?.into_iter();
-    let latest = results.next().and_then(|rows| rows.into_iter().next());
+    let latest = first_row(results.next());
     let latest = latest.ok_or(DbError::Shape)?.integer(0)?;
     let after = match request.header("last-event-id") {
         None => latest,

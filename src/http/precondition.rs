@@ -2,7 +2,7 @@
 
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
-use crate::platform::db::{DbError, Row};
+use crate::platform::db::{DbError, Row, first_row};
 
 /// The conditions of `If-Match`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +37,10 @@ impl Changed {
         changed: Option<Vec<Row>>,
         if_match: &IfMatch,
     ) -> Result<Self, DbError> {
-        if let Some(mut row) = changed.and_then(|rows| rows.into_iter().next()) {
+        if let Some(mut row) = first_row(changed) {
             return Ok(Changed::Done(row.text(0)?));
         }
-        let before = before.and_then(|rows| rows.into_iter().next());
+        let before = first_row(before);
         Ok(match before.map(|mut row| row.text(0)).transpose()? {
             Some(revision) if !if_match.allows(&revision) => Changed::Stale,
             _ => Changed::Missing,

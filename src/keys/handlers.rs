@@ -159,7 +159,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let (key, _) = store::get(ready, &scope, &request.id, request.now_ms, None).await?;
+    let key = store::get(ready, &scope, &request.id, request.now_ms).await?;
     key.map(Reply::json).ok_or_else(|| Problem::not_found("key"))
 }
 
@@ -210,7 +210,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Ok(None) => Err(Problem::not_found("key")),
         Err(error) => {
             // Where there was nothing to rotate, there is no reply to keep, and the batch fails.
-            let (found, _) = store::get(ready, &scope, &request.id, request.now_ms, None).await?;
+            let found = store::get(ready, &scope, &request.id, request.now_ms).await?;
             if !found.is_some_and(|key| key.contains("\"status\":\"active\"")) {
                 return Err(Problem::not_found("key"));
             }

@@ -9,7 +9,7 @@ use crate::http::listing::{Asked, Newest, Page};
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement};
+use crate::platform::db::{DbError, Params, Row, Statement, first_row};
 use crate::platform::time;
 
 /// A key as it is returned, without its secret: SQL for a JSON object. `now` is a placeholder or a
@@ -91,7 +91,7 @@ fn keep_reply(
 }
 
 fn text_of(results: Vec<Vec<Row>>, index: usize) -> Result<Option<String>, DbError> {
-    let row = results.into_iter().nth(index).and_then(|rows| rows.into_iter().next());
+    let row = first_row(results.into_iter().nth(index));
     row.map(|mut row| row.text(0)).transpose()
 }
 
@@ -158,7 +158,7 @@ pub async fn list(
     list.read(ready, scope, params, asked).await
 }
 
-/// One key, and what `look_up` finds beside it.
+/// One key.
 ///
 /// # Errors
 /// When the caller may not; storage failures.
@@ -167,8 +167,7 @@ pub async fn get(
     scope: &Scope,
     id: &str,
     now_ms: u64,
-    look_up: Option<Statement>,
-) -> Result<(Option<String>, Vec<Row>), Problem> {
+) -> Result<Option<String>, Problem> {
     let mut params = Params::default();
     let (now, id) = (params.add(time::iso8601(now_ms)), params.add(id));
     let reached = reach(scope, &mut params);
@@ -176,11 +175,8 @@ pub async fn get(
         "SELECT {} AS item FROM keys WHERE key_id = {id} AND {reached}",
         document(&now)
     ));
-    let mut results =
-        scope.read(ready, [query].into_iter().chain(look_up).collect()).await?.into_iter();
-    let row = results.next().and_then(|rows| rows.into_iter().next());
-    let key = row.map(|mut row| row.text(0)).transpose()?;
-    Ok((key, results.next().unwrap_or_default()))
+    let row = scope.rows(ready, query).await?.into_iter().next();
+    Ok(row.map(|mut row| row.text(0)).transpose()?)
 }
 
 /// A change of one key.

@@ -117,6 +117,11 @@ impl Row {
     }
 }
 
+/// The first row of one of a batch's results, if there is such a result and it has one.
+pub fn first_row(rows: Option<Vec<Row>>) -> Option<Row> {
+    rows?.into_iter().next()
+}
+
 /// Why a statement failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DbError {

@@ -15,7 +15,7 @@ use crate::http::caller::Scope;
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row};
+use crate::platform::db::{DbError, Params, Row, first_row};
 
 /// A connection as it is returned: SQL for a JSON text. Of two objects, because a function takes 32
 /// arguments at most in D1.
@@ -256,6 +256,6 @@ pub async fn use_link(
         link_columns()
     ));
     let mut results = scope.write(ready, vec![count, read]).await?;
-    let row = results.pop().and_then(|rows| rows.into_iter().next());
+    let row = first_row(results.pop());
     Ok(read_link(row.ok_or_else(|| Problem::not_found("connection"))?)?)
 }

@@ -10,7 +10,7 @@ use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{Params, Row, Statement};
+use crate::platform::db::{Params, Row, Statement, first_row};
 
 /// The unique index over active connections, as SQLite names it.
 const ACTIVE: &str = "connections_active";
@@ -49,7 +49,7 @@ pub async fn check_free(
     let batch = [source, twin].into_iter().chain(look_up).collect();
     let mut results = scope.read(ready, batch).await?.into_iter();
     let has_source = results.next().is_some_and(|rows| !rows.is_empty());
-    let twin = results.next().and_then(|rows| rows.into_iter().next());
+    let twin = first_row(results.next());
     let stored = results.next().unwrap_or_default();
     if !stored.is_empty() {
         return Ok(stored);
@@ -183,7 +183,7 @@ pub async fn insert(
         batch.extend(key.store(scope, event, &reply, &body));
     }
     let results = scope.write(ready, batch).await?;
-    let row = results.into_iter().next().and_then(|rows| rows.into_iter().next());
+    let row = first_row(results.into_iter().next());
     Ok(row.map(|mut row| row.text(0)).transpose()?)
 }
 

@@ -12,7 +12,7 @@ use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::precondition::{Changed, IfMatch};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::db::{DbError, Row, Statement, first_row};
 
 /// The unique index over live names, as SQLite names it.
 const LIVE_NAME: &str = "contexts.owner_chitty_id, contexts.name";
@@ -34,7 +34,7 @@ pub async fn check_free(
     let mut checks = vec![Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name)];
     checks.extend(look_up);
     let mut results = scope.read(ready, checks).await?.into_iter();
-    let holder = results.next().and_then(|rows| rows.into_iter().next());
+    let holder = first_row(results.next());
     let stored = results.next().unwrap_or_default();
     match holder.map(|mut row| row.text(0)).transpose()? {
         // A replay answers as the first time, whose own context it is that has the name.
@@ -153,7 +153,7 @@ pub async fn insert(
         batch.extend(key.store(scope, new.event, &new.reply, &body));
     }
     let results = scope.write(ready, batch).await?;
-    let row = results.into_iter().next().and_then(|rows| rows.into_iter().next());
+    let row = first_row(results.into_iter().next());
     Ok(row.ok_or(DbError::Shape)?.text(0)?)
 }
 

@@ -5,8 +5,7 @@
 use chitty_core::ChittyId;
 
 use super::cache::Expiry;
-use super::scope::list;
-use super::scopes::intersection;
+use super::scopes::{intersection, list};
 use super::{Caller, Credential, invalid_token};
 use crate::delegation::THIS_GATEWAY;
 use crate::http::limits::Overrides;

@@ -26,7 +26,7 @@ use crate::http::limits::{Class, Overrides};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::Statement;
+use crate::platform::db::{Statement, first_row};
 use crate::platform::{ids, log, time};
 
 /// By which credential somebody calls.
@@ -212,8 +212,8 @@ async fn note_vouched(
     let granted =
         Statement::new("SELECT capabilities FROM actors WHERE chitty_id = ?1").bind(actor);
     let mut results = ready.db().batch(vec![note, granted]).await?;
-    let row = results.pop().and_then(|rows| rows.into_iter().next());
-    row.map_or(Ok(Vec::new()), |mut row| Ok(scope::list(&row.text(0)?)))
+    let row = first_row(results.pop());
+    row.map_or(Ok(Vec::new()), |mut row| Ok(scopes::list(&row.text(0)?)))
 }
 
 /// A token that is refused before its end has been revoked: what was delegated by it has nothing left

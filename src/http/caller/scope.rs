@@ -58,11 +58,6 @@ impl WriteError {
     }
 }
 
-/// A list of scopes as it is stored.
-pub(super) fn list(json: &str) -> Vec<String> {
-    serde_json::from_str(json).unwrap_or_default()
-}
-
 impl Scope {
     pub(super) fn of(caller: Rc<Caller>, permission: Permission, now_ms: u64) -> Self {
         let is_carried = permission.is_granted_by(&caller.scopes);

@@ -181,6 +181,11 @@ pub fn intersection(some: &[String], others: &[String]) -> Vec<String> {
     common
 }
 
+/// A list of scopes as it is stored.
+pub fn list(json: &str) -> Vec<String> {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
 /// The most scopes that a credential of this gateway names.
 pub const MAX_SCOPES: usize = 50;
 
