@@ -12,6 +12,7 @@ use crate::ecosystem::{stream, watch};
 use crate::http::caller::TokenCache;
 use crate::http::caller::jwt::Jwks;
 use crate::http::limits::Limits;
+use crate::platform::ai::Ai;
 use crate::platform::db::Db;
 use crate::platform::es256::Es256;
 use crate::platform::kv::Kv;
@@ -19,6 +20,7 @@ use crate::platform::limiter::Limiter;
 use crate::platform::objects::Objects;
 use crate::platform::outside::Outside;
 use crate::platform::queue::Queue;
+use crate::platform::rs256::Rs256;
 use crate::{init, metrics};
 
 /// What the runtime hands in. A resource that is not bound is `None`; the configuration lists it
@@ -30,14 +32,26 @@ pub struct Parts {
     pub db: Option<Rc<dyn Db>>,
     /// Queue `CONTEXT_OPS_QUEUE`.
     pub context_ops: Option<Rc<dyn Queue>>,
+    /// Queue `EVENT_Q`.
+    pub github_events: Option<Rc<dyn Queue>>,
     /// KV `API_KEYS`.
     pub api_keys: Option<Rc<dyn Kv>>,
+    /// KV `CHITTYCONNECT_KV`.
+    pub cache: Option<Rc<dyn Kv>>,
+    /// KV `IDEMP_KV`.
+    pub seen_deliveries: Option<Rc<dyn Kv>>,
+    /// KV `TOKEN_KV`.
+    pub tokens: Option<Rc<dyn Kv>>,
     /// KV `RATE_LIMIT`.
     pub rate_limit: Option<Rc<dyn Kv>>,
     /// The bindings `RATE_…`.
     pub limiter: Option<Rc<dyn Limiter>>,
     /// Verifies the signatures of JWTs.
     pub es256: Rc<dyn Es256>,
+    /// Signs as the GitHub App.
+    pub rs256: Rc<dyn Rs256>,
+    /// The models bound as `AI`.
+    pub ai: Option<Rc<dyn Ai>>,
     /// The Durable Objects `SERVICE_CONNECTION`, one a service.
     pub connections: Option<Rc<dyn Objects>>,
     /// How calls to other services travel.
@@ -70,8 +84,20 @@ pub struct App {
     pub init: init::State,
     /// Where events of contexts are announced.
     pub context_ops: Option<Rc<dyn Queue>>,
+    /// Where webhooks of GitHub are handed over.
+    pub github_events: Option<Rc<dyn Queue>>,
     /// The gateway's own keys, sealed.
     pub api_keys: Option<Rc<dyn Kv>>,
+    /// What may be stale, and payloads that no queue takes.
+    pub cache: Option<Rc<dyn Kv>>,
+    /// The ids of webhook deliveries that are on record.
+    pub seen_deliveries: Option<Rc<dyn Kv>>,
+    /// Tokens for other services, sealed.
+    pub tokens_kv: Option<Rc<dyn Kv>>,
+    /// Signs as the GitHub App.
+    pub rs256: Rc<dyn Rs256>,
+    /// Language models, where there are any.
+    pub ai: Option<Rc<dyn Ai>>,
     /// The objects that watch the services.
     pub connections: Option<Rc<dyn Objects>>,
     /// What this isolate has counted.
@@ -127,6 +153,12 @@ impl App {
             core,
             init: init::State::default(),
             context_ops: parts.context_ops,
+            github_events: parts.github_events,
+            cache: parts.cache,
+            seen_deliveries: parts.seen_deliveries,
+            tokens_kv: parts.tokens,
+            rs256: parts.rs256,
+            ai: parts.ai,
             api_keys: parts.api_keys,
             connections: parts.connections,
             metrics: metrics::Recorder::default(),

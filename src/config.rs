@@ -11,6 +11,8 @@ use chitty_core::signing::SigningKey;
 use chitty_core::{Service, ServiceToken};
 use serde::Serialize;
 
+use crate::github::private_key::PrivateKey;
+use crate::github::settings as github;
 use crate::http::caller::jwt::Expected;
 use crate::http::limits::Rates;
 use crate::platform::limiter::Step;
@@ -111,6 +113,8 @@ pub struct Config {
     pub signing_key: Option<SigningKey>,
     /// Seals secrets at rest.
     pub sealer: Sealer,
+    /// The GitHub App.
+    pub github: github::Settings,
     /// Whether the gateway registers itself with ChittyRegister.
     pub auto_register: bool,
     /// What is missing or senseless.
@@ -233,6 +237,7 @@ impl Config {
             service_tokens,
             signing_key: reader.signing_key(),
             sealer: reader.sealer(environment),
+            github: reader.github(environment),
             auto_register,
             deficiencies: reader.deficiencies,
         }
@@ -361,6 +366,54 @@ impl Reader<'_> {
             None => {}
         }
         Sealer::default()
+    }
+
+    /// What is set of the GitHub App. Deployed all of it is needed; a key that is none is said so anywhere.
+    fn github(&mut self, environment: Environment) -> github::Settings {
+        const ID: &str = "GITHUB_APP_ID";
+        const KEY: &str = "GITHUB_APP_PRIVATE_KEY";
+        const SECRET: &str = "GITHUB_WEBHOOK_SECRET";
+        let api_url = self.url("GITHUB_API_URL", environment);
+        let web_url = self.url("GITHUB_WEB_URL", environment);
+        let webhook_secrets: Vec<Vec<u8>> = [SECRET, "GITHUB_WEBHOOK_SECRET_PREVIOUS"]
+            .iter()
+            .filter_map(|name| self.text(name).map(String::into_bytes))
+            .collect();
+        let needed = [
+            (SECRET, webhook_secrets.is_empty()),
+            (ID, self.text(ID).is_none()),
+            (KEY, self.text(KEY).is_none()),
+            ("GITHUB_APP_SLUG", self.text("GITHUB_APP_SLUG").is_none()),
+            ("GITHUB_CLIENT_ID", self.text("GITHUB_CLIENT_ID").is_none()),
+            ("GITHUB_CLIENT_SECRET", self.text("GITHUB_CLIENT_SECRET").is_none()),
+        ];
+        for (name, _) in needed.into_iter().filter(|(_, is_missing)| *is_missing) {
+            if environment.is_deployed() {
+                self.lacks_secret(name);
+            }
+        }
+        let id = self.text(ID).and_then(|id| id.parse().ok());
+        let key = self.text(KEY).as_deref().and_then(PrivateKey::parse);
+        if self.text(ID).is_some() && id.is_none() {
+            self.lacks("variable", ID, "must be the number on the settings page of the App");
+        }
+        if self.text(KEY).is_some() && key.is_none() {
+            self.lacks("secret", KEY, "must be the private key of the App, as a PEM text");
+        }
+        let client = || {
+            Some(github::Client {
+                slug: self.text("GITHUB_APP_SLUG")?,
+                id: self.text("GITHUB_CLIENT_ID")?,
+                secret: self.text("GITHUB_CLIENT_SECRET")?,
+            })
+        };
+        github::Settings {
+            api_url: api_url.unwrap_or_else(|| github::API_URL.to_owned()),
+            web_url: web_url.unwrap_or_else(|| github::WEB_URL.to_owned()),
+            webhook_secrets,
+            app: id.zip(key).map(|(id, key)| github::AppKey { id, key }),
+            client: client(),
+        }
     }
 
     fn environment(&mut self) -> Environment {
@@ -497,6 +550,12 @@ mod tests {
                 "CHITTY_CHRONICLE_TOKEN",
                 "SERVICE_URL_TEMPLATE",
                 "SEALING_KEYS",
+                "GITHUB_WEBHOOK_SECRET",
+                "GITHUB_APP_ID",
+                "GITHUB_APP_PRIVATE_KEY",
+                "GITHUB_APP_SLUG",
+                "GITHUB_CLIENT_ID",
+                "GITHUB_CLIENT_SECRET",
             ]
         );
         assert_eq!(config.service_tokens[&Service::Id].secret, "t");

@@ -14,6 +14,7 @@ pub mod contexts;
 pub mod delegation;
 pub mod ecosystem;
 pub mod events;
+pub mod github;
 pub mod health;
 pub mod http;
 pub mod init;

@@ -10,4 +10,7 @@ pub trait Kv {
 
     /// Puts a text under a key, for `ttl_s` seconds (at least 60, a platform limit) or for good.
     async fn put(&self, key: &str, value: &str, ttl_s: Option<u32>) -> Result<(), String>;
+
+    /// Removes a key, if it is there.
+    async fn delete(&self, key: &str) -> Result<(), String>;
 }

@@ -5,6 +5,7 @@
 //! Calls to other services go through [`chitty_core::Transport`], time and
 //! chance through [`chitty_core::Clock`].
 
+pub mod ai;
 pub mod db;
 pub mod es256;
 pub mod ids;
@@ -15,6 +16,7 @@ pub mod log;
 pub mod objects;
 pub mod outside;
 pub mod queue;
+pub mod rs256;
 pub mod time;
 #[cfg(target_family = "wasm")]
 pub(crate) mod workers;

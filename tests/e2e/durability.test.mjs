@@ -66,8 +66,11 @@ test("killed between a change and its event, the event still arrives, once", asy
     return found.length > 0 && found;
   }, { timeout: 15_000, what: "the event of the killed runtime" });
   assert.deepEqual(entries.map(({ action }) => action), ["context.created"]);
-  const done = () => gateway.rows("SELECT count(*) AS n FROM outbox WHERE done_at IS NULL");
-  await until(async () => (await done())[0].n === 0, { what: "a done outbox" });
+  // What else the dead runtime had begun waits for the end of its lease and the pauses of the sweep.
+  await until(async () => {
+    await gateway.scheduled();
+    return (await gateway.rows("SELECT count(*) AS n FROM outbox WHERE done_at IS NULL"))[0].n === 0;
+  }, { timeout: 30_000, what: "a done outbox" });
   await gateway.scheduled();
   await gateway.scheduled();
   assert.equal((await entriesOf(context.chitty_id)).length, 1);

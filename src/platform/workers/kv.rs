@@ -22,6 +22,10 @@ impl Kv for Namespace {
         };
         put.execute().await.map_err(said)
     }
+
+    async fn delete(&self, key: &str) -> Result<(), String> {
+        self.0.delete(key).await.map_err(said)
+    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "as map_err wants it")]

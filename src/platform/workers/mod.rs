@@ -1,8 +1,8 @@
 //! The seams on Cloudflare Workers. What JavaScript throws is caught here and turned into the
 //! seams' own errors: a throw that nobody catches would take the whole isolate with it.
 
+pub(crate) mod ai;
 pub(crate) mod d1;
-pub(crate) mod es256;
 pub(crate) mod fetch;
 pub(crate) mod inbound;
 pub(crate) mod kv;
@@ -10,6 +10,7 @@ pub(crate) mod limiter;
 pub(crate) mod objects;
 pub(crate) mod queue;
 pub(crate) mod response;
+pub(crate) mod webcrypto;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -25,6 +26,7 @@ use crate::app::{App, Parts};
 use crate::config::{Binding, Config, service_binding};
 use crate::platform::db::Db;
 use crate::platform::ids;
+use crate::platform::kv::Kv;
 use crate::platform::queue::Queue;
 
 thread_local! {
@@ -38,22 +40,30 @@ pub(crate) fn app(env: &Env) -> Rc<App> {
 
 fn compose(env: &Env) -> App {
     let db = binding(env, "DB").map(|db| Rc::new(d1::D1::new(db)) as Rc<dyn Db>);
-    let context_ops = binding(env, "CONTEXT_OPS_QUEUE")
-        .map(|queue| Rc::new(queue::Producer::new(queue)) as Rc<dyn Queue>);
+    let queue = |name| {
+        binding(env, name).map(|queue| Rc::new(queue::Producer::new(queue)) as Rc<dyn Queue>)
+    };
+    let kv = |name| env.kv(name).ok().map(|kv| Rc::new(kv::Namespace(kv)) as Rc<dyn Kv>);
     let fetch = Rc::new(fetch::Fetch::new(|service| binding(env, &service_binding(service))));
     App::new(Parts {
         config: Config::read(&|name| look_up(env, name)),
         db,
-        context_ops,
-        api_keys: env.kv("API_KEYS").ok().map(|kv| Rc::new(kv::Namespace(kv)) as _),
+        context_ops: queue("CONTEXT_OPS_QUEUE"),
+        github_events: queue("EVENT_Q"),
+        api_keys: kv("API_KEYS"),
+        cache: kv("CHITTYCONNECT_KV"),
+        seen_deliveries: kv("IDEMP_KV"),
+        tokens: kv("TOKEN_KV"),
         connections: env
             .durable_object("SERVICE_CONNECTION")
             .ok()
             .map(|namespace| Rc::new(objects::Connections(namespace)) as _),
-        rate_limit: env.kv("RATE_LIMIT").ok().map(|kv| Rc::new(kv::Namespace(kv)) as _),
+        rate_limit: kv("RATE_LIMIT"),
         limiter: limiter::Counters::of(|name| binding(env, name))
             .map(|counters| Rc::new(counters) as _),
-        es256: Rc::new(es256::WebCrypto),
+        es256: Rc::new(webcrypto::WebCrypto),
+        rs256: Rc::new(webcrypto::WebCrypto),
+        ai: binding::<ai::Models>(env, "AI").map(|models| Rc::new(models) as _),
         transport: Rc::clone(&fetch) as _,
         outside: fetch,
         clock: Rc::new(RuntimeClock),

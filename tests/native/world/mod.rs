@@ -25,10 +25,15 @@ use serde_json::Value;
 
 pub(crate) use database::{Database, Fault};
 pub(crate) use objects::TestObjects;
-pub(crate) use outside::{TestEs256, TestLimiter, TestOutside};
+pub(crate) use outside::{TestEs256, TestLimiter, TestOutside, TestRs256};
 pub(crate) use services::{Behaviour, Services};
 
 pub(crate) const SEALING_KEYS: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+pub(crate) const WEBHOOK_SECRET: &str = "webhook-secret";
+
+/// No key at all: what it signs only [`TestRs256`] makes.
+const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAAA\n-----END PRIVATE KEY-----";
 
 /// 2026-01-02T03:04:05.000Z
 pub(crate) const START_MS: u64 = 1_767_323_045_000;
@@ -58,7 +63,11 @@ pub(crate) struct World {
     pub(crate) db: Rc<Database>,
     pub(crate) services: Rc<Services>,
     pub(crate) queue: Rc<TestQueue>,
+    pub(crate) github_events: Rc<TestQueue>,
     pub(crate) api_keys: Rc<TestKv>,
+    pub(crate) cache: Rc<TestKv>,
+    pub(crate) seen_deliveries: Rc<TestKv>,
+    pub(crate) tokens: Rc<TestKv>,
     pub(crate) objects: Rc<TestObjects>,
     pub(crate) rate_limit: Rc<TestKv>,
     pub(crate) limiter: Rc<TestLimiter>,
@@ -72,7 +81,11 @@ impl World {
             db: Rc::new(Database::empty()),
             services: Rc::default(),
             queue: Rc::default(),
+            github_events: Rc::default(),
             api_keys: Rc::default(),
+            cache: Rc::default(),
+            seen_deliveries: Rc::default(),
+            tokens: Rc::default(),
             objects: Rc::default(),
             rate_limit: Rc::default(),
             limiter: Rc::default(),
@@ -124,6 +137,15 @@ impl World {
                 | "REQUEST_SIGNING_KEY"
                 | "BEACON_TOKEN"
                 | "MINT_API_KEY" => Binding::Absent,
+                "GITHUB_API_URL" => Binding::Text("http://github/api".to_owned()),
+                "GITHUB_WEB_URL" => Binding::Text("http://github/web".to_owned()),
+                "GITHUB_WEBHOOK_SECRET" => Binding::Text(WEBHOOK_SECRET.to_owned()),
+                "GITHUB_APP_ID" => Binding::Text("4242".to_owned()),
+                "GITHUB_APP_PRIVATE_KEY" => Binding::Text(PRIVATE_KEY.to_owned()),
+                "GITHUB_APP_SLUG" => Binding::Text("chittyconnect-test".to_owned()),
+                "GITHUB_CLIENT_ID" => Binding::Text("Iv1.test".to_owned()),
+                "GITHUB_CLIENT_SECRET" => Binding::Text("client-secret".to_owned()),
+                name if name.starts_with("GITHUB_") => Binding::Absent,
                 name if name.ends_with("_URL") || name.starts_with("CHITTYAUTH_") => {
                     Binding::Absent
                 }
@@ -138,10 +160,16 @@ impl World {
             db: has("DB").then(|| Rc::clone(&self.db) as _),
             context_ops: has("CONTEXT_OPS_QUEUE").then(|| Rc::clone(&self.queue) as _),
             connections: has("SERVICE_CONNECTION").then(|| Rc::clone(&self.objects) as _),
+            github_events: has("EVENT_Q").then(|| Rc::clone(&self.github_events) as _),
             api_keys: has("API_KEYS").then(|| Rc::clone(&self.api_keys) as _),
+            cache: has("CHITTYCONNECT_KV").then(|| Rc::clone(&self.cache) as _),
+            seen_deliveries: has("IDEMP_KV").then(|| Rc::clone(&self.seen_deliveries) as _),
+            tokens: has("TOKEN_KV").then(|| Rc::clone(&self.tokens) as _),
             rate_limit: has("RATE_LIMIT").then(|| Rc::clone(&self.rate_limit) as _),
             limiter: has("RATE_10").then(|| Rc::clone(&self.limiter) as _),
             es256: Rc::new(TestEs256),
+            rs256: Rc::new(TestRs256),
+            ai: None,
             outside: Rc::clone(&self.outside) as _,
             transport: Rc::clone(&self.services) as _,
             clock: Rc::clone(&self.clock) as _,
@@ -198,6 +226,12 @@ impl Kv for TestKv {
             return Err("kv down".to_owned());
         }
         self.values.borrow_mut().insert(key.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), String> {
+        yield_now().await;
+        self.values.borrow_mut().remove(key);
         Ok(())
     }
 }

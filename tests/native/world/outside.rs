@@ -9,6 +9,7 @@ use chitty_core::TransportError;
 use chittyconnect::platform::es256::{Es256, PublicKey};
 use chittyconnect::platform::limiter::{Limiter, Step};
 use chittyconnect::platform::outside::{Outside, OutsideRequest, OutsideResponse};
+use chittyconnect::platform::rs256::Rs256;
 use p256::ecdsa::signature::{Signer, Verifier};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 
@@ -98,6 +99,17 @@ impl Es256 for TestEs256 {
         let key = key.map_err(|error| error.to_string())?;
         let Ok(signature) = Signature::from_slice(signature) else { return Ok(false) };
         Ok(key.verify(message, &signature).is_ok())
+    }
+}
+
+/// Signs nothing: the end-to-end tests look at real signatures.
+pub(crate) struct TestRs256;
+
+#[async_trait(?Send)]
+impl Rs256 for TestRs256 {
+    async fn sign(&self, _: &[u8], _: &[u8]) -> Result<Vec<u8>, String> {
+        yield_now().await;
+        Ok(b"signature".to_vec())
     }
 }
 

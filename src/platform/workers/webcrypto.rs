@@ -1,4 +1,4 @@
-//! The runtime's WebCrypto behind [`Es256`].
+//! The runtime's WebCrypto behind [`Es256`] and [`Rs256`].
 
 use async_trait::async_trait;
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
@@ -7,6 +7,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::thrown;
 use crate::platform::es256::{Es256, PublicKey};
+use crate::platform::rs256::Rs256;
 
 #[wasm_bindgen]
 extern "C" {
@@ -24,6 +25,13 @@ extern "C" {
         algorithm: &Object,
         key: &JsValue,
         signature: &Uint8Array,
+        data: &Uint8Array,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(js_namespace = ["crypto", "subtle"], js_name = sign, catch)]
+    fn make_signature(
+        algorithm: &str,
+        key: &JsValue,
         data: &Uint8Array,
     ) -> Result<Promise, JsValue>;
 }
@@ -45,19 +53,39 @@ impl Es256 for WebCrypto {
 
 async fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<bool, JsValue> {
     let bytes = |bytes: &[u8]| Uint8Array::from(bytes);
-    let curve = algorithm("namedCurve", "P-256")?;
+    let curve = algorithm("ECDSA", &[("namedCurve", "P-256")])?;
     let usages = Array::of1(&"verify".into());
     let key = import_key("raw", &bytes(&key.uncompressed()), &curve, false, &usages)?;
     let key = JsFuture::from(key).await?;
-    let hash = algorithm("hash", "SHA-256")?;
+    let hash = algorithm("ECDSA", &[("hash", "SHA-256")])?;
     let verified = verify_signature(&hash, &key, &bytes(signature), &bytes(message))?;
     Ok(JsFuture::from(verified).await?.is_truthy())
 }
 
-/// `{name: "ECDSA", [member]: value}`
-fn algorithm(member: &str, value: &str) -> Result<Object, JsValue> {
+#[async_trait(?Send)]
+impl Rs256 for WebCrypto {
+    async fn sign(&self, pkcs8: &[u8], message: &[u8]) -> Result<Vec<u8>, String> {
+        sign(pkcs8, message).await.map_err(|error| thrown(&error))
+    }
+}
+
+/// RSASSA-PKCS1-v1_5, as WebCrypto calls it.
+const RSA: &str = "RSASSA-PKCS1-v1_5";
+
+async fn sign(pkcs8: &[u8], message: &[u8]) -> Result<Vec<u8>, JsValue> {
+    let algorithm = algorithm(RSA, &[("hash", "SHA-256")])?;
+    let usages = Array::of1(&"sign".into());
+    let key = import_key("pkcs8", &Uint8Array::from(pkcs8), &algorithm, false, &usages)?;
+    let key = JsFuture::from(key).await?;
+    let signature = JsFuture::from(make_signature(RSA, &key, &Uint8Array::from(message))?).await?;
+    Ok(Uint8Array::new(&signature).to_vec())
+}
+
+/// `{name, …members}`
+fn algorithm(name: &str, members: &[(&str, &str)]) -> Result<Object, JsValue> {
     let algorithm = Object::new();
-    Reflect::set(&algorithm, &"name".into(), &"ECDSA".into())?;
-    Reflect::set(&algorithm, &member.into(), &value.into())?;
+    for (member, value) in [("name", name)].iter().chain(members) {
+        Reflect::set(&algorithm, &(*member).into(), &(*value).into())?;
+    }
     Ok(algorithm)
 }

@@ -1,0 +1,4 @@
+//! The GitHub App.
+
+pub mod private_key;
+pub mod settings;
