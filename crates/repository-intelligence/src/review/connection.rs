@@ -1,0 +1,55 @@
+//! Connection strings with a password: `scheme://user:password@host`, and `Server=…;Password=…;`.
+
+use super::secrets::is_password;
+use crate::cut;
+
+/// Whether a line has a connection string with a password that looks real, to a host that is elsewhere.
+pub(super) fn has_password(line: &str) -> bool {
+    has_url(line) || has_pairs(line)
+}
+
+fn has_url(line: &str) -> bool {
+    line.match_indices("://").any(|(at, _)| {
+        let before = line.get(..at).unwrap_or_default();
+        let has_scheme = before.bytes().next_back().is_some_and(|b| b.is_ascii_alphanumeric());
+        let rest = line.get(at + 3..).unwrap_or_default();
+        // The authority of the URL: no further than anything that cannot be in it. No longer one has
+        // a password, so that many beginnings in a line cost no more than their number.
+        let rest = cut(rest, 512);
+        let is_end = |c: char| c.is_whitespace() || "/\"'`<>\\,()|".contains(c);
+        let authority = rest.split(is_end).next().unwrap_or_default();
+        let Some((login, host)) = authority.rsplit_once('@') else { return false };
+        let Some((user, password)) = login.split_once(':') else { return false };
+        has_scheme && password != user && is_password(password) && is_elsewhere(host)
+    })
+}
+
+/// Whether a host is neither this machine, nor a neighbour by its bare name, nor one of documentation
+/// (RFC 2606).
+fn is_elsewhere(host: &str) -> bool {
+    let name = host.split([':', '?', '#', ';']).next().unwrap_or_default().to_ascii_lowercase();
+    let reserved = [".local", ".localhost", ".test", ".example", ".invalid", ".internal"];
+    name.contains('.')
+        && !name.contains('$')
+        && !name.contains('{')
+        && !name.starts_with("127.")
+        && name != "0.0.0.0"
+        && !["example.com", "example.org", "example.net"].iter().any(|end| name.ends_with(end))
+        && !reserved.iter().any(|end| name.ends_with(end))
+}
+
+/// As databases of Microsoft are named.
+fn has_pairs(line: &str) -> bool {
+    if !line.contains(';') {
+        return false;
+    }
+    let lower = line.to_ascii_lowercase();
+    let has_host = ["server=", "data source=", "host="].iter().any(|name| lower.contains(name));
+    has_host
+        && ["password=", "pwd="].iter().any(|name| {
+            lower.match_indices(name).any(|(at, _)| {
+                let value = cut(line.get(at + name.len()..).unwrap_or_default(), 256);
+                is_password(value.split([';', '"', '\'', '`']).next().unwrap_or_default())
+            })
+        })
+}
