@@ -6,6 +6,7 @@ import { invalid, notFound, paged, refused, reply, stamp, wholeNumber } from "./
 
 const COMMENT = "github.comment";
 const LABELS = "github.labels";
+const ISSUE = "github.issue";
 const LONGEST = 65_536;
 const READ = ["issues:read", "pull_requests:read"];
 const WRITE = ["issues:write", "pull_requests:write"];
@@ -14,6 +15,7 @@ export const ISSUE_ROUTES = [
   ["GET /repos/{owner}/{repo}/issues/{number}/comments", inRepository(READ, inIssue(comments))],
   ["POST /repos/{owner}/{repo}/issues/{number}/comments", inRepository(WRITE, inIssue(addComment))],
   ["PATCH /repos/{owner}/{repo}/issues/comments/{id}", inRepository(WRITE, changeComment)],
+  ["GET /repos/{owner}/{repo}/issues/{number}", inRepository(READ, inIssue(issueOf))],
   ["GET /repos/{owner}/{repo}/issues/{number}/labels", inRepository(READ, inIssue(labels))],
   ["POST /repos/{owner}/{repo}/issues/{number}/labels", inRepository(WRITE, inIssue(addLabels))],
 ];
@@ -28,6 +30,18 @@ function inIssue(handle) {
     const issue = wholeNumber(ask.params.number, null);
     return issue === null ? notFound() : handle({ ...ask, issue });
   };
+}
+
+/** What a test has written, or an issue without a text. */
+function issueOf(ask) {
+  const { title, body } = ask.state.documents.get(ISSUE, idOf(ask)) ?? { title: `Issue ${ask.issue}`, body: null };
+  const url = `${ask.urls.api}/repos/${ask.repository.full_name}/issues/${ask.issue}`;
+  return reply(200, { id: ask.issue, url, number: ask.issue, title, body, state: "open", labels: namesOf(ask).map((name) => labelView(name, ask)) });
+}
+
+/** Opens an issue, or replaces it. */
+export function putIssue(repository, { number, title, body = null }, state) {
+  return state.documents.put(ISSUE, idOf({ repository, issue: number }), { number, title, body, repository: repository.key });
 }
 
 function comments(ask) {

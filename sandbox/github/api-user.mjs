@@ -4,6 +4,7 @@ import { notFound, paged, reply } from "./reply.mjs";
 
 export const USER_ROUTES = [
   ["GET /user", user],
+  ["GET /user/memberships/orgs/{org}", membership],
   ["GET /user/installations", installations],
   ["GET /user/installations/{id}/repositories", repositories],
 ];
@@ -11,6 +12,17 @@ export const USER_ROUTES = [
 function user({ caller, urls }) {
   const { organizations: _, repositories: __, ...account } = caller.token.user;
   return reply(200, { name: null, email: null, ...accountView(account, urls) });
+}
+
+/** What the user is in an organization of theirs: an admin, unless a test says otherwise. */
+function membership({ caller, params, urls }) {
+  const { organizations: _, repositories: __, ...user } = caller.token.user;
+  const found = organizationsOf(caller).find(({ login }) => isSame(login, params.org));
+  if (!found) return notFound();
+  const { role, ...account } = found;
+  const organization_url = `${urls.api}/orgs/${account.login}`;
+  const organization = accountView({ type: "Organization", ...account }, urls);
+  return reply(200, { url: `${organization_url}/memberships/${user.login}`, state: "active", role, organization_url, organization, user: accountView(user, urls) });
 }
 
 function installations(ask) {
@@ -22,12 +34,27 @@ function repositories(ask) {
   const found = ownInstallations(ask).find(({ id }) => String(id) === ask.params.id);
   if (!found) return notFound();
   const all = repositoriesOf(found.id, ask.state);
-  return paged(ask, all, (page, total_count) => ({ total_count, repositories: page.map((one) => repositoryView(one, ask.urls)) }));
+  const permissions = permissionsOn(found.account, ask.caller);
+  return paged(ask, all, (page, total_count) => ({ total_count, repositories: page.map((one) => ({ ...repositoryView(one, ask.urls), permissions })) }));
 }
 
 /** Those on the user's own account and on the user's organizations. */
 function ownInstallations({ caller, state }) {
-  const { login, organizations = [] } = caller.token.user;
-  const accounts = [login, ...organizations.map((one) => one.login)].map((one) => one.toLowerCase());
-  return listInstallations(state).filter(({ account }) => accounts.includes(account.login.toLowerCase()));
+  const accounts = [caller.token.user, ...organizationsOf(caller)];
+  return listInstallations(state).filter(({ account }) => accounts.some(({ login }) => isSame(login, account.login)));
+}
+
+/** Everything on the user's own account and where the user is an admin; elsewhere the user may read. */
+function permissionsOn({ login }, caller) {
+  const isOwn = isSame(login, caller.token.user.login);
+  const admin = isOwn || organizationsOf(caller).some((one) => isSame(one.login, login) && one.role === "admin");
+  return { admin, maintain: admin, push: admin, triage: admin, pull: true };
+}
+
+function organizationsOf({ token }) {
+  return (token.user.organizations ?? []).map((one) => ({ role: "admin", ...one }));
+}
+
+function isSame(login, other) {
+  return login.toLowerCase() === other.toLowerCase();
 }

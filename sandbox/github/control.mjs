@@ -1,6 +1,6 @@
 /** The control routes of GitHub: what it is set to, what is there, and deliveries. */
 import { answer, isObject } from "../services/answer.mjs";
-import { listWritten } from "./api-issues.mjs";
+import { listWritten, putIssue } from "./api-issues.mjs";
 import { listCheckRuns } from "./api-checks.mjs";
 import { blobSha, fromBase64, putFile, putPull } from "./contents.mjs";
 import { listTokens, revokeTokens } from "./credentials.mjs";
@@ -19,6 +19,7 @@ export const GITHUB_ROUTES = [
   ["DELETE /_sandbox/github/installations/{id}", "remove it", removeInstallation],
   ["PUT /_sandbox/github/repositories/{owner}/{repo}/contents/{path...}", "put a file there: {content, encoding?: base64, ref?}", addFile],
   ["POST /_sandbox/github/repositories/{owner}/{repo}/pulls", "open a pull request, or replace it: {number, title, files: [...], ...}", addPull],
+  ["POST /_sandbox/github/repositories/{owner}/{repo}/issues", "open an issue, or replace it: {number, title, body?}", addIssue],
   ["GET /_sandbox/github/rate-limit", "the rate limits that were set", limits],
   ["PUT /_sandbox/github/rate-limit", "set them: {installation_id?, limit?, remaining?, reset_in?, secondary?: {status?, retry_after?, times?} or null}", changeLimits],
   ["POST /_sandbox/github/deliver", "deliver: {event, payload, guid?, secret?, signature?, headers?, count?, concurrency?}, or an array of those", deliver],
@@ -37,12 +38,14 @@ const isCount = (value) => Number.isInteger(value) && value >= 0;
 const isUrl = (value) => value === null || (isText(value) && URL.canParse(value));
 const isAccount = (value) => isObject(value) && isText(value.login);
 const isRepositories = (value) => Array.isArray(value) && value.every((one) => isText(one) || (isObject(one) && isText(one.name)));
+const isOrganizations = (value) => Array.isArray(value) && value.every((one) => isAccount(one) && isOptional(isRole)(one.role));
+const isRole = (value) => ["admin", "member"].includes(value);
 const isOptional = (rule) => (value) => value === undefined || rule(value);
 
 const CONFIG = {
   webhook_url: isUrl,
   callback_url: isUrl,
-  user: (value) => value === null || (isAccount(value) && isNumber(value.id)),
+  user: (value) => value === null || (isAccount(value) && isNumber(value.id) && isOptional(isOrganizations)(value.organizations)),
   token_lifetime: isCount,
   delivery_timeout_ms: isNumber,
 };
@@ -135,6 +138,13 @@ function addPull({ params, body, at }, state) {
   const isRight = isObject(body) && isNumber(body.number) && isOptional(Array.isArray)(body.files) && (body.files ?? []).every((file) => isText(file?.filename));
   if (!isRight) return wrong("number is a number; files are objects with a filename.");
   return answer(201, putPull(repository, body, at, state));
+}
+
+function addIssue({ params, body }, state) {
+  const repository = findRepository(params.owner, params.repo, state);
+  if (!repository) return missing("repository");
+  if (!isObject(body) || !isNumber(body.number) || !isText(body.title)) return wrong("number is a number; title is a text.");
+  return answer(201, putIssue(repository, body, state));
 }
 
 function limits(_request, state) {

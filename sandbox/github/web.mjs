@@ -33,7 +33,7 @@ function installFor({ user, callback_url }, { query, origin, path, search, at },
   if (callback_url === null) return page(400, "The App has no callback URL.");
   const { organizations = [], repositories = [], ...self } = user;
   const target = query.target_id ?? query.suggested_target_id;
-  const account = [self, ...organizations.map((one) => ({ type: "Organization", ...one }))].find(({ id }) => target === undefined || String(id) === target);
+  const account = [self, ...organizations.map(({ role: _, ...one }) => ({ type: "Organization", ...one }))].find(({ id }) => target === undefined || String(id) === target);
   if (!account) return page(404, "Not Found");
   const earlier = listInstallations(state).find((one) => one.account.id === account.id);
   const { id } = earlier ?? install({ account, repositories, repository_selection: "all" }, at, state);

@@ -357,6 +357,27 @@ describe("the pages", () => {
     assert.equal((await ask("GET", `${sandbox.github.web}/apps/other/installations/new`)).status, 404);
   });
 
+  test("what a user administers", async () => {
+    const roles = { "octo-org": "admin", guests: "member" };
+    const organizations = [ACCOUNT, { login: "guests", id: 78, role: "member" }];
+    await sandbox.github.set({ user: { login: "ada", id: 5, organizations } });
+    const back = await returned(`?target_id=78&state=x`);
+    const { access_token: token } = await (await exchange({ code: back.searchParams.get("code") })).json();
+    await install();
+    await sandbox.github.install({ account: { login: "ada", id: 5 }, repositories: ["notes"] });
+    for (const [login, role] of Object.entries(roles)) {
+      const [status, membership] = await told("GET", `/user/memberships/orgs/${login.toUpperCase()}`, { token });
+      assert.deepEqual([status, membership.state, membership.role, membership.organization.login, membership.user.login], [200, "active", role, login, "ada"]);
+    }
+    assert.equal((await told("GET", "/user/memberships/orgs/others", { token }))[0], 404);
+    for (const { id, account } of await sandbox.github.installations()) {
+      assert.equal("role" in account, false);
+      const [, { repositories }] = await told("GET", `/user/installations/${id}/repositories`, { token });
+      for (const { permissions } of repositories) assert.deepEqual([permissions.admin, permissions.pull], [account.login !== "guests", true], account.login);
+    }
+    await assert.rejects(sandbox.github.set({ user: { login: "ada", id: 5, organizations: [{ login: "x", role: "owner" }] } }), /422/);
+  });
+
   test("a code is good for once, and an error is a 200", async () => {
     const code = (await returned()).searchParams.get("code");
     const errorOf = async (fields, init) => {

@@ -82,6 +82,8 @@ function githubControl(url, control) {
     putFile: (repository, path, content, { encoding, ref } = {}) => control("PUT", `github/repositories/${repository}/contents/${encodedPath(path)}`, { content, encoding, ref }),
     /** Opens a pull request in `owner/repo`, or replaces it: `{number, title, files: [{filename, ...}], ...}`. */
     openPull: (repository, pull) => control("POST", `github/repositories/${repository}/pulls`, pull),
+    /** Opens an issue in `owner/repo`, or replaces it: `{number, title, body?}`. */
+    openIssue: (repository, issue) => control("POST", `github/repositories/${repository}/issues`, issue),
     /** Sets the rate limits: `{installation_id?, limit?, remaining?, reset_in?, secondary?: {status?, retry_after?, times?} | null}`. */
     limit: (limits) => control("PUT", "github/rate-limit", limits),
     /**
