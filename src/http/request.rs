@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::app::App;
 use crate::http::problem::{Code, Problem};
 use crate::http::trace::Trace;
-use crate::platform::inbound::{BodyError, Inbound};
+use crate::platform::inbound::{BodyError, HeldBody, Inbound};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -92,16 +92,27 @@ impl<'a> Request<'a> {
     /// # Errors
     /// 413 over `limit` bytes, 400 when it breaks off.
     pub async fn body_bytes(&self, limit: usize) -> Result<Vec<u8>, Problem> {
-        self.inbound.body(limit).await.map_err(|error| match error {
-            BodyError::TooLarge => Problem::new(
-                Code::PayloadTooLarge,
-                format!("The body may hold at most {limit} bytes."),
-            ),
-            BodyError::Broken => Problem::new(
-                Code::MalformedRequest,
-                "The body broke off before its end. Send the request again.",
-            ),
-        })
+        self.inbound.body(limit).await.map_err(|error| no_body(error, limit))
+    }
+
+    /// The body, whatever it is, where the runtime keeps it.
+    ///
+    /// # Errors
+    /// Those of [`Request::body_bytes`].
+    pub async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, Problem> {
+        self.inbound.held_body(limit).await.map_err(|error| no_body(error, limit))
+    }
+}
+
+fn no_body(error: BodyError, limit: usize) -> Problem {
+    match error {
+        BodyError::TooLarge => {
+            Problem::new(Code::PayloadTooLarge, format!("The body may hold at most {limit} bytes."))
+        }
+        BodyError::Broken => Problem::new(
+            Code::MalformedRequest,
+            "The body broke off before its end. Send the request again.",
+        ),
     }
 }
 

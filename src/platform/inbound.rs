@@ -1,6 +1,8 @@
 //! The seam to an incoming request: read lazily, because each header read costs (the edge reads
 //! only those it needs).
 
+use std::any::Any;
+
 use async_trait::async_trait;
 
 /// An incoming HTTP request.
@@ -20,6 +22,29 @@ pub trait Inbound {
 
     /// The whole body. Reads at most `limit` bytes.
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError>;
+
+    /// The whole body, kept where the runtime keeps it. Reads at most `limit` bytes.
+    async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, BodyError>;
+
+    /// The length that the client has declared, in bytes.
+    fn declared_length(&self) -> Option<usize> {
+        self.header("content-length").and_then(|length| length.parse().ok())
+    }
+}
+
+/// A body that need not be taken into this program's own memory, which grows and never shrinks: long
+/// ones are verified and stored from where they are.
+#[async_trait(?Send)]
+pub trait HeldBody: Any {
+    /// How many bytes it has.
+    fn length(&self) -> usize;
+
+    /// A copy of it.
+    fn bytes(&self) -> Vec<u8>;
+
+    /// Whether `code` is the HMAC-SHA256 of it under this key, compared in constant time. `Err` holds
+    /// what the runtime said when it could not tell.
+    async fn has_hmac(&self, key: &[u8], code: &[u8; 32]) -> Result<bool, String>;
 }
 
 /// Why there is no body.

@@ -1,10 +1,14 @@
 //! A runtime request behind [`Inbound`].
 
 use async_trait::async_trait;
+use js_sys::{ArrayBuffer, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 
 use super::fetch::{ReadError, headers, read};
-use crate::platform::inbound::{BodyError, Inbound};
+use super::{thrown, webcrypto};
+use crate::platform::inbound::{BodyError, HeldBody, Inbound};
 
 /// The runtime's request.
 pub(crate) struct WebRequest(pub(crate) web_sys::Request);
@@ -33,13 +37,55 @@ impl Inbound for WebRequest {
     }
 
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
-        let declared = self.header("content-length").and_then(|length| length.parse().ok());
-        if declared.is_some_and(|length: usize| length > limit) {
+        match self.declared_length() {
+            Some(_) => Ok(self.declared(limit).await?.to_vec()),
+            None => read(self.0.body(), limit).await.map_err(|error| match error {
+                ReadError::TooLarge => BodyError::TooLarge,
+                ReadError::Broken(_) => BodyError::Broken,
+            }),
+        }
+    }
+
+    async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, BodyError> {
+        let bytes = match self.declared_length() {
+            Some(_) => self.declared(limit).await?,
+            // Of unknown length, so it is counted as it comes, which is done here.
+            None => Uint8Array::from(self.body(limit).await?.as_slice()),
+        };
+        Ok(Box::new(WebBody(bytes)))
+    }
+}
+
+impl WebRequest {
+    /// A body whose length was declared: the runtime reads no more of it than that, so it is read in
+    /// one piece.
+    async fn declared(&self, limit: usize) -> Result<Uint8Array, BodyError> {
+        if self.declared_length().is_none_or(|length| length > limit) {
             return Err(BodyError::TooLarge);
         }
-        read(self.0.body(), limit).await.map_err(|error| match error {
-            ReadError::TooLarge => BodyError::TooLarge,
-            ReadError::Broken(_) => BodyError::Broken,
-        })
+        let read = async {
+            let buffer = JsFuture::from(self.0.array_buffer()?).await?;
+            Ok::<_, JsValue>(Uint8Array::new(buffer.unchecked_ref::<ArrayBuffer>()))
+        };
+        let bytes = read.await.map_err(|_| BodyError::Broken)?;
+        if bytes.length() as usize > limit { Err(BodyError::TooLarge) } else { Ok(bytes) }
+    }
+}
+
+/// A body in the runtime's memory.
+pub(crate) struct WebBody(pub(crate) Uint8Array);
+
+#[async_trait(?Send)]
+impl HeldBody for WebBody {
+    fn length(&self) -> usize {
+        self.0.length() as usize
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.0.to_vec()
+    }
+
+    async fn has_hmac(&self, key: &[u8], code: &[u8; 32]) -> Result<bool, String> {
+        webcrypto::has_hmac(key, &self.0, code).await.map_err(|error| thrown(&error))
     }
 }

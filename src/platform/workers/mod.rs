@@ -43,7 +43,9 @@ fn compose(env: &Env) -> App {
     let queue = |name| {
         binding(env, name).map(|queue| Rc::new(queue::Producer::new(queue)) as Rc<dyn Queue>)
     };
-    let kv = |name| env.kv(name).ok().map(|kv| Rc::new(kv::Namespace(kv)) as Rc<dyn Kv>);
+    let kv = |name| {
+        binding::<kv::Namespace>(env, name).map(|namespace| Rc::new(namespace) as Rc<dyn Kv>)
+    };
     let fetch = Rc::new(fetch::Fetch::new(|service| binding(env, &service_binding(service))));
     App::new(Parts {
         config: Config::read(&|name| look_up(env, name)),

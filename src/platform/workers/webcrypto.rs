@@ -81,6 +81,20 @@ async fn sign(pkcs8: &[u8], message: &[u8]) -> Result<Vec<u8>, JsValue> {
     Ok(Uint8Array::new(&signature).to_vec())
 }
 
+/// Whether `code` is the HMAC-SHA256 of the message. The runtime compares in constant time.
+pub(crate) async fn has_hmac(
+    key: &[u8],
+    message: &Uint8Array,
+    code: &[u8],
+) -> Result<bool, JsValue> {
+    let algorithm = algorithm("HMAC", &[("hash", "SHA-256")])?;
+    let usages = Array::of1(&"verify".into());
+    let key = import_key("raw", &Uint8Array::from(key), &algorithm, false, &usages)?;
+    let key = JsFuture::from(key).await?;
+    let verified = verify_signature(&algorithm, &key, &Uint8Array::from(code), message)?;
+    Ok(JsFuture::from(verified).await?.is_truthy())
+}
+
 /// `{name, …members}`
 fn algorithm(name: &str, members: &[(&str, &str)]) -> Result<Object, JsValue> {
     let algorithm = Object::new();
