@@ -1,0 +1,129 @@
+//! What is asked as the App itself, by its JWT.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::error::GithubError;
+use super::limits::Who;
+use super::request::{self, Call};
+use super::{jwt, link};
+use crate::app::App;
+use crate::platform::outside::OutsideResponse;
+
+/// The most bytes of a page of deliveries: a hundred, each of some hundred bytes.
+const MAX_DELIVERIES_BYTES: usize = 1 << 20;
+
+/// An account of GitHub's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Account {
+    /// Its number, which stays when its name changes.
+    pub id: i64,
+    /// Its name.
+    pub login: String,
+    /// `User` or `Organization`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// Its picture.
+    #[serde(default)]
+    pub avatar_url: Option<String>,
+}
+
+/// An installation of the App.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Installation {
+    /// Its number.
+    pub id: i64,
+    /// Where it is.
+    pub account: Account,
+    /// `all` or `selected`.
+    #[serde(default)]
+    pub repository_selection: String,
+    /// What it may, such as `{"issues": "write"}`.
+    #[serde(default)]
+    pub permissions: Value,
+    /// What it is told of: the names of events.
+    #[serde(default)]
+    pub events: Value,
+    /// When it was made, as GitHub writes it.
+    #[serde(default)]
+    pub created_at: String,
+    /// When it was last changed.
+    #[serde(default)]
+    pub updated_at: String,
+    /// Since when it is suspended.
+    #[serde(default)]
+    pub suspended_at: Option<String>,
+}
+
+/// An installation.
+///
+/// # Errors
+/// [`super::ErrorKind::NotFound`] when the App has none of this number.
+pub async fn installation(app: &App, id: i64) -> Result<Installation, GithubError> {
+    request::read(&send(app, &Call::get(app, &format!("/app/installations/{id}"))).await?)
+}
+
+/// A delivery of the App's webhook, as GitHub remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct HookDelivery {
+    /// Its number; a redelivery has one of its own.
+    pub id: u64,
+    /// Its `X-GitHub-Delivery`, which redeliveries share.
+    pub guid: String,
+    /// When it was made, as GitHub writes it.
+    pub delivered_at: String,
+    /// Whether it was asked for again.
+    #[serde(default)]
+    pub redelivery: bool,
+    /// What this gateway answered, or what stands for no answer.
+    #[serde(default)]
+    pub status_code: u16,
+    /// Its event.
+    pub event: String,
+    /// Its action.
+    #[serde(default)]
+    pub action: Option<String>,
+}
+
+/// A page of deliveries, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deliveries {
+    /// At most a hundred.
+    pub items: Vec<HookDelivery>,
+    /// Where the next, older page begins.
+    pub next_cursor: Option<String>,
+}
+
+/// A page of what the webhook has delivered, of the last days.
+///
+/// # Errors
+/// Whatever GitHub answers, or does not.
+pub async fn deliveries(app: &App, cursor: Option<&str>) -> Result<Deliveries, GithubError> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("per_page", "100");
+    if let Some(cursor) = cursor {
+        query.append_pair("cursor", cursor);
+    }
+    let path = format!("/app/hook/deliveries?{}", query.finish());
+    let answer = send(app, &Call::get(app, &path).up_to(MAX_DELIVERIES_BYTES)).await?;
+    Ok(Deliveries { items: request::read(&answer)?, next_cursor: link::next_cursor(&answer) })
+}
+
+/// Has a delivery made again. That it is taken on does not mean that it arrives.
+///
+/// # Errors
+/// Whatever GitHub answers, or does not: it may have taken it on even then.
+pub async fn redeliver(app: &App, id: u64) -> Result<(), GithubError> {
+    let path = format!("/app/hook/deliveries/{id}/attempts");
+    send(app, &Call::bare(app, "POST", &path)).await.map(drop)
+}
+
+/// Makes a call as the App.
+pub(super) async fn send(app: &App, call: &Call) -> Result<OutsideResponse, GithubError> {
+    let jwt = jwt::current(app).await?;
+    let answered = request::send(app, Who::App, Some(&jwt), call).await;
+    if matches!(&answered, Err(error) if error.status == Some(401)) {
+        app.github.jwt.forget(&jwt);
+    }
+    answered
+}

@@ -1,0 +1,123 @@
+//! Check runs.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::error::{ErrorKind, GithubError};
+use super::repository::{Made, Repository};
+use super::request;
+
+/// How many annotations GitHub takes in one call; what is beyond is not sent.
+pub const MAX_ANNOTATIONS: usize = 50;
+
+/// The most bytes of the runs of one name: ten, each with texts of 64 K characters.
+const MAX_RUNS_BYTES: usize = 8 << 20;
+
+/// A check run that is over.
+#[derive(Debug, Clone)]
+pub struct CheckRun<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The commit that it is about. A run stays with its commit.
+    pub head_sha: &'a str,
+    /// `success`, `neutral` or `failure`.
+    pub conclusion: &'a str,
+    /// One line.
+    pub title: &'a str,
+    /// Markdown, at most 65,535 characters.
+    pub summary: &'a str,
+    /// At most [`MAX_ANNOTATIONS`]; the first of them are sent. GitHub adds them to those that the run
+    /// has already.
+    pub annotations: Vec<Annotation>,
+}
+
+/// A remark on lines of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Annotation {
+    /// The file's path.
+    pub path: String,
+    /// The first line, from 1.
+    pub start_line: u32,
+    /// The last line.
+    pub end_line: u32,
+    /// `notice`, `warning` or `failure`.
+    #[serde(rename = "annotation_level")]
+    pub level: &'static str,
+    /// What is to be said, at most 64 KB.
+    pub message: String,
+    /// At most 255 characters.
+    pub title: String,
+}
+
+impl CheckRun<'_> {
+    fn output(&self) -> Value {
+        let annotations: Vec<&Annotation> = self.annotations.iter().take(MAX_ANNOTATIONS).collect();
+        json!({ "title": self.title, "summary": self.summary, "annotations": annotations })
+    }
+}
+
+#[derive(Deserialize)]
+struct Runs {
+    check_runs: Vec<Run>,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    id: u64,
+    name: String,
+    app: Option<AppOfRun>,
+}
+
+#[derive(Deserialize)]
+struct AppOfRun {
+    id: u64,
+}
+
+impl Repository<'_> {
+    /// The newest check run of a name that this App has made for a commit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotConfigured`] without an App.
+    pub async fn find_check_run(&self, sha: &str, name: &str) -> Result<Option<u64>, GithubError> {
+        let key = self.app.config.github.app.as_ref();
+        let app_id = key.ok_or_else(|| GithubError::new(ErrorKind::NotConfigured))?.id;
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("check_name", name)
+            .append_pair("app_id", &app_id.to_string())
+            .append_pair("filter", "latest")
+            .append_pair("per_page", "10")
+            .finish();
+        let commit = request::path(std::iter::once(sha))?;
+        let path = self.path(&format!("/commits{commit}/check-runs?{query}"))?;
+        let answer = self.send(&self.get(&path).up_to(MAX_RUNS_BYTES)).await?;
+        let runs: Runs = request::read(&answer)?;
+        let is_ours =
+            |run: &Run| run.name == name && run.app.as_ref().is_some_and(|app| app.id == app_id);
+        Ok(runs.check_runs.into_iter().find(is_ours).map(|run| run.id))
+    }
+
+    /// Makes a check run and returns its number.
+    ///
+    /// # Errors
+    /// Whatever GitHub answers, or does not: the run may be there even then.
+    pub async fn create_check_run(&self, run: &CheckRun<'_>) -> Result<u64, GithubError> {
+        let body = json!({
+            "name": run.name, "head_sha": run.head_sha, "status": "completed",
+            "conclusion": run.conclusion, "output": run.output(),
+        });
+        let answer = self.send(&self.change("POST", "/check-runs", &body)?).await?;
+        Ok(request::read::<Made>(&answer)?.id)
+    }
+
+    /// Gives a check run another end. Its commit stays what it was.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is no such run.
+    pub async fn update_check_run(&self, id: u64, run: &CheckRun<'_>) -> Result<(), GithubError> {
+        let body = json!({
+            "name": run.name, "status": "completed", "conclusion": run.conclusion,
+            "output": run.output(),
+        });
+        self.send(&self.change("PATCH", &format!("/check-runs/{id}"), &body)?).await.map(drop)
+    }
+}

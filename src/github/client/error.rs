@@ -1,0 +1,135 @@
+//! Why GitHub did not do what was asked.
+
+use crate::platform::db::DbError;
+use crate::platform::log;
+
+/// Why GitHub did not do what was asked. Shows neither what was sent nor what came back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}", .kind.text(), shown(*.status))]
+pub struct GithubError {
+    /// What kind of failure it is.
+    pub kind: ErrorKind,
+    /// The HTTP status, where GitHub answered.
+    pub status: Option<u16>,
+    /// After how many seconds it may be tried again, where that is known.
+    pub retry_after_s: Option<u32>,
+}
+
+/// The kinds of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The deployment lacks what the call needs of the App's settings, or its key does not sign.
+    NotConfigured,
+    /// No answer: no connection, or none in time.
+    Unreachable,
+    /// GitHub wants fewer calls; asked or not, the answer is no until the limit ends.
+    RateLimited,
+    /// 401 or 403, or a code for a token that is not good.
+    Refused,
+    /// 404 or 410: it is not there, or not for this caller.
+    NotFound,
+    /// 422 and every other 4xx; also what is larger than this gateway reads.
+    Invalid,
+    /// 5xx, or a token that another isolate has been fetching for too long.
+    Unavailable,
+    /// An answer that is not what GitHub documents, such as a redirection to elsewhere.
+    Unreadable,
+    /// The gateway's own database did not answer.
+    Storage,
+}
+
+impl ErrorKind {
+    fn text(self) -> &'static str {
+        match self {
+            ErrorKind::NotConfigured => "the GitHub App is not configured for this",
+            ErrorKind::Unreachable => "GitHub does not answer",
+            ErrorKind::RateLimited => "GitHub's rate limit is reached",
+            ErrorKind::Refused => "GitHub refuses",
+            ErrorKind::NotFound => "GitHub does not have it",
+            ErrorKind::Invalid => "GitHub does not take it, or it is too large",
+            ErrorKind::Unavailable => "GitHub is not available",
+            ErrorKind::Unreadable => "GitHub's answer is not understood",
+            ErrorKind::Storage => "the database did not answer",
+        }
+    }
+}
+
+fn shown(status: Option<u16>) -> String {
+    status.map(|status| format!(" ({status})")).unwrap_or_default()
+}
+
+impl GithubError {
+    /// Whether the same call may succeed later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self.kind {
+            ErrorKind::Unreachable
+            | ErrorKind::RateLimited
+            | ErrorKind::Unavailable
+            | ErrorKind::Unreadable
+            | ErrorKind::Storage => true,
+            ErrorKind::NotConfigured
+            | ErrorKind::Refused
+            | ErrorKind::NotFound
+            | ErrorKind::Invalid => false,
+        }
+    }
+
+    /// One that has no status.
+    pub(super) fn new(kind: ErrorKind) -> Self {
+        GithubError { kind, status: None, retry_after_s: None }
+    }
+
+    /// What a status means that is no success.
+    pub(super) fn of_status(status: u16) -> Self {
+        let kind = match status {
+            401 | 403 => ErrorKind::Refused,
+            404 | 410 => ErrorKind::NotFound,
+            400..=499 => ErrorKind::Invalid,
+            500..=599 => ErrorKind::Unavailable,
+            _ => ErrorKind::Unreadable,
+        };
+        GithubError { status: Some(status), ..GithubError::new(kind) }
+    }
+
+    /// The same, with when it may be tried again.
+    pub(super) fn retry_after(self, seconds: Option<u32>) -> Self {
+        GithubError { retry_after_s: seconds, ..self }
+    }
+
+    /// More came than is read.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.kind == ErrorKind::Invalid && self.status.is_none()
+    }
+}
+
+impl From<DbError> for GithubError {
+    fn from(error: DbError) -> Self {
+        log::error("github_storage_failed", &[("error", &error.to_string())]);
+        GithubError::new(ErrorKind::Storage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_what_it_is_and_whether_to_come_back() {
+        for (status, kind, is_transient) in [
+            (401, ErrorKind::Refused, false),
+            (403, ErrorKind::Refused, false),
+            (404, ErrorKind::NotFound, false),
+            (410, ErrorKind::NotFound, false),
+            (409, ErrorKind::Invalid, false),
+            (422, ErrorKind::Invalid, false),
+            (500, ErrorKind::Unavailable, true),
+            (503, ErrorKind::Unavailable, true),
+            (302, ErrorKind::Unreadable, true),
+        ] {
+            let error = GithubError::of_status(status);
+            assert_eq!((error.kind, error.is_transient()), (kind, is_transient), "{status}");
+            assert!(error.to_string().ends_with(&format!("({status})")), "{error}");
+        }
+        assert_eq!(GithubError::new(ErrorKind::Unreachable).to_string(), "GitHub does not answer");
+    }
+}

@@ -1,0 +1,144 @@
+//! A token of an installation as it is kept: in the isolate as it is, elsewhere sealed.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::platform::log;
+
+/// How long before its end a token is no longer used, in ms.
+pub(super) const EARLY_MS: u64 = 5 * 60_000;
+
+/// The tokens of how many installations an isolate keeps.
+const MAX_TOKENS: usize = 256;
+
+/// A token.
+pub(super) struct Held {
+    /// What is sent.
+    pub(super) token: String,
+    /// When it is no longer used at the latest, in ms since the Unix epoch.
+    pub(super) expires_at_ms: u64,
+    /// As it is in the database; `None` where it is only here.
+    pub(super) sealed: Option<String>,
+}
+
+impl fmt::Debug for Held {
+    /// No secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("expires_at_ms", &self.expires_at_ms).finish()
+    }
+}
+
+impl Held {
+    /// Whether it may be used now; not, if it is the one that GitHub has just refused.
+    pub(super) fn is_good(&self, now_ms: u64, refused: Option<&str>) -> bool {
+        now_ms + EARLY_MS < self.expires_at_ms && refused != Some(self.token.as_str())
+    }
+}
+
+/// The tokens that an isolate keeps.
+#[derive(Default)]
+pub(super) struct Kept(RefCell<BTreeMap<i64, Rc<Held>>>);
+
+impl Kept {
+    /// A token that may be used now.
+    pub(super) fn get(&self, id: i64, now_ms: u64, refused: Option<&str>) -> Option<Rc<Held>> {
+        let held = self.0.borrow().get(&id).cloned();
+        held.filter(|held| held.is_good(now_ms, refused))
+    }
+
+    /// Keeps a token, in place of the one that ends first where there are too many.
+    pub(super) fn put(&self, id: i64, held: Held, now_ms: u64) -> Rc<Held> {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() >= MAX_TOKENS {
+            kept.retain(|_, held| held.is_good(now_ms, None));
+        }
+        if kept.len() >= MAX_TOKENS {
+            let soonest = kept.iter().min_by_key(|(_, held)| held.expires_at_ms).map(|(id, _)| *id);
+            soonest.map(|id| kept.remove(&id));
+        }
+        let held = Rc::new(held);
+        kept.insert(id, Rc::clone(&held));
+        held
+    }
+
+    /// Forgets the token of an installation, if it is still this one.
+    pub(super) fn forget(&self, id: i64, token: &str) {
+        let mut kept = self.0.borrow_mut();
+        if kept.get(&id).is_some_and(|held| held.token == token) {
+            kept.remove(&id);
+        }
+    }
+
+    /// Forgets an installation.
+    pub(super) fn remove(&self, id: i64) {
+        self.0.borrow_mut().remove(&id);
+    }
+}
+
+/// What is sealed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Content {
+    pub(super) token: String,
+    pub(super) expires_at_ms: u64,
+}
+
+/// Where a token belongs: sealed for any other installation it does not open.
+fn place(id: i64) -> String {
+    format!("github/installation/{id}")
+}
+
+/// Seals a token for its installation; `None`, and a line in the log, where that fails.
+pub(super) fn seal(app: &App, id: i64, content: &Content) -> Option<String> {
+    let json = serde_json::to_string(content).ok()?;
+    match app.config.sealer.seal(&place(id), &json) {
+        Ok(sealed) => Some(sealed),
+        Err(error) => {
+            log::error("github_token_not_sealed", &[("error", &error.to_string())]);
+            None
+        }
+    }
+}
+
+/// Opens what was sealed for the same installation. `None` for what was sealed with a key that is gone:
+/// another token is fetched then.
+pub(super) fn open(app: &App, id: i64, sealed: &str) -> Option<Held> {
+    let json = app.config.sealer.open(&place(id), sealed).ok()?;
+    let Content { token, expires_at_ms } = serde_json::from_str(&json).ok()?;
+    Some(Held { token, expires_at_ms, sealed: Some(sealed.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(token: &str, expires_at_ms: u64) -> Held {
+        Held { token: token.to_owned(), expires_at_ms, sealed: None }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_shows_nothing() {
+        let kept = Kept::default();
+        for id in 0..1000 {
+            kept.put(id, held("t", 1_000_000 + id.unsigned_abs()), 0);
+        }
+        assert_eq!(kept.0.borrow().len(), MAX_TOKENS);
+        assert!(kept.get(999, 0, None).is_some());
+        assert!(!format!("{:?}", held("ghs_secret", 1)).contains("ghs_"));
+    }
+
+    #[test]
+    fn only_the_refused_token_is_forgotten() {
+        let kept = Kept::default();
+        kept.put(1, held("new", 10_000_000), 0);
+        kept.forget(1, "old");
+        assert!(kept.get(1, 0, Some("old")).is_some());
+        assert!(kept.get(1, 0, Some("new")).is_none());
+        kept.forget(1, "new");
+        assert!(kept.get(1, 0, None).is_none());
+    }
+}

@@ -1,0 +1,64 @@
+//! The JWTs by which the App says who it is.
+
+use std::cell::RefCell;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+
+use super::error::{ErrorKind, GithubError};
+use crate::app::App;
+use crate::platform::log;
+
+/// How far back a JWT is dated, in seconds: GitHub refuses one from its future, and clocks differ.
+const BACK_S: u64 = 60;
+
+/// How long a JWT is good for, in seconds: GitHub takes ten minutes by its own clock, and clocks differ.
+const LIFE_S: u64 = 540;
+
+/// How long before its end a JWT is no longer used, in seconds.
+const EARLY_S: u64 = 60;
+
+/// The JWT of a moment ago, and until when it is used, in ms.
+#[derive(Default)]
+pub(super) struct Kept(RefCell<Option<(String, u64)>>);
+
+impl Kept {
+    /// Forgets a JWT that GitHub has refused.
+    pub(super) fn forget(&self, jwt: &str) {
+        let mut kept = self.0.borrow_mut();
+        if kept.as_ref().is_some_and(|(known, _)| known == jwt) {
+            *kept = None;
+        }
+    }
+}
+
+/// A JWT that is good for at least another minute.
+///
+/// # Errors
+/// Without an App, or where its key does not sign.
+pub(super) async fn current(app: &App) -> Result<String, GithubError> {
+    let not_configured = || GithubError::new(ErrorKind::NotConfigured);
+    let now_ms = app.now_ms();
+    if let Some((jwt, until_ms)) = &*app.github.jwt.0.borrow()
+        && now_ms < *until_ms
+    {
+        return Ok(jwt.clone());
+    }
+    let key = app.config.github.app.as_ref().ok_or_else(not_configured)?;
+    let now_s = now_ms / 1000;
+    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = part(json!({"alg": "RS256", "typ": "JWT"}));
+    let claims = part(json!({
+        "iat": now_s.saturating_sub(BACK_S), "exp": now_s + LIFE_S, "iss": key.id.to_string(),
+    }));
+    let signed = format!("{header}.{claims}");
+    let signature = app.rs256.sign(key.key.pkcs8(), signed.as_bytes()).await.map_err(|error| {
+        log::error("github_jwt_not_signed", &[("error", &error)]);
+        not_configured()
+    })?;
+    let jwt = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+    let until_ms = (now_s + LIFE_S - EARLY_S) * 1000;
+    app.github.jwt.0.replace(Some((jwt.clone(), until_ms)));
+    Ok(jwt)
+}

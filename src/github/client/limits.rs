@@ -1,0 +1,176 @@
+//! GitHub's rate limits: when an answer sets one, and who has to wait.
+//!
+//! The primary limit counts the calls of a caller by the hour; the secondary ones guard GitHub against
+//! bursts. Who goes on asking while one is reached may be shut out altogether, so nobody does.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::error::{ErrorKind, GithubError};
+use crate::platform::outside::OutsideResponse;
+
+/// Whom GitHub counts a call to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Who {
+    /// The App itself.
+    App,
+    /// The OAuth client: a call without a token.
+    Client,
+    /// A user. Each has a limit of their own, and a token that is used for one visit.
+    User,
+    /// An installation, by its number.
+    Installation(i64),
+}
+
+/// The longest wait that is believed, in seconds: GitHub's windows are an hour.
+const MAX_WAIT_S: u64 = 3660;
+
+/// How long to wait where GitHub does not say, in seconds; its documentation asks for a minute.
+const UNSAID_WAIT_S: u64 = 60;
+
+/// How many who have to wait are remembered.
+const MAX_WAITING: usize = 512;
+
+/// Who has to wait, and until when, in ms.
+#[derive(Default)]
+pub(super) struct Limits(RefCell<BTreeMap<Who, u64>>);
+
+impl Limits {
+    /// Lets a call through, unless its limit has not ended yet.
+    pub(super) fn check(&self, who: Who, now_ms: u64) -> Result<(), GithubError> {
+        match self.0.borrow().get(&who) {
+            Some(until_ms) if now_ms < *until_ms => Err(limited(*until_ms, now_ms)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers a limit until it ends.
+    pub(super) fn set(&self, who: Who, until_ms: u64, now_ms: u64) {
+        if who == Who::User {
+            return;
+        }
+        let mut waiting = self.0.borrow_mut();
+        if waiting.len() >= MAX_WAITING {
+            waiting.retain(|_, until| now_ms < *until);
+        }
+        if waiting.len() >= MAX_WAITING {
+            let soonest = waiting.iter().min_by_key(|(_, until)| **until).map(|(who, _)| *who);
+            soonest.map(|who| waiting.remove(&who));
+        }
+        let until = waiting.entry(who).or_default();
+        // An answer that was under way may say less than one before.
+        *until = until_ms.max(*until);
+    }
+}
+
+/// The error of a call that has to wait.
+pub(super) fn limited(until_ms: u64, now_ms: u64) -> GithubError {
+    let seconds = until_ms.saturating_sub(now_ms).div_ceil(1000);
+    let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+    GithubError::new(ErrorKind::RateLimited).retry_after(Some(seconds))
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    message: String,
+}
+
+/// Until when the answer's limit lasts, in ms; `None` where it sets none.
+pub(super) fn until_ms(answer: &OutsideResponse, now_ms: u64) -> Option<u64> {
+    if !matches!(answer.status, 403 | 429) {
+        return None;
+    }
+    let now_s = now_ms / 1000;
+    let primary_s = (number(answer, "x-ratelimit-remaining") == Some(0))
+        .then(|| number(answer, "x-ratelimit-reset"))
+        .flatten()
+        // The window ends with that second at the latest.
+        .map(|reset| (reset + 1).saturating_sub(now_s));
+    let said_s = primary_s.max(number(answer, "retry-after"));
+    let wait_s = match said_s {
+        Some(said_s) => said_s.clamp(1, MAX_WAIT_S),
+        None if answer.status == 429 || speaks_of_a_limit(answer) => UNSAID_WAIT_S,
+        None => return None,
+    };
+    Some(now_ms + wait_s * 1000)
+}
+
+/// After how many seconds to come back, where the answer says so.
+pub(super) fn retry_after_s(answer: &OutsideResponse) -> Option<u32> {
+    let seconds = number(answer, "retry-after")?.clamp(1, MAX_WAIT_S);
+    u32::try_from(seconds).ok()
+}
+
+fn number(answer: &OutsideResponse, header: &str) -> Option<u64> {
+    answer.header(header)?.trim().parse().ok().filter(|number| *number < 1 << 40)
+}
+
+fn speaks_of_a_limit(answer: &OutsideResponse) -> bool {
+    let refusal = serde_json::from_slice::<Refusal>(&answer.body);
+    refusal.is_ok_and(|Refusal { message }| {
+        let message = message.to_ascii_lowercase();
+        message.contains("rate limit") || message.contains("abuse detection")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: u64 = 1_767_323_045_500;
+
+    fn wait_ms(status: u16, headers: &[(&str, &str)], body: &str) -> Option<u64> {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let body = body.as_bytes().to_vec();
+        let answer = OutsideResponse { status, headers: headers.collect(), body };
+        until_ms(&answer, NOW_MS).map(|until| until - NOW_MS)
+    }
+
+    #[test]
+    fn limits_are_told_from_refusals() {
+        let used_up = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1767323105")];
+        let left = [("x-ratelimit-remaining", "7"), ("x-ratelimit-reset", "1767323105")];
+        let secondary = r#"{"message":"You have exceeded a secondary rate limit."}"#;
+        for (status, headers, body, wait) in [
+            (403, &used_up[..], "{}", Some(61_000)),
+            (429, &used_up[..], "{}", Some(61_000)),
+            (200, &used_up[..], "{}", None),
+            (404, &used_up[..], "{}", None),
+            (403, &left[..], "{}", None),
+            (403, &left[..], secondary, Some(60_000)),
+            (403, &[], r#"{"message":"Resource not accessible by integration"}"#, None),
+            (403, &[], "<html>rate limit</html>", None),
+            (429, &[], "", Some(60_000)),
+            (403, &[("retry-after", "5")], secondary, Some(5_000)),
+            (403, &[("retry-after", "0")], "", Some(1_000)),
+            (403, &[("retry-after", "99999999")], "", Some(3_660_000)),
+            (403, &[("retry-after", "soon")], secondary, Some(60_000)),
+            (403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")], "", Some(1_000)),
+        ] {
+            assert_eq!(wait_ms(status, headers, body), wait, "{status} {headers:?} {body}");
+        }
+        let both = [used_up[0], used_up[1], ("retry-after", "5")];
+        assert_eq!(wait_ms(403, &both, secondary), Some(61_000), "the longer one");
+    }
+
+    #[test]
+    fn each_waits_alone_and_the_memory_is_bounded() {
+        let limits = Limits::default();
+        limits.set(Who::Installation(1), 5000, 0);
+        limits.set(Who::Installation(1), 2000, 0);
+        let error = limits.check(Who::Installation(1), 3001).unwrap_err();
+        assert_eq!((error.kind, error.retry_after_s), (ErrorKind::RateLimited, Some(2)));
+        assert!(limits.check(Who::Installation(1), 5000).is_ok());
+        assert!(limits.check(Who::Installation(2), 0).is_ok());
+        limits.set(Who::User, 5000, 0);
+        assert!(limits.check(Who::User, 0).is_ok());
+        for id in 0..2000 {
+            limits.set(Who::Installation(id), 10_000 + id.unsigned_abs(), 0);
+        }
+        assert_eq!(limits.0.borrow().len(), MAX_WAITING);
+        assert!(limits.check(Who::Installation(1999), 0).is_err());
+    }
+}

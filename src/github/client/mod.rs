@@ -1,0 +1,45 @@
+//! The client of GitHub's REST API: as the App, as a user who came back from GitHub, and as an
+//! installation.
+//!
+//! A call is made once. Reads alone are repeated, once, where GitHub broke down; a call under a token
+//! that GitHub no longer knows is made again under another. What GitHub has limited is not asked until
+//! the limit ends.
+
+mod app;
+mod checks;
+mod content;
+mod conversation;
+mod error;
+mod held;
+mod jwt;
+mod limits;
+mod link;
+mod pulls;
+mod repository;
+mod request;
+mod token;
+mod user;
+
+pub use app::{
+    Account, Deliveries, HookDelivery, Installation, deliveries, installation, redeliver,
+};
+pub use checks::{Annotation, CheckRun, MAX_ANNOTATIONS};
+pub use conversation::Issue;
+pub use error::{ErrorKind, GithubError};
+pub use pulls::{ChangedFile, Files, Pull};
+pub use repository::{Repositories, Repository, RepositoryView, repositories, repository};
+pub use token::{forget_installation, installation_token};
+pub use user::{UserToken, exchange_code, may_administer, user};
+
+/// What one isolate keeps of its dealings with GitHub. All of it is bounded, and can be lost.
+#[derive(Default)]
+pub struct State {
+    /// What the App last proved itself with.
+    jwt: jwt::Kept,
+    /// Tokens of installations.
+    tokens: held::Kept,
+    /// Who has to wait, and until when.
+    limits: limits::Limits,
+    /// Files with their ETags.
+    files: content::Files,
+}

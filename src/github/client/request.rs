@@ -1,0 +1,233 @@
+//! One call to GitHub: what every one carries, and what its answer means.
+
+use chitty_core::TransportError;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{ErrorKind, GithubError};
+use super::limits::{self, Who};
+use crate::app::App;
+use crate::config::VERSION;
+use crate::platform::log;
+use crate::platform::outside::{OutsideRequest, OutsideResponse};
+
+/// The version of the REST API that this client is written for.
+const API_VERSION: &str = "2022-11-28";
+
+/// What the REST API answers with.
+const API_TYPE: &str = "application/vnd.github+json";
+
+/// The most bytes of an answer that are read, unless the call says otherwise.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// What stands in a path as it is (RFC 3986 §2.3, unreserved).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A call, yet without who makes it.
+pub(super) struct Call {
+    method: &'static str,
+    url: String,
+    accept: &'static str,
+    etag: Option<String>,
+    content_type: Option<&'static str>,
+    body: Option<Vec<u8>>,
+    max_bytes: usize,
+}
+
+impl Call {
+    /// A read of the API. `path` begins with a slash and is encoded.
+    pub(super) fn get(app: &App, path: &str) -> Self {
+        Call {
+            method: "GET",
+            url: format!("{}{path}", app.config.github.api_url),
+            accept: API_TYPE,
+            etag: None,
+            content_type: None,
+            body: None,
+            max_bytes: MAX_ANSWER_BYTES,
+        }
+    }
+
+    /// A change without a body.
+    pub(super) fn bare(app: &App, method: &'static str, path: &str) -> Self {
+        Call { method, ..Call::get(app, path) }
+    }
+
+    /// A change with a body.
+    pub(super) fn json(
+        app: &App,
+        method: &'static str,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Self, GithubError> {
+        let body = serde_json::to_vec(body).map_err(|_| GithubError::new(ErrorKind::Invalid))?;
+        let content_type = Some("application/json");
+        Ok(Call { content_type, body: Some(body), ..Call::bare(app, method, path) })
+    }
+
+    /// A form for GitHub's pages.
+    pub(super) fn form(app: &App, path: &str, fields: &[(&str, &str)]) -> Self {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        Call {
+            url: format!("{}{path}", app.config.github.web_url),
+            accept: "application/json",
+            content_type: Some("application/x-www-form-urlencoded"),
+            body: Some(form.finish().into_bytes()),
+            ..Call::bare(app, "POST", path)
+        }
+    }
+
+    /// Reads at most so many bytes of the answer.
+    pub(super) fn up_to(self, max_bytes: usize) -> Self {
+        Call { max_bytes, ..self }
+    }
+
+    /// Wants the answer only if it is not the one of this ETag: the answer may be a 304.
+    pub(super) fn unless(self, etag: Option<String>) -> Self {
+        Call { etag, ..self }
+    }
+
+    fn request(&self, app: &App, token: Option<&str>) -> OutsideRequest {
+        let mut headers = vec![
+            ("user-agent".to_owned(), format!("ChittyConnect/{VERSION}")),
+            ("accept".to_owned(), self.accept.to_owned()),
+        ];
+        let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
+        if self.accept == API_TYPE {
+            add("x-github-api-version", API_VERSION.to_owned());
+        }
+        if let Some(token) = token {
+            add("authorization", format!("Bearer {token}"));
+        }
+        if let Some(etag) = &self.etag {
+            add("if-none-match", etag.clone());
+        }
+        if let Some(content_type) = self.content_type {
+            add("content-type", content_type.to_owned());
+        }
+        OutsideRequest {
+            service: None,
+            method: self.method.to_owned(),
+            url: self.url.clone(),
+            headers,
+            body: self.body.clone(),
+            deadline_ms: app.config.connection_timeout_ms,
+            max_body_bytes: self.max_bytes,
+        }
+    }
+}
+
+/// Makes a call. A success is a 2xx, or a 304 where the call has an ETag.
+///
+/// # Errors
+/// Whatever else came of it; at once, where the caller's limit has not ended.
+pub(super) async fn send(
+    app: &App,
+    who: Who,
+    token: Option<&str>,
+    call: &Call,
+) -> Result<OutsideResponse, GithubError> {
+    app.github.limits.check(who, app.now_ms())?;
+    let mut request = call.request(app, token);
+    let is_read = call.method == "GET";
+    let mut answer = perform(app, &request, is_read).await?;
+    // A repository that has another name now.
+    if is_read && let Some(url) = moved_to(app, &answer) {
+        request.url = url;
+        answer = perform(app, &request, is_read).await?;
+    }
+    let now_ms = app.now_ms();
+    if let Some(until_ms) = limits::until_ms(&answer, now_ms) {
+        app.github.limits.set(who, until_ms, now_ms);
+        let error =
+            GithubError { status: Some(answer.status), ..limits::limited(until_ms, now_ms) };
+        let wait_s = error.retry_after_s.unwrap_or_default().to_string();
+        log::warn("github_rate_limited", &[("who", &format!("{who:?}")), ("wait_s", &wait_s)]);
+        return Err(error);
+    }
+    match answer.status {
+        200..=299 => Ok(answer),
+        304 if call.etag.is_some() => Ok(answer),
+        status => Err(GithubError::of_status(status).retry_after(limits::retry_after_s(&answer))),
+    }
+}
+
+/// Sends a request; a read once more where GitHub broke down and did not say when to come back.
+async fn perform(
+    app: &App,
+    request: &OutsideRequest,
+    is_read: bool,
+) -> Result<OutsideResponse, GithubError> {
+    let mut result = app.outside.send(request.clone()).await;
+    let broke_down = match &result {
+        Ok(answer) => answer.status >= 500 && answer.header("retry-after").is_none(),
+        Err(error) => matches!(error, TransportError::Unreachable(_)),
+    };
+    if is_read && broke_down {
+        result = app.outside.send(request.clone()).await;
+    }
+    result.map_err(|error| {
+        GithubError::new(match error {
+            TransportError::TooLarge(_) => ErrorKind::Invalid,
+            TransportError::Timeout | TransportError::Unreachable(_) => ErrorKind::Unreachable,
+        })
+    })
+}
+
+/// Where a redirection leads, if that is within the API: the token goes there too.
+fn moved_to(app: &App, answer: &OutsideResponse) -> Option<String> {
+    let location = matches!(answer.status, 301 | 302 | 307 | 308)
+        .then(|| answer.header("location"))
+        .flatten()?;
+    let path = location.strip_prefix(&app.config.github.api_url)?;
+    // What a URL parser takes for a way up, or for a slash, could lead out of it.
+    let leads_out = ["/..", "/%2e", "/.%2e", "\\"];
+    let lower = path.to_ascii_lowercase();
+    let is_within = path.starts_with('/')
+        && path.bytes().all(|byte| byte.is_ascii_graphic())
+        && !leads_out.iter().any(|way| lower.contains(way));
+    is_within.then(|| location.to_owned())
+}
+
+/// Reads the body of an answer.
+///
+/// # Errors
+/// [`ErrorKind::Unreadable`] for what is not like that.
+pub(super) fn read<T: DeserializeOwned>(answer: &OutsideResponse) -> Result<T, GithubError> {
+    serde_json::from_slice(&answer.body).map_err(|_| GithubError {
+        status: Some(answer.status),
+        ..GithubError::new(ErrorKind::Unreadable)
+    })
+}
+
+/// Segments of a path, each encoded, with a slash before each.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] for segments that would change the path: empty ones and dots.
+pub(super) fn path<'s>(segments: impl Iterator<Item = &'s str>) -> Result<String, GithubError> {
+    let mut path = String::new();
+    for segment in segments {
+        if matches!(segment, "" | "." | "..") {
+            return Err(GithubError::new(ErrorKind::Invalid));
+        }
+        path.push('/');
+        path.extend(utf8_percent_encode(segment, SEGMENT));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_what_it_says() {
+        let made = |text: &str| path(text.split('/')).ok();
+        assert_eq!(made(".github/a b?.yml").as_deref(), Some("/.github/a%20b%3F.yml"));
+        for bad in ["", "a/../b", "a//b", "./a", "a/"] {
+            assert_eq!(made(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Tokens of installations: looked for in the isolate, in `TOKEN_KV`, in the database, and only then
+//! fetched.
+//!
+//! Of all isolates one fetches at a time: it holds a lease on the installation's row, and the others
+//! look at the row until the token is there. Everywhere but in the isolate a token is sealed; without a
+//! key to seal it, it is kept nowhere else.
+
+use std::rc::Rc;
+
+use serde::Deserialize;
+
+use super::error::{ErrorKind, GithubError};
+use super::held::{Content, EARLY_MS, Held, open, seal};
+use super::limits::Who;
+use super::request::{self, Call};
+use crate::app::App;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Statement, first_row};
+use crate::platform::outside::OutsideResponse;
+use crate::platform::{log, time};
+
+/// The longest that a token is kept, in ms: GitHub's are good for an hour.
+const MAX_LIFE_MS: u64 = 3_600_000;
+
+/// How much longer a lease lasts than the call that it is for, in ms.
+const LEASE_MARGIN_MS: u64 = 10_000;
+
+/// How often a request looks for what another is fetching, and the pause between two looks, in ms: five
+/// seconds in all.
+const LOOKS: u32 = 33;
+const LOOK_MS: u64 = 150;
+
+/// The shortest life of an entry in KV, in seconds: a platform limit.
+const MIN_TTL_S: u64 = 60;
+
+/// The longest token that is taken, in bytes.
+const MAX_TOKEN_BYTES: usize = 8192;
+
+/// The key in `TOKEN_KV`.
+fn kv_key(id: i64) -> String {
+    format!("github:installation:{id}")
+}
+
+/// A token of an installation, good for at least another five minutes.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where there is no such installation, [`ErrorKind::Refused`] where it is
+/// suspended; otherwise what kept it from being fetched.
+pub async fn installation_token(
+    app: &App,
+    ready: Ready<'_>,
+    installation_id: i64,
+) -> Result<String, GithubError> {
+    let held = usable(app, ready, installation_id, None).await?;
+    Ok(held.token.clone())
+}
+
+/// Makes a call as an installation. A token that GitHub refuses is forgotten everywhere, and the call
+/// made once more with another.
+pub(super) async fn send(
+    app: &App,
+    ready: Ready<'_>,
+    id: i64,
+    call: &Call,
+) -> Result<OutsideResponse, GithubError> {
+    let who = Who::Installation(id);
+    // No token is fetched for what is not sent.
+    app.github.limits.check(who, app.now_ms())?;
+    let held = usable(app, ready, id, None).await?;
+    let answered = request::send(app, who, Some(&held.token), call).await;
+    if !matches!(&answered, Err(error) if error.status == Some(401)) {
+        return answered;
+    }
+    forget(app, ready, id, &held).await;
+    let fresh = usable(app, ready, id, Some(&held.token)).await?;
+    request::send(app, who, Some(&fresh.token), call).await
+}
+
+async fn usable(
+    app: &App,
+    ready: Ready<'_>,
+    id: i64,
+    refused: Option<&str>,
+) -> Result<Rc<Held>, GithubError> {
+    let here = || app.github.tokens.get(id, app.now_ms(), refused);
+    if let Some(held) = here() {
+        return Ok(held);
+    }
+    if !app.config.sealer.is_ready() {
+        let Content { token, expires_at_ms } = fetch(app, id).await?;
+        let held = Held { token, expires_at_ms, sealed: None };
+        return Ok(app.github.tokens.put(id, held, app.now_ms()));
+    }
+    if let Some(held) = in_kv(app, id, refused).await {
+        return Ok(app.github.tokens.put(id, held, app.now_ms()));
+    }
+    for _ in 0..=LOOKS {
+        let sealed = in_database(ready, id).await?;
+        let now_ms = app.now_ms();
+        let held = sealed.as_deref().and_then(|sealed| open(app, id, sealed));
+        if let Some(held) = held.filter(|held| held.is_good(now_ms, refused)) {
+            return Ok(app.github.tokens.put(id, held, now_ms));
+        }
+        if let Some(lease) = take_lease(app, ready, id, sealed).await? {
+            return fetch_under(app, ready, id, &lease).await;
+        }
+        // Somebody else is at it.
+        app.sleep(LOOK_MS).await;
+        if let Some(held) = here() {
+            return Ok(held);
+        }
+    }
+    Err(GithubError::new(ErrorKind::Unavailable).retry_after(Some(1)))
+}
+
+/// What KV has; whatever is wrong with it, the database is asked then.
+async fn in_kv(app: &App, id: i64, refused: Option<&str>) -> Option<Held> {
+    let kv = app.tokens_kv.as_ref()?;
+    let sealed = match kv.get(&kv_key(id)).await {
+        Ok(sealed) => sealed?,
+        Err(error) => {
+            log::warn("github_token_not_read", &[("error", &error)]);
+            return None;
+        }
+    };
+    open(app, id, &sealed).filter(|held| held.is_good(app.now_ms(), refused))
+}
+
+async fn in_database(ready: Ready<'_>, id: i64) -> Result<Option<String>, DbError> {
+    let query = Statement::new("SELECT sealed FROM github_tokens WHERE installation_id = ?1");
+    match ready.db().rows(query.bind(id)).await?.into_iter().next() {
+        Some(mut row) => row.optional_text(0),
+        None => Ok(None),
+    }
+}
+
+/// Takes the lease, unless somebody has it or the row is no longer what was read.
+async fn take_lease(
+    app: &App,
+    ready: Ready<'_>,
+    id: i64,
+    read: Option<String>,
+) -> Result<Option<String>, DbError> {
+    let now_ms = app.now_ms();
+    let life_ms = u64::from(app.config.connection_timeout_ms) + LEASE_MARGIN_MS;
+    let lease = time::iso8601(now_ms + life_ms);
+    let take = Statement::new(
+        "INSERT INTO github_tokens (installation_id, leased_until) VALUES (?1, ?2) \
+         ON CONFLICT (installation_id) DO UPDATE SET leased_until = excluded.leased_until \
+         WHERE github_tokens.leased_until < ?3 AND github_tokens.sealed IS ?4 \
+         RETURNING 1 AS taken",
+    )
+    .bind(id)
+    .bind(lease.as_str())
+    .bind(time::iso8601(now_ms))
+    .bind(read);
+    let results = ready.db().batch(vec![take]).await?;
+    Ok(first_row(results.into_iter().next()).map(|_| lease))
+}
+
+/// What GitHub answers with.
+#[derive(Deserialize)]
+struct Issued {
+    token: String,
+    expires_at: String,
+}
+
+/// Asks GitHub for a token.
+async fn fetch(app: &App, id: i64) -> Result<Content, GithubError> {
+    let path = format!("/app/installations/{id}/access_tokens");
+    let answer = super::app::send(app, &Call::bare(app, "POST", &path)).await?;
+    let issued: Issued = request::read(&answer)?;
+    let now_ms = app.now_ms();
+    let expires_at_ms = time::parse(&issued.expires_at).unwrap_or_default();
+    let is_sound = (1..=MAX_TOKEN_BYTES).contains(&issued.token.len())
+        && issued.token.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_sound || expires_at_ms <= now_ms + EARLY_MS {
+        return Err(GithubError::new(ErrorKind::Unreadable));
+    }
+    let expires_at_ms = expires_at_ms.min(now_ms + MAX_LIFE_MS);
+    Ok(Content { token: issued.token, expires_at_ms })
+}
+
+/// Fetches a token under the lease and puts it where the others find it.
+async fn fetch_under(
+    app: &App,
+    ready: Ready<'_>,
+    id: i64,
+    lease: &str,
+) -> Result<Rc<Held>, GithubError> {
+    let content = match fetch(app, id).await {
+        Ok(content) => content,
+        Err(error) => {
+            release(ready, id, lease).await;
+            return Err(error);
+        }
+    };
+    let mut held = Held {
+        sealed: seal(app, id, &content),
+        token: content.token,
+        expires_at_ms: content.expires_at_ms,
+    };
+    match &held.sealed {
+        // It is as good when it is not kept: this isolate has it.
+        None => release(ready, id, lease).await,
+        Some(sealed) => match keep(ready, id, lease, sealed, held.expires_at_ms).await {
+            Ok(true) => cache(app, id, &held).await,
+            Ok(false) => held.sealed = None,
+            Err(error) => log::warn("github_token_not_kept", &[("error", &error.to_string())]),
+        },
+    }
+    Ok(app.github.tokens.put(id, held, app.now_ms()))
+}
+
+/// Puts a token into the database, if the lease is still held: the installation may be gone.
+async fn keep(
+    ready: Ready<'_>,
+    id: i64,
+    lease: &str,
+    sealed: &str,
+    expires_at_ms: u64,
+) -> Result<bool, DbError> {
+    let put = Statement::new(
+        "UPDATE github_tokens SET sealed = ?3, expires_at = ?4, leased_until = '' \
+         WHERE installation_id = ?1 AND leased_until = ?2 RETURNING 1 AS kept",
+    )
+    .bind(id)
+    .bind(lease)
+    .bind(sealed)
+    .bind(time::iso8601(expires_at_ms));
+    let results = ready.db().batch(vec![put]).await?;
+    Ok(first_row(results.into_iter().next()).is_some())
+}
+
+/// Puts a token into KV, for as long as it is used.
+async fn cache(app: &App, id: i64, held: &Held) {
+    let (Some(kv), Some(sealed)) = (&app.tokens_kv, &held.sealed) else { return };
+    let left_ms = held.expires_at_ms.saturating_sub(app.now_ms() + EARLY_MS);
+    let Some(ttl_s) = u32::try_from(left_ms / 1000).ok().filter(|s| u64::from(*s) >= MIN_TTL_S)
+    else {
+        return;
+    };
+    if let Err(error) = kv.put(&kv_key(id), sealed, Some(ttl_s)).await {
+        log::warn("github_token_not_cached", &[("error", &error)]);
+    }
+}
+
+/// Lets the next one try; a row without a token is not kept.
+async fn release(ready: Ready<'_>, id: i64, lease: &str) {
+    let of_lease = |sql: &'static str| Statement::new(sql).bind(id).bind(lease);
+    let statements = vec![
+        of_lease(
+            "DELETE FROM github_tokens \
+             WHERE installation_id = ?1 AND leased_until = ?2 AND sealed IS NULL",
+        ),
+        of_lease(
+            "UPDATE github_tokens SET leased_until = '' \
+             WHERE installation_id = ?1 AND leased_until = ?2",
+        ),
+    ];
+    if let Err(error) = ready.db().batch(statements).await {
+        // It ends by itself.
+        log::warn("github_lease_not_released", &[("error", &error.to_string())]);
+    }
+}
+
+/// Forgets a token that GitHub has refused, wherever it is. Where that fails it is refused again, and
+/// another fetched then.
+async fn forget(app: &App, ready: Ready<'_>, id: i64, held: &Held) {
+    app.github.tokens.forget(id, &held.token);
+    forget_in_kv(app, id).await;
+    let Some(sealed) = &held.sealed else { return };
+    let erase = Statement::new(
+        "UPDATE github_tokens SET sealed = NULL, expires_at = '' \
+         WHERE installation_id = ?1 AND sealed = ?2",
+    );
+    let erase = erase.bind(id).bind(sealed.as_str());
+    if let Err(error) = ready.db().batch(vec![erase]).await {
+        log::warn("github_token_not_forgotten", &[("error", &error.to_string())]);
+    }
+}
+
+async fn forget_in_kv(app: &App, id: i64) {
+    if let Some(kv) = &app.tokens_kv
+        && let Err(error) = kv.delete(&kv_key(id)).await
+    {
+        log::warn("github_token_not_forgotten", &[("error", &error)]);
+    }
+}
+
+/// Forgets whatever is kept of an installation that is gone or suspended: its token here, in KV and in
+/// the database. Other isolates keep theirs until GitHub refuses it, which it does at once.
+///
+/// # Errors
+/// [`ErrorKind::Storage`].
+pub async fn forget_installation(
+    app: &App,
+    ready: Ready<'_>,
+    installation_id: i64,
+) -> Result<(), GithubError> {
+    app.github.tokens.remove(installation_id);
+    forget_in_kv(app, installation_id).await;
+    let erase = Statement::new("DELETE FROM github_tokens WHERE installation_id = ?1");
+    ready.db().batch(vec![erase.bind(installation_id)]).await?;
+    Ok(())
+}
