@@ -33,6 +33,8 @@ CREATE TABLE github_deliveries (
   traceparent TEXT,
   -- Its EVNT ChittyID, kept so that a repeat does not mint again.
   chitty_id TEXT,
+  -- The ChittyID minted for the installation that it makes, kept likewise.
+  subject_id TEXT,
   due_at TEXT NOT NULL,
   leased_until TEXT NOT NULL DEFAULT '',
   tries INTEGER NOT NULL DEFAULT 0,

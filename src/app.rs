@@ -9,6 +9,7 @@ use crate::actors::seen::Seen;
 use crate::config::{Config, VERSION};
 use crate::ecosystem::probe::Probe;
 use crate::ecosystem::{stream, watch};
+use crate::github::webhook;
 use crate::http::caller::TokenCache;
 use crate::http::caller::jwt::Jwks;
 use crate::http::limits::Limits;
@@ -21,7 +22,7 @@ use crate::platform::objects::Objects;
 use crate::platform::outside::Outside;
 use crate::platform::queue::Queue;
 use crate::platform::rs256::Rs256;
-use crate::{init, metrics};
+use crate::{github, init, metrics};
 
 /// What the runtime hands in. A resource that is not bound is `None`; the configuration lists it
 /// as a deficiency.
@@ -96,6 +97,8 @@ pub struct App {
     pub tokens_kv: Option<Rc<dyn Kv>>,
     /// Signs as the GitHub App.
     pub rs256: Rc<dyn Rs256>,
+    /// What this isolate keeps of its dealings with GitHub.
+    pub github: github::client::State,
     /// Language models, where there are any.
     pub ai: Option<Rc<dyn Ai>>,
     /// The objects that watch the services.
@@ -110,8 +113,12 @@ pub struct App {
     pub chronicle_busy_until_ms: Cell<u64>,
     /// Whether this isolate has done something that is not sealed in the audit.
     pub unsealed: Cell<bool>,
+    /// Whether a delivery of GitHub has asked for something to be done there.
+    pub github_work: Cell<bool>,
     /// What this isolate has made of the news of the services.
     pub known: watch::Known,
+    /// How much of long webhook payloads this isolate holds.
+    pub held_payloads: webhook::Held,
     /// How many event streams are open in this isolate.
     pub streams: stream::Open,
     /// The last answers to `GET /health?full=true`.
@@ -158,6 +165,7 @@ impl App {
             seen_deliveries: parts.seen_deliveries,
             tokens_kv: parts.tokens,
             rs256: parts.rs256,
+            github: github::client::State::default(),
             ai: parts.ai,
             api_keys: parts.api_keys,
             connections: parts.connections,
@@ -166,7 +174,9 @@ impl App {
             handover: metrics::Plan::default(),
             chronicle_busy_until_ms: Cell::default(),
             unsealed: Cell::default(),
+            github_work: Cell::default(),
             known: watch::Known::default(),
+            held_payloads: webhook::Held::default(),
             streams: stream::Open::default(),
             probe: Probe::default(),
             clock: parts.clock,

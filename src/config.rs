@@ -115,6 +115,9 @@ pub struct Config {
     pub sealer: Sealer,
     /// The GitHub App.
     pub github: github::Settings,
+    /// How often GitHub's list of deliveries is compared with the record, and how long a delivery may be
+    /// on its way before it is missed, in ms.
+    pub github_recovery_ms: u64,
     /// Whether the gateway registers itself with ChittyRegister.
     pub auto_register: bool,
     /// What is missing or senseless.
@@ -238,6 +241,7 @@ impl Config {
             signing_key: reader.signing_key(),
             sealer: reader.sealer(environment),
             github: reader.github(environment),
+            github_recovery_ms: reader.number("GITHUB_RECOVERY_SECONDS", 120, 0, 3600) * 1000,
             auto_register,
             deficiencies: reader.deficiencies,
         }

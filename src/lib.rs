@@ -34,7 +34,6 @@ pub mod doors {
     use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
     use worker::{web_sys, worker_sys};
 
-    use crate::events::consumer;
     use crate::http::edge;
     use crate::platform::queue::Delivery;
     use crate::platform::workers::{self, inbound::WebRequest, queue, response};
@@ -73,10 +72,8 @@ pub mod doors {
         let deliveries: Vec<&dyn Delivery> =
             deliveries.iter().map(|delivery| delivery as &dyn Delivery).collect();
         let queue = batch.queue().map(String::from).unwrap_or_default();
-        consumer::consume_from(&app, &queue, &deliveries).await;
-        if let Some(work) = tasks::hand_over(app) {
-            context.wait_until(work);
-        }
+        tasks::consume(&app, &queue, &deliveries).await;
+        context.wait_until(tasks::after_batch(app));
     }
 
     /// Every cron trigger.

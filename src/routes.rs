@@ -13,6 +13,8 @@ use crate::contexts::handlers as contexts;
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::events::handlers as events;
+use crate::github::installations::handlers as installations;
+use crate::github::{install, webhook};
 use crate::health;
 use crate::http::caller::Permission;
 use crate::http::route::{Access, Method, Route, Table};
@@ -117,6 +119,15 @@ pub static ROUTES: &[Route] = &[
     scoped!(Post "/v1/ecosystem/{id}/connect",    EcosystemAdmin => ecosystem::connect),
     scoped!(Post "/v1/ecosystem/{id}/disconnect", EcosystemAdmin => ecosystem::disconnect),
     scoped!(Post "/v1/ecosystem/{id}/reset",      EcosystemAdmin => ecosystem::reset),
+
+    open!(Post "/integrations/github/webhook"  => webhook::receive),
+    open!(Get  "/integrations/github/install"  => install::begin),
+    open!(Get  "/integrations/github/callback" => install::come_back),
+    open!(Post "/integrations/github/confirm"  => install::confirm),
+
+    scoped!(Get "/v1/github/installations",                   GithubRead => installations::list),
+    scoped!(Get "/v1/github/installations/{id}",              GithubRead => installations::show),
+    scoped!(Get "/v1/github/installations/{id}/repositories", GithubRead => installations::repositories),
 
     scoped!(Post "/v1/orchestrations/{id}", OrchestrationsWrite => orchestrations::start),
     scoped!(Get  "/v1/orchestrations/{id}", OrchestrationsRead  => orchestrations::show),

@@ -6,13 +6,14 @@ use crate::actors::seen;
 use crate::app::App;
 use crate::audit::seal;
 use crate::ecosystem::{stream, watch};
-use crate::events::{dead, outbox};
+use crate::events::{consumer, dead, outbox};
 use crate::http::idempotency;
 use crate::http::reply::After;
 use crate::init::{self, Ready};
 use crate::metrics::handover;
 use crate::platform::log;
-use crate::{connections, delegation, keys, orchestrations};
+use crate::platform::queue::Delivery;
+use crate::{connections, delegation, github, keys, orchestrations};
 
 /// The work that a reply left behind. What others wait for comes first.
 pub async fn after_reply(app: &App, work: Vec<After>) {
@@ -23,7 +24,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
         match after {
             After::Announce(event) => events.push(event),
             After::Initialize => initialize = true,
-            After::SendAgain(bodies) => again.extend(bodies),
+            After::SendAgain(messages) => again.extend(messages),
             After::RevokeCredentials => revoke = true,
             After::NoteSeen => note_seen = true,
             After::HandOver => hand_over = true,
@@ -35,9 +36,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
         app.unsealed.set(true);
         outbox::announce(app, events).await;
     }
-    if !again.is_empty() {
-        outbox::send(app, again).await;
-    }
+    send_again(app, again).await;
     if initialize {
         init::advance(app).await;
     }
@@ -61,6 +60,56 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
 }
 
+/// Sends replayed messages to the queues that they came from. What fails is said, and may be replayed
+/// again.
+async fn send_again(app: &App, messages: Vec<(String, String)>) {
+    let (github, events): (Vec<_>, Vec<_>) =
+        messages.into_iter().partition(|(queue, _)| queue == dead::GITHUB);
+    for (queue, messages) in [(&app.github_events, github), (&app.context_ops, events)] {
+        let Some(queue) = queue else { continue };
+        let bodies: Vec<String> = messages.into_iter().map(|(_, body)| body).collect();
+        if bodies.is_empty() {
+            continue;
+        }
+        if let Err(error) = queue.send(bodies).await {
+            log::warn("replay_failed", &[("error", &error)]);
+        }
+    }
+}
+
+/// Deals with one batch of a queue, by its name: `…-context-ops`, `…-github-events` or `…-dlq`. Each
+/// message gets its own verdict.
+pub async fn consume(app: &App, queue: &str, batch: &[&dyn Delivery]) {
+    if queue.ends_with("-github-events") {
+        return github::consumer::consume(app, batch).await;
+    }
+    if !queue.ends_with("-dlq") {
+        return consumer::consume(app, dead::CONTEXT_OPS, batch).await;
+    }
+    match Ready::ensure(app).await {
+        Ok(ready) => {
+            let others = github::consumer::consume_dead(app, ready, batch).await;
+            consumer::consume_dead(app, ready, &others).await;
+        }
+        Err(_) => batch.iter().for_each(|delivery| consumer::again(app, *delivery)),
+    }
+}
+
+/// What a batch of a queue has left to be done: work at GitHub, and the handover.
+pub fn after_batch(app: Rc<App>) -> impl Future<Output = ()> + 'static {
+    let turn = app.handover.take_turn(&app, app.now_ms());
+    async move {
+        if app.github_work.take()
+            && let Ok(ready) = Ready::ensure(&app).await
+        {
+            github::jobs::run_due(&app, ready).await;
+        }
+        if turn {
+            handover::perform(&app).await;
+        }
+    }
+}
+
 /// The handover of what this isolate has counted, for events that are no requests; nothing when one is
 /// planned already.
 pub fn hand_over(app: Rc<App>) -> Option<impl Future<Output = ()> + 'static> {
@@ -80,6 +129,7 @@ pub async fn scheduled(app: &App) {
     watch::ensure_all(app).await;
     orchestrations::run::resume_due(app, ready).await;
     connections::cron(app, ready).await;
+    github::cron(app, ready).await;
     seal::seal(app, ready).await;
     let now_ms = app.now_ms();
     let prune = vec![
@@ -91,6 +141,9 @@ pub async fn scheduled(app: &App) {
         handover::prune(now_ms),
         stream::prune(),
         orchestrations::store::prune(now_ms),
+        github::deliveries::prune(now_ms),
+        github::jobs::prune(now_ms),
+        github::install::prune(now_ms),
     ];
     if let Err(error) = ready.db().batch(prune).await {
         log::warn("prune_failed", &[("error", &error.to_string())]);

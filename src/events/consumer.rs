@@ -10,25 +10,18 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt;
 
 use crate::app::App;
+use crate::events::dead::Subject;
 use crate::events::effects::{self, Effect};
 use crate::events::outbox::{Claimed, Standing};
 use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::events::{Event, Message, dead, outbox};
 use crate::init::Ready;
+use crate::platform::db::Statement;
 use crate::platform::log;
 use crate::platform::queue::Delivery;
 
 /// How many entities are told of at once.
 const AT_ONCE: usize = 6;
-
-/// Deals with one batch, by the name of its queue: `…-context-ops`, `…-github-events` or `…-dlq`.
-pub async fn consume_from(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
-    if queue.ends_with("-dlq") {
-        return consume_dead(app, deliveries).await;
-    }
-    let binding = if queue.ends_with("-github-events") { dead::GITHUB } else { dead::CONTEXT_OPS };
-    consume(app, binding, deliveries).await;
-}
 
 /// Deals with one batch of a queue, by the name of its binding. Each message gets its own verdict; one
 /// bad message never fails another.
@@ -64,11 +57,7 @@ pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
 
 /// Deals with one batch of the dead-letter queue: what was given up is kept, for an administrator to
 /// look at. What the outbox knows of is told from there.
-pub async fn consume_dead(app: &App, deliveries: &[&dyn Delivery]) {
-    let Ok(ready) = Ready::ensure(app).await else {
-        deliveries.iter().for_each(|delivery| again(app, *delivery));
-        return;
-    };
+pub async fn consume_dead(app: &App, ready: Ready<'_>, deliveries: &[&dyn Delivery]) {
     let mut letters = Vec::new();
     for delivery in deliveries {
         let event = decode(*delivery).ok();
@@ -94,25 +83,37 @@ pub async fn consume_dead(app: &App, deliveries: &[&dyn Delivery]) {
     }
 }
 
-/// Keeps dead letters, then acknowledges their messages.
+/// Buries messages as dead letters.
 async fn bury(
     app: &App,
     ready: Ready<'_>,
     queue: &str,
     letters: Vec<(&dyn Delivery, Option<Event>, String)>,
 ) {
-    if letters.is_empty() {
-        return;
-    }
     let rows = letters.iter().map(|(delivery, event, reason)| {
         let body = delivery.body().unwrap_or_default();
-        dead::insert(app, queue, &body, event.as_ref(), reason, delivery.attempts())
+        let subject = event.as_ref().map(Subject::of);
+        dead::insert(app, queue, &body, subject, reason, delivery.attempts())
     });
-    match ready.db().batch(rows.collect()).await {
-        Ok(_) => letters.iter().for_each(|(delivery, ..)| delivery.ack()),
+    let deliveries: Vec<&dyn Delivery> = letters.iter().map(|(delivery, ..)| *delivery).collect();
+    keep_letters(app, ready, rows.collect(), &deliveries).await;
+}
+
+/// Keeps dead letters, then acknowledges their messages.
+pub async fn keep_letters(
+    app: &App,
+    ready: Ready<'_>,
+    rows: Vec<Statement>,
+    deliveries: &[&dyn Delivery],
+) {
+    if rows.is_empty() {
+        return;
+    }
+    match ready.db().batch(rows).await {
+        Ok(_) => deliveries.iter().for_each(|delivery| delivery.ack()),
         Err(error) => {
             log::error("dead_letters_not_kept", &[("error", &error.to_string())]);
-            letters.iter().for_each(|(delivery, ..)| again(app, *delivery));
+            deliveries.iter().for_each(|delivery| again(app, *delivery));
         }
     }
 }
@@ -189,7 +190,7 @@ async fn tell_claimed(
     let mut blocked: Vec<Effect> = Vec::new();
     for mut row in claimed {
         let mut failure = None;
-        for effect in effects::of(row.event.kind) {
+        for effect in effects::of(&row.event.kind) {
             if row.effects.iter().any(|done| done == effect.as_str()) {
                 continue;
             }
@@ -250,7 +251,7 @@ async fn settle(
                 app,
                 dead::CONTEXT_OPS,
                 &body,
-                Some(&row.event),
+                Some(Subject::of(&row.event)),
                 &failure.error,
                 attempts,
             );
@@ -269,7 +270,7 @@ async fn settle(
 
 /// Tells an event that the outbox does not have: a report that only the queue could take.
 async fn tell_unrecorded(app: &App, event: &Event, attempts: u32) -> Outcome {
-    for effect in effects::of(event.kind) {
+    for effect in effects::of(&event.kind) {
         let told = effects::perform(app, event, *effect, attempts > 1).await;
         match told {
             Ok(()) => {}
@@ -283,6 +284,6 @@ async fn tell_unrecorded(app: &App, event: &Event, attempts: u32) -> Outcome {
 }
 
 /// Asks for another delivery, after a growing pause.
-fn again(app: &App, delivery: &dyn Delivery) {
+pub fn again(app: &App, delivery: &dyn Delivery) {
     delivery.retry(PAUSES_S.pause(delivery.attempts(), |bound| app.jitter(bound)));
 }

@@ -8,7 +8,7 @@ use crate::http::caller::{Scope, WriteError};
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Statement};
+use crate::platform::db::{DbError, Params, Row, Statement};
 use crate::platform::{ids, time};
 
 /// The queue of events, by its binding's name.
@@ -29,12 +29,34 @@ const DOCUMENT: &str = "json_object('id', id, 'queue', queue, 'reason', reason, 
      'attempts', attempts, 'created_at', created_at, 'replayed_at', replayed_at, \
      'replays', replays, 'body', body)";
 
+/// What a dead letter is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The event or the webhook delivery.
+    pub event_id: &'a str,
+    /// What happened.
+    pub event_type: &'a str,
+    /// To what.
+    pub entity_id: &'a str,
+}
+
+impl<'a> Subject<'a> {
+    /// An event.
+    pub fn of(event: &'a Event) -> Self {
+        Subject {
+            event_id: &event.id,
+            event_type: event.kind.as_str(),
+            entity_id: &event.entity_id,
+        }
+    }
+}
+
 /// The row of a dead letter. An event that dies again keeps its own.
 pub fn insert(
     app: &App,
     queue: &str,
     body: &str,
-    event: Option<&Event>,
+    subject: Option<Subject<'_>>,
     reason: &str,
     attempts: u32,
 ) -> Statement {
@@ -55,9 +77,9 @@ pub fn insert(
     .bind(queue)
     .bind(body)
     .bind(reason.chars().take(500).collect::<String>())
-    .bind(event.map(|event| event.id.as_str()).or_else(|| text("id")))
-    .bind(event.map(|event| event.kind.as_str()).or_else(|| text("type")))
-    .bind(event.map(|event| event.entity_id.as_str()).or_else(|| text("entity_id")))
+    .bind(subject.map(|subject| subject.event_id).or_else(|| text("id")))
+    .bind(subject.map(|subject| subject.event_type).or_else(|| text("type")))
+    .bind(subject.map(|subject| subject.entity_id).or_else(|| text("entity_id")))
     .bind(i64::from(attempts))
     .bind(time::iso8601(now_ms))
 }
@@ -127,6 +149,8 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Str
 pub struct Replayed {
     /// Which dead letter.
     pub id: String,
+    /// The queue that it came from, by its binding's name.
+    pub queue: String,
     /// The message.
     pub body: String,
 }
@@ -150,17 +174,23 @@ pub async fn replay(
     let mark = params.statement(format!(
         "UPDATE dead_letters SET replayed_at = {at}, replays = replays + 1 WHERE id IN \
          (SELECT id FROM dead_letters WHERE {condition} ORDER BY created_at, id LIMIT {limit}) \
-         RETURNING id, body"
+         RETURNING id, queue, body"
     ));
     let open = Statement::new(
         "UPDATE outbox SET dead_at = NULL, leased_until = '', due_at = ?1 WHERE dead_at IS NOT NULL \
          AND event_id IN (SELECT event_id FROM dead_letters WHERE replayed_at = ?1)",
     )
     .bind(event.at.as_str());
-    let results = scope.write(ready, vec![mark, open, told]).await?;
+    let open_deliveries = Statement::new(
+        "UPDATE github_deliveries SET dead_at = NULL, leased_until = '', due_at = ?1 \
+         WHERE dead_at IS NOT NULL AND delivery_id IN \
+         (SELECT event_id FROM dead_letters WHERE replayed_at = ?1)",
+    )
+    .bind(event.at.as_str());
+    let results = scope.write(ready, vec![mark, open, open_deliveries, told]).await?;
     let rows = results.into_iter().next().unwrap_or_default();
     let read =
-        |mut row: crate::platform::db::Row| Ok(Replayed { id: row.text(0)?, body: row.text(1)? });
+        |mut row: Row| Ok(Replayed { id: row.text(0)?, queue: row.text(1)?, body: row.text(2)? });
     Ok(rows.into_iter().map(read).collect::<Result<_, DbError>>()?)
 }
 
@@ -181,9 +211,15 @@ pub async fn discard(
     )
     .bind(id)
     .bind(event.at.as_str());
+    let close_delivery = Statement::new(
+        "UPDATE github_deliveries SET done_at = ?2 WHERE dead_at IS NOT NULL AND done_at IS NULL \
+         AND delivery_id = (SELECT event_id FROM dead_letters WHERE id = ?1)",
+    )
+    .bind(id)
+    .bind(event.at.as_str());
     let remove = Statement::new("DELETE FROM dead_letters WHERE id = ?1 RETURNING id").bind(id);
-    let results = scope.write(ready, vec![close, remove, told]).await?;
-    Ok(results.into_iter().nth(1).is_some_and(|rows| !rows.is_empty()))
+    let results = scope.write(ready, vec![close, close_delivery, remove, told]).await?;
+    Ok(results.into_iter().nth(2).is_some_and(|rows| !rows.is_empty()))
 }
 
 /// How long a dead letter that was replayed and has not died since is kept, in ms: 30 days.

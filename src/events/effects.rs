@@ -1,5 +1,6 @@
-//! What an event makes happen elsewhere: an entry in ChittyChronicle; for contexts and actors a step in
-//! their lineage at ChittyDNA; for changes of a service's state a sign of life to Beacon.
+//! What an event makes happen elsewhere: an entry in ChittyChronicle; for contexts, actors and
+//! installations a step in their lineage at ChittyDNA; for changes of a service's state a sign of life
+//! to Beacon.
 
 use chitty_core::{CallContext, ChittyId, Entry, ServiceError, Session};
 use serde_json::json;
@@ -31,13 +32,17 @@ impl Effect {
 }
 
 /// The effects of a kind of event, in their order.
-pub fn of(kind: EventKind) -> &'static [Effect] {
+pub fn of(kind: &EventKind) -> &'static [Effect] {
     match kind {
         EventKind::ContextCreated
         | EventKind::ContextUpdated
         | EventKind::ContextDeleted
         | EventKind::ActorRegistered
-        | EventKind::ActorUpdated => &[Effect::Chronicle, Effect::Dna],
+        | EventKind::ActorUpdated
+        | EventKind::AppInstalled => &[Effect::Chronicle, Effect::Dna],
+        EventKind::Github(_) if kind.entity_type() == "installation" => {
+            &[Effect::Chronicle, Effect::Dna]
+        }
         EventKind::ServiceStateChanged => &[Effect::Chronicle, Effect::Beacon],
         _ => &[Effect::Chronicle],
     }
@@ -133,7 +138,10 @@ async fn tell_beacon(session: &Session, event: &Event) -> Result<(), ServiceErro
 async fn tell_dna(session: &Session, event: &Event) -> Result<(), Failure> {
     let Ok(id) = ChittyId::parse(&event.entity_id) else { return Ok(()) };
     let kind = event.kind.entity_type();
-    let begins = matches!(event.kind, EventKind::ContextCreated | EventKind::ActorRegistered);
+    let begins = matches!(
+        event.kind,
+        EventKind::ContextCreated | EventKind::ActorRegistered | EventKind::AppInstalled
+    );
     if !begins {
         let changes = json!({ "eventId": event.id, "changes": event.payload });
         return Ok(session.dna().evolve(&id, event.kind.as_str(), changes, &event.at).await?);

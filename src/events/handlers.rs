@@ -31,7 +31,7 @@ use crate::openapi::schemas::{
     operation_id = "eventsTimeline",
     tag = "events",
     params(
-        ("entity" = String, Query, description = "The id of a context, an actor, a connection, a delegation or a key."),
+        ("entity" = String, Query, description = "The id of a context, an actor, a connection, a delegation, a key or an installation."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -71,6 +71,7 @@ fn visible(scope: &Scope, entity: &str) -> Statement {
         ("connections", "connection_id", "owner_chitty_id"),
         ("delegations", "delegation_id", "delegator_chitty_id"),
         ("keys", "key_id", "owner_chitty_id"),
+        ("installations", "chitty_id", "owner_chitty_id"),
     ]
     .map(|(table, key, owner)| {
         format!("EXISTS (SELECT 1 FROM {table} WHERE {key} = {id} AND {owner} = {own})")
@@ -193,14 +194,14 @@ async fn send_again(
     let ids: Vec<&str> = replayed.iter().map(|letter| letter.id.as_str()).collect();
     let text = json!({ "success": true, "replayed": ids.len(), "ids": ids }).to_string();
     let count = ids.len();
-    let bodies: Vec<String> = replayed.into_iter().map(|letter| letter.body).collect();
+    let messages = replayed.into_iter().map(|letter| (letter.queue, letter.body)).collect();
     let reply = Reply::json(text);
     Ok((
         count,
         if count == 0 {
             reply
         } else {
-            reply.then(After::Announce(event)).then(After::SendAgain(bodies))
+            reply.then(After::Announce(event)).then(After::SendAgain(messages))
         },
     ))
 }

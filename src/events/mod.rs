@@ -23,21 +23,32 @@ use crate::platform::{ids, time};
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $entity:literal;)+) => {
         /// What can happen.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum EventKind { $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)+ }
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum EventKind {
+            $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)+
+            /// Something that GitHub has told.
+            #[serde(untagged)]
+            Github(Told),
+        }
 
         impl EventKind {
-            /// Every kind there is.
+            /// Every kind that has its own name.
             pub const ALL: &[EventKind] = &[$(EventKind::$variant,)+];
 
             /// Its name on the wire, in the outbox and in ChittyChronicle.
-            pub fn as_str(self) -> &'static str {
-                match self { $(EventKind::$variant => $name,)+ }
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(EventKind::$variant => $name,)+
+                    EventKind::Github(told) => &told.0,
+                }
             }
 
             /// What kind of entity it happens to.
-            pub fn entity_type(self) -> &'static str {
-                match self { $(EventKind::$variant => $entity,)+ }
+            pub fn entity_type(&self) -> &'static str {
+                match self {
+                    $(EventKind::$variant => $entity,)+
+                    EventKind::Github(told) => told.entity_type(),
+                }
             }
         }
     };
@@ -91,6 +102,46 @@ kinds! {
     DeadLetterDiscarded = "dead_letter.discarded", "dead_letter";
     /// The connection to a ChittyOS service is in another state.
     ServiceStateChanged = "service.state_changed", "service";
+    /// An installation of the GitHub App has its own identity.
+    AppInstalled = "github.app.installed", "installation";
+    /// Somebody has shown that an installation of the GitHub App is theirs.
+    AppClaimed = "github.app.claimed", "installation";
+}
+
+/// The name of something that GitHub has told: `github.{event}`, and `.{action}` where its handler
+/// looks at that. GitHub adds events as it likes, so there is no list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Told(String);
+
+impl Told {
+    /// What it begins with.
+    const PREFIX: &str = "github.";
+
+    /// The longest that ChittyChronicle takes (`action VARCHAR(100)`).
+    const MAX_BYTES: usize = 100;
+
+    /// The name of a webhook event, and of its action if that matters.
+    pub fn of(event: &str, action: Option<&str>) -> Option<Self> {
+        let action = action.map(|action| format!(".{action}")).unwrap_or_default();
+        Told::try_from(format!("{}{event}{action}", Told::PREFIX)).ok()
+    }
+
+    fn entity_type(&self) -> &'static str {
+        if self.0.starts_with("github.installation") { "installation" } else { "repository" }
+    }
+}
+
+impl TryFrom<String> for Told {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+        let sound = name.len() <= Told::MAX_BYTES
+            && name.strip_prefix(Told::PREFIX).is_some_and(|rest| !rest.is_empty())
+            && name.bytes().all(plain);
+        if sound { Ok(Told(name)) } else { Err("no event of this name") }
+    }
 }
 
 /// One event. The payload says what changed, never the content itself.
@@ -202,9 +253,26 @@ mod tests {
     const GOLDEN: &str = include_str!("../../tests/native/golden/messages-v1.jsonl");
 
     #[test]
+    fn what_github_tells_has_its_name() {
+        let push = EventKind::Github(Told::of("push", None).unwrap());
+        assert_eq!((push.as_str(), push.entity_type()), ("github.push", "repository"));
+        let text = serde_json::to_string(&push).unwrap();
+        assert_eq!(serde_json::from_str::<EventKind>(&text).unwrap(), push);
+        let known = serde_json::from_str::<EventKind>("\"github.app.installed\"").unwrap();
+        assert_eq!(known, EventKind::AppInstalled);
+        let suspended = Told::of("installation", Some("suspend")).unwrap();
+        assert_eq!(EventKind::Github(suspended).entity_type(), "installation");
+        for name in ["context.archived", "github.", "github.Push", &format!("github.{:0100}", 0)] {
+            let text = serde_json::json!(name).to_string();
+            assert!(serde_json::from_str::<EventKind>(&text).is_err(), "{name}");
+        }
+    }
+
+    #[test]
     fn every_kind_of_message_is_written_and_read_as_it_always_was() {
         let lines: Vec<&str> = GOLDEN.lines().collect();
-        for kind in EventKind::ALL {
+        let push = EventKind::Github(Told::of("push", None).unwrap());
+        for kind in EventKind::ALL.iter().chain([&push]) {
             let line =
                 lines.iter().find(|line| line.contains(&format!("\"type\":\"{}\"", kind.as_str())));
             let line = line.unwrap_or_else(|| panic!("no golden message of {}", kind.as_str()));
@@ -212,6 +280,6 @@ mod tests {
             assert_eq!(event.kind, *kind);
             assert_eq!(Message::encode(&event), **line);
         }
-        assert_eq!(lines.len(), EventKind::ALL.len(), "a kind of message was taken away");
+        assert_eq!(lines.len(), EventKind::ALL.len() + 1, "a kind of message was taken away");
     }
 }

@@ -47,6 +47,24 @@ pub fn insert_if_changed(
     insert_where(event, overdue_ms, &condition)
 }
 
+/// The row of an event that tells of a webhook delivery, written only while that is still open: whoever
+/// else has dealt with it has told of it.
+pub fn insert_if_delivery_is_open(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "WHERE EXISTS (SELECT 1 FROM github_deliveries \
+         WHERE delivery_id = json_extract(?6, '$.delivery_id') AND done_at IS NULL)";
+    insert_where(event, overdue_ms, condition)
+}
+
+/// The row of an event about an installation, written only if that has this ChittyID (`is_its`), or only
+/// if none has.
+pub fn insert_if_installation(event: &Event, is_its: bool, overdue_ms: u64) -> Statement {
+    let condition = format!(
+        "WHERE {} EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4)",
+        if is_its { "" } else { "NOT" }
+    );
+    insert_where(event, overdue_ms, &condition)
+}
+
 /// The row of the event that tells of replayed dead letters, written only if there were some.
 pub fn insert_if_replayed(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "WHERE EXISTS (SELECT 1 FROM dead_letters WHERE replayed_at = ?8)";
@@ -74,13 +92,8 @@ fn insert_where(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
 
 /// Tells the queue of committed events. A failure is logged and mended by the sweep.
 pub async fn announce(app: &App, events: Vec<Event>) {
-    send(app, events.iter().map(Message::encode).collect()).await;
-}
-
-/// Sends messages to the queue of events. A failure is logged; what has a row is swept.
-pub async fn send(app: &App, messages: Vec<String>) {
     let Some(queue) = app.context_ops.as_deref() else { return };
-    if let Err(error) = queue.send(messages).await {
+    if let Err(error) = queue.send(events.iter().map(Message::encode).collect()).await {
         log::warn("announce_failed", &[("error", &error)]);
     }
 }

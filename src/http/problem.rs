@@ -44,12 +44,16 @@ codes! {
     AuthenticationRequired = "authentication_required", 401, "Authentication is required";
     /// The credential is unknown, expired or revoked.
     InvalidToken = "invalid_token", 401, "The token is not valid";
+    /// A webhook is not signed with the secret.
+    InvalidSignature = "invalid_signature", 401, "The signature is not valid";
     /// The credential is good but not for this.
     InsufficientScope = "insufficient_scope", 403, "The token does not carry the scope";
     /// The credential is good for another service.
     WrongTargetService = "wrong_target_service", 403, "The token is for another service";
     /// A delegated token, or a key, cannot do what would outlive it.
     DelegatedCredential = "delegated_credential", 403, "The actor's own token is needed";
+    /// What came back from GitHub is not believed.
+    InstallationRefused = "installation_refused", 403, "The installation is not accepted";
     /// The actor behind the credential may do nothing.
     ActorSuspended = "actor_suspended", 403, "The actor is suspended";
     /// No such path.
@@ -66,6 +70,8 @@ codes! {
     ConnectionExists = "connection_exists", 409, "There is such a connection";
     /// The connection is not active.
     ConnectionInactive = "connection_inactive", 409, "The connection is not active";
+    /// The installation of the GitHub App may not act.
+    InstallationInactive = "installation_inactive", 409, "The installation is not active";
     /// The entity has changed since the caller read it.
     PreconditionFailed = "precondition_failed", 412, "The entity has changed";
     /// The body is over the limit.
@@ -96,6 +102,8 @@ codes! {
     AuthenticationUnavailable = "authentication_unavailable", 503, "Tokens cannot be checked at the moment";
     /// ChittyID could not mint.
     IdentityAuthorityUnavailable = "identity_authority_unavailable", 503, "Identities cannot be minted at the moment";
+    /// GitHub did not answer, or is not to be asked at the moment.
+    GithubUnavailable = "github_unavailable", 503, "GitHub did not answer";
     /// The object that watches a service did not answer.
     ConnectionUnavailable = "connection_unavailable", 503, "The connection's object did not answer";
     /// The credential of a connection cannot be had at the moment.

@@ -90,8 +90,8 @@ pub enum After {
     Announce(Event),
     /// Take the gateway's initialization a step further.
     Initialize,
-    /// Send messages to the queue of events again.
-    SendAgain(Vec<String>),
+    /// Send messages again, each to the queue of this binding.
+    SendAgain(Vec<(String, String)>),
     /// Revoke the credentials of connections that have ended.
     RevokeCredentials,
     /// Note who was here.

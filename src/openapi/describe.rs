@@ -12,6 +12,8 @@ use crate::contexts::{Context, handlers as contexts, input};
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::events::handlers as events;
+use crate::github::installations::handlers as installations;
+use crate::github::{install, webhook};
 use crate::health;
 use crate::http::problem::{FieldErrorSchema, ProblemBody};
 use crate::http::route::{Access, Method};
@@ -113,7 +115,14 @@ pub fn document() -> String {
         ecosystem::reset,
         stream::events,
         orchestrations::start,
-        orchestrations::show
+        orchestrations::show,
+        webhook::receive,
+        install::begin,
+        install::come_back,
+        install::confirm,
+        installations::list,
+        installations::show,
+        installations::repositories
     ),
     components(schemas(
         Context,
@@ -135,6 +144,7 @@ pub fn document() -> String {
         (name = "events", description = "What has happened, and what could not be told."),
         (name = "ecosystem", description = "The ChittyOS services as this gateway sees them."),
         (name = "orchestrations", description = "Flows over several services: all of it, or nothing."),
+        (name = "github", description = "The GitHub App: its webhook, and where it is installed."),
         (name = "gateway", description = "The gateway itself.")
     ),
     modifiers(&Bearer, &Aliases, &Guards, &Problems)

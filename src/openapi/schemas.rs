@@ -3,10 +3,12 @@
 mod access;
 mod connections;
 mod events;
+mod github;
 
 pub(crate) use self::access::*;
 pub(crate) use self::connections::*;
 pub(crate) use self::events::*;
+pub(crate) use self::github::*;
 use std::collections::BTreeMap;
 
 use utoipa::ToSchema;

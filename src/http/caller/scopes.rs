@@ -48,6 +48,10 @@ pub enum Permission {
     OrchestrationsRead,
     /// Running flows.
     OrchestrationsWrite,
+    /// Seeing one's installations of the GitHub App, and their repositories.
+    GithubRead,
+    /// Installing the GitHub App for oneself.
+    GithubWrite,
 }
 
 impl Permission {
@@ -73,6 +77,8 @@ impl Permission {
             Permission::EcosystemAdmin => "ecosystem:admin",
             Permission::OrchestrationsRead => "orchestrations:read",
             Permission::OrchestrationsWrite => "orchestrations:write",
+            Permission::GithubRead => "github:read",
+            Permission::GithubWrite => "github:write",
         }
     }
 

@@ -18,6 +18,8 @@ pub enum EntityLabel {
     Context,
     /// A person.
     Person,
+    /// Something that has happened.
+    Event,
 }
 
 impl EntityLabel {
@@ -26,6 +28,7 @@ impl EntityLabel {
         match self {
             EntityLabel::Context => "CONTEXT",
             EntityLabel::Person => "PEO",
+            EntityLabel::Event => "EVNT",
         }
     }
 
@@ -33,6 +36,7 @@ impl EntityLabel {
     fn canonical(self) -> (&'static str, &'static str) {
         match self {
             EntityLabel::Context | EntityLabel::Person => ("P", "person"),
+            EntityLabel::Event => ("E", "event"),
         }
     }
 
@@ -40,7 +44,7 @@ impl EntityLabel {
     fn characterization(self) -> Option<&'static str> {
         match self {
             EntityLabel::Context => Some("Synthetic"),
-            EntityLabel::Person => None,
+            EntityLabel::Person | EntityLabel::Event => None,
         }
     }
 }

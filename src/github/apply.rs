@@ -1,0 +1,143 @@
+//! What a delivery changes: for each event the statements of its one batch. Pure.
+//!
+//! All of it is told in one event, and all but the events of installations changes nothing here: what
+//! happens in a repository is GitHub's to keep.
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::events::{Event, EventKind, Told, outbox};
+use crate::github::deliveries::{Claimed, Known};
+use crate::github::installations::store;
+use crate::github::jobs::{self, JobKind};
+use crate::github::payload::Facts;
+use crate::platform::db::Statement;
+
+/// Events whose handlers look at the action: their names carry it. All others are recorded.
+const HANDLED: [&str; 8] = [
+    "installation",
+    "installation_repositories",
+    "pull_request",
+    "issues",
+    "issue_comment",
+    "release",
+    "check_run",
+    "workflow_run",
+];
+
+/// After which actions a pull request is looked at.
+const REVIEWED: [&str; 4] = ["opened", "reopened", "synchronize", "ready_for_review"];
+
+/// After which actions an issue is.
+const TRIAGED: [&str; 3] = ["opened", "reopened", "edited"];
+
+/// What follows from a delivery.
+pub struct Plan {
+    /// What is told of it.
+    pub event: Event,
+    /// The batch, but for the mark that it is done.
+    pub statements: Vec<Statement>,
+    /// Whether something is to be done at GitHub.
+    pub asks_for_work: bool,
+}
+
+/// Whether a delivery describes an installation as a whole.
+pub fn is_about_installation(event: &str) -> bool {
+    matches!(event, "installation" | "installation_repositories")
+}
+
+/// What follows from a delivery whose identity is `chitty_id`, of an installation that is `known`.
+pub fn plan(app: &App, row: &Claimed, chitty_id: &str, known: Option<&Known>) -> Plan {
+    let event = event(app, row, chitty_id, known);
+    let overdue_ms = app.config.outbox_overdue_ms;
+    let mut statements = match known {
+        Some(known) if is_about_installation(&row.event) => {
+            installation(row, known, &event.id, app.now_ms())
+        }
+        _ => Vec::new(),
+    };
+    let is_live = known.is_some_and(|known| known.is_live);
+    let job = if is_live { job(app, row) } else { None };
+    let asks_for_work = job.is_some();
+    statements.extend(job);
+    statements.push(outbox::insert_if_delivery_is_open(&event, overdue_ms));
+    Plan { event, statements, asks_for_work }
+}
+
+/// What is told of a delivery: what it is about, by numbers and names of repositories and commits.
+fn event(app: &App, row: &Claimed, chitty_id: &str, known: Option<&Known>) -> Event {
+    let Facts { action, .. } = &row.facts;
+    let action = action.as_deref().filter(|_| HANDLED.contains(&row.event.as_str()));
+    // An action that is no word is left out of the name; the payload has it.
+    let told = Told::of(&row.event, action).or_else(|| Told::of(&row.event, None));
+    let kind = told.map_or(EventKind::AppInstalled, EventKind::Github);
+    let own = known.map(|known| known.chitty_id.clone());
+    let by_number = row.facts.installation_id().map(|id| format!("github:installation:{id}"));
+    let actor = own.clone().or(by_number).unwrap_or_else(|| "github:app".to_owned());
+    let entity =
+        if kind.entity_type() == "installation" { actor.clone() } else { row.facts.lane() };
+    let traceparent = row.traceparent.as_deref();
+    Event::new(app.now_ms(), kind, &entity, &actor, payload(row, chitty_id), traceparent)
+}
+
+fn payload(row: &Claimed, chitty_id: &str) -> Value {
+    let facts = &row.facts;
+    let mut payload = json!({
+        "delivery_id": row.delivery_id,
+        "chitty_id": chitty_id,
+        "event": row.event,
+        "received_at": row.received_at,
+    });
+    let mut told = serde_json::to_value(facts).unwrap_or_default();
+    if let (Some(payload), Some(told)) = (payload.as_object_mut(), told.as_object_mut()) {
+        told.remove("installation");
+        for name in ["repositories", "repositories_added", "repositories_removed"] {
+            if let Some(Value::Array(list)) = told.remove(name) {
+                told.insert(format!("{name}_count"), list.len().into());
+            }
+        }
+        if let Some(id) = facts.installation_id() {
+            told.insert("installation_id".to_owned(), id.into());
+        }
+        payload.append(told);
+    }
+    payload
+}
+
+/// How an event of an installation changes its row.
+fn installation(row: &Claimed, known: &Known, revision: &str, now_ms: u64) -> Vec<Statement> {
+    let facts = &row.facts;
+    let Some(installation) = &facts.installation else { return Vec::new() };
+    let id = installation.id;
+    let is_deleted = row.event == "installation" && facts.action.as_deref() == Some("deleted");
+    if is_deleted {
+        return store::uninstall(id, &row.received_at, revision).into();
+    }
+    let mut statements = Vec::new();
+    if installation.account.is_some() {
+        statements.push(store::upsert(installation, &known.chitty_id, revision, now_ms));
+    }
+    let added = [facts.repositories.as_slice(), &facts.repositories_added].concat();
+    if !added.is_empty() || !facts.repositories_removed.is_empty() {
+        statements.push(store::change_repositories(id, &added, &facts.repositories_removed));
+    }
+    statements
+}
+
+/// What is to be done at GitHub because of a delivery.
+fn job(app: &App, row: &Claimed) -> Option<Statement> {
+    let Facts { action, repository, pull_request, issue, .. } = &row.facts;
+    let (action, repository) = (action.as_deref()?, repository.as_ref()?);
+    let (kind, number, head) = match row.event.as_str() {
+        "pull_request" if REVIEWED.contains(&action) => {
+            let pull = pull_request.as_ref()?;
+            (JobKind::Review, pull.number, Some(pull.head.sha.as_str()))
+        }
+        "issues" if TRIAGED.contains(&action) => {
+            (JobKind::Triage, issue.as_ref().filter(|issue| !issue.is_pull_request)?.number, None)
+        }
+        _ => return None,
+    };
+    let installation_id = row.facts.installation_id()?;
+    Some(jobs::ask_for(app, kind, installation_id, repository, number, head))
+}

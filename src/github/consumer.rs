@@ -1,0 +1,425 @@
+//! The consumer of `EVENT_Q`: puts deliveries on record and deals with them.
+//!
+//! A message is acknowledged once its delivery is on record in the database: from then on the record
+//! is the truth, and what is not dealt with in time the cron takes up. Deliveries of one repository (or of
+//! one installation, where they are about it) are dealt with one after the other, in the order in which
+//! the gateway took them, by whoever has a lease on that lane. A delivery is done in one batch with what
+//! it changes and the event that tells of it, so each has its effect once, whatever crashes.
+
+use std::collections::BTreeMap;
+
+use chitty_core::{CallContext, EntityLabel, MintRequest, ServiceError};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::app::App;
+use crate::events::consumer::{again, keep_letters};
+use crate::events::{Event, dead, outbox};
+use crate::github::deliveries::{self, Claimed, Known};
+use crate::github::message::{self, Delivered, Elsewhere, Kind};
+use crate::github::payload::Facts;
+use crate::github::{apply, client, installations};
+use crate::init::Ready;
+use crate::platform::db::{DbError, Statement};
+use crate::platform::log;
+use crate::platform::queue::Delivery;
+
+/// How many lanes are dealt with at once.
+const AT_ONCE: usize = 6;
+
+/// How often a message is delivered before what is missing of it is given up: a stored payload may take
+/// a minute to be seen everywhere.
+const DELIVERIES: u32 = 3;
+
+/// How long `IDEMP_KV` remembers a delivery, in seconds: 24 hours.
+const SEEN_S: u32 = 24 * 3600;
+
+/// Under which key of `IDEMP_KV` a delivery is remembered.
+fn seen_key(delivery_id: &str) -> String {
+    format!("github/delivery/{delivery_id}")
+}
+
+/// What becomes of a message before its delivery is on record.
+enum Looked<'d> {
+    /// To be recorded.
+    Fresh(&'d dyn Delivery, Delivered, Box<Facts>),
+    /// On record already: only to be dealt with.
+    Recorded(&'d dyn Delivery, Delivered),
+    /// Seen within the last day: a repeat.
+    Repeat(&'d dyn Delivery),
+    /// Cannot be had just now.
+    Later(&'d dyn Delivery),
+    /// Cannot be read, and why.
+    Hopeless(&'d dyn Delivery, Option<Delivered>, String),
+}
+
+/// Deals with one batch. Each message gets its own verdict; one bad message never fails another.
+pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
+    let Ok(ready) = Ready::ensure(app).await else {
+        batch.iter().for_each(|delivery| again(app, *delivery));
+        return;
+    };
+    let (mut acked, mut statements, mut ids, mut letters) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for delivery in batch {
+        // One after the other: a stored payload may have 25 MB.
+        match look(app, *delivery).await {
+            Looked::Fresh(delivery, delivered, facts) => {
+                statements.push(deliveries::record(app, &delivered, &facts));
+                ids.push(delivered.delivery_id.clone());
+                acked.push((delivery, Some(delivered)));
+            }
+            Looked::Recorded(delivery, delivered) => {
+                ids.push(delivered.delivery_id);
+                acked.push((delivery, None));
+            }
+            Looked::Repeat(delivery) => delivery.ack(),
+            Looked::Later(delivery) => again(app, delivery),
+            Looked::Hopeless(delivery, delivered, reason) => {
+                letters.push(letter(app, delivery, delivered.as_ref(), &reason));
+                // Not remembered: it is not a repeat when its letter is replayed.
+                acked.push((delivery, None));
+            }
+        }
+    }
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    statements.extend(letters);
+    statements.push(deliveries::lanes_of(&ids));
+    match ready.db().batch(statements).await {
+        Ok(results) => {
+            acked.iter().for_each(|(delivery, _)| delivery.ack());
+            remember(app, acked.into_iter().filter_map(|(_, delivered)| delivered)).await;
+            let lanes = results.into_iter().last().unwrap_or_default();
+            let lanes = deliveries::read_lanes(lanes).unwrap_or_default();
+            deal_with(app, ready, lanes).await;
+        }
+        Err(error) => {
+            log::warn("deliveries_not_recorded", &[("error", &error.to_string())]);
+            acked.iter().for_each(|(delivery, _)| again(app, *delivery));
+        }
+    }
+}
+
+async fn look<'d>(app: &App, delivery: &'d dyn Delivery) -> Looked<'d> {
+    let Some(body) = delivery.body() else {
+        return Looked::Hopeless(delivery, None, "the message is no text".to_owned());
+    };
+    let (delivered, inline) = match message::decode(&body) {
+        Ok(decoded) => decoded,
+        Err(reason) => return Looked::Hopeless(delivery, None, reason),
+    };
+    if delivered.elsewhere == Some(Elsewhere::Recorded) {
+        return Looked::Recorded(delivery, delivered);
+    }
+    if is_seen(app, &delivered.delivery_id).await {
+        return Looked::Repeat(delivery);
+    }
+    let facts = match &delivered.elsewhere {
+        Some(Elsewhere::Stored(key)) => match stored(app, key).await {
+            Some(payload) => Facts::read(&payload),
+            None if delivery.attempts() < DELIVERIES => return Looked::Later(delivery),
+            None => Err("the stored payload is gone".to_owned()),
+        },
+        _ => Facts::read(inline.as_bytes()),
+    };
+    match facts {
+        Ok(facts) => Looked::Fresh(delivery, delivered, Box::new(facts)),
+        Err(reason) => Looked::Hopeless(delivery, Some(delivered), reason),
+    }
+}
+
+/// The first look for a repeat. What is wrong here costs a statement and nothing else: the record is
+/// exact.
+async fn is_seen(app: &App, id: &str) -> bool {
+    let Some(kv) = &app.seen_deliveries else { return false };
+    match kv.get(&seen_key(id)).await {
+        Ok(seen) => seen.is_some(),
+        Err(error) => {
+            log::warn("first_look_failed", &[("error", &error)]);
+            false
+        }
+    }
+}
+
+async fn stored(app: &App, key: &str) -> Option<Vec<u8>> {
+    match app.cache.as_ref()?.get_bytes(key).await {
+        Ok(payload) => payload,
+        Err(error) => {
+            log::warn("payload_not_read", &[("error", &error)]);
+            None
+        }
+    }
+}
+
+/// Remembers what is on record, and lets go of stored payloads. Nothing depends on it.
+async fn remember(app: &App, recorded: impl Iterator<Item = Delivered>) {
+    let remembered = recorded.map(|delivered| async move {
+        let mut outcome = Ok(());
+        if let Some(kv) = &app.seen_deliveries {
+            outcome = kv.put(&seen_key(&delivered.delivery_id), "1", Some(SEEN_S)).await;
+        }
+        if let (Some(Elsewhere::Stored(key)), Some(kv)) = (&delivered.elsewhere, &app.cache) {
+            outcome = outcome.and(kv.delete(key).await);
+        }
+        if let Err(error) = outcome {
+            log::warn("delivery_not_remembered", &[("error", &error)]);
+        }
+    });
+    join_all(remembered).await;
+}
+
+/// The dead letter of a message.
+fn letter(
+    app: &App,
+    delivery: &dyn Delivery,
+    delivered: Option<&Delivered>,
+    reason: &str,
+) -> Statement {
+    log::error("delivery_unreadable", &[("error", reason)]);
+    let subject = delivered.map(|delivered| dead::Subject {
+        event_id: &delivered.delivery_id,
+        event_type: &delivered.event,
+        entity_id: "github:app",
+    });
+    let body = delivery.body().unwrap_or_default();
+    dead::insert(app, dead::GITHUB, &body, subject, reason, delivery.attempts())
+}
+
+/// Takes up what is overdue; the cron's part.
+///
+/// # Errors
+/// When the database does not answer; nothing is lost by that.
+pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<(), DbError> {
+    let lanes = deliveries::overdue_lanes(ready, app.now_ms()).await?;
+    deal_with(app, ready, lanes).await;
+    Ok(())
+}
+
+/// Deals with what is open in these lanes, and announces what is to be told of it.
+pub async fn deal_with(app: &App, ready: Ready<'_>, lanes: Vec<String>) {
+    let told = futures_util::stream::iter(lanes)
+        .map(|lane| async move { walk(app, ready, &lane).await })
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    let events: Vec<Event> = told.into_iter().flatten().collect();
+    if !events.is_empty() {
+        app.unsealed.set(true);
+        outbox::announce(app, events).await;
+    }
+}
+
+/// Deals with what is open in a lane, one after the other, until something has to wait. Returns what is
+/// to be told.
+async fn walk(app: &App, ready: Ready<'_>, lane: &str) -> Vec<Event> {
+    let mut events = Vec::new();
+    loop {
+        let began_ms = app.now_ms();
+        let turn_ms = u64::from(app.config.upstream_timeout_ms);
+        let claimed = deliveries::claim(ready, lane, began_ms, 4 * turn_ms).await;
+        let (rows, mut known) = match claimed {
+            Ok((rows, known)) if !rows.is_empty() => (rows, known),
+            Ok(_) => return events,
+            Err(error) => {
+                log::warn("lane_not_claimed", &[("error", &error.to_string())]);
+                return events;
+            }
+        };
+        let mut rows = rows.into_iter();
+        for row in rows.by_ref() {
+            // What is begun within a call's deadline ends within the lease.
+            let late = app.now_ms().saturating_sub(began_ms) > turn_ms;
+            let outcome =
+                if late { Err((row, None)) } else { settle(app, ready, row, &mut known).await };
+            match outcome {
+                Ok(told) => events.extend(told),
+                Err((row, error)) => {
+                    let mut released = vec![deliveries::release(app, &row, error.as_deref())];
+                    released.extend(rows.map(|row| deliveries::release(app, &row, None)));
+                    if let Err(error) = ready.db().batch(released).await {
+                        log::warn("lane_not_released", &[("error", &error.to_string())]);
+                    }
+                    return events;
+                }
+            }
+        }
+    }
+}
+
+/// Deals with one delivery: in the end it is done, or given up, or waits for another try.
+async fn settle(
+    app: &App,
+    ready: Ready<'_>,
+    mut row: Claimed,
+    known: &mut BTreeMap<i64, Known>,
+) -> Result<Vec<Event>, (Claimed, Option<String>)> {
+    let error = match perform(app, ready, &mut row, known).await {
+        Ok(events) => return Ok(events),
+        Err(error) => error,
+    };
+    let text = error.to_string();
+    log::warn("delivery_waits", &[("delivery_id", &row.delivery_id), ("error", &text)]);
+    match error {
+        Trouble::Service(error) if !error.is_retryable() && !error.may_have_had_its_effect() => {
+            let statements = give_up(app, &row, &text);
+            match ready.db().batch(statements).await {
+                Ok(_) => Ok(Vec::new()),
+                Err(_) => Err((row, Some(text))),
+            }
+        }
+        _ => Err((row, Some(text))),
+    }
+}
+
+/// Why a delivery was not dealt with.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// The delivery gets its identity, then all that follows from it is committed at once.
+async fn perform(
+    app: &App,
+    ready: Ready<'_>,
+    row: &mut Claimed,
+    known: &mut BTreeMap<i64, Known>,
+) -> Result<Vec<Event>, Trouble> {
+    let mut events = Vec::new();
+    let chitty_id = match row.chitty_id.clone() {
+        Some(id) => id,
+        None => {
+            let id = mint(app, row).await?;
+            row.chitty_id = Some(id.clone());
+            deliveries::keep_ids(ready, row).await?;
+            id
+        }
+    };
+    if let Some(told) = meet(app, ready, row, known).await? {
+        events.extend(told);
+    }
+    let installation = row.facts.installation_id();
+    let whose = installation.and_then(|id| known.get(&id));
+    let plan = apply::plan(app, row, &chitty_id, whose);
+    let mut statements = plan.statements;
+    statements.push(deliveries::done(&row.delivery_id, app.now_ms()));
+    if let (Some(id), true) = (installation, apply::is_about_installation(&row.event)) {
+        statements.push(installations::store::known(id));
+    }
+    let mut results = ready.db().batch(statements).await?;
+    if let (Some(id), true) = (installation, apply::is_about_installation(&row.event))
+        && let Some(now) = results.pop().and_then(|rows| rows.into_iter().next())
+    {
+        let now = installations::store::read_known(now)?;
+        if !now.is_live
+            && let Err(error) = client::forget_installation(app, ready, id).await
+        {
+            // GitHub does not take it any more either.
+            log::warn("token_not_forgotten", &[("error", &error.to_string())]);
+        }
+        known.insert(id, now);
+    }
+    if plan.asks_for_work {
+        app.github_work.set(true);
+    }
+    events.push(plan.event);
+    Ok(events)
+}
+
+/// Puts an installation on record that a delivery describes and nobody has seen before.
+async fn meet(
+    app: &App,
+    ready: Ready<'_>,
+    row: &mut Claimed,
+    known: &mut BTreeMap<i64, Known>,
+) -> Result<Option<Vec<Event>>, Trouble> {
+    let Some(installation) = row.facts.installation.clone() else { return Ok(None) };
+    let is_gone = row.event == "installation" && row.facts.action.as_deref() == Some("deleted");
+    if !apply::is_about_installation(&row.event)
+        || is_gone
+        || installation.account.is_none()
+        || known.contains_key(&installation.id)
+    {
+        return Ok(None);
+    }
+    let minted = match row.subject_id.clone() {
+        Some(id) => id,
+        None => {
+            let id = installations::mint(app, installation.id, context(row)).await?.to_string();
+            row.subject_id = Some(id.clone());
+            deliveries::keep_ids(ready, row).await?;
+            id
+        }
+    };
+    let traceparent = row.traceparent.as_deref();
+    let (now, told) =
+        installations::put_on_record(app, ready, &installation, &minted, traceparent).await?;
+    known.insert(installation.id, now);
+    Ok(Some(told))
+}
+
+fn context(row: &Claimed) -> CallContext {
+    CallContext { traceparent: row.traceparent.clone(), ..CallContext::default() }
+}
+
+/// Mints the EVNT ChittyID of a delivery.
+async fn mint(app: &App, row: &Claimed) -> Result<String, ServiceError> {
+    let wanted = MintRequest {
+        label: EntityLabel::Event,
+        metadata: json!({
+            "type": "github_delivery", "event": row.event, "deliveryId": row.delivery_id,
+            "service": "chittyconnect",
+        }),
+        timestamp: row.received_at.clone(),
+        idempotency_key: None,
+    };
+    let id = app.core.session(context(row)).id().mint(&wanted).await?;
+    Ok(id.to_string())
+}
+
+/// Keeps a delivery that ChittyID will not name as a dead letter, so that it holds up nothing.
+fn give_up(app: &App, row: &Claimed, reason: &str) -> Vec<Statement> {
+    let delivered = Delivered {
+        kind: Kind::Delivery,
+        delivery_id: row.delivery_id.clone(),
+        event: row.event.clone(),
+        received_at: row.received_at.clone(),
+        traceparent: row.traceparent.clone(),
+        elsewhere: Some(Elsewhere::Recorded),
+    };
+    let subject = dead::Subject {
+        event_id: &row.delivery_id,
+        event_type: &row.event,
+        entity_id: &row.facts.lane(),
+    };
+    let body = message::encode(&delivered, "");
+    let attempts = u32::try_from(row.tries).unwrap_or(u32::MAX);
+    vec![
+        deliveries::given_up(&row.delivery_id, reason, app.now_ms()),
+        dead::insert(app, dead::GITHUB, &body, Some(subject), reason, attempts),
+    ]
+}
+
+/// Deals with messages of the dead-letter queue that are deliveries; gives back those that are none.
+pub async fn consume_dead<'d>(
+    app: &App,
+    ready: Ready<'_>,
+    batch: &[&'d dyn Delivery],
+) -> Vec<&'d dyn Delivery> {
+    let (mut others, mut letters, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+    for delivery in batch {
+        match delivery.body().as_deref().map(message::decode) {
+            Some(Ok((delivered, _))) => {
+                let reason = "delivered too often";
+                letters.push(letter(app, *delivery, Some(&delivered), reason));
+                taken.push(*delivery);
+            }
+            _ => others.push(*delivery),
+        }
+    }
+    keep_letters(app, ready, letters, &taken).await;
+    others
+}

@@ -1,0 +1,240 @@
+//! Webhook deliveries on record: each once, by GitHub's own id, and open until its effects are
+//! committed.
+
+use std::collections::BTreeMap;
+
+use chitty_core::Backoff;
+use serde_json::json;
+
+use crate::app::App;
+use crate::github::message::Delivered;
+use crate::github::payload::Facts;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::time;
+
+/// The pauses between two tries of one delivery, in ms: up to ten minutes, so that what has waited for a
+/// long outage follows soon after its end.
+const PAUSES_MS: Backoff = Backoff { first: 2000, longest: 600_000 };
+
+/// How many deliveries of one lane are taken at a time.
+const CLAIM_LIMIT: i64 = 20;
+
+/// How many lanes one round of the cron takes up.
+const SWEEP_LANES: i64 = 100;
+
+/// How long done deliveries are kept, in ms: thirty days, ten times as long as GitHub delivers again.
+const KEEP_MS: u64 = 30 * 24 * 3_600_000;
+
+/// Puts a delivery on record; one that is on record already stays as it is.
+pub fn record(app: &App, delivered: &Delivered, facts: &Facts) -> Statement {
+    let repository = facts.repository.as_ref().map(|repository| repository.id);
+    Statement::new(
+        "INSERT INTO github_deliveries (delivery_id, event, action, installation_id, \
+         repository_id, lane, received_at, facts, traceparent, due_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (delivery_id) DO NOTHING",
+    )
+    .bind(delivered.delivery_id.as_str())
+    .bind(delivered.event.as_str())
+    .bind(facts.action.as_deref())
+    .bind(facts.installation_id())
+    .bind(repository)
+    .bind(facts.lane())
+    .bind(delivered.received_at.as_str())
+    .bind(serde_json::to_string(facts).unwrap_or_default())
+    .bind(delivered.traceparent.as_deref())
+    .bind(time::iso8601(app.now_ms() + app.config.outbox_overdue_ms))
+}
+
+/// Finds the lanes in which one of these deliveries is still open: for [`read_lanes`].
+pub fn lanes_of(ids: &[&str]) -> Statement {
+    Statement::new(
+        "SELECT lane FROM github_deliveries WHERE done_at IS NULL AND dead_at IS NULL \
+         AND delivery_id IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(json!(ids).to_string())
+}
+
+/// Lanes, each once.
+///
+/// # Errors
+/// [`DbError::Shape`].
+pub fn read_lanes(rows: Vec<Row>) -> Result<Vec<String>, DbError> {
+    let mut lanes = rows.into_iter().map(|mut row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+    lanes.sort_unstable();
+    lanes.dedup();
+    Ok(lanes)
+}
+
+/// The lanes in which something is overdue, bounded.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn overdue_lanes(ready: Ready<'_>, now_ms: u64) -> Result<Vec<String>, DbError> {
+    let query = Statement::new(
+        "SELECT lane FROM github_deliveries WHERE done_at IS NULL AND dead_at IS NULL \
+         AND due_at <= ?1 ORDER BY due_at LIMIT ?2",
+    )
+    .bind(time::iso8601(now_ms))
+    .bind(SWEEP_LANES);
+    read_lanes(ready.db().rows(query).await?)
+}
+
+/// A delivery that is being dealt with.
+#[derive(Debug)]
+pub struct Claimed {
+    /// GitHub's id of it.
+    pub delivery_id: String,
+    /// Of which event.
+    pub event: String,
+    /// When the gateway took it, ISO-8601 UTC.
+    pub received_at: String,
+    /// What its handler needs.
+    pub facts: Facts,
+    /// The trace of the request that brought it.
+    pub traceparent: Option<String>,
+    /// Its EVNT ChittyID, if it has been minted.
+    pub chitty_id: Option<String>,
+    /// The ChittyID of the installation that it makes, if that has been minted.
+    pub subject_id: Option<String>,
+    /// How often it was begun, this time included.
+    pub tries: i64,
+}
+
+/// What the gateway knows of an installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its ChittyID.
+    pub chitty_id: String,
+    /// Whether it is neither suspended nor uninstalled.
+    pub is_live: bool,
+}
+
+/// Takes a lease of `lease_ms` on what is open in a lane, in the order in which the gateway took it;
+/// nothing while somebody else has one. Also says what is known of the installations concerned.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn claim(
+    ready: Ready<'_>,
+    lane: &str,
+    now_ms: u64,
+    lease_ms: u64,
+) -> Result<(Vec<Claimed>, BTreeMap<i64, Known>), DbError> {
+    let claim = Statement::new(
+        "UPDATE github_deliveries SET leased_until = ?2, tries = tries + 1 WHERE seq IN \
+         (SELECT seq FROM github_deliveries WHERE lane = ?1 AND done_at IS NULL \
+         AND dead_at IS NULL ORDER BY received_at, seq LIMIT ?4) \
+         AND NOT EXISTS (SELECT 1 FROM github_deliveries AS other WHERE other.lane = ?1 \
+         AND other.done_at IS NULL AND other.dead_at IS NULL AND other.leased_until > ?3) \
+         RETURNING received_at, seq, delivery_id, event, facts, traceparent, chitty_id, \
+         subject_id, tries",
+    )
+    .bind(lane)
+    .bind(time::iso8601(now_ms + lease_ms))
+    .bind(time::iso8601(now_ms))
+    .bind(CLAIM_LIMIT);
+    let known = Statement::new(
+        "SELECT installation_id, chitty_id, suspended_at IS NULL AND uninstalled_at IS NULL AS is_live \
+         FROM installations WHERE installation_id IN (SELECT installation_id \
+         FROM github_deliveries WHERE lane = ?1 AND done_at IS NULL AND dead_at IS NULL)",
+    )
+    .bind(lane);
+    let mut results = ready.db().batch(vec![claim, known]).await?.into_iter();
+    let mut claimed = Vec::new();
+    for mut row in results.next().unwrap_or_default() {
+        let order = (row.text(0)?, row.integer(1)?);
+        claimed.push((order.clone(), read(&mut row, order.0)?));
+    }
+    claimed.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut known = BTreeMap::new();
+    for mut row in results.next().unwrap_or_default() {
+        let is_live = row.integer(2)? == 1;
+        known.insert(row.integer(0)?, Known { chitty_id: row.text(1)?, is_live });
+    }
+    Ok((claimed.into_iter().map(|(_, row)| row).collect(), known))
+}
+
+fn read(row: &mut Row, received_at: String) -> Result<Claimed, DbError> {
+    Ok(Claimed {
+        received_at,
+        delivery_id: row.text(2)?,
+        event: row.text(3)?,
+        facts: Facts::read(row.text(4)?.as_bytes()).map_err(|_| DbError::Shape)?,
+        traceparent: row.optional_text(5)?,
+        chitty_id: row.optional_text(6)?,
+        subject_id: row.optional_text(7)?,
+        tries: row.integer(8)?,
+    })
+}
+
+/// Keeps the ids that were minted for a delivery, so that another try does not mint again.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn keep_ids(ready: Ready<'_>, row: &Claimed) -> Result<(), DbError> {
+    let keep = Statement::new(
+        "UPDATE github_deliveries SET chitty_id = coalesce(chitty_id, ?2), \
+         subject_id = coalesce(subject_id, ?3) WHERE delivery_id = ?1",
+    )
+    .bind(row.delivery_id.as_str())
+    .bind(row.chitty_id.as_deref())
+    .bind(row.subject_id.as_deref());
+    ready.db().batch(vec![keep]).await.map(|_| ())
+}
+
+/// Marks a delivery done: the last statement of the batch with its effects.
+pub fn done(id: &str, now_ms: u64) -> Statement {
+    Statement::new(
+        "UPDATE github_deliveries SET done_at = ?2, last_error = NULL, leased_until = '' \
+         WHERE delivery_id = ?1 AND done_at IS NULL",
+    )
+    .bind(id)
+    .bind(time::iso8601(now_ms))
+}
+
+/// Gives the lease on a delivery back, for another try after a growing pause.
+pub fn release(app: &App, row: &Claimed, error: Option<&str>) -> Statement {
+    let attempt = u32::try_from(row.tries).unwrap_or(u32::MAX);
+    let pause_ms = PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
+    Statement::new(
+        "UPDATE github_deliveries SET leased_until = '', due_at = ?2, \
+         last_error = coalesce(?3, last_error) WHERE delivery_id = ?1 AND done_at IS NULL",
+    )
+    .bind(row.delivery_id.as_str())
+    .bind(time::iso8601(app.now_ms() + u64::from(pause_ms)))
+    .bind(error)
+}
+
+/// Gives a delivery up: it has a dead letter from now on, and keeps its lane from nothing.
+pub fn given_up(id: &str, error: &str, now_ms: u64) -> Statement {
+    Statement::new(
+        "UPDATE github_deliveries SET dead_at = ?2, last_error = ?3, leased_until = '' \
+         WHERE delivery_id = ?1 AND done_at IS NULL",
+    )
+    .bind(id)
+    .bind(time::iso8601(now_ms))
+    .bind(error)
+}
+
+/// Which of these ids are on record, or have a dead letter.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn on_record(ready: Ready<'_>, ids: &[&str]) -> Result<Vec<String>, DbError> {
+    let query = Statement::new(
+        "SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM github_deliveries \
+         WHERE delivery_id = value) OR EXISTS (SELECT 1 FROM dead_letters WHERE event_id = value)",
+    )
+    .bind(json!(ids).to_string());
+    ready.db().rows(query).await?.into_iter().map(|mut row| row.text(0)).collect()
+}
+
+/// Removes a bounded number of deliveries that were taken long ago and are done; the cron runs it.
+pub fn prune(now_ms: u64) -> Statement {
+    Statement::new(
+        "DELETE FROM github_deliveries WHERE seq IN (SELECT seq FROM github_deliveries \
+         WHERE received_at <= ?1 ORDER BY received_at LIMIT 500) AND done_at IS NOT NULL",
+    )
+    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+}

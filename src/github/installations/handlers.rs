@@ -1,0 +1,147 @@
+//! `/v1/github/installations`: where the App is installed.
+
+use serde_json::json;
+
+use crate::app::App;
+use crate::github::client::{self, ErrorKind, GithubError};
+use crate::github::installations::store;
+use crate::http::Outcome;
+use crate::http::caller::Scope;
+use crate::http::listing::Asked;
+use crate::http::paging::{self, Cursor};
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::Reply;
+use crate::http::request::Request;
+use crate::init::Ready;
+use crate::platform::log;
+
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::{InstallationListView, InstallationView, RepositoryListView};
+
+/// List one's installations of the GitHub App, newest first; those that were uninstalled included.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/github/installations",
+    operation_id = "githubInstallationsList",
+    tag = "github",
+    params(
+        ("owner" = Option<String>, Query, description = "`all` is everybody's, and nobody's. Administrators only."),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = InstallationListView, headers(("Link" = String))),
+        (status = 422, description = "A parameter is not acceptable."),
+    ),
+))]
+pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let asked = Asked::of(request)?;
+    let page = match request.query("owner").as_deref() {
+        None => store::list(ready, &scope, false, asked).await?,
+        Some("all") => store::list(ready, &scope.demanding_admin(), true, asked).await?,
+        Some(_) => return Err(Problem::invalid("?owner", "must be `all`, or left out")),
+    };
+    Ok(page.reply(request, "installations", &[]))
+}
+
+/// Read an installation, by its number or its ChittyID.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/github/installations/{id}",
+    operation_id = "githubInstallationsShow",
+    tag = "github",
+    params(("id" = String, Path, description = "GitHub's number of it, or its ChittyID.")),
+    responses(
+        (status = 200, description = "The installation.", body = InstallationView),
+        (status = 404, description = "You have no such installation."),
+    ),
+))]
+pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let found = store::get(ready, &scope, &request.id).await?;
+    found.map(|found| Reply::json(found.document)).ok_or_else(|| Problem::not_found("installation"))
+}
+
+/// List the repositories of an installation, as GitHub has them now.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/v1/github/installations/{id}/repositories",
+    operation_id = "githubInstallationsRepositories",
+    tag = "github",
+    params(
+        ("id" = String, Path, description = "GitHub's number of it, or its ChittyID."),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = RepositoryListView, headers(("Link" = String))),
+        (status = 404, description = "You have no such installation."),
+        (status = 409, description = "`installation_inactive`: it is suspended or uninstalled."),
+        (status = 503, description = "`github_unavailable`: GitHub did not answer."),
+    ),
+))]
+pub async fn repositories(
+    app: &App,
+    ready: Ready<'_>,
+    scope: Scope,
+    request: &Request<'_>,
+) -> Outcome {
+    let limit = paging::limit(request, paging::MAX_LIMIT)?;
+    let page = page(request)?;
+    let found = store::get(ready, &scope, &request.id).await?;
+    let found = found.ok_or_else(|| Problem::not_found("installation"))?;
+    if !found.is_live {
+        return Err(inactive());
+    }
+    let per_page = u32::try_from(limit).unwrap_or(100);
+    let listed = client::repositories(app, ready, found.id, page, per_page).await;
+    let listed = listed.map_err(|error| unavailable(&error))?;
+    let next = listed.has_more.then(|| Cursor([(page + 1).to_string()]).encode());
+    let text = json!({
+        "repositories": listed.items,
+        "count": listed.items.len(),
+        "total_count": listed.total_count,
+        "next_cursor": next,
+    });
+    let reply = Reply::json(text.to_string());
+    Ok(match next {
+        Some(cursor) => reply.header("link", paging::next_link(request, &cursor)),
+        None => reply,
+    })
+}
+
+/// GitHub counts pages; the first is 1.
+fn page(request: &Request<'_>) -> Result<u32, Problem> {
+    let Some(Cursor([page])) = Cursor::of(request)? else { return Ok(1) };
+    page.parse().ok().filter(|page| *page > 0).ok_or_else(paging::invalid_cursor)
+}
+
+fn inactive() -> Problem {
+    Problem::new(
+        Code::InstallationInactive,
+        "The installation is suspended or uninstalled. Install the App again, or let it act again \
+         on its settings page at GitHub.",
+    )
+}
+
+/// What is said when GitHub did not do what was asked.
+pub fn unavailable(error: &GithubError) -> Problem {
+    log::warn("github_failed", &[("error", &error.to_string())]);
+    if error.kind == ErrorKind::NotConfigured {
+        return Problem::new(
+            Code::NotReady,
+            "This gateway has no GitHub App; GET /health lists what is missing.",
+        );
+    }
+    // An installation that GitHub does not know any more: its webhook says so soon.
+    if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Refused) {
+        return inactive();
+    }
+    let problem = Problem::new(
+        Code::GithubUnavailable,
+        "GitHub did not answer, or not with what it should. Repeat the request later.",
+    );
+    match error.retry_after_s {
+        Some(seconds) => problem.retry_after(seconds.clamp(1, 3600)),
+        None => problem,
+    }
+}

@@ -1,0 +1,198 @@
+//! The SQL of installations.
+
+use serde_json::{Value, json};
+
+use crate::events::Event;
+use crate::github::deliveries::Known;
+use crate::github::payload::{Installation, Repository};
+use crate::http::caller::Scope;
+use crate::http::listing::{Asked, Newest, Page};
+use crate::http::problem::Problem;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Params, Row, Statement};
+use crate::platform::time;
+
+/// An installation as it is returned: SQL for a JSON object. Both spellings of its names, as callers of
+/// the predecessor know it.
+const DOCUMENT: &str = "json_patch(json_object('installation_id', installation_id, \
+     'installationId', installation_id, 'chitty_id', chitty_id, 'chittyId', chitty_id, \
+     'account', account_login, 'account_id', account_id, 'account_type', account_type, \
+     'accountType', account_type, 'account_avatar_url', account_avatar_url, \
+     'owner_chitty_id', owner_chitty_id), json_object('repository_selection', \
+     repository_selection, 'repositorySelection', repository_selection, \
+     'permissions', json(permissions), 'events', json(events), 'suspended_at', suspended_at, \
+     'uninstalled_at', uninstalled_at, 'installed_at', installed_at, 'updated_at', updated_at, \
+     'status', iif(uninstalled_at IS NOT NULL, 'uninstalled', \
+     iif(suspended_at IS NOT NULL, 'suspended', 'active'))))";
+
+/// Instants of GitHub have no milliseconds; here all have.
+fn instant(text: Option<&str>, otherwise: &str) -> String {
+    text.and_then(time::parse).map_or_else(|| otherwise.to_owned(), time::iso8601)
+}
+
+/// The row of an installation as GitHub describes it, new or as it is now. What is older than what is on
+/// record changes nothing, and one that was uninstalled stays so.
+pub fn upsert(
+    installation: &Installation,
+    chitty_id: &str,
+    revision: &str,
+    now_ms: u64,
+) -> Statement {
+    let now = time::iso8601(now_ms);
+    let account = installation.account.clone().unwrap_or_default();
+    let list = |value: &Option<Value>, otherwise: Value| {
+        let same = |value: &&Value| value.is_array() == otherwise.is_array();
+        value.as_ref().filter(same).unwrap_or(&otherwise).to_string()
+    };
+    // GitHub has had other kinds of accounts; what is no person's is an organization's.
+    let kind = if account.kind == "User" { "User" } else { "Organization" };
+    let all = installation.repository_selection.as_deref() == Some("all");
+    Statement::new(
+        "INSERT INTO installations (installation_id, chitty_id, account_id, account_login, \
+         account_type, account_avatar_url, repository_selection, permissions, events, \
+         suspended_at, installed_at, updated_at, github_updated_at, revision) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+         ON CONFLICT (installation_id) DO UPDATE SET account_id = excluded.account_id, \
+         account_login = excluded.account_login, account_type = excluded.account_type, \
+         account_avatar_url = excluded.account_avatar_url, \
+         repository_selection = excluded.repository_selection, \
+         permissions = excluded.permissions, events = excluded.events, \
+         suspended_at = excluded.suspended_at, updated_at = excluded.updated_at, \
+         github_updated_at = excluded.github_updated_at, revision = excluded.revision \
+         WHERE excluded.github_updated_at >= installations.github_updated_at",
+    )
+    .bind(installation.id)
+    .bind(chitty_id)
+    .bind(account.id)
+    .bind(account.login)
+    .bind(kind)
+    .bind(account.avatar_url)
+    .bind(if all { "all" } else { "selected" })
+    .bind(list(&installation.permissions, json!({})))
+    .bind(list(&installation.events, json!([])))
+    .bind(installation.suspended_at.as_deref().map(|at| instant(Some(at), &now)))
+    .bind(instant(installation.created_at.as_deref(), &now))
+    .bind(now.as_str())
+    .bind(instant(installation.updated_at.as_deref(), ""))
+    .bind(revision)
+}
+
+/// The row of the event that an installation is on record, written once for each: only if it has the
+/// event's ChittyID and was not told of before.
+pub fn first_told(event: &Event, overdue_ms: u64) -> Statement {
+    let mut insert = crate::events::outbox::insert_if_installation(event, true, overdue_ms);
+    insert.sql += " AND NOT EXISTS (SELECT 1 FROM audit WHERE entity_id = ?4 AND action = ?2)";
+    insert
+}
+
+/// Marks an installation uninstalled, and forgets its token.
+pub fn uninstall(id: i64, at: &str, revision: &str) -> [Statement; 2] {
+    let end = Statement::new(
+        "UPDATE installations SET uninstalled_at = ?2, updated_at = ?2, revision = ?3 \
+         WHERE installation_id = ?1 AND uninstalled_at IS NULL",
+    )
+    .bind(id)
+    .bind(at)
+    .bind(revision);
+    [end, Statement::new("DELETE FROM github_tokens WHERE installation_id = ?1").bind(id)]
+}
+
+/// Adds repositories to those that an installation is known to have, and takes others away.
+pub fn change_repositories(id: i64, added: &[Repository], removed: &[Repository]) -> Statement {
+    let gone: Vec<i64> = removed.iter().chain(added).map(|repository| repository.id).collect();
+    Statement::new(
+        "UPDATE installations SET selected_repositories = (SELECT json_group_array(json(item)) \
+         FROM (SELECT value AS item FROM json_each(selected_repositories) \
+         WHERE json_extract(value, '$.id') NOT IN (SELECT value FROM json_each(?3)) \
+         UNION ALL SELECT value FROM json_each(?2) LIMIT 1000)) WHERE installation_id = ?1",
+    )
+    .bind(id)
+    .bind(json!(added).to_string())
+    .bind(json!(gone).to_string())
+}
+
+/// What is known of an installation: for [`read_known`].
+pub fn known(id: i64) -> Statement {
+    Statement::new(
+        "SELECT chitty_id, suspended_at IS NULL AND uninstalled_at IS NULL AS is_live \
+         FROM installations WHERE installation_id = ?1",
+    )
+    .bind(id)
+}
+
+/// Reads the row of [`known`].
+///
+/// # Errors
+/// [`DbError::Shape`].
+pub fn read_known(mut row: Row) -> Result<Known, DbError> {
+    Ok(Known { chitty_id: row.text(0)?, is_live: row.integer(1)? == 1 })
+}
+
+/// Gives an installation to an actor who has shown that it is theirs to administer.
+pub fn claim(id: i64, owner: &str, revision: &str, now_ms: u64) -> Statement {
+    Statement::new(
+        "UPDATE installations SET owner_chitty_id = ?2, revision = ?3, updated_at = ?4 \
+         WHERE installation_id = ?1 AND owner_chitty_id IS NOT ?2",
+    )
+    .bind(id)
+    .bind(owner)
+    .bind(revision)
+    .bind(time::iso8601(now_ms))
+}
+
+/// Whose installations: the caller's own, or for an administrator who asks for it all.
+fn condition(scope: &Scope, of_all: bool, params: &mut Params) -> String {
+    if of_all {
+        return scope.is_admin_sql(params);
+    }
+    format!("owner_chitty_id = {}", params.add(scope.actor()))
+}
+
+/// A page of installations, newest first; uninstalled ones included.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn list(
+    ready: Ready<'_>,
+    scope: &Scope,
+    of_all: bool,
+    asked: Asked,
+) -> Result<Page, Problem> {
+    let mut params = Params::default();
+    let condition = condition(scope, of_all, &mut params);
+    let keys = ["installed_at", "chitty_id"];
+    let list = Newest { from: "installations", keys, item: DOCUMENT, condition };
+    list.read(ready, scope, params, asked).await
+}
+
+/// One installation, by its number or its ChittyID, that the caller owns or administers.
+pub struct Found {
+    /// As it is returned.
+    pub document: String,
+    /// Its number.
+    pub id: i64,
+    /// Whether it is neither suspended nor uninstalled.
+    pub is_live: bool,
+}
+
+/// Looks one up.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Found>, Problem> {
+    let mut params = Params::default();
+    let (key, value) = match id.parse::<i64>() {
+        Ok(number) => ("installation_id", params.add(number)),
+        Err(_) => ("chitty_id", params.add(id)),
+    };
+    let (own, admin) = (params.add(scope.actor()), scope.is_admin_sql(&mut params));
+    let query = params.statement(format!(
+        "SELECT {DOCUMENT} AS item, installation_id, \
+         suspended_at IS NULL AND uninstalled_at IS NULL AS is_live FROM installations \
+         WHERE {key} = {value} AND (owner_chitty_id = {own} OR {admin})"
+    ));
+    let Some(mut row) = scope.rows(ready, query).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    Ok(Some(Found { document: row.text(0)?, id: row.integer(1)?, is_live: row.integer(2)? == 1 }))
+}

@@ -1,0 +1,227 @@
+//! What is to be done at GitHub because of deliveries: one job a pull request or issue.
+//!
+//! A job is asked for in the batch of its delivery, and done in the background: GitHub may be slow, and
+//! neither the queue nor what is told elsewhere waits for it. One that is asked for again while it is
+//! being done is done once more; one that fails is tried again by the cron, after growing pauses.
+
+use chitty_core::Backoff;
+use futures_util::StreamExt;
+
+use crate::app::App;
+use crate::github::act;
+use crate::github::payload::Repository;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::{log, time};
+
+/// The pauses between two tries, in ms: up to an hour.
+const PAUSES_MS: Backoff = Backoff { first: 10_000, longest: 3_600_000 };
+
+/// How often a job is tried before it is given up, until it is asked for again.
+const MAX_TRIES: i64 = 12;
+
+/// How long somebody has who takes a job, in ms: longer than all the calls that it may make.
+const LEASE_MS: u64 = 180_000;
+
+/// How many jobs one round takes, and how many of them at once.
+const ROUND: i64 = 20;
+const AT_ONCE: usize = 3;
+
+/// How long jobs that are done are kept, in ms: 90 days, by then a comment is found by looking for it.
+const KEEP_MS: u64 = 90 * 24 * 3_600_000;
+
+/// What kind of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobKind {
+    /// Look at a pull request.
+    Review,
+    /// Label an issue.
+    Triage,
+}
+
+impl JobKind {
+    /// Its name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobKind::Review => "review",
+            JobKind::Triage => "triage",
+        }
+    }
+}
+
+/// A job that is being done.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What is to be done.
+    pub kind: JobKind,
+    /// In which repository, by its number.
+    pub repository_id: i64,
+    /// The number of the pull request or issue.
+    pub number: u32,
+    /// As which installation.
+    pub installation_id: i64,
+    /// `owner/name`
+    pub repository: String,
+    /// The comment that was made before.
+    pub comment_id: Option<i64>,
+    /// The check run that was made before, and of which commit.
+    pub check_run: Option<(i64, String)>,
+    /// Whether the installation may be acted for.
+    pub is_live: bool,
+    version: i64,
+    tries: i64,
+}
+
+/// The statement that asks for a job.
+pub fn ask_for(
+    app: &App,
+    kind: JobKind,
+    installation_id: i64,
+    repository: &Repository,
+    number: u32,
+    head_sha: Option<&str>,
+) -> Statement {
+    Statement::new(
+        "INSERT INTO github_jobs (kind, repository_id, number, installation_id, repository, \
+         head_sha, due_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) \
+         ON CONFLICT (repository_id, number, kind) DO UPDATE SET version = version + 1, tries = 0, \
+         installation_id = excluded.installation_id, repository = excluded.repository, \
+         head_sha = excluded.head_sha, due_at = excluded.due_at, updated_at = excluded.updated_at",
+    )
+    .bind(kind.as_str())
+    .bind(repository.id)
+    .bind(i64::from(number))
+    .bind(installation_id)
+    .bind(repository.full_name.as_str())
+    .bind(head_sha)
+    .bind(time::iso8601(app.now_ms()))
+}
+
+/// Does what is due, bounded. Whoever else is at it does other jobs.
+pub async fn run_due(app: &App, ready: Ready<'_>) {
+    let jobs = match take(app, ready).await {
+        Ok(jobs) => jobs,
+        Err(error) => return log::warn("jobs_not_taken", &[("error", &error.to_string())]),
+    };
+    futures_util::stream::iter(jobs)
+        .for_each_concurrent(AT_ONCE, |job| async move { run(app, ready, job).await })
+        .await;
+}
+
+async fn take(app: &App, ready: Ready<'_>) -> Result<Vec<Job>, DbError> {
+    let now_ms = app.now_ms();
+    let take = Statement::new(
+        "UPDATE github_jobs SET leased_until = ?2, tries = tries + 1 \
+         WHERE (repository_id, number, kind) IN (SELECT repository_id, number, kind \
+         FROM github_jobs WHERE done_version < version AND due_at <= ?1 AND leased_until <= ?1 \
+         ORDER BY due_at LIMIT ?3) RETURNING kind, repository_id, number, installation_id, \
+         repository, comment_id, check_run_id, check_run_sha, version, tries, \
+         EXISTS (SELECT 1 FROM installations AS i \
+         WHERE i.installation_id = github_jobs.installation_id \
+         AND i.suspended_at IS NULL AND i.uninstalled_at IS NULL) AS is_live",
+    )
+    .bind(time::iso8601(now_ms))
+    .bind(time::iso8601(now_ms + LEASE_MS))
+    .bind(ROUND);
+    let rows = ready.db().batch(vec![take]).await?.pop().unwrap_or_default();
+    rows.into_iter().map(read).collect()
+}
+
+fn read(mut row: Row) -> Result<Job, DbError> {
+    let optional = |row: &Row, at| row.integer(at).ok();
+    let check_run = optional(&row, 6).zip(row.optional_text(7)?);
+    Ok(Job {
+        kind: if row.text(0)? == "triage" { JobKind::Triage } else { JobKind::Review },
+        repository_id: row.integer(1)?,
+        number: u32::try_from(row.integer(2)?).map_err(|_| DbError::Shape)?,
+        installation_id: row.integer(3)?,
+        repository: row.text(4)?,
+        comment_id: optional(&row, 5),
+        check_run,
+        version: row.integer(8)?,
+        tries: row.integer(9)?,
+        is_live: row.integer(10)? == 1,
+    })
+}
+
+/// What was made at GitHub, as far as it was.
+#[derive(Debug, Clone, Default)]
+pub struct Made {
+    /// The comment.
+    pub comment_id: Option<i64>,
+    /// The check run, and of which commit.
+    pub check_run: Option<(i64, String)>,
+}
+
+async fn run(app: &App, ready: Ready<'_>, job: Job) {
+    let mut made = Made { comment_id: job.comment_id, check_run: job.check_run.clone() };
+    let outcome = match job.is_live {
+        true => act::perform(app, ready, &job, &mut made).await,
+        // Nothing is done for an installation that is suspended or gone.
+        false => Ok(()),
+    };
+    let statement = match outcome {
+        Ok(()) => settled(app, &job, &made, None),
+        Err(error) => {
+            let text = error.to_string();
+            let number = job.number.to_string();
+            let fields = [("kind", job.kind.as_str()), ("number", &number), ("error", &text)];
+            log::warn("job_failed", &fields);
+            match error.is_transient() && job.tries < MAX_TRIES {
+                true => postponed(app, &job, &made, &text, error.retry_after_s),
+                false => settled(app, &job, &made, Some(&text)),
+            }
+        }
+    };
+    if let Err(error) = ready.db().batch(vec![statement]).await {
+        log::warn("job_not_noted", &[("error", &error.to_string())]);
+    }
+}
+
+/// Notes that the version of a job that was taken is done, or given up.
+fn settled(app: &App, job: &Job, made: &Made, error: Option<&str>) -> Statement {
+    noted(app, job, made, "done_version = max(done_version, ?8), last_error = ?9")
+        .bind(job.version)
+        .bind(error)
+}
+
+/// Puts a job off.
+fn postponed(
+    app: &App,
+    job: &Job,
+    made: &Made,
+    error: &str,
+    retry_after_s: Option<u32>,
+) -> Statement {
+    let attempt = u32::try_from(job.tries).unwrap_or(u32::MAX);
+    let pause_ms = PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
+    let asked_ms = u64::from(retry_after_s.unwrap_or(0)) * 1000;
+    let due_ms = app.now_ms() + u64::from(pause_ms).max(asked_ms.min(KEEP_MS));
+    noted(app, job, made, "due_at = ?8, last_error = ?9").bind(time::iso8601(due_ms)).bind(error)
+}
+
+fn noted(app: &App, job: &Job, made: &Made, also: &str) -> Statement {
+    let (check_run_id, sha) = made.check_run.clone().unzip();
+    Statement::new(format!(
+        "UPDATE github_jobs SET leased_until = '', comment_id = ?4, check_run_id = ?5, \
+         check_run_sha = ?6, updated_at = ?7, {also} \
+         WHERE repository_id = ?1 AND number = ?2 AND kind = ?3"
+    ))
+    .bind(job.repository_id)
+    .bind(i64::from(job.number))
+    .bind(job.kind.as_str())
+    .bind(made.comment_id)
+    .bind(check_run_id)
+    .bind(sha)
+    .bind(time::iso8601(app.now_ms()))
+}
+
+/// Removes a bounded number of jobs that have been done for long; the cron runs it.
+pub fn prune(now_ms: u64) -> Statement {
+    Statement::new(
+        "DELETE FROM github_jobs WHERE (repository_id, number, kind) IN \
+         (SELECT repository_id, number, kind FROM github_jobs \
+         WHERE done_version >= version AND updated_at <= ?1 LIMIT 500)",
+    )
+    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+}

@@ -1,0 +1,211 @@
+//! `POST /integrations/github/webhook`: the door for GitHub's deliveries.
+//!
+//! 1. The signature is checked before anything else is looked at.
+//! 2. The delivery is handed over: to the queue, or where it is too long for one, to storage with a
+//!    message that says so.
+//! 3. Only then it is acknowledged. Whatever fails before that is a 5xx, so that GitHub counts the
+//!    delivery as failed; nothing has marked it as seen, so it is accepted when it comes again.
+//!
+//! Whether it is a repeat is found out when it is recorded ([`super::deliveries`]): here it would cost a
+//! round trip of each delivery, and an answer that is the same in the end.
+
+use std::cell::Cell;
+
+use serde_json::json;
+
+use crate::app::App;
+use crate::github::message::{self, Delivered, Elsewhere, Kind};
+use crate::github::signature;
+use crate::http::Outcome;
+use crate::http::limits::Class;
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::{Body, Reply};
+use crate::http::request::Request;
+use crate::platform::inbound::HeldBody;
+use crate::platform::{log, time};
+
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::WebhookView;
+
+/// GitHub's own limit of a payload: 25 MB.
+const MAX_PAYLOAD_BYTES: usize = 25 << 20;
+
+/// Up to here a body is verified in this program; above, the runtime is faster.
+const VERIFIED_HERE_BYTES: usize = 8 << 10;
+
+/// How much of long payloads an isolate holds at a time, in bytes; the platform gives it 128 MB in all.
+const MAX_HELD_BYTES: usize = 52 << 20;
+
+/// How long a stored payload waits to be recorded, in seconds: as long as GitHub delivers again (three
+/// days), and then some.
+const STORED_FOR_S: u32 = 7 * 24 * 3600;
+
+/// How much of long payloads this isolate holds at the moment.
+#[derive(Debug, Default)]
+pub struct Held(Cell<usize>);
+
+/// A part of what may be held, given back when it is dropped.
+struct Share<'a> {
+    held: &'a Held,
+    bytes: usize,
+}
+
+impl Held {
+    /// Takes a share; `None` when that would be too much.
+    fn take(&self, bytes: usize) -> Option<Share<'_>> {
+        let sum = self.0.get() + bytes;
+        (sum <= MAX_HELD_BYTES).then(|| {
+            self.0.set(sum);
+            Share { held: self, bytes }
+        })
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.held.0.set(self.held.0.get().saturating_sub(self.bytes));
+    }
+}
+
+/// Take a delivery of GitHub.
+///
+/// Acknowledged as soon as it is safely handed over; what follows from it happens afterwards, once.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/integrations/github/webhook",
+    operation_id = "githubWebhook",
+    tag = "github",
+    params(
+        ("X-Hub-Signature-256" = String, Header, description = "`sha256=` and the HMAC-SHA256 of the body."),
+        ("X-GitHub-Event" = String, Header, description = "The name of the event."),
+        ("X-GitHub-Delivery" = String, Header, description = "The id of the delivery."),
+    ),
+    request_body(content = serde_json::Value, description = "The payload, up to 25 MB."),
+    responses(
+        (status = 202, description = "Handed over.", body = WebhookView),
+        (status = 400, description = "A header is missing, or the body is no text."),
+        (status = 401, description = "`invalid_signature`: the signature is missing or wrong."),
+    ),
+))]
+pub async fn receive(app: &App, request: &Request<'_>) -> Outcome {
+    let length = request.inbound.declared_length().unwrap_or(MAX_PAYLOAD_BYTES);
+    let share = if length > message::MAX_BYTES { hold(app, length)? } else { None };
+    // 1. Check.
+    let body = checked(app, request).await?;
+    let delivered = delivered(request)?;
+    // 2. Hand over.
+    let reply = accepted(&delivered);
+    hand_over(app, delivered, &*body).await?;
+    drop(share);
+    // 3. Acknowledge.
+    Ok(reply)
+}
+
+/// A share for a long payload.
+fn hold(app: &App, length: usize) -> Result<Option<Share<'_>>, Problem> {
+    match app.held_payloads.take(length.min(MAX_PAYLOAD_BYTES)) {
+        Some(share) => Ok(Some(share)),
+        None => Err(not_taken("too many long payloads at once")),
+    }
+}
+
+/// The body, if it was signed with one of the secrets.
+async fn checked(app: &App, request: &Request<'_>) -> Result<Box<dyn HeldBody>, Problem> {
+    let secrets = &app.config.github.webhook_secrets;
+    if secrets.is_empty() {
+        return Err(Problem::new(
+            Code::NotReady,
+            "This gateway has no webhook secret; GET /health lists what is missing.",
+        ));
+    }
+    let code = request.header("x-hub-signature-256").and_then(|header| signature::code(&header));
+    let Some(code) = code else { return Err(refused(app, request).await) };
+    let body = request.held_body(MAX_PAYLOAD_BYTES).await?;
+    let is_good = if body.length() <= VERIFIED_HERE_BYTES {
+        signature::is_good(secrets, &body.bytes(), &code)
+    } else {
+        let mut is_good = false;
+        for secret in secrets {
+            is_good |= body.has_hmac(secret, &code).await.map_err(|error| {
+                log::error("signature_not_checked", &[("error", &error)]);
+                not_taken("the signature could not be checked")
+            })?;
+        }
+        is_good
+    };
+    if is_good { Ok(body) } else { Err(refused(app, request).await) }
+}
+
+/// The refusal of a delivery that GitHub has not signed; who sends many is told to wait.
+async fn refused(app: &App, request: &Request<'_>) -> Problem {
+    match app.limits.of_address(request, Class::Webhook).await {
+        Err(limited) => limited,
+        Ok(()) => Problem::new(
+            Code::InvalidSignature,
+            "The body is not signed with the webhook secret of this gateway's GitHub App. Compare \
+             the secret on the settings page of the App with `GITHUB_WEBHOOK_SECRET`.",
+        ),
+    }
+}
+
+fn delivered(request: &Request<'_>) -> Result<Delivered, Problem> {
+    let header = |name: &'static str, is_sound: fn(u8) -> bool| {
+        let value = request.header(name).unwrap_or_default();
+        let sound = (1..=64).contains(&value.len()) && value.bytes().all(is_sound);
+        let detail = || format!("The header `{name}` is missing or not like GitHub's.");
+        if sound { Ok(value) } else { Err(Problem::new(Code::MalformedRequest, detail())) }
+    };
+    Ok(Delivered {
+        kind: Kind::Delivery,
+        event: header("x-github-event", |b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'
+        })?,
+        delivery_id: header("x-github-delivery", |b| b.is_ascii_alphanumeric() || b == b'-')?,
+        received_at: time::iso8601(request.now_ms),
+        traceparent: Some(request.trace.traceparent.clone()),
+        elsewhere: None,
+    })
+}
+
+/// Under which key of `CHITTYCONNECT_KV` a payload waits.
+pub fn payload_key(delivery_id: &str) -> String {
+    format!("github/payload/{delivery_id}")
+}
+
+async fn hand_over(
+    app: &App,
+    mut delivered: Delivered,
+    body: &dyn HeldBody,
+) -> Result<(), Problem> {
+    let mut payload = String::new();
+    if body.length() + 1024 <= message::MAX_BYTES {
+        payload = String::from_utf8(body.bytes())
+            .map_err(|_| Problem::new(Code::MalformedRequest, "The payload is not UTF-8."))?;
+    } else {
+        let key = payload_key(&delivered.delivery_id);
+        let Some(storage) = &app.cache else { return Err(not_taken("no storage is bound")) };
+        storage.put_held(&key, body, STORED_FOR_S).await.map_err(|error| not_taken(&error))?;
+        delivered.elsewhere = Some(Elsewhere::Stored(key));
+    }
+    let Some(queue) = &app.github_events else { return Err(not_taken("no queue is bound")) };
+    let message = message::encode(&delivered, &payload);
+    queue.send(vec![message]).await.map_err(|error| not_taken(&error))
+}
+
+fn not_taken(error: &str) -> Problem {
+    log::error("webhook_not_taken", &[("error", error)]);
+    Problem::new(
+        Code::NotReady,
+        "The delivery could not be taken just now. It was not recorded: deliver it again.",
+    )
+}
+
+fn accepted(delivered: &Delivered) -> Reply {
+    let text = json!({
+        "status": "ok",
+        "delivery_id": delivered.delivery_id,
+        "deliveryId": delivered.delivery_id,
+        "eventType": delivered.event,
+    });
+    Reply::new(202, Body::Json(text.to_string()))
+}

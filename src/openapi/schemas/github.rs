@@ -1,0 +1,92 @@
+//! The GitHub App.
+
+use utoipa::ToSchema;
+
+/// A delivery that was taken.
+#[derive(ToSchema)]
+#[schema(as = Webhook)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct WebhookView {
+    /// `ok`
+    status: String,
+    /// GitHub's id of the delivery.
+    delivery_id: String,
+    /// The same.
+    #[schema(rename = "deliveryId")]
+    delivery_id_again: String,
+    /// The name of the event.
+    #[schema(rename = "eventType")]
+    event_type: String,
+}
+
+/// An installation of the GitHub App. Some names are there in two spellings.
+#[derive(ToSchema)]
+#[schema(as = Installation)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct InstallationView {
+    /// GitHub's number of it; also `installationId`.
+    installation_id: i64,
+    /// Also `chittyId`.
+    chitty_id: String,
+    /// The name of the user or organization.
+    account: String,
+    account_id: i64,
+    /// `User` or `Organization`; also `accountType`.
+    account_type: String,
+    account_avatar_url: Option<String>,
+    /// The actor whose it is, or null.
+    owner_chitty_id: Option<String>,
+    /// `all` or `selected`; also `repositorySelection`.
+    repository_selection: String,
+    /// What it may at GitHub.
+    permissions: serde_json::Value,
+    /// What it hears of.
+    events: Vec<String>,
+    /// `active`, `suspended` or `uninstalled`.
+    status: String,
+    suspended_at: Option<String>,
+    uninstalled_at: Option<String>,
+    installed_at: String,
+    updated_at: String,
+}
+
+/// A page of installations.
+#[derive(ToSchema)]
+#[schema(as = InstallationList)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct InstallationListView {
+    /// Newest first.
+    installations: Vec<InstallationView>,
+    /// How many they are.
+    count: u8,
+    /// The `cursor` of the next page, or null.
+    next_cursor: Option<String>,
+}
+
+/// A repository, as GitHub describes it.
+#[derive(ToSchema)]
+#[schema(as = Repository)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct RepositoryView {
+    id: i64,
+    /// `owner/name`
+    full_name: String,
+    private: bool,
+    default_branch: Option<String>,
+    html_url: Option<String>,
+    archived: bool,
+}
+
+/// A page of repositories.
+#[derive(ToSchema)]
+#[schema(as = RepositoryList)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct RepositoryListView {
+    repositories: Vec<RepositoryView>,
+    /// How many they are.
+    count: u8,
+    /// How many the installation has.
+    total_count: u64,
+    /// The `cursor` of the next page, or null.
+    next_cursor: Option<String>,
+}
