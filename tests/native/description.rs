@@ -53,3 +53,24 @@ fn it_is_served_as_committed() {
     let answer = run(gateway.get("/openapi.json", None));
     assert_eq!((answer.status, answer.text.as_str()), (200, DOCUMENT));
 }
+
+/// The App is made from this file: what GitHub is told must be what there is.
+#[test]
+fn the_manifest_of_the_github_app_leads_to_routes_that_exist() {
+    let manifest: Value =
+        serde_json::from_str(include_str!("../../github-app-manifest.json")).unwrap();
+    let base = manifest["url"].as_str().unwrap();
+    let is_routed = |url: &Value, method: &str| {
+        let path = url.as_str().unwrap().strip_prefix(base).unwrap();
+        ROUTES.iter().any(|route| route.path == path && route.method.as_str() == method)
+    };
+    assert!(is_routed(&manifest["hook_attributes"]["url"], "POST"));
+    assert!(is_routed(&manifest["callback_urls"][0], "GET"));
+    // Without the code nobody can show that an installation is theirs.
+    assert_eq!(manifest["request_oauth_on_install"], true);
+    // What the App does there needs these; and it may do no more.
+    let may = &manifest["default_permissions"];
+    for (name, level) in [("checks", "write"), ("contents", "read"), ("issues", "write")] {
+        assert_eq!(may[name], level, "{name}");
+    }
+}

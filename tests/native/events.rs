@@ -325,13 +325,13 @@ fn the_dead_letter_queue_is_kept_but_for_what_the_outbox_knows() {
         gateway.create("dev-a", &json!({"name": "n"})).await;
         let known = TestDelivery::new(world.queue.messages.borrow()[0].clone());
         let unknown = TestDelivery::new("{\"version\":\"7\",\"id\":\"evt_9\",\"type\":\"x\"}");
-        consumer::consume_from(&gateway.app, "chittyconnect-dlq", &[&known, &unknown]).await;
+        chittyconnect::tasks::consume(&gateway.app, "chittyconnect-dlq", &[&known, &unknown]).await;
         assert_eq!((known.verdict(), unknown.verdict()), (Verdict::Ack, Verdict::Ack));
         assert_eq!(world.db.count("dead_letters"), 1);
         assert_eq!(world.db.count("dead_letters WHERE event_id = 'evt_9' AND event_type = 'x'"), 1);
         world.db.set_fault(|_| Fault::Before);
         let kept = TestDelivery::new("x");
-        consumer::consume_from(&gateway.app, "chittyconnect-dlq", &[&kept]).await;
+        chittyconnect::tasks::consume(&gateway.app, "chittyconnect-dlq", &[&kept]).await;
         assert!(matches!(kept.verdict(), Verdict::Retry(_)), "it waits in the queue");
     });
 }

@@ -32,6 +32,9 @@ async fn through(gateway: &Isolate, id: &str, path: &str) -> Answer {
     gateway.get(&format!("/v1/connections/{id}/proxy/{path}"), Some("dev-a")).await
 }
 
+/// Whose cron asks no host but those of connections.
+const WITHOUT_GITHUB: &[(&str, Option<&str>)] = &[("GITHUB_APP_ID", None)];
+
 #[test]
 fn a_connection_lives_and_ends() {
     let (world, gateway) = World::warm();
@@ -382,7 +385,7 @@ fn checks_fail_a_connection_and_bring_it_back_but_never_one_that_has_ended() {
 
 #[test]
 fn the_cron_checks_what_is_due_bounded_and_spread_out() {
-    let (world, gateway) = World::warm();
+    let (world, gateway) = World::warm_with(WITHOUT_GITHUB);
     run(async {
         for n in 0..40 {
             let endpoint = format!("https://h{n}.partner.example");
@@ -486,7 +489,7 @@ fn a_refresh_that_is_refused_fails_the_connection_and_one_that_is_not_answered_d
 
 #[test]
 fn a_credential_is_revoked_in_the_end_even_if_not_at_first() {
-    let (world, gateway) = World::warm();
+    let (world, gateway) = World::warm_with(WITHOUT_GITHUB);
     rotating(&world);
     run(async {
         let id = connect(&gateway, oauth()).await;

@@ -14,6 +14,8 @@ mod ecosystem;
 mod edge;
 mod events;
 mod faults;
+mod github;
+mod github_client;
 mod health;
 mod init;
 mod limits;

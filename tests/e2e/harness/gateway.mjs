@@ -7,7 +7,7 @@ export { startGatewayProcess } from "./gateway-process.mjs";
 
 /**
  * @typedef {object} GatewayOptions
- * @property {string} [sandboxUrl] where the services are: becomes SERVICE_URL_TEMPLATE and OUTSIDE_URL_TEMPLATE
+ * @property {string} [sandboxUrl] where the services are: becomes SERVICE_URL_TEMPLATE, OUTSIDE_URL_TEMPLATE and the addresses of GitHub
  * @property {string} [persist] a directory for D1, KV and Durable Objects; without one nothing is kept
  * @property {number} [port] the first isolate's, 0 for any
  * @property {number} [isolates] how many Workers run the same code on the same storage
@@ -72,8 +72,13 @@ export async function startGateway(options = {}) {
  */
 export function gatewayWorker({ sandboxUrl, vars, secrets, withoutBindings = [], assets = true, config = path.join(ROOT, "wrangler.toml"), entry }) {
   const modules = [...(entry ? [entry] : []), ...builtModules(mainOf(config))];
-  const templates = sandboxUrl && { SERVICE_URL_TEMPLATE: `${sandboxUrl}/{name}`, OUTSIDE_URL_TEMPLATE: `${sandboxUrl}/_outside/{host}` };
-  const worker = readWorker(config, { modules, vars: { ...templates, ...vars, ...secrets } });
+  const addresses = sandboxUrl && {
+    SERVICE_URL_TEMPLATE: `${sandboxUrl}/{name}`,
+    OUTSIDE_URL_TEMPLATE: `${sandboxUrl}/_outside/{host}`,
+    GITHUB_API_URL: `${sandboxUrl}/_github/api`,
+    GITHUB_WEB_URL: `${sandboxUrl}/_github/web`,
+  };
+  const worker = readWorker(config, { modules, vars: { ...addresses, ...vars, ...secrets } });
   const { config: described } = worker;
   for (const name of withoutBindings) {
     if (!Object.hasOwn(described.env, name)) throw new Error(`There is no binding ${name} to take away.`);

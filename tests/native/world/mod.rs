@@ -15,13 +15,16 @@ use chitty_core::Clock;
 use chittyconnect::app::{App, Parts};
 use chittyconnect::config::{Binding, Config};
 use chittyconnect::events::{consumer, dead};
+use chittyconnect::github::signature;
 use chittyconnect::http::edge;
 use chittyconnect::http::reply::{After, Body, Reply};
-use chittyconnect::platform::inbound::{BodyError, Inbound};
+use chittyconnect::platform::inbound::{BodyError, HeldBody, Inbound};
 use chittyconnect::platform::kv::Kv;
 use chittyconnect::platform::queue::{Delivery, Queue};
 use chittyconnect::{routes, tasks};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
+use sha2::Sha256;
 
 pub(crate) use database::{Database, Fault};
 pub(crate) use objects::TestObjects;
@@ -210,6 +213,8 @@ impl Clock for TestClock {
 #[derive(Default)]
 pub(crate) struct TestKv {
     pub(crate) values: RefCell<BTreeMap<String, String>>,
+    /// How long each is kept, in seconds, as it was put last.
+    pub(crate) ttls: RefCell<BTreeMap<String, Option<u32>>>,
     pub(crate) down: Cell<bool>,
 }
 
@@ -220,13 +225,23 @@ impl Kv for TestKv {
         Ok(self.values.borrow().get(key).cloned())
     }
 
-    async fn put(&self, key: &str, value: &str, _: Option<u32>) -> Result<(), String> {
+    async fn put(&self, key: &str, value: &str, ttl_s: Option<u32>) -> Result<(), String> {
         yield_now().await;
         if self.down.get() {
             return Err("kv down".to_owned());
         }
+        self.ttls.borrow_mut().insert(key.to_owned(), ttl_s);
         self.values.borrow_mut().insert(key.to_owned(), value.to_owned());
         Ok(())
+    }
+
+    async fn get_bytes(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.get(key).await?.map(String::into_bytes))
+    }
+
+    async fn put_held(&self, key: &str, body: &dyn HeldBody, ttl_s: u32) -> Result<(), String> {
+        let text = String::from_utf8(body.bytes()).map_err(|error| error.to_string())?;
+        self.put(key, &text, Some(ttl_s)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), String> {
@@ -356,6 +371,38 @@ impl Inbound for TestRequest {
             _ => Ok(self.body.clone()),
         }
     }
+    async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, BodyError> {
+        Ok(Box::new(TestBody(self.body(limit).await?)))
+    }
+}
+
+/// A webhook as GitHub sends it.
+pub(crate) fn signed(id: &str, event: &str, body: &[u8]) -> TestRequest {
+    let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(WEBHOOK_SECRET.as_bytes()).unwrap();
+    let code = mac.chain_update(body).finalize().into_bytes();
+    let code: String = code.iter().map(|byte| format!("{byte:02x}")).collect();
+    TestRequest::new("POST", "/integrations/github/webhook")
+        .header("x-hub-signature-256", &format!("sha256={code}"))
+        .header("x-github-event", event)
+        .header("x-github-delivery", id)
+        .body(body)
+}
+
+/// A body as the runtime would keep it.
+struct TestBody(Vec<u8>);
+
+#[async_trait(?Send)]
+impl HeldBody for TestBody {
+    fn length(&self) -> usize {
+        self.0.len()
+    }
+    fn bytes(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+    async fn has_hmac(&self, key: &[u8], code: &[u8; 32]) -> Result<bool, String> {
+        yield_now().await;
+        Ok(signature::is_good(&[key.to_vec()], &self.0, code))
+    }
 }
 
 /// One isolate of the gateway.
@@ -410,6 +457,23 @@ impl Isolate {
         let answer = self.post("/v1/contexts", token, body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.json["context"]["chitty_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a signed webhook of GitHub.
+    pub(crate) async fn webhook(&self, id: &str, event: &str, payload: &Value) -> Answer {
+        self.send(signed(id, event, payload.to_string().as_bytes())).await
+    }
+
+    /// Delivers all that is on the queue of webhooks, each message in a batch of its own.
+    pub(crate) async fn deliver_webhooks(&self) -> Vec<Verdict> {
+        let bodies = std::mem::take(&mut *self.world.github_events.messages.borrow_mut());
+        let mut verdicts = Vec::new();
+        for body in bodies {
+            let delivery = TestDelivery::new(body);
+            tasks::consume(&self.app, "test-github-events", &[&delivery]).await;
+            verdicts.push(delivery.verdict());
+        }
+        verdicts
     }
 
     /// Delivers all that is on the queue, each message in a batch of its own.
