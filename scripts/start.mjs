@@ -41,6 +41,8 @@ const gateway = sandboxOnly ? null : start({
   vars: {
     SERVICE_URL_TEMPLATE: `http://127.0.0.1:${port + 1}/{name}`,
     OUTSIDE_URL_TEMPLATE: `http://127.0.0.1:${port + 1}/_outside/{host}`,
+    GITHUB_API_URL: `http://127.0.0.1:${port + 1}/_github/api`,
+    GITHUB_WEB_URL: `http://127.0.0.1:${port + 1}/_github/web`,
   },
 });
 endWithParent();
