@@ -282,6 +282,11 @@ impl Facts {
     /// # Errors
     /// When it is no JSON object: what is wrong with it, in words and without a part of it.
     pub fn read(payload: &[u8]) -> Result<Self, String> {
+        // A list would be taken for the members in their order.
+        let first = payload.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first == Some(&b'[') {
+            return Err("the payload is no JSON object".to_owned());
+        }
         serde_json::from_slice(payload).map_err(|error| {
             let what = if error.is_data() { "is no JSON object" } else { "is no JSON" };
             format!("the payload {what}: line {}, column {}", error.line(), error.column())

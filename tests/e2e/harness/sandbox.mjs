@@ -24,8 +24,8 @@ export async function startSandbox({ port = 0, persist, vars = { CHITTY_SANDBOX:
     calls: async (query = {}) => (await control("GET", `calls?${search({ limit: 1000, ...query })}`)).calls,
     /** How many calls since the last reset, of all services or one. With the start of a path, or a host: of the 10,000 that are kept. */
     count: async (service, path, host) => (await control("GET", `calls/count?${search({ service, path, host })}`)).total,
-    /** What was minted since the last reset, in order: `{number, id, entity_type, metadata, at}`. */
-    minted: async () => (await control("GET", "minted")).minted,
+    /** What was minted since the last reset, in order, the newest `limit` (1000): `{number, id, entity_type, metadata, at}`. */
+    minted: async (query = {}) => (await control("GET", `minted?${search(query)}`)).minted,
     /** `{total, entries}` of the chronicle, in order. Filters: entityId, eventId, action, limit (1000). */
     entries: (query = {}) => control("GET", `entries?${search({ limit: 1000, ...query })}`),
     /** What the services keep of a kind (credential, registered, dna, certificate, record, beacon, outside), oldest first. */
