@@ -305,11 +305,14 @@ async fn perform(
     let whose = installation.and_then(|id| known.get(&id));
     let plan = apply::plan(app, row, &chitty_id, whose);
     let mut statements = plan.statements;
+    let done = statements.len();
     statements.push(deliveries::done(&row.delivery_id, app.now_ms()));
     if let (Some(id), true) = (installation, apply::is_about_installation(&row.event)) {
         statements.push(installations::store::known(id));
     }
     let mut results = ready.db().batch(statements).await?;
+    // Whoever else has dealt with it, after a lease had ended, has told of it too.
+    let is_first = results.get(done).is_some_and(|rows| !rows.is_empty());
     if let (Some(id), true) = (installation, apply::is_about_installation(&row.event))
         && let Some(now) = results.pop().and_then(|rows| rows.into_iter().next())
     {
@@ -325,7 +328,9 @@ async fn perform(
     if plan.asks_for_work {
         app.github_work.set(true);
     }
-    events.push(plan.event);
+    if is_first {
+        events.push(plan.event);
+    }
     Ok(events)
 }
 

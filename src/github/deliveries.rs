@@ -183,11 +183,11 @@ pub async fn keep_ids(ready: Ready<'_>, row: &Claimed) -> Result<(), DbError> {
     ready.db().batch(vec![keep]).await.map(|_| ())
 }
 
-/// Marks a delivery done: the last statement of the batch with its effects.
+/// Marks a delivery done, in the batch with its effects. Returns a row if it was open until then.
 pub fn done(id: &str, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE github_deliveries SET done_at = ?2, last_error = NULL, leased_until = '' \
-         WHERE delivery_id = ?1 AND done_at IS NULL",
+         WHERE delivery_id = ?1 AND done_at IS NULL RETURNING 1 AS done",
     )
     .bind(id)
     .bind(time::iso8601(now_ms))

@@ -193,7 +193,7 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         return Ok(page::question(login, &known.chitty_id, &actor, &question));
     }
     let event = claim(app, ready, confirmed.id, &known.chitty_id, &actor, request).await?;
-    Ok(page::installed(login, &known.chitty_id, Some(&actor)).then(After::Announce(event)))
+    Ok(telling(page::installed(login, &known.chitty_id, Some(&actor)), event))
 }
 
 /// Notes that a nonce has come back.
@@ -289,7 +289,7 @@ fn described(confirmed: &client::Installation) -> payload::Installation {
     }
 }
 
-/// Gives an installation to an actor, and tells of it.
+/// Gives an installation to an actor, and tells of it; nothing is told of what is theirs already.
 async fn claim(
     app: &App,
     ready: Ready<'_>,
@@ -297,7 +297,7 @@ async fn claim(
     chitty_id: &str,
     actor: &str,
     request: &Request<'_>,
-) -> Result<Event, Problem> {
+) -> Result<Option<Event>, Problem> {
     let payload = json!({ "installation_id": id });
     let traceparent = Some(request.trace.traceparent.as_str());
     let kind = EventKind::AppClaimed;
@@ -305,8 +305,16 @@ async fn claim(
     let claim = store::claim(id, actor, &event.id, app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
     let told = outbox::insert_if_changed(&event, overdue_ms, "installations", "chitty_id");
-    ready.db().batch(vec![claim, told]).await?;
-    Ok(event)
+    let changed = ready.db().batch(vec![claim, told]).await?.into_iter().next();
+    Ok(first_row(changed).map(|_| event))
+}
+
+/// A page, after which the event is announced.
+fn telling(page: Reply, event: Option<Event>) -> Reply {
+    match event {
+        Some(event) => page.then(After::Announce(event)),
+        None => page,
+    }
 }
 
 /// Answer that an installation is for the actor who asked for it.
@@ -344,7 +352,7 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
     let known = first_row(known.into_iter().next()).ok_or_else(|| refused(BEGIN_AGAIN))?;
     let known = store::read_known(known)?;
     let event = claim(app, ready, id, &known.chitty_id, &question.actor, request).await?;
-    Ok(page::claimed(&known.chitty_id, &question.actor).then(After::Announce(event)))
+    Ok(telling(page::claimed(&known.chitty_id, &question.actor), event))
 }
 
 /// Removes a bounded number of states that are not good any more anyway; the cron runs it.

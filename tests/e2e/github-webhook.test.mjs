@@ -176,14 +176,13 @@ describe("what is not GitHub's", () => {
 });
 
 test("while the secret is being replaced both are good, and afterwards one", async () => {
-  const [before, during, done] = await Promise.all([
-    hooked.another({ vars: { GITHUB_WEBHOOK_SECRET: "older" } }),
-    hooked.another({ vars: { GITHUB_WEBHOOK_SECRET: "newer", GITHUB_WEBHOOK_SECRET_PREVIOUS: "older" } }),
+  const [during, done] = await Promise.all([
+    hooked.another({ vars: { GITHUB_WEBHOOK_SECRET: "newer", GITHUB_WEBHOOK_SECRET_PREVIOUS: TEST_ONLY_WEBHOOK_SECRET } }),
     hooked.another({ vars: { GITHUB_WEBHOOK_SECRET: "newer" } }),
   ]);
   for (const text of [eventOf("push"), pushOf(200_000)].map(({ payload }) => JSON.stringify(payload))) {
-    const statuses = async (one) => [(await poster(one)(text, { secret: "older" })).status, (await poster(one)(text, { secret: "newer" })).status, (await poster(one)(text, { secret: "other" })).status];
-    assert.deepEqual(await Promise.all([before, during, done].map(statuses)), [[202, 401, 401], [202, 202, 401], [401, 202, 401]]);
+    const statuses = (one) => Promise.all([TEST_ONLY_WEBHOOK_SECRET, "newer", "other"].map(async (secret) => (await poster(one)(text, { secret })).status));
+    assert.deepEqual(await Promise.all([gateway, during, done].map(statuses)), [[202, 401, 401], [202, 202, 401], [401, 202, 401]]);
   }
 });
 

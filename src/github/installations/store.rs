@@ -128,11 +128,12 @@ pub fn read_known(mut row: Row) -> Result<Known, DbError> {
     Ok(Known { chitty_id: row.text(0)?, is_live: row.integer(1)? == 1 })
 }
 
-/// Gives an installation to an actor who has shown that it is theirs to administer.
+/// Gives an installation to an actor who has shown that it is theirs to administer. Returns a row if it
+/// was not theirs before.
 pub fn claim(id: i64, owner: &str, revision: &str, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE installations SET owner_chitty_id = ?2, revision = ?3, updated_at = ?4 \
-         WHERE installation_id = ?1 AND owner_chitty_id IS NOT ?2",
+         WHERE installation_id = ?1 AND owner_chitty_id IS NOT ?2 RETURNING 1 AS claimed",
     )
     .bind(id)
     .bind(owner)
