@@ -55,14 +55,20 @@ pub fn insert_if_delivery_is_open(event: &Event, overdue_ms: u64) -> Statement {
     insert_where(event, overdue_ms, condition)
 }
 
-/// The row of an event about an installation, written only if that has this ChittyID (`is_its`), or only
-/// if none has.
-pub fn insert_if_installation(event: &Event, is_its: bool, overdue_ms: u64) -> Statement {
-    let condition = format!(
-        "WHERE {} EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4)",
-        if is_its { "" } else { "NOT" }
-    );
-    insert_where(event, overdue_ms, &condition)
+/// The row of the event that an installation is on record, written once for each and only if the
+/// installation has the event's ChittyID. Returns a row if it was.
+pub fn insert_if_installed(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "WHERE EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4) AND NOT EXISTS \
+         (SELECT 1 FROM audit WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
+    insert_where(event, overdue_ms, condition)
+}
+
+/// The row of the event that a ChittyID is nobody's, written once and only if no installation has it.
+/// Returns a row if it was.
+pub fn insert_if_orphaned(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "WHERE NOT EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4) AND NOT \
+         EXISTS (SELECT 1 FROM audit WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
+    insert_where(event, overdue_ms, condition)
 }
 
 /// The row of the event that tells of replayed dead letters, written only if there were some.

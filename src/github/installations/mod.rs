@@ -34,7 +34,7 @@ pub async fn mint(app: &App, id: i64, cx: CallContext) -> Result<ChittyId, Servi
 }
 
 /// Puts an installation on record under a minted id, and tells of it. Of two at once one wins; the id of
-/// the other is reported as an orphan. Returns the one that it has.
+/// the other is reported as an orphan. Returns what is known of it now, and what is to be announced.
 ///
 /// # Errors
 /// When the database does not answer; whether the installation is on record is open then, and to do it
@@ -55,13 +55,18 @@ pub async fn put_on_record(
         Event::new(now_ms, EventKind::IdentityOrphaned, minted, minted, lost, traceparent);
     let statements = vec![
         store::upsert(installation, minted, &installed.id, now_ms),
-        store::first_told(&installed, overdue_ms),
-        outbox::insert_if_installation(&orphaned, false, overdue_ms),
+        outbox::insert_if_installed(&installed, overdue_ms),
+        outbox::insert_if_orphaned(&orphaned, overdue_ms),
         store::known(installation.id),
     ];
-    let results = ready.db().batch(statements).await?;
-    let row = first_row(results.into_iter().nth(3)).ok_or(DbError::Shape)?;
-    let known = store::read_known(row)?;
-    let told = if known.chitty_id == minted { installed } else { orphaned };
-    Ok((known, vec![told]))
+    let mut results = ready.db().batch(statements).await?.into_iter().skip(1);
+    // What was not written now was told before.
+    let mut events = Vec::new();
+    for event in [installed, orphaned] {
+        if results.next().is_some_and(|rows| !rows.is_empty()) {
+            events.push(event);
+        }
+    }
+    let row = first_row(results.next()).ok_or(DbError::Shape)?;
+    Ok((store::read_known(row)?, events))
 }

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::events::Event;
 use crate::github::deliveries::Known;
 use crate::github::payload::{Installation, Repository};
 use crate::http::caller::Scope;
@@ -75,14 +74,6 @@ pub fn upsert(
     .bind(now.as_str())
     .bind(instant(installation.updated_at.as_deref(), ""))
     .bind(revision)
-}
-
-/// The row of the event that an installation is on record, written once for each: only if it has the
-/// event's ChittyID and was not told of before.
-pub fn first_told(event: &Event, overdue_ms: u64) -> Statement {
-    let mut insert = crate::events::outbox::insert_if_installation(event, true, overdue_ms);
-    insert.sql += " AND NOT EXISTS (SELECT 1 FROM audit WHERE entity_id = ?4 AND action = ?2)";
-    insert
 }
 
 /// Marks an installation uninstalled, and forgets its token.
