@@ -237,6 +237,12 @@ fn an_installation_has_one_row_one_identity_and_one_lineage() {
         let one = &list.json["installations"][0];
         assert_eq!((&one["status"], &one["account"]), (&json!("suspended"), &json!("octo")));
         assert_eq!(one["suspended_at"], "2026-01-01T02:00:00.000Z");
+        // What there is not is null, and what is JSON is not text.
+        assert_eq!(one.get("uninstalled_at"), Some(&Value::Null));
+        assert_eq!(
+            (&one["permissions"]["checks"], &one["events"]),
+            (&json!("write"), &json!(["push"]))
+        );
         // Nobody owns it, so nobody else sees it.
         let id = one["chitty_id"].as_str().unwrap();
         for path in ["/v1/github/installations/3", &format!("/v1/github/installations/{id}")] {

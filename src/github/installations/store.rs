@@ -13,16 +13,16 @@ use crate::platform::time;
 
 /// An installation as it is returned: SQL for a JSON object. Both spellings of its names, as callers of
 /// the predecessor know it.
-const DOCUMENT: &str = "json_patch(json_object('installation_id', installation_id, \
+const DOCUMENT: &str = "json_insert(json_object('installation_id', installation_id, \
      'installationId', installation_id, 'chitty_id', chitty_id, 'chittyId', chitty_id, \
      'account', account_login, 'account_id', account_id, 'account_type', account_type, \
      'accountType', account_type, 'account_avatar_url', account_avatar_url, \
-     'owner_chitty_id', owner_chitty_id), json_object('repository_selection', \
-     repository_selection, 'repositorySelection', repository_selection, \
-     'permissions', json(permissions), 'events', json(events), 'suspended_at', suspended_at, \
-     'uninstalled_at', uninstalled_at, 'installed_at', installed_at, 'updated_at', updated_at, \
-     'status', iif(uninstalled_at IS NOT NULL, 'uninstalled', \
-     iif(suspended_at IS NOT NULL, 'suspended', 'active'))))";
+     'owner_chitty_id', owner_chitty_id), '$.repository_selection', repository_selection, \
+     '$.repositorySelection', repository_selection, '$.permissions', json(permissions), \
+     '$.events', json(events), '$.suspended_at', suspended_at, \
+     '$.uninstalled_at', uninstalled_at, '$.installed_at', installed_at, \
+     '$.updated_at', updated_at, '$.status', iif(uninstalled_at IS NOT NULL, 'uninstalled', \
+     iif(suspended_at IS NOT NULL, 'suspended', 'active')))";
 
 /// Instants of GitHub have no milliseconds; here all have.
 fn instant(text: Option<&str>, otherwise: &str) -> String {
