@@ -23,6 +23,13 @@ impl Producer {
         Producer { binding }
     }
 
+    /// One message alone goes as it is: the runtime wraps a batch in base64 and JSON.
+    async fn send_one(&self, message: &str) -> Result<(), JsValue> {
+        let options = object(&[("contentType", JsValue::from_str("text"))])?;
+        let sent = self.binding.send(JsValue::from_str(message), options.into())?;
+        JsFuture::from(sent).await.map(|_| ())
+    }
+
     async fn send_batch(&self, messages: &[String]) -> Result<(), JsValue> {
         let requests = Array::new();
         for message in messages {
@@ -41,7 +48,11 @@ impl Producer {
 impl Queue for Producer {
     async fn send(&self, messages: Vec<String>) -> Result<(), String> {
         for batch in batches(&messages) {
-            self.send_batch(batch).await.map_err(|error| thrown(&error))?;
+            let sent = match batch {
+                [message] => self.send_one(message).await,
+                _ => self.send_batch(batch).await,
+            };
+            sent.map_err(|error| thrown(&error))?;
         }
         Ok(())
     }
