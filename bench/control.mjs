@@ -37,6 +37,7 @@ export default {
       settings = await request.json();
       return Response.json(null);
     }
+    if (pathname === "/integrations/github/webhook") return take(request, env);
     if (request.method === "POST") return create(request, env);
     if (pathname === "/health") return Response.json({ ...settings.health, timestamp: new Date().toISOString() });
     if (pathname === "/v1/contexts") return list(env.DB);
@@ -44,6 +45,20 @@ export default {
     return show(env.DB, pathname.slice("/v1/contexts/".length));
   },
 };
+
+let key;
+
+/** Verifies the signature, sends the body to the queue as it is, and says so. */
+async function take(request, env) {
+  key ??= await crypto.subtle.importKey("raw", new TextEncoder().encode(env.GITHUB_WEBHOOK_SECRET), { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
+  const { headers } = request;
+  const body = await request.arrayBuffer();
+  const signature = Uint8Array.fromHex(headers.get("x-hub-signature-256").slice("sha256=".length));
+  if (!(await crypto.subtle.verify("HMAC", key, signature, body))) return new Response(null, { status: 401 });
+  await env.EVENT_Q.send(new Uint8Array(body), { contentType: "bytes" });
+  const id = headers.get("x-github-delivery");
+  return Response.json({ deliveryId: id, delivery_id: id, eventType: headers.get("x-github-event"), status: "ok" }, { status: 202 });
+}
 
 async function show(db, id) {
   const query = `SELECT ${FIELDS} FROM contexts WHERE chitty_id = ?1 AND deleted_at IS NULL`;

@@ -1,5 +1,6 @@
 /** The requests that are measured. */
 import { actorId } from "../sandbox/chitty-id.mjs";
+import { eventOf, signatureOf } from "../tests/e2e/harness/github.mjs";
 import { DATE, WORDS } from "./seed.mjs";
 
 /** Stands for eight digits that differ in each request: names are unique. */
@@ -18,16 +19,32 @@ export const NEW_CONTEXT = {
   tools: ["search", "review"],
 };
 
+/** Where GitHub delivers. */
+const WEBHOOK = "/integrations/github/webhook";
+
 /**
  * @typedef {object} Case
  * @property {string} name
  * @property {string} method
  * @property {string[]} paths taken in turn
- * @property {string} token
- * @property {string} [body]
+ * @property {string} [token]
+ * @property {Record<string, string>} [headers]
+ * @property {string} [body] ASCII
  * @property {number} status what both sides answer
  * @property {number} [target] the least ratio gateway / control
  */
+
+/** A push of so many bytes, delivered with an id of its own each time. */
+function delivery(name, bytes) {
+  const { event, payload } = eventOf("push");
+  const { ref, before, after, repository, installation, sender } = payload;
+  const { id, full_name } = repository;
+  const push = { ref, before, after, repository: { id, full_name, private: false }, installation, sender: { id: sender.id, type: sender.type }, commits: [{ id: after, message: "" }] };
+  push.commits[0].message = "x".repeat(bytes - JSON.stringify(push).length);
+  const body = JSON.stringify(push);
+  const headers = { "x-github-event": event, "x-github-delivery": `72d3162e-cc78-11e3-81ab-${NUMBER}`, "x-hub-signature-256": signatureOf(body) };
+  return { name, method: "POST", paths: [WEBHOOK], headers, body, status: 202, target: 0.8 };
+}
 
 /**
  * @param {string[]} ids contexts of the reader
@@ -41,6 +58,8 @@ export function cases(ids) {
     read("list of 100", ["/v1/contexts"], 1),
     read("search of 50", [`/v1/contexts/search?q=${WORDS.names}`], 1),
     { name: "create", method: "POST", paths: ["/v1/contexts"], token: WRITER.token, body: JSON.stringify(NEW_CONTEXT), status: 201 },
+    delivery("webhook, 1 KB", 1024),
+    delivery("webhook, 8 KB", 8192),
   ];
 }
 
@@ -51,27 +70,26 @@ export function startingWith(only, all) {
   return chosen;
 }
 
+/** The headers of a case's requests. */
+function headersOf({ token, headers, body }) {
+  const credential = token && { authorization: `Bearer ${token}` };
+  return { ...credential, accept: "application/json", ...(body && { "content-type": "application/json" }), ...headers };
+}
+
 /** A case's requests as they go over the wire. */
-export function wire({ method, paths, token, body = "" }, port) {
-  return paths.map((path) =>
-    [
-      `${method} ${path} HTTP/1.1`,
-      `host: 127.0.0.1:${port}`,
-      `authorization: Bearer ${token}`,
-      "accept: application/json",
-      ...(body && ["content-type: application/json", `content-length: ${body.length}`]),
-      `\r\n${body}`,
-    ].join("\r\n"),
-  );
+export function wire(what, port) {
+  const { method, paths, body = "" } = what;
+  const headers = { host: `127.0.0.1:${port}`, ...headersOf(what), ...(body && { "content-length": body.length }) };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  return paths.map((path) => [`${method} ${path} HTTP/1.1`, ...lines, `\r\n${body}`].join("\r\n"));
 }
 
 /** A case's first request, sent by itself. */
-export async function ask(url, { method, paths, token, body }, number = 0) {
-  const response = await fetch(url + paths[0], {
-    method,
-    headers: { authorization: `Bearer ${token}`, ...(body && { "content-type": "application/json" }) },
-    body: body?.replace(NUMBER, String(number).padStart(NUMBER.length, "0")),
-  });
+export async function ask(url, what, number = 0) {
+  const digits = String(number).padStart(NUMBER.length, "0");
+  const { method, paths, body } = what;
+  const headers = JSON.parse(JSON.stringify(headersOf(what)).replace(NUMBER, digits));
+  const response = await fetch(url + paths[0], { method, headers, body: body?.replace(NUMBER, digits) });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
@@ -82,6 +100,7 @@ export async function ask(url, { method, paths, token, body }, number = 0) {
 export function comparable({ name }, text) {
   const json = JSON.stringify(JSON.parse(text));
   if (name === "health") return json.replace(DATE, "TIME");
+  if (name.startsWith("webhook")) return json.replaceAll(/-\d{8}"/g, '-NUMBER"');
   if (name !== "create") return json.replace(/"next_cursor":"[^"]+"/, '"next_cursor":"…"');
   return json
     .replaceAll(DATE, "TIME")

@@ -12,6 +12,8 @@ const TARGETS = {
   "list of 100": "1 D1, 0 KV, 0 upstream",
   "search of 50": "1 D1, 0 KV, 0 upstream",
   create: "1 mint + D1",
+  "webhook, 1 KB": "1 queue",
+  "webhook, 8 KB": "1 queue",
 };
 
 /** Counts and prints. */

@@ -42,16 +42,23 @@ export async function startServers(describe) {
   };
 }
 
+/** The binding of the queue of GitHub's webhooks. */
+const WEBHOOKS = "EVENT_Q";
+
 /**
  * The gateway as wrangler.toml describes it, but for the static files: they make every local
- * request three times dearer, and no path of theirs is measured. Nothing is limited.
+ * request three times dearer, and no path of theirs is measured. Nothing is limited, and nobody
+ * consumes the queue of webhooks: what is measured is that they are taken.
  *
  * @param {string} sandboxUrl
  * @param {{counting?: boolean}} [options] whether its bindings count
  */
 export function gateway(sandboxUrl, { counting = false } = {}) {
   const entry = counting ? { type: "ESModule", path: path.join(HERE, "counting.mjs") } : undefined;
-  return gatewayWorker({ sandboxUrl, assets: false, entry, vars: NO_LIMITS });
+  const worker = gatewayWorker({ sandboxUrl, assets: false, entry, vars: NO_LIMITS });
+  const { env, triggers } = worker.config;
+  const kept = triggers.filter(({ type, name }) => type !== "queue" || name !== env[WEBHOOKS].name);
+  return { ...worker, config: { ...worker.config, triggers: kept } };
 }
 
 /** The gateway again, beside the first, with a database of its own. */
@@ -60,11 +67,12 @@ export function withDatabase(worker, name) {
   return { ...worker, config: { ...worker.config, name, env, exports: {}, triggers: [] } };
 }
 
-/** The control, on the same database as `worker`. */
+/** The control, on the same database and the same queue as `worker`. */
 export function control(worker, sandboxUrl) {
   const main = "control.mjs";
   const described = readWorker(path.join(ROOT, "wrangler.toml"), { modules: [{ type: "ESModule", path: path.join(HERE, main) }] });
-  const env = { DB: worker.config.env.DB, MINT_URL: { type: "text", value: `${sandboxUrl}/id/v1/mint` } };
+  const { DB, GITHUB_WEBHOOK_SECRET, [WEBHOOKS]: queue } = worker.config.env;
+  const env = { DB, GITHUB_WEBHOOK_SECRET, [WEBHOOKS]: queue, MINT_URL: { type: "text", value: `${sandboxUrl}/id/v1/mint` } };
   const { compatibilityDate, compatibilityFlags, manifest } = described.config;
   return { ...described, config: { name: "control", compatibilityDate, compatibilityFlags, manifest, env, exports: {}, triggers: [] } };
 }
