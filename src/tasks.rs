@@ -129,7 +129,6 @@ pub async fn scheduled(app: &App) {
     watch::ensure_all(app).await;
     orchestrations::run::resume_due(app, ready).await;
     connections::cron(app, ready).await;
-    github::cron(app, ready).await;
     seal::seal(app, ready).await;
     let now_ms = app.now_ms();
     let prune = vec![
@@ -148,4 +147,6 @@ pub async fn scheduled(app: &App) {
     if let Err(error) = ready.db().batch(prune).await {
         log::warn("prune_failed", &[("error", &error.to_string())]);
     }
+    // Last, because GitHub may be slow.
+    github::cron(app, ready).await;
 }

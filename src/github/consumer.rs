@@ -28,6 +28,11 @@ use crate::platform::queue::Delivery;
 /// How many lanes are dealt with at once.
 const AT_ONCE: usize = 6;
 
+/// How often something is claimed in one walk through a lane, and how many rounds a sweep makes: what is
+/// left then is overdue a minute later.
+const MAX_CLAIMS: usize = 50;
+const SWEEP_ROUNDS: usize = 10;
+
 /// How often a message is delivered before what is missing of it is given up: a stored payload may take
 /// a minute to be seen everywhere.
 const DELIVERIES: u32 = 3;
@@ -191,8 +196,16 @@ fn letter(
 /// # Errors
 /// When the database does not answer; nothing is lost by that.
 pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<(), DbError> {
-    let lanes = deliveries::overdue_lanes(ready, app.now_ms()).await?;
-    deal_with(app, ready, lanes).await;
+    let mut last = Vec::new();
+    for _ in 0..SWEEP_ROUNDS {
+        let lanes = deliveries::overdue_lanes(ready, app.now_ms()).await?;
+        // What is overdue still is in somebody else's hands.
+        if lanes.is_empty() || lanes == last {
+            break;
+        }
+        last.clone_from(&lanes);
+        deal_with(app, ready, lanes).await;
+    }
     Ok(())
 }
 
@@ -214,7 +227,7 @@ pub async fn deal_with(app: &App, ready: Ready<'_>, lanes: Vec<String>) {
 /// to be told.
 async fn walk(app: &App, ready: Ready<'_>, lane: &str) -> Vec<Event> {
     let mut events = Vec::new();
-    loop {
+    for _ in 0..MAX_CLAIMS {
         let began_ms = app.now_ms();
         let turn_ms = u64::from(app.config.upstream_timeout_ms);
         let claimed = deliveries::claim(ready, lane, began_ms, 4 * turn_ms).await;
@@ -245,6 +258,7 @@ async fn walk(app: &App, ready: Ready<'_>, lane: &str) -> Vec<Event> {
             }
         }
     }
+    events
 }
 
 /// Deals with one delivery: in the end it is done, or given up, or waits for another try.
