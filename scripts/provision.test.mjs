@@ -96,11 +96,11 @@ test("what exists is taken over, a wrong id is corrected", async () => {
 test("missing secrets are listed with the command that sets them", async () => {
   await run("staging");
   const commands = () => printed.filter((line) => line.includes("secret put"));
-  assert.equal(commands().length, 12, "a worker that was never deployed has none");
+  assert.equal(commands().length, 15, "a worker that was never deployed has none");
   printed = [];
   account({ ...account(), secrets: [{ name: "GITHUB_APP_ID", type: "secret_text" }] });
   await run("staging");
-  assert.equal(commands().length, 11);
+  assert.equal(commands().length, 14);
   assert.ok(commands().includes("  npx wrangler secret put CHITTY_ID_SERVICE_TOKEN --env staging"));
 });
 
@@ -135,8 +135,8 @@ test("every environment has the bindings of local development", () => {
   const variables = (name) => Object.keys(tablesOf(toml()).find((table) => table.name === name).lines);
   for (const environment of ["staging", "production"]) {
     assert.deepEqual(bindings(`env.${environment}.`).filter((one) => one !== "ai AI"), bindings(""));
-    // Deployed the keys are a secret, and there is no sandbox.
-    const onlyHere = ["SEALING_KEYS", "OUTSIDE_URL_TEMPLATE"];
-    assert.deepEqual(variables(`env.${environment}.vars`), variables("vars").filter((name) => !onlyHere.includes(name)));
+    // Deployed the keys and the GitHub App are secrets, and there is no sandbox.
+    const isOnlyHere = (name) => ["SEALING_KEYS", "OUTSIDE_URL_TEMPLATE"].includes(name) || name.startsWith("GITHUB_");
+    assert.deepEqual(variables(`env.${environment}.vars`), variables("vars").filter((name) => !isOnlyHere(name)));
   }
 });

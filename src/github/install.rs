@@ -72,7 +72,7 @@ struct Question {
     path = "/integrations/github/install",
     operation_id = "githubInstall",
     tag = "github",
-    security((), ("bearer" = [])),
+    params(("Authorization" = Option<String>, Header, description = "Whose it will be.")),
     responses(
         (status = 302, description = "To GitHub.", headers(("Location" = String))),
     ),
@@ -130,7 +130,6 @@ fn opened<T: for<'de> Deserialize<'de>>(app: &App, place: &str, text: &str) -> O
     path = "/integrations/github/callback",
     operation_id = "githubCallback",
     tag = "github",
-    security(()),
     params(
         ("state" = String, Query, description = "As it went to GitHub."),
         ("code" = String, Query, description = "By which GitHub says who the user is."),
@@ -323,7 +322,6 @@ fn telling(page: Reply, event: Option<Event>) -> Reply {
     path = "/integrations/github/confirm",
     operation_id = "githubConfirm",
     tag = "github",
-    security(()),
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
         description = "The form of the page that the callback has shown."),
     responses(

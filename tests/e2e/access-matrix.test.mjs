@@ -9,6 +9,11 @@ import { PAST } from "./harness/contents.mjs";
 import { byKey, delegate, expect, make, makeKey, register, works } from "./harness/people.mjs";
 import { ADMIN, COMMON, HIDDEN, OWN, PUBLIC, requestOf, requests, routesOf } from "./harness/requests.mjs";
 
+/** As the App would have put it on record. */
+const INSTALLATION =
+  "INSERT INTO installations (installation_id, chitty_id, owner_chitty_id, account_id, account_login, account_type, repository_selection, installed_at, updated_at) " +
+  "VALUES (77, 'CHITTY-CONTEXT-installation', ?1, 78, 'octo', 'Organization', 'all', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z')";
+
 let access, sandbox, gateway, anyone, person, rows, setStatus, complaints;
 
 before(async () => {
@@ -32,8 +37,10 @@ describe("every route", () => {
     const target = { target_service: "partner", target_endpoint: "https://api.partner.example" };
     const connection = await make(owner.call, "/v1/connections", "connection", { ...source, ...target });
     const run = await owner.call("POST", "/v1/orchestrations/secure-user", { body: { email: "owner@example.org" } });
+    await rows(INSTALLATION, owner.id);
     entities = {
       actor: owner.id,
+      installation: "CHITTY-CONTEXT-installation",
       context: context.chitty_id,
       key: key.key_id,
       delegation: delegation.delegation_id,
@@ -85,7 +92,10 @@ describe("every route", () => {
 
   test("is in this table, and what is open is meant to be", () => {
     assert.deepEqual(Object.keys(table).sort(), [...routes.scoped.keys()].sort());
-    assert.deepEqual(routes.open.sort(), ["GET /", "GET /health", "GET /metrics", "GET /openapi.json", "POST /v1/delegate/validate"]);
+    assert.deepEqual(routes.open.sort(), [
+      "GET /", "GET /health", "GET /integrations/github/callback", "GET /integrations/github/install", "GET /metrics", "GET /openapi.json",
+      "POST /integrations/github/confirm", "POST /integrations/github/webhook", "POST /v1/delegate/validate",
+    ]);
   });
 
   test("wants a credential", async () => {

@@ -91,6 +91,10 @@ export const requests = (entities) => {
     "POST /v1/ecosystem/{id}/disconnect": service,
     "POST /v1/ecosystem/{id}/reset": service,
 
+    "GET /v1/github/installations": { other: OWN },
+    "GET /v1/github/installations/{id}": { id: entities.installation, other: HIDDEN },
+    "GET /v1/github/installations/{id}/repositories": { id: entities.installation, other: HIDDEN },
+
     "GET /v1/orchestrations/{id}": { id: entities.orchestration, other: HIDDEN },
     "POST /v1/orchestrations/{id}": { id: "secure-user", body: { email: "table@example.org" }, other: OWN },
   };
