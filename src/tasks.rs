@@ -95,17 +95,18 @@ pub async fn consume(app: &App, queue: &str, batch: &[&dyn Delivery]) {
     }
 }
 
-/// What a batch of a queue has left to be done: work at GitHub, and the handover.
+/// What a batch of a queue has left to be done: work at GitHub, and the handover. The runtime takes the
+/// batch for finished when this is, so none of it waits for long.
 pub fn after_batch(app: Rc<App>) -> impl Future<Output = ()> + 'static {
     let turn = app.handover.take_turn(&app, app.now_ms());
     async move {
         if app.github_work.take()
             && let Ok(ready) = Ready::ensure(&app).await
         {
-            github::jobs::run_due(&app, ready).await;
+            github::jobs::run_due(&app, ready, github::jobs::BESIDE_A_BATCH_MS).await;
         }
         if turn {
-            handover::perform(&app).await;
+            handover::perform_if_due(&app).await;
         }
     }
 }

@@ -5,7 +5,7 @@
 //! being done is done once more; one that fails is tried again by the cron, after growing pauses.
 
 use chitty_core::Backoff;
-use futures_util::StreamExt;
+use futures_util::future::join_all;
 
 use crate::app::App;
 use crate::github::act;
@@ -23,9 +23,14 @@ const MAX_TRIES: i64 = 12;
 /// How long somebody has who takes a job, in ms: longer than all the calls that it may make.
 const LEASE_MS: u64 = 180_000;
 
-/// How many jobs one round takes, and how many of them at once.
-const ROUND: i64 = 20;
-const AT_ONCE: usize = 3;
+/// How many jobs are done at once.
+const AT_ONCE: i64 = 3;
+
+/// After how long no more jobs are begun: beside a batch of the queue, whose acknowledgements wait for
+/// it, and in the cron, in ms.
+pub const BESIDE_A_BATCH_MS: u64 = 3000;
+/// See [`BESIDE_A_BATCH_MS`].
+pub const IN_THE_CRON_MS: u64 = 60_000;
 
 /// How long jobs that are done are kept, in ms: 90 days, by then a comment is found by looking for it.
 const KEEP_MS: u64 = 90 * 24 * 3_600_000;
@@ -97,15 +102,18 @@ pub fn ask_for(
     .bind(time::iso8601(app.now_ms()))
 }
 
-/// Does what is due, bounded. Whoever else is at it does other jobs.
-pub async fn run_due(app: &App, ready: Ready<'_>) {
-    let jobs = match take(app, ready).await {
-        Ok(jobs) => jobs,
-        Err(error) => return log::warn("jobs_not_taken", &[("error", &error.to_string())]),
-    };
-    futures_util::stream::iter(jobs)
-        .for_each_concurrent(AT_ONCE, |job| async move { run(app, ready, job).await })
-        .await;
+/// Does what is due, a few at a time, until there is nothing or `for_ms` are over. Whoever else is at it
+/// does other jobs.
+pub async fn run_due(app: &App, ready: Ready<'_>, for_ms: u64) {
+    let until_ms = app.now_ms() + for_ms;
+    while app.now_ms() < until_ms {
+        let jobs = match take(app, ready).await {
+            Ok(jobs) if jobs.is_empty() => return,
+            Ok(jobs) => jobs,
+            Err(error) => return log::warn("jobs_not_taken", &[("error", &error.to_string())]),
+        };
+        join_all(jobs.into_iter().map(|job| run(app, ready, job))).await;
+    }
 }
 
 async fn take(app: &App, ready: Ready<'_>) -> Result<Vec<Job>, DbError> {
@@ -122,7 +130,7 @@ async fn take(app: &App, ready: Ready<'_>) -> Result<Vec<Job>, DbError> {
     )
     .bind(time::iso8601(now_ms))
     .bind(time::iso8601(now_ms + LEASE_MS))
-    .bind(ROUND);
+    .bind(AT_ONCE);
     let rows = ready.db().batch(vec![take]).await?.pop().unwrap_or_default();
     rows.into_iter().map(read).collect()
 }

@@ -36,6 +36,6 @@ pub async fn cron(app: &App, ready: Ready<'_>) {
     if let Err(error) = consumer::sweep(app, ready).await {
         log::warn("deliveries_not_swept", &[("error", &error.to_string())]);
     }
-    jobs::run_due(app, ready).await;
+    jobs::run_due(app, ready, jobs::IN_THE_CRON_MS).await;
     recovery::round(app, ready).await;
 }

@@ -53,6 +53,23 @@ pub(crate) async fn perform(app: &App) {
         app.sleep(app.config.handover_ms - since_ms).await;
     }
     let urgent = urgent | app.core.take_breakers_changed();
+    at_once(app, urgent).await;
+}
+
+/// Hands over without waiting, where the pause since the last time is over; otherwise whoever comes next
+/// does. For events that end only when the work that they have left behind does: what is acknowledged in
+/// one, and the batch after it, would wait for the pause.
+pub(crate) async fn perform_if_due(app: &App) {
+    let since_ms = app.now_ms().saturating_sub(app.handover.last_ms.get());
+    let urgent = app.core.take_breakers_changed();
+    if urgent || since_ms >= app.config.handover_ms {
+        at_once(app, urgent).await;
+    } else {
+        app.handover.planned_ms.set(None);
+    }
+}
+
+async fn at_once(app: &App, urgent: bool) {
     // From here on what is counted is for the next one.
     app.handover.planned_ms.set(None);
     app.handover.last_ms.set(app.now_ms());
