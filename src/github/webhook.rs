@@ -31,7 +31,7 @@ use crate::openapi::schemas::WebhookView;
 const MAX_PAYLOAD_BYTES: usize = 25 << 20;
 
 /// Up to here a body is verified in this program; above, the runtime is faster.
-const VERIFIED_HERE_BYTES: usize = 8 << 10;
+const VERIFIED_HERE_BYTES: usize = 2 << 10;
 
 /// How much of long payloads an isolate holds at a time, in bytes; the platform gives it 128 MB in all.
 const MAX_HELD_BYTES: usize = 52 << 20;

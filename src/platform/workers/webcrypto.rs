@@ -1,5 +1,7 @@
 //! The runtime's WebCrypto behind [`Es256`] and [`Rs256`].
 
+use std::cell::RefCell;
+
 use async_trait::async_trait;
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
@@ -23,6 +25,14 @@ extern "C" {
     #[wasm_bindgen(js_namespace = ["crypto", "subtle"], js_name = verify, catch)]
     fn verify_signature(
         algorithm: &Object,
+        key: &JsValue,
+        signature: &Uint8Array,
+        data: &Uint8Array,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(js_namespace = ["crypto", "subtle"], js_name = verify, catch)]
+    fn verify_hmac(
+        algorithm: &str,
         key: &JsValue,
         signature: &Uint8Array,
         data: &Uint8Array,
@@ -81,18 +91,41 @@ async fn sign(pkcs8: &[u8], message: &[u8]) -> Result<Vec<u8>, JsValue> {
     Ok(Uint8Array::new(&signature).to_vec())
 }
 
+/// How many keys are kept: more than a gateway has secrets.
+const MAX_KEYS: usize = 4;
+
+thread_local! {
+    /// Keys as the runtime has them, by their bytes: to import one costs as much as to use it.
+    static KEYS: RefCell<Vec<(Vec<u8>, JsValue)>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Whether `code` is the HMAC-SHA256 of the message. The runtime compares in constant time.
 pub(crate) async fn has_hmac(
     key: &[u8],
     message: &Uint8Array,
     code: &[u8],
 ) -> Result<bool, JsValue> {
+    let key = hmac_key(key).await?;
+    let verified = verify_hmac("HMAC", &key, &Uint8Array::from(code), message)?;
+    Ok(JsFuture::from(verified).await?.is_truthy())
+}
+
+async fn hmac_key(bytes: &[u8]) -> Result<JsValue, JsValue> {
+    let find = |keys: &RefCell<Vec<(Vec<u8>, JsValue)>>| {
+        keys.borrow().iter().find(|(known, _)| known == bytes).map(|(_, key)| key.clone())
+    };
+    if let Some(key) = KEYS.with(find) {
+        return Ok(key);
+    }
     let algorithm = algorithm("HMAC", &[("hash", "SHA-256")])?;
     let usages = Array::of1(&"verify".into());
-    let key = import_key("raw", &Uint8Array::from(key), &algorithm, false, &usages)?;
-    let key = JsFuture::from(key).await?;
-    let verified = verify_signature(&algorithm, &key, &Uint8Array::from(code), message)?;
-    Ok(JsFuture::from(verified).await?.is_truthy())
+    let imported = import_key("raw", &Uint8Array::from(bytes), &algorithm, false, &usages)?;
+    let key = JsFuture::from(imported).await?;
+    KEYS.with_borrow_mut(|keys| {
+        keys.truncate(MAX_KEYS - 1);
+        keys.insert(0, (bytes.to_vec(), key.clone()));
+    });
+    Ok(key)
 }
 
 /// `{name, …members}`
