@@ -356,9 +356,7 @@ async fn meet(
     known: &mut BTreeMap<i64, Known>,
 ) -> Result<Option<Vec<Event>>, Trouble> {
     let Some(installation) = row.facts.installation.clone() else { return Ok(None) };
-    let is_gone = row.event == "installation" && row.facts.action.as_deref() == Some("deleted");
     if !apply::is_about_installation(&row.event)
-        || is_gone
         || installation.account.is_none()
         || known.contains_key(&installation.id)
     {

@@ -183,7 +183,8 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     let Some(actor) = state.actor else {
         return Ok(page::installed(login, &known.chitty_id, None));
     };
-    if request.header("sec-fetch-mode").as_deref() == Some("navigate") {
+    let navigates = request.header("sec-fetch-mode").as_deref() == Some("navigate");
+    if navigates || page::is_wanted(request) {
         let nonce = ids::random_hex::<16>();
         let until_ms = request.now_ms + QUESTION_FOR_MS;
         let installation_id = confirmed.id;

@@ -10,7 +10,9 @@
 //! round trip of each delivery, and an answer that is the same in the end.
 
 use std::cell::Cell;
+use std::pin::pin;
 
+use futures_util::future::{Either, select};
 use serde_json::json;
 
 use crate::app::App;
@@ -35,6 +37,9 @@ const VERIFIED_HERE_BYTES: usize = 2 << 10;
 
 /// How much of long payloads an isolate holds at a time, in bytes; the platform gives it 128 MB in all.
 const MAX_HELD_BYTES: usize = 52 << 20;
+
+/// How long a long body may take, in ms: GitHub gives a delivery up after ten seconds.
+const MAX_BODY_MS: u64 = 30_000;
 
 /// How long a stored payload waits to be recorded, in seconds: as long as GitHub delivers again (three
 /// days), and then some.
@@ -120,7 +125,7 @@ async fn checked(app: &App, request: &Request<'_>) -> Result<Box<dyn HeldBody>, 
     }
     let code = request.header("x-hub-signature-256").and_then(|header| signature::code(&header));
     let Some(code) = code else { return Err(refused(app, request).await) };
-    let body = request.held_body(MAX_PAYLOAD_BYTES).await?;
+    let body = in_time(app, request).await?;
     let is_good = if body.length() <= VERIFIED_HERE_BYTES {
         signature::is_good(secrets, &body.bytes(), &code)
     } else {
@@ -134,6 +139,18 @@ async fn checked(app: &App, request: &Request<'_>) -> Result<Box<dyn HeldBody>, 
         is_good
     };
     if is_good { Ok(body) } else { Err(refused(app, request).await) }
+}
+
+/// The body; a long one if it comes in time: whoever holds it back holds the memory for it too.
+async fn in_time(app: &App, request: &Request<'_>) -> Result<Box<dyn HeldBody>, Problem> {
+    if request.inbound.declared_length().is_some_and(|length| length <= message::MAX_BYTES) {
+        return request.held_body(message::MAX_BYTES).await;
+    }
+    let body = pin!(request.held_body(MAX_PAYLOAD_BYTES));
+    match select(body, pin!(app.sleep(MAX_BODY_MS))).await {
+        Either::Left((body, _)) => body,
+        Either::Right(_) => Err(not_taken("the body did not come in time")),
+    }
 }
 
 /// The refusal of a delivery that GitHub has not signed; who sends many is told to wait.
