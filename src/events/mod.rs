@@ -127,6 +127,11 @@ impl Told {
         Told::try_from(format!("{}{event}{action}", Told::PREFIX)).ok()
     }
 
+    /// What has no name that can be one: what it was is in the payload.
+    pub fn unnamed() -> Self {
+        Told(format!("{}unnamed", Told::PREFIX))
+    }
+
     fn entity_type(&self) -> &'static str {
         if self.0.starts_with("github.installation") { "installation" } else { "repository" }
     }

@@ -70,7 +70,7 @@ fn event(app: &App, row: &Claimed, chitty_id: &str, known: Option<&Known>) -> Ev
     let action = action.as_deref().filter(|_| HANDLED.contains(&row.event.as_str()));
     // An action that is no word is left out of the name; the payload has it.
     let told = Told::of(&row.event, action).or_else(|| Told::of(&row.event, None));
-    let kind = told.map_or(EventKind::AppInstalled, EventKind::Github);
+    let kind = EventKind::Github(told.unwrap_or_else(Told::unnamed));
     let own = known.map(|known| known.chitty_id.clone());
     let by_number = row.facts.installation_id().map(|id| format!("github:installation:{id}"));
     let actor = own.clone().or(by_number).unwrap_or_else(|| "github:app".to_owned());

@@ -1,8 +1,8 @@
 //! What is to be done at GitHub because of deliveries: one job a pull request or issue.
 //!
-//! A job is asked for in the batch of its delivery, and done in the background: GitHub may be slow, and
-//! neither the queue nor what is told elsewhere waits for it. One that is asked for again while it is
-//! being done is done once more; one that fails is tried again by the cron, after growing pauses.
+//! A job is asked for in the batch of its delivery, and done beside it for a few seconds, or by the cron:
+//! GitHub may be slow, and what is told elsewhere does not wait for it. One that is asked for again while
+//! it is being done is done once more; one that fails is tried again by the cron, after growing pauses.
 
 use chitty_core::Backoff;
 use futures_util::future::join_all;
