@@ -3,8 +3,8 @@
  * counted where it leaves the gateway. A reply says in `x-bench-calls` what was called before it,
  * `GET /bench-calls` what was called in all; both are exact while one request is under way.
  */
-import gateway from "../build/index.js";
-export * from "../build/index.js";
+import gateway from "../build/release/index.js";
+export * from "../build/release/index.js";
 
 /** What goes out, by a member of the binding that only this kind has. Preparing and binding do not. */
 const KINDS = [

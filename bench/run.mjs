@@ -3,9 +3,9 @@
 import { fileURLToPath } from "node:url";
 import { build } from "../scripts/build.mjs";
 import { run } from "../scripts/lib/command.mjs";
-import { NODE } from "../scripts/lib/paths.mjs";
-import { setup } from "../scripts/setup.mjs";
+import { NODE, toolEnv } from "../scripts/lib/paths.mjs";
 
-await setup();
-if (!(await build())) process.exit(1);
-process.exitCode = await run(NODE, [fileURLToPath(new URL("./measure.mjs", import.meta.url)), ...process.argv.slice(2)]);
+if (!(await build("release"))) process.exit(1);
+process.exitCode = await run(NODE, [fileURLToPath(new URL("./measure.mjs", import.meta.url)), ...process.argv.slice(2)], {
+  env: toolEnv({ WORKER_PROFILE: "release" }),
+});

@@ -13,7 +13,7 @@ const NO_LIMITS = Object.fromEntries(
 );
 
 /** The gateway's module, as deployed. */
-export const WASM = path.join(ROOT, "build/index_bg.wasm");
+export const WASM = path.join(ROOT, "build/release/worker_bg.wasm");
 
 /**
  * Starts the sandbox and, in a workerd of their own, Workers that see the services there.

@@ -1,101 +1,104 @@
-// `npm run build`, and wrangler's build command: the worker into build/index.js and
-// build/index_bg.wasm, the page that shows the API into build/public.
+// `npm run build [dev|release]`, and wrangler's build command: the worker into build/<profile>, as
+// index.js and worker_bg.wasm, and the pages that show the API into build/public.
+//   dev       compiles in seconds after an edit; what `npm start`, `npm test` and `wrangler dev` run
+//   release   small and fast; what is measured and deployed
 // What has not changed is not made again. Quiet unless something is wrong.
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { run } from "./lib/command.mjs";
+import { cargoBuild } from "./lib/cargo.mjs";
 import { refusal } from "./lib/deploy-guard.mjs";
 import { placeDocsPage } from "./lib/docs-page.mjs";
-import { withPlainEntry } from "./lib/plain-entry.mjs";
-import { BIN, isMain, ROOT, toolEnv, WASM_BINDGEN, WORKER_BUILD } from "./lib/paths.mjs";
+import { withLock } from "./lib/lock.mjs";
+import { isMain, ROOT } from "./lib/paths.mjs";
 import { during, fail, say, since } from "./lib/say.mjs";
+import { BUNDLED_WITH, bundleWorker, compilation, compiled, ESBUILD, PROFILES } from "./lib/worker-bundle.mjs";
 import { setup } from "./setup.mjs";
 
-const BUILD = join(ROOT, "build");
-const SCRIPT = join(BUILD, "index.js");
-const WASM = join(BUILD, "index_bg.wasm");
-/** Names what build/ was made from. */
-const MADE_FROM = join(BUILD, ".made-from");
-const CARGO_OUTPUT = join(ROOT, "target", "wasm32-unknown-unknown", "release", "chittyconnect.wasm");
+/**
+ * Installs what is missing and builds what has changed. Compiling begins before npm has finished.
+ *
+ * @param {"dev" | "release"} profile
+ * @returns {Promise<boolean>} whether it succeeded; errors are printed in full
+ */
+export async function build(profile = "dev") {
+  const failure = await setup(() => compile(profile));
+  return report(failure) && withLock("build", () => bundle(profile));
+}
 
-const ENV = {
-  // Exactly what worker-build does, so that its own cargo call finds everything fresh.
-  WASM_BINDGEN_USE_JS_SYS: "1",
-  // The programs that it would otherwise download.
-  ESBUILD_BIN: join(BIN, "esbuild"),
-  WASM_OPT_BIN: join(BIN, "wasm-opt"),
-  WASM_BINDGEN_BIN: WASM_BINDGEN,
-  // Generates `ctx.waitUntil(response)` into the fetch handler (worker-build 0.8.7, main.rs): without
-  // it the runtime drops a request whose client has gone, between minting an id and storing it.
-  RUN_TO_COMPLETION: "1",
-  // Readable, so that the entry can be found in it: see plain-entry.mjs.
-  NO_MINIFY: "1",
-};
+/** The same below wrangler, which runs from node_modules: nothing is installed. */
+async function buildBelowWrangler(profile) {
+  if (!existsSync(ESBUILD)) fail("The tools are not installed yet: run node scripts/setup.mjs once.");
+  return report(await compile(profile)) && withLock("build", () => bundle(profile));
+}
 
-const STRIP = ["--all-features", "--strip-debug"];
+/** What cargo has to say when it fails, or `null`. */
+async function compile(profile) {
+  const [glue, worker] = await Promise.all([
+    cargoBuild("Compiling the build tool", ["--profile", "tool", "--package", "glue"]),
+    cargoBuild("Compiling the worker", compilation(profile, "chittyconnect")),
+  ]);
+  return glue ?? worker;
+}
 
-/** Builds what has changed; resolves to whether it succeeded. Errors are printed in full. */
-export async function build() {
+function report(failure) {
+  if (failure !== null) say(`${failure}\nThe worker does not build: see above.`);
+  return failure === null;
+}
+
+async function bundle(profile) {
   const started = Date.now();
-  const log = [];
-  const onOutput = (chunk) => log.push(Buffer.from(chunk));
-  const first = existsSync(CARGO_OUTPUT) ? "" : " (about 1 minute the first time)";
-  const made = await during(`Building the worker${first}`, () => make(onOutput));
-  if (made === "failed") {
-    say(Buffer.concat(log).toString().trimEnd());
-    say("The worker does not build: see above.");
+  const directory = join(ROOT, "build", profile);
+  placeDocsPage();
+  const cargoOutput = compiled(profile, "chittyconnect");
+  const source = fingerprint(profile, cargoOutput);
+  const mark = join(directory, ".made-from");
+  if (source === read(mark) && outputs(directory).every(existsSync)) return true;
+
+  const draft = `${directory}.draft`;
+  const what = profile === "release" ? "Optimizing the worker" : "Bundling the worker";
+  const failure = await during(what, () => bundleWorker(profile, cargoOutput, draft));
+  if (failure !== null) {
+    say(`${failure}\nThe worker cannot be bundled: see above.`);
     return false;
   }
-  placeDocsPage();
-  if (made === "built") say(`Built the worker in ${since(started)}: ${size()}`);
+  mkdirSync(directory, { recursive: true });
+  rmSync(mark, { force: true });
+  // The script last: a running wrangler looks at it.
+  for (const name of ["worker_bg.wasm", "index.js"]) renameSync(join(draft, name), join(directory, name));
+  rmSync(draft, { recursive: true });
+  writeFileSync(mark, source);
+  say(`Built the worker (${profile}) in ${since(started)}: ${size(directory)}`);
   return true;
 }
 
-async function make(onOutput) {
-  const env = toolEnv(ENV);
-  const color = process.stderr.isTTY ? "always" : "never";
-  const cargo = ["build", "--quiet", "--color", color, "--release", "--lib", "--target", "wasm32-unknown-unknown"];
-  if ((await run("cargo", cargo, { env, onOutput })) !== 0) return "failed";
-  const source = fingerprint();
-  if (source === madeFrom() && [SCRIPT, WASM].every(existsSync)) return "fresh";
-  rmSync(MADE_FROM, { force: true });
-  if ((await run(WORKER_BUILD, ["--release"], { env, onOutput })) !== 0) return "failed";
-  // The names of functions are a twelfth of it, and a panic says its place without them. worker-build
-  // always keeps them.
-  if ((await run(ENV.WASM_OPT_BIN, [WASM, ...STRIP, "-o", WASM], { env, onOutput })) !== 0) return "failed";
-  writeFileSync(SCRIPT, withPlainEntry(readFileSync(SCRIPT, "utf8")));
-  writeFileSync(MADE_FROM, source);
-  return "built";
-}
+const outputs = (directory) => ["index.js", "worker_bg.wasm"].map((name) => join(directory, name));
 
 /** Everything that the steps after cargo depend on. */
-function fingerprint() {
-  const hash = createHash("sha256").update(JSON.stringify([ENV, STRIP])).update(withPlainEntry.toString());
-  for (const file of [CARGO_OUTPUT, join(ROOT, "Cargo.toml"), join(ROOT, "package-lock.json"), WORKER_BUILD, WASM_BINDGEN]) {
-    hash.update(readFileSync(file));
-  }
+function fingerprint(profile, cargoOutput) {
+  const hash = createHash("sha256").update(profile);
+  for (const file of [cargoOutput, ...BUNDLED_WITH]) hash.update(readFileSync(file));
   return hash.digest("hex");
 }
 
-function madeFrom() {
-  return existsSync(MADE_FROM) ? readFileSync(MADE_FROM, "utf8") : null;
+function read(file) {
+  return existsSync(file) ? readFileSync(file, "utf8") : null;
 }
 
-function size() {
-  const wasm = readFileSync(WASM);
+function size(directory) {
+  const wasm = readFileSync(join(directory, "worker_bg.wasm"));
   const kilobytes = (bytes) => `${Math.round(bytes.length / 1024)} KB`;
   return `${kilobytes(wasm)} of wasm, ${kilobytes(gzipSync(wasm, { level: 9 }))} gzipped`;
 }
 
 if (isMain(import.meta.url)) {
+  const profile = process.argv[2] ?? "dev";
+  if (!Object.hasOwn(PROFILES, profile)) fail(`There is no profile "${profile}": ${Object.keys(PROFILES).join(", ")}.`);
   const refused = refusal();
   if (refused) fail(refused);
-  // Never while wrangler is running from node_modules.
-  if (!process.env.WRANGLER_COMMAND) await setup();
-  else if (!existsSync(WORKER_BUILD)) fail("The tools are not installed yet: run node scripts/setup.mjs once.");
+  const built = await (process.env.WRANGLER_COMMAND ? buildBelowWrangler : build)(profile);
   // Below `npm start` the last good build goes on answering: wrangler would hold every request
   // from a failed build to the next good one.
-  process.exit((await build()) || process.env.CHITTY_SAY_TO ? 0 : 1);
+  process.exit(built || process.env.CHITTY_SAY_TO ? 0 : 1);
 }

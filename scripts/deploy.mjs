@@ -10,13 +10,11 @@ import { fail, say } from "./lib/say.mjs";
 import { environmentOf } from "./lib/wrangler-toml.mjs";
 import { wranglerIn } from "./lib/wrangler.mjs";
 import { ENVIRONMENTS } from "./provision.mjs";
-import { setup } from "./setup.mjs";
 
 const environment = process.argv[2];
 if (!ENVIRONMENTS.includes(environment)) fail("Usage: node scripts/deploy.mjs <staging|production> [--dry-run]");
 
-await setup();
-if (!(await build())) process.exit(1);
+if (!(await build("release"))) process.exit(1);
 const wrangler = wranglerIn();
 if (isDryRun()) dryRun();
 else deploy();

@@ -9,7 +9,6 @@ import { build } from "./build.mjs";
 import { BUILD_LOG, isFree, startDevServer } from "./lib/dev-server.mjs";
 import { ROOT } from "./lib/paths.mjs";
 import { fail, say, since } from "./lib/say.mjs";
-import { setup } from "./setup.mjs";
 
 const DEFAULT_PORT = 8787;
 const CRON_MS = 60_000;
@@ -19,7 +18,6 @@ const port = Number(process.env.PORT || DEFAULT_PORT);
 if (!Number.isInteger(port) || port < 1 || port > 65534) fail(`PORT must be a number from 1 to 65534, not "${process.env.PORT}".`);
 
 await checkPorts();
-await setup();
 if (!sandboxOnly && !(await build())) process.exit(1);
 await checkPorts();
 

@@ -1,29 +1,33 @@
 // `npm test`: every test, and `N passed, N failed` as the last line. Exits non-zero when a test
 // fails, a suite does not build, or a suite has no tests.
-//   npm test -- native          the Rust tests
+//   npm test -- native [name]   the Rust tests, or those whose names contain it
 //   npm test -- scripts         the tests of these scripts
-//   npm test -- e2e [file]      the gateway in the real runtime (all files, or one)
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+//   npm test -- e2e             the gateway in the real runtime
+//   npm test -- FILE …          test files of the last two
+// With --release the gateway is the release build instead of the development build.
+import { existsSync, readdirSync } from "node:fs";
 import os from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, relative, resolve, sep } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { build } from "./build.mjs";
 import { ask, run } from "./lib/command.mjs";
-import { NODE, ROOT } from "./lib/paths.mjs";
+import { NODE, ROOT, toolEnv } from "./lib/paths.mjs";
+import { runTestFiles } from "./lib/test-files.mjs";
 import { fail, say } from "./lib/say.mjs";
 import { setup } from "./setup.mjs";
 
 const SUITES = { native, scripts, e2e };
 const NOTHING = { passed: 0, failed: 0 };
 
-const [only, file] = process.argv.slice(2);
-if (only && !SUITES[only]) fail(`There is no suite "${only}": ${Object.keys(SUITES).join(", ")}.`);
+const words = process.argv.slice(2).filter((word) => word !== "--release");
+const profile = process.argv.includes("--release") ? "release" : "dev";
+const suites = chosen(words);
 
 await setup();
 const total = { ...NOTHING };
-for (const name of only ? [only] : Object.keys(SUITES)) {
+for (const [name, ...rest] of suites) {
   say(`\n── ${name} tests`);
-  const { passed, failed, ended = 0 } = await SUITES[name]();
+  const { passed, failed, ended = 0 } = await SUITES[name](rest);
   total.passed += passed;
   total.failed += failed;
   if (failed > 0 || (ended === 0 && passed > 0)) continue;
@@ -34,22 +38,45 @@ for (const name of only ? [only] : Object.keys(SUITES)) {
 console.log(`${total.passed} passed, ${total.failed} failed`);
 process.exitCode = total.failed > 0 ? 1 : 0;
 
+/** Which suites the words of the command line ask for, each with what of it. */
+function chosen([first, ...rest]) {
+  if (!first) return Object.keys(SUITES).map((name) => [name]);
+  if (Object.hasOwn(SUITES, first) && (rest.length === 0 || first === "native")) return [[first, ...rest]];
+  const files = (Object.hasOwn(SUITES, first) ? rest : [first, ...rest]).map(fileOf);
+  const isScript = (file) => relative(ROOT, file).startsWith(`scripts${sep}`);
+  const groups = [["scripts", ...files.filter(isScript)], ["e2e", ...files.filter((file) => !isScript(file))]];
+  return groups.filter(([, ...some]) => some.length > 0);
+}
+
+/** A test file by its path, or by its name or the beginning of its name. */
+function fileOf(word) {
+  if (existsSync(resolve(word))) return resolve(word);
+  const all = [...testFiles("tests/e2e"), ...testFiles("scripts")];
+  return all.find((file) => [word, `${word}.test.mjs`].includes(basename(file)))
+    ?? fail(`There is no suite and no test file "${word}": ${Object.keys(SUITES).join(", ")}, or a file of tests/e2e such as contexts.`);
+}
+
 /** The workspace's Rust tests, with nextest where it is installed, and the documentation's examples. */
-async function native() {
-  if (ask("cargo", ["nextest", "--version"]) === null) return cargo(["test", "--workspace", "--no-fail-fast"], testResults);
-  const tests = await cargo(["nextest", "run", "--workspace", "--no-fail-fast"], nextestSummary);
-  const examples = await cargo(["test", "--workspace", "--doc", "--quiet"], testResults);
+async function native([filter]) {
+  const only = filter ? [filter] : [];
+  if (ask("cargo", ["nextest", "--version"]) === null) return cargo(["test", "--no-fail-fast", ...only], testResults);
+  const tests = await cargo(["nextest", "run", "--no-fail-fast", ...only], nextestSummary);
+  if (filter) return tests;
+  const examples = await cargo(["test", "--doc", "--quiet"], testResults);
   return { passed: tests.passed + examples.passed, failed: tests.failed + examples.failed, ended: tests.ended || examples.ended };
 }
 
-async function scripts() {
-  return nodeTests(testFiles("scripts"), 1);
+async function scripts(files) {
+  return runTestFiles(NODE, files.length > 0 ? files : testFiles("scripts"), { concurrency: 1 });
 }
 
-async function e2e() {
-  if (!(await build())) return NOTHING;
-  // Each file runs a runtime of its own, so few at a time.
-  return nodeTests(file ? [resolve(file)] : testFiles("tests/e2e"), Math.min(4, os.availableParallelism()));
+async function e2e(files) {
+  if (!(await build(profile))) return NOTHING;
+  // Each file runs a runtime of its own, with state, ports and sandbox of its own.
+  return runTestFiles(NODE, files.length > 0 ? files : testFiles("tests/e2e"), {
+    concurrency: Math.max(2, Math.min(4, os.availableParallelism())),
+    env: toolEnv({ WORKER_PROFILE: profile }),
+  });
 }
 
 /** Runs cargo, passes its output through and counts with `count` what it says. */
@@ -81,26 +108,7 @@ function testResults(output) {
   return counts;
 }
 
-/** Runs test files in the Node that runs wrangler; a second report, for the counts, goes to a file. */
-async function nodeTests(files, concurrency) {
-  if (files.length === 0) return NOTHING;
-  const directory = mkdtempSync(join(os.tmpdir(), "chittyconnect-test-"));
-  const report = join(directory, "report.tap");
-  const args = ["--test", `--test-concurrency=${concurrency}`];
-  args.push("--test-reporter=spec", "--test-reporter-destination=stdout");
-  args.push("--test-reporter=tap", `--test-reporter-destination=${report}`);
-  const ended = await run(NODE, [...args, ...files]);
-  const text = existsSync(report) ? readFileSync(report, "utf8") : "";
-  rmSync(directory, { recursive: true });
-  const number = (what) => Number(new RegExp(`^# ${what} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
-  return { passed: number("pass"), failed: number("fail") + number("cancelled"), ended };
-}
-
 function testFiles(directory) {
-  try {
-    const names = readdirSync(join(ROOT, directory)).filter((name) => name.endsWith(".test.mjs"));
-    return names.sort().map((name) => join(ROOT, directory, name));
-  } catch {
-    return [];
-  }
+  const names = readdirSync(join(ROOT, directory), { recursive: directory === "scripts" });
+  return names.filter((name) => name.endsWith(".test.mjs")).sort().map((name) => join(ROOT, directory, name));
 }

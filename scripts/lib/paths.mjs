@@ -5,13 +5,11 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** The repository's directory. */
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
-/** What set-up installs for this repository alone: cargo's tools, logs, locks. */
+/** What the scripts keep for this repository alone: logs, locks, how long things took. */
 export const TOOLS = join(ROOT, ".tools");
 export const NODE_MODULES = join(ROOT, "node_modules");
 export const BIN = join(NODE_MODULES, ".bin");
 
-export const WORKER_BUILD = join(TOOLS, "bin", "worker-build");
-export const WASM_BINDGEN = join(TOOLS, "bin", "wasm-bindgen");
 /** The Node that runs wrangler, which needs 22.12 or later: it comes with `npm ci`. */
 export const NODE = join(BIN, "node");
 export const WRANGLER = join(BIN, "wrangler");

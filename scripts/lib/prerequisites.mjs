@@ -20,14 +20,6 @@ export function checkPrerequisites() {
   }
 }
 
-/** On Linux worker-build links the system's OpenSSL; needed only while it is being installed. */
-export function checkOpenSsl() {
-  if (process.platform !== "linux" || process.env.OPENSSL_DIR || process.env.OPENSSL_LIB_DIR) return;
-  if (ask("pkg-config", ["--exists", "openssl"]) === null) {
-    fail(`The headers of OpenSSL are missing, which worker-build needs: install them (Debian, Ubuntu: sudo apt install pkg-config libssl-dev; Fedora: sudo dnf install pkgconf openssl-devel), ${AGAIN}`);
-  }
-}
-
 function hasCompiler() {
   // On macOS `cc` is there before the tools behind it are.
   return onPath("cc") && (process.platform !== "darwin" || ask("xcode-select", ["-p"]) !== null);

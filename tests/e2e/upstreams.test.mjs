@@ -149,11 +149,21 @@ test("a hiccup of ChittyAuth is not seen by the caller", async () => {
 });
 
 test("a hundred hung requests keep no other waiting", async () => {
-  await sandbox.fault("id", { mode: "hang" });
-  const call = client(gateway, "dev-warm");
-  const hung = Array.from({ length: 100 }, (_, n) => call("POST", "/v1/contexts", { body: { name: `hung ${n}` } }));
-  await within(DEADLINE_MS, "a read among hung requests", call("GET", "/v1/contexts"));
-  for (const answer of await Promise.all(hung)) assert.equal(answer.code, "identity_authority_unavailable");
+  const vars = { UPSTREAM_TIMEOUT_MS: "3000", BREAKER_MIN_CALLS: "0" };
+  const waiting = await startGateway({ sandboxUrl: sandbox.url, vars });
+  try {
+    const call = client(waiting, "dev-warm");
+    await create(call, { name: "before they hang" });
+    await sandbox.fault("id", { mode: "hang" });
+    let answered = 0;
+    const hung = Array.from({ length: 100 }, (_, n) => call("POST", "/v1/contexts", { body: { name: `hung ${n}` } }).finally(() => (answered += 1)));
+    await until(async () => (await sandbox.count("id", "/v1/mint")) >= 6, { what: "mints that hang" });
+    assert.equal((await call("GET", "/v1/contexts")).status, 200);
+    assert.equal(answered, 0, "the read came before the first of them");
+    for (const answer of await Promise.all(hung)) assert.equal(answer.code, "identity_authority_unavailable");
+  } finally {
+    await waiting.close();
+  }
 });
 
 test("where ChittyID does not know the path, the mint behind it is asked, and remembered", async () => {

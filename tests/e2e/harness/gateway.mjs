@@ -94,12 +94,17 @@ function withoutAssets(described) {
   for (const [name, binding] of Object.entries(described.env)) if (binding.type === "assets") delete described.env[name];
 }
 
+const DEVELOPMENT_BUILD = path.join(ROOT, "build", "dev", "index.js");
+/** The gateway as it was built: the development build, or the release build under `npm test -- --release`. */
+export const GATEWAY = path.join(ROOT, "build", process.env.WORKER_PROFILE ?? "dev", "index.js");
+
 function builtModules(main) {
-  if (!existsSync(main)) throw new Error(`${main} is missing: build the gateway first.`);
-  const wasm = readdirSync(path.dirname(main)).filter((name) => name.endsWith(".wasm"));
+  const script = main === DEVELOPMENT_BUILD ? GATEWAY : main;
+  if (!existsSync(script)) throw new Error(`${script} is missing: build the gateway first.`);
+  const wasm = readdirSync(path.dirname(script)).filter((name) => name.endsWith(".wasm"));
   return [
-    { type: "ESModule", path: main },
-    ...wasm.map((name) => ({ type: "CompiledWasm", path: path.join(path.dirname(main), name) })),
+    { type: "ESModule", path: script },
+    ...wasm.map((name) => ({ type: "CompiledWasm", path: path.join(path.dirname(script), name) })),
   ];
 }
 

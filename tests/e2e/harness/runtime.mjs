@@ -13,10 +13,11 @@ export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
  * developer's .dev.vars has no say.
  *
  * @param {string} configPath
- * @param {{modules: {type: string, path: string}[], vars?: Record<string, unknown>}} options
- *   `modules` begins with the main one; `vars` come over those of the file.
+ * @param {{modules: {type: string, path: string}[], vars?: Record<string, unknown>, root?: string}} options
+ *   `modules` begins with the main one; `vars` come over those of the file. `root` is a directory that
+ *   holds the modules, by default that of the file.
  */
-export function readWorker(configPath, { modules, vars = {} }) {
+export function readWorker(configPath, { modules, vars = {}, root = path.dirname(configPath) }) {
   const config = unstable_readConfig({ config: configPath });
   // A file that is not there, so that .dev.vars is not looked at; what it holds would not be taken anyway.
   const { workerOptions } = unstable_getMiniflareWorkerOptions(config, undefined, { envFiles: [".env.none"] });
@@ -26,7 +27,7 @@ export function readWorker(configPath, { modules, vars = {} }) {
       {
         ...options,
         name: config.name,
-        rootPath: path.dirname(configPath),
+        rootPath: root,
         modules,
         bindings: { ...config.vars, ...vars },
       },

@@ -1,0 +1,35 @@
+import { stripVTControlCharacters } from "node:util";
+import { run } from "./command.mjs";
+import { toolEnv } from "./paths.mjs";
+import { during } from "./say.mjs";
+
+const COLOR = process.stderr.isTTY ? "always" : "never";
+/** Makes cargo say how far it is although nobody watches its output. */
+const PROGRESS = { CARGO_TERM_PROGRESS_WHEN: "always", CARGO_TERM_PROGRESS_WIDTH: "100" };
+
+/**
+ * `cargo build`, with how far it is shown as a step called `what`.
+ *
+ * @param {string[]} args after `cargo build`
+ * @returns {Promise<string | null>} what it complained of when it failed
+ */
+export async function cargoBuild(what, args) {
+  const log = [];
+  const code = await during(what, (progress) =>
+    run("cargo", ["build", "--color", COLOR, ...args], {
+      env: toolEnv(PROGRESS),
+      onOutput: (chunk) => {
+        log.push(Buffer.from(chunk));
+        const last = [...stripVTControlCharacters(String(chunk)).matchAll(/\] (\d+\/\d+)/g)].at(-1);
+        if (last) progress(`${last[1]} crates`);
+      },
+    }),
+  );
+  return code === 0 ? null : complaints(Buffer.concat(log).toString());
+}
+
+/** What cargo said, without how far it was. */
+function complaints(text) {
+  const lines = text.split(/[\r\n]+/);
+  return lines.filter((line) => !/^\s*(Compiling|Building|Finished|Downloading|Downloaded|Blocking)\b/.test(stripVTControlCharacters(line))).join("\n").trim();
+}

@@ -1,0 +1,77 @@
+// From the wasm that cargo made to what the Workers runtime loads.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { run } from "./command.mjs";
+import { BIN, NODE_MODULES, ROOT } from "./paths.mjs";
+
+const WASM_TARGET = "wasm32-unknown-unknown";
+
+/** Each profile's name for cargo, and what wasm-opt makes of the result. */
+export const PROFILES = {
+  dev: { cargo: "worker-dev", optimize: null },
+  release: {
+    cargo: "release",
+    // The features that rustc 1.95 compiles for, and the exceptions of wasm-bindgen's glue. `--all-features` would
+    // write what no released V8 reads. Without names: a panic says its place without them.
+    optimize: [
+      "-O3", "--strip-debug",
+      "--enable-bulk-memory", "--enable-bulk-memory-opt", "--enable-call-indirect-overlong", "--enable-exception-handling",
+      "--enable-multivalue", "--enable-mutable-globals", "--enable-nontrapping-float-to-int", "--enable-reference-types",
+      "--enable-sign-ext",
+    ],
+  },
+};
+
+/** Runs wasm-bindgen: see scripts/glue. */
+const GLUE = join(ROOT, "target", "tool", "glue");
+const ENTRY = join(ROOT, "src", "platform", "workers", "entry.mjs");
+export const ESBUILD = join(BIN, "esbuild");
+const WASM_OPT = join(BIN, "wasm-opt");
+
+/** Whatever else the result depends on: a change of one makes it stale. */
+export const BUNDLED_WITH = [GLUE, ENTRY, fileURLToPath(import.meta.url), join(NODE_MODULES, ".package-lock.json")];
+
+/** What `cargo build` is told to compile a package of the workspace for the runtime. */
+export function compilation(profile, name) {
+  return ["--profile", PROFILES[profile].cargo, "--package", name, "--lib", "--target", WASM_TARGET];
+}
+
+/** The file that `compilation` makes. */
+export function compiled(profile, name) {
+  return join(ROOT, "target", WASM_TARGET, PROFILES[profile].cargo, `${name}.wasm`);
+}
+
+/**
+ * Makes `index.js` and `worker_bg.wasm` in a directory, which is emptied first.
+ *
+ * @returns {Promise<string | null>} what a step printed that failed
+ */
+export async function bundleWorker(profile, cargoOutput, directory) {
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  const { optimize } = PROFILES[profile];
+  const [wasm, glue, bundle] = ["worker_bg.wasm", "worker.js", "bundle.js"].map((name) => join(directory, name));
+  const steps = [
+    [GLUE, [cargoOutput, directory]],
+    ...(optimize ? [[WASM_OPT, [wasm, ...optimize, "-o", wasm]]] : []),
+    [ESBUILD, [
+      ENTRY, `--alias:worker-glue=${glue}`, "--bundle", "--format=esm", "--external:*.wasm", "--external:cloudflare:*",
+      "--log-level=warning", `--outfile=${bundle}`,
+    ]],
+  ];
+  const log = [];
+  for (const [program, args] of steps) {
+    const code = await run(program, args, { cwd: directory, onOutput: (chunk) => log.push(Buffer.from(chunk)) });
+    if (code !== 0) return Buffer.concat(log).toString().trimEnd();
+  }
+  writeFileSync(join(directory, "index.js"), withPlainImport(readFileSync(bundle, "utf8")));
+  return null;
+}
+
+/** wasm-bindgen imports the module in its source phase; the runtime gives the same for any import of a .wasm. */
+function withPlainImport(bundle) {
+  const phased = /^import source (?=\w+ from "\.\/worker_bg\.wasm";$)/m;
+  if (!phased.test(bundle)) throw new Error("wasm-bindgen imports the module in another way now: see scripts/lib/worker-bundle.mjs");
+  return bundle.replace(phased, "import ");
+}
