@@ -27,7 +27,7 @@ const loader = startLoader();
 try {
   console.log(`${os.cpus().length} cores, load ${format(os.loadavg()[0], 1)}, Node ${process.versions.node}`);
   if (values.flat) {
-    await measureFlatness(loader, options);
+    await measureFlatness(loader, { ...options, quick: values.quick });
   } else {
     await compare(loader, options);
     if (!values.only) await countRoundTrips();

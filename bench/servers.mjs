@@ -61,10 +61,11 @@ export function gateway(sandboxUrl, { counting = false } = {}) {
   return { ...worker, config: { ...worker.config, triggers: kept } };
 }
 
-/** The gateway again, beside the first, with a database of its own. */
+/** The gateway again, beside the first, with a database and Durable Objects of its own. */
 export function withDatabase(worker, name) {
   const env = { ...worker.config.env, DB: { ...worker.config.env.DB, id: name } };
-  return { ...worker, config: { ...worker.config, name, env, exports: {}, triggers: [] } };
+  for (const [binding, what] of Object.entries(env)) if (what.type === "durable-object") env[binding] = { ...what, worker: name };
+  return { ...worker, config: { ...worker.config, name, env, triggers: [] } };
 }
 
 /** The control, on the same database and the same queue as `worker`. */

@@ -13,7 +13,7 @@ import { placeDocsPage } from "./lib/docs-page.mjs";
 import { withLock } from "./lib/lock.mjs";
 import { isMain, ROOT } from "./lib/paths.mjs";
 import { during, fail, say, since } from "./lib/say.mjs";
-import { BUNDLED_WITH, bundleWorker, compilation, compiled, ESBUILD, PROFILES } from "./lib/worker-bundle.mjs";
+import { BUNDLED_WITH, bundleWorker, compilation, compiled, ESBUILD, GLUE, PROFILES } from "./lib/worker-bundle.mjs";
 import { setup } from "./setup.mjs";
 
 /**
@@ -36,8 +36,8 @@ async function buildBelowWrangler(profile) {
 /** What cargo has to say when it fails, or `null`. */
 async function compile(profile) {
   const [glue, worker] = await Promise.all([
-    cargoBuild("Compiling the build tool", ["--profile", "tool", "--package", "glue"]),
-    cargoBuild("Compiling the worker", compilation(profile, "chittyconnect")),
+    cargoBuild("Compiling the build tool", ["--profile", "tool", "--package", "glue"], GLUE),
+    cargoBuild("Compiling the worker", compilation(profile, "chittyconnect"), compiled(profile, "chittyconnect")),
   ]);
   return glue ?? worker;
 }

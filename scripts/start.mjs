@@ -50,6 +50,7 @@ await Promise.all(servers.map((server) => server.ready));
 if (gateway) {
   const here = `http://localhost:${port}`;
   say(`ChittyConnect on ${here} · docs ${here}/docs · sandbox http://localhost:${sandbox.port} · ready in ${since(started)} · stop with Ctrl-C`);
+  say(`Try it: curl ${here}/v1/contexts -H 'Authorization: Bearer dev-alice' (any dev-<name> is a caller, dev-admin an administrator)`);
   setInterval(triggerCron, CRON_MS);
 } else {
   say(`Sandbox on http://localhost:${sandbox.port} · stop with Ctrl-C`);

@@ -5,29 +5,29 @@
 //   npm test -- e2e             the gateway in the real runtime
 //   npm test -- FILE …          test files of the last two
 // With --release the gateway is the release build instead of the development build.
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import os from "node:os";
-import { basename, join, relative, resolve, sep } from "node:path";
+import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { build } from "./build.mjs";
 import { ask, run } from "./lib/command.mjs";
 import { NODE, ROOT, toolEnv } from "./lib/paths.mjs";
+import { parseTestArguments } from "./lib/test-arguments.mjs";
 import { runTestFiles } from "./lib/test-files.mjs";
 import { fail, say } from "./lib/say.mjs";
 import { setup } from "./setup.mjs";
 
-const SUITES = { native, scripts, e2e };
+const RUN = { native, scripts, e2e };
 const NOTHING = { passed: 0, failed: 0 };
 
-const words = process.argv.slice(2).filter((word) => word !== "--release");
-const profile = process.argv.includes("--release") ? "release" : "dev";
-const suites = chosen(words);
+const { problem, profile, suites } = parseTestArguments(process.argv.slice(2), [...testFiles("tests/e2e"), ...testFiles("scripts")]);
+if (problem) fail(problem);
 
 await setup();
 const total = { ...NOTHING };
 for (const [name, ...rest] of suites) {
   say(`\n── ${name} tests`);
-  const { passed, failed, ended = 0 } = await SUITES[name](rest);
+  const { passed, failed, ended = 0 } = await RUN[name](rest);
   total.passed += passed;
   total.failed += failed;
   if (failed > 0 || (ended === 0 && passed > 0)) continue;
@@ -37,24 +37,6 @@ for (const [name, ...rest] of suites) {
 }
 console.log(`${total.passed} passed, ${total.failed} failed`);
 process.exitCode = total.failed > 0 ? 1 : 0;
-
-/** Which suites the words of the command line ask for, each with what of it. */
-function chosen([first, ...rest]) {
-  if (!first) return Object.keys(SUITES).map((name) => [name]);
-  if (Object.hasOwn(SUITES, first) && (rest.length === 0 || first === "native")) return [[first, ...rest]];
-  const files = (Object.hasOwn(SUITES, first) ? rest : [first, ...rest]).map(fileOf);
-  const isScript = (file) => relative(ROOT, file).startsWith(`scripts${sep}`);
-  const groups = [["scripts", ...files.filter(isScript)], ["e2e", ...files.filter((file) => !isScript(file))]];
-  return groups.filter(([, ...some]) => some.length > 0);
-}
-
-/** A test file by its path, or by its name or the beginning of its name. */
-function fileOf(word) {
-  if (existsSync(resolve(word))) return resolve(word);
-  const all = [...testFiles("tests/e2e"), ...testFiles("scripts")];
-  return all.find((file) => [word, `${word}.test.mjs`].includes(basename(file)))
-    ?? fail(`There is no suite and no test file "${word}": ${Object.keys(SUITES).join(", ")}, or a file of tests/e2e such as contexts.`);
-}
 
 /** The workspace's Rust tests, with nextest where it is installed, and the documentation's examples. */
 async function native([filter]) {

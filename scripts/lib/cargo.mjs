@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { stripVTControlCharacters } from "node:util";
 import { run } from "./command.mjs";
 import { toolEnv } from "./paths.mjs";
@@ -11,11 +12,12 @@ const PROGRESS = { CARGO_TERM_PROGRESS_WHEN: "always", CARGO_TERM_PROGRESS_WIDTH
  * `cargo build`, with how far it is shown as a step called `what`.
  *
  * @param {string[]} args after `cargo build`
+ * @param {string} output a file that it makes: where it is not there yet, everything is compiled
  * @returns {Promise<string | null>} what it complained of when it failed
  */
-export async function cargoBuild(what, args) {
+export async function cargoBuild(what, args, output) {
   const log = [];
-  const code = await during(what, (progress) =>
+  const compile = (progress) =>
     run("cargo", ["build", "--color", COLOR, ...args], {
       env: toolEnv(PROGRESS),
       onOutput: (chunk) => {
@@ -23,8 +25,9 @@ export async function cargoBuild(what, args) {
         const last = [...stripVTControlCharacters(String(chunk)).matchAll(/\] (\d+\/\d+)/g)].at(-1);
         if (last) progress(`${last[1]} crates`);
       },
-    }),
-  );
+    });
+  const name = `${what} (${args.join(" ")}${existsSync(output) ? "" : ", from nothing"})`;
+  const code = await during(what, compile, name);
   return code === 0 ? null : complaints(Buffer.concat(log).toString());
 }
 

@@ -38,17 +38,18 @@ export function fail(line) {
  * under way; elsewhere in a line of its own every 10 s.
  *
  * @template T
- * @param {string} what e.g. `Compiling the worker`; also the name under which its time is kept
+ * @param {string} what e.g. `Compiling the worker`
  * @param {(progress: (detail: string) => void) => Promise<T>} work `progress` says how far it is, e.g. `12/90`
+ * @param {string} [name] under which its time is kept, where the same words stand for different work
  * @returns {Promise<T>}
  */
-export async function during(what, work) {
-  const step = { what, started: Date.now(), shownAt: null, detail: "", last: durations()[what] };
+export async function during(what, work, name = what) {
+  const step = { what, started: Date.now(), shownAt: null, detail: "", last: durations()[name] };
   steps.add(step);
   ticking ??= setInterval(show, WATCHED ? 200 : 500);
   try {
     const result = await work((detail) => (step.detail = detail));
-    remember(what, Date.now() - step.started);
+    remember(name, Date.now() - step.started);
     return result;
   } finally {
     steps.delete(step);

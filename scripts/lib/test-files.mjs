@@ -7,7 +7,7 @@ import { duration, durations, during, remember, say } from "./say.mjs";
 const LIMIT_MS = 10 * 60_000;
 
 /** Which files to begin with where none has been run yet, so that the last one to end is a short one. */
-const LONGEST = ["readme", "github-durability", "weather", "durability", "upstreams", "first-request"];
+const LONGEST = ["documents", "github-durability", "weather", "durability", "upstreams", "first-request"];
 
 /**
  * Runs each test file in a process of its own, `concurrency` at a time, those that took longest the

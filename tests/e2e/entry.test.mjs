@@ -17,7 +17,7 @@ describe("a worker that panics", () => {
   let worker, url;
   const logs = [];
   before(async () => {
-    assert.equal(await cargoBuild("Compiling the fragile worker", compilation("dev", "fragile")), null);
+    assert.equal(await cargoBuild("Compiling the fragile worker", compilation("dev", "fragile"), compiled("dev", "fragile")), null);
     assert.equal(await bundleWorker("dev", compiled("dev", "fragile"), directory), null);
     const modules = [{ type: "ESModule", path: path.join(directory, "index.js") }, { type: "CompiledWasm", path: path.join(directory, "worker_bg.wasm") }];
     worker = await run([readWorker(path.join(ROOT, "tests/e2e/fixtures/fragile/wrangler.toml"), { modules, root: ROOT })], { onLog: (entry) => logs.push(entry) });
