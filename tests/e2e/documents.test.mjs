@@ -144,6 +144,7 @@ test("the migrations are seen and applied as the README of the migrations says",
 /** Who runs a documented command, by its beginning. The longest beginning counts. */
 const RUN = {
   "npm start": "this file",
+  "npm run dev": "npm start",
   "npm test": ".ci/run",
   "npm test --": "scripts/test-arguments.test.mjs",
   "npm run lint": ".ci/run",
@@ -188,6 +189,7 @@ test("every command in the documents is one that a test runs, or needs an accoun
   }
   // A command that no document has any more goes from the list too.
   assert.deepEqual(Object.keys(RUN).filter((start) => !found.has(start)), []);
+  assert.equal(scripts.dev, "npm start");
   const ci = await readFile(".ci/run", "utf8");
   for (const [start, by] of Object.entries(RUN)) if (by === ".ci/run" && start.startsWith("npm run")) assert.ok(ci.replaceAll("--silent ", "").includes(start), `.ci/run does not run ${start}`);
 });
