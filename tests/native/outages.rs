@@ -1,0 +1,674 @@
+//! Outages of every kind, of every effect and of every pair of services: in the end each event is told
+//! once, everywhere and in order, and each minted identity is used or reported.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use chittyconnect::events::{consumer, dead};
+use chittyconnect::tasks;
+use futures_util::future::join;
+use serde_json::{Value, json};
+
+use crate::world::{Behaviour, Fault, Isolate, TestDelivery, TestRequest, Verdict, World, run};
+
+/// What may come of a call to a service that is in trouble.
+fn troubles() -> Vec<Behaviour> {
+    let statuses = [401, 402, 403, 404, 405, 407, 408, 410, 425, 451, 500, 501, 502, 503, 504];
+    let mut troubles: Vec<Behaviour> =
+        statuses.into_iter().map(|status| Behaviour::Answer(status, "{}".to_owned())).collect();
+    troubles.extend([
+        Behaviour::Answer(200, "<html>a page</html>".to_owned()),
+        Behaviour::Answer(200, "{\"error\":\"database\"}".to_owned()),
+        Behaviour::Answer(302, String::new()),
+        Behaviour::Busy(429, 30),
+        Behaviour::Answer(429, "{}".to_owned()),
+        Behaviour::Busy(503, 7),
+        Behaviour::Unreachable,
+        Behaviour::Hang,
+        Behaviour::Lost,
+        Behaviour::Garbled,
+    ]);
+    troubles
+}
+
+/// A change of a service's state, as the watch writes it.
+fn change_state(world: &World, id: &str) {
+    let at = chittyconnect::platform::time::iso8601(world.clock_ms());
+    world.db.execute(&format!(
+        "INSERT INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, payload, \
+         created_at, due_at) VALUES ('{id}', 'service.state_changed', 'service', 'canon', \
+         'CHITTY-GW', '{{\"to\":\"FAILED\"}}', '{at}', '{at}')"
+    ));
+}
+
+/// Everything that makes events with every effect. What an outage refuses is left out.
+async fn act(world: &World, gateway: &Isolate, round: u32) {
+    let made = gateway.post("/v1/contexts", "dev-a", &json!({"name": format!("r{round}")})).await;
+    if let Some(id) = made.json["context"]["chitty_id"].as_str() {
+        let path = format!("/v1/contexts/{id}");
+        gateway.patch(&path, "dev-a", &json!({"data": [round]})).await;
+        gateway.patch(&path, "dev-a", &json!({"data": [round, round]})).await;
+        gateway.delete(&path, "dev-a").await;
+    }
+    change_state(world, &format!("evt_state_{round}"));
+    gateway.deliver_all().await;
+}
+
+async fn cron(world: &World, gateway: &Isolate, pause_ms: u64) {
+    world.advance_ms(pause_ms);
+    tasks::scheduled(&gateway.app).await;
+    gateway.deliver_all().await;
+}
+
+const OPEN: &str = "outbox WHERE done_at IS NULL AND dead_at IS NULL";
+
+async fn until_told(world: &World, gateway: &Isolate, at: &str) {
+    for _ in 0..20 {
+        cron(world, gateway, 700_000).await;
+        if world.db.count(OPEN) == 0 && world.db.count("mint_intents") == 0 {
+            return;
+        }
+    }
+    let left = world.db.cells(
+        "SELECT event_type || ' ' || ifnull(last_error, '') FROM outbox \
+                               WHERE done_at IS NULL AND dead_at IS NULL",
+    );
+    panic!("{at}: {left:?} {} intents", world.db.count("mint_intents"));
+}
+
+/// The number of the newest event.
+fn newest(world: &World) -> String {
+    world.db.cell("SELECT ifnull(max(seq), 0) FROM outbox").unwrap()
+}
+
+/// Every event after `since` is with each service that hears of it, once, and in the order of its entity.
+fn assert_told_once(world: &World, since: &str, at: &str) {
+    let told: Vec<String> = world
+        .services
+        .entries()
+        .iter()
+        .map(|entry| entry["metadata"]["eventId"].as_str().unwrap().to_owned())
+        .collect();
+    let once: BTreeSet<&String> = told.iter().collect();
+    assert_eq!(once.len(), told.len(), "{at}: told twice");
+    let of = |condition: &str| {
+        world.db.cells(&format!(
+            "SELECT event_id FROM outbox WHERE seq > {since} AND {condition} ORDER BY seq"
+        ))
+    };
+    for entity in world.db.cells("SELECT DISTINCT entity_id FROM outbox") {
+        let written = of(&format!("entity_id = '{entity}'"));
+        let heard: Vec<&String> = told.iter().filter(|id| written.contains(id)).collect();
+        assert_eq!(heard, written.iter().collect::<Vec<_>>(), "{at}: {entity} at Chronicle");
+        let begun = of(&format!("entity_id = '{entity}' AND event_type = 'context.created'"));
+        if !begun.is_empty() {
+            let steps = of(&format!(
+                "entity_id = '{entity}' AND event_type IN ('context.updated', 'context.deleted')"
+            ));
+            assert_eq!(world.services.lineage(&entity), Some(steps), "{at}: {entity} at DNA");
+        }
+    }
+    let states = of("event_type = 'service.state_changed'");
+    assert_eq!(world.services.beacons(), states, "{at}: Beacon");
+}
+
+/// Every identity that was minted is used, or reported by its id or by its intent.
+fn assert_no_identity_is_lost(world: &World, at: &str) {
+    let used = world.db.cells(
+        "SELECT chitty_id FROM contexts UNION ALL \
+         SELECT entity_id FROM outbox WHERE event_type = 'identity.orphaned'",
+    );
+    let registered: Vec<String> = world
+        .services
+        .calls("register")
+        .iter()
+        .filter_map(|call| serde_json::from_str::<Value>(call.body.as_deref()?).ok())
+        .filter_map(|body| Some(body["metadata"]["chitty_id"].as_str()?.to_owned()))
+        .collect();
+    let orphaned: Vec<String> = world
+        .services
+        .entries()
+        .iter()
+        .filter(|entry| entry["action"] == "identity.orphaned")
+        .map(|entry| entry["metadata"]["entityId"].as_str().unwrap().to_owned())
+        .collect();
+    for (id, intent) in world.services.mints() {
+        let known = |names: &[String]| names.contains(&id) || names.contains(&intent);
+        assert!(known(&used) || known(&registered) || known(&orphaned), "{at}: {id} {intent}");
+    }
+}
+
+/// Each kind of trouble with a service, for hours.
+fn for_hours(service: &str) {
+    for trouble in troubles() {
+        let (world, gateway) = World::warm();
+        let at = format!("{service} {trouble:?}");
+        let since = newest(&world);
+        run(async {
+            gateway.create("dev-a", &json!({"name": "before"})).await;
+            gateway.deliver_all().await;
+            world.services.set(service, trouble.clone());
+            act(&world, &gateway, 1).await;
+            // For hours.
+            for _ in 0..8 {
+                cron(&world, &gateway, 1_500_000).await;
+            }
+            act(&world, &gateway, 2).await;
+            assert_eq!(world.db.count("dead_letters"), 0, "{at}");
+            assert!(world.db.count(OPEN) > 0, "{at}: an outage");
+            world.services.set(service, Behaviour::Work);
+            until_told(&world, &gateway, &at).await;
+            assert_eq!(world.db.count("dead_letters"), 0, "{at}");
+            assert_told_once(&world, &since, &at);
+        });
+    }
+}
+
+#[test]
+fn an_outage_of_any_kind_of_chronicle_makes_no_dead_letter_and_loses_and_doubles_nothing() {
+    for_hours("chronicle");
+}
+
+#[test]
+fn an_outage_of_any_kind_of_dna_makes_no_dead_letter_and_loses_and_doubles_nothing() {
+    for_hours("dna");
+}
+
+#[test]
+fn an_outage_of_any_kind_of_beacon_makes_no_dead_letter_and_loses_and_doubles_nothing() {
+    for_hours("beacon");
+}
+
+#[test]
+fn what_is_about_the_event_is_for_good_and_holds_nothing_else_up() {
+    for status in [400, 409, 413, 422] {
+        let (world, gateway) = World::warm();
+        run(async {
+            let refused = Rc::new(Cell::new(1));
+            let left = Rc::clone(&refused);
+            world.services.script("chronicle", move || match left.replace(0) {
+                0 => Behaviour::Work,
+                _ => Behaviour::Answer(status, "{}".to_owned()),
+            });
+            act(&world, &gateway, 1).await;
+            until_told(&world, &gateway, "refused").await;
+            assert_eq!(world.db.count("dead_letters"), 1, "{status}");
+            let entries = world.services.entries();
+            let told = |action: &str| entries.iter().any(|entry| entry["action"] == action);
+            assert!(!told("context.created") && told("context.deleted"));
+            let id = world.db.cell("SELECT chitty_id FROM contexts WHERE name = 'r1'").unwrap();
+            assert_eq!(world.services.lineage(&id).unwrap().len(), 3, "{status}: DNA is told");
+            // Told late, it says so.
+            let replay = json!({"entity": id});
+            gateway.post("/v1/events/dead-letters/replay", "dev-r+admin", &replay).await;
+            gateway.deliver_all().await;
+            let last = world.services.entries().into_iter().rev();
+            let mut last = last.filter(|entry| entry["action"] == "context.created");
+            assert_eq!(last.next().unwrap()["metadata"]["replayed"], true);
+            assert!(entries.iter().all(|entry| entry["metadata"].get("replayed").is_none()));
+        });
+    }
+}
+
+/// Outages of this service together with each that stands after it: by status, by silence and by garbage,
+/// the latter two after the service has done what it should.
+fn in_pairs(first: &str) {
+    const SERVICES: [&str; 6] = ["id", "auth", "chronicle", "dna", "beacon", "register"];
+    let kinds = [Behaviour::Answer(403, "{}".to_owned()), Behaviour::Lost, Behaviour::Garbled];
+    for second in SERVICES.into_iter().skip_while(|service| *service != first).skip(1) {
+        for one in &kinds {
+            for other in &kinds {
+                run(pair((first, one), (second, other)));
+            }
+        }
+    }
+}
+
+async fn pair((first, one): (&str, &Behaviour), (second, other): (&str, &Behaviour)) {
+    let at = format!("{first} {one:?}, {second} {other:?}");
+    let world = World::new();
+    let gateway = world.isolate();
+    gateway.get("/health", None).await;
+    gateway.deliver_all().await;
+    let since = newest(&world);
+    act(&world, &gateway, 0).await;
+    world.services.set(first, one.clone());
+    world.services.set(second, other.clone());
+    act(&world, &gateway, 1).await;
+    let flow = TestRequest::new("POST", "/v1/orchestrations/secure-user");
+    let flow = flow.token("dev-a").json(&json!({"email": "u@example.org"}));
+    gateway.send(flow).await;
+    cron(&world, &gateway, 600_000).await;
+    // One is back before the other.
+    world.services.set(first, Behaviour::Work);
+    act(&world, &gateway, 2).await;
+    cron(&world, &gateway, 600_000).await;
+    world.services.set(second, Behaviour::Work);
+    act(&world, &gateway, 3).await;
+    let over = "orchestrations WHERE status NOT IN ('running', 'compensating')";
+    for _ in 0..10 {
+        cron(&world, &gateway, 700_000).await;
+        if world.db.count(over) == world.db.count("orchestrations") {
+            break;
+        }
+    }
+    until_told(&world, &gateway, &at).await;
+    assert_eq!(world.db.count(over), world.db.count("orchestrations"), "{at}");
+    assert_eq!(world.db.count("dead_letters"), 0, "{at}");
+    assert_told_once(&world, &since, &at);
+    assert_no_identity_is_lost(&world, &at);
+}
+
+#[test]
+fn outages_of_the_authority_and_of_another_end_with_everything_told_once() {
+    in_pairs("id");
+}
+
+#[test]
+fn outages_of_chittyauth_and_of_another_end_with_everything_told_once() {
+    in_pairs("auth");
+}
+
+#[test]
+fn outages_of_chronicle_and_of_another_end_with_everything_told_once() {
+    in_pairs("chronicle");
+}
+
+#[test]
+fn outages_of_dna_and_of_another_end_with_everything_told_once() {
+    in_pairs("dna");
+}
+
+#[test]
+fn outages_of_beacon_and_of_another_end_with_everything_told_once() {
+    in_pairs("beacon");
+}
+
+#[test]
+fn doubt_about_one_effect_outlives_what_becomes_of_another() {
+    let afterwards = [
+        Behaviour::Busy(429, 1),
+        Behaviour::Answer(422, "{}".to_owned()),
+        Behaviour::Answer(403, "{}".to_owned()),
+        Behaviour::Unreachable,
+        Behaviour::Work,
+    ];
+    for (doubted, other, kind) in [
+        ("chronicle", "dna", "context"),
+        ("chronicle", "beacon", "state"),
+        ("dna", "chronicle", "context"),
+    ] {
+        for lost in [Behaviour::Lost, Behaviour::Garbled] {
+            for second in afterwards.clone() {
+                let (world, gateway) = World::warm_with(&[("BREAKER_MIN_CALLS", Some("0"))]);
+                let since = newest(&world);
+                let at = format!("{doubted} {lost:?}, {other} {second:?}, {kind}");
+                run(async {
+                    world.services.set(doubted, lost.clone());
+                    world.services.set(other, second.clone());
+                    match kind {
+                        "state" => change_state(&world, "evt_state_1"),
+                        _ => drop(gateway.create("dev-a", &json!({"name": "n"})).await),
+                    }
+                    gateway.deliver_all().await;
+                    cron(&world, &gateway, 700_000).await;
+                    // And what fails for certain clears no doubt of its own either.
+                    world.services.set(doubted, Behaviour::Busy(429, 1));
+                    cron(&world, &gateway, 700_000).await;
+                    world.services.set(doubted, Behaviour::Work);
+                    world.services.set(other, Behaviour::Work);
+                    until_told(&world, &gateway, &at).await;
+                    let replay = json!({});
+                    gateway.post("/v1/events/dead-letters/replay", "dev-r+admin", &replay).await;
+                    until_told(&world, &gateway, &at).await;
+                    if !matches!(
+                        (other, &second),
+                        ("chronicle" | "beacon" | "dna", Behaviour::Answer(422, _))
+                    ) {
+                        assert_told_once(&world, &since, &at);
+                    }
+                    let entries = world.services.entries();
+                    for id in
+                        world.db.cells(&format!("SELECT event_id FROM outbox WHERE seq > {since}"))
+                    {
+                        let told =
+                            entries.iter().filter(|entry| entry["metadata"]["eventId"] == *id);
+                        assert_eq!(told.count(), 1, "{at}");
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn killed_at_any_call_between_an_effect_and_its_note_nothing_is_told_twice() {
+    for failing in 1..=8 {
+        for fault in [Fault::Before, Fault::After] {
+            let (world, gateway) = World::warm();
+            let since = newest(&world);
+            let at = format!("call {failing} {fault:?}");
+            run(async {
+                let id = gateway.create("dev-a", &json!({"name": "n"})).await;
+                let path = format!("/v1/contexts/{id}");
+                gateway.patch(&path, "dev-a", &json!({"data": [1]})).await;
+                change_state(&world, "evt_state_1");
+                tasks::scheduled(&gateway.app).await;
+                world.db.reset_calls();
+                // Everything after that call fails, too: whoever it was is dead.
+                world.db.set_fault(move |call| match call {
+                    call if call < failing => Fault::None,
+                    call if call == failing => fault,
+                    _ => Fault::Before,
+                });
+                gateway.deliver_all().await;
+                world.db.set_fault(|_| Fault::None);
+                let next = world.isolate();
+                until_told(&world, &next, &at).await;
+                assert_told_once(&world, &since, &at);
+            });
+        }
+    }
+}
+
+#[test]
+fn two_consumers_at_once_tell_every_effect_once() {
+    for trouble in [Behaviour::Work, Behaviour::Lost, Behaviour::Garbled] {
+        let (world, one) = World::warm();
+        let other = world.isolate();
+        let since = newest(&world);
+        run(async {
+            for service in ["chronicle", "dna", "beacon"] {
+                let (trouble, calls) = (trouble.clone(), Cell::new(0));
+                world.services.script(service, move || {
+                    calls.set(calls.get() + 1);
+                    if calls.get() == 1 { trouble.clone() } else { Behaviour::Work }
+                });
+            }
+            let id = one.create("dev-a", &json!({"name": "n"})).await;
+            let path = format!("/v1/contexts/{id}");
+            for n in 0..4 {
+                one.patch(&path, "dev-a", &json!({"data": [n]})).await;
+            }
+            change_state(&world, "evt_state_1");
+            tasks::scheduled(&one.app).await;
+            let messages = std::mem::take(&mut *world.queue.messages.borrow_mut());
+            // Each message comes twice, to two isolates at the same time.
+            let consume = |isolate: &Isolate| {
+                let app = Rc::clone(&isolate.app);
+                let deliveries: Vec<TestDelivery> =
+                    messages.iter().cloned().map(TestDelivery::new).collect();
+                async move {
+                    for delivery in &deliveries {
+                        consumer::consume(&app, dead::CONTEXT_OPS, &[delivery]).await;
+                    }
+                }
+            };
+            join(consume(&one), consume(&other)).await;
+            until_told(&world, &one, "racing").await;
+            assert_told_once(&world, &since, "racing");
+        });
+    }
+}
+
+#[test]
+fn who_has_lost_the_lease_notes_nothing() {
+    // What the late one would note, by what becomes of its call.
+    for late in [
+        Behaviour::Work,
+        Behaviour::Answer(400, "{}".to_owned()),
+        Behaviour::Answer(503, "{}".to_owned()),
+    ] {
+        let (world, gateway) = World::warm();
+        let since = newest(&world);
+        run(async {
+            gateway.create("dev-a", &json!({"name": "n"})).await;
+            let message = world.queue.messages.borrow_mut().remove(0);
+            let (db, outcome) = (Rc::clone(&world.db), late.clone());
+            let until = chittyconnect::platform::time::iso8601(world.clock_ms() + 500_000);
+            let taken = Cell::new(false);
+            world.services.script("chronicle", move || {
+                // While the call is under way, another takes the event over.
+                if taken.replace(true) {
+                    return Behaviour::Work;
+                }
+                db.execute(&format!(
+                    "UPDATE outbox SET leased_until = '{until}', in_doubt = in_doubt + 1, \
+                     tries = tries + 1 WHERE done_at IS NULL"
+                ));
+                outcome.clone()
+            });
+            let delivery = TestDelivery::new(message);
+            consumer::consume(&gateway.app, dead::CONTEXT_OPS, &[&delivery]).await;
+            assert!(matches!(delivery.verdict(), Verdict::Retry(_)), "{late:?}");
+            let kept = "outbox WHERE done_at IS NULL AND dead_at IS NULL AND in_doubt = 2 \
+                        AND effects = '' AND refused = '' AND leased_until <> ''";
+            assert_eq!(world.db.count(kept), 1, "{late:?}");
+            assert_eq!(world.db.count("dead_letters"), 0, "{late:?}");
+            until_told(&world, &gateway, "taken over").await;
+            assert_told_once(&world, &since, "taken over");
+        });
+    }
+}
+
+#[test]
+fn however_much_has_happened_to_an_entity_its_events_are_told() {
+    let (world, gateway) = World::warm_with(&[("BREAKER_MIN_CALLS", Some("0"))]);
+    let since = newest(&world);
+    run(async {
+        let id = gateway.create("dev-a", &json!({"name": "n"})).await;
+        gateway.deliver_all().await;
+        world.services.set("chronicle", Behaviour::Lost);
+        gateway.patch(&format!("/v1/contexts/{id}"), "dev-a", &json!({"data": [1]})).await;
+        gateway.deliver_all().await;
+        world.services.set("chronicle", Behaviour::Work);
+        until_told(&world, &gateway, "asked").await;
+        assert_told_once(&world, &since, "asked");
+        let asked: Vec<String> = world
+            .services
+            .calls("chronicle")
+            .into_iter()
+            .filter(|call| call.body.is_none())
+            .map(|call| call.url)
+            .collect();
+        assert!(!asked.is_empty());
+        assert!(
+            asked.iter().all(|url| url.contains("limit=") && !url.contains("/audit/")),
+            "{asked:?}"
+        );
+    });
+}
+
+#[test]
+fn a_question_that_is_never_answered_has_an_end_that_is_seen_and_the_next_event_is_told() {
+    let (world, gateway) = World::warm_with(&[("BREAKER_MIN_CALLS", Some("0"))]);
+    run(async {
+        let id = gateway.create("dev-a", &json!({"name": "n"})).await;
+        // The entry is made and its answer lost; every question about it is answered by nonsense.
+        let calls = Cell::new(0);
+        world.services.script("chronicle", move || {
+            calls.set(calls.get() + 1);
+            match calls.get() {
+                1 => Behaviour::Lost,
+                _ => Behaviour::Answer(200, "<html>".to_owned()),
+            }
+        });
+        gateway.deliver_all().await;
+        for _ in 0..40 {
+            cron(&world, &gateway, 4 * 3_600_000).await;
+        }
+        assert_eq!(world.db.count("dead_letters"), 0, "six days and sixteen hours");
+        gateway.patch(&format!("/v1/contexts/{id}"), "dev-a", &json!({"data": [1]})).await;
+        for _ in 0..4 {
+            cron(&world, &gateway, 4 * 3_600_000).await;
+        }
+        let reason =
+            world.db.cell(&format!("SELECT reason FROM dead_letters WHERE entity_id = '{id}'"));
+        assert!(reason.unwrap().starts_with("whether it is there could not be asked"));
+        world.services.set("chronicle", Behaviour::Work);
+        until_told(&world, &gateway, "after the end").await;
+        let told = |action: &str| {
+            world.services.entries().iter().filter(|entry| entry["action"] == action).count()
+        };
+        assert_eq!((told("context.created"), told("context.updated")), (1, 1));
+        // And a replay still asks first.
+        gateway.post("/v1/events/dead-letters/replay", "dev-r+admin", &json!({"entity": id})).await;
+        until_told(&world, &gateway, "replayed").await;
+        assert_eq!(told("context.created"), 1);
+    });
+}
+
+#[test]
+fn an_outage_that_is_past_its_end_is_given_up_only_after_it_was_tried_often() {
+    let (world, gateway) = World::warm();
+    run(async {
+        world.services.set("chronicle", Behaviour::Answer(403, "{}".to_owned()));
+        gateway.create("dev-a", &json!({"name": "n"})).await;
+        // The queue and the cron stood still for eight days.
+        world.queue.messages.borrow_mut().clear();
+        cron(&world, &gateway, 8 * 24 * 3_600_000).await;
+        assert_eq!(world.db.count("dead_letters"), 0);
+        for _ in 0..12 {
+            cron(&world, &gateway, 700_000).await;
+        }
+        assert_eq!(world.db.count("dead_letters WHERE event_type = 'context.created'"), 1);
+        // DNA was told meanwhile; and a replay has its own tries.
+        let id = world.db.cell("SELECT chitty_id FROM contexts WHERE name = 'n'").unwrap();
+        assert_eq!(world.services.lineage(&id), Some(Vec::new()));
+        gateway.post("/v1/events/dead-letters/replay", "dev-r+admin", &json!({})).await;
+        gateway.deliver_all().await;
+        assert_eq!(world.db.count(&format!("{OPEN} AND event_type = 'context.created'")), 1);
+        world.services.set("chronicle", Behaviour::Work);
+        until_told(&world, &gateway, "replayed").await;
+        assert_eq!(
+            world.services.entries().iter().filter(|e| e["action"] == "context.created").count(),
+            1
+        );
+    });
+}
+
+#[test]
+fn a_dead_letter_replayed_after_its_row_was_forgotten_is_told_once() {
+    let (world, gateway) = World::warm();
+    run(async {
+        world.services.set("chronicle", Behaviour::Answer(400, "{}".to_owned()));
+        let id = gateway.create("dev-a", &json!({"name": "n"})).await;
+        gateway.patch(&format!("/v1/contexts/{id}"), "dev-a", &json!({"data": [1]})).await;
+        gateway.deliver_all().await;
+        world.services.set("chronicle", Behaviour::Work);
+        let all = json!({});
+        gateway.post("/v1/events/dead-letters/replay", "dev-r+admin", &all).await;
+        until_told(&world, &gateway, "replayed").await;
+        let letters = world.db.cells("SELECT id FROM dead_letters");
+        assert_eq!(letters.len(), 2);
+        let told = || {
+            let entries = world.services.entries();
+            let of_it = entries.iter().filter(|entry| entry["metadata"]["entityId"] == *id);
+            (of_it.count(), world.services.lineage(&id).unwrap().len())
+        };
+        assert_eq!(told(), (2, 1));
+        // Eight days later the row is still there; and where it is not, nothing is told again either.
+        cron(&world, &gateway, 8 * 24 * 3_600_000).await;
+        let kept = format!("outbox WHERE entity_id = '{id}'");
+        assert_eq!(world.db.count(&kept), 2, "as long as its letter");
+        for forgotten in [false, true] {
+            if forgotten {
+                world.db.execute(&format!("DELETE FROM {kept}"));
+            }
+            for letter in &letters {
+                let path = format!("/v1/events/dead-letters/{letter}/replay");
+                let replayed = gateway.post(&path, "dev-r+admin", &json!(null)).await;
+                assert_eq!(replayed.json["replayed"], 1);
+            }
+            // Twice, as a queue may, and to two isolates.
+            let again = world.queue.messages.borrow().clone();
+            let other = world.isolate();
+            join(gateway.deliver_all(), async {
+                for message in again {
+                    let delivery = TestDelivery::new(message);
+                    consumer::consume(&other.app, dead::CONTEXT_OPS, &[&delivery]).await;
+                }
+            })
+            .await;
+            until_told(&world, &gateway, "replayed again").await;
+            assert_eq!(told(), (2, 1), "forgotten: {forgotten}");
+        }
+        assert_eq!(world.db.count("audit WHERE action = 'context.created' AND entity_type = 'context' AND actor_id = 'CHITTY-PEO-a'"), 1);
+    });
+}
+
+#[test]
+fn a_lineage_that_was_never_begun_begins_with_its_next_step() {
+    let (world, gateway) = World::warm();
+    let since = newest(&world);
+    run(async {
+        world.services.set("dna", Behaviour::Answer(422, "{}".to_owned()));
+        let id = gateway.create("dev-a", &json!({"name": "n"})).await;
+        gateway.deliver_all().await;
+        assert_eq!(world.services.lineage(&id), None, "refused, and left out");
+        world.services.set("dna", Behaviour::Work);
+        gateway.patch(&format!("/v1/contexts/{id}"), "dev-a", &json!({"data": [1]})).await;
+        until_told(&world, &gateway, "begun late").await;
+        assert_eq!(world.services.lineage(&id).unwrap().len(), 1);
+        assert_told_once(&world, &since, "begun late");
+    });
+}
+
+#[test]
+fn while_chronicle_asks_for_patience_the_others_are_told() {
+    let (world, gateway) = World::warm();
+    run(async {
+        world.services.set("chronicle", Behaviour::Busy(429, 200));
+        gateway.create("dev-a", &json!({"name": "first"})).await;
+        gateway.deliver_all().await;
+        let id = gateway.create("dev-a", &json!({"name": "second"})).await;
+        gateway.deliver_all().await;
+        assert_eq!(world.services.lineage(&id), Some(Vec::new()));
+        assert_eq!(world.services.entries().len(), 0);
+        let calls = world.services.calls("chronicle").len();
+        assert_eq!(calls, 1, "it is left alone");
+    });
+}
+
+#[test]
+fn a_row_that_cannot_be_read_holds_up_no_other_of_its_entity() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create("dev-a", &json!({"name": "n"})).await;
+        gateway.deliver_all().await;
+        world.db.execute(&format!(
+            "INSERT INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, \
+             created_at, due_at) VALUES ('evt_x', 'context.exploded', 'context', '{id}', 'y', '', '')"
+        ));
+        for n in 0..3 {
+            gateway.patch(&format!("/v1/contexts/{id}"), "dev-a", &json!({"data": [n]})).await;
+            assert_eq!(gateway.deliver_all().await, [Verdict::Ack], "{n}: at once");
+        }
+        assert_eq!(world.services.entries().len(), 4);
+    });
+}
+
+#[test]
+fn a_report_that_only_the_queue_could_take_is_told_once_and_put_on_record() {
+    let (world, gateway) = World::warm();
+    let other = world.isolate();
+    run(async {
+        gateway.get("/v1/contexts", Some("dev-a")).await;
+        world.db.reset_calls();
+        world.db.set_fault(|call| if call == 1 { Fault::None } else { Fault::Before });
+        gateway.post("/v1/contexts", "dev-a", &json!({"name": "n"})).await;
+        world.db.set_fault(|_| Fault::None);
+        let message = world.queue.messages.borrow_mut().remove(0);
+        let consume = |isolate: &Isolate| {
+            let (app, message) = (Rc::clone(&isolate.app), message.clone());
+            async move {
+                let delivery = TestDelivery::new(message);
+                consumer::consume(&app, dead::CONTEXT_OPS, &[&delivery]).await;
+            }
+        };
+        join(consume(&gateway), consume(&other)).await;
+        assert_eq!(world.services.entries().len(), 1);
+        assert_eq!(world.db.count("audit WHERE action = 'identity.orphaned'"), 1);
+    });
+}
