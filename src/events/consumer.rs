@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt;
 
 use crate::app::App;
+use crate::events::claims::{self, Claimed};
 use crate::events::dead::Subject;
-use crate::events::effects::{self, Effect, Failure, Known};
-use crate::events::outbox::{Claimed, Standing};
+use crate::events::effects::{self, Effect, Failure, History};
+use crate::events::outbox::Standing;
 use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::events::{Event, Message, dead, outbox};
 use crate::init::Ready;
@@ -173,7 +174,7 @@ async fn tell<'d>(
     let unrecorded: Vec<&Event> =
         messages.iter().map(|(_, event)| event).filter(|event| !told.knows(&event.id)).collect();
     if !unrecorded.is_empty() {
-        let adopted = match outbox::adopt(ready, &unrecorded).await {
+        let adopted = match claims::adopt(ready, &unrecorded).await {
             Ok(()) => tell_open(app, ready, entity, &ids).await,
             Err(error) => Err(error),
         };
@@ -239,7 +240,7 @@ async fn tell_open(
     ids: &[&str],
 ) -> Result<Progress, DbError> {
     let now_ms = app.now_ms();
-    let claim = outbox::claim(ready, entity, ids, now_ms, lease_ms(app)).await?;
+    let claim = claims::claim(ready, entity, ids, now_ms, lease_ms(app)).await?;
     let outcomes = tell_claimed(app, ready, claim.rows, &claim.lease, now_ms).await;
     Ok(Progress { standing: claim.standing, outcomes })
 }
@@ -288,8 +289,8 @@ async fn tell_claimed(
 
 /// Makes one effect take place, and notes with the event what has become of it.
 async fn take_effect(app: &App, row: &mut Claimed, effect: Effect) -> Result<(), Failure> {
-    let known = Known { in_doubt: row.doubts.has(effect), is_replayed: row.is_replayed };
-    let told = effects::perform(app, &row.event, effect, known).await;
+    let history = History { in_doubt: row.doubts.has(effect), is_replayed: row.is_replayed };
+    let told = effects::perform(app, &row.event, effect, history).await;
     match &told {
         Ok(()) => row.note(effect),
         Err(failure) => {
@@ -328,10 +329,10 @@ async fn settle(
         }
         // Its turn comes when what is before it has been told.
         None if row.is_held_back => {
-            (vec![outbox::release(&row, lease, None, now_ms)], Outcome::Open(None))
+            (vec![claims::release(&row, lease, None, now_ms)], Outcome::Open(None))
         }
         None if row.refused.is_empty() => {
-            (vec![outbox::done(&id, lease, now_ms)], Outcome::Settled)
+            (vec![claims::done(&id, lease, now_ms)], Outcome::Settled)
         }
         _ => {
             for effect in effects::of(&row.event.kind) {
@@ -367,7 +368,7 @@ fn postponed(
     let pause_s = PAUSES_S.pause(attempt, |bound| app.jitter(bound));
     let pause_s = pause_s.max(failure.retry_after_s.unwrap_or(0).min(PAUSES_S.longest));
     let due_ms = app.now_ms() + u64::from(pause_s) * 1000;
-    let release = outbox::release(row, lease, Some(&failure.error), due_ms);
+    let release = claims::release(row, lease, Some(&failure.error), due_ms);
     (vec![release], Outcome::Open(failure.retry_after_s))
 }
 
@@ -385,7 +386,7 @@ fn given_up(
     let reason = reasons.join("; ");
     log::error("event_given_up", &[("event_id", &row.event.id), ("error", &reason)]);
     let attempts = u32::try_from(row.tries).unwrap_or(u32::MAX);
-    let given_up = outbox::given_up(row, lease, &reason, now_ms);
+    let given_up = claims::given_up(row, lease, &reason, now_ms);
     let letter = dead::insert_if_given_up(&row.event, &reason, attempts, now_ms);
     (vec![given_up, letter], Outcome::Settled)
 }

@@ -121,7 +121,7 @@ impl From<ServiceError> for Failure {
 
 /// What is known of an effect before it is made to take place.
 #[derive(Debug, Clone, Copy)]
-pub struct Known {
+pub struct History {
     /// It may have taken place before: the service is asked first, where it can tell.
     pub in_doubt: bool,
     /// The event had been given up and was taken up again.
@@ -136,12 +136,12 @@ pub async fn perform(
     app: &App,
     event: &Event,
     effect: Effect,
-    known: Known,
+    history: History,
 ) -> Result<(), Failure> {
     let cx = CallContext { traceparent: event.traceparent.clone(), ..CallContext::default() };
     let session = app.core.session(cx);
     match effect {
-        Effect::Chronicle => tell_chronicle(&session, event, known).await,
+        Effect::Chronicle => tell_chronicle(&session, event, history).await,
         Effect::Beacon => Ok(tell_beacon(&session, event).await?),
         Effect::Dna => match tell_dna(&session, event).await {
             Err(failure) if !failure.is_transient => {
@@ -158,7 +158,7 @@ pub async fn perform(
 /// How much earlier than the gateway says ChittyChronicle may say that it was, in ms.
 const CLOCKS_APART_MS: u64 = 600_000;
 
-async fn tell_chronicle(session: &Session, event: &Event, known: Known) -> Result<(), Failure> {
+async fn tell_chronicle(session: &Session, event: &Event, history: History) -> Result<(), Failure> {
     let chronicle = session.chronicle();
     let entry = Entry {
         action: event.kind.as_str(),
@@ -168,9 +168,9 @@ async fn tell_chronicle(session: &Session, event: &Event, known: Known) -> Resul
         event_id: &event.id,
         timestamp: &event.at,
         payload: &event.payload,
-        is_replayed: known.is_replayed,
+        is_replayed: history.is_replayed,
     };
-    if known.in_doubt {
+    if history.in_doubt {
         let since = time::parse(&event.at).unwrap_or_default().saturating_sub(CLOCKS_APART_MS);
         let is_there = chronicle.has(&entry, &time::iso8601(since)).await.map_err(|error| {
             let what = format!("whether it is there could not be asked: {error}");
