@@ -20,6 +20,7 @@ pub mod http;
 pub mod init;
 pub mod keys;
 pub mod metrics;
+pub mod minting;
 pub mod openapi;
 pub mod orchestrations;
 pub mod platform;

@@ -13,7 +13,7 @@ use crate::init::{self, Ready};
 use crate::metrics::handover;
 use crate::platform::log;
 use crate::platform::queue::Delivery;
-use crate::{connections, delegation, github, keys, orchestrations};
+use crate::{connections, delegation, github, keys, minting, orchestrations};
 
 /// The work that a reply left behind. What others wait for comes first.
 pub async fn after_reply(app: &App, work: Vec<After>) {
@@ -125,6 +125,9 @@ pub async fn scheduled(app: &App) {
     let Ok(ready) = Ready::ensure(app).await else { return };
     if let Err(error) = outbox::sweep(app, ready).await {
         log::warn("sweep_failed", &[("error", &error.to_string())]);
+    }
+    if let Err(error) = minting::report_unfulfilled(app, ready).await {
+        log::warn("mint_intents_not_read", &[("error", &error.to_string())]);
     }
     init::advance(app).await;
     watch::ensure_all(app).await;

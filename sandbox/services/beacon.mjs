@@ -1,5 +1,9 @@
-/** beacon.chitty.cc: takes everything, drops no repeats. */
+/**
+ * beacon.chitty.cc: takes everything, and drops no repeats but those that come with an `Idempotency-Key`. (That the real
+ * one heeds the key is nowhere promised.)
+ */
 import { answer, isObject, iso } from "./answer.mjs";
+import { once } from "./once.mjs";
 
 const KEPT = 10_000;
 
@@ -10,10 +14,10 @@ export function beacon(call, state) {
     case "GET /health":
       return answer(200, { status: "operational", service: "chittybeacon", version: "1.0.0", timestamp: iso(call.at) });
     case "POST /api/beacon":
-      return take(event, rest.data ?? null, call, state);
+      return once(call, state, () => take(event, rest.data ?? null, call, state));
     // The older spelling has no `data`: its fields stand beside the event.
     case "POST /track":
-      return take(event, rest, call, state);
+      return once(call, state, () => take(event, rest, call, state));
   }
   return answer(404, { error: "Not found" });
 }

@@ -1,5 +1,9 @@
-/** dna.chitty.cc. Beginning a lineage again gives the same one; each evolution is a generation of its own. */
+/**
+ * dna.chitty.cc. Beginning a lineage again gives the same one; each evolution is a generation of its own, but for one
+ * that comes again with its `Idempotency-Key`. (That the real one heeds the key is nowhere promised.)
+ */
 import { answer, isObject, iso } from "./answer.mjs";
+import { once } from "./once.mjs";
 
 const MOST_EVENTS = 100;
 
@@ -12,7 +16,7 @@ export function dna(call, state) {
     case "POST /v1/dna/initialize":
       return initialize(body, call.at, state);
     case "POST /v1/dna/evolve":
-      return evolve(body, call.at, state);
+      return once(call, state, () => evolve(body, call.at, state));
   }
   return answer(404, { error: "Not found" });
 }

@@ -4,6 +4,8 @@
  */
 import { answer } from "./answer.mjs";
 
+const KEPT = 10_000;
+
 export function once(call, state, make) {
   if (!call.idempotencyKey) return make();
   const id = `${call.service} ${call.path} ${call.idempotencyKey}`;
@@ -12,6 +14,7 @@ export function once(call, state, make) {
   if (!earlier) {
     const made = make();
     if (made.status < 300) state.documents.put("answer", id, { body, made });
+    state.documents.trim("answer", KEPT);
     return made;
   }
   return earlier.body === body ? earlier.made : answer(409, { success: false, error: "The key belongs to another request" });

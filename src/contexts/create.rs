@@ -4,14 +4,14 @@
 //! it: the body, the key, the caller's state, the name. What fails after it leaves an id that is
 //! either in use or reported as orphaned.
 
-use chitty_core::{ChittyId, EntityLabel, MintRequest};
+use chitty_core::{ChittyId, EntityLabel};
 use serde_json::json;
 
 use crate::app::App;
 use crate::contexts::event;
 use crate::contexts::input::{self, Draft};
 use crate::contexts::store::{self, Failure, Insertion};
-use crate::events::{EventKind, outbox};
+use crate::events::EventKind;
 use crate::http::caller::Scope;
 use crate::http::idempotency::{self, Idempotency, Stored};
 use crate::http::precondition::etag;
@@ -19,7 +19,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::time;
+use crate::minting::MintIntent;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::ContextReply;
@@ -56,30 +56,24 @@ pub async fn create(
     let draft = input::draft(&body)?;
     let key = Idempotency::of(request, "contexts.create", &body)?;
     // 2. Replay, or find out what is in the way.
-    let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
-    let stored = store::check_free(ready, &scope, &draft.name, look_up).await?;
+    let intent = MintIntent::new(app, "context", scope.actor());
+    let (name, now_ms) = (&draft.name, request.now_ms);
+    let stored = store::check_free(ready, &scope, name, key.as_ref(), now_ms, &intent).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
     // 3. Mint; 4. store and reply; 5. after the reply, announce.
-    let id = mint(app, &scope, request).await?;
-    Creation { app, ready, scope, request, draft, key, id }.perform().await
-}
-
-async fn mint(app: &App, scope: &Scope, request: &Request<'_>) -> Result<ChittyId, Problem> {
-    let wanted = MintRequest {
-        label: EntityLabel::Context,
-        metadata: json!({ "owner": scope.actor(), "service": "chittyconnect" }),
-        timestamp: time::iso8601(app.now_ms()),
-        idempotency_key: None,
-    };
-    request.session(app).id().mint(&wanted).await.map_err(|error| {
+    let metadata = json!({ "owner": scope.actor(), "service": "chittyconnect" });
+    let session = request.session(app);
+    let minted = intent.mint(app, ready, &session, EntityLabel::Context, metadata).await;
+    let id = minted.map_err(|error| {
         Problem::upstream(
             Code::IdentityAuthorityUnavailable,
             "ChittyID did not mint an identity, so nothing was stored. Repeat the request later.",
             &error,
         )
-    })
+    })?;
+    Creation { app, ready, scope, request, draft, key, intent, id }.perform().await
 }
 
 /// A creation that has passed every check and has its id.
@@ -90,6 +84,7 @@ struct Creation<'a> {
     request: &'a Request<'a>,
     draft: Draft,
     key: Option<Idempotency>,
+    intent: MintIntent,
     id: ChittyId,
 }
 
@@ -102,6 +97,7 @@ impl Creation<'_> {
         let location = format!("/v1/contexts/{}", self.id);
         let insertion = Insertion {
             id: &self.id,
+            intent: &self.intent,
             draft: &self.draft,
             event: &event,
             overdue_ms: self.app.config.outbox_overdue_ms,
@@ -134,7 +130,7 @@ impl Creation<'_> {
             Failure::Refused(_) => "not_authorized",
             Failure::Db(_) => "storage_unavailable",
         };
-        outbox::report_orphan(self.app, self.ready, &self.id, self.scope.actor(), reason).await;
+        self.intent.orphaned(self.app, self.ready, &self.id, reason).await;
         match failure {
             Failure::Refused(_) | Failure::Db(_) => Err(failure.into()),
             // A request with the same key holds the same name, so either constraint may have

@@ -2,23 +2,25 @@
 //!
 //! A message is a wake-up; the truth is the outbox. Whoever tells takes a lease on all that is open of
 //! the entity, and tells it in the order of commit. An effect that has taken place is noted with its
-//! row. Who dies between an effect and its note leaves the row in doubt, and the next one asks
-//! Chronicle first whether the entry is there: so each entry is there once, whatever crashes.
+//! row. Who dies between an effect and its note, or does not hear how it ended, leaves it in doubt, and
+//! in doubt it stays until it has taken place: Chronicle is asked first whether the entry is there, and
+//! what cannot be asked gets the same idempotency key again.
 
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 
 use crate::app::App;
+use crate::events::claims::{self, Claimed};
 use crate::events::dead::Subject;
-use crate::events::effects::{self, Effect};
-use crate::events::outbox::{Claimed, Standing};
+use crate::events::effects::{self, Effect, Failure, History};
+use crate::events::outbox::Standing;
 use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::events::{Event, Message, dead, outbox};
 use crate::init::Ready;
-use crate::platform::db::Statement;
-use crate::platform::log;
+use crate::platform::db::{DbError, Statement};
 use crate::platform::queue::Delivery;
+use crate::platform::{log, time};
 
 /// How many entities are told of at once.
 const AT_ONCE: usize = 6;
@@ -132,6 +134,17 @@ fn decode(delivery: &dyn Delivery) -> Result<Event, String> {
 /// What has come of one message.
 type Told<'d> = (&'d dyn Delivery, Event, Outcome);
 
+/// How many deadlines of a call a lease lasts: an effect is begun within the first, and takes three calls
+/// at most (to ask, to ask otherwise, to tell).
+const LEASE_CALLS: u64 = 5;
+
+/// For how long an outage is waited out, in ms: seven days. What is older, and has been tried often, is
+/// given up when it fails again.
+const GIVE_UP_MS: u64 = 7 * 24 * 3_600_000;
+
+/// How often an event is tried at least before it is given up for an outage.
+const GIVE_UP_TRIES: i64 = 10;
+
 /// Tells what is open of one entity, and says what has become of the messages about it.
 async fn tell<'d>(
     app: &App,
@@ -139,128 +152,204 @@ async fn tell<'d>(
     entity: &str,
     messages: &[(&'d dyn Delivery, Event)],
 ) -> Vec<Told<'d>> {
-    let all = |outcome: Outcome| {
+    let all = |outcome: &Outcome| {
         let told = |(delivery, event): &(&'d dyn Delivery, Event)| {
             (*delivery, event.clone(), outcome.clone())
         };
         messages.iter().map(told).collect()
     };
-    let now_ms = app.now_ms();
-    // Chronicle has asked for patience: nothing is begun before that is over.
-    let wait_ms = app.chronicle_busy_until_ms.get().saturating_sub(now_ms);
-    if wait_ms > 0 {
-        return all(Outcome::Open(u32::try_from(wait_ms.div_ceil(1000)).ok()));
+    let only_chronicle =
+        messages.iter().all(|(_, event)| effects::of(&event.kind) == [Effect::Chronicle]);
+    if let Some(wait_s) = chronicle_pause(app).filter(|_| only_chronicle) {
+        return all(&Outcome::Open(Some(wait_s)));
     }
     let ids: Vec<&str> = messages.iter().map(|(_, event)| event.id.as_str()).collect();
-    let lease_ms = 3 * u64::from(app.config.upstream_timeout_ms);
-    let (standing, claimed) = match outbox::claim(ready, entity, &ids, now_ms, lease_ms).await {
-        Ok(claimed) => claimed,
+    let mut told = match tell_open(app, ready, entity, &ids).await {
+        Ok(told) => told,
         Err(error) => {
             log::warn("consume_failed", &[("error", &error.to_string())]);
-            return all(Outcome::Open(None));
+            return all(&Outcome::Open(None));
         }
     };
-    let done = tell_claimed(app, ready, claimed, now_ms).await;
-    let mut told = Vec::new();
-    for (delivery, event) in messages {
-        let outcome = match (done.get(&event.id), standing.get(&event.id)) {
+    let unrecorded: Vec<&Event> =
+        messages.iter().map(|(_, event)| event).filter(|event| !told.knows(&event.id)).collect();
+    if !unrecorded.is_empty() {
+        let adopted = match claims::adopt(ready, &unrecorded).await {
+            Ok(()) => tell_open(app, ready, entity, &ids).await,
+            Err(error) => Err(error),
+        };
+        match adopted {
+            Ok(now) => told.add(now),
+            Err(error) => log::warn("event_not_adopted", &[("error", &error.to_string())]),
+        }
+    }
+    let lease_s = u32::try_from(lease_ms(app).div_ceil(1000)).unwrap_or(u32::MAX);
+    messages
+        .iter()
+        .map(|(delivery, event)| {
+            let outcome = told.outcome(&event.id, delivery.attempts(), lease_s);
+            (*delivery, event.clone(), outcome)
+        })
+        .collect()
+}
+
+/// For how long ChittyChronicle has asked not to be told anything, in seconds.
+fn chronicle_pause(app: &App) -> Option<u32> {
+    let wait_ms = app.chronicle_busy_until_ms.get().saturating_sub(app.now_ms());
+    (wait_ms > 0).then(|| u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX))
+}
+
+fn lease_ms(app: &App) -> u64 {
+    LEASE_CALLS * u64::from(app.config.upstream_timeout_ms)
+}
+
+/// What has become of the open events of an entity.
+#[derive(Default)]
+struct Progress {
+    standing: BTreeMap<String, Standing>,
+    outcomes: BTreeMap<String, Outcome>,
+}
+
+impl Progress {
+    fn knows(&self, id: &str) -> bool {
+        self.standing.contains_key(id)
+    }
+
+    fn add(&mut self, later: Progress) {
+        self.standing.extend(later.standing);
+        self.outcomes.extend(later.outcomes);
+    }
+
+    fn outcome(&self, id: &str, attempts: u32, lease_s: u32) -> Outcome {
+        match (self.outcomes.get(id), self.standing.get(id)) {
             (Some(outcome), _) => outcome.clone(),
             (None, Some(Standing::Settled)) => Outcome::Settled,
             // Somebody else has the entity: soon done, or dead, and then its lease ends.
-            (None, Some(Standing::Open)) => {
-                let lease_s = u32::try_from(lease_ms.div_ceil(1000)).unwrap_or(u32::MAX);
-                Outcome::Open((delivery.attempts() > 1).then_some(lease_s))
-            }
-            (None, None) => tell_unrecorded(app, event, delivery.attempts()).await,
-        };
-        told.push((*delivery, event.clone(), outcome));
+            (None, Some(Standing::Open)) => Outcome::Open((attempts > 1).then_some(lease_s)),
+            // The database did not take it: only the message knows of it.
+            (None, None) => Outcome::OnlyHere(None),
+        }
     }
-    told
 }
 
-/// Tells claimed events in their order. An effect that fails is not begun for what comes after, so that
-/// each service hears of an entity in order; one service that is down keeps nothing from another.
+/// Takes the lease on what is open of an entity and tells it. Also says how these events stand.
+async fn tell_open(
+    app: &App,
+    ready: Ready<'_>,
+    entity: &str,
+    ids: &[&str],
+) -> Result<Progress, DbError> {
+    let now_ms = app.now_ms();
+    let claim = claims::claim(ready, entity, ids, now_ms, lease_ms(app)).await?;
+    let outcomes = tell_claimed(app, ready, claim.rows, &claim.lease, now_ms).await;
+    Ok(Progress { standing: claim.standing, outcomes })
+}
+
+/// Tells claimed events in their order. An effect that an outage keeps from taking place is not begun for
+/// what comes after, so that each service hears of an entity in order; one service that is down keeps
+/// nothing from another, and an event that is refused keeps nothing from the next.
 async fn tell_claimed(
     app: &App,
     ready: Ready<'_>,
     claimed: Vec<Claimed>,
+    lease: &str,
     began_ms: u64,
 ) -> BTreeMap<String, Outcome> {
     let mut outcomes = BTreeMap::new();
     let mut blocked: Vec<Effect> = Vec::new();
+    if chronicle_pause(app).is_some() {
+        blocked.push(Effect::Chronicle);
+    }
     for mut row in claimed {
-        let mut failure = None;
+        let mut failures = Vec::new();
         for effect in effects::of(&row.event.kind) {
-            if row.effects.iter().any(|done| done == effect.as_str()) {
+            if row.is_settled(*effect) {
                 continue;
             }
-            // What is begun within a call's deadline ends within the lease, which is three.
+            // What is begun within a call's deadline ends within the lease.
             let turn_ms = u64::from(app.config.upstream_timeout_ms);
             let late = app.now_ms().saturating_sub(began_ms) > turn_ms;
             if late || blocked.contains(effect) {
                 row.is_held_back = true;
                 continue;
             }
-            match effects::perform(app, &row.event, *effect, row.in_doubt).await {
-                Ok(()) => row.effects.push(effect.as_str().to_owned()),
-                Err(error) => {
+            if let Err(failure) = take_effect(app, &mut row, *effect).await {
+                if failure.is_transient {
                     blocked.push(*effect);
-                    if let (Effect::Chronicle, Some(seconds)) = (effect, error.retry_after_s) {
-                        let pause_ms = u64::from(seconds.min(PAUSES_S.longest)) * 1000;
-                        app.chronicle_busy_until_ms.set(app.now_ms() + pause_ms);
-                    }
-                    failure = Some(error);
                 }
+                failures.push(failure);
             }
         }
         let id = row.event.id.clone();
-        let outcome = settle(app, ready, row, failure).await;
+        let outcome = settle(app, ready, row, lease, &failures).await;
         outcomes.insert(id, outcome);
     }
     outcomes
 }
 
-/// Notes how far an event has come.
+/// Makes one effect take place, and notes with the event what has become of it.
+async fn take_effect(app: &App, row: &mut Claimed, effect: Effect) -> Result<(), Failure> {
+    let history = History { in_doubt: row.doubts.has(effect), is_replayed: row.is_replayed };
+    let told = effects::perform(app, &row.event, effect, history).await;
+    match &told {
+        Ok(()) => row.note(effect),
+        Err(failure) => {
+            if failure.in_doubt {
+                row.doubts.add(effect);
+            }
+            if !failure.is_transient {
+                row.refused.add(effect);
+            }
+            if let (Effect::Chronicle, Some(seconds)) = (effect, failure.retry_after_s) {
+                let pause_ms = u64::from(seconds.min(PAUSES_S.longest)) * 1000;
+                app.chronicle_busy_until_ms.set(app.now_ms() + pause_ms);
+            }
+        }
+    }
+    told
+}
+
+/// Notes how far an event has come, as long as nobody else has taken it over.
 async fn settle(
     app: &App,
     ready: Ready<'_>,
-    row: Claimed,
-    failure: Option<effects::Failure>,
+    mut row: Claimed,
+    lease: &str,
+    failures: &[Failure],
 ) -> Outcome {
     let now_ms = app.now_ms();
     let id = row.event.id.clone();
-    let (statements, outcome) = match failure {
-        None if !row.is_held_back => (vec![outbox::done(&id, now_ms)], Outcome::Settled),
-        None => (vec![outbox::release(&row, None, now_ms)], Outcome::Open(None)),
-        Some(failure) if failure.is_transient => {
+    let outage = failures.iter().find(|failure| failure.is_transient);
+    let is_old = time::parse(&row.event.at).is_some_and(|at| now_ms > at + GIVE_UP_MS)
+        && row.tries >= GIVE_UP_TRIES;
+    let (statements, outcome) = match outage {
+        Some(failure) if !is_old => {
             log::warn("event_not_told", &[("event_id", &id), ("error", &failure.error)]);
-            let attempt = u32::try_from(row.tries).unwrap_or(u32::MAX);
-            let pause_s = PAUSES_S.pause(attempt, |bound| app.jitter(bound));
-            let pause_s = pause_s.max(failure.retry_after_s.unwrap_or(0));
-            let due_ms = now_ms + u64::from(pause_s) * 1000;
-            (
-                vec![outbox::release(&row, Some(&failure), due_ms)],
-                Outcome::Open(failure.retry_after_s),
-            )
+            postponed(app, &row, lease, failure)
         }
-        Some(failure) => {
-            log::error("event_refused", &[("event_id", &id), ("error", &failure.error)]);
-            let body = Message::encode(&row.event);
-            let attempts = u32::try_from(row.tries).unwrap_or(u32::MAX);
-            let letter = dead::insert(
-                app,
-                dead::CONTEXT_OPS,
-                &body,
-                Some(Subject::of(&row.event)),
-                &failure.error,
-                attempts,
-            );
-            let given_up = outbox::given_up(&id, &failure.error, now_ms);
-            (vec![given_up, letter], Outcome::Settled)
+        // Its turn comes when what is before it has been told.
+        None if row.is_held_back => {
+            (vec![claims::release(&row, lease, None, now_ms)], Outcome::Open(None))
+        }
+        None if row.refused.is_empty() => {
+            (vec![claims::done(&id, lease, now_ms)], Outcome::Settled)
+        }
+        _ => {
+            for effect in effects::of(&row.event.kind) {
+                if !row.effects.has(*effect) {
+                    row.refused.add(*effect);
+                }
+            }
+            given_up(&row, lease, failures, now_ms)
         }
     };
     match ready.db().batch(statements).await {
-        Ok(_) => outcome,
+        Ok(results) if results.first().is_some_and(|rows| !rows.is_empty()) => outcome,
+        Ok(_) => {
+            // Whoever has it now asks what has taken place.
+            log::warn("outbox_lease_lost", &[("event_id", &id)]);
+            Outcome::Open(None)
+        }
         Err(error) => {
             log::warn("outbox_not_marked", &[("event_id", &id), ("error", &error.to_string())]);
             Outcome::Open(None)
@@ -268,19 +357,38 @@ async fn settle(
     }
 }
 
-/// Tells an event that the outbox does not have: a report that only the queue could take.
-async fn tell_unrecorded(app: &App, event: &Event, attempts: u32) -> Outcome {
-    for effect in effects::of(&event.kind) {
-        let told = effects::perform(app, event, *effect, attempts > 1).await;
-        match told {
-            Ok(()) => {}
-            Err(failure) if failure.is_transient => {
-                return Outcome::OnlyHere(failure.retry_after_s);
-            }
-            Err(failure) => return Outcome::Hopeless(failure.error),
-        }
+/// An event that an outage has stopped, for later.
+fn postponed(
+    app: &App,
+    row: &Claimed,
+    lease: &str,
+    failure: &Failure,
+) -> (Vec<Statement>, Outcome) {
+    let attempt = u32::try_from(row.tries).unwrap_or(u32::MAX);
+    let pause_s = PAUSES_S.pause(attempt, |bound| app.jitter(bound));
+    let pause_s = pause_s.max(failure.retry_after_s.unwrap_or(0).min(PAUSES_S.longest));
+    let due_ms = app.now_ms() + u64::from(pause_s) * 1000;
+    let release = claims::release(row, lease, Some(&failure.error), due_ms);
+    (vec![release], Outcome::Open(failure.retry_after_s))
+}
+
+/// An event that was refused, or that an outage has stopped for too long.
+fn given_up(
+    row: &Claimed,
+    lease: &str,
+    failures: &[Failure],
+    now_ms: u64,
+) -> (Vec<Statement>, Outcome) {
+    let mut reasons: Vec<&str> = failures.iter().map(|failure| failure.error.as_str()).collect();
+    if reasons.is_empty() {
+        reasons.push("a service has refused it");
     }
-    Outcome::Settled
+    let reason = reasons.join("; ");
+    log::error("event_given_up", &[("event_id", &row.event.id), ("error", &reason)]);
+    let attempts = u32::try_from(row.tries).unwrap_or(u32::MAX);
+    let given_up = claims::given_up(row, lease, &reason, now_ms);
+    let letter = dead::insert_if_given_up(&row.event, &reason, attempts, now_ms);
+    (vec![given_up, letter], Outcome::Settled)
 }
 
 /// Asks for another delivery, after a growing pause.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::app::App;
-use crate::events::Event;
+use crate::events::{Event, Message};
 use crate::http::caller::{Scope, WriteError};
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::problem::Problem;
@@ -60,19 +60,39 @@ pub fn insert(
     reason: &str,
     attempts: u32,
 ) -> Statement {
-    let now_ms = app.now_ms();
+    insert_where(app.now_ms(), queue, body, subject, reason, attempts, "1")
+}
+
+/// The row of the dead letter of an event that was given up at `now_ms`, in the batch before: nothing
+/// where it was not.
+pub fn insert_if_given_up(event: &Event, reason: &str, attempts: u32, now_ms: u64) -> Statement {
+    let body = Message::encode(event);
+    let condition = "EXISTS (SELECT 1 FROM outbox WHERE event_id = ?5 AND dead_at = ?9)";
+    let subject = Some(Subject::of(event));
+    insert_where(now_ms, CONTEXT_OPS, &body, subject, reason, attempts, condition)
+}
+
+fn insert_where(
+    now_ms: u64,
+    queue: &str,
+    body: &str,
+    subject: Option<Subject<'_>>,
+    reason: &str,
+    attempts: u32,
+    condition: &str,
+) -> Statement {
     let end = (0..=body.len().min(MAX_BODY_BYTES)).rev().find(|at| body.is_char_boundary(*at));
     let body = body.get(..end.unwrap_or_default()).unwrap_or_default();
     // Of a message of another version at least the names may be read.
     let parsed: Value = serde_json::from_str(body).unwrap_or_default();
     let text = |name: &str| parsed.get(name).and_then(Value::as_str);
-    Statement::new(
+    Statement::new(format!(
         "INSERT INTO dead_letters (id, queue, body, reason, event_id, event_type, entity_id, \
-         attempts, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+         attempts, created_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE {condition} \
          ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO UPDATE SET \
          reason = excluded.reason, body = excluded.body, attempts = excluded.attempts, \
-         replayed_at = NULL",
-    )
+         replayed_at = NULL"
+    ))
     .bind(format!("dl_{}", ids::uuid_v7(now_ms)))
     .bind(queue)
     .bind(body)
@@ -177,7 +197,8 @@ pub async fn replay(
          RETURNING id, queue, body"
     ));
     let open = Statement::new(
-        "UPDATE outbox SET dead_at = NULL, leased_until = '', due_at = ?1 WHERE dead_at IS NOT NULL \
+        "UPDATE outbox SET dead_at = NULL, leased_until = '', refused = '', tries = 0, \
+         replays = replays + 1, due_at = ?1 WHERE dead_at IS NOT NULL AND done_at IS NULL \
          AND event_id IN (SELECT event_id FROM dead_letters WHERE replayed_at = ?1)",
     )
     .bind(event.at.as_str());

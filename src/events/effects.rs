@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::events::{Event, EventKind};
-use crate::platform::log;
+use crate::platform::{log, time};
 
 /// One effect, as the outbox notes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,53 @@ impl Effect {
             Effect::Dna => "dna",
             Effect::Beacon => "beacon",
         }
+    }
+}
+
+/// Some effects of an event, as the outbox notes them: their names, separated by blanks. Names that this
+/// version does not know stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effects(Vec<String>);
+
+impl Effects {
+    /// Reads a note.
+    pub fn parse(text: &str) -> Self {
+        Effects(text.split_ascii_whitespace().map(str::to_owned).collect())
+    }
+
+    /// The note.
+    pub fn text(&self) -> String {
+        self.0.join(" ")
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an effect is among them.
+    pub fn has(&self, effect: Effect) -> bool {
+        self.0.iter().any(|name| name == effect.as_str())
+    }
+
+    /// Adds an effect.
+    pub fn add(&mut self, effect: Effect) {
+        if !self.has(effect) {
+            self.0.push(effect.as_str().to_owned());
+        }
+    }
+
+    /// Takes an effect out.
+    pub fn remove(&mut self, effect: Effect) {
+        self.0.retain(|name| name != effect.as_str());
+    }
+}
+
+impl FromIterator<Effect> for Effects {
+    fn from_iter<I: IntoIterator<Item = Effect>>(effects: I) -> Self {
+        let mut all = Effects::default();
+        effects.into_iter().for_each(|effect| all.add(effect));
+        all
     }
 }
 
@@ -53,7 +100,7 @@ pub fn of(kind: &EventKind) -> &'static [Effect] {
 pub struct Failure {
     /// What the service said, without anything of the caller's.
     pub error: String,
-    /// It may take place later.
+    /// It may take place later: the answer was not about the event.
     pub is_transient: bool,
     /// It may have taken place all the same.
     pub in_doubt: bool,
@@ -64,8 +111,7 @@ pub struct Failure {
 impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
         Failure {
-            // An answer that cannot be read is an outage, too.
-            is_transient: error.is_retryable() || error.may_have_had_its_effect(),
+            is_transient: error.is_retryable(),
             in_doubt: error.may_have_had_its_effect(),
             retry_after_s: error.retry_after_s,
             error: error.to_string(),
@@ -73,8 +119,16 @@ impl From<ServiceError> for Failure {
     }
 }
 
-/// Makes an effect take place. `in_doubt` says that it may have taken place before: then the service is
-/// asked first, where it can tell.
+/// What is known of an effect before it is made to take place.
+#[derive(Debug, Clone, Copy)]
+pub struct History {
+    /// It may have taken place before: the service is asked first, where it can tell.
+    pub in_doubt: bool,
+    /// The event had been given up and was taken up again.
+    pub is_replayed: bool,
+}
+
+/// Makes an effect take place.
 ///
 /// # Errors
 /// [`Failure`].
@@ -82,18 +136,18 @@ pub async fn perform(
     app: &App,
     event: &Event,
     effect: Effect,
-    in_doubt: bool,
+    history: History,
 ) -> Result<(), Failure> {
     let cx = CallContext { traceparent: event.traceparent.clone(), ..CallContext::default() };
     let session = app.core.session(cx);
     match effect {
-        Effect::Chronicle => tell_chronicle(&session, event, in_doubt).await,
+        Effect::Chronicle => tell_chronicle(&session, event, history).await,
         Effect::Beacon => Ok(tell_beacon(&session, event).await?),
         Effect::Dna => match tell_dna(&session, event).await {
             Err(failure) if !failure.is_transient => {
-                // Such as a step in the lineage of somebody who has never registered.
+                // As good as it gets: a lineage without this step.
                 let fields = [("event_id", event.id.as_str()), ("error", &failure.error)];
-                log::info("lineage_refused", &fields);
+                log::warn("lineage_refused", &fields);
                 Ok(())
             }
             told => told,
@@ -101,7 +155,10 @@ pub async fn perform(
     }
 }
 
-async fn tell_chronicle(session: &Session, event: &Event, in_doubt: bool) -> Result<(), Failure> {
+/// How much earlier than the gateway says ChittyChronicle may say that it was, in ms.
+const CLOCKS_APART_MS: u64 = 600_000;
+
+async fn tell_chronicle(session: &Session, event: &Event, history: History) -> Result<(), Failure> {
     let chronicle = session.chronicle();
     let entry = Entry {
         action: event.kind.as_str(),
@@ -111,11 +168,14 @@ async fn tell_chronicle(session: &Session, event: &Event, in_doubt: bool) -> Res
         event_id: &event.id,
         timestamp: &event.at,
         payload: &event.payload,
+        is_replayed: history.is_replayed,
     };
-    if in_doubt {
-        let is_there = chronicle.has(&entry).await.map_err(|error| {
-            // To ask was no telling: what was in doubt before still is, and nothing more.
-            Failure { is_transient: true, in_doubt: true, ..Failure::from(error) }
+    if history.in_doubt {
+        let since = time::parse(&event.at).unwrap_or_default().saturating_sub(CLOCKS_APART_MS);
+        let is_there = chronicle.has(&entry, &time::iso8601(since)).await.map_err(|error| {
+            let what = format!("whether it is there could not be asked: {error}");
+            // To ask is not to tell: what comes of the question puts nothing in doubt.
+            Failure { in_doubt: false, error: what, ..Failure::from(error) }
         })?;
         if is_there {
             return Ok(());
@@ -131,26 +191,49 @@ async fn tell_beacon(session: &Session, event: &Event) -> Result<(), ServiceErro
         "timestamp": event.at,
         "payload": event.payload,
     });
-    session.beacon().send(event.kind.as_str(), data).await
+    session.beacon().send(event.kind.as_str(), data, Some(&event.id)).await
 }
 
-/// Begins the lineage of an entity or takes it a step further.
+/// Begins the lineage of an entity or takes it a step further. Where there is none to take further, such
+/// as after its beginning was refused, it begins with this step.
 async fn tell_dna(session: &Session, event: &Event) -> Result<(), Failure> {
     let Ok(id) = ChittyId::parse(&event.entity_id) else { return Ok(()) };
-    let kind = event.kind.entity_type();
     let begins = matches!(
         event.kind,
         EventKind::ContextCreated | EventKind::ActorRegistered | EventKind::AppInstalled
     );
-    if !begins {
-        let changes = json!({ "eventId": event.id, "changes": event.payload });
-        return Ok(session.dna().evolve(&id, event.kind.as_str(), changes, &event.at).await?);
+    if begins {
+        return Ok(begin_lineage(session, event, &id).await?);
     }
+    match take_further(session, event, &id).await {
+        // No lineage, or no such service: only to begin one tells them apart.
+        Err(error) if error.status == Some(404) => {
+            begin_lineage(session, event, &id).await?;
+            match take_further(session, event, &id).await {
+                Err(error) if error.status == Some(404) => {
+                    Err(Failure { is_transient: true, ..Failure::from(error) })
+                }
+                told => Ok(told?),
+            }
+        }
+        told => Ok(told?),
+    }
+}
+
+async fn begin_lineage(
+    session: &Session,
+    event: &Event,
+    id: &ChittyId,
+) -> Result<(), ServiceError> {
     let genesis = json!({
         "timestamp": event.at, "service": "chittyconnect", "version": crate::config::VERSION,
         "eventId": event.id,
     });
     // Its id is not kept: the entity would be another one without anybody having changed it.
-    session.dna().initialize(&id, kind, genesis).await?;
-    Ok(())
+    session.dna().initialize(id, event.kind.entity_type(), genesis).await.map(|_| ())
+}
+
+async fn take_further(session: &Session, event: &Event, id: &ChittyId) -> Result<(), ServiceError> {
+    let changes = json!({ "eventId": event.id, "changes": event.payload });
+    session.dna().evolve(id, event.kind.as_str(), changes, &event.at, Some(&event.id)).await
 }

@@ -2,10 +2,11 @@
 //!
 //! The way of an event: written to the outbox in the same batch as its change ([`outbox::insert`])
 //! → announced to the queue after the reply ([`outbox::announce`], which may fail) → delivered to
-//! [`consumer`], which gives it its [`effects`] and marks the row done. What is not done in time
+//! [`consumer`], which takes a lease ([`claims`]), gives it its [`effects`] and marks the row done. What is not done in time
 //! the cron announces again ([`outbox::sweep`]). So a crash at any point loses nothing. What cannot be
 //! told is kept in [`dead`] letters.
 
+pub mod claims;
 pub mod consumer;
 pub mod dead;
 pub mod effects;

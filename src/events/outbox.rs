@@ -6,7 +6,6 @@ use chitty_core::{Backoff, ChittyId};
 use serde_json::json;
 
 use crate::app::App;
-use crate::events::effects::Failure;
 use crate::events::{Event, EventKind, Message};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
@@ -71,6 +70,21 @@ pub fn insert_if_orphaned(event: &Event, overdue_ms: u64) -> Statement {
     insert_where(event, overdue_ms, condition)
 }
 
+/// The row of the event that an identity may have been minted that nobody knows, written only while its
+/// intent is there. Returns a row if it was.
+pub fn insert_if_intended(event: &Event, overdue_ms: u64) -> Statement {
+    let condition =
+        "WHERE EXISTS (SELECT 1 FROM mint_intents WHERE intent_id = ?4) RETURNING event_id";
+    insert_where(event, overdue_ms, condition)
+}
+
+/// The row of the event that a run is over and may have minted an identity that nobody knows, written only
+/// while the run is at that version.
+pub fn insert_if_run_is_at(event: &Event, overdue_ms: u64, run: &str, version: i64) -> Statement {
+    let condition = "WHERE EXISTS (SELECT 1 FROM orchestrations WHERE id = ?11 AND version = ?12)";
+    insert_where(event, overdue_ms, condition).bind(run).bind(version)
+}
+
 /// The row of the event that tells of replayed dead letters, written only if there were some.
 pub fn insert_if_replayed(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "WHERE EXISTS (SELECT 1 FROM dead_letters WHERE replayed_at = ?8)";
@@ -107,11 +121,24 @@ pub async fn announce(app: &App, events: Vec<Event>) {
 /// Records that an id was minted and then not used, so that it can be found and retired. Where
 /// even the database fails, the queue alone carries the report; where that fails too, the log.
 pub async fn report_orphan(app: &App, ready: Ready<'_>, id: &ChittyId, actor: &str, reason: &str) {
+    report_orphan_and(app, ready, id, actor, reason, Vec::new()).await;
+}
+
+/// The same, with what else is to be done in the same transaction.
+pub async fn report_orphan_and(
+    app: &App,
+    ready: Ready<'_>,
+    id: &ChittyId,
+    actor: &str,
+    reason: &str,
+    rest: Vec<Statement>,
+) {
     let payload = json!({ "reason": reason });
     let kind = EventKind::IdentityOrphaned;
     let event = Event::new(app.now_ms(), kind, id.as_str(), actor, payload, None);
-    let row = insert(&event, app.config.outbox_overdue_ms);
-    if let Err(error) = ready.db().batch(vec![row]).await {
+    let mut batch = vec![insert(&event, app.config.outbox_overdue_ms)];
+    batch.extend(rest);
+    if let Err(error) = ready.db().batch(batch).await {
         let fields = [("chitty_id", id.as_str()), ("error", &error.to_string())];
         log::error("identity_orphaned", &fields);
     }
@@ -175,7 +202,7 @@ fn next_sweep(app: &App, sweeps: i64) -> String {
     time::iso8601(app.now_ms() + u64::from(pause_ms))
 }
 
-fn read(row: &mut Row) -> Result<Event, DbError> {
+pub(super) fn read(row: &mut Row) -> Result<Event, DbError> {
     let kind = serde_json::Value::String(row.text(2)?);
     Ok(Event {
         id: row.text(1)?,
@@ -198,10 +225,10 @@ pub enum Standing {
     Open,
 }
 
-const STANDING: &str = "SELECT event_id, done_at IS NULL AND dead_at IS NULL AS is_open \
+pub(super) const STANDING: &str = "SELECT event_id, done_at IS NULL AND dead_at IS NULL AS is_open \
      FROM outbox WHERE event_id IN (SELECT value FROM json_each(?1))";
 
-fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<String, Standing>, DbError> {
+pub(super) fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<String, Standing>, DbError> {
     let standing = |mut row: Row| {
         let is_open = row.integer(1)? == 1;
         Ok((row.text(0)?, if is_open { Standing::Open } else { Standing::Settled }))
@@ -221,113 +248,13 @@ pub async fn standing(
     read_standing(ready.db().rows(query).await?)
 }
 
-/// An event that is being told.
-#[derive(Debug)]
-pub struct Claimed {
-    /// What happened.
-    pub event: Event,
-    /// The effects that have taken place, by their names.
-    pub effects: Vec<String>,
-    /// How often it was begun, this time included.
-    pub tries: i64,
-    /// Whether somebody may have told it without living to say so.
-    pub in_doubt: bool,
-    /// Whether something of it was left for later without being tried.
-    pub is_held_back: bool,
-}
-
-/// How many events of one entity are told at a time.
-const CLAIM_LIMIT: i64 = 20;
-
-/// Takes a lease of `lease_ms` on what is open of an entity, in the order of commit; nothing while
-/// somebody else has one. Also says how these events stand.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn claim(
-    ready: Ready<'_>,
-    entity: &str,
-    ids: &[&str],
-    now_ms: u64,
-    lease_ms: u64,
-) -> Result<(BTreeMap<String, Standing>, Vec<Claimed>), DbError> {
-    let claim = Statement::new(
-        "UPDATE outbox SET leased_until = ?2, tries = tries + 1, in_doubt = in_doubt + 1 \
-         WHERE seq IN (SELECT seq FROM outbox WHERE entity_id = ?1 AND done_at IS NULL \
-         AND dead_at IS NULL ORDER BY seq LIMIT ?4) \
-         AND NOT EXISTS (SELECT 1 FROM outbox AS other WHERE other.entity_id = ?1 \
-         AND other.done_at IS NULL AND other.dead_at IS NULL AND other.leased_until > ?3) \
-         RETURNING seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, \
-         payload, sweeps, via, effects, tries, in_doubt",
-    )
-    .bind(entity)
-    .bind(time::iso8601(now_ms + lease_ms))
-    .bind(time::iso8601(now_ms))
-    .bind(CLAIM_LIMIT);
-    let standing = Statement::new(STANDING).bind(json!(ids).to_string());
-    let mut results = ready.db().batch(vec![standing, claim]).await?.into_iter();
-    let standing = read_standing(results.next().unwrap_or_default())?;
-    let mut claimed: Vec<(i64, Claimed)> = Vec::new();
-    for mut row in results.next().unwrap_or_default() {
-        let seq = row.integer(0)?;
-        let (effects, tries) = (row.text(10)?, row.integer(11)?);
-        let in_doubt = row.integer(12)? > 1;
-        match read(&mut row) {
-            Ok(event) => {
-                let effects = effects.split_ascii_whitespace().map(str::to_owned).collect();
-                claimed
-                    .push((seq, Claimed { event, effects, tries, in_doubt, is_held_back: false }));
-            }
-            // A row that this version cannot read stays, and is said so at each try.
-            Err(error) => log::error("outbox_row_unreadable", &[("error", &error.to_string())]),
-        }
-    }
-    claimed.sort_by_key(|(seq, _)| *seq);
-    Ok((standing, claimed.into_iter().map(|(_, row)| row).collect()))
-}
-
-/// Marks an event done: all its effects have taken place.
-pub fn done(id: &str, now_ms: u64) -> Statement {
-    Statement::new(
-        "UPDATE outbox SET done_at = ?2, last_error = NULL, leased_until = '' \
-         WHERE event_id = ?1 AND done_at IS NULL",
-    )
-    .bind(id)
-    .bind(time::iso8601(now_ms))
-}
-
-/// Gives the lease on an event back: which of its effects have taken place, why another has not, and
-/// when the sweep tells of it again.
-pub fn release(row: &Claimed, failure: Option<&Failure>, due_ms: u64) -> Statement {
-    // Nothing was begun, or what was begun had certainly no effect: then nothing is in doubt.
-    let in_doubt = failure.map_or(row.in_doubt, |failure| failure.in_doubt);
-    Statement::new(
-        "UPDATE outbox SET effects = ?2, last_error = coalesce(?3, last_error), in_doubt = ?4, \
-         due_at = ?5, leased_until = '' WHERE event_id = ?1 AND done_at IS NULL",
-    )
-    .bind(row.event.id.as_str())
-    .bind(row.effects.join(" "))
-    .bind(failure.map(|failure| failure.error.as_str()))
-    .bind(i64::from(in_doubt))
-    .bind(time::iso8601(due_ms))
-}
-
-/// Gives an event up: it has a dead letter from now on.
-pub fn given_up(id: &str, reason: &str, now_ms: u64) -> Statement {
-    Statement::new(
-        "UPDATE outbox SET dead_at = ?2, last_error = ?3, leased_until = '' \
-         WHERE event_id = ?1 AND done_at IS NULL",
-    )
-    .bind(id)
-    .bind(time::iso8601(now_ms))
-    .bind(reason)
-}
-
-/// Removes a bounded number of rows that have been done for long; the cron runs it.
+/// Removes a bounded number of rows that have been done for long; the cron runs it. One that has a dead
+/// letter stays as long as that, so that a replay finds what has been told.
 pub fn prune(now_ms: u64) -> Statement {
     Statement::new(
         "DELETE FROM outbox WHERE seq IN \
-         (SELECT seq FROM outbox WHERE done_at IS NOT NULL AND done_at <= ?1 LIMIT 500)",
+         (SELECT seq FROM outbox WHERE done_at IS NOT NULL AND done_at <= ?1 AND NOT EXISTS \
+         (SELECT 1 FROM dead_letters WHERE dead_letters.event_id = outbox.event_id) LIMIT 500)",
     )
     .bind(time::iso8601(now_ms.saturating_sub(KEEP_DONE_MS)))
 }

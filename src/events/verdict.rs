@@ -18,8 +18,6 @@ pub enum Outcome {
     Open(Option<u32>),
     /// Only this message knows of it, and it is still to be told.
     OnlyHere(Option<u32>),
-    /// It cannot be told, and why.
-    Hopeless(String),
 }
 
 /// The verdict on a message.
@@ -48,7 +46,6 @@ pub fn of(outcome: Outcome, attempts: u32, jitter: impl FnOnce(u32) -> u32) -> V
             Verdict::Dead("it could not be told".to_owned())
         }
         Outcome::OnlyHere(asked) => pause(asked),
-        Outcome::Hopeless(reason) => Verdict::Dead(reason),
     }
 }
 
@@ -60,8 +57,6 @@ mod tests {
     fn verdicts() {
         let no_jitter = |bound: u32| bound.saturating_sub(1);
         assert_eq!(of(Outcome::Settled, 9, no_jitter), Verdict::Ack);
-        let hopeless = Outcome::Hopeless("why".to_owned());
-        assert_eq!(of(hopeless, 1, no_jitter), Verdict::Dead("why".to_owned()));
         for (attempts, pause) in [(1, 2), (2, 4)] {
             assert_eq!(of(Outcome::Open(None), attempts, no_jitter), Verdict::Retry(pause));
             assert_eq!(of(Outcome::OnlyHere(None), attempts, no_jitter), Verdict::Retry(pause));

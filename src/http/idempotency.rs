@@ -13,7 +13,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::db::{DbError, Params, Row, Statement};
 use crate::platform::{ids, time};
 
 /// How long a key is remembered, in ms: 24 h.
@@ -60,6 +60,16 @@ impl Idempotency {
         .bind(scope.actor())
         .bind(self.key.as_str())
         .bind(time::iso8601(now_ms))
+    }
+
+    /// SQL for whether there is no stored reply; its placeholders are added to `params`.
+    pub fn is_unused_sql(&self, scope: &Scope, now_ms: u64, params: &mut Params) -> String {
+        let (actor, key) = (params.add(scope.actor()), params.add(self.key.as_str()));
+        let now = params.add(time::iso8601(now_ms));
+        format!(
+            "NOT EXISTS (SELECT 1 FROM idempotency_keys \
+             WHERE actor_id = {actor} AND key = {key} AND expires_at > {now})"
+        )
     }
 
     /// The stored reply in the rows of [`Idempotency::look_up`], if there is one.

@@ -9,10 +9,13 @@ use std::cell::Cell;
 use async_trait::async_trait;
 use chitty_core::{Journal, Saga};
 
+use serde_json::json;
+
 use crate::app::App;
+use crate::events::{Event, EventKind, outbox};
 use crate::http::caller::Scope;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement};
+use crate::platform::db::{DbError, Params, Row, Statement, first_row};
 use crate::platform::time;
 use crate::sealing::Sealer;
 
@@ -34,9 +37,11 @@ pub struct Orchestration {
     /// How often it has been taken further.
     pub attempts: u32,
     version: i64,
+    owner: String,
 }
 
-const COLUMNS: &str = "state, fingerprint, traceparent, updated_at, attempts, version, id";
+const COLUMNS: &str =
+    "state, fingerprint, traceparent, updated_at, attempts, version, id, owner_chitty_id";
 
 /// Why there is no run.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,7 @@ fn read(sealer: &Sealer, mut row: Row) -> Result<Orchestration, StoreError> {
         updated_at: row.text(3)?,
         attempts: u32::try_from(row.integer(4)?).unwrap_or(u32::MAX),
         version: row.integer(5)?,
+        owner: row.text(7)?,
     })
 }
 
@@ -183,6 +189,7 @@ pub async fn lease(
 pub struct RowJournal<'a> {
     app: &'a App,
     ready: Ready<'a>,
+    owner: String,
     version: Cell<i64>,
     saved_ms: Cell<Option<u64>>,
 }
@@ -190,7 +197,8 @@ pub struct RowJournal<'a> {
 impl<'a> RowJournal<'a> {
     /// For a run that has just been inserted or leased.
     pub fn new(app: &'a App, ready: Ready<'a>, row: &Orchestration) -> Self {
-        RowJournal { app, ready, version: Cell::new(row.version), saved_ms: Cell::new(None) }
+        let (owner, version) = (row.owner.clone(), Cell::new(row.version));
+        RowJournal { app, ready, owner, version, saved_ms: Cell::new(None) }
     }
 
     /// When it was last saved, ISO-8601, if it was.
@@ -214,6 +222,27 @@ impl<'a> RowJournal<'a> {
     }
 }
 
+impl RowJournal<'_> {
+    /// The reports of identities that a run has perhaps minted and that nobody knows, for the batch that
+    /// ends it, before the run itself: written only where that is still the version that it was read as.
+    fn reports(&self, saga: &Saga) -> Vec<Statement> {
+        if !saga.status.is_final() {
+            return Vec::new();
+        }
+        let report = |intent: String| {
+            let payload = json!({
+                "reason": "mint_not_settled", "in_doubt": true, "intent": intent,
+                "purpose": "orchestration", "intended_at": saga.started_at,
+            });
+            let kind = EventKind::IdentityOrphaned;
+            let event = Event::new(self.app.now_ms(), kind, &intent, &self.owner, payload, None);
+            let overdue_ms = self.app.config.outbox_overdue_ms;
+            outbox::insert_if_run_is_at(&event, overdue_ms, &saga.id, self.version.get())
+        };
+        saga.keys_in_doubt("mint").map(report).collect()
+    }
+}
+
 #[async_trait(?Send)]
 impl Journal for RowJournal<'_> {
     async fn save(&self, saga: &Saga) -> Result<(), String> {
@@ -228,8 +257,10 @@ impl Journal for RowJournal<'_> {
         .bind(saga.status.as_str())
         .bind(time::iso8601(now_ms + LEASE_MS))
         .bind(time::iso8601(now_ms));
-        let rows = self.ready.db().batch(vec![save]).await.map_err(|error| error.to_string())?;
-        match rows.into_iter().flatten().next() {
+        let mut batch = self.reports(saga);
+        batch.push(save);
+        let rows = self.ready.db().batch(batch).await.map_err(|error| error.to_string())?;
+        match first_row(rows.into_iter().next_back()) {
             Some(row) => {
                 self.version.set(row.integer(0).map_err(|error| error.to_string())?);
                 self.saved_ms.set(Some(now_ms));

@@ -6,6 +6,7 @@ import path from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { until } from "./harness/await.mjs";
 import { client, create } from "./harness/client.mjs";
+import { PAST } from "./harness/contents.mjs";
 import { startGatewayProcess } from "./harness/gateway.mjs";
 import { startSandbox } from "./harness/sandbox.mjs";
 
@@ -153,6 +154,22 @@ test("killed again and again under load, every acknowledged change is told once 
     const entries = await entriesOf(id);
     assert.deepEqual(entries.map(({ metadata }) => metadata.eventId), ids.get(id), "each event once, in the order of commit");
     assert.deepEqual(entries.slice(0, actions.length).map(({ action }) => action), actions);
+  }
+  // Every identity that was minted is in use or reported: by itself, or by the intent that it was minted with.
+  await gateway.rows("UPDATE mint_intents SET created_at = ?1", PAST);
+  await until(async () => {
+    await gateway.scheduled();
+    const [left] = await gateway.rows(
+      "SELECT (SELECT count(*) FROM mint_intents) + (SELECT count(*) FROM outbox WHERE done_at IS NULL) AS n",
+    );
+    return left.n === 0;
+  }, { timeout: 60_000, what: "every intent to be dealt with" });
+  const used = new Set((await gateway.rows("SELECT chitty_id FROM contexts")).map(({ chitty_id: id }) => id));
+  const { entries: reports } = await sandbox.entries({ action: "identity.orphaned" });
+  const reported = new Set(reports.map(({ metadata }) => metadata.entityId));
+  assert.equal(reported.size, reports.length, "each report once");
+  for (const { id, metadata } of await sandbox.minted({ limit: 10_000 })) {
+    assert.ok(used.has(id) !== (reported.has(id) || reported.has(metadata.intent)), `${id} is in use, or reported`);
   }
 });
 

@@ -1,8 +1,10 @@
 //! Every statement that the gateway runs finds its rows by an index.
 
+use std::cell::Cell;
+
 use serde_json::{Value, json};
 
-use crate::world::{Isolate, TestRequest, World, run};
+use crate::world::{Behaviour, Isolate, TestRequest, World, run};
 
 /// Runs every kind of request there is, so that the log holds every statement.
 fn exercised() -> World {
@@ -42,12 +44,38 @@ fn exercised() -> World {
         gateway.get(&run.headers["location"], Some("dev-a")).await;
         gateway.deliver_all().await;
         exercise_access(&gateway).await;
+        exercise_doubts(&world, &gateway).await;
         world.advance_ms(100_000_000);
         gateway.create("dev-a", &json!({"name": "late"})).await;
         world.advance_ms(100_000_000);
         chittyconnect::tasks::scheduled(&gateway.app).await;
     });
     world
+}
+
+/// Mints that are in doubt, events that only a message knows of, and rows that nobody can read.
+async fn exercise_doubts(world: &World, gateway: &Isolate) {
+    let calls = Cell::new(0);
+    world.services.script("id", move || {
+        calls.set(calls.get() + 1);
+        if calls.get() <= 2 { Behaviour::Lost } else { Behaviour::Work }
+    });
+    gateway.post("/v1/contexts", "dev-a", &json!({"name": "in doubt"})).await;
+    let flow = json!({"email": "b@example.org"});
+    gateway.post("/v1/orchestrations/user-registration", "dev-a", &flow).await;
+    let id = gateway.create("dev-a", &json!({"name": "n four"})).await;
+    let message = world.queue.messages.borrow()[0].clone();
+    let unrecorded = message.replace("\"id\":\"evt_", "\"id\":\"evt_f");
+    world.queue.messages.borrow_mut().push(unrecorded);
+    world.db.execute(&format!(
+        "INSERT INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, created_at, \
+         due_at) VALUES ('evt_x', 'context.exploded', 'context', '{id}', 'y', '', '9')"
+    ));
+    gateway.deliver_all().await;
+    for written in ["INSERT OR IGNORE INTO outbox", "UPDATE outbox SET leased_until = '', in_doubt"]
+    {
+        assert!(world.db.log().iter().any(|sql| sql.starts_with(written)), "{written}");
+    }
 }
 
 /// Every kind of request about actors, credentials and connections.

@@ -1,7 +1,9 @@
 //! The one error type of every service client.
 
+use crate::breaker::Outcome;
 use crate::service::Service;
 use crate::transport::TransportError;
+use crate::verdict::{self, Meaning};
 
 /// What went wrong, so that an outage is never mistaken for a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,10 +12,14 @@ pub enum FailureKind {
     Timeout,
     /// No connection, or it broke.
     Unreachable,
-    /// Answered 5xx, or 429.
+    /// Answered 5xx, or that it is too busy (408, 425, 429).
     Unavailable,
-    /// Answered another 4xx: the service understood and said no.
+    /// Answered about what was asked (400, 409, 413, 422, or a status that is an answer to this very
+    /// call): the service understood and said no.
     Refused,
+    /// Answered another 4xx: about how it was asked (the token, the path, the method), so that it would
+    /// say so of anything. An outage, for however long.
+    Denied,
     /// Not asked at all: the breaker is open, because the service kept failing a moment ago.
     CircuitOpen,
     /// Answered something that is not what this call promises: not JSON, a field missing, a
@@ -29,6 +35,7 @@ impl FailureKind {
             FailureKind::Unreachable => "unreachable",
             FailureKind::Unavailable => "unavailable",
             FailureKind::Refused => "refused",
+            FailureKind::Denied => "denied",
             FailureKind::Malformed => "malformed",
             FailureKind::CircuitOpen => "circuit_open",
         }
@@ -59,33 +66,27 @@ impl ServiceError {
         self.kind.as_str()
     }
 
-    /// Whether the same call may well succeed later: the service could not be asked or could not
-    /// answer. Whether it is *safe* to repeat is for the caller to know; a timeout leaves open
-    /// whether the call had its effect.
+    fn meaning(&self) -> Meaning {
+        verdict::of(self.kind, self.status, self.retry_after_s.is_some())
+    }
+
+    /// Whether the same call may succeed later: the answer, if there was one, was not about what was
+    /// asked. Whether it is *safe* to repeat is for the caller to know: see
+    /// [`may_have_had_its_effect`](Self::may_have_had_its_effect).
     pub fn is_retryable(&self) -> bool {
-        match self.kind {
-            FailureKind::Timeout
-            | FailureKind::Unreachable
-            | FailureKind::Unavailable
-            | FailureKind::CircuitOpen => true,
-            FailureKind::Refused | FailureKind::Malformed => false,
-        }
+        self.meaning().may_pass
     }
 
     /// Whether the call may have had its effect although it failed: there was no answer, one of an
     /// intermediary or a half-done server, or one that cannot be read. One that was turned away (429,
-    /// or 503 with `Retry-After`), refused or never sent had none, unless an earlier attempt had.
+    /// or 503 with `Retry-After`), refused, denied or never sent had none, unless an earlier attempt had.
     pub fn may_have_had_its_effect(&self) -> bool {
-        if self.in_doubt {
-            return true;
-        }
-        match self.kind {
-            FailureKind::Timeout | FailureKind::Unreachable | FailureKind::Malformed => true,
-            FailureKind::Unavailable => {
-                !(matches!(self.status, Some(429 | 503)) && self.retry_after_s.is_some())
-            }
-            FailureKind::Refused | FailureKind::CircuitOpen => false,
-        }
+        self.in_doubt || self.meaning().may_be_done
+    }
+
+    /// What it says of the health of the service.
+    pub(crate) fn health(&self) -> Outcome {
+        self.meaning().health
     }
 
     pub(crate) fn malformed(service: Service, status: u16, detail: impl Into<String>) -> Self {

@@ -42,6 +42,7 @@ mod session;
 pub mod signing;
 mod token;
 mod transport;
+mod verdict;
 mod wire;
 
 pub use crate::backoff::Backoff;

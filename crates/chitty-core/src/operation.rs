@@ -120,15 +120,25 @@ impl Operation {
 
 impl Session {
     /// Performs an operation at the service that it is for. `key` makes a repeat recognisable, where
-    /// the service looks at it: it is sent as the idempotency key or the event id. Yields a JSON
-    /// object, as each operation says.
+    /// the service looks at it: it is sent as the idempotency key or the event id. `is_repeat` says that
+    /// it may have been done before: a service that can be asked is asked first. Yields a JSON object,
+    /// as each operation says.
     ///
     /// # Errors
     /// As the client of the service says.
-    pub async fn perform(&self, operation: &Operation, key: &str) -> Result<Value, ServiceError> {
+    pub async fn perform(
+        &self,
+        operation: &Operation,
+        key: &str,
+        is_repeat: bool,
+    ) -> Result<Value, ServiceError> {
         let idempotency_key = Some(key.to_owned());
         match operation.clone() {
-            Operation::MintIdentity { label, metadata, timestamp } => {
+            Operation::MintIdentity { label, mut metadata, timestamp } => {
+                // So that the authority finds what it has minted for a run that never heard of it.
+                if let Some(metadata) = metadata.as_object_mut() {
+                    metadata.insert("intent".to_owned(), key.into());
+                }
                 let request = MintRequest { label, metadata, timestamp, idempotency_key };
                 let id = self.id().mint(&request).await?;
                 Ok(json!({ "chitty_id": id.as_str() }))
@@ -178,7 +188,7 @@ impl Session {
                 Ok(json!({ "services": names }))
             }
             Operation::SendBeacon { event, data } => {
-                self.beacon().send(&event, data).await?;
+                self.beacon().send(&event, data, Some(key)).await?;
                 Ok(json!({}))
             }
             Operation::Append { action, actor, entity_id, entity_type, timestamp, payload } => {
@@ -190,8 +200,11 @@ impl Session {
                     event_id: key,
                     timestamp: &timestamp,
                     payload: &payload,
+                    is_replayed: false,
                 };
-                self.chronicle().append(&entry).await?;
+                if !is_repeat || !self.chronicle().has(&entry, &timestamp).await? {
+                    self.chronicle().append(&entry).await?;
+                }
                 Ok(json!({}))
             }
         }

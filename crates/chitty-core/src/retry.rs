@@ -65,8 +65,12 @@ pub(crate) fn pause(
 ) -> Option<Pause> {
     let worthwhile = match error.kind {
         FailureKind::Unreachable | FailureKind::Unavailable | FailureKind::Timeout => true,
-        // Refusals stay refusals; nonsense is no hiccup; an open breaker has spoken already.
-        FailureKind::Refused | FailureKind::Malformed | FailureKind::CircuitOpen => false,
+        // Refusals stay refusals; a token or a path that is not accepted and nonsense are no hiccups; an
+        // open breaker has spoken already.
+        FailureKind::Refused
+        | FailureKind::Denied
+        | FailureKind::Malformed
+        | FailureKind::CircuitOpen => false,
     };
     let allowed = match repeat {
         Repeat::Safe => true,

@@ -206,6 +206,8 @@ pub struct Task {
     pub operation: Operation,
     /// Under which idempotency key.
     pub key: String,
+    /// Whether it was begun before, so that it may have been done.
+    pub is_repeat: bool,
 }
 
 impl Saga {
@@ -227,6 +229,14 @@ impl Saga {
             status: SagaStatus::Running,
             steps: steps.collect(),
         }
+    }
+
+    /// The idempotency keys of the steps that were perhaps done more often than is known: for a mint,
+    /// what the authority finds the identities by that nobody knows.
+    pub fn keys_in_doubt<'a>(&'a self, step: &'a str) -> impl Iterator<Item = String> + 'a {
+        let in_doubt = move |record: &StepRecord| record.name == step && record.in_doubt > 0;
+        let steps = self.steps.iter().enumerate();
+        steps.filter(move |(_, record)| in_doubt(record)).map(|(at, _)| self.key(at, "do"))
     }
 
     /// The idempotency key of a step; the same at each attempt.
@@ -274,7 +284,8 @@ impl Saga {
         }
         record.state = StepState::Started;
         record.attempts += 1;
-        Some(Task { step, operation, key: self.key(step, "do") })
+        let is_repeat = record.attempts > 1;
+        Some(Task { step, operation, key: self.key(step, "do"), is_repeat })
     }
 
     /// Undoes what is done, last first; and what was attempted and may have been done, as far as that
@@ -293,7 +304,8 @@ impl Saga {
                     }
                     record.state = StepState::Compensating;
                     record.attempts += 1;
-                    return Some(Task { step, operation, key });
+                    let is_repeat = record.attempts > 1;
+                    return Some(Task { step, operation, key, is_repeat });
                 }
                 // There is nothing to undo about it.
                 None if done => record.state = StepState::Compensated,
@@ -366,7 +378,7 @@ impl Session {
     ) -> Result<(), Halt> {
         while let Some(task) = saga.begin(flow) {
             journal.save(saga).await.map_err(Halt::Journal)?;
-            let outcome = self.perform(&task.operation, &task.key).await;
+            let outcome = self.perform(&task.operation, &task.key, task.is_repeat).await;
             if let Err(error) = saga.end(flow, &task, outcome) {
                 journal.save(saga).await.map_err(Halt::Journal)?;
                 return Err(Halt::Service(error));

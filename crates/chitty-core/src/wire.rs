@@ -20,6 +20,7 @@ use crate::service::Service;
 use crate::signing::{self, Signed};
 use crate::token::{Renewal, ServiceToken};
 use crate::transport::{HttpMethod, HttpRequest, HttpResponse, Transport};
+use crate::verdict;
 
 /// The most bytes of a service's answer that are read. The largest real answer is a registry list
 /// of some tens of kilobytes.
@@ -46,6 +47,9 @@ pub(crate) struct Call {
     /// own token went with the call they may be about that one: then only a body that says `valid:
     /// false` is an answer.
     pub(crate) refusal_is_verdict: bool,
+    /// Statuses that are an answer to what this call asks, such as 404 to the question whether something
+    /// is there: refusals, where of other calls they tell of an outage.
+    pub(crate) answers: &'static [u16],
     /// Whether an open breaker is to be heeded; a health check is sent all the same, and tells the
     /// breaker nothing.
     pub(crate) guarded: bool,
@@ -91,8 +95,15 @@ impl Call {
             idempotency_key: None,
             timeout_ms: None,
             refusal_is_verdict: false,
+            answers: &[],
             guarded: true,
         }
+    }
+
+    /// The same, where these statuses are an answer to what is asked.
+    pub(crate) fn answered_by(mut self, statuses: &'static [u16]) -> Self {
+        self.answers = statuses;
+        self
     }
 
     /// The same, with an idempotency key.
@@ -193,9 +204,11 @@ impl Wire {
         let preferred = self.preferred(call);
         let mut misunderstood = None;
         let others = (0..call.variants.len()).filter(|index| *index != preferred);
+        let mut left = call.variants.len();
         for index in std::iter::once(preferred).chain(others) {
             let Some(variant) = call.variants.get(index) else { continue };
-            match self.variant(call, variant, deadline_ms, cx).await {
+            left = left.saturating_sub(1);
+            match self.variant(call, variant, left == 0, deadline_ms, cx).await {
                 Ok(body) => {
                     if index != preferred {
                         let winner = (index, self.clock.now_ms());
@@ -229,11 +242,12 @@ impl Wire {
         }
     }
 
-    /// One spelling of a call, with its retries.
+    /// One spelling of a call, with its retries. `is_last` says that there is no other left to try.
     async fn variant(
         &self,
         call: &Call,
         variant: &Variant,
+        is_last: bool,
         deadline_ms: u64,
         cx: &CallContext,
     ) -> Result<Value, ServiceError> {
@@ -268,7 +282,7 @@ impl Wire {
                 max_body_bytes: MAX_ANSWER_BYTES,
             };
             let request = self.with_headers(request, call, bearer.as_deref(), cx);
-            let error = match self.attempt(call, request, &refusal_is_verdict).await {
+            let error = match self.attempt(call, request, is_last, &refusal_is_verdict).await {
                 Ok(answer) => return Ok(answer),
                 // What an earlier attempt may have done does not become undone by a later one.
                 Err(error) => ServiceError { in_doubt: in_doubt || error.in_doubt, ..error },
@@ -289,11 +303,13 @@ impl Wire {
         }
     }
 
-    /// One attempt, if the breaker lets it through. `verdict` judges the body of a 401 or 403.
+    /// One attempt, if the breaker lets it through. `verdict` judges the body of a 401 or 403. That a
+    /// spelling is not known says something of the service only where it `is_last`.
     async fn attempt(
         &self,
         call: &Call,
         request: HttpRequest,
+        is_last: bool,
         verdict: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Value, ServiceError> {
         let service = request.service;
@@ -313,16 +329,27 @@ impl Wire {
             Ok(response) if matches!(response.status, 401 | 403) && verdict(&response.body) => {
                 Ok(json!({ "valid": false }))
             }
-            Ok(response) => read(service, &response),
+            Ok(response) => read(service, &response, call.answers),
             Err(error) => Err(ServiceError::transport(service, &error)),
         };
         let latency_ms = self.clock.now_ms().saturating_sub(sent_ms);
         let name = result.as_ref().map_or_else(|error| error.kind.as_str(), |_| metrics::OK);
         self.metrics.borrow_mut().record(service, name, Some(latency_ms));
         if let Some(admission) = admission {
-            self.with_breaker(service, |breaker, now| {
-                breaker.record(now, admission, outcome(&result));
-            });
+            let health = match &result {
+                Ok(_) => Outcome::Success,
+                Err(error) if !is_last && matches!(error.status, Some(404 | 405)) => {
+                    Outcome::Neutral
+                }
+                // Perhaps about the token of whoever asked: nobody closes the service to others by it.
+                Err(error)
+                    if call.refusal_is_verdict && matches!(error.status, Some(401 | 403)) =>
+                {
+                    Outcome::Neutral
+                }
+                Err(error) => error.health(),
+            };
+            self.with_breaker(service, |breaker, now| breaker.record(now, admission, health));
         }
         result
     }
@@ -425,25 +452,10 @@ fn target(url: &str) -> &str {
     path.and_then(|at| url.get(at..)).unwrap_or("/")
 }
 
-/// What a call says about the health of its service.
-fn outcome(result: &Result<Value, ServiceError>) -> Outcome {
-    match result {
-        Ok(_) => Outcome::Success,
-        Err(error) => match error.kind {
-            FailureKind::Refused => Outcome::Success,
-            FailureKind::CircuitOpen => Outcome::Neutral,
-            _ if error.status == Some(429) => Outcome::Neutral,
-            FailureKind::Timeout
-            | FailureKind::Unreachable
-            | FailureKind::Unavailable
-            | FailureKind::Malformed => Outcome::Failure,
-        },
-    }
-}
-
 /// The JSON of a 2xx answer that does not itself say that it failed. 3xx counts as malformed: no
-/// service redirects its API, so a redirect is somebody else answering.
-fn read(service: Service, response: &HttpResponse) -> Result<Value, ServiceError> {
+/// service redirects its API, so a redirect is somebody else answering. `answers` are the statuses that
+/// are an answer to what was asked.
+fn read(service: Service, response: &HttpResponse, answers: &[u16]) -> Result<Value, ServiceError> {
     let status = response.status;
     let kind = match status {
         204 => return Ok(Value::Null),
@@ -457,9 +469,8 @@ fn read(service: Service, response: &HttpResponse) -> Result<Value, ServiceError
                 false => Ok(body),
             };
         }
-        429 | 500..=599 => FailureKind::Unavailable,
-        400..=499 => FailureKind::Refused,
-        _ => FailureKind::Malformed,
+        status if answers.contains(&status) => FailureKind::Refused,
+        status => verdict::of_status(status),
     };
     Err(ServiceError {
         service,

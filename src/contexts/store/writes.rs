@@ -12,7 +12,8 @@ use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::precondition::{Changed, IfMatch};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement, first_row};
+use crate::minting::MintIntent;
+use crate::platform::db::{DbError, Params, Row, Statement, first_row};
 
 /// The unique index over live names, as SQLite names it.
 const LIVE_NAME: &str = "contexts.owner_chitty_id, contexts.name";
@@ -21,7 +22,9 @@ const LIVE_NAME: &str = "contexts.owner_chitty_id, contexts.name";
 const HOLDER_OF_NAME: &str = "SELECT chitty_id FROM contexts \
      WHERE owner_chitty_id = ?1 AND name = ?2 AND deleted_at IS NULL";
 
-/// What stands in the way of a creation, read in one round trip before anything is minted.
+/// What stands in the way of a creation, read in one round trip before anything is minted; where it is
+/// nothing, the intent to mint is on record from the same round trip on. Returns the reply that is stored
+/// under the request's key.
 ///
 /// # Errors
 /// 403 when the caller may do nothing, 409 when the name is taken; storage failures.
@@ -29,16 +32,34 @@ pub async fn check_free(
     ready: Ready<'_>,
     scope: &Scope,
     name: &str,
-    look_up: Option<Statement>,
+    key: Option<&Idempotency>,
+    now_ms: u64,
+    intent: &MintIntent,
 ) -> Result<Vec<Row>, Problem> {
     let mut checks = vec![Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name)];
-    checks.extend(look_up);
-    let mut results = scope.read(ready, checks).await?.into_iter();
+    let mut params = Params::default();
+    let (owner, wanted) = (params.add(scope.actor()), params.add(name));
+    let mut nothing_is_in_the_way = format!(
+        "{} AND NOT EXISTS (SELECT 1 FROM contexts \
+         WHERE owner_chitty_id = {owner} AND name = {wanted} AND deleted_at IS NULL)",
+        scope.may_sql(&mut params)
+    );
+    if let Some(key) = key {
+        checks.push(key.look_up(scope, now_ms));
+        let is_unused = key.is_unused_sql(scope, now_ms, &mut params);
+        nothing_is_in_the_way += &format!(" AND {is_unused}");
+    }
+    checks.push(intent.record_if(params, &nothing_is_in_the_way));
+    let mut results = scope.read(ready, checks).await?;
+    let recorded = results.pop().unwrap_or_default();
+    let mut results = results.into_iter();
     let holder = first_row(results.next());
     let stored = results.next().unwrap_or_default();
     match holder.map(|mut row| row.text(0)).transpose()? {
         // A replay answers as the first time, whose own context it is that has the name.
         Some(existing) if stored.is_empty() => Err(Failure::NameTaken(Some(existing)).into()),
+        // Nothing is minted without its intent.
+        _ if stored.is_empty() && recorded.is_empty() => Err(DbError::Shape.into()),
         _ => Ok(stored),
     }
 }
@@ -124,6 +145,8 @@ const CREATED: &str = "'{\"success\":true,\"context\":' || document || '}'";
 pub struct Insertion<'a> {
     /// Minted a moment ago.
     pub id: &'a ChittyId,
+    /// What it was minted for, which is fulfilled by this.
+    pub intent: &'a MintIntent,
     /// What it holds.
     pub draft: &'a Draft,
     /// Its id becomes the revision.
@@ -148,6 +171,7 @@ pub async fn insert(
 ) -> Result<String, Failure> {
     let mut batch = insert_statements(scope.actor(), new.id, new.draft, new.event);
     batch.push(outbox::insert(new.event, new.overdue_ms));
+    batch.push(new.intent.fulfilled());
     if let Some(key) = new.key {
         let body = format!("SELECT {CREATED} FROM contexts WHERE chitty_id = ?1 AND revision = ?2");
         batch.extend(key.store(scope, new.event, &new.reply, &body));

@@ -132,6 +132,12 @@ impl Scope {
         format!("({} = 'ok')", self.demanding_admin().verdict(params))
     }
 
+    /// SQL for whether the caller may at this moment, for a statement that is to do nothing otherwise; its
+    /// placeholders are added to `params`.
+    pub fn may_sql(&self, params: &mut Params) -> String {
+        format!("({} = 'ok')", self.verdict(params))
+    }
+
     /// Whose rows these are, and who does what is done.
     pub fn actor(&self) -> &str {
         self.caller.actor.as_str()

@@ -1,8 +1,8 @@
 //! The seven steps, in order: what each does, and what it yields.
 
 use chitty_core::{
-    CertificateRequest, ChittyId, EntityLabel, MintRequest, ProvisionRequest, Registration,
-    ServiceError, Session,
+    CertificateRequest, ChittyId, EntityLabel, ProvisionRequest, Registration, ServiceError,
+    Session,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,6 +13,7 @@ use crate::contexts;
 use crate::events::{Event, EventKind, outbox};
 use crate::init::Ready;
 use crate::init::registration::Results;
+use crate::minting::MintIntent;
 use crate::platform::db::{DbError, Statement};
 use crate::platform::time;
 
@@ -144,18 +145,17 @@ fn record(step: Step, result: &str, now: &str, or: &str) -> Statement {
 /// Mints the gateway's identity and stores it: the step and the gateway's own context (which it owns
 /// itself), in one batch.
 async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, Failure> {
-    let request = MintRequest {
-        label: EntityLabel::Context,
-        metadata: json!({ "name": NAME, "service": NAME, "version": VERSION }),
-        timestamp: time::iso8601(app.now_ms()),
-        idempotency_key: None,
-    };
-    let id = session.id().mint(&request).await?;
+    // Its own actor, which has no id yet.
+    let intent = MintIntent::new(app, "registration", "");
+    ready.db().batch(vec![intent.record()]).await?;
+    let metadata = json!({ "name": NAME, "service": NAME, "version": VERSION });
+    let id = intent.mint(app, ready, session, EntityLabel::Context, metadata).await?;
     let kind = EventKind::ContextCreated;
     let event = Event::new(app.now_ms(), kind, id.as_str(), id.as_str(), json!({}), None);
     let mut batch = vec![record(Step::Mint, id.as_str(), &event.at, "")];
     batch.extend(contexts::store::insert_own(&id, NAME, &event));
     batch.push(outbox::insert(&event, app.config.outbox_overdue_ms));
+    batch.push(intent.fulfilled());
     match ready.db().batch(batch).await {
         Ok(_) => {
             outbox::announce(app, vec![event]).await;
@@ -165,7 +165,7 @@ async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, 
             let kept = super::recorded(ready).await.map(|mut steps| steps.remove(&Step::Mint));
             // An unanswered batch may have been committed: then the id is in use, not orphaned.
             if !matches!(&kept, Ok(Some(kept)) if kept == id.as_str()) {
-                outbox::report_orphan(app, ready, &id, id.as_str(), "registration").await;
+                intent.orphaned(app, ready, &id, "registration").await;
             }
             kept?.ok_or_else(|| error.into())
         }

@@ -1,7 +1,7 @@
 //! The ChittyOS services as the gateway sees them: answers to requests, good or bad.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -23,6 +23,8 @@ pub(crate) enum Behaviour {
     Unreachable,
     /// It does what it should, and its answer gets lost.
     Lost,
+    /// It does what it should, and somebody on the way answers in its place.
+    Garbled,
     /// Another answer.
     Answer(u16, String),
     /// Another answer, with `Retry-After`.
@@ -37,6 +39,14 @@ pub(crate) struct Services {
     scripts: RefCell<BTreeMap<String, Script>>,
     calls: RefCell<Vec<(String, HttpRequest)>>,
     minted: Cell<u32>,
+    /// Each minted id, with the intent that was named with it.
+    mints: RefCell<Vec<(String, String)>>,
+    /// The steps of each lineage at ChittyDNA, by their events' ids.
+    lineages: RefCell<BTreeMap<String, Vec<String>>>,
+    /// The signs of life that Beacon has taken, by their events' ids.
+    beacons: RefCell<Vec<String>>,
+    /// The idempotency keys that ChittyDNA and Beacon have seen.
+    seen_keys: RefCell<BTreeSet<String>>,
     keys: Cell<u32>,
     entries: RefCell<Vec<Value>>,
     /// Which signing keys ChittyAuth publishes.
@@ -63,6 +73,62 @@ impl Services {
     pub(crate) fn reset_calls(&self) {
         self.calls.borrow_mut().clear();
         self.entries.borrow_mut().clear();
+    }
+
+    /// Each minted id, with the intent that was named with it.
+    pub(crate) fn mints(&self) -> Vec<(String, String)> {
+        self.mints.borrow().clone()
+    }
+
+    /// The steps of a lineage after its beginning, by their events' ids; `None` where it has not begun.
+    pub(crate) fn lineage(&self, id: &str) -> Option<Vec<String>> {
+        self.lineages.borrow().get(id).cloned()
+    }
+
+    /// The signs of life that Beacon has taken, by their events' ids.
+    pub(crate) fn beacons(&self) -> Vec<String> {
+        self.beacons.borrow().clone()
+    }
+
+    /// ChittyDNA and Beacon recognise a repeat by its key.
+    fn is_repeat(&self, request: &HttpRequest) -> bool {
+        let key = request.headers.iter().find(|(name, _)| *name == "idempotency-key");
+        key.is_some_and(|(_, key)| !self.seen_keys.borrow_mut().insert(key.clone()))
+    }
+
+    fn dna(&self, request: &HttpRequest, body: &Value) -> (u16, Value) {
+        let id = body["chittyId"].as_str().unwrap().to_owned();
+        let mut lineages = self.lineages.borrow_mut();
+        if request.url.ends_with("/initialize") {
+            lineages.entry(id.clone()).or_default();
+            return (200, json!({"success": true, "dna_id": format!("dna-of-{id}")}));
+        }
+        let Some(steps) = lineages.get_mut(&id) else {
+            return (404, json!({"success": false, "error": "no such lineage"}));
+        };
+        if !self.is_repeat(request) {
+            steps.push(body["changes"]["eventId"].as_str().unwrap().to_owned());
+        }
+        (200, json!({"success": true}))
+    }
+
+    /// Those of ChittyChronicle's entries that a question is about, newest first. It has no end where it
+    /// is about an entity.
+    fn found(&self, url: &str) -> Value {
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let asked: BTreeMap<String, String> =
+            form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let is = |entry: &Value, name: &str| {
+            asked.get(name).is_none_or(|wanted| entry[name] == **wanted)
+        };
+        let limit = asked.get("limit").map_or(100, |limit| limit.parse().unwrap());
+        let entries = self.entries.borrow();
+        let matching = entries.iter().rev().filter(|entry| {
+            let text = entry.to_string();
+            ["service", "action", "userId"].into_iter().all(|name| is(entry, name))
+                && asked.get("query").is_none_or(|words| text.contains(words))
+        });
+        Value::Array(matching.take(limit).cloned().collect())
     }
 
     /// The entries that ChittyChronicle has taken.
@@ -98,7 +164,10 @@ impl Services {
             "id" => {
                 let n = self.minted.get() + 1;
                 self.minted.set(n);
-                (200, json!({"success": true, "chittyId": format!("CHITTY-CONTEXT-{n:06}")}))
+                let id = format!("CHITTY-CONTEXT-{n:06}");
+                let intent = body["metadata"]["intent"].as_str().unwrap_or_default().to_owned();
+                self.mints.borrow_mut().push((id.clone(), intent));
+                (200, json!({"success": true, "chittyId": id}))
             }
             "auth" if request.url.ends_with("/v1/keys/provision") => {
                 let n = self.keys.get() + 1;
@@ -118,9 +187,7 @@ impl Services {
             }
             "auth" if request.url.ends_with("/v1/tokens/revoke") => (200, json!({"success": true})),
             "auth" => token(body["token"].as_str().unwrap()),
-            "dna" => {
-                (200, json!({"success": true, "dna_id": format!("dna-of-{}", body["chittyId"])}))
-            }
+            "dna" => self.dna(request, &body),
             "register" => (201, json!({"success": true, "chitty_id": "CHITTY-SERVICE-1"})),
             "verify" => (
                 200,
@@ -128,10 +195,15 @@ impl Services {
             ),
             "certify" => (201, json!({"id": "cert_1", "status": "active"})),
             "canon" => (200, json!({"success": true, "id": "canon_1"})),
-            "beacon" => (202, json!({"success": true})),
-            "chronicle" if request.method == HttpMethod::Get => {
-                (200, Value::Array(self.entries.borrow().clone()))
+            "beacon" => {
+                if let (false, Some(id)) =
+                    (self.is_repeat(request), body["data"]["eventId"].as_str())
+                {
+                    self.beacons.borrow_mut().push(id.to_owned());
+                }
+                (202, json!({"success": true}))
             }
+            "chronicle" if request.method == HttpMethod::Get => (200, self.found(&request.url)),
             "chronicle" => {
                 self.entries.borrow_mut().push(body);
                 (200, json!({"id": "1", "timestamp": "2026-01-02T03:04:05.000Z"}))
@@ -177,6 +249,10 @@ impl Transport for Services {
             Behaviour::Lost => {
                 self.answer(&service, &request);
                 Err(TransportError::Timeout)
+            }
+            Behaviour::Garbled => {
+                self.answer(&service, &request);
+                answer(200, None, "<html>a proxy</html>".to_owned())
             }
             Behaviour::Hang => Err(TransportError::Timeout),
             Behaviour::Unreachable => Err(TransportError::Unreachable("refused".to_owned())),

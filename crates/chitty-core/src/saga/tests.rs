@@ -21,6 +21,8 @@ use crate::{
 struct World {
     minted: RefCell<BTreeSet<String>>,
     orphaned: RefCell<BTreeSet<String>>,
+    /// What ChittyChronicle was told, and has kept without looking whether it knows it.
+    entries: RefCell<Vec<Value>>,
     tokens: RefCell<BTreeSet<String>>,
     records: RefCell<BTreeSet<String>>,
     registered: RefCell<BTreeSet<String>>,
@@ -67,7 +69,7 @@ impl World {
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let path = request.url.split(".chitty.cc").nth(1).unwrap();
         match (request.service, path) {
-            // The one service that does not look at the key.
+            // Neither this nor Chronicle looks at the key.
             (Service::Id, _) => (200, json!({"chittyId": self.make(&self.minted, "CHITTY-PEO-")})),
             (Service::Auth, "/v1/tokens/provision") => {
                 let id = self.make(&self.tokens, "tok-");
@@ -98,7 +100,11 @@ impl World {
                     false => (404, json!({"success": false, "error": "unknown"})),
                 }
             }
+            (Service::Chronicle, _) if request.method == HttpMethod::Get => {
+                (200, json!(*self.entries.borrow()))
+            }
             (Service::Chronicle, _) => {
+                self.entries.borrow_mut().push(body.clone());
                 self.orphaned
                     .borrow_mut()
                     .insert(body["metadata"]["entityId"].as_str().unwrap().to_owned());
@@ -114,7 +120,8 @@ impl World {
 
     fn answer(&self, request: &HttpRequest) -> (u16, Value) {
         let key = request.headers.iter().find(|(name, _)| *name == "idempotency-key");
-        let Some((_, key)) = key.filter(|_| request.service != Service::Id) else {
+        let heeds_keys = !matches!(request.service, Service::Id | Service::Chronicle);
+        let Some((_, key)) = key.filter(|_| heeds_keys) else {
             return self.effect(request);
         };
         if let Some(answer) = self.answers.borrow().get(key) {
@@ -222,6 +229,8 @@ fn assert_all_or_nothing(world: &World, flow: &Flow, saga: &Saga, at: &str) {
     let all = [1, steps("canon"), 1];
     let minted = world.minted.borrow().len();
     let in_doubt = saga.steps[0].in_doubt as usize;
+    let told = world.entries.borrow().len();
+    assert_eq!(told, world.orphaned.borrow().len(), "{at}: told twice");
     match saga.status {
         SagaStatus::Completed => {
             assert_eq!(live, all, "{at}");

@@ -120,7 +120,8 @@ impl AuthClient<'_> {
         });
         let variant = Variant::post(Service::Auth, "/v1/tokens/provision", body);
         let call = Call::new("auth.provision_token", Repeat::WhenTurnedAway, vec![variant]);
-        let call = call.keyed(request.idempotency_key.as_deref());
+        // 403: not this token for this identity.
+        let call = call.keyed(request.idempotency_key.as_deref()).answered_by(&[403]);
         credential(&self.session.call(call).await?.body).map_err(malformed)
     }
 
@@ -140,7 +141,7 @@ impl AuthClient<'_> {
     pub async fn revoke_token(&self, token_id: &str, reason: &str) -> Result<(), ServiceError> {
         let body = json!({ "tokenId": token_id, "reason": reason });
         let variant = Variant::post(Service::Auth, "/v1/tokens/revoke", body);
-        let call = Call::new("auth.revoke_token", Repeat::Safe, vec![variant]);
+        let call = Call::new("auth.revoke_token", Repeat::Safe, vec![variant]).answered_by(GONE);
         gone_is_done(self.session.tell(call).await)
     }
 
@@ -163,7 +164,8 @@ impl AuthClient<'_> {
             Variant::post(Service::Auth, "/api/keys/provision", body),
         ];
         let call = Call::new("auth.provision_key", Repeat::WhenTurnedAway, variants)
-            .keyed(request.idempotency_key.as_deref());
+            .keyed(request.idempotency_key.as_deref())
+            .answered_by(&[403]);
         credential(&self.session.call(call).await?.body).map_err(malformed)
     }
 
@@ -174,7 +176,8 @@ impl AuthClient<'_> {
     pub async fn rotate_key(&self, chitty_id: &ChittyId) -> Result<Credential, ServiceError> {
         let path = format!("/v1/keys/rotate/{}", segment(chitty_id.as_str()));
         let variant = Variant::post(Service::Auth, path, json!({}));
-        let call = Call::new("auth.rotate_key", Repeat::WhenTurnedAway, vec![variant]);
+        let call = Call::new("auth.rotate_key", Repeat::WhenTurnedAway, vec![variant])
+            .answered_by(&[403, 404]);
         credential(&self.session.call(call).await?.body).map_err(malformed)
     }
 
@@ -185,7 +188,7 @@ impl AuthClient<'_> {
     pub async fn revoke_key(&self, key_id: &str, reason: &str) -> Result<(), ServiceError> {
         let body = json!({ "key_id": key_id, "reason": reason });
         let variant = Variant::post(Service::Auth, "/v1/api-keys/revoke", body);
-        let call = Call::new("auth.revoke_key", Repeat::Safe, vec![variant]);
+        let call = Call::new("auth.revoke_key", Repeat::Safe, vec![variant]).answered_by(GONE);
         gone_is_done(self.session.tell(call).await)
     }
 
@@ -208,6 +211,9 @@ fn malformed(detail: String) -> ServiceError {
     ServiceError::malformed(Service::Auth, 200, detail)
 }
 
+/// The statuses that say that something is not there.
+pub(crate) const GONE: &[u16] = &[404, 410];
+
 /// Whatever was to be gone and is not there is gone.
 pub(crate) fn gone_is_done(result: Result<(), ServiceError>) -> Result<(), ServiceError> {
     match result {
@@ -219,7 +225,7 @@ pub(crate) fn gone_is_done(result: Result<(), ServiceError>) -> Result<(), Servi
 fn refresh_call(token: &str) -> Call {
     let variant = Variant::post(Service::Auth, "/v1/tokens/refresh", json!({ "token": token }));
     // A repeat could find the token replaced already, and so be refused.
-    Call::new("auth.refresh_token", Repeat::WhenTurnedAway, vec![variant])
+    Call::new("auth.refresh_token", Repeat::WhenTurnedAway, vec![variant]).answered_by(&[401, 403])
 }
 
 /// The successor of a service's token, within `timeout_ms`.

@@ -15,16 +15,23 @@ pub struct BeaconClient<'a> {
 
 impl BeaconClient<'_> {
     /// Sends one sign of life with `POST /api/beacon`, or its older spelling. Beacon keeps no order
-    /// and drops no repeats.
+    /// and cannot be asked: the idempotency key is all by which it may recognise a repeat, and it does
+    /// not promise to.
     ///
     /// # Errors
     /// No answer, or a refusal. Nothing should depend on it.
-    pub async fn send(&self, event: &str, data: Value) -> Result<(), ServiceError> {
+    pub async fn send(
+        &self,
+        event: &str,
+        data: Value,
+        idempotency_key: Option<&str>,
+    ) -> Result<(), ServiceError> {
         let older = json!({ "app": "chittyconnect", "event": event, "data": data });
         let variants = vec![
             Variant::post(Service::Beacon, "/api/beacon", json!({ "event": event, "data": data })),
             Variant::post(Service::Beacon, "/track", older),
         ];
-        self.session.tell(Call::new("beacon.send", Repeat::Never, variants)).await
+        let call = Call::new("beacon.send", Repeat::Never, variants).keyed(idempotency_key);
+        self.session.tell(call).await
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::error::ServiceError;
 use crate::retry::Repeat;
 use crate::service::Service;
-use crate::services::auth::gone_is_done;
+use crate::services::auth::{GONE, gone_is_done};
 use crate::services::identity::ID_NAMES;
 use crate::session::Session;
 use crate::transport::HttpMethod;
@@ -24,8 +24,8 @@ impl CanonClient<'_> {
     pub async fn category(&self, category: &str) -> Result<Value, ServiceError> {
         let path = format!("/canon/{}", segment(category));
         let variant = Variant::get(Service::Canon, path);
-        let answer =
-            self.session.read(Call::new("canon.category", Repeat::Safe, vec![variant])).await?;
+        let call = Call::new("canon.category", Repeat::Safe, vec![variant]).answered_by(GONE);
+        let answer = self.session.read(call).await?;
         answer.get("data").cloned().ok_or_else(|| malformed("no data in the answer"))
     }
 
@@ -86,7 +86,7 @@ impl CanonClient<'_> {
     pub async fn remove_record(&self, id: &str) -> Result<(), ServiceError> {
         let path = format!("/canon/records/{}", segment(id));
         let variant = Variant { method: HttpMethod::Delete, ..Variant::get(Service::Canon, path) };
-        let call = Call::new("canon.remove_record", Repeat::Safe, vec![variant]);
+        let call = Call::new("canon.remove_record", Repeat::Safe, vec![variant]).answered_by(GONE);
         gone_is_done(self.session.tell(call).await)
     }
 }

@@ -6,7 +6,7 @@ use crate::error::ServiceError;
 use crate::id::ChittyId;
 use crate::retry::Repeat;
 use crate::service::Service;
-use crate::services::auth::gone_is_done;
+use crate::services::auth::{GONE, gone_is_done};
 use crate::session::Session;
 use crate::wire::{Call, Variant, first_string};
 
@@ -68,8 +68,8 @@ impl CertifyClient<'_> {
     pub async fn verify(&self, certificate_id: &str) -> Result<bool, ServiceError> {
         let body = json!({ "certificate_id": certificate_id });
         let variant = Variant::post(Service::Certify, "/api/v1/verify", body);
-        let answer =
-            self.session.read(Call::new("certify.verify", Repeat::Safe, vec![variant])).await?;
+        let call = Call::new("certify.verify", Repeat::Safe, vec![variant]).answered_by(GONE);
+        let answer = self.session.read(call).await?;
         let verdict = answer.get("valid").and_then(Value::as_bool);
         verdict.ok_or_else(|| malformed("no verdict in the answer"))
     }
@@ -81,7 +81,7 @@ impl CertifyClient<'_> {
     pub async fn revoke(&self, certificate_id: &str, reason: &str) -> Result<(), ServiceError> {
         let body = json!({ "certificate_id": certificate_id, "reason": reason });
         let variant = Variant::post(Service::Certify, "/api/v1/revoke", body);
-        let call = Call::new("certify.revoke", Repeat::Safe, vec![variant]);
+        let call = Call::new("certify.revoke", Repeat::Safe, vec![variant]).answered_by(GONE);
         gone_is_done(self.session.tell(call).await)
     }
 }

@@ -25,7 +25,46 @@ pub struct Entry<'a> {
     pub timestamp: &'a str,
     /// More about it. No personal data.
     pub payload: &'a Value,
+    /// Whether it had been given up and was taken up again, so that it may stand behind what happened to
+    /// its entity later: the metadata says `replayed` then, and the order is that of `timestamp`.
+    pub is_replayed: bool,
 }
+
+impl Entry<'_> {
+    fn body(&self) -> Value {
+        let mut metadata = json!({
+            "event": self.action,
+            "eventId": self.event_id,
+            "entityId": self.entity_id,
+            "entityType": self.entity_type,
+            "timestamp": self.timestamp,
+            "payload": self.payload,
+        });
+        if let (true, Some(metadata)) = (self.is_replayed, metadata.as_object_mut()) {
+            metadata.insert("replayed".to_owned(), true.into());
+        }
+        json!({
+            "service": SERVICE,
+            "action": self.action,
+            "userId": self.actor,
+            "status": "success",
+            "metadata": metadata,
+        })
+    }
+
+    fn is(&self, found: &Value) -> bool {
+        found.pointer("/metadata/eventId").and_then(Value::as_str) == Some(self.event_id)
+    }
+}
+
+/// Whose entries these are.
+const SERVICE: &str = "chittyconnect";
+
+/// How many entries are asked for that name an event: there is one, or there are some that mention it.
+const FEW: u32 = 5;
+
+/// How many entries of a kind, by an actor, are looked through where Chronicle does not look for words.
+const MANY: u32 = 100;
 
 /// What of the record is asked for. The newest `limit` entries that match everything that is said.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +79,8 @@ pub struct EntryQuery<'a> {
     pub start: Option<&'a str>,
     /// Not after this ISO-8601 instant.
     pub end: Option<&'a str>,
+    /// With these words in its action or metadata.
+    pub words: Option<&'a str>,
     /// How many; ChittyChronicle's default is 100.
     pub limit: Option<u32>,
 }
@@ -51,32 +92,21 @@ pub struct ChronicleClient<'a> {
 
 impl ChronicleClient<'_> {
     /// Appends one entry with `POST /api/entries`, or its older spelling. Chronicle does not drop
-    /// repeats by itself; the event id in the metadata makes one recognisable. It has no batch
-    /// endpoint: several entries are several calls, from a queue.
+    /// repeats by itself: whoever repeats asks first ([`has`](Self::has)). It has no batch endpoint:
+    /// several entries are several calls, from a queue.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer that is not JSON.
     pub async fn append(&self, entry: &Entry<'_>) -> Result<(), ServiceError> {
-        let body = json!({
-            "service": "chittyconnect",
-            "action": entry.action,
-            "userId": entry.actor,
-            "status": "success",
-            "metadata": {
-                "event": entry.action,
-                "eventId": entry.event_id,
-                "entityId": entry.entity_id,
-                "entityType": entry.entity_type,
-                "timestamp": entry.timestamp,
-                "payload": entry.payload,
-            },
-        });
+        let body = entry.body();
         let variants = vec![
             Variant::post(Service::Chronicle, "/api/entries", body.clone()),
             Variant::post(Service::Chronicle, "/events", body),
         ];
         // The queue repeats what fails, with longer pauses than a caller could wait for.
-        self.session.tell(Call::new("chronicle.append", Repeat::Never, variants)).await
+        let call =
+            Call::new("chronicle.append", Repeat::Never, variants).keyed(Some(entry.event_id));
+        self.session.tell(call).await
     }
 
     /// Entries by their fields, newest first, with `GET /api/entries`.
@@ -84,6 +114,14 @@ impl ChronicleClient<'_> {
     /// # Errors
     /// No answer, a refusal, or an answer that is no list.
     pub async fn query(&self, query: &EntryQuery<'_>) -> Result<Vec<Value>, ServiceError> {
+        self.find("chronicle.query", query).await
+    }
+
+    async fn find(
+        &self,
+        name: &'static str,
+        query: &EntryQuery<'_>,
+    ) -> Result<Vec<Value>, ServiceError> {
         let limit = query.limit.map(|limit| limit.to_string());
         let query = wire::query(&[
             ("service", query.service),
@@ -91,13 +129,14 @@ impl ChronicleClient<'_> {
             ("userId", query.user_id),
             ("startDate", query.start),
             ("endDate", query.end),
+            ("query", query.words),
             ("limit", limit.as_deref()),
         ]);
         let variants = vec![
             Variant::get(Service::Chronicle, format!("/api/entries{query}")),
             Variant::get(Service::Chronicle, format!("/events{query}")),
         ];
-        self.list(Call::new("chronicle.query", Repeat::Safe, variants)).await
+        self.list(Call::new(name, Repeat::Safe, variants)).await
     }
 
     /// What happened between two ISO-8601 instants, oldest first, with `GET /timeline`.
@@ -110,26 +149,47 @@ impl ChronicleClient<'_> {
         self.list(Call::new("chronicle.timeline", Repeat::Safe, vec![variant])).await
     }
 
-    /// Whether an entry of this event is there already: asks for those of its entity, and where
-    /// ChittyChronicle does not know that path, for those that name the event.
+    /// Whether an entry of this event is there already. The question is about the event, so that its
+    /// answer is small however much has happened to the entity: the entries of its kind that name it.
+    /// Where Chronicle does not heed the words, those of its kind and actor since `since` (an ISO-8601
+    /// instant before the event) are looked through.
     ///
     /// # Errors
-    /// No answer, a refusal, or an answer without a list.
-    pub async fn has(&self, entry: &Entry<'_>) -> Result<bool, ServiceError> {
-        let of_entity = format!(
-            "/audit/{}{}",
-            wire::segment(entry.entity_id),
-            wire::query(&[("entityType", Some(entry.entity_type))])
-        );
-        let by_event = wire::query(&[("query", Some(entry.event_id)), ("limit", Some("10"))]);
-        let variants = vec![
-            Variant::get(Service::Chronicle, of_entity),
-            Variant::get(Service::Chronicle, format!("/api/entries{by_event}")),
-        ];
-        let entries = self.list(Call::new("chronicle.has", Repeat::Safe, variants)).await?;
-        Ok(entries.iter().any(|found| {
-            found.pointer("/metadata/eventId").and_then(Value::as_str) == Some(entry.event_id)
-        }))
+    /// No answer, a refusal, or an answer that leaves it open.
+    pub async fn has(&self, entry: &Entry<'_>, since: &str) -> Result<bool, ServiceError> {
+        let named = EntryQuery {
+            service: Some(SERVICE),
+            action: Some(entry.action),
+            words: Some(entry.event_id),
+            limit: Some(FEW),
+            ..EntryQuery::default()
+        };
+        let found = self.find("chronicle.has", &named).await?;
+        if found.iter().any(|found| entry.is(found)) {
+            return Ok(true);
+        }
+        // Words that are heeded find no entry without them.
+        if found.iter().all(|found| found.to_string().contains(entry.event_id)) {
+            return Ok(false);
+        }
+        let by_fields = EntryQuery {
+            service: Some(SERVICE),
+            action: Some(entry.action),
+            user_id: Some(entry.actor),
+            start: Some(since),
+            limit: Some(MANY),
+            ..EntryQuery::default()
+        };
+        let found = self.find("chronicle.has_since", &by_fields).await?;
+        let is_whole = u32::try_from(found.len()).is_ok_and(|count| count < MANY);
+        match found.iter().any(|found| entry.is(found)) {
+            true => Ok(true),
+            false if is_whole => Ok(false),
+            false => {
+                let detail = "too many entries to tell whether this one is among them";
+                Err(ServiceError::malformed(Service::Chronicle, 200, detail))
+            }
+        }
     }
 
     async fn list(&self, call: Call) -> Result<Vec<Value>, ServiceError> {

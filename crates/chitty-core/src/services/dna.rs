@@ -43,15 +43,18 @@ impl DnaClient<'_> {
     }
 
     /// Adds an event to the lineage of an entity with `POST /v1/dna/evolve`, or its older spelling.
+    /// ChittyDNA cannot be asked whether it has: the idempotency key is all by which it may recognise
+    /// a repeat, and it does not promise to.
     ///
     /// # Errors
-    /// No answer, or a refusal (404: it has no lineage).
+    /// No answer, or a refusal (404: it has no lineage, or the service is not there).
     pub async fn evolve(
         &self,
         id: &ChittyId,
         event: &str,
         changes: Value,
         timestamp: &str,
+        idempotency_key: Option<&str>,
     ) -> Result<(), ServiceError> {
         let body = json!({ "chittyId": id.as_str(), "event": event, "changes": changes, "timestamp": timestamp });
         let older = format!("/v1/update/{}", segment(id.as_str()));
@@ -59,6 +62,9 @@ impl DnaClient<'_> {
             Variant::post(Service::Dna, "/v1/dna/evolve", body.clone()),
             Variant::send(Service::Dna, HttpMethod::Put, older, body),
         ];
-        self.session.tell(Call::new("dna.evolve", Repeat::Never, variants)).await
+        let call = Call::new("dna.evolve", Repeat::Never, variants)
+            .keyed(idempotency_key)
+            .answered_by(&[404]);
+        self.session.tell(call).await
     }
 }

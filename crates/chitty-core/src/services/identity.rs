@@ -125,9 +125,18 @@ impl IdClient<'_> {
         minted(&answer.body).map_err(|detail| {
             let error = ServiceError::malformed(service, 200, detail);
             // Its own way to say "later".
-            match is_fallback(&answer.body) {
-                true => ServiceError { kind: FailureKind::Unavailable, ..error },
-                false => error,
+            match fallback_code(&answer.body) {
+                Some(code) if MAY_HAVE_MINTED.contains(&code) => {
+                    ServiceError { kind: FailureKind::Unavailable, ..error }
+                }
+                // What it means is 503 with `Retry-After`: nothing was minted.
+                Some(_) => ServiceError {
+                    kind: FailureKind::Unavailable,
+                    status: Some(503),
+                    retry_after_s: Some(LATER_S),
+                    ..error
+                },
+                None => error,
             }
         })
     }
@@ -159,7 +168,8 @@ impl IdClient<'_> {
     /// No answer, or one about another identity.
     pub async fn info(&self, id: &ChittyId) -> Result<Option<IdentityInfo>, ServiceError> {
         let path = format!("/v1/{}/info", segment(id.as_str()));
-        let call = Call::new("id.info", Repeat::Safe, vec![Variant::get(Service::Id, path)]);
+        let variant = Variant::get(Service::Id, path);
+        let call = Call::new("id.info", Repeat::Safe, vec![variant]).answered_by(&[404]);
         let answer = match self.session.read(call).await {
             Ok(answer) => answer,
             Err(ServiceError { status: Some(404), .. }) => return Ok(None),
@@ -196,14 +206,22 @@ fn validity(answer: &Value) -> Option<Validity> {
     })
 }
 
-fn is_fallback(answer: &Value) -> bool {
-    answer.get("fallback").and_then(Value::as_bool) == Some(true)
+/// The codes of fallback answers that leave open whether the mint has minted: it timed out, or failed
+/// in a way of its own.
+const MAY_HAVE_MINTED: &[&str] = &["0002", "0099", ""];
+
+/// When to ask again after a fallback answer, in seconds.
+const LATER_S: u32 = 5;
+
+/// The code of a fallback answer, empty where it has none; `None` where it is no such answer.
+fn fallback_code(answer: &Value) -> Option<&str> {
+    let is_fallback = answer.get("fallback").and_then(Value::as_bool) == Some(true);
+    is_fallback.then(|| answer.get("errorCode").and_then(Value::as_str).unwrap_or_default())
 }
 
 /// The id of a mint answer, or why there is none.
 fn minted(answer: &Value) -> Result<ChittyId, String> {
-    if is_fallback(answer) {
-        let code = answer.get("errorCode").and_then(Value::as_str).unwrap_or("no code");
+    if let Some(code) = fallback_code(answer) {
         return Err(format!("fallback answer, not minted ({code})"));
     }
     if answer.get("success").and_then(Value::as_bool) == Some(false) {

@@ -67,8 +67,8 @@ impl RegisterClient<'_> {
             Variant::post(Service::Register, "/api/v1/register", body.clone()),
             Variant::post(Service::Register, "/api/register", body),
         ];
-        let answer =
-            self.session.call(Call::new("register.register", Repeat::Safe, variants)).await?.body;
+        let call = Call::new("register.register", Repeat::Safe, variants).answered_by(&[412]);
+        let answer = self.session.call(call).await?.body;
         let text = |names: &[&str]| first_string(&answer, names).map(str::to_owned);
         let registered = Registered {
             chitty_id: text(&["chitty_id", "chittyId", "chittyid"]),
@@ -89,7 +89,7 @@ impl RegisterClient<'_> {
     pub async fn challenge(&self, name: &str, endpoint: &str) -> Result<Challenge, ServiceError> {
         let body = json!({ "name": name, "endpoint": endpoint });
         let variant = Variant::post(Service::Register, "/api/v1/challenge", body);
-        let call = Call::new("register.challenge", Repeat::Safe, vec![variant]);
+        let call = Call::new("register.challenge", Repeat::Safe, vec![variant]).answered_by(&[412]);
         let answer = self.session.call(call).await?.body;
         let text = |name| first_string(&answer, &[name]).map(str::to_owned);
         match (text("well_known_path"), text("key_authorization")) {
@@ -119,8 +119,8 @@ impl RegisterClient<'_> {
         let path = format!("/api/services/{}/status", segment(name));
         let body = json!({ "status": status });
         let variant = Variant::send(Service::Register, HttpMethod::Patch, path, body);
-        match self.session.tell(Call::new("register.set_status", Repeat::Safe, vec![variant])).await
-        {
+        let call = Call::new("register.set_status", Repeat::Safe, vec![variant]);
+        match self.session.tell(call.answered_by(&[404])).await {
             Ok(()) => Ok(true),
             Err(ServiceError { status: Some(404), .. }) => Ok(false),
             Err(error) => Err(error),

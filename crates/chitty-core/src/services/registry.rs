@@ -66,12 +66,12 @@ impl RegistryClient<'_> {
             Variant::get(Service::Registry, format!("/api/v1/tools/{id}")),
             Variant::get(Service::Registry, format!("/api/services/{id}")),
         ];
-        let answer =
-            match self.session.read(Call::new("registry.one", Repeat::Safe, variants)).await {
-                Ok(answer) => answer,
-                Err(ServiceError { status: Some(404), .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            };
+        let call = Call::new("registry.one", Repeat::Safe, variants).answered_by(&[404]);
+        let answer = match self.session.read(call).await {
+            Ok(answer) => answer,
+            Err(ServiceError { status: Some(404), .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let found = answer.get("tool").or_else(|| answer.get("service")).unwrap_or(&answer);
         entry(found)
             .map(Some)

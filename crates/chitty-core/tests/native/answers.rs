@@ -19,8 +19,9 @@ const TIMEOUT: Verdict = (FailureKind::Timeout, "timeout", true, true);
 const UNREACHABLE: Verdict = (FailureKind::Unreachable, "unreachable", true, true);
 const UNAVAILABLE: Verdict = (FailureKind::Unavailable, "unavailable", true, true);
 const TURNED_AWAY: Verdict = (FailureKind::Unavailable, "unavailable", true, false);
+const DENIED: Verdict = (FailureKind::Denied, "denied", true, false);
 const REFUSED: Verdict = (FailureKind::Refused, "refused", false, false);
-const MALFORMED: Verdict = (FailureKind::Malformed, "malformed", false, true);
+const MALFORMED: Verdict = (FailureKind::Malformed, "malformed", true, true);
 
 #[test]
 fn each_bad_answer_is_the_right_failure() {
@@ -33,13 +34,20 @@ fn each_bad_answer_is_the_right_failure() {
         (Reply::status(503), UNAVAILABLE, Some(503)),
         (Reply::busy(503, "7"), TURNED_AWAY, Some(503)),
         (Reply::status(599), UNAVAILABLE, Some(599)),
-        (Reply::status(429), UNAVAILABLE, Some(429)),
+        (Reply::status(429), TURNED_AWAY, Some(429)),
+        (Reply::status(408), UNAVAILABLE, Some(408)),
+        (Reply::status(425), UNAVAILABLE, Some(425)),
         (Reply::busy(429, "7"), TURNED_AWAY, Some(429)),
         (Reply::busy(500, "7"), UNAVAILABLE, Some(500)),
         (Reply::status(400), REFUSED, Some(400)),
-        (Reply::status(401), REFUSED, Some(401)),
-        (Reply::status(404), REFUSED, Some(404)),
-        (Reply::status(499), REFUSED, Some(499)),
+        (Reply::status(409), REFUSED, Some(409)),
+        (Reply::status(413), REFUSED, Some(413)),
+        (Reply::status(422), REFUSED, Some(422)),
+        (Reply::status(401), DENIED, Some(401)),
+        (Reply::status(403), DENIED, Some(403)),
+        (Reply::status(404), DENIED, Some(404)),
+        (Reply::status(405), DENIED, Some(405)),
+        (Reply::status(499), DENIED, Some(499)),
         (Reply::text(400, "<html>"), REFUSED, Some(400)),
         (Reply::status(302), MALFORMED, Some(302)),
         (Reply::status(304), MALFORMED, Some(304)),

@@ -62,8 +62,12 @@ fn what_opens_it_and_what_does_not() {
         (Reply::status(302), true),
         (Reply::too_large(), true),
         (Reply::status(400), false),
-        (Reply::status(401), false),
-        (Reply::status(404), false),
+        (Reply::status(409), false),
+        (Reply::status(422), false),
+        (Reply::status(401), true),
+        (Reply::status(403), true),
+        (Reply::status(404), true),
+        (Reply::status(405), true),
         (Reply::status(429), false),
         (Reply::busy(429, "1"), false),
         (well(), false),
@@ -186,10 +190,11 @@ fn spellings_of_one_service_meet_its_one_breaker() {
     let world = World::new();
     world.always(Reply::status(500));
     for _ in 0..10 {
-        world.ask(async |session| session.beacon().send("e", json!({})).await.unwrap_err());
+        world.ask(async |session| session.beacon().send("e", json!({}), None).await.unwrap_err());
     }
     world.take_sent();
-    let error = world.ask(async |session| session.beacon().send("e", json!({})).await.unwrap_err());
+    let error =
+        world.ask(async |session| session.beacon().send("e", json!({}), None).await.unwrap_err());
     assert_eq!(error.kind, FailureKind::CircuitOpen);
     assert_eq!(world.take_lines(), [""; 0]);
 }

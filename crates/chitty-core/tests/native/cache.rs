@@ -102,7 +102,13 @@ fn an_open_breaker_is_a_failure_too() {
 
 #[test]
 fn a_refusal_is_an_answer_and_is_not_papered_over() {
-    for status in [400, 401, 403, 404, 410] {
+    for status in [401, 403, 404, 405, 410, 500] {
+        let world = warm();
+        world.always(Reply::status(status));
+        world.clock.advance_ms(FRESH_MS);
+        assert!(list(&world).unwrap().2, "{status} is an outage");
+    }
+    for status in [400, 409, 413, 422] {
         let world = warm();
         world.always(Reply::status(status));
         world.clock.advance_ms(FRESH_MS);

@@ -32,7 +32,7 @@ fn what_a_service_says_of_itself() {
         (Reply::ok(json!({"error": "database"})), down("malformed")),
         (Reply::text(200, "ok"), down("malformed")),
         (Reply::status(302), down("malformed")),
-        (Reply::status(404), down("refused")),
+        (Reply::status(404), down("denied")),
         (Reply::status(500), down("unavailable")),
         (Reply::busy(503, "1"), down("unavailable")),
         (Reply::unreachable(), down("unreachable")),

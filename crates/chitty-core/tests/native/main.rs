@@ -12,6 +12,7 @@ mod cache;
 mod clients;
 mod context;
 mod deadlines;
+mod doubts;
 mod health;
 mod metrics;
 #[allow(

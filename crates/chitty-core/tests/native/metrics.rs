@@ -62,7 +62,7 @@ fn retries_and_spellings_and_health_checks_are_attempts_as_well() {
     world.in_turn([Reply::unreachable(), Reply::status(404), Reply::ok(json!({"keys": []}))]);
     world.ask(async |session| session.auth().jwks().await.unwrap());
     let found = world.core.metrics().services[&Service::Auth].outcomes.clone();
-    assert_eq!(found, BTreeMap::from([("unreachable", 1), ("refused", 1), ("ok", 1)]));
+    assert_eq!(found, BTreeMap::from([("unreachable", 1), ("denied", 1), ("ok", 1)]));
     world.always(Reply::status(200));
     world.ask(async |session| session.health(Service::Id, 1_000).await);
     assert_eq!(world.core.metrics().services[&Service::Id].outcomes["ok"], 1);

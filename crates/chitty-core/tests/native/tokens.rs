@@ -180,7 +180,7 @@ fn each_service_gets_its_own_and_one_without_gets_none() {
     world.always(Reply::ok(json!({"data": 1})));
     ask(&world);
     world.ask(async |session| session.chat().send_message("i", "c", None).await.unwrap());
-    world.ask(async |session| session.beacon().send("e", json!({})).await.unwrap());
+    world.ask(async |session| session.beacon().send("e", json!({}), None).await.unwrap());
     let carried: Vec<String> = carried(&world).into_iter().map(|(_, token)| token).collect();
     assert_eq!(carried, ["c", "h", "nothing"]);
 }

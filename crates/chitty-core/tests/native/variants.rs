@@ -136,5 +136,5 @@ fn what_no_spelling_knows_is_told_as_the_first_one_told_it() {
     let world = World::new();
     world.in_turn([Reply::status(405), Reply::status(404)]);
     let error = world.ask(async |session| session.auth().jwks().await.unwrap_err());
-    assert_eq!((error.kind, error.status), (FailureKind::Refused, Some(405)));
+    assert_eq!((error.kind, error.status), (FailureKind::Denied, Some(405)));
 }

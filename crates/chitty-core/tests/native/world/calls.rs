@@ -387,14 +387,14 @@ pub(crate) fn all_calls() -> Vec<Call> {
             name: "dna.evolve",
             repeats: Repeats::Never,
             shared: false,
-            keyed: false,
+            keyed: true,
             spellings: &["POST dna/v1/dna/evolve", "PUT dna/v1/update/CHITTY-PEO-0001"],
             bodies: vec![evolve],
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
             when_not_there: None,
-            make: call!(session => session.dna().evolve(&id(), "e", json!({"c": 1}), "t"), () => {
+            make: call!(session => session.dna().evolve(&id(), "e", json!({"c": 1}), "t", Some("key-1")), () => {
                 NOTHING
             }),
         },
@@ -481,7 +481,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             name: "chronicle.append",
             repeats: Repeats::Never,
             shared: false,
-            keyed: false,
+            keyed: true,
             spellings: &["POST chronicle/api/entries", "POST chronicle/events"],
             bodies: vec![entry],
             good: json!({"id": "1"}),
@@ -496,6 +496,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
                 event_id: "key-1",
                 timestamp: "t",
                 payload: &json!({"p": 1}),
+                is_replayed: false,
             }), () => NOTHING),
         },
         Call {
@@ -538,7 +539,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             name: "beacon.send",
             repeats: Repeats::Never,
             shared: false,
-            keyed: false,
+            keyed: true,
             spellings: &["POST beacon/api/beacon", "POST beacon/track"],
             bodies: vec![
                 json!({"event": "e", "data": {"d": 1}}),
@@ -548,7 +549,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             yields: NOTHING,
             not_answers: vec![],
             when_not_there: None,
-            make: call!(session => session.beacon().send("e", json!({"d": 1})), () => NOTHING),
+            make: call!(session => session.beacon().send("e", json!({"d": 1}), Some("key-1")), () => NOTHING),
         },
         Call {
             name: "canon.category",

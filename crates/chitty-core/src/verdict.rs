@@ -1,0 +1,109 @@
+//! What it means that a call did not succeed: the one table, for all services.
+//!
+//! Only an answer about what was asked stands: the same will be said of it again. Everything else is an
+//! outage, also one that answers: a token that is not accepted, a path that is gone, a page of a proxy.
+//! It may last for hours, and it passes.
+
+use std::ops::RangeInclusive;
+
+use crate::breaker::Outcome;
+use crate::error::FailureKind;
+
+/// What each status says. The first line that a status is in counts.
+const STATUSES: [(RangeInclusive<u16>, FailureKind); 10] = [
+    (400..=400, FailureKind::Refused),
+    (409..=409, FailureKind::Refused),
+    (413..=413, FailureKind::Refused),
+    (422..=422, FailureKind::Refused),
+    (408..=408, FailureKind::Unavailable),
+    (425..=425, FailureKind::Unavailable),
+    (429..=429, FailureKind::Unavailable),
+    (400..=499, FailureKind::Denied),
+    (500..=599, FailureKind::Unavailable),
+    (0..=u16::MAX, FailureKind::Malformed),
+];
+
+/// What a failure of a kind means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meaning {
+    /// Whether the same call may succeed later.
+    pub(crate) may_pass: bool,
+    /// Whether the call may have had its effect.
+    pub(crate) may_be_done: bool,
+    /// What it says of the service's health.
+    pub(crate) health: Outcome,
+}
+
+/// The kind of a status other than 2xx.
+pub(crate) fn of_status(status: u16) -> FailureKind {
+    let found = STATUSES.iter().find(|(statuses, _)| statuses.contains(&status));
+    found.map_or(FailureKind::Malformed, |(_, kind)| *kind)
+}
+
+/// What a failure means. `has_retry_after` says whether the service asked to be called again later.
+pub(crate) fn of(kind: FailureKind, status: Option<u16>, has_retry_after: bool) -> Meaning {
+    let meaning = |may_pass, may_be_done, health| Meaning { may_pass, may_be_done, health };
+    match (kind, status) {
+        // Turned away before anything was done.
+        (FailureKind::Unavailable, Some(429)) => meaning(true, false, Outcome::Neutral),
+        (FailureKind::Unavailable, Some(503)) if has_retry_after => {
+            meaning(true, false, Outcome::Failure)
+        }
+        (
+            FailureKind::Timeout
+            | FailureKind::Unreachable
+            | FailureKind::Unavailable
+            | FailureKind::Malformed,
+            _,
+        ) => meaning(true, true, Outcome::Failure),
+        (FailureKind::Denied, _) => meaning(true, false, Outcome::Failure),
+        (FailureKind::Refused, _) => meaning(false, false, Outcome::Success),
+        (FailureKind::CircuitOpen, _) => meaning(true, false, Outcome::Neutral),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_its_meaning() {
+        use FailureKind::{Denied, Malformed, Refused, Unavailable};
+        for status in 0..=u16::MAX {
+            let expected = match status {
+                400 | 409 | 413 | 422 => Refused,
+                408 | 425 | 429 | 500..=599 => Unavailable,
+                401..=499 => Denied,
+                _ => Malformed,
+            };
+            assert_eq!(of_status(status), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_about_the_request_is_for_good() {
+        for status in 300..=u16::MAX {
+            for has_retry_after in [false, true] {
+                let found = of(of_status(status), Some(status), has_retry_after);
+                let is_about_it = matches!(status, 400 | 409 | 413 | 422);
+                assert_eq!(found.may_pass, !is_about_it, "{status}");
+                let none = matches!(status, 429) || status == 503 && has_retry_after;
+                let none = none || matches!(status, 400..=499) && !matches!(status, 408 | 425);
+                assert_eq!(found.may_be_done, !none, "{status} {has_retry_after}");
+                let health = match status {
+                    429 => Outcome::Neutral,
+                    _ if is_about_it => Outcome::Success,
+                    _ => Outcome::Failure,
+                };
+                assert_eq!(found.health, health, "{status}");
+            }
+        }
+        for kind in [FailureKind::Timeout, FailureKind::Unreachable, FailureKind::Malformed] {
+            let found = of(kind, None, false);
+            assert_eq!((found.may_pass, found.may_be_done), (true, true), "{kind:?}");
+            assert_eq!(found.health, Outcome::Failure);
+        }
+        let unasked = of(FailureKind::CircuitOpen, None, true);
+        assert_eq!((unasked.may_pass, unasked.may_be_done), (true, false));
+    }
+}

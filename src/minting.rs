@@ -1,0 +1,154 @@
+//! Minting identities so that none is lost: each has its intent on record before ChittyID is asked.
+//!
+//! Minting cannot be repeated, taken back or asked about. So the way is: [`MintIntent::record`] with
+//! what is read before → [`MintIntent::mint`] → [`MintIntent::fulfilled`] in the batch that puts the id
+//! to use, or [`MintIntent::orphaned`]. An intent that is still there after a while was perhaps minted
+//! for and nobody knows: [`report_unfulfilled`] tells so. Its id went to ChittyID as the idempotency key
+//! and in the metadata, so that the authority finds the identity.
+
+use chitty_core::{ChittyId, EntityLabel, MintRequest, ServiceError, Session};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::events::{Event, EventKind, outbox};
+use crate::init::Ready;
+use crate::platform::db::{DbError, Params, Row, Statement};
+use crate::platform::{ids, log, time};
+
+/// After what time an intent that is not fulfilled is reported, in ms: longer than any request lives.
+const UNFULFILLED_MS: u64 = 10 * 60_000;
+
+/// How many of them one round of the cron reports.
+const REPORT_LIMIT: i64 = 25;
+
+/// An identity that is to be minted.
+#[derive(Debug, Clone)]
+pub struct MintIntent {
+    id: String,
+    purpose: &'static str,
+    actor: String,
+    at: String,
+}
+
+impl MintIntent {
+    /// For a purpose (such as `context`) of an actor, now.
+    pub fn new(app: &App, purpose: &'static str, actor: &str) -> Self {
+        let now_ms = app.now_ms();
+        let id = format!("mnt_{}", ids::uuid_v7(now_ms));
+        MintIntent { id, purpose, actor: actor.to_owned(), at: time::iso8601(now_ms) }
+    }
+
+    /// The row of the intent, which must be there before anything is minted.
+    pub fn record(&self) -> Statement {
+        self.record_if(Params::default(), "1")
+    }
+
+    /// The same, where a condition holds whose placeholders are in `params`. Returns a row if it was
+    /// written.
+    pub fn record_if(&self, mut params: Params, condition: &str) -> Statement {
+        let values = [self.id.as_str(), self.purpose, self.actor.as_str(), self.at.as_str()];
+        let values = values.map(|value| params.add(value)).join(", ");
+        params.statement(format!(
+            "INSERT INTO mint_intents (intent_id, purpose, actor_id, created_at) \
+             SELECT {values} WHERE {condition} RETURNING intent_id"
+        ))
+    }
+
+    /// Forgets the intent; for the batch that puts the id to use.
+    pub fn fulfilled(&self) -> Statement {
+        Statement::new("DELETE FROM mint_intents WHERE intent_id = ?1").bind(self.id.as_str())
+    }
+
+    /// Mints the identity. The metadata must be a JSON object without personal data. Where ChittyID
+    /// certainly has minted nothing, the intent is forgotten.
+    ///
+    /// # Errors
+    /// What ChittyID said.
+    pub async fn mint(
+        &self,
+        app: &App,
+        ready: Ready<'_>,
+        session: &Session,
+        label: EntityLabel,
+        mut metadata: Value,
+    ) -> Result<ChittyId, ServiceError> {
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.insert("intent".to_owned(), self.id.as_str().into());
+        }
+        let wanted = MintRequest {
+            label,
+            metadata,
+            timestamp: time::iso8601(app.now_ms()),
+            idempotency_key: Some(self.id.clone()),
+        };
+        let minted = session.id().mint(&wanted).await;
+        if matches!(&minted, Err(error) if !error.may_have_had_its_effect()) {
+            self.withdraw(ready).await;
+        }
+        minted
+    }
+
+    /// Forgets an intent for which nothing was minted. Where that fails it is reported in vain.
+    pub async fn withdraw(&self, ready: Ready<'_>) {
+        if let Err(error) = ready.db().batch(vec![self.fulfilled()]).await {
+            log::warn("mint_intent_kept", &[("error", &error.to_string())]);
+        }
+    }
+
+    /// Reports that the minted id is not used.
+    pub async fn orphaned(&self, app: &App, ready: Ready<'_>, id: &ChittyId, reason: &str) {
+        let actor = if self.actor.is_empty() { id.as_str() } else { &self.actor };
+        outbox::report_orphan_and(app, ready, id, actor, reason, vec![self.fulfilled()]).await;
+    }
+}
+
+/// Reports the intents that nothing has come of: an identity may have been minted that nobody knows.
+/// Bounded; what is left the next round reports.
+///
+/// # Errors
+/// When the database does not answer; nothing is lost by that.
+pub async fn report_unfulfilled(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
+    let now_ms = app.now_ms();
+    let query = Statement::new(
+        "SELECT intent_id, purpose, actor_id, created_at FROM mint_intents \
+         WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2",
+    )
+    .bind(time::iso8601(now_ms.saturating_sub(UNFULFILLED_MS)))
+    .bind(REPORT_LIMIT);
+    let mut statements = Vec::new();
+    let mut events = Vec::new();
+    for row in ready.db().rows(query).await? {
+        let (event, report) = report(row, now_ms, app.config.outbox_overdue_ms)?;
+        statements.extend(report);
+        events.push(event);
+    }
+    if events.is_empty() {
+        return Ok(0);
+    }
+    let results = ready.db().batch(statements).await?;
+    // What another isolate has reported is not told again: every other result is an event's.
+    let written = results.into_iter().step_by(2).map(|rows| !rows.is_empty());
+    let told: Vec<Event> =
+        events.into_iter().zip(written).filter_map(|(event, is)| is.then_some(event)).collect();
+    let count = told.len();
+    if count > 0 {
+        log::warn("identities_in_doubt", &[("count", &count.to_string())]);
+        outbox::announce(app, told).await;
+    }
+    Ok(count)
+}
+
+/// The report of one intent: its event, written only while the intent is there, and its end.
+fn report(mut row: Row, now_ms: u64, overdue_ms: u64) -> Result<(Event, [Statement; 2]), DbError> {
+    let (id, purpose) = (row.text(0)?, row.text(1)?);
+    let (actor, at) = (row.text(2)?, row.text(3)?);
+    let payload = json!({
+        "reason": "mint_not_settled", "in_doubt": true, "intent": id, "purpose": purpose,
+        "intended_at": at,
+    });
+    let actor = if actor.is_empty() { &id } else { &actor };
+    let event = Event::new(now_ms, EventKind::IdentityOrphaned, &id, actor, payload, None);
+    let told = outbox::insert_if_intended(&event, overdue_ms);
+    let end = Statement::new("DELETE FROM mint_intents WHERE intent_id = ?1").bind(id);
+    Ok((event, [told, end]))
+}
