@@ -1,15 +1,16 @@
 //! Connections: a context or an actor bound to a service, with a credential that the gateway keeps.
 //!
-//! `create` and `handlers` are the HTTP side and `proxy` the way through; `input` the rules for what a caller sends,
-//! `target` where a connection may lead, `credential` what it may carry; `secrets` keeps credentials
-//! fresh and takes them back, `check` finds out whether a target works, `call` reaches it; `store` is the
-//! SQL.
+//! `create` and `handlers` are the HTTP side and `proxy` the way through; `input` the rules for what a
+//! caller sends, `target` where a connection may lead, `headers` what goes along and comes back,
+//! `credential` what it may carry; `secrets` keeps credentials fresh, `revocations` takes them back,
+//! `check` finds out whether a target works, `call` reaches it; `store` is the SQL.
 
 pub mod call;
 pub mod check;
 pub mod create;
 pub mod credential;
 pub mod handlers;
+pub mod headers;
 pub mod input;
 pub mod proxy;
 pub mod secrets;
