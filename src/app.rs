@@ -7,7 +7,7 @@ use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
 
 use crate::actors::seen::Seen;
 use crate::config::{Config, VERSION};
-use crate::connections::proxy;
+use crate::connections::{proxy, secrets};
 use crate::ecosystem::probe::Probe;
 use crate::ecosystem::{stream, watch};
 use crate::github::webhook;
@@ -121,6 +121,8 @@ pub struct App {
     pub known: watch::Known,
     /// How much of long webhook payloads this isolate holds.
     pub held_payloads: webhook::Held,
+    /// Renewed credentials of connections that this isolate could not write.
+    pub unwritten: secrets::Unwrittens,
     /// What this isolate may hold of the bodies that pass through connections.
     pub passing_bodies: Rc<Memory>,
     /// How many event streams are open in this isolate.
@@ -181,6 +183,7 @@ impl App {
             github_work: Cell::default(),
             known: watch::Known::default(),
             held_payloads: webhook::Held::default(),
+            unwritten: secrets::Unwrittens::default(),
             passing_bodies: Memory::new(proxy::MAX_HELD_BYTES),
             streams: stream::Open::default(),
             probe: Probe::default(),

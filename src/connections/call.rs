@@ -11,6 +11,9 @@ use crate::platform::outside::{OutsideRequest, OutsideResponse};
 /// The most bytes of an answer that are read.
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;
 
+/// Why nothing was sent to a URL that may not be called.
+pub const NO_URL: &str = "not a URL to be called";
+
 /// Where the requests of a connection go.
 #[derive(Debug, Clone)]
 pub struct Base {
@@ -83,8 +86,8 @@ pub async fn post_form(
     client: (&str, Option<&str>),
     form: &[(&str, &str)],
 ) -> Result<OutsideResponse, TransportError> {
-    let base = Base::of_url(app, url)
-        .ok_or_else(|| TransportError::Unreachable("not a URL to be called".to_owned()))?;
+    let base =
+        Base::of_url(app, url).ok_or_else(|| TransportError::Unreachable(NO_URL.to_owned()))?;
     let mut body = form_urlencoded::Serializer::new(String::new());
     body.extend_pairs(form);
     let mut request = base.request(app, "POST", "");

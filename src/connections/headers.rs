@@ -82,11 +82,52 @@ const STEERING_PARTS: [&str; 22] = [
 
 /// Words of such a name.
 const STEERING_WORDS: [&str; 46] = [
-    "ip", "ips", "addr", "address", "url", "uri", "path", "pathinfo", "query", "host", "hostname",
-    "server", "scheme", "proto", "protocol", "port", "http", "https", "ssl", "tls", "cert",
-    "certificate", "proxy", "via", "hop", "cdn", "cf", "real", "accel", "arr", "invoke", "internal",
-    "worker", "source", "caller", "consumer", "user", "username", "userid", "uid", "sudo", "as",
-    "behalf", "sec", "rack", "wsgi",
+    "ip",
+    "ips",
+    "addr",
+    "address",
+    "url",
+    "uri",
+    "path",
+    "pathinfo",
+    "query",
+    "host",
+    "hostname",
+    "server",
+    "scheme",
+    "proto",
+    "protocol",
+    "port",
+    "http",
+    "https",
+    "ssl",
+    "tls",
+    "cert",
+    "certificate",
+    "proxy",
+    "via",
+    "hop",
+    "cdn",
+    "cf",
+    "real",
+    "accel",
+    "arr",
+    "invoke",
+    "internal",
+    "worker",
+    "source",
+    "caller",
+    "consumer",
+    "user",
+    "username",
+    "userid",
+    "uid",
+    "sudo",
+    "as",
+    "behalf",
+    "sec",
+    "rack",
+    "wsgi",
 ];
 
 /// Parts of a name that says of itself that it is a credential.
@@ -240,9 +281,9 @@ fn is_secret(name: &str) -> bool {
 /// Whether a credential may stand in the header of this name (in lower case): it says of itself that it
 /// is a credential, and steers nothing.
 pub fn may_carry_credential(name: &str) -> bool {
-    let sound = name.bytes().all(|b| {
-        b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_'
-    });
+    let sound = name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
     let describes = ["accept", "access-control-", "content-", "if-", "www-", "set-"];
     sound
         && (1..=64).contains(&name.len())

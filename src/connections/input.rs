@@ -232,7 +232,8 @@ mod tests {
             with(r#","connection_type":"tunnel""#),
             with("").replace("ChittyCases", "github"),
             with("").replace("ChittyCases", "api"),
-            with(r#","target_endpoint":"https://a.example""#).replace("ChittyCases", "ChittyConnect"),
+            with(r#","target_endpoint":"https://a.example""#)
+                .replace("ChittyCases", "ChittyConnect"),
             with(r#","target_endpoint":"https://a.example""#).replace("ChittyCases", "mcp"),
             with(r#","target_endpoint":"https://a.example","credentials":{"type":"provisioned"}"#)
                 .replace("ChittyCases", "github"),

@@ -292,9 +292,10 @@ fn check_reading(text: &str) -> Result<(), &'static str> {
     let folded: String = text.chars().filter_map(fold).collect();
     // `%u002e` is what an old server takes for a dot.
     let is_unicode_escape = |after: &str| {
-        after.strip_prefix(['u', 'U']).and_then(|digits| digits.as_bytes().get(..4)).is_some_and(
-            |digits| digits.iter().all(u8::is_ascii_hexdigit),
-        )
+        after
+            .strip_prefix(['u', 'U'])
+            .and_then(|digits| digits.as_bytes().get(..4))
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
     if folded.split('%').skip(1).any(is_unicode_escape) {
         return Err("must not have an escape of the form %u0000");
@@ -319,9 +320,7 @@ fn fold(c: char) -> Option<char> {
         '\u{2044}' | '\u{2215}' => Some('/'),
         '\u{2216}' | '\u{29f5}' | '\u{fe68}' => Some('\\'),
         // Fullwidth forms stand in the order of ASCII.
-        '\u{ff01}'..='\u{ff5e}' => {
-            u32::from(c).checked_sub(0xfee0).and_then(char::from_u32)
-        }
+        '\u{ff01}'..='\u{ff5e}' => u32::from(c).checked_sub(0xfee0).and_then(char::from_u32),
         other => Some(other),
     }
 }
