@@ -299,7 +299,8 @@ impl Saga {
     /// what it yielded, this is found out first, if the service recognises a repeat.
     fn begin_compensation(&mut self, flow: &Flow) -> Option<Task> {
         for step in (0..self.steps.len()).rev() {
-            let Step { run, compensate, recognises_repeats, optional, .. } = flow.steps.get(step)?;
+            let Step { run, compensate, recognises_repeats, optional, .. } =
+                flow.steps.get(step)?;
             let (undo, again) = (compensate(self.facts()), run(self.facts()));
             let (key, key_of_run) = (self.key(step, "undo"), self.key(step, "do"));
             let record = self.steps.get_mut(step)?;

@@ -77,14 +77,12 @@ impl World {
                 let id = self.make(&self.tokens, "tok-");
                 (201, json!({"token": format!("secret-{id}"), "tokenId": id}))
             }
-            (Service::Auth, "/v1/tokens/validate") => {
-                match text("token").strip_prefix("secret-") {
-                    Some(id) if self.tokens.borrow().contains(id) => {
-                        (200, json!({"valid": true, "chittyId": "CHITTY-PEO-1"}))
-                    }
-                    _ => (200, json!({"valid": false})),
+            (Service::Auth, "/v1/tokens/validate") => match text("token").strip_prefix("secret-") {
+                Some(id) if self.tokens.borrow().contains(id) => {
+                    (200, json!({"valid": true, "chittyId": "CHITTY-PEO-1"}))
                 }
-            }
+                _ => (200, json!({"valid": false})),
+            },
             (Service::Auth, _) => match self.tokens.borrow_mut().remove(&text("tokenId")) {
                 true => (200, json!({"success": true})),
                 false => (404, json!({"success": false, "error": "no such token"})),
