@@ -231,7 +231,7 @@ fn conditional<'a>(app: &App, request: &Request<'_>, event: &'a Event) -> Change
 }
 
 /// Disconnect. The credential is removed at once, and revoked where it came from: if that does not
-/// succeed at first, it is tried again for a week.
+/// succeed at first, it is tried again until it is confirmed.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     delete,
     path = "/v1/connections/{id}",
