@@ -210,6 +210,27 @@ fn a_commit_whose_answer_is_lost_keeps_its_key() {
 }
 
 #[test]
+fn a_database_fault_at_any_call_of_a_creation_leaves_no_key() {
+    let mut made = 0;
+    for failing in 1..=12 {
+        for fault in [Fault::Before, Fault::After] {
+            let (world, gateway, own) = begun();
+            run(async {
+                world.db.reset_calls();
+                world.db.set_fault(move |call| if call == failing { fault } else { Fault::None });
+                let answer = gateway.send(creation()).await;
+                world.db.set_fault(|_| Fault::None);
+                made += usize::from(answer.status == 201);
+                cron(&world, 5, 60_000).await;
+                let at = format!("call {failing} {fault:?}: {}", answer.status);
+                assert_no_key_is_nobodys(&world, own, &at).await;
+            });
+        }
+    }
+    assert!(made < 24 && made > 0, "{made}");
+}
+
+#[test]
 fn a_creation_that_was_taken_for_dead_makes_no_connection_with_a_revoked_key() {
     let mut late = 0;
     for turns in 0.. {
