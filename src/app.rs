@@ -7,6 +7,7 @@ use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
 
 use crate::actors::seen::Seen;
 use crate::config::{Config, VERSION};
+use crate::connections::{proxy, secrets};
 use crate::ecosystem::probe::Probe;
 use crate::ecosystem::{stream, watch};
 use crate::github::webhook;
@@ -18,6 +19,7 @@ use crate::platform::db::Db;
 use crate::platform::es256::Es256;
 use crate::platform::kv::Kv;
 use crate::platform::limiter::Limiter;
+use crate::platform::memory::Memory;
 use crate::platform::objects::Objects;
 use crate::platform::outside::Outside;
 use crate::platform::queue::Queue;
@@ -119,6 +121,10 @@ pub struct App {
     pub known: watch::Known,
     /// How much of long webhook payloads this isolate holds.
     pub held_payloads: webhook::Held,
+    /// Renewed credentials of connections that this isolate could not write.
+    pub unwritten: secrets::Unwrittens,
+    /// What this isolate may hold of the bodies that pass through connections.
+    pub passing_bodies: Rc<Memory>,
     /// How many event streams are open in this isolate.
     pub streams: stream::Open,
     /// The last answers to `GET /health?full=true`.
@@ -177,6 +183,8 @@ impl App {
             github_work: Cell::default(),
             known: watch::Known::default(),
             held_payloads: webhook::Held::default(),
+            unwritten: secrets::Unwrittens::default(),
+            passing_bodies: Memory::new(proxy::MAX_HELD_BYTES),
             streams: stream::Open::default(),
             probe: Probe::default(),
             clock: parts.clock,

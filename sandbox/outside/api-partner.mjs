@@ -27,6 +27,8 @@ export function apiPartner(call, state) {
       return big(Number(query.bytes));
     case "GET /html":
       return html();
+    case "GET /headers":
+      return saying(query);
   }
   const [, folder, name] = /^\/(echo|status|things)(?:\/(.*))?$/s.exec(path) ?? [];
   if (folder === "echo") return echo(call);
@@ -60,6 +62,11 @@ function big(bytes) {
 function html() {
   const headers = { "content-type": "text/html; charset=utf-8", "set-cookie": "partner_session=1; Path=/; HttpOnly", etag: '"partner-1"' };
   return { status: 200, headers, body: PAGE };
+}
+
+/** An answer with the headers that the query names: `?nel=x&etag="1"`. */
+function saying(headers) {
+  return Object.keys(headers).every((name) => /^[a-z0-9-]{1,64}$/.test(name)) ? answer(200, {}, headers) : answer(400, { error: "a name is no header's" });
 }
 
 function statusOnly(status) {

@@ -1,13 +1,18 @@
 //! Calls to targets, and to those who give and take back credentials for them.
 
+use std::rc::Weak;
+
 use chitty_core::{Service, TransportError};
 
 use crate::app::App;
-use crate::connections::target::{Endpoint, is_chittyos, is_reserved};
+use crate::connections::target::{Endpoint, is_chittyos, is_gateway, is_reserved};
 use crate::platform::outside::{OutsideRequest, OutsideResponse};
 
 /// The most bytes of an answer that are read.
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+/// Why nothing was sent to a URL that may not be called.
+pub const NO_URL: &str = "not a URL to be called";
 
 /// Where the requests of a connection go.
 #[derive(Debug, Clone)]
@@ -34,9 +39,9 @@ impl Base {
         Base { url, service: known.filter(|_| is_chittyos(service)) }
     }
 
-    /// The base of a URL that was handed in with a credential.
+    /// The base of a URL that was handed in with a credential; `None` where none may lead.
     pub fn of_url(app: &App, url: &str) -> Option<Self> {
-        let endpoint = Endpoint::parse(url).ok()?;
+        let endpoint = Endpoint::for_credential(url).ok().filter(|it| !leads_back(app, "", it))?;
         let origin = outside(app, &endpoint.host);
         Some(Base { url: format!("{origin}{}", endpoint.path), service: None })
     }
@@ -52,8 +57,16 @@ impl Base {
             body: None,
             deadline_ms: app.config.connection_timeout_ms,
             max_body_bytes: MAX_ANSWER_BYTES,
+            share: Weak::new(),
         }
     }
+}
+
+/// Whether a target is this gateway itself.
+pub fn leads_back(app: &App, service: &str, endpoint: &Endpoint) -> bool {
+    let own = app.config.public_url.split("://").nth(1).unwrap_or_default();
+    let own = own.split(['/', ':']).next().unwrap_or_default();
+    is_gateway(service) || (!is_chittyos(service) && endpoint.host.eq_ignore_ascii_case(own))
 }
 
 fn outside(app: &App, host: &str) -> String {
@@ -73,8 +86,8 @@ pub async fn post_form(
     client: (&str, Option<&str>),
     form: &[(&str, &str)],
 ) -> Result<OutsideResponse, TransportError> {
-    let base = Base::of_url(app, url)
-        .ok_or_else(|| TransportError::Unreachable("not a URL to be called".to_owned()))?;
+    let base =
+        Base::of_url(app, url).ok_or_else(|| TransportError::Unreachable(NO_URL.to_owned()))?;
     let mut body = form_urlencoded::Serializer::new(String::new());
     body.extend_pairs(form);
     let mut request = base.request(app, "POST", "");

@@ -2,16 +2,17 @@
 //!
 //! A credential may be good for one use only, and a key that ChittyAuth makes is one more in the
 //! world: so everything that can refuse the creation comes first, and what was made or renewed for a
-//! creation that comes to nothing is taken back.
+//! creation that comes to nothing is taken back (see `intents`).
 
 use chitty_core::ProvisionRequest;
 use serde_json::json;
 
 use crate::app::App;
-use crate::connections::call::Base;
+use crate::connections::call::{Base, leads_back};
 use crate::connections::check::{self, Health};
 use crate::connections::credential::{Credential, Handed};
 use crate::connections::input::{self, Draft};
+use crate::connections::intents::{self, Intent, Obtained};
 use crate::connections::secrets::{self, Renewal};
 use crate::connections::store::{self, FirstCheck, Insertion, Sealed};
 use crate::events::{Event, EventKind};
@@ -51,32 +52,34 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let body = request.json_bytes().await?;
     let draft = input::draft(&body, request.now_ms)?;
     within_audience(&scope, &draft.target_service)?;
+    if leads_back(app, &draft.target_service, &draft.endpoint()) {
+        let detail = "is this gateway itself: a connection leads elsewhere";
+        return Err(Problem::invalid("/target_endpoint", detail));
+    }
     let key = Idempotency::of(request, "connections.create", &body)?;
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let stored = store::check_free(ready, &scope, &draft, look_up).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
-    let handed = draft.credentials.as_ref();
-    let credential = match obtain(app, request, &draft, handed).await {
-        Ok(credential) => credential,
+    let id = format!("conn_{}", ids::uuid_v7(app.now_ms()));
+    let (credential, intent) = match obtain(app, ready, request, &draft, &id).await {
+        Ok(Some(Obtained { credential, intent })) => (Some(credential), intent),
+        Ok(None) => (None, None),
         // A refresh token may be good for one use only, and that by another request with this key.
         Err(problem) => return twin(app, ready, &scope, key.as_ref(), request, problem).await,
     };
-    // What was made or renewed for this is to be taken back if nothing comes of it.
-    let is_ours = handed.is_some_and(|handed| match (handed, &credential) {
-        (Handed::In(handed), Some(obtained)) => handed != obtained,
-        (Handed::Provision, _) => true,
-        (Handed::In(_), None) => false,
-    });
-    let id = format!("conn_{}", ids::uuid_v7(app.now_ms()));
     let sealed = credential.as_ref().map(|one| secrets::seal(app, &id, one)).transpose()?;
-    let creation = Creation { app, ready, scope, request, draft, key, id, credential, sealed };
+    let creation =
+        Creation { app, ready, scope, request, draft, key, id, credential, intent, sealed };
     let made = creation.perform().await;
     let is_new =
         made.as_ref().is_ok_and(|reply| reply.header_value("idempotency-replayed").is_none());
-    if let (false, true, Some(sealed)) = (is_new, is_ours, &creation.sealed) {
-        secrets::abandon(app, ready, &creation.id, &sealed.text).await;
+    if let (false, Some(intent)) = (is_new, &creation.intent) {
+        // No connection has it, unless it has by a batch whose answer was lost: then this does nothing.
+        let is_key = matches!(creation.credential, Some(Credential::Provisioned { .. }));
+        let key = creation.sealed.as_ref().filter(|_| is_key).map(|sealed| sealed.text.as_str());
+        intent.abandon(app, ready, key).await;
     }
     made
 }
@@ -91,6 +94,7 @@ struct Creation<'a> {
     key: Option<Idempotency>,
     id: String,
     credential: Option<Credential>,
+    intent: Option<Intent>,
     sealed: Option<Sealed>,
 }
 
@@ -115,6 +119,7 @@ impl Creation<'_> {
         let insertion = Insertion {
             draft,
             sealed: self.sealed.as_ref(),
+            intent: self.intent.as_ref(),
             check: &check,
             event: &event,
             overdue_ms: app.config.outbox_overdue_ms,
@@ -125,7 +130,13 @@ impl Creation<'_> {
                 .header("etag", etag(&event.id))
                 .header("location", format!("/v1/connections/{}", self.id))
                 .then(After::Announce(event))),
-            Ok(None) => Err(Problem::not_found(draft.source_type)),
+            Ok(None) => {
+                store::check_free(self.ready, &self.scope, draft, None).await?;
+                Err(Problem::new(
+                    Code::CredentialUnavailable,
+                    "It took too long, and what was made for it is taken back. Repeat the request.",
+                ))
+            }
             Err(WriteError::Refused(problem)) => Err(problem),
             Err(error) => self.lost(error).await,
         }
@@ -186,13 +197,14 @@ fn within_audience(scope: &Scope, service: &str) -> Result<(), Problem> {
 /// by ChittyAuth.
 async fn obtain(
     app: &App,
+    ready: Ready<'_>,
     request: &Request<'_>,
     draft: &Draft,
-    handed: Option<&Handed>,
-) -> Result<Option<Credential>, Problem> {
-    match handed {
+    id: &str,
+) -> Result<Option<Obtained>, Problem> {
+    match &draft.credentials {
         None => Ok(None),
-        Some(Handed::In(credential)) => complete(app, credential).await.map(Some),
+        Some(Handed::In(credential)) => complete(app, ready, id, credential).await.map(Some),
         Some(Handed::Provision) => {
             let wanted = ProvisionRequest {
                 chitty_id: draft.source.as_str().to_owned(),
@@ -205,29 +217,28 @@ async fn obtain(
                 expires_in_s: None,
                 idempotency_key: None,
             };
-            let made = request.session(app).auth().provision_key(&wanted).await;
-            let made = made.map_err(|error| {
-                Problem::upstream(
-                    Code::CredentialUnavailable,
-                    "ChittyAuth did not make a key, so nothing was stored. Repeat the request.",
-                    &error,
-                )
-            })?;
-            Ok(Some(Credential::Provisioned { key: made.secret, key_id: made.id }))
+            intents::provision(app, ready, &request.session(app), id, wanted).await.map(Some)
         }
     }
 }
 
 /// A credential as it was handed in, with an access token where it needs one.
-pub(super) async fn complete(app: &App, credential: &Credential) -> Result<Credential, Problem> {
-    let Credential::Oauth(oauth) = credential else { return Ok(credential.clone()) };
-    if oauth.is_good_for(0, app.now_ms()) {
-        return Ok(credential.clone());
-    }
+pub(super) async fn complete(
+    app: &App,
+    ready: Ready<'_>,
+    id: &str,
+    handed: &Credential,
+) -> Result<Obtained, Problem> {
+    // Before anybody is asked for another: it could not be stored.
+    secrets::seal(app, id, handed)?;
+    let oauth = match handed {
+        Credential::Oauth(oauth) if !oauth.is_good_for(0, app.now_ms()) => oauth,
+        _ => return Ok(Obtained { credential: handed.clone(), intent: None }),
+    };
     match secrets::renew(app, oauth).await {
-        Renewal::Done(renewed) => Ok(Credential::Oauth(renewed)),
+        Renewal::Done(renewed) => intents::renewed(app, ready, id, oauth, renewed).await,
         Renewal::Refused => Err(refused("The token endpoint does not renew this.")),
-        Renewal::Open => Err(Problem::new(
+        Renewal::Open { .. } => Err(Problem::new(
             Code::CredentialUnavailable,
             "The token endpoint did not answer, so nothing was stored. Repeat the request.",
         )),

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::connections::headers::may_carry_credential;
 use crate::connections::target::Endpoint;
 use crate::http::fields::{Fields, Sent};
 
@@ -15,23 +16,6 @@ const MAX_SECRET_CHARS: usize = 4096;
 
 /// How long before its end an access token is replaced, in ms.
 pub const REFRESH_EARLY_MS: u64 = 60_000;
-
-/// Headers that no credential may stand in: those that steer the connection or the gateway itself.
-const NOT_FOR_KEYS: [&str; 13] = [
-    "host",
-    "connection",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "upgrade",
-    "te",
-    "trailer",
-    "expect",
-    "cookie",
-    "keep-alive",
-    "date",
-    "via",
-];
 
 /// A credential. Only ever at rest sealed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,10 +170,12 @@ fn api_key(fields: &mut Fields<'_>) -> Option<Credential> {
         Sent::Value(name) => name.to_ascii_lowercase(),
         Sent::Null | Sent::Absent => "x-api-key".to_owned(),
     };
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    let steers = header.starts_with("cf-") || header.starts_with("proxy-");
-    if !header.bytes().all(token) || steers || NOT_FOR_KEYS.contains(&header.as_str()) {
-        fields.wrong("header", "must be the name of a header that may carry a key");
+    if !may_carry_credential(&header) {
+        fields.wrong(
+            "header",
+            "must be `authorization`, or a name that says that it carries a credential (with a word \
+             such as key, token, auth or secret) and nothing of where a request goes or whose it is",
+        );
         return None;
     }
     Some(Credential::ApiKey { key: key?, header })
@@ -231,10 +217,10 @@ fn oauth(fields: &mut Fields<'_>, now_ms: u64) -> Option<Credential> {
     }))
 }
 
-/// A URL that the gateway will call: as carefully read as the target itself.
+/// A URL that the gateway will call: as carefully read as the target itself, and nowhere in ChittyOS.
 fn endpoint(fields: &mut Fields<'_>, name: &str) -> Option<String> {
     let text = fields.text(name, crate::connections::target::MAX_ENDPOINT_BYTES).value()?;
-    match Endpoint::parse(&text) {
+    match Endpoint::for_credential(&text) {
         Ok(endpoint) => Some(endpoint.to_string()),
         Err(detail) => {
             fields.wrong(name, detail);
@@ -287,6 +273,13 @@ mod tests {
             r#"{"type":"api_key","key":"k","header":"Host"}"#,
             r#"{"type":"api_key","key":"k","header":"X: y"}"#,
             r#"{"type":"api_key","key":"k","header":"CF-Connecting-IP"}"#,
+            r#"{"type":"api_key","key":"k","header":"X-ChittyID"}"#,
+            r#"{"type":"api_key","key":"k","header":"X-Forwarded-For"}"#,
+            r#"{"type":"api_key","key":"k","header":"Forwarded"}"#,
+            r#"{"type":"api_key","key":"k","header":"X-Real-IP"}"#,
+            r#"{"type":"api_key","key":"k","header":"User-Agent"}"#,
+            r#"{"type":"oauth","token_endpoint":"https://auth.chitty.cc/t","client_id":"c","refresh_token":"r"}"#,
+            r#"{"type":"oauth","token_endpoint":"https://a.example/t","revocation_endpoint":"https://id.chitty.cc/r","client_id":"c","refresh_token":"r"}"#,
             r#"{"type":"basic","username":"a:b","password":"p"}"#,
             r#"{"type":"oauth","client_id":"c","refresh_token":"r"}"#,
             r#"{"type":"oauth","token_endpoint":"https://127.0.0.1/","client_id":"c","refresh_token":"r"}"#,

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::connections::call::Base;
 use crate::connections::credential::Handed;
 use crate::connections::input;
+use crate::connections::intents::Intent;
 use crate::connections::store::{self, Change, Filter, Sealed};
 use crate::connections::{STATUSES, TYPES, check, create, secrets};
 use crate::delegation::service_name;
@@ -175,7 +176,7 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
 ))]
 pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let patch = input::patch(&request.json_bytes().await?, request.now_ms)?;
-    let mut sealed: Option<Sealed> = None;
+    let mut sealed: Option<(Sealed, Option<Intent>)> = None;
     if let Some(handed) = &patch.credentials {
         let link = store::link(ready, &scope, &request.id).await?;
         if link.status == "disconnected" {
@@ -189,18 +190,26 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             let detail = "are provisioned when a connection is made";
             return Err(Problem::invalid("/credentials", detail));
         };
-        let credential = create::complete(app, credential).await?;
+        let obtained = create::complete(app, ready, &request.id, credential).await?;
         let base = Base::of(app, &link.service, &link.endpoint);
         let path = patch.check_path.as_ref().or(link.check_path.as_ref());
-        create::first_check(app, &base, path.map(String::as_str), Some(&credential)).await?;
-        sealed = Some(secrets::seal(app, &request.id, &credential)?);
+        let path = path.map(String::as_str);
+        let tried = create::first_check(app, &base, path, Some(&obtained.credential)).await;
+        if let (Err(_), Some(intent)) = (&tried, &obtained.intent) {
+            intent.abandon(app, ready, None).await;
+        }
+        tried?;
+        sealed = Some((secrets::seal(app, &request.id, &obtained.credential)?, obtained.intent));
     }
     let payload = json!({ "changes": patch.changed() });
     let kind = EventKind::ConnectionUpdated;
     let event = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
     let asked = conditional(app, request, &event);
-    let changed =
-        store::update(ready, &scope, &asked, &patch, sealed.as_ref(), &check::next(app)).await;
+    let secret = sealed.as_ref().map(|(sealed, intent)| (sealed, intent.as_ref()));
+    let changed = store::update(ready, &scope, &asked, &patch, secret, &check::next(app)).await;
+    if let (false, Some((_, Some(intent)))) = (matches!(changed, Ok(Changed::Done(_))), &sealed) {
+        intent.abandon(app, ready, None).await;
+    }
     let json = match changed {
         Ok(changed) => changed.done("connection")?,
         Err(error) if store::is_taken(&error) => {
@@ -222,7 +231,7 @@ fn conditional<'a>(app: &App, request: &Request<'_>, event: &'a Event) -> Change
 }
 
 /// Disconnect. The credential is removed at once, and revoked where it came from: if that does not
-/// succeed at first, it is tried again for a week.
+/// succeed at first, it is tried again until it is confirmed.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     delete,
     path = "/v1/connections/{id}",

@@ -3,7 +3,7 @@
 use chitty_core::ChittyId;
 
 use crate::connections::credential::{self, Handed};
-use crate::connections::target::{Endpoint, check_path, is_chittyos};
+use crate::connections::target::{Endpoint, check_path, is_chittyos, is_gateway};
 use crate::connections::{SCOPES, SOURCE_TYPES, TYPES};
 use crate::delegation::{is_service_name, service_name};
 use crate::http::fields::{Fields, Sent};
@@ -66,6 +66,9 @@ pub fn draft(body: &[u8], now_ms: u64) -> Result<Draft, Problem> {
         fields.wrong("target_service", "must be the name of a service, such as `chittycases`");
     }
     let service = service_name(&service);
+    if is_gateway(&service) {
+        fields.wrong("target_service", "is this gateway itself: a connection leads elsewhere");
+    }
     let endpoint = fields.text("target_endpoint", 2048);
     let endpoint = match endpoint {
         Sent::Value(text) => match Endpoint::for_service(&service, &text) {
@@ -228,6 +231,10 @@ mod tests {
             with(r#","config":[]"#),
             with(r#","connection_type":"tunnel""#),
             with("").replace("ChittyCases", "github"),
+            with("").replace("ChittyCases", "api"),
+            with(r#","target_endpoint":"https://a.example""#)
+                .replace("ChittyCases", "ChittyConnect"),
+            with(r#","target_endpoint":"https://a.example""#).replace("ChittyCases", "mcp"),
             with(r#","target_endpoint":"https://a.example","credentials":{"type":"provisioned"}"#)
                 .replace("ChittyCases", "github"),
         ] {

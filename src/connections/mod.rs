@@ -1,16 +1,19 @@
 //! Connections: a context or an actor bound to a service, with a credential that the gateway keeps.
 //!
-//! `create` and `handlers` are the HTTP side and `proxy` the way through; `input` the rules for what a caller sends,
-//! `target` where a connection may lead, `credential` what it may carry; `secrets` keeps credentials
-//! fresh and takes them back, `check` finds out whether a target works, `call` reaches it; `store` is the
-//! SQL.
+//! `create` and `handlers` are the HTTP side and `proxy` the way through; `input` the rules for what a
+//! caller sends, `target` where a connection may lead, `headers` what goes along and comes back,
+//! `credential` what it may carry; `secrets` keeps credentials fresh and takes them back, `intents` those
+//! that are made for connections to come; `check` finds out whether a target works, `call` reaches it;
+//! `store` is the SQL.
 
 pub mod call;
 pub mod check;
 pub mod create;
 pub mod credential;
 pub mod handlers;
+pub mod headers;
 pub mod input;
+pub mod intents;
 pub mod proxy;
 pub mod secrets;
 pub mod store;
@@ -34,6 +37,7 @@ pub const SCOPES: [&str; 2] = ["read", "write"];
 /// What the cron does for connections: refresh what ends soon, check what is due, revoke what is over.
 /// Each part is bounded.
 pub async fn cron(app: &App, ready: Ready<'_>) {
+    secrets::write_all_again(app, ready).await;
     secrets::refresh_due(app, ready).await;
     check::check_due(app, ready).await;
     secrets::revoke_due(app, ready).await;

@@ -4,12 +4,15 @@
 //! else is the gateway's: where the request goes, which headers go along, which come back. Nothing
 //! that the target answers sends the gateway elsewhere.
 
+use std::rc::Rc;
+
 use chitty_core::TransportError;
 
 use crate::app::App;
-use crate::connections::call::Base;
+use crate::connections::call::{Base, leads_back};
+use crate::connections::headers::overrides_method;
 use crate::connections::store::{self, Link};
-use crate::connections::{secrets, target};
+use crate::connections::{headers, secrets, target};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
@@ -20,77 +23,17 @@ use crate::platform::log;
 use crate::platform::outside::OutsideResponse;
 use crate::platform::time;
 
-/// Request headers that stay here: those of the connection between two hops (RFC 9110 §7.6.1),
-/// those that carry credentials, and those by which the network or this gateway speaks of the caller.
-const NOT_FORWARDED: [&str; 30] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-    "http2-settings",
-    "authorization",
-    "cookie",
-    "x-api-key",
-    "x-chittyos-api-key",
-    "x-auth-token",
-    "x-csrf-token",
-    "host",
-    "content-length",
-    "accept-encoding",
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "true-client-ip",
-    "origin",
-    "referer",
-    "user-agent",
-    "cdn-loop",
-    "x-chittyid",
-    "if-range",
-];
-
-/// Answer headers that stay here: those of the hop, those that set something up for this gateway's
-/// own origin, and those that the runtime makes anew.
-const NOT_RETURNED: [&str; 26] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "set-cookie",
-    "set-cookie2",
-    "www-authenticate",
-    "content-length",
-    "content-encoding",
-    "content-type",
-    "location",
-    "strict-transport-security",
-    "content-security-policy",
-    "clear-site-data",
-    "alt-svc",
-    "cache-control",
-    "x-content-type-options",
-    "service-worker-allowed",
-    "x-request-id",
-    "traceparent",
-    "refresh",
-];
+/// How much of the bodies that pass through connections, requests and answers, an isolate holds at a
+/// time, in bytes: beside the webhooks' share of the 128 MB that the platform gives it.
+pub const MAX_HELD_BYTES: usize = 32 << 20;
 
 /// Send a request to the target, with the stored credential.
 ///
 /// `GET` and `HEAD` need the connection's scope `read`, every other method `write`. The path, the
-/// query, the body and most headers go along as they are; credentials and cookies of the caller
-/// never do. The target's answer comes back with its status, except: 401 and 407 become 502
+/// query and the body go along as they are; of the caller's headers those that the target itself
+/// listens to, and to a ChittyOS service only `Accept…`, `Content-Type`, `If-…`, `Range` and
+/// `Idempotency-Key`. Credentials and cookies of the caller never do. The target's answer comes back
+/// with its status and what describes its body, except: 401 and 407 become 502
 /// `target_refused_credential`, and a redirect to another place 502 `target_redirected`.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
@@ -107,6 +50,7 @@ const NOT_RETURNED: [&str; 26] = [
         (status = 409, description = "`connection_inactive`."),
         (status = 422, description = "The path is not acceptable."),
         (status = 502, description = "`target_refused_credential`, `target_redirected`, `target_unavailable`."),
+        (status = 503, description = "`not_ready`: more is under way than can be held. `credential_unavailable`."),
         (status = 504, description = "`target_timeout`."),
     ),
 ))]
@@ -115,14 +59,28 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     target::check_path(path).map_err(|detail| Problem::invalid("path", detail))?;
     let method = request.method();
     let is_read = matches!(method.as_str(), "GET" | "HEAD");
+    if is_read && overrides_method(request.raw_query()) {
+        let detail = "asks for another method than the request has: send that method";
+        return Err(Problem::invalid("?method", detail));
+    }
+    let share = app.passing_bodies.share();
     let body = match is_read {
         true => Vec::new(),
         false => request.body_bytes(MAX_BODY_BYTES).await?,
     };
+    if !share.grow(body.len()) {
+        return Err(too_much());
+    }
     let now = time::iso8601(request.now_ms);
     let needed = if is_read { "read" } else { "write" };
     let link = store::use_link(ready, &scope, &request.id, needed, &now).await?;
     admit(&link, needed)?;
+    if leads_back(app, &link.service, &link.endpoint) {
+        return Err(Problem::new(
+            Code::ConnectionInactive,
+            "The connection leads back to this gateway. Disconnect it and call the gateway itself.",
+        ));
+    }
     let credential = secrets::usable(app, ready, &link).await?;
     let base = Base::of(app, &link.service, &link.endpoint);
     let query = match request.raw_query() {
@@ -132,18 +90,31 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let mut call = base.request(app, &method, &format!("{path}{query}"));
     let shown = credential.as_ref().and_then(|credential| credential.header());
     let own = shown.as_ref().map(|(name, _)| name.as_str());
-    call.headers.extend(forwarded(request.headers(), own));
+    let to_chittyos = target::is_chittyos(&link.service);
+    call.headers.extend(headers::forwarded(request.headers(), own, to_chittyos));
     call.headers.extend([
         ("x-request-id".to_owned(), request.trace.request_id.clone()),
         ("traceparent".to_owned(), request.trace.traceparent.clone()),
     ]);
+    let tracestate = request.trace.tracestate.clone();
+    call.headers.extend(tracestate.map(|state| ("tracestate".to_owned(), state)));
     call.headers.extend(shown);
     call.body = (!body.is_empty()).then_some(body);
+    call.share = Rc::downgrade(&share);
     let origin = call.url.clone();
     match app.outside.send(call).await {
         Ok(answer) => returned(&link, &origin, answer),
+        Err(TransportError::TooLarge(_)) if share.was_refused() => Err(too_much()),
         Err(error) => Err(failed(&error)),
     }
+}
+
+fn too_much() -> Problem {
+    Problem::new(
+        Code::NotReady,
+        "More passes through connections at the moment than can be held. If this was a request that \
+         may be repeated, repeat it.",
+    )
 }
 
 /// Whether the connection can be used, for that.
@@ -162,30 +133,6 @@ fn admit(link: &Link, needed: &str) -> Result<(), Problem> {
         Code::InsufficientScope,
         format!("The connection itself has not the scope `{needed}`. PATCH it if it should."),
     ))
-}
-
-/// The headers of the caller's that go along. `own` is the header that the credential stands in.
-fn forwarded(
-    headers: Vec<(String, String)>,
-    own: Option<&str>,
-) -> impl Iterator<Item = (String, String)> {
-    let named: Vec<String> = headers
-        .iter()
-        .filter(|(name, _)| name == "connection")
-        .flat_map(|(_, value)| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    let own = own.map(str::to_owned);
-    headers.into_iter().filter(move |(name, _)| {
-        let stays = NOT_FORWARDED.contains(&name.as_str())
-            || ["cf-", "x-forwarded-", "proxy-", "sec-"]
-                .iter()
-                .any(|front| name.starts_with(front))
-            || named.contains(name)
-            || own.as_ref() == Some(name)
-            || ["x-request-id", "traceparent", "x-session-id"].contains(&name.as_str());
-        !stays
-    })
 }
 
 /// The target's answer as the gateway's.
@@ -216,11 +163,7 @@ fn returned(link: &Link, url: &str, answer: OutsideResponse) -> Outcome {
         .header("content-security-policy", "default-src 'none'; sandbox")
         .header("x-chittyconnect-target", link.service.clone());
     for (name, value) in answer.headers {
-        let stays = NOT_RETURNED.contains(&name.as_str())
-            || name.starts_with("access-control-")
-            || name.starts_with("cross-origin-")
-            || name.starts_with("cf-");
-        if !stays && is_ascii(&value) {
+        if headers::returns(&name, &value) {
             reply = reply.header(name, value);
         }
     }
@@ -302,26 +245,6 @@ mod tests {
             has_credential: false,
             has_source: true,
         }
-    }
-
-    #[test]
-    fn what_carries_a_credential_or_belongs_to_the_hop_stays_here() {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let sent = vec![
-            pair("accept", "*/*"),
-            pair("authorization", "Bearer t"),
-            pair("cookie", "a=b"),
-            pair("x-api-key", "k"),
-            pair("x-partner-key", "mine"),
-            pair("connection", "x-hop, keep-alive"),
-            pair("x-hop", "1"),
-            pair("cf-connecting-ip", "1.2.3.4"),
-            pair("x-forwarded-for", "1.2.3.4"),
-            pair("content-type", "text/plain"),
-        ];
-        let names: Vec<String> =
-            forwarded(sent, Some("x-partner-key")).map(|(name, _)| name).collect();
-        assert_eq!(names, ["accept", "content-type"]);
     }
 
     #[test]

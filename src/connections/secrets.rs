@@ -2,23 +2,36 @@
 //!
 //! A refresh token may be good for one use only, so of all isolates one refreshes at a time: it holds a
 //! lease on the row, and writes under the version that it read. The others go on with the old
-//! token while that lasts, and wait for the new one otherwise.
+//! token while that lasts, and wait for the new one otherwise. What has been renewed and cannot be written
+//! is kept in the isolate, used from there, and written again; where it is lost with the isolate, the row
+//! says that a renewal was begun, and the connection says so once the old token is refused.
 
-use chitty_core::Backoff;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use chitty_core::{Backoff, TransportError};
+use futures_util::StreamExt;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::connections::call;
 use crate::connections::credential::{Credential, Oauth, REFRESH_EARLY_MS};
+use crate::connections::headers::may_carry_credential;
 use crate::connections::store::{self, Link, Sealed};
+use crate::connections::{call, intents};
 use crate::events::{Event, EventKind};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::db::{DbError, Row, Statement, first_row};
 use crate::platform::{ids, log, time};
 
-/// How long a lease lasts, in ms: longer than the call that it is for.
+/// How much longer a lease lasts than the calls that it is for, in ms.
 const LEASE_MS: u64 = 30_000;
+
+/// The pauses between attempts to write what has been renewed, in ms.
+const WRITE_PAUSES_MS: [u64; 4] = [100, 400, 1500, 4000];
+
+/// How much that could not be written an isolate keeps.
+const MAX_UNWRITTEN: usize = 64;
 
 /// How long a request waits for another isolate's refresh, and how often it looks, in ms.
 const WAIT_MS: u64 = 5000;
@@ -28,14 +41,15 @@ const LOOK_MS: u64 = 150;
 /// in ms.
 const AHEAD_MS: u64 = 3 * 60_000;
 
-/// How many credentials one run of the cron refreshes or revokes.
+/// How many credentials one run of the cron refreshes or revokes, and how many are revoked at once.
 const CRON_LIMIT: i64 = 20;
+const AT_ONCE: usize = 2;
 
-/// The pauses between two attempts to revoke, in ms: up to an hour.
+/// The pauses between two attempts to revoke, in ms: up to an hour, and after a week up to a day. It is
+/// tried until it is confirmed.
 const REVOKE_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 3_600_000 };
-
-/// How long it is tried, in ms: a week. After that the credential is removed all the same.
-const REVOKE_FOR_MS: u64 = 7 * 24 * 3_600_000;
+const LATE_REVOKE_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 24 * 3_600_000 };
+const LATE_MS: u64 = 7 * 24 * 3_600_000;
 
 /// Where the credential of a connection belongs: sealed for any other place it does not open.
 fn place(connection_id: &str) -> String {
@@ -48,21 +62,37 @@ fn place(connection_id: &str) -> String {
 /// 503 without a key.
 pub fn seal(app: &App, connection_id: &str, credential: &Credential) -> Result<Sealed, Problem> {
     let json = serde_json::to_string(credential).unwrap_or_default();
-    let text = app.config.sealer.seal(&place(connection_id), &json).map_err(|error| {
+    let text = seal_text(app, connection_id, &json)?;
+    let expires_at = credential.expires_at_ms().map(time::iso8601);
+    Ok(Sealed { kind: credential.kind(), text, expires_at })
+}
+
+/// Seals a text that belongs to a connection.
+///
+/// # Errors
+/// 503 without a key.
+pub(super) fn seal_text(app: &App, connection_id: &str, text: &str) -> Result<String, Problem> {
+    app.config.sealer.seal(&place(connection_id), text).map_err(|error| {
         log::error("credential_not_sealed", &[("error", &error.to_string())]);
         Problem::new(
             Code::NotReady,
             "The gateway has no key to store a credential with; GET /health lists what is missing.",
         )
-    })?;
-    let expires_at = credential.expires_at_ms().map(time::iso8601);
-    Ok(Sealed { kind: credential.kind(), text, expires_at })
+    })
+}
+
+/// Opens what [`seal_text`] has sealed.
+pub(super) fn open_text(app: &App, connection_id: &str, sealed: &str) -> Option<String> {
+    let opened = app.config.sealer.open(&place(connection_id), sealed).ok();
+    if opened.is_none() {
+        log::error("credential_does_not_open", &[("connection_id", connection_id)]);
+    }
+    opened
 }
 
 fn open(app: &App, connection_id: &str, sealed: &str) -> Result<Credential, Problem> {
-    let opened = app.config.sealer.open(&place(connection_id), sealed);
-    opened.ok().and_then(|json| serde_json::from_str(&json).ok()).ok_or_else(|| {
-        log::error("credential_does_not_open", &[("connection_id", connection_id)]);
+    let opened = open_text(app, connection_id, sealed);
+    opened.and_then(|json| serde_json::from_str(&json).ok()).ok_or_else(|| {
         Problem::new(
             Code::CredentialUnavailable,
             "The stored credential was sealed with a key that the gateway no longer has. Hand it \
@@ -87,6 +117,21 @@ async fn kept(app: &App, ready: Ready<'_>, id: &str) -> Result<Option<Kept>, Pro
     Ok(Some(Kept { credential: open(app, id, &sealed)?, version }))
 }
 
+/// The credential that a connection has at the moment, if it has one that opens.
+///
+/// # Errors
+/// Storage failures.
+pub(super) async fn stored(
+    app: &App,
+    ready: Ready<'_>,
+    id: &str,
+) -> Result<Option<Credential>, DbError> {
+    let query = Statement::new("SELECT sealed FROM connection_secrets WHERE connection_id = ?1");
+    let row = ready.db().rows(query.bind(id)).await?.into_iter().next();
+    let sealed = row.map(|mut row| row.text(0)).transpose()?;
+    Ok(sealed.and_then(|sealed| open(app, id, &sealed).ok()))
+}
+
 /// The credential of a connection, good for use now; `None` where it has none.
 ///
 /// # Errors
@@ -100,6 +145,14 @@ pub async fn usable(
         return Ok(None);
     }
     match fresh(app, ready, &link.id, REFRESH_EARLY_MS).await? {
+        // It was handed in before that was a rule.
+        Some(Credential::ApiKey { header, .. }) if !may_carry_credential(&header) => {
+            Err(Problem::new(
+                Code::CredentialUnavailable,
+                "The stored credential stands in a header in which none may stand. Hand it in again \
+                 with PATCH, in another.",
+            ))
+        }
         Some(credential) => Ok(Some(credential)),
         // Gone since the link was read: so is the connection.
         None => Err(Problem::new(
@@ -117,14 +170,22 @@ async fn fresh(
 ) -> Result<Option<Credential>, Problem> {
     let until_ms = app.now_ms() + WAIT_MS;
     loop {
+        if let Some(unwritten) = write_again(app, ready, id).await
+            && unwritten.oauth.is_good_for(0, app.now_ms())
+        {
+            return Ok(Some(Credential::Oauth(unwritten.oauth)));
+        }
         let Some(kept) = kept(app, ready, id).await? else { return Ok(None) };
         let now_ms = app.now_ms();
         let Credential::Oauth(oauth) = &kept.credential else { return Ok(Some(kept.credential)) };
         if oauth.is_good_for(early_ms, now_ms) {
             return Ok(Some(kept.credential));
         }
-        if take_lease(ready, id, kept.version, now_ms).await? {
-            return refresh(app, ready, id, oauth, kept.version).await.map(Some);
+        let until_ms_of_lease = now_ms + LEASE_MS + u64::from(app.config.connection_timeout_ms);
+        let mut lease =
+            Lease { version: kept.version, until: time::iso8601(until_ms_of_lease), in_doubt: 0 };
+        if lease.take(ready, id, now_ms).await? {
+            return refresh(app, ready, id, oauth, &lease).await.map(Some);
         }
         // Somebody else is at it.
         if oauth.is_good_for(0, now_ms) {
@@ -144,22 +205,44 @@ fn unavailable() -> Problem {
     )
 }
 
-async fn take_lease(
-    ready: Ready<'_>,
-    id: &str,
+/// The right to refresh a version of a credential, which only its holder gives back.
+struct Lease {
     version: i64,
-    now_ms: u64,
-) -> Result<bool, DbError> {
-    let take = Statement::new(
-        "UPDATE connection_secrets SET leased_until = ?3 \
-         WHERE connection_id = ?1 AND version = ?2 AND leased_until < ?4 RETURNING 1 AS taken",
-    )
-    .bind(id)
-    .bind(version)
-    .bind(time::iso8601(now_ms + LEASE_MS))
-    .bind(time::iso8601(now_ms));
-    let results = ready.db().batch(vec![take]).await?;
-    Ok(results.into_iter().next().is_some_and(|rows| !rows.is_empty()))
+    /// Until when it lasts: it is held as long as the row says the same.
+    until: String,
+    /// How many renewals of this version may have taken place before.
+    in_doubt: i64,
+}
+
+impl Lease {
+    /// Takes it, if nobody has it; whether it was taken. A holder who has not given it back has perhaps
+    /// renewed.
+    async fn take(&mut self, ready: Ready<'_>, id: &str, now_ms: u64) -> Result<bool, DbError> {
+        let take = Statement::new(
+            "UPDATE connection_secrets SET leased_until = ?3, \
+             in_doubt = in_doubt + (leased_until <> '') \
+             WHERE connection_id = ?1 AND version = ?2 AND leased_until < ?4 RETURNING in_doubt",
+        )
+        .bind(id)
+        .bind(self.version)
+        .bind(self.until.as_str())
+        .bind(time::iso8601(now_ms));
+        let results = ready.db().batch(vec![take]).await?;
+        let Some(row) = first_row(results.into_iter().next()) else { return Ok(false) };
+        self.in_doubt = row.integer(0)?;
+        Ok(true)
+    }
+
+    /// The statement that gives it back, and sets what else there is to set.
+    fn give_back(&self, id: &str, set: &str) -> Statement {
+        Statement::new(format!(
+            "UPDATE connection_secrets SET {set}leased_until = '' \
+             WHERE connection_id = ?1 AND version = ?2 AND leased_until = ?3"
+        ))
+        .bind(id)
+        .bind(self.version)
+        .bind(self.until.as_str())
+    }
 }
 
 /// What came of asking for another access token.
@@ -169,7 +252,10 @@ pub enum Renewal {
     /// It was refused: it will be refused again.
     Refused,
     /// Nobody knows.
-    Open,
+    Open {
+        /// Whether there may be another token that did not arrive.
+        in_doubt: bool,
+    },
 }
 
 /// Asks for another access token (RFC 6749 §6).
@@ -180,7 +266,10 @@ pub async fn renew(app: &App, oauth: &Oauth) -> Renewal {
         Ok(answer) => answer,
         Err(error) => {
             log::warn("refresh_failed", &[("error", &error.to_string())]);
-            return Renewal::Open;
+            // What could not be called at all is said as unreachable too, and cannot be told apart.
+            let in_doubt =
+                !matches!(&error, TransportError::Unreachable(why) if why == call::NO_URL);
+            return Renewal::Open { in_doubt };
         }
     };
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -188,10 +277,13 @@ pub async fn renew(app: &App, oauth: &Oauth) -> Renewal {
     match answer.status {
         200..=299 => {}
         400 | 401 | 403 => return Renewal::Refused,
-        _ => return Renewal::Open,
+        // Turned away, or not understood.
+        404 | 405 | 429 => return Renewal::Open { in_doubt: false },
+        _ => return Renewal::Open { in_doubt: true },
     }
     let Some(access_token) = text("access_token").filter(|token| is_sound(token)) else {
-        return Renewal::Open;
+        // It has answered, and nobody can read what.
+        return Renewal::Open { in_doubt: true };
     };
     let life_s = body.get("expires_in").and_then(Value::as_u64).filter(|s| *s < 1 << 32);
     Renewal::Done(Oauth {
@@ -214,59 +306,166 @@ async fn refresh(
     ready: Ready<'_>,
     id: &str,
     oauth: &Oauth,
-    version: i64,
+    lease: &Lease,
 ) -> Result<Credential, Problem> {
     match renew(app, oauth).await {
         Renewal::Done(renewed) => {
-            let credential = Credential::Oauth(renewed);
+            let credential = Credential::Oauth(renewed.clone());
             let sealed = seal(app, id, &credential)?;
-            let put = Statement::new(
-                "UPDATE connection_secrets SET sealed = ?3, expires_at = ?4, \
-                 version = version + 1, leased_until = '' \
-                 WHERE connection_id = ?1 AND version = ?2 RETURNING 1 AS taken",
-            )
-            .bind(id)
-            .bind(version)
-            .bind(sealed.text.as_str())
-            .bind(sealed.expires_at.as_deref());
-            let results = ready.db().batch(vec![put]).await?;
-            if results.into_iter().next().is_some_and(|rows| rows.is_empty()) {
-                // The connection has ended or has another credential: this one is nobody's.
-                abandon(app, ready, id, &sealed.text).await;
-                return Err(Problem::not_found("connection"));
+            let renewed = Unwritten { version: lease.version, oauth: renewed, sealed };
+            match renewed.write(app, ready, id, &WRITE_PAUSES_MS).await {
+                Ok(true) => Ok(credential),
+                Ok(false) => {
+                    // The connection has ended or has another credential: this one is nobody's.
+                    abandon(app, ready, id, &renewed.sealed.text).await;
+                    Err(Problem::not_found("connection"))
+                }
+                Err(error) => {
+                    let fields = [("connection_id", id), ("error", &error.to_string())];
+                    log::error("renewed_credential_unwritten", &fields);
+                    app.unwritten.put(id, renewed);
+                    // It is good all the same.
+                    Ok(credential)
+                }
             }
-            Ok(credential)
         }
-        Renewal::Refused => {
-            let error = "the credential was not renewed: hand in another";
-            let kind = EventKind::ConnectionFailed;
-            let payload = serde_json::json!({ "error": error });
-            let event = Event::new(app.now_ms(), kind, id, "chittyconnect", payload, None);
-            let mut batch = store::fail(&event, error, app.config.outbox_overdue_ms);
-            // It is not tried again by itself.
-            let forget_end = Statement::new(
-                "UPDATE connection_secrets SET expires_at = NULL, leased_until = '' \
-                 WHERE connection_id = ?1 AND version = ?2",
-            );
-            batch.push(forget_end.bind(id).bind(version));
-            ready.db().batch(batch).await?;
-            Err(Problem::new(
-                Code::TargetRefusedCredential,
-                "The access token has ended, and whoever gave it does not renew it. Hand in \
-                 another credential with PATCH.",
-            ))
-        }
-        Renewal::Open => {
-            let release = Statement::new(
-                "UPDATE connection_secrets SET leased_until = '' \
-                 WHERE connection_id = ?1 AND version = ?2",
-            );
-            ready.db().batch(vec![release.bind(id).bind(version)]).await?;
+        Renewal::Refused => Err(refused(app, ready, id, lease).await?),
+        Renewal::Open { in_doubt } => {
+            let set = if in_doubt { "in_doubt = in_doubt + 1, " } else { "" };
+            ready.db().batch(vec![lease.give_back(id, set)]).await?;
             if oauth.is_good_for(0, app.now_ms()) {
                 return Ok(Credential::Oauth(oauth.clone()));
             }
             Err(unavailable())
         }
+    }
+}
+
+/// Marks a connection failed whose credential is not renewed any more.
+async fn refused(app: &App, ready: Ready<'_>, id: &str, lease: &Lease) -> Result<Problem, DbError> {
+    let (error, detail) = match lease.in_doubt {
+        0 => (
+            "the credential was not renewed: hand in another",
+            "The access token has ended, and whoever gave it does not renew it. Hand in another \
+             credential with PATCH.",
+        ),
+        // The old one was used up by a renewal that nobody has heard of.
+        _ => (
+            "the credential was not renewed, and an earlier renewal was lost: hand in another",
+            "The access token has ended. An earlier renewal was not heard of, and may have used up what \
+             there is to renew it with. Hand in another credential with PATCH.",
+        ),
+    };
+    let kind = EventKind::ConnectionFailed;
+    let payload = serde_json::json!({ "error": error });
+    let event = Event::new(app.now_ms(), kind, id, "chittyconnect", payload, None);
+    let overdue_ms = app.config.outbox_overdue_ms;
+    let mut batch = store::fail(&event, error, overdue_ms, lease.version, &lease.until);
+    // It is not tried again by itself.
+    batch.push(lease.give_back(id, "expires_at = NULL, "));
+    ready.db().batch(batch).await?;
+    Ok(Problem::new(Code::TargetRefusedCredential, detail))
+}
+
+/// A renewed credential that is not in the database yet.
+#[derive(Clone)]
+struct Unwritten {
+    /// The version that it takes the place of.
+    version: i64,
+    oauth: Oauth,
+    sealed: Sealed,
+}
+
+/// What this isolate has renewed and could not write, by connection.
+#[derive(Default)]
+pub struct Unwrittens(RefCell<BTreeMap<String, Unwritten>>);
+
+impl Unwrittens {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    fn put(&self, id: &str, renewed: Unwritten) {
+        let mut held = self.0.borrow_mut();
+        if held.len() < MAX_UNWRITTEN {
+            held.insert(id.to_owned(), renewed);
+        }
+    }
+
+    fn get(&self, id: &str) -> Option<Unwritten> {
+        self.0.borrow().get(id).cloned()
+    }
+
+    fn remove(&self, id: &str, version: i64) {
+        let mut held = self.0.borrow_mut();
+        if held.get(id).is_some_and(|unwritten| unwritten.version == version) {
+            held.remove(id);
+        }
+    }
+}
+
+impl Unwritten {
+    /// Writes it in the place of its version, also after the lease: it is good as long as the version is
+    /// the one that it came from. Whether it is there in the end; one whose first write was not answered
+    /// is recognised.
+    async fn write(
+        &self,
+        app: &App,
+        ready: Ready<'_>,
+        id: &str,
+        pauses_ms: &[u64],
+    ) -> Result<bool, DbError> {
+        let put = Statement::new(
+            "UPDATE connection_secrets SET sealed = ?3, expires_at = ?4, \
+             version = version + 1, leased_until = '', in_doubt = 0 \
+             WHERE connection_id = ?1 AND version = ?2",
+        )
+        .bind(id)
+        .bind(self.version)
+        .bind(self.sealed.text.as_str())
+        .bind(self.sealed.expires_at.as_deref());
+        let look = Statement::new(
+            "SELECT 1 AS written FROM connection_secrets WHERE connection_id = ?1 AND sealed = ?2",
+        )
+        .bind(id)
+        .bind(self.sealed.text.as_str());
+        let mut pauses = pauses_ms.iter();
+        loop {
+            let error = match ready.db().batch(vec![put.clone(), look.clone()]).await {
+                Ok(results) => return Ok(first_row(results.into_iter().nth(1)).is_some()),
+                Err(error) => error,
+            };
+            let Some(pause_ms) = pauses.next() else { return Err(error) };
+            app.sleep(*pause_ms).await;
+        }
+    }
+}
+
+/// Writes again what this isolate has renewed for a connection and could not write. Returns it while it
+/// still cannot.
+async fn write_again(app: &App, ready: Ready<'_>, id: &str) -> Option<Unwritten> {
+    let unwritten = app.unwritten.get(id)?;
+    match unwritten.write(app, ready, id, &[]).await {
+        Ok(is_there) => {
+            app.unwritten.remove(id, unwritten.version);
+            if !is_there {
+                abandon(app, ready, id, &unwritten.sealed.text).await;
+            }
+            None
+        }
+        Err(error) => {
+            log::warn("renewed_credential_unwritten", &[("error", &error.to_string())]);
+            Some(unwritten)
+        }
+    }
+}
+
+/// The same for all of them; the cron runs it.
+pub async fn write_all_again(app: &App, ready: Ready<'_>) {
+    let ids: Vec<String> = app.unwritten.0.borrow().keys().cloned().collect();
+    for id in ids {
+        write_again(app, ready, &id).await;
     }
 }
 
@@ -308,22 +507,25 @@ pub async fn abandon(app: &App, ready: Ready<'_>, connection_id: &str, sealed: &
 }
 
 /// A credential that is to be revoked.
-struct Due {
+struct Revocation {
     id: String,
     connection_id: String,
     sealed: String,
     attempts: i64,
     created_at: String,
+    /// Until when it is this run's.
+    leased_until: String,
 }
 
-impl Due {
+impl Revocation {
     fn read(mut row: Row) -> Result<Self, DbError> {
-        Ok(Due {
+        Ok(Revocation {
             id: row.text(0)?,
             connection_id: row.text(1)?,
             sealed: row.text(2)?,
             attempts: row.integer(3)?,
             created_at: row.text(4)?,
+            leased_until: row.text(5)?,
         })
     }
 }
@@ -331,79 +533,73 @@ impl Due {
 /// Revokes what is due; run after the end of a connection, and by the cron.
 pub async fn revoke_due(app: &App, ready: Ready<'_>) {
     let now = time::iso8601(app.now_ms());
+    // Longer than the calls for all of them take: up to four each, one after another.
+    let call_ms = app.config.connection_timeout_ms.max(app.config.upstream_timeout_ms);
+    let batches = u64::try_from(CRON_LIMIT).unwrap_or(1) / AT_ONCE as u64;
+    let lease_ms = LEASE_MS + batches * 4 * u64::from(call_ms);
     // Put off before it is tried, so that no other run tries it too.
     let take = Statement::new(
         "UPDATE credential_revocations SET due_at = ?2, attempts = attempts + 1 WHERE id IN \
          (SELECT id FROM credential_revocations WHERE due_at <= ?1 ORDER BY due_at LIMIT ?3) \
-         RETURNING id, connection_id, sealed, attempts, created_at",
+         RETURNING id, connection_id, sealed, attempts, created_at, due_at",
     )
     .bind(now.as_str())
-    .bind(time::iso8601(app.now_ms() + LEASE_MS))
+    .bind(time::iso8601(app.now_ms() + lease_ms))
     .bind(CRON_LIMIT);
     let taken = match ready.db().batch(vec![take]).await {
         Ok(results) => results.into_iter().next().unwrap_or_default(),
         Err(error) => return log::warn("revocation_not_looked", &[("error", &error.to_string())]),
     };
-    for due in taken.into_iter().filter_map(|row| Due::read(row).ok()) {
-        let done = revoke(app, &due).await;
-        let age_ms = app.now_ms().saturating_sub(time::parse(&due.created_at).unwrap_or_default());
-        let over = age_ms > REVOKE_FOR_MS;
-        let write = match done {
-            Err(error) if !over => {
-                log::warn("revocation_failed", &[("error", &error)]);
-                let attempt = u32::try_from(due.attempts).unwrap_or(u32::MAX);
-                let pause_ms = REVOKE_PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
-                Statement::new(
-                    "UPDATE credential_revocations SET due_at = ?2, last_error = ?3 WHERE id = ?1",
-                )
-                .bind(due.id.as_str())
-                .bind(time::iso8601(app.now_ms() + u64::from(pause_ms)))
-                .bind(error)
-            }
-            result => {
-                if result.is_err() {
-                    let id = due.connection_id.as_str();
-                    log::error("credential_never_revoked", &[("connection_id", id)]);
-                }
-                Statement::new("DELETE FROM credential_revocations WHERE id = ?1")
-                    .bind(due.id.as_str())
-            }
-        };
-        if let Err(error) = ready.db().batch(vec![write]).await {
-            log::warn("revocation_not_noted", &[("error", &error.to_string())]);
+    futures_util::stream::iter(taken.into_iter().filter_map(|row| Revocation::read(row).ok()))
+        .for_each_concurrent(AT_ONCE, |due| revoke_one(app, ready, due))
+        .await;
+}
+
+/// Revokes one credential, and notes what came of it while it is still this run's.
+async fn revoke_one(app: &App, ready: Ready<'_>, due: Revocation) {
+    let Revocation { id, connection_id, sealed, attempts, created_at, leased_until } = &due;
+    let done = intents::take_back(app, ready, id, connection_id, leased_until, sealed).await;
+    let age_ms = app.now_ms().saturating_sub(time::parse(created_at).unwrap_or_default());
+    let write = match done {
+        // Whoever has taken it since finds for himself that it is done.
+        Ok(()) => {
+            Statement::new("DELETE FROM credential_revocations WHERE id = ?1 AND due_at = ?2")
+                .bind(id.as_str())
+                .bind(leased_until.as_str())
         }
+        Err(error) => {
+            let count = attempts.to_string();
+            let fields = [
+                ("connection_id", connection_id.as_str()),
+                ("attempts", count.as_str()),
+                ("error", error.as_str()),
+            ];
+            match age_ms > LATE_MS {
+                true => log::error("credential_still_not_revoked", &fields),
+                false => log::warn("revocation_failed", &fields),
+            }
+            let pauses = if age_ms > LATE_MS { LATE_REVOKE_PAUSES_MS } else { REVOKE_PAUSES_MS };
+            let attempt = u32::try_from(*attempts).unwrap_or(u32::MAX);
+            let pause_ms = pauses.pause(attempt, |bound| app.jitter(bound));
+            Statement::new(
+                "UPDATE credential_revocations SET due_at = ?3, last_error = ?4 \
+                 WHERE id = ?1 AND due_at = ?2",
+            )
+            .bind(id.as_str())
+            .bind(leased_until.as_str())
+            .bind(time::iso8601(app.now_ms() + u64::from(pause_ms)))
+            .bind(error)
+        }
+    };
+    if let Err(error) = ready.db().batch(vec![write]).await {
+        log::warn("revocation_not_noted", &[("error", &error.to_string())]);
     }
 }
 
-/// Takes a credential back where it came from. `Err` says why that is not certain yet.
-async fn revoke(app: &App, due: &Due) -> Result<(), String> {
-    let credential =
-        open(app, &due.connection_id, &due.sealed).map_err(|p| p.detail.into_owned())?;
-    match credential {
-        Credential::Oauth(oauth) => {
-            let Some(endpoint) = &oauth.revocation_endpoint else { return Ok(()) };
-            let client = (oauth.client_id.as_str(), oauth.client_secret.as_deref());
-            let tokens = [
-                Some(("refresh_token", &oauth.refresh_token)),
-                oauth.access_token.as_ref().map(|token| ("access_token", token)),
-            ];
-            for (hint, token) in tokens.into_iter().flatten() {
-                let form = [("token", token.as_str()), ("token_type_hint", hint)];
-                let answer = call::post_form(app, endpoint, client, &form).await;
-                let answer = answer.map_err(|error| error.to_string())?;
-                // RFC 7009 §2.2: also a token that is not known is answered 200.
-                if !(200..300).contains(&answer.status) {
-                    return Err(format!("status {}", answer.status));
-                }
-            }
-            Ok(())
-        }
-        Credential::Provisioned { key_id: Some(key_id), .. } => {
-            let cx = chitty_core::CallContext::default();
-            let session = app.core.session(cx);
-            let revoked = session.auth().revoke_key(&key_id, "connection ended").await;
-            revoked.map_err(|error| error.to_string())
-        }
-        _ => Ok(()),
-    }
+/// The statement that counts what was tried to be revoked and is not confirmed, and since when.
+pub fn unconfirmed() -> Statement {
+    Statement::new(
+        "SELECT count(*) AS depth, min(created_at) AS oldest FROM credential_revocations \
+         WHERE attempts > 0",
+    )
 }

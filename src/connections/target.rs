@@ -14,10 +14,15 @@ use percent_encoding::percent_decode_str;
 /// Where ChittyOS services are.
 const CHITTYOS_DOMAIN: &str = "chitty.cc";
 
+/// The domains of ChittyOS: what is below them is reached by the name of its service only.
+const CHITTYOS_DOMAINS: [&str; 2] = [CHITTYOS_DOMAIN, "ch1tty.com"];
+
+/// The hosts below [`CHITTYOS_DOMAIN`] that are this gateway: a connection there would come back.
+const GATEWAY: [&str; 4] = ["api", "connect", "connect-staging", "mcp"];
+
 /// The services of ChittyOS, by their hosts below [`CHITTYOS_DOMAIN`] (the ecosystem's catalogue, but
 /// for this gateway itself).
-const CHITTYOS: [&str; 47] = [
-    "api",
+const CHITTYOS: [&str; 46] = [
     "assets",
     "auth",
     "beacon",
@@ -122,6 +127,11 @@ pub fn is_chittyos(service: &str) -> bool {
     CHITTYOS.contains(&service)
 }
 
+/// Whether a target of this name would lead back into this gateway.
+pub fn is_gateway(service: &str) -> bool {
+    GATEWAY.contains(&service)
+}
+
 impl Endpoint {
     /// The host of a ChittyOS service.
     pub fn of_chittyos(service: &str) -> Self {
@@ -139,10 +149,28 @@ impl Endpoint {
             if endpoint.host != own {
                 return Err(format!("must be under https://{own}, the host of that service"));
             }
-        } else if is_below(&endpoint.host, CHITTYOS_DOMAIN) {
+        } else if endpoint.is_of_chittyos() {
             return Err(format!("is a ChittyOS host: name its service, not {service}"));
         }
         Ok(endpoint)
+    }
+
+    /// Reads a URL that is handed in with a credential, to be called by the gateway. Where a ChittyOS
+    /// service is, none is.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the caller.
+    pub fn for_credential(text: &str) -> Result<Self, &'static str> {
+        let endpoint = Endpoint::parse(text)?;
+        match endpoint.is_of_chittyos() {
+            true => Err("must not be a ChittyOS host"),
+            false => Ok(endpoint),
+        }
+    }
+
+    /// Whether it is on a host of ChittyOS.
+    pub fn is_of_chittyos(&self) -> bool {
+        CHITTYOS_DOMAINS.iter().any(|domain| is_below(&self.host, domain))
     }
 
     /// Reads an https URL that names a public host and begins somewhere on it.
@@ -216,12 +244,15 @@ pub fn is_reserved(host: &str) -> bool {
 }
 
 /// Judges a path as it is to be sent, percent-encoded: visible characters of a path (RFC 3986 §3.3), and
-/// no segment that leads upwards or stays, however often it is decoded.
+/// no segment that leads upwards or stays, in any reading that a server is known to take: however often
+/// it is decoded, with the parameters of a segment (`..;x`) and what a second parser takes for the end
+/// of the path (`..%23`) cut off, blanks around it, and characters that are folded to dots and slashes.
+/// What is encoded must be UTF-8: an overlong form has no other use.
 ///
 /// # Errors
 /// What is wrong, in words for the caller.
 pub fn check_path(path: &str) -> Result<(), &'static str> {
-    const UPWARDS: &str = "must not have the segments . or .., in any spelling";
+    const ROUNDS: usize = 4;
     if path.len() > MAX_PATH_BYTES {
         return Err("must have at most 4096 characters");
     }
@@ -229,21 +260,69 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
     if !path.bytes().all(of_a_path) {
         return Err("must be made of the characters of a path; others are percent-encoded");
     }
+    if !is_percent_encoded(path) {
+        return Err("must have two hexadecimal digits after each %");
+    }
     let mut text = path.to_owned();
-    for _ in 0..4 {
-        if text.split(['/', '\\']).any(|segment| segment == "." || segment == "..") {
-            return Err(UPWARDS);
-        }
-        if text.contains(['\\', '\0', '\r', '\n']) {
-            return Err("must not have a backslash or a control character, in any spelling");
-        }
-        let decoded = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+    for _ in 0..ROUNDS {
+        check_reading(&text)?;
+        let decoded: Vec<u8> = percent_decode_str(&text).collect();
+        let decoded = String::from_utf8(decoded)
+            .map_err(|_| "must be percent-encoded UTF-8, in its shortest form")?;
         if decoded == text {
             return Ok(());
         }
         text = decoded;
     }
     Err("must not be percent-encoded that often")
+}
+
+/// Whether two hexadecimal digits follow each percent sign.
+fn is_percent_encoded(path: &str) -> bool {
+    path.split('%').skip(1).all(|after| {
+        after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// Judges one reading of a path.
+fn check_reading(text: &str) -> Result<(), &'static str> {
+    if text.chars().any(|c| c.is_control() || c == '\\') {
+        return Err("must not have a backslash or a control character, in any spelling");
+    }
+    let folded: String = text.chars().filter_map(fold).collect();
+    // `%u002e` is what an old server takes for a dot.
+    let is_unicode_escape = |after: &str| {
+        after
+            .strip_prefix(['u', 'U'])
+            .and_then(|digits| digits.as_bytes().get(..4))
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if folded.split('%').skip(1).any(is_unicode_escape) {
+        return Err("must not have an escape of the form %u0000");
+    }
+    let leads_upwards = |segment: &str| {
+        let name = segment.split([';', '?', '#']).next().unwrap_or_default();
+        // The third is two dots in one character.
+        matches!(name.trim(), "." | ".." | "\u{2025}")
+    };
+    if folded.split(['/', '\\']).any(leads_upwards) {
+        return Err("must not have the segments . or .., in any spelling");
+    }
+    Ok(())
+}
+
+/// What a character becomes where a server folds compatible characters to those of ASCII; `None` for
+/// one that cannot be seen.
+fn fold(c: char) -> Option<char> {
+    match c {
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => None,
+        '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff61}' => Some('.'),
+        '\u{2044}' | '\u{2215}' => Some('/'),
+        '\u{2216}' | '\u{29f5}' | '\u{fe68}' => Some('\\'),
+        // Fullwidth forms stand in the order of ASCII.
+        '\u{ff01}'..='\u{ff5e}' => u32::from(c).checked_sub(0xfee0).and_then(char::from_u32),
+        other => Some(other),
+    }
 }
 
 #[cfg(test)]
@@ -341,7 +420,15 @@ mod tests {
             assert!(Endpoint::for_service("github", text).is_err(), "{text}");
         }
         assert!(Endpoint::for_service("github", "https://notchitty.cc").is_ok());
-        assert!(!is_chittyos("connect"));
+        assert!(Endpoint::for_service("github", "https://mcp.ch1tty.com/x").is_err());
+        for service in ["connect", "api", "mcp"] {
+            assert!(is_gateway(service) && !is_chittyos(service), "{service}");
+        }
+        assert!(!is_gateway("gateway") && is_chittyos("gateway"));
+        assert!(Endpoint::for_credential("https://login.partner.example/token").is_ok());
+        for text in ["https://auth.chitty.cc/token", "https://chitty.cc", "https://a.ch1tty.com"] {
+            assert!(Endpoint::for_credential(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -356,8 +443,24 @@ mod tests {
 
     #[test]
     fn paths() {
-        for good in ["", "/", "/a/b", "/a%2Fb", "/...", "/a/..b", "/x%20y", "//evil.example", "/@x"]
-        {
+        for good in [
+            "",
+            "/",
+            "/a/b",
+            "/a%2Fb",
+            "/...",
+            "/a/..b",
+            "/x%20y",
+            "//evil.example",
+            "/@x",
+            "/a;v=1/b;w",
+            "/;x",
+            "/%C3%A9/%E2%82%AC/%F0%9F%9A%80",
+            "/100%25",
+            "/a..;b",
+            "/..a;",
+            "/x%3fy=..",
+        ] {
             assert!(check_path(good).is_ok(), "{good}");
         }
         for bad in [
@@ -378,12 +481,108 @@ mod tests {
             "/%00",
             "/%0d%0aX: y",
             "/é",
+            "/..;/x",
+            "/.;/x",
+            "/..;a=b/x",
+            "/%2e%2e;/x",
+            "/x/..;/..;/y",
+            "/..%3b/x",
+            "/..%253bx/y",
+            "/%252e%252e;x",
+            "/a;%2f../x",
+            "/%c0%ae%c0%ae/x",
+            "/..%c0%af",
+            "/%c1%9c..",
+            "/%e0%80%ae%e0%80%ae/x",
+            "/%f0%80%80%ae./x",
+            "/%f8%80%80%80%ae./x",
+            "/%25c0%25ae/x",
+            "/%c0%2e/x",
+            "/%E0;x",
+            "/%ed%a0%80",
+            "/..%23/x",
+            "/..%3fx/y",
+            "/..%20/x",
+            "/%20../x",
+            "/..%09/x",
+            "/..%7f/x",
+            "/%u002e%u002e/x",
+            "/%25u002e./x",
+            "/%2",
+            "/%",
+            "/%%32%65",
+            "/%zz",
+            "/%ef%bc%8e%ef%bc%8e/x",
+            "/a%ef%bc%8f..%ef%bc%8fx",
+            "/a%e2%88%95../x",
+            "/%e2%80%a5/x",
+            "/.%e2%80%8b./x",
+            "/..%ef%bc%9bx/y",
         ] {
             assert!(check_path(bad).is_err(), "{bad}");
         }
     }
 
+    /// A spelling of a character that some server reads as that character.
+    fn spelled(c: char, how: u8, layers: u8) -> String {
+        let code = u32::from(c);
+        let mut text = match how {
+            0 => c.to_string(),
+            1 => format!("%{code:02x}"),
+            2 => format!("%{code:02X}"),
+            3 => format!("%{:02x}%{:02x}", 0xc0 | (code >> 6), 0x80 | (code & 0x3f)),
+            4 => format!("%e0%{:02x}%{:02x}", 0x80 | (code >> 6), 0x80 | (code & 0x3f)),
+            5 => format!("%f0%80%{:02x}%{:02x}", 0x80 | (code >> 6), 0x80 | (code & 0x3f)),
+            6 => format!("%u{code:04x}"),
+            _ => {
+                let wide = char::from_u32(code + 0xfee0).unwrap().to_string();
+                wide.bytes().map(|byte| format!("%{byte:02x}")).collect()
+            }
+        };
+        for _ in 0..layers {
+            text = text.replace('%', "%25");
+        }
+        text
+    }
+
     proptest! {
+        /// However the two dots of a step up, the slashes around it and what a server cuts off behind it
+        /// are spelled, the path is refused.
+        #[test]
+        fn no_spelling_of_a_step_up_is_accepted(
+            front in "(/[a-z]{1,4}){0,2}", back in "(/[a-z]{1,4}){0,2}",
+            dots in 1usize..=2, hows in prop::array::uniform4(0u8..8), layers in prop::array::uniform4(0u8..3),
+            cut in prop::sample::select(vec!["", ";", ";x=1", "%3b", "%253bx", "%23", "%3fy", "%20", "%00"]),
+        ) {
+            let dot = |n: usize| spelled('.', hows[n], layers[n]);
+            let step: String = (0..dots).map(dot).collect();
+            let (before, after) = (spelled('/', hows[2], layers[2]), spelled('/', hows[3], layers[3]));
+            let path = format!("{front}{before}{step}{cut}{after}{back}");
+            prop_assert!(check_path(&path).is_err(), "{}", path);
+        }
+
+        /// What is accepted stays below where it began for a server that decodes, cuts parameters off
+        /// and resolves, in any order and as often as it likes.
+        #[test]
+        fn what_is_accepted_stays_below(path in "(/|\\.|;|%2[eEfF]|%3[bB]|%25|%c0%ae|%5c|[ab]|=){0,24}") {
+            if check_path(&path).is_ok() {
+                let mut text = path.clone();
+                for _ in 0..6 {
+                    for segment in text.split(['/', '\\']) {
+                        let name = segment.split(';').next().unwrap();
+                        prop_assert!(name != ".." && name != ".", "{} as {}", path, text);
+                    }
+                    text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+                }
+            }
+        }
+
+        /// Plain paths are no trouble.
+        #[test]
+        fn an_ordinary_path_is_accepted(path in "(/[a-zA-Z0-9_~-]{1,8}(\\.[a-z]{1,4})?(;v=[0-9])?){0,6}/?") {
+            prop_assert!(check_path(&path).is_ok(), "{}", path);
+        }
+
         #[test]
         fn what_is_accepted_has_one_reading(text in "https://[ -~]{0,40}") {
             if let Ok(endpoint) = Endpoint::parse(&text) {

@@ -6,6 +6,7 @@ use chitty_core::Service;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::connections::secrets;
 use crate::ecosystem::{STATES, watch};
 use crate::http::Outcome;
 use crate::http::problem::{Code, Problem};
@@ -14,8 +15,8 @@ use crate::http::request::Request;
 use crate::init::Ready;
 use crate::metrics::handover;
 use crate::metrics::text::{
-    BREAKERS, CONNECTIONS, COUNTED, DEAD_LETTERS, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH, Sample,
-    Text,
+    BREAKERS, CONNECTIONS, COUNTED, DEAD_LETTERS, Family, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH,
+    Sample, Text, UNREVOKED, UNREVOKED_AGE,
 };
 use crate::platform::db::{DbError, Row, Statement};
 use crate::platform::time;
@@ -89,6 +90,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
              WHERE done_at IS NULL AND dead_at IS NULL",
         ),
         Statement::new("SELECT count(*) AS depth FROM dead_letters WHERE replayed_at IS NULL"),
+        secrets::unconfirmed(),
     ];
     let mut results = ready.db().batch(queries).await?.into_iter();
     let mut next = || results.next().unwrap_or_default();
@@ -101,6 +103,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     connections(&mut text, next())?;
     outbox(&mut text, next(), now_ms)?;
     dead_letters(&mut text, next())?;
+    unrevoked(&mut text, next(), now_ms)?;
     Ok(text.finish())
 }
 
@@ -167,13 +170,27 @@ fn dead_letters(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
 }
 
 fn outbox(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
+    waiting(text, (&OUTBOX_DEPTH, &OUTBOX_AGE), rows, now_ms)
+}
+
+fn unrevoked(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
+    waiting(text, (&UNREVOKED, &UNREVOKED_AGE), rows, now_ms)
+}
+
+/// How much is waiting, and for how long: a row of both.
+fn waiting(
+    text: &mut Text,
+    (depth, age): (&Family, &Family),
+    rows: Vec<Row>,
+    now_ms: u64,
+) -> Result<(), DbError> {
     let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-    let depth = row.integer(0)?;
+    let count = row.integer(0)?;
     let oldest = row.optional_text(1)?.and_then(|at| time::parse(&at));
     let age_ms = oldest.map_or(0, |at| now_ms.saturating_sub(at));
-    text.head(&OUTBOX_DEPTH);
-    text.sample(&OUTBOX_DEPTH, "", depth);
-    text.head(&OUTBOX_AGE);
-    text.sample(&OUTBOX_AGE, "", i64::try_from(age_ms / 1000).unwrap_or(i64::MAX));
+    text.head(depth);
+    text.sample(depth, "", count);
+    text.head(age);
+    text.sample(age, "", i64::try_from(age_ms / 1000).unwrap_or(i64::MAX));
     Ok(())
 }

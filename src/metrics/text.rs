@@ -45,6 +45,16 @@ pub(super) const DEAD_LETTERS: Family = family(
     "gauge",
     "Messages that were given up and not replayed since.",
 );
+pub(super) const UNREVOKED: Family = family(
+    "chittyconnect_unconfirmed_revocations",
+    "gauge",
+    "Credentials that were tried to be revoked where they came from, without that being confirmed.",
+);
+pub(super) const UNREVOKED_AGE: Family = family(
+    "chittyconnect_unconfirmed_revocation_oldest_seconds",
+    "gauge",
+    "Age of the oldest revocation that is not confirmed; 0 when there is none.",
+);
 pub(super) const OUTBOX_AGE: Family = family(
     "chittyconnect_outbox_oldest_seconds",
     "gauge",

@@ -13,6 +13,7 @@ pub mod inbound;
 pub mod kv;
 pub mod limiter;
 pub mod log;
+pub mod memory;
 pub mod objects;
 pub mod outside;
 pub mod queue;

@@ -1,8 +1,12 @@
 //! The seam to hosts that are no ChittyOS service of the gateway's own calls: the targets of
 //! connections.
 
+use std::rc::Weak;
+
 use async_trait::async_trait;
 use chitty_core::{Service, TransportError};
+
+use crate::platform::memory::Share;
 
 /// One request to a target.
 #[derive(Debug, Clone)]
@@ -22,6 +26,9 @@ pub struct OutsideRequest {
     pub deadline_ms: u32,
     /// The most bytes of answer body to read.
     pub max_body_bytes: usize,
+    /// Grows by each piece of the answer's body as it comes, where the caller holds one. Once it cannot,
+    /// the answer is [`TransportError::TooLarge`].
+    pub share: Weak<Share>,
 }
 
 /// A complete answer.

@@ -68,6 +68,8 @@ describe("api.partner.example", () => {
     assert.equal(big.length, 3_000_000);
     assert.ok(JSON.parse(big));
     assert.equal((await api("/big?bytes=many")).status, 400);
+    const said = await api("/headers?nel=x&etag=%221%22");
+    assert.deepEqual([said.headers.get("nel"), said.headers.get("etag")], ["x", '"1"']);
     const html = await api("/html");
     assert.match(html.headers.get("content-type"), /^text\/html/);
     assert.match(html.headers.get("set-cookie"), /^partner_session=/);

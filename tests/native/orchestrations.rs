@@ -178,3 +178,49 @@ fn a_database_fault_at_any_call_is_made_good() {
         }
     }
 }
+
+#[test]
+fn a_run_is_undone_once_nothing_of_it_lives_and_not_before() {
+    for provision in [Behaviour::Work, Behaviour::Lost, Behaviour::Garbled] {
+        for revoke in [
+            Behaviour::Work,
+            Behaviour::Garbled,
+            Behaviour::Lost,
+            Behaviour::Answer(403, "{}".to_owned()),
+            Behaviour::Answer(404, "{}".to_owned()),
+            Behaviour::Answer(500, "{}".to_owned()),
+        ] {
+            let (world, gateway) = World::warm();
+            let own = world.services.live().len();
+            let at = format!("{provision:?} {revoke:?}");
+            run(async {
+                world.services.at("/v1/tokens/provision", provision.clone());
+                world.services.at("/v1/tokens/revoke", revoke.clone());
+                world.services.set("register", Behaviour::Answer(400, "{}".to_owned()));
+                start(&gateway, "k").await;
+                for _ in 0..12 {
+                    world.advance_ms(400_000);
+                    tasks::scheduled(&gateway.app).await;
+                    let status = world.db.cell("SELECT status FROM orchestrations").unwrap();
+                    let lives = world.services.live().len() > own;
+                    assert!(
+                        !lives || ["running", "compensating"].contains(&status.as_str()),
+                        "{at}: {status}"
+                    );
+                }
+                world.services.at("/v1/tokens/provision", Behaviour::Work);
+                world.services.at("/v1/tokens/revoke", Behaviour::Work);
+                for _ in 0..6 {
+                    world.advance_ms(400_000);
+                    tasks::scheduled(&gateway.app).await;
+                }
+                let status = world.db.cell("SELECT status FROM orchestrations").unwrap();
+                assert_eq!(
+                    (status.as_str(), world.services.live().len()),
+                    ("compensated", own),
+                    "{at}"
+                );
+            });
+        }
+    }
+}

@@ -99,6 +99,13 @@ async fn exercise_access(gateway: &Isolate) {
     });
     let made = gateway.send(keyed("/v1/connections", &make)).await;
     gateway.post("/v1/connections", "dev-a", &make).await;
+    let made_for_it = json!({
+        "source_chitty_id": "CHITTY-PEO-a", "source_type": "actor", "target_service": "finance",
+        "credentials": {"type": "provisioned"},
+    });
+    for _ in 0..2 {
+        gateway.post("/v1/connections", "dev-a", &made_for_it).await;
+    }
     let link = made.headers["location"].clone();
     let me = "/v1/actors/CHITTY-PEO-a";
     let credentials = ["dev-a", ADMIN, token.as_str().unwrap(), key["key"].as_str().unwrap()];

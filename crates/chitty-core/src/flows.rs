@@ -45,6 +45,7 @@ const MINT: Step = Step {
             payload: json!({ "reason": "orchestration" }),
         })
     },
+    recognises_repeats: false,
     optional: false,
 };
 
@@ -61,6 +62,7 @@ const RECORD: Step = Step {
         let id = facts.result("canon", "canon_id");
         (!id.is_empty()).then(|| Operation::RemoveRecord { id: id.to_owned() })
     },
+    recognises_repeats: true,
     optional: false,
 };
 
@@ -75,9 +77,11 @@ const TOKEN: Step = Step {
         let id = facts.result("token", "token_id");
         (!id.is_empty()).then(|| Operation::RevokeToken {
             token_id: id.to_owned(),
+            token: facts.result("token", "token").to_owned(),
             reason: "the registration was not completed".to_owned(),
         })
     },
+    recognises_repeats: true,
     optional: false,
 };
 
@@ -102,6 +106,7 @@ const REGISTER: Step = Step {
             status: "deprecated".to_owned(),
         })
     },
+    recognises_repeats: true,
     optional: false,
 };
 
@@ -115,6 +120,7 @@ const BEACON_REGISTERED: Step = Step {
         }),
     },
     compensate: |_| None,
+    recognises_repeats: false,
     optional: true,
 };
 
@@ -129,6 +135,7 @@ const BEACON_CREATED: Step = Step {
         }),
     },
     compensate: |_| None,
+    recognises_repeats: false,
     optional: true,
 };
 

@@ -41,6 +41,8 @@ pub enum Operation {
     RevokeToken {
         /// Which.
         token_id: String,
+        /// The token itself, of which ChittyAuth says in the end that it is not valid.
+        token: String,
         /// Why.
         reason: String,
     },
@@ -159,8 +161,8 @@ impl Session {
                     "expires_at": made.expires_at,
                 }))
             }
-            Operation::RevokeToken { token_id, reason } => {
-                self.auth().revoke_token(&token_id, &reason).await?;
+            Operation::RevokeToken { token_id, token, reason } => {
+                self.auth().revoke_token(&token_id, &token, &reason).await?;
                 Ok(json!({}))
             }
             Operation::CreateRecord { record } => {

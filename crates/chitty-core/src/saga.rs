@@ -17,7 +17,10 @@
 //! ```
 //!
 //! An outage stops a saga where it is: it is taken further later, and only after
-//! [`MAX_ATTEMPTS`] attempts at one step does it turn back.
+//! [`MAX_ATTEMPTS`] attempts at one step does it turn back. An attempt whose answer was lost or could
+//! not be read may have had its effect: before a saga that has turned back says that everything is undone
+//! it asks once more under the same key, where the service recognises that, and undoes what comes to
+//! light. Neither that nor undoing is given up because of an outage.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -63,6 +66,9 @@ pub struct Step {
     /// What undoes it. `None` when nothing needs to be undone, or nothing can be: also when the step
     /// was only attempted, and undoing it would take what it yields.
     pub compensate: fn(Facts<'_>) -> Option<Operation>,
+    /// Whether the service recognises a repeat by its key and answers as it did to the first attempt: then
+    /// asking again tells what became of an attempt in doubt.
+    pub recognises_repeats: bool,
     /// Whether the flow goes on when it fails.
     pub optional: bool,
 }
@@ -198,10 +204,22 @@ pub enum Halt {
     Journal(String),
 }
 
+/// What a task is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    /// To do a step.
+    Do,
+    /// To find out what a step yielded whose attempts are in doubt, so that it can be undone.
+    FindOut,
+    /// To undo a step.
+    Undo,
+}
+
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     step: usize,
+    aim: Aim,
     /// What.
     pub operation: Operation,
     /// Under which idempotency key.
@@ -285,15 +303,17 @@ impl Saga {
         record.state = StepState::Started;
         record.attempts += 1;
         let is_repeat = record.attempts > 1;
-        Some(Task { step, operation, key: self.key(step, "do"), is_repeat })
+        Some(Task { step, aim: Aim::Do, operation, key: self.key(step, "do"), is_repeat })
     }
 
-    /// Undoes what is done, last first; and what was attempted and may have been done, as far as that
-    /// is possible without knowing what it yielded.
+    /// Undoes what is done, last first; and what was attempted and may have been done. Where that takes
+    /// what it yielded, this is found out first, if the service recognises a repeat.
     fn begin_compensation(&mut self, flow: &Flow) -> Option<Task> {
         for step in (0..self.steps.len()).rev() {
-            let undo = (flow.steps.get(step)?.compensate)(self.facts());
-            let key = self.key(step, "undo");
+            let Step { run, compensate, recognises_repeats, optional, .. } =
+                flow.steps.get(step)?;
+            let (undo, again) = (compensate(self.facts()), run(self.facts()));
+            let (key, key_of_run) = (self.key(step, "undo"), self.key(step, "do"));
             let record = self.steps.get_mut(step)?;
             let done = matches!(record.state, StepState::Done | StepState::Compensating);
             let in_doubt = record.state == StepState::Failed && record.in_doubt > 0;
@@ -305,7 +325,13 @@ impl Saga {
                     record.state = StepState::Compensating;
                     record.attempts += 1;
                     let is_repeat = record.attempts > 1;
-                    return Some(Task { step, operation, key, is_repeat });
+                    return Some(Task { step, aim: Aim::Undo, operation, key, is_repeat });
+                }
+                None if in_doubt && *recognises_repeats && !optional => {
+                    record.attempts += 1;
+                    let (aim, is_repeat) = (Aim::FindOut, true);
+                    let (operation, key) = (again, key_of_run);
+                    return Some(Task { step, aim, operation, key, is_repeat });
                 }
                 // There is nothing to undo about it.
                 None if done => record.state = StepState::Compensated,
@@ -325,14 +351,16 @@ impl Saga {
         task: &Task,
         outcome: Result<Value, ServiceError>,
     ) -> Result<(), ServiceError> {
-        let optional = flow.steps.get(task.step).is_some_and(|step| step.optional);
+        let Some(step) = flow.steps.get(task.step) else { return Ok(()) };
         let Some(record) = self.steps.get_mut(task.step) else { return Ok(()) };
-        let undoing = record.state == StepState::Compensating;
         let error = match outcome {
             Ok(result) => {
                 record.error = None;
-                record.state = if undoing { StepState::Compensated } else { StepState::Done };
-                if !undoing {
+                record.state = match task.aim {
+                    Aim::Undo => StepState::Compensated,
+                    Aim::Do | Aim::FindOut => StepState::Done,
+                };
+                if task.aim != Aim::Undo {
                     record.result = Some(result);
                 }
                 return Ok(());
@@ -340,29 +368,35 @@ impl Saga {
             Err(error) => error,
         };
         record.error = Some(format!("{}: {}", error.service, error.code()));
-        if undoing {
-            if error.is_retryable() {
-                return Err(error);
+        match task.aim {
+            Aim::Do if step.optional => record.state = StepState::Skipped,
+            Aim::Do => {
+                if error.may_have_had_its_effect() {
+                    record.in_doubt += 1;
+                }
+                let is_open = error.may_have_had_its_effect() && step.recognises_repeats;
+                if (error.is_retryable() || is_open) && record.attempts < MAX_ATTEMPTS {
+                    // Noted already whether it is in doubt, so it is not "started" any more.
+                    record.state = StepState::Pending;
+                    return Err(error);
+                }
+                record.state = StepState::Failed;
+                self.status = SagaStatus::Compensating;
             }
-            record.state = StepState::Stuck;
-            return Ok(());
+            // What is undone is undone until it is, and what is open is open until it is known.
+            Aim::FindOut | Aim::Undo if !is_verdict(&error) => return Err(error),
+            // A service that recognises repeats refuses none of what it has done.
+            Aim::FindOut => record.in_doubt = 0,
+            Aim::Undo => record.state = StepState::Stuck,
         }
-        if optional {
-            record.state = StepState::Skipped;
-            return Ok(());
-        }
-        if error.may_have_had_its_effect() {
-            record.in_doubt += 1;
-        }
-        if error.is_retryable() && record.attempts < MAX_ATTEMPTS {
-            // Noted already whether it is in doubt, so it is not "started" any more.
-            record.state = StepState::Pending;
-            return Err(error);
-        }
-        record.state = StepState::Failed;
-        self.status = SagaStatus::Compensating;
         Ok(())
     }
+}
+
+/// Whether a refusal is about what was asked for. Any other may come from whoever stands before the
+/// service, or be about this program.
+fn is_verdict(error: &ServiceError) -> bool {
+    !error.in_doubt && matches!(error.status, Some(400 | 413 | 422))
 }
 
 impl Session {

@@ -79,16 +79,27 @@ pub fn note(finding: &Finding<'_>) -> Vec<Statement> {
     vec![note, told(finding.failed), told(finding.recovered)]
 }
 
-/// Marks a connection failed at once, because its credential is good for nothing any more.
-pub fn fail(event: &Event, error: &str, overdue_ms: u64) -> Vec<Statement> {
+/// Marks a connection failed at once, because its credential is good for nothing any more: if the lease
+/// on that `version` of it is still held.
+pub fn fail(
+    event: &Event,
+    error: &str,
+    overdue_ms: u64,
+    version: i64,
+    leased_until: &str,
+) -> Vec<Statement> {
     let fail = Statement::new(
         "UPDATE connections SET status = 'failed', last_error = ?3, \
          error_count = error_count + 1, revision = ?2 \
-         WHERE connection_id = ?1 AND status = 'active'",
+         WHERE connection_id = ?1 AND status = 'active' AND EXISTS (SELECT 1 \
+         FROM connection_secrets AS s WHERE s.connection_id = ?1 AND s.version = ?4 \
+         AND s.leased_until = ?5)",
     )
     .bind(event.entity_id.as_str())
     .bind(event.id.as_str())
-    .bind(error);
+    .bind(error)
+    .bind(version)
+    .bind(leased_until);
     let told = outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id");
     vec![fail, told]
 }

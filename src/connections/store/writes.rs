@@ -2,6 +2,7 @@
 
 use super::{DOCUMENT, reach};
 use crate::connections::input::{Draft, Patch};
+use crate::connections::intents::Intent;
 use crate::connections::target::Endpoint;
 use crate::events::{Event, outbox};
 use crate::http::caller::{Scope, WriteError};
@@ -10,7 +11,7 @@ use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{Params, Row, Statement, first_row};
+use crate::platform::db::{Params, Row, Statement, Value, first_row};
 
 /// The unique index over active connections, as SQLite names it.
 const ACTIVE: &str = "connections_active";
@@ -102,6 +103,7 @@ pub struct FirstCheck {
 }
 
 /// A sealed credential on its way to the database.
+#[derive(Clone)]
 pub struct Sealed {
     /// Its type.
     pub kind: &'static str,
@@ -118,6 +120,8 @@ pub struct Insertion<'a> {
     pub draft: &'a Draft,
     /// Its credential.
     pub sealed: Option<&'a Sealed>,
+    /// Under which the credential was made, if it was made for this.
+    pub intent: Option<&'a Intent>,
     /// What is known of the target.
     pub check: &'a FirstCheck,
     /// Its entity is the connection, its id becomes the revision.
@@ -132,8 +136,31 @@ fn created() -> String {
     format!("'{{\"success\":true,\"connection\":' || {DOCUMENT} || '}}'")
 }
 
+/// The values of a connection's columns, in the order of its statement.
+fn insertion(scope: &Scope, new: &Insertion<'_>) -> [Value; 16] {
+    let Insertion { draft, sealed, check, event, .. } = *new;
+    [
+        event.entity_id.as_str().into(),
+        scope.actor().into(),
+        draft.source.as_str().into(),
+        draft.source_type.into(),
+        draft.target_service.as_str().into(),
+        draft.target_endpoint.as_ref().map(Endpoint::to_string).into(),
+        draft.connection_type.into(),
+        serde_json::json!(draft.scopes).to_string().into(),
+        draft.check_path.as_deref().into(),
+        sealed.map(|sealed| sealed.kind).into(),
+        draft.config.as_str().into(),
+        event.at.as_str().into(),
+        event.id.as_str().into(),
+        check.at.as_deref().into(),
+        check.error.as_deref().into(),
+        check.due_at.as_deref().into(),
+    ]
+}
+
 /// Makes a connection: row, credential, event and, with a key, the reply, in one batch. Returns the
-/// reply's body, or `None` when the source is gone.
+/// reply's body, or `None` when the source is gone, or the credential is being taken back.
 ///
 /// # Errors
 /// [`WriteError`]; see [`is_taken`].
@@ -142,36 +169,26 @@ pub async fn insert(
     scope: &Scope,
     new: &Insertion<'_>,
 ) -> Result<Option<String>, WriteError> {
-    let Insertion { draft, sealed, check, event, overdue_ms, key } = *new;
-    let insert = Statement::new(format!(
+    let Insertion { sealed, intent, event, overdue_ms, key, .. } = *new;
+    let mut params = Params::default();
+    for value in insertion(scope, new) {
+        params.add(value);
+    }
+    let open = intent.map_or_else(|| "TRUE".to_owned(), |intent| intent.is_open(&mut params));
+    let insert = params.statement(format!(
         "INSERT INTO connections (connection_id, owner_chitty_id, source_chitty_id, source_type, \
          target_service, target_endpoint, connection_type, scopes, check_path, credential_type, \
          config, created_at, updated_at, revision, last_health_check, last_error, error_count, \
          check_due_at) \
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13, ?14, ?15, \
          iif(?15 IS NULL, 0, 1), ?16 \
-         WHERE ?4 = 'actor' OR EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?3 \
-         AND owner_chitty_id = ?2 AND deleted_at IS NULL) RETURNING {}",
+         WHERE (?4 = 'actor' OR EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?3 \
+         AND owner_chitty_id = ?2 AND deleted_at IS NULL)) AND {open} RETURNING {}",
         created()
-    ))
-    .bind(event.entity_id.as_str())
-    .bind(scope.actor())
-    .bind(draft.source.as_str())
-    .bind(draft.source_type)
-    .bind(draft.target_service.as_str())
-    .bind(draft.target_endpoint.as_ref().map(Endpoint::to_string))
-    .bind(draft.connection_type)
-    .bind(serde_json::json!(draft.scopes).to_string())
-    .bind(draft.check_path.as_deref())
-    .bind(sealed.map(|sealed| sealed.kind))
-    .bind(draft.config.as_str())
-    .bind(event.at.as_str())
-    .bind(event.id.as_str())
-    .bind(check.at.as_deref())
-    .bind(check.error.as_deref())
-    .bind(check.due_at.as_deref());
+    ));
     let mut batch = vec![insert];
     batch.extend(sealed.map(|sealed| put_secret(event, sealed)));
+    batch.extend(intent.map(|intent| intent.fulfilled(event)));
     batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));
     if let Some(key) = key {
         let body = format!(
@@ -195,7 +212,7 @@ fn put_secret(event: &Event, sealed: &Sealed) -> Statement {
          SELECT connection_id, ?3, ?4 FROM connections \
          WHERE connection_id = ?1 AND revision = ?2 \
          ON CONFLICT (connection_id) DO UPDATE SET sealed = excluded.sealed, \
-         expires_at = excluded.expires_at, version = version + 1, leased_until = ''",
+         expires_at = excluded.expires_at, version = version + 1, leased_until = '', in_doubt = 0",
     )
     .bind(event.entity_id.as_str())
     .bind(event.id.as_str())
@@ -247,7 +264,7 @@ pub async fn update(
     scope: &Scope,
     asked: &Change<'_>,
     patch: &Patch,
-    sealed: Option<&Sealed>,
+    secret: Option<(&Sealed, Option<&Intent>)>,
     due_at: &str,
 ) -> Result<Changed, WriteError> {
     let mut params = Params::default();
@@ -269,13 +286,14 @@ pub async fn update(
     if let Some(status) = patch.status {
         set += &format!("status = {}, error_count = 0, last_error = NULL, ", params.add(status));
     }
-    if let Some(sealed) = sealed {
+    if let Some((sealed, _)) = secret {
         set += &format!("credential_type = {}, ", params.add(sealed.kind));
     }
     let mut batch = change(scope, asked, params, &set).to_vec();
-    if let Some(sealed) = sealed {
+    if let Some((sealed, intent)) = secret {
         batch.push(give_up_secret(asked.event));
         batch.push(put_secret(asked.event, sealed));
+        batch.extend(intent.map(|intent| intent.fulfilled(asked.event)));
     }
     let (event, overdue_ms) = (asked.event, asked.overdue_ms);
     batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));

@@ -1,5 +1,7 @@
 //! One call to GitHub: what every one carries, and what its answer means.
 
+use std::rc::Weak;
+
 use chitty_core::TransportError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -115,6 +117,7 @@ impl Call {
             body: self.body.clone(),
             deadline_ms: app.config.connection_timeout_ms,
             max_body_bytes: self.max_bytes,
+            share: Weak::new(),
         }
     }
 }

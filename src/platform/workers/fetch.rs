@@ -11,6 +11,7 @@ use worker::web_sys;
 use worker::worker_sys::Fetcher;
 
 use super::thrown;
+use crate::platform::memory::Share;
 use crate::platform::outside::{Outside, OutsideRequest, OutsideResponse};
 
 #[wasm_bindgen]
@@ -48,12 +49,13 @@ impl Fetch {
         service: Option<Service>,
         request: Result<web_sys::Request, JsValue>,
         limit: usize,
+        share: Option<&Share>,
     ) -> Result<(web_sys::Response, Vec<u8>), TransportError> {
         let begun = request.and_then(|request| self.begin(service, &request));
         let response = begun.map_err(|error| failed(&error))?;
         let response = JsFuture::from(response).await.map_err(|error| failed(&error))?;
         let response: web_sys::Response = response.unchecked_into();
-        let body = read(response.body(), limit).await.map_err(|error| match error {
+        let body = read_into(response.body(), limit, share).await.map_err(|error| match error {
             ReadError::TooLarge => TransportError::TooLarge(limit),
             ReadError::Broken(error) => failed(&error),
         })?;
@@ -73,7 +75,7 @@ impl Transport for Fetch {
         let headers = request.headers.iter().map(|(name, value)| (*name, value.as_str()));
         let prepared = prepare(wanted, headers);
         let limit = request.max_body_bytes;
-        let (response, body) = self.perform(Some(request.service), prepared, limit).await?;
+        let (response, body) = self.perform(Some(request.service), prepared, limit, None).await?;
         let retry_after = response.headers().get("retry-after").ok().flatten();
         Ok(HttpResponse { status: response.status(), retry_after, body })
     }
@@ -91,7 +93,9 @@ impl Outside for Fetch {
         let pairs = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let prepared = prepare(wanted, pairs);
         let limit = request.max_body_bytes;
-        let (response, body) = self.perform(request.service, prepared, limit).await?;
+        let share = request.share.upgrade();
+        let (response, body) =
+            self.perform(request.service, prepared, limit, share.as_deref()).await?;
         let headers = headers(&response.headers());
         Ok(OutsideResponse { status: response.status(), headers, body })
     }
@@ -158,6 +162,15 @@ pub(crate) async fn read(
     body: Option<web_sys::ReadableStream>,
     limit: usize,
 ) -> Result<Vec<u8>, ReadError> {
+    read_into(body, limit, None).await
+}
+
+/// The same, as long as a share can hold it.
+async fn read_into(
+    body: Option<web_sys::ReadableStream>,
+    limit: usize,
+    share: Option<&Share>,
+) -> Result<Vec<u8>, ReadError> {
     let Some(body) = body else { return Ok(Vec::new()) };
     let reader: web_sys::ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut bytes = Vec::new();
@@ -168,7 +181,9 @@ pub(crate) async fn read(
             return Ok(bytes);
         }
         let chunk: Uint8Array = member("value").map_err(ReadError::Broken)?.unchecked_into();
-        if bytes.len() + chunk.length() as usize > limit {
+        let length = chunk.length() as usize;
+        let fits = bytes.len() + length <= limit && share.is_none_or(|share| share.grow(length));
+        if !fits {
             // Nobody waits for the sender to hear of it.
             drop(reader.cancel());
             return Err(ReadError::TooLarge);

@@ -25,6 +25,8 @@ pub(crate) struct Database {
     calls: Cell<usize>,
     log: RefCell<Vec<String>>,
     fault: RefCell<Box<dyn FnMut(usize) -> Fault>>,
+    /// What meets the next so many calls with a statement that has this in it.
+    fault_at: RefCell<Option<(&'static str, Fault, usize)>>,
 }
 
 impl Database {
@@ -34,6 +36,7 @@ impl Database {
             calls: Cell::new(0),
             log: RefCell::default(),
             fault: RefCell::new(Box::new(|_| Fault::None)),
+            fault_at: RefCell::default(),
         }
     }
 
@@ -49,6 +52,21 @@ impl Database {
     /// Decides for each call, counted from 1 since the last reset, what goes wrong.
     pub(crate) fn set_fault(&self, fault: impl FnMut(usize) -> Fault + 'static) {
         *self.fault.borrow_mut() = Box::new(fault);
+    }
+
+    /// Decides what goes wrong with the next so many calls that have a statement with `part` in it.
+    pub(crate) fn set_fault_at(&self, part: &'static str, fault: Fault, times: usize) {
+        *self.fault_at.borrow_mut() = Some((part, fault, times));
+    }
+
+    fn fault_of(&self, statements: &[Statement]) -> Fault {
+        let mut fault_at = self.fault_at.borrow_mut();
+        let Some((part, fault, times)) = fault_at.as_mut() else { return Fault::None };
+        if *times == 0 || !statements.iter().any(|statement| statement.sql.contains(*part)) {
+            return Fault::None;
+        }
+        *times -= 1;
+        *fault
     }
 
     /// Every statement that was run, in order.
@@ -129,11 +147,13 @@ impl Database {
 
     async fn call<T>(
         &self,
+        meant: Fault,
         effect: impl FnOnce(&Connection) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
         yield_now().await;
         self.calls.set(self.calls.get() + 1);
         let fault = (self.fault.borrow_mut())(self.calls.get());
+        let fault = if meant == Fault::None { fault } else { meant };
         let lost = || DbError::Failed("the database did not answer".to_owned());
         if fault == Fault::Before {
             return Err(lost());
@@ -191,11 +211,13 @@ fn cell(value: ValueRef<'_>) -> Value {
 #[async_trait(?Send)]
 impl Db for Database {
     async fn rows(&self, statement: Statement) -> Result<Vec<Row>, DbError> {
-        self.call(|connection| self.run(connection, &statement)).await
+        let fault = self.fault_of(std::slice::from_ref(&statement));
+        self.call(fault, |connection| self.run(connection, &statement)).await
     }
 
     async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DbError> {
-        self.call(|connection| {
+        let fault = self.fault_of(&statements);
+        self.call(fault, |connection| {
             let transaction = connection.unchecked_transaction().unwrap();
             let results: Result<Vec<_>, DbError> =
                 statements.iter().map(|statement| self.run(&transaction, statement)).collect();

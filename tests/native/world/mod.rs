@@ -60,6 +60,25 @@ pub(crate) async fn yield_now() {
     .await;
 }
 
+/// Takes a future so many turns further, and drops it where it is not over by then, as a process is that
+/// is killed. (A future that is lent goes on where it was.)
+pub(crate) async fn killed_after<T>(turns: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut left = turns;
+    std::future::poll_fn(|cx| {
+        if left == 0 {
+            return std::task::Poll::Ready(None);
+        }
+        left -= 1;
+        let polled = future.as_mut().poll(cx).map(Some);
+        if polled.is_pending() {
+            cx.waker().wake_by_ref();
+        }
+        polled
+    })
+    .await
+}
+
 /// What several isolates share.
 #[derive(Clone)]
 pub(crate) struct World {

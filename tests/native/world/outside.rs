@@ -57,6 +57,11 @@ impl Outside for TestOutside {
             Some(behave) => behave(&request),
             None => Ok(answer(200, "{}")),
         };
+        if let (Ok(answer), Some(share)) = (&answered, request.share.upgrade())
+            && !share.grow(answer.body.len())
+        {
+            return Err(TransportError::TooLarge(request.max_body_bytes));
+        }
         yield_now().await;
         answered
     }

@@ -23,7 +23,7 @@ pub(crate) enum Behaviour {
     Unreachable,
     /// It does what it should, and its answer gets lost.
     Lost,
-    /// It does what it should, and somebody on the way answers in its place.
+    /// It does what it should, and what comes in place of its answer cannot be read.
     Garbled,
     /// Another answer.
     Answer(u16, String),
@@ -48,6 +48,12 @@ pub(crate) struct Services {
     /// The idempotency keys that ChittyDNA and Beacon have seen.
     seen_keys: RefCell<BTreeSet<String>>,
     keys: Cell<u32>,
+    /// What ChittyAuth has made and not revoked: secrets by id.
+    live: RefCell<BTreeMap<String, String>>,
+    /// What it has answered to each idempotency key.
+    answered: RefCell<BTreeMap<String, Value>>,
+    /// What calls meet whose URL ends so.
+    at: RefCell<Vec<(String, Behaviour)>>,
     entries: RefCell<Vec<Value>>,
     /// Which signing keys ChittyAuth publishes.
     pub(crate) published: RefCell<Vec<u8>>,
@@ -62,6 +68,45 @@ impl Services {
     /// Sets what each call to a service meets from now on.
     pub(crate) fn script(&self, service: &str, script: impl FnMut() -> Behaviour + 'static) {
         self.scripts.borrow_mut().insert(service.to_owned(), Box::new(script));
+    }
+
+    /// Sets what calls meet from now on whose URL ends so.
+    pub(crate) fn at(&self, end: &str, behaviour: Behaviour) {
+        self.at.borrow_mut().insert(0, (end.to_owned(), behaviour));
+    }
+
+    /// The ids of the keys and tokens that ChittyAuth has made and not revoked.
+    pub(crate) fn live(&self) -> Vec<String> {
+        self.live.borrow().keys().cloned().collect()
+    }
+
+    /// Makes a key or a token; once for each idempotency key.
+    fn make(
+        &self,
+        request: &HttpRequest,
+        shown: impl FnOnce(u32) -> (String, String, Value),
+    ) -> Value {
+        let key = request.headers.iter().find(|(name, _)| *name == "idempotency-key");
+        let key = key.map(|(_, key)| key.clone());
+        if let Some(answer) = key.as_ref().and_then(|key| self.answered.borrow().get(key).cloned())
+        {
+            return answer;
+        }
+        let n = self.keys.get() + 1;
+        self.keys.set(n);
+        let (id, secret, answer) = shown(n);
+        self.live.borrow_mut().insert(id, secret);
+        if let Some(key) = key {
+            self.answered.borrow_mut().insert(key, answer.clone());
+        }
+        answer
+    }
+
+    fn revoke(&self, id: &Value) -> (u16, Value) {
+        match id.as_str().and_then(|id| self.live.borrow_mut().remove(id)) {
+            Some(_) => (200, json!({"success": true})),
+            None => (404, json!({"success": false})),
+        }
     }
 
     /// The requests to a service, in order.
@@ -158,9 +203,7 @@ impl Services {
         }
         match service {
             "auth" if request.url.ends_with("/jwks.json") => (200, self.jwks()),
-            "auth" if request.url.ends_with("/v1/api-keys/revoke") => {
-                (200, json!({"success": true}))
-            }
+            "auth" if request.url.ends_with("/v1/api-keys/revoke") => self.revoke(&body["key_id"]),
             "id" => {
                 let n = self.minted.get() + 1;
                 self.minted.set(n);
@@ -170,22 +213,26 @@ impl Services {
                 (200, json!({"success": true, "chittyId": id}))
             }
             "auth" if request.url.ends_with("/v1/keys/provision") => {
-                let n = self.keys.get() + 1;
-                self.keys.set(n);
-                (
-                    201,
-                    json!({"api_key": format!("cc_live_secret_{n}"), "key_id": format!("key_{n}")}),
-                )
+                let made = self.make(request, |n| {
+                    let (id, secret) = (format!("key_{n}"), format!("cc_live_secret_{n}"));
+                    let answer = json!({"api_key": secret, "key_id": id});
+                    (id, secret, answer)
+                });
+                (201, made)
             }
             "auth" if request.url.ends_with("/v1/tokens/provision") => {
-                let n = self.keys.get() + 1;
-                self.keys.set(n);
-                (
-                    201,
-                    json!({"token": format!("ca_live_{n}"), "tokenId": format!("tok_{n}"), "scope": body["scope"]}),
-                )
+                let made = self.make(request, |n| {
+                    let (id, secret) = (format!("tok_{n}"), format!("ca_live_{n}"));
+                    let answer = json!({"token": secret, "tokenId": id, "scope": body["scope"]});
+                    (id, secret, answer)
+                });
+                (201, made)
             }
-            "auth" if request.url.ends_with("/v1/tokens/revoke") => (200, json!({"success": true})),
+            "auth" if request.url.ends_with("/v1/tokens/revoke") => self.revoke(&body["tokenId"]),
+            "auth" if request.url.ends_with("/v1/auth/validate") => (401, json!({"valid": false})),
+            "auth" if self.live.borrow().values().any(|secret| body["token"] == *secret) => {
+                (200, json!({"valid": true, "chittyId": "CHITTY-PEO-a", "scope": []}))
+            }
             "auth" => token(body["token"].as_str().unwrap()),
             "dna" => self.dna(request, &body),
             "register" => (201, json!({"success": true, "chitty_id": "CHITTY-SERVICE-1"})),
@@ -235,7 +282,10 @@ impl Transport for Services {
         let path = request.url.strip_prefix("http://services/").expect("the configured host");
         let service = path.split('/').next().unwrap().to_owned();
         self.calls.borrow_mut().push((service.clone(), request.clone()));
-        let behaviour = self.scripts.borrow_mut().get_mut(&service).map(|script| script());
+        let at = self.at.borrow().iter().find(|(end, _)| request.url.ends_with(end)).cloned();
+        let behaviour = at.map(|(_, behaviour)| behaviour);
+        let behaviour = behaviour
+            .or_else(|| self.scripts.borrow_mut().get_mut(&service).map(|script| script()));
         let answer = |status, retry_after: Option<u32>, body: String| {
             let retry_after = retry_after.map(|seconds| seconds.to_string());
             Ok(HttpResponse { status, retry_after, body: body.into_bytes() })

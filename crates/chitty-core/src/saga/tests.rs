@@ -38,7 +38,7 @@ struct World {
     saved: RefCell<Option<String>>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     /// Refuses, without effect; what undoes something is not refused.
     Refuse,
@@ -46,6 +46,10 @@ enum Fault {
     Fail,
     /// Has the effect, and no answer comes.
     Swallow,
+    /// Has the effect, and its answer cannot be read.
+    Garble,
+    /// 404 to everything, without effect, as from somebody who stands before the service.
+    Lost,
 }
 
 impl World {
@@ -75,6 +79,12 @@ impl World {
                 let id = self.make(&self.tokens, "tok-");
                 (201, json!({"token": format!("secret-{id}"), "tokenId": id}))
             }
+            (Service::Auth, "/v1/tokens/validate") => match text("token").strip_prefix("secret-") {
+                Some(id) if self.tokens.borrow().contains(id) => {
+                    (200, json!({"valid": true, "chittyId": "CHITTY-PEO-1"}))
+                }
+                _ => (200, json!({"valid": false})),
+            },
             (Service::Auth, _) => match self.tokens.borrow_mut().remove(&text("tokenId")) {
                 true => (200, json!({"success": true})),
                 false => (404, json!({"success": false, "error": "no such token"})),
@@ -147,10 +157,19 @@ impl Transport for Services {
                 self.0.answer(&request);
                 return Err(TransportError::Timeout);
             }
+            Some(Fault::Garble) => {
+                self.0.answer(&request);
+                (200, json!("<html>"))
+            }
+            Some(Fault::Lost) => (404, json!({"error": "Not found"})),
             Some(Fault::Refuse) | None => self.0.answer(&request),
         };
         self.0.point().await;
-        Ok(HttpResponse { status, retry_after: None, body: body.to_string().into_bytes() })
+        let body = match body {
+            Value::String(text) => text,
+            body => body.to_string(),
+        };
+        Ok(HttpResponse { status, retry_after: None, body: body.into_bytes() })
     }
 }
 
@@ -322,6 +341,8 @@ fn an_outage_is_waited_out_and_one_that_lasts_turns_the_saga_back() {
             (Service::Auth, Fault::Swallow),
             (Service::Register, Fault::Fail),
             (Service::Register, Fault::Swallow),
+            (Service::Auth, Fault::Garble),
+            (Service::Register, Fault::Garble),
         ] {
             // It passes.
             let world = Rc::new(World::default());
@@ -346,21 +367,71 @@ fn an_outage_is_waited_out_and_one_that_lasts_turns_the_saga_back() {
             world.faults.borrow_mut().clear();
             let saga = to_the_end(&world, flow);
             assert_eq!(saga.status, SagaStatus::Compensated);
-            let tokens = world.tokens.borrow().len();
-            match (service, fault) {
-                // Nobody can know the id of a token whose making was never answered.
-                (Service::Auth, Fault::Swallow) => {
-                    assert_eq!((tokens, saga.steps.iter().any(|s| s.in_doubt > 0)), (1, true));
+            assert_all_or_nothing(&world, flow, &saga, "an outage that lasts");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_undone_before_it_is_and_no_answer_but_a_verdict_ends_that() {
+    for flow in FLOWS {
+        for outage in [Fault::Fail, Fault::Swallow, Fault::Garble, Fault::Lost] {
+            // The token is there, the registration is refused, and then ChittyAuth does not revoke.
+            let world = Rc::new(World::default());
+            world.faults.borrow_mut().insert(Service::Register, Fault::Refuse);
+            let at_the_revocation = points(flow, &world.faults.borrow());
+            for crash in 0..at_the_revocation {
+                let world = Rc::new(World::default());
+                world.faults.borrow_mut().insert(Service::Register, Fault::Refuse);
+                world.fuse.set(Some(crash));
+                let _ = live(&world, flow, found(&world, flow));
+                world.fuse.set(None);
+                world.faults.borrow_mut().insert(Service::Auth, outage);
+                for _ in 0..30 {
+                    let _ = live(&world, flow, found(&world, flow));
+                    let saga = found(&world, flow);
+                    let lives = !world.tokens.borrow().is_empty();
+                    assert!(!(lives && saga.status.is_final()), "{outage:?} {crash} {saga:?}");
                 }
-                _ => assert_all_or_nothing(&world, flow, &saga, "an outage that lasts"),
+                world.faults.borrow_mut().remove(&Service::Auth);
+                let saga = to_the_end(&world, flow);
+                assert_all_or_nothing(&world, flow, &saga, "after the outage");
             }
         }
     }
 }
 
 #[test]
+fn a_token_that_was_made_without_being_heard_of_is_found_and_revoked() {
+    for flow in FLOWS {
+        for fault in [Fault::Swallow, Fault::Garble] {
+            let world = Rc::new(World::default());
+            world.faults.borrow_mut().insert(Service::Auth, fault);
+            for _ in 0..20 {
+                let _ = live(&world, flow, found(&world, flow));
+            }
+            let open = found(&world, flow);
+            assert_eq!(world.tokens.borrow().len(), 1, "made once, however often it was asked for");
+            assert_eq!(open.status, SagaStatus::Compensating, "{fault:?}: {open:?}");
+            world.faults.borrow_mut().clear();
+            let saga = to_the_end(&world, flow);
+            assert_eq!(saga.status, SagaStatus::Compensated);
+            assert_all_or_nothing(&world, flow, &saga, "found out");
+        }
+        // What ChittyAuth refuses when it is asked again it has not made.
+        let world = Rc::new(World::default());
+        world.faults.borrow_mut().insert(Service::Auth, Fault::Fail);
+        for _ in 0..MAX_ATTEMPTS {
+            let _ = live(&world, flow, found(&world, flow));
+        }
+        world.faults.borrow_mut().insert(Service::Auth, Fault::Refuse);
+        assert_eq!(to_the_end(&world, flow).status, SagaStatus::Compensated);
+    }
+}
+
+#[test]
 fn a_sign_of_life_that_fails_stops_nothing() {
-    for fault in [Fault::Refuse, Fault::Fail, Fault::Swallow] {
+    for fault in [Fault::Refuse, Fault::Fail, Fault::Swallow, Fault::Garble, Fault::Lost] {
         let world = Rc::new(World::default());
         world.faults.borrow_mut().insert(Service::Beacon, fault);
         let saga = to_the_end(&world, FLOWS[0]);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::call::CallContext;
@@ -34,7 +35,7 @@ pub enum TokenCheck {
 }
 
 /// What to make a token or a key for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProvisionRequest {
     /// Its bearer.
     pub chitty_id: String,
@@ -107,7 +108,7 @@ impl AuthClient<'_> {
     /// Makes a token with `POST /v1/tokens/provision`.
     ///
     /// # Errors
-    /// No answer, a refusal, or an answer without a token.
+    /// No answer, a refusal, or an answer without a token or without the id by which it is revoked.
     pub async fn provision_token(
         &self,
         request: &ProvisionRequest,
@@ -122,7 +123,11 @@ impl AuthClient<'_> {
         let call = Call::new("auth.provision_token", Repeat::WhenTurnedAway, vec![variant]);
         // 403: not this token for this identity.
         let call = call.keyed(request.idempotency_key.as_deref()).answered_by(&[403]);
-        credential(&self.session.call(call).await?.body).map_err(malformed)
+        let made = credential(&self.session.call(call).await?.body).map_err(malformed)?;
+        match made.id {
+            Some(_) => Ok(made),
+            None => Err(malformed("the answer has a token without its id".to_owned())),
+        }
     }
 
     /// Makes the token's successor with `POST /v1/tokens/refresh`.
@@ -134,15 +139,38 @@ impl AuthClient<'_> {
         credential(&answer.body).map_err(malformed)
     }
 
-    /// Revokes a token with `POST /v1/tokens/revoke`. One that is not there counts as revoked.
+    /// Revokes a token with `POST /v1/tokens/revoke`. One that is not there counts as revoked once
+    /// ChittyAuth says of the token itself that it is not valid: an outage may answer 404 too.
     ///
     /// # Errors
     /// No answer, or a refusal.
-    pub async fn revoke_token(&self, token_id: &str, reason: &str) -> Result<(), ServiceError> {
+    pub async fn revoke_token(
+        &self,
+        token_id: &str,
+        token: &str,
+        reason: &str,
+    ) -> Result<(), ServiceError> {
         let body = json!({ "tokenId": token_id, "reason": reason });
         let variant = Variant::post(Service::Auth, "/v1/tokens/revoke", body);
         let call = Call::new("auth.revoke_token", Repeat::Safe, vec![variant]).answered_by(GONE);
-        gone_is_done(self.session.tell(call).await)
+        let revoked = self.session.tell(call).await;
+        self.confirmed(revoked, token).await
+    }
+
+    /// The end of a credential, where the answer to its revocation leaves that open.
+    async fn confirmed(
+        &self,
+        revoked: Result<(), ServiceError>,
+        secret: &str,
+    ) -> Result<(), ServiceError> {
+        match revoked {
+            Err(ServiceError { status: Some(410), .. }) => Ok(()),
+            Err(error) if error.status == Some(404) => match self.validate(secret).await {
+                Ok(TokenCheck::Invalid) => Ok(()),
+                Ok(TokenCheck::Valid(_)) | Err(_) => Err(error),
+            },
+            revoked => revoked,
+        }
     }
 
     /// Makes an API key with `POST /v1/keys/provision`, or its older spelling.
@@ -181,15 +209,25 @@ impl AuthClient<'_> {
         credential(&self.session.call(call).await?.body).map_err(malformed)
     }
 
-    /// Revokes a key with `POST /v1/api-keys/revoke`. One that is not there counts as revoked.
+    /// Revokes a key with `POST /v1/api-keys/revoke`: by its id, or where ChittyAuth gave none by the key
+    /// itself. One that is not there counts as revoked as with [`AuthClient::revoke_token`].
     ///
     /// # Errors
     /// No answer, or a refusal.
-    pub async fn revoke_key(&self, key_id: &str, reason: &str) -> Result<(), ServiceError> {
-        let body = json!({ "key_id": key_id, "reason": reason });
+    pub async fn revoke_key(
+        &self,
+        key_id: Option<&str>,
+        key: &str,
+        reason: &str,
+    ) -> Result<(), ServiceError> {
+        let body = match key_id {
+            Some(key_id) => json!({ "key_id": key_id, "reason": reason }),
+            None => json!({ "api_key": key, "reason": reason }),
+        };
         let variant = Variant::post(Service::Auth, "/v1/api-keys/revoke", body);
         let call = Call::new("auth.revoke_key", Repeat::Safe, vec![variant]).answered_by(GONE);
-        gone_is_done(self.session.tell(call).await)
+        let revoked = self.session.tell(call).await;
+        self.confirmed(revoked, key).await
     }
 
     /// The public keys that sign ChittyAuth's JWTs (RFC 7517), with `GET /.well-known/jwks.json`.

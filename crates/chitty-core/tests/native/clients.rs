@@ -66,8 +66,36 @@ fn what_is_nowhere_known_is_an_outage_or_not_there() {
             None => Err(FailureKind::Denied),
         };
         assert_eq!(told(run((call.make)(world.session()))), expected, "{}", call.name);
-        assert_eq!(world.take_lines(), call.spellings, "{}", call.name);
+        assert_eq!(world.take_lines(), call.lines_when_nowhere(), "{}", call.name);
     }
+}
+
+#[test]
+fn a_credential_that_is_not_there_is_gone_once_it_is_good_for_nothing() {
+    for name in ["auth.revoke_token", "auth.revoke_key"] {
+        for (verdict, expected) in [
+            (json!({"valid": false}), Ok("()".to_owned())),
+            (json!({"valid": true, "chittyId": ID}), Err(FailureKind::Refused)),
+            (json!({}), Err(FailureKind::Refused)),
+        ] {
+            let world = World::new();
+            world.script(move |sent| match sent.line().ends_with("/revoke") {
+                true => Reply::status(404),
+                false => Reply::ok(verdict.clone()),
+            });
+            let result = told(run((call_named(name).make)(world.session())));
+            assert_eq!(result, expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_key_without_an_id_is_revoked_by_itself() {
+    let world = World::new();
+    world.always(Reply::ok(json!({"success": true})));
+    world.ask(async |session| session.auth().revoke_key(None, "k1", "r").await.unwrap());
+    let [sent] = world.take_sent().try_into().unwrap();
+    assert_eq!(sent.body(), json!({"api_key": "k1", "reason": "r"}));
 }
 
 #[test]

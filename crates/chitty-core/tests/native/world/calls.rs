@@ -44,6 +44,18 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// What is asked when no spelling is known: whether a credential is gone that nobody knows
+    /// ChittyAuth is asked once more.
+    pub(crate) fn lines_when_nowhere(&self) -> Vec<&'static str> {
+        let validate: &[&str] = match self.name {
+            "auth.revoke_token" | "auth.revoke_key" => {
+                &["POST auth/v1/tokens/validate", "POST auth/v1/auth/validate"]
+            }
+            _ => &[],
+        };
+        [self.spellings, validate].concat()
+    }
+
     /// What is sent in a spelling.
     pub(crate) fn body(&self, spelling: usize) -> &Value {
         &self.bodies[spelling.min(self.bodies.len() - 1)]
@@ -208,8 +220,8 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
-            when_not_there: Some(NOTHING),
-            make: call!(session => session.auth().revoke_token("i1", "r"), () => NOTHING),
+            when_not_there: None,
+            make: call!(session => session.auth().revoke_token("i1", "t1", "r"), () => NOTHING),
         },
         Call {
             name: "auth.provision_key",
@@ -247,8 +259,8 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
-            when_not_there: Some(NOTHING),
-            make: call!(session => session.auth().revoke_key("i1", "r"), () => NOTHING),
+            when_not_there: None,
+            make: call!(session => session.auth().revoke_key(Some("i1"), "k1", "r"), () => NOTHING),
         },
         Call {
             name: "auth.jwks",

@@ -1,0 +1,82 @@
+//! How much of bodies an isolate holds at a time. The platform gives an isolate 128 MB for everything, and
+//! ends it with all its requests when that is not enough: so who would hold more is refused.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// What may be held at a time, in bytes, and what is.
+#[derive(Debug)]
+pub struct Memory {
+    most: usize,
+    held: Cell<usize>,
+}
+
+impl Memory {
+    /// Memory of `most` bytes.
+    pub fn new(most: usize) -> Rc<Self> {
+        Rc::new(Memory { most, held: Cell::new(0) })
+    }
+
+    /// A share of nothing yet.
+    pub fn share(self: &Rc<Self>) -> Rc<Share> {
+        let memory = Rc::clone(self);
+        Rc::new(Share { memory, bytes: Cell::new(0), was_refused: Cell::new(false) })
+    }
+
+    /// How much is held.
+    pub fn held(&self) -> usize {
+        self.held.get()
+    }
+}
+
+/// A part of what may be held: it grows as bytes come, and is given back when it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    memory: Rc<Memory>,
+    bytes: Cell<usize>,
+    was_refused: Cell<bool>,
+}
+
+impl Share {
+    /// Takes so many bytes more; `false` when that would be too much, and nothing is taken then.
+    pub fn grow(&self, bytes: usize) -> bool {
+        let sum = self.memory.held.get().saturating_add(bytes);
+        if sum > self.memory.most {
+            self.was_refused.set(true);
+            return false;
+        }
+        self.memory.held.set(sum);
+        self.bytes.set(self.bytes.get() + bytes);
+        true
+    }
+
+    /// Whether it could not grow at some time.
+    pub fn was_refused(&self) -> bool {
+        self.was_refused.get()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let held = self.memory.held.get().saturating_sub(self.bytes.get());
+        self.memory.held.set(held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_given_back_whatever_became_of_it() {
+        let memory = Memory::new(10);
+        let (one, other) = (memory.share(), memory.share());
+        assert!(one.grow(6) && other.grow(4) && !other.grow(1));
+        assert!(other.was_refused() && !one.was_refused());
+        assert!(!one.grow(usize::MAX));
+        drop(one);
+        assert!(other.grow(6) && memory.held() == 10);
+        drop(other);
+        assert_eq!(memory.held(), 0);
+    }
+}
