@@ -11,6 +11,7 @@ pub mod create;
 pub mod credential;
 pub mod handlers;
 pub mod input;
+pub mod provisioned;
 pub mod proxy;
 pub mod secrets;
 pub mod store;

@@ -9,7 +9,7 @@ use chitty_core::TransportError;
 use crate::app::App;
 use crate::connections::call::Base;
 use crate::connections::store::{self, Link};
-use crate::connections::{secrets, target};
+use crate::connections::{provisioned, secrets, target};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
@@ -123,6 +123,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let needed = if is_read { "read" } else { "write" };
     let link = store::use_link(ready, &scope, &request.id, needed, &now).await?;
     admit(&link, needed)?;
+    provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
     let credential = secrets::usable(app, ready, &link).await?;
     let base = Base::of(app, &link.service, &link.endpoint);
     let query = match request.raw_query() {
@@ -300,6 +301,7 @@ mod tests {
             status: "active".to_owned(),
             check_path: None,
             has_credential: false,
+            is_provisioned: false,
             has_source: true,
         }
     }

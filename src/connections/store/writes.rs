@@ -4,13 +4,14 @@ use super::{DOCUMENT, reach};
 use crate::connections::input::{Draft, Patch};
 use crate::connections::target::Endpoint;
 use crate::events::{Event, outbox};
-use crate::http::caller::{Scope, WriteError};
+use crate::http::caller::{Grant, Scope, WriteError};
 use crate::http::fields::Sent;
 use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::platform::db::{Params, Row, Statement, first_row};
+use crate::platform::time;
 
 /// The unique index over active connections, as SQLite names it.
 const ACTIVE: &str = "connections_active";
@@ -118,6 +119,8 @@ pub struct Insertion<'a> {
     pub draft: &'a Draft,
     /// Its credential.
     pub sealed: Option<&'a Sealed>,
+    /// By what authority ChittyAuth made that, if it did.
+    pub grant: Option<&'a Grant>,
     /// What is known of the target.
     pub check: &'a FirstCheck,
     /// Its entity is the connection, its id becomes the revision.
@@ -142,7 +145,7 @@ pub async fn insert(
     scope: &Scope,
     new: &Insertion<'_>,
 ) -> Result<Option<String>, WriteError> {
-    let Insertion { draft, sealed, check, event, overdue_ms, key } = *new;
+    let Insertion { draft, sealed, grant, check, event, overdue_ms, key } = *new;
     let insert = Statement::new(format!(
         "INSERT INTO connections (connection_id, owner_chitty_id, source_chitty_id, source_type, \
          target_service, target_endpoint, connection_type, scopes, check_path, credential_type, \
@@ -171,7 +174,7 @@ pub async fn insert(
     .bind(check.error.as_deref())
     .bind(check.due_at.as_deref());
     let mut batch = vec![insert];
-    batch.extend(sealed.map(|sealed| put_secret(event, sealed)));
+    batch.extend(sealed.map(|sealed| put_secret(event, sealed, grant)));
     batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));
     if let Some(key) = key {
         let body = format!(
@@ -189,18 +192,28 @@ pub async fn insert(
 
 /// Puts a credential beside the connection that the event has made or changed, in place of the one
 /// before.
-fn put_secret(event: &Event, sealed: &Sealed) -> Statement {
+fn put_secret(event: &Event, sealed: &Sealed, grant: Option<&Grant>) -> Statement {
+    let source = grant.map(Grant::source);
     Statement::new(
-        "INSERT INTO connection_secrets (connection_id, sealed, expires_at) \
-         SELECT connection_id, ?3, ?4 FROM connections \
+        "INSERT INTO connection_secrets (connection_id, sealed, expires_at, source_actor, \
+         source_token, source_secret, source_scopes, key_expires_at) \
+         SELECT connection_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM connections \
          WHERE connection_id = ?1 AND revision = ?2 \
          ON CONFLICT (connection_id) DO UPDATE SET sealed = excluded.sealed, \
-         expires_at = excluded.expires_at, version = version + 1, leased_until = ''",
+         expires_at = excluded.expires_at, source_actor = excluded.source_actor, \
+         source_token = excluded.source_token, source_secret = excluded.source_secret, \
+         source_scopes = excluded.source_scopes, key_expires_at = excluded.key_expires_at, \
+         version = version + 1, leased_until = ''",
     )
     .bind(event.entity_id.as_str())
     .bind(event.id.as_str())
     .bind(sealed.text.as_str())
     .bind(sealed.expires_at.as_deref())
+    .bind(source.map(|source| source.actor.as_str()))
+    .bind(source.and_then(|source| source.token.as_deref()))
+    .bind(source.and_then(|source| source.secret.as_deref()))
+    .bind(source.map(|source| serde_json::json!(source.scopes).to_string()))
+    .bind(grant.and_then(Grant::ends_ms).map(time::iso8601))
 }
 
 /// A change of one connection.
@@ -275,7 +288,7 @@ pub async fn update(
     let mut batch = change(scope, asked, params, &set).to_vec();
     if let Some(sealed) = sealed {
         batch.push(give_up_secret(asked.event));
-        batch.push(put_secret(asked.event, sealed));
+        batch.push(put_secret(asked.event, sealed, None));
     }
     let (event, overdue_ms) = (asked.event, asked.overdue_ms);
     batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));

@@ -39,6 +39,10 @@ pub(crate) struct Services {
     minted: Cell<u32>,
     keys: Cell<u32>,
     entries: RefCell<Vec<Value>>,
+    /// The tokens that ChittyAuth has made, with what it says of each.
+    tokens: RefCell<BTreeMap<String, Value>>,
+    /// What it says of a token from now on: these scopes, or that it is good for nothing.
+    said: RefCell<BTreeMap<String, Option<Vec<String>>>>,
     /// Which signing keys ChittyAuth publishes.
     pub(crate) published: RefCell<Vec<u8>>,
 }
@@ -52,6 +56,13 @@ impl Services {
     /// Sets what each call to a service meets from now on.
     pub(crate) fn script(&self, service: &str, script: impl FnMut() -> Behaviour + 'static) {
         self.scripts.borrow_mut().insert(service.to_owned(), Box::new(script));
+    }
+
+    /// Sets what ChittyAuth says of a token from now on: that it carries these scopes, or that it is
+    /// good for nothing.
+    pub(crate) fn say(&self, token: &str, scopes: Option<&[&str]>) {
+        let scopes = scopes.map(|scopes| scopes.iter().map(|one| (*one).to_owned()).collect());
+        self.said.borrow_mut().insert(token.to_owned(), scopes);
     }
 
     /// The requests to a service, in order.
@@ -111,13 +122,28 @@ impl Services {
             "auth" if request.url.ends_with("/v1/tokens/provision") => {
                 let n = self.keys.get() + 1;
                 self.keys.set(n);
+                let made =
+                    json!({"valid": true, "chittyId": body["chittyId"], "scope": body["scope"]});
+                self.tokens.borrow_mut().insert(format!("ca_live_{n}"), made);
                 (
                     201,
                     json!({"token": format!("ca_live_{n}"), "tokenId": format!("tok_{n}"), "scope": body["scope"]}),
                 )
             }
             "auth" if request.url.ends_with("/v1/tokens/revoke") => (200, json!({"success": true})),
-            "auth" => token(body["token"].as_str().unwrap()),
+            "auth" => {
+                let name = body["token"].as_str().unwrap();
+                let made = self.tokens.borrow().get(name).cloned();
+                let (status, mut answer) = made.map_or_else(|| token(name), |made| (200, made));
+                match self.said.borrow().get(name) {
+                    None => (status, answer),
+                    Some(None) => (401, json!({"valid": false, "error": "revoked"})),
+                    Some(Some(scopes)) => {
+                        answer["scope"] = json!(scopes);
+                        (200, answer)
+                    }
+                }
+            }
             "dna" => {
                 (200, json!({"success": true, "dna_id": format!("dna-of-{}", body["chittyId"])}))
             }
@@ -141,14 +167,14 @@ impl Services {
     }
 }
 
-/// `dev-<name>` is actor `CHITTY-PEO-<name>` with read and write; `dev-<name>+<scope>` with that
-/// scope only; anything else is nobody's.
+/// `dev-<name>` is actor `CHITTY-PEO-<name>` with read and write; `dev-<name>+<scope>,…` with those
+/// scopes only; anything else is nobody's.
 fn token(token: &str) -> (u16, Value) {
     let Some(rest) = token.strip_prefix("dev-") else {
         return (401, json!({"valid": false, "error": "unknown token"}));
     };
     let (name, scopes) = match rest.split_once('+') {
-        Some((name, scope)) => (name, json!([scope])),
+        Some((name, scopes)) => (name, json!(scopes.split(',').collect::<Vec<&str>>())),
         None => (rest, json!(["read", "write"])),
     };
     let id = format!("CHITTY-PEO-{name}");
