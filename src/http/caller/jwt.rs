@@ -27,9 +27,10 @@ const MAX_LIFE_S: u64 = 24 * 3600;
 /// How long the published keys are used before they are fetched again, in ms.
 const KEEP_KEYS_MS: u64 = 10 * 60_000;
 
-/// The shortest time between two fetches because of a key that is not known, in ms. Whoever shows
-/// another unknown key in between is told to come again.
-const UNKNOWN_KEY_PAUSE_MS: u64 = 5_000;
+/// How often the keys are fetched because of one that is not known, at most, and in what time, in ms.
+/// Who shows another unknown key in that time is told to come again.
+const UNKNOWN_KEY_LOOKS: u32 = 5;
+const UNKNOWN_KEY_WINDOW_MS: u64 = 10_000;
 
 /// The most keys that are kept; ChittyAuth publishes one or two.
 const MAX_KEYS: usize = 20;
@@ -197,16 +198,16 @@ fn seconds(date: f64) -> Option<u64> {
 pub struct Jwks {
     keys: RefCell<Vec<(String, PublicKey)>>,
     fetched_ms: Cell<u64>,
-    /// When a key that was not known was last looked for.
-    looked_ms: Cell<u64>,
+    /// Since when, and how often, keys that were not known were looked for.
+    looks: Cell<(u64, u32)>,
 }
 
 impl Jwks {
     /// The key of this id.
     ///
     /// Fetched keys are used for ten minutes, and longer while ChittyAuth does not answer. For an id
-    /// that is not among them they are fetched again, at most every five seconds: only what was
-    /// published after the request came says that there is no such key.
+    /// that is not among them they are fetched again, within bounds: only what was fetched after the
+    /// request came says that there is no such key.
     async fn key(&self, app: &App, request: &Request<'_>, kid: &str) -> Result<PublicKey, Problem> {
         let (known, now_ms) = (self.find(kid), app.now_ms());
         if self.fetched_ms.get() > 0 {
@@ -215,14 +216,7 @@ impl Jwks {
                     return Ok(key);
                 }
                 Some(_) => {}
-                None => {
-                    let rest_ms = UNKNOWN_KEY_PAUSE_MS
-                        .saturating_sub(now_ms.saturating_sub(self.looked_ms.get()));
-                    if self.looked_ms.get() > 0 && rest_ms > 0 {
-                        return Err(unknown_key(rest_ms));
-                    }
-                    self.looked_ms.set(now_ms);
-                }
+                None => self.take_look(now_ms)?,
             }
         }
         match request.session(app).auth().jwks().await {
@@ -241,6 +235,20 @@ impl Jwks {
                 )
             }),
         }
+    }
+
+    /// Counts a look for a key that is not known.
+    fn take_look(&self, now_ms: u64) -> Result<(), Problem> {
+        let (since_ms, count) = self.looks.get();
+        let age_ms = now_ms.saturating_sub(since_ms);
+        if count == 0 || age_ms >= UNKNOWN_KEY_WINDOW_MS {
+            self.looks.set((now_ms, 1));
+        } else if count < UNKNOWN_KEY_LOOKS {
+            self.looks.set((since_ms, count + 1));
+        } else {
+            return Err(unknown_key(UNKNOWN_KEY_WINDOW_MS - age_ms));
+        }
+        Ok(())
     }
 
     fn find(&self, kid: &str) -> Option<PublicKey> {
