@@ -17,6 +17,10 @@ use crate::platform::time;
 /// the same time are each asked about at least once in this time.
 pub const VOUCHED_MS: u64 = 120_000;
 
+/// How long the same word of ChittyAuth about an actor is not noted again, in ms: a burst of requests
+/// by a new token writes once.
+const NOTED_MS: u64 = 20_000;
+
 /// The most scopes of one token that are noted; ChittyAuth's tokens carry a few.
 const MAX_NOTED: usize = 500;
 
@@ -35,12 +39,17 @@ pub fn note(actor: &str, scopes: &[String], now_ms: u64) -> Statement {
          said = (SELECT json_group_object(scope, at) FROM \
          (SELECT key AS scope, value AS at FROM json_each(vouchers.said) WHERE value > ?4 \
          AND key NOT IN (SELECT value FROM json_each(?2)) \
-         UNION ALL SELECT value, ?3 FROM json_each(?2)))",
+         UNION ALL SELECT value, ?3 FROM json_each(?2))) \
+         WHERE vouchers.said_at <= ?5 OR EXISTS (SELECT 1 FROM json_each(?2) \
+         WHERE value NOT IN (SELECT key FROM json_each(vouchers.said))) \
+         OR EXISTS (SELECT 1 FROM json_each(vouchers.said) WHERE value >= vouchers.said_at \
+         AND key NOT IN (SELECT value FROM json_each(?2)))",
     )
     .bind(actor)
     .bind(serde_json::json!(scopes).to_string())
     .bind(time::iso8601(now_ms))
     .bind(cutoff(now_ms))
+    .bind(time::iso8601(now_ms.saturating_sub(NOTED_MS)))
 }
 
 /// SQL for whether a list of scopes has one of `needs`.
