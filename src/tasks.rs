@@ -144,6 +144,7 @@ pub async fn scheduled(app: &App) {
         handover::prune(now_ms),
         stream::prune(),
         orchestrations::store::prune(now_ms),
+        orchestrations::store::prune_tokens(now_ms),
         github::deliveries::prune(now_ms),
         github::jobs::prune(now_ms),
         github::install::prune(now_ms),

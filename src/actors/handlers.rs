@@ -11,7 +11,7 @@ use crate::http::Outcome;
 use crate::http::caller::{Scope, WriteError, scopes};
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::listing::{Asked, word};
-use crate::http::precondition::{IfMatch, etag};
+use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
@@ -256,6 +256,8 @@ pub async fn capabilities(
 
 /// Replace what an actor is granted beyond what ChittyAuth says. Administrators only.
 ///
+/// Who holds `actors:admin` alone grants, and takes away, only what it holds itself.
+///
 /// It holds from the next request on: what is taken away is gone from its keys and delegations too.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     put,
@@ -278,19 +280,45 @@ pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     let id = actor_id(request)?;
     let granted = input::capabilities(&request.json_bytes().await?)?;
     let held = scope.held();
-    if scope.actor() == id.as_str() || granted.iter().any(|one| !scopes::holds(&held, one)) {
+    let holds = |one: &String| scopes::holds(&held, one);
+    if scope.actor() == id.as_str() || !granted.iter().all(holds) {
         scope.check(ready).await?;
-        return Err(Problem::new(
-            Code::InsufficientScope,
-            "You can grant what you hold yourself, to somebody else.",
-        ));
+        return Err(not_held());
     }
     let payload = json!({ "granted": granted });
     let kind = EventKind::ActorCapabilitiesChanged;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
     let change = conditional(app, request, &id, &event);
-    let json = store::grant(ready, &scope, &change, &granted).await?.done("actor")?;
-    changed(app, &id, event, &json)
+    if scopes::is_admin(&held) {
+        let json = store::grant(ready, &scope, &change, &granted, None).await?.done("actor")?;
+        return changed(app, &id, event, &json);
+    }
+    // Another change may come between the look and the write, which then finds something else.
+    for _ in 0..ATTEMPTS {
+        let before = store::granted(ready, &scope, id.as_str()).await?;
+        let taken = scopes::list(&before).into_iter().filter(|one| !scopes::holds(&granted, one));
+        if !taken.collect::<Vec<String>>().iter().all(holds) {
+            return Err(not_held());
+        }
+        match store::grant(ready, &scope, &change, &granted, Some(&before)).await? {
+            Changed::Missing => {}
+            done => return changed(app, &id, event, &done.done("actor")?),
+        }
+    }
+    Err(Problem::new(
+        Code::StorageUnavailable,
+        "What the actor is granted keeps changing. Repeat the request.",
+    ))
+}
+
+/// How often a grant is tried that must not take away what the caller does not hold.
+const ATTEMPTS: u32 = 3;
+
+fn not_held() -> Problem {
+    Problem::new(
+        Code::InsufficientScope,
+        "You can grant, and take away, what you hold yourself, to and from somebody else.",
+    )
 }
 
 /// List actors, newest first. Administrators only.

@@ -260,10 +260,29 @@ pub async fn update(
     if let Some(status) = patch.status {
         set += &format!("status = {}, ", params.add(status));
     }
-    perform(ready, scope, change, params, &set, patch.status.is_some()).await
+    perform(
+        ready,
+        scope,
+        change,
+        params,
+        &Setting { set: &set, before: None },
+        patch.status.is_some(),
+    )
+    .await
 }
 
-/// Replaces what an administrator grants an actor, also one that was never here.
+/// What an actor has been granted, as it is stored.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn granted(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<String, Problem> {
+    let query = Statement::new("SELECT capabilities FROM actors WHERE chitty_id = ?1").bind(id);
+    let row = scope.rows(ready, query).await?.into_iter().next();
+    Ok(row.map(|mut row| row.text(0)).transpose()?.unwrap_or_else(|| "[]".to_owned()))
+}
+
+/// Replaces what an administrator grants an actor, also one that was never here: only if it is `before`
+/// now, where that is said.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -272,10 +291,19 @@ pub async fn grant(
     scope: &Scope,
     change: &Change<'_>,
     granted: &[String],
+    before: Option<&str>,
 ) -> Result<Changed, WriteError> {
     let mut params = Params::default();
     let set = format!("capabilities = {}, ", params.add(json!(granted).to_string()));
-    perform(ready, scope, change, params, &set, true).await
+    let before = before.map(|before| params.add(before));
+    perform(ready, scope, change, params, &Setting { set: &set, before: before.as_deref() }, true)
+        .await
+}
+
+/// What a change sets, and what must have been granted before it (a placeholder).
+struct Setting<'a> {
+    set: &'a str,
+    before: Option<&'a str>,
 }
 
 async fn perform(
@@ -283,10 +311,13 @@ async fn perform(
     scope: &Scope,
     change: &Change<'_>,
     mut params: Params,
-    set: &str,
+    setting: &Setting<'_>,
     is_put_on_record: bool,
 ) -> Result<Changed, WriteError> {
     let Change { id, event, if_match, overdue_ms } = change;
+    let set = setting.set;
+    let before_is =
+        setting.before.map_or_else(String::new, |before| format!("AND capabilities = {before} "));
     let mut batch = Vec::new();
     if is_put_on_record {
         // Nothing is known of it but its id: what it is it says when it registers.
@@ -304,7 +335,7 @@ async fn perform(
     batch.push(params.statement(format!(
         "UPDATE actors SET {set}updated_at = {at}, revision = {revision} WHERE chitty_id = {id_at} \
          AND ({revisions} IS NULL OR revision IN (SELECT value FROM json_each({revisions}))) \
-         RETURNING {}",
+         {before_is}RETURNING {}",
         full()
     )));
     batch.push(outbox::insert_if_changed(event, *overdue_ms, "actors", "chitty_id"));

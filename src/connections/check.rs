@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::app::App;
 use crate::connections::call::{Base, leads_back};
 use crate::connections::credential::Credential;
-use crate::connections::secrets;
 use crate::connections::store::{self, Finding, Link};
+use crate::connections::{provisioned, secrets};
 use crate::events::{Event, EventKind};
 use crate::init::Ready;
 use crate::platform::db::DbError;
@@ -86,12 +86,19 @@ pub async fn check(
 ) -> Result<Vec<Event>, DbError> {
     let Some(path) = &link.check_path else { return Ok(Vec::new()) };
     let base = Base::of(app, &link.service, &link.endpoint);
-    let health = match secrets::usable(app, ready, link).await {
-        Ok(_) if leads_back(app, &link.service, &link.endpoint) => {
-            Health::Bad("the connection leads back to this gateway".to_owned())
-        }
-        Ok(credential) => ask(app, &base, path, credential.as_ref()).await,
-        Err(problem) => Health::Bad(problem.code.title().to_owned()),
+    let health = match provisioned::stands(ready, link, app.now_ms()).await? {
+        true => match secrets::usable(app, ready, link).await {
+            Ok(_) if leads_back(app, &link.service, &link.endpoint) => {
+                Health::Bad("the connection leads back to this gateway".to_owned())
+            }
+            Ok(credential) => ask(app, &base, path, credential.as_ref()).await,
+            Err(problem) => Health::Bad(problem.code.title().to_owned()),
+        },
+        // The next use has another key made: that the target wants one says nothing about it.
+        false => match ask(app, &base, path, None).await {
+            Health::Refused => Health::Good,
+            health => health,
+        },
     };
     let error = health.error();
     let now_ms = app.now_ms();

@@ -4,7 +4,6 @@
 //! world: so everything that can refuse the creation comes first, and what was made or renewed for a
 //! creation that comes to nothing is taken back (see `intents`).
 
-use chitty_core::ProvisionRequest;
 use serde_json::json;
 
 use crate::app::App;
@@ -13,11 +12,12 @@ use crate::connections::check::{self, Health};
 use crate::connections::credential::{Credential, Handed};
 use crate::connections::input::{self, Draft};
 use crate::connections::intents::{self, Intent, Obtained};
+use crate::connections::provisioned;
 use crate::connections::secrets::{self, Renewal};
 use crate::connections::store::{self, FirstCheck, Insertion, Sealed};
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
-use crate::http::caller::{Scope, WriteError};
+use crate::http::caller::{Grant, Scope, WriteError};
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
@@ -33,7 +33,9 @@ use crate::openapi::schemas::{LinkDraftView, LinkReplyView};
 ///
 /// One active connection for each source, service and endpoint. A credential is tried once at
 /// `check_path`, where there is one, and sealed before it is stored; it is never returned. A
-/// ChittyOS service needs no endpoint, and ChittyAuth can make the key for it (`provisioned`).
+/// ChittyOS service needs no endpoint, and ChittyAuth can make the key for it (`provisioned`): for what
+/// you hold yourself, such as `cases:read` for `read` at ChittyCases, until your credential ends; for
+/// the services that make identities and credentials by administrators only.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/connections",
@@ -43,6 +45,7 @@ use crate::openapi::schemas::{LinkDraftView, LinkReplyView};
     request_body = LinkDraftView,
     responses(
         (status = 201, description = "Connected.", body = LinkReplyView, headers(("ETag" = String), ("Location" = String))),
+        (status = 403, description = "A key that is to be made would do more than you hold, or your token is a delegated one (`delegated_credential`)."),
         (status = 404, description = "You have no such source."),
         (status = 409, description = "`connection_exists`: `existing_connection_id` is the one that is there."),
         (status = 422, description = "A value is not acceptable, or the target refuses the credential (`credential_refused`)."),
@@ -62,8 +65,17 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
+    let grant = match &draft.credentials {
+        Some(Handed::Provision) => {
+            let (service, scopes) = (&draft.target_service, &draft.scopes);
+            let now_ms = request.now_ms;
+            Some(provisioned::grant(ready, &scope, service, scopes, now_ms).await?)
+        }
+        _ => None,
+    };
     let id = format!("conn_{}", ids::uuid_v7(app.now_ms()));
-    let (credential, intent) = match obtain(app, ready, request, &draft, &id).await {
+    let (credential, intent) = match obtain(app, ready, request, &draft, &id, grant.as_ref()).await
+    {
         Ok(Some(Obtained { credential, intent })) => (Some(credential), intent),
         Ok(None) => (None, None),
         // A refresh token may be good for one use only, and that by another request with this key.
@@ -71,7 +83,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     };
     let sealed = credential.as_ref().map(|one| secrets::seal(app, &id, one)).transpose()?;
     let creation =
-        Creation { app, ready, scope, request, draft, key, id, credential, intent, sealed };
+        Creation { app, ready, scope, request, draft, key, id, credential, intent, sealed, grant };
     let made = creation.perform().await;
     let is_new =
         made.as_ref().is_ok_and(|reply| reply.header_value("idempotency-replayed").is_none());
@@ -96,6 +108,7 @@ struct Creation<'a> {
     credential: Option<Credential>,
     intent: Option<Intent>,
     sealed: Option<Sealed>,
+    grant: Option<Grant>,
 }
 
 impl Creation<'_> {
@@ -120,6 +133,7 @@ impl Creation<'_> {
             draft,
             sealed: self.sealed.as_ref(),
             intent: self.intent.as_ref(),
+            grant: self.grant.as_ref(),
             check: &check,
             event: &event,
             overdue_ms: app.config.outbox_overdue_ms,
@@ -201,24 +215,15 @@ async fn obtain(
     request: &Request<'_>,
     draft: &Draft,
     id: &str,
+    grant: Option<&Grant>,
 ) -> Result<Option<Obtained>, Problem> {
-    match &draft.credentials {
-        None => Ok(None),
-        Some(Handed::In(credential)) => complete(app, ready, id, credential).await.map(Some),
-        Some(Handed::Provision) => {
-            let wanted = ProvisionRequest {
-                chitty_id: draft.source.as_str().to_owned(),
-                scopes: draft
-                    .scopes
-                    .iter()
-                    .map(|scope| format!("{}:{scope}", draft.target_service))
-                    .collect(),
-                service: draft.target_service.clone(),
-                expires_in_s: None,
-                idempotency_key: None,
-            };
-            intents::provision(app, ready, &request.session(app), id, wanted).await.map(Some)
+    match (&draft.credentials, grant) {
+        (Some(Handed::In(credential)), _) => complete(app, ready, id, credential).await.map(Some),
+        (Some(Handed::Provision), Some(grant)) => {
+            let of = (draft.source.as_str(), draft.target_service.as_str());
+            provisioned::make(app, ready, request, id, of, grant).await.map(Some)
         }
+        (Some(Handed::Provision), None) | (None, _) => Ok(None),
     }
 }
 

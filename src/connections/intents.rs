@@ -96,6 +96,17 @@ impl Intent {
         .bind(self.id.as_str())
     }
 
+    /// The same, for a batch that puts the credential in place of another of the connection's.
+    pub fn fulfilled_by(&self, connection_id: &str, sealed: &str) -> Statement {
+        Statement::new(
+            "DELETE FROM credential_revocations WHERE id = ?3 AND EXISTS \
+             (SELECT 1 FROM connection_secrets WHERE connection_id = ?1 AND sealed = ?2)",
+        )
+        .bind(connection_id)
+        .bind(sealed)
+        .bind(self.id.as_str())
+    }
+
     /// The condition under which nobody has begun to take the credential back.
     pub fn is_open(&self, params: &mut Params) -> String {
         let id = params.add(self.id.as_str());

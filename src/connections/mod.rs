@@ -14,6 +14,7 @@ pub mod handlers;
 pub mod headers;
 pub mod input;
 pub mod intents;
+pub mod provisioned;
 pub mod proxy;
 pub mod secrets;
 pub mod store;

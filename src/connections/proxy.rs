@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::connections::call::{Base, leads_back};
 use crate::connections::headers::overrides_method;
 use crate::connections::store::{self, Link};
-use crate::connections::{headers, secrets, target};
+use crate::connections::{headers, provisioned, secrets, target};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
@@ -81,6 +81,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
             "The connection leads back to this gateway. Disconnect it and call the gateway itself.",
         ));
     }
+    provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
     let credential = secrets::usable(app, ready, &link).await?;
     let base = Base::of(app, &link.service, &link.endpoint);
     let query = match request.raw_query() {
@@ -243,6 +244,7 @@ mod tests {
             status: "active".to_owned(),
             check_path: None,
             has_credential: false,
+            is_provisioned: false,
             has_source: true,
         }
     }

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::delegation::store::{self, Draft};
-use crate::delegation::{LIFE_S, MAX_DEPTH, USUAL_LIFE_S, is_service_name, service_name};
+use crate::delegation::{
+    LIFE_S, MAX_DEPTH, THIS_GATEWAY, USUAL_LIFE_S, is_service_name, service_name,
+};
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
-use crate::http::caller::{Scope, scopes};
+use crate::http::caller::{Grant, Scope};
 use crate::http::fields::Fields;
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::limits::Class;
@@ -33,7 +35,7 @@ const MAX_METADATA_BYTES: usize = 4096;
 /// What was sent.
 struct Sent {
     target_service: String,
-    scopes: Vec<String>,
+    grant: Grant,
     expires_in_s: Option<u64>,
     metadata: String,
 }
@@ -58,7 +60,7 @@ struct Sent {
 ))]
 pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let body = request.json_bytes().await?;
-    let sent = sent(&body, &scope.held())?;
+    let sent = sent(&body, Grant::of(&scope))?;
     let key = Idempotency::of(request, "delegations.create", &body)?;
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let (bounds, stored) = store::bounds(ready, &scope, look_up).await?;
@@ -69,12 +71,12 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let expires_ms = end(&sent, bounds.as_ref(), now_ms)?;
     let id = format!("dlg_{}", ids::uuid_v7(now_ms));
     let token = format!("cdt_{}", URL_SAFE_NO_PAD.encode(ids::secret()?));
-    let payload = json!({ "target_service": sent.target_service, "scopes": sent.scopes });
+    let payload = json!({ "target_service": sent.target_service, "scopes": sent.grant.scopes() });
     let event = Event::caused(request, &scope, EventKind::DelegationCreated, &id, payload, now_ms);
     let draft = Draft {
         token_sha256: ids::sha256_hex(&token),
         target_service: sent.target_service,
-        scopes: &sent.scopes,
+        grant: &sent.grant,
         metadata: sent.metadata,
         expires_at: time::iso8601(expires_ms),
     };
@@ -98,28 +100,25 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         .then(After::Announce(event)))
 }
 
-fn sent(body: &[u8], held: &[String]) -> Result<Sent, Problem> {
+fn sent(body: &[u8], held: Grant) -> Result<Sent, Problem> {
     let mut fields = Fields::of(body)?;
     let target = fields.text("target_service", 64);
     let target = fields.required("target_service", target).unwrap_or_default();
     if !target.is_empty() && !is_service_name(&target) {
         fields.wrong("target_service", "must be the name of a service, such as `chittycases`");
     }
-    let asked = fields.scopes("scopes", 1).value();
-    let scopes = match asked {
-        Some(scopes) => {
-            if let Some(more) = scopes.iter().find(|scope| !scopes::holds(held, scope)) {
-                fields.wrong("scopes", format!("you do not hold {more}"));
-            }
-            scopes
-        }
+    let grant = match fields.scopes("scopes", 1).value() {
+        Some(asked) => held.clone().narrowed(&asked).unwrap_or_else(|more| {
+            fields.wrong("scopes", format!("you do not hold {more}"));
+            held.within(&[])
+        }),
         // As the predecessor: to read, as far as the maker may.
         None => {
-            let scopes = scopes::intersection(held, &["read".to_owned()]);
-            if scopes.is_empty() && !fields.has("scopes") {
+            let grant = held.within(&["read".to_owned()]);
+            if grant.scopes().is_empty() && !fields.has("scopes") {
                 fields.wrong("scopes", "is required: you do not hold `read`");
             }
-            scopes
+            grant
         }
     };
     let expires_in_s = fields.number("expires_in_seconds", *LIFE_S.start(), *LIFE_S.end()).value();
@@ -127,7 +126,7 @@ fn sent(body: &[u8], held: &[String]) -> Result<Sent, Problem> {
     fields.finish()?;
     Ok(Sent {
         target_service: service_name(&target),
-        scopes,
+        grant,
         expires_in_s,
         metadata: metadata.unwrap_or_else(|| "{}".to_owned()),
     })
@@ -149,7 +148,8 @@ fn end(sent: &Sent, bounds: Option<&store::Bounds>, now_ms: u64) -> Result<u64, 
         let detail = format!("must be `{service}`: your token is for that service");
         return Err(Problem::invalid("/target_service", detail));
     }
-    let last_ms = time::parse(&bounds.expires_at).unwrap_or_default();
+    let Some(last_ms) = bounds.expires_at.as_deref().map(time::parse) else { return Ok(asked_ms) };
+    let last_ms = last_ms.unwrap_or_default();
     let left_s = last_ms.saturating_sub(now_ms) / 1000;
     if left_s < *LIFE_S.start() || (sent.expires_in_s.is_some() && asked_ms > last_ms) {
         let detail = format!("your own credential ends in {left_s} seconds");
@@ -212,8 +212,9 @@ pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
 
 /// Ask whether a delegated token is good, and for what (in the manner of RFC 7662).
 ///
-/// Who has the token may ask: no other credential is needed. Of a token that is not good nothing is
-/// said but that.
+/// Who has the token may ask: no other credential is needed. A service names itself as
+/// `target_service`; without it the question is whether the token is good at this gateway. Of a token
+/// that is not good there nothing is said but that.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/delegate/validate",
@@ -239,13 +240,10 @@ pub async fn validate(app: &App, request: &Request<'_>) -> Outcome {
         true => store::good(ready, &ids::sha256_hex(&token), request.now_ms).await?,
         false => None,
     };
-    let is_for = |service: &String| Some(service_name(service));
-    let good = good.filter(|good| {
-        service.as_ref().is_none_or(|service| is_for(service) == Some(good.target_service.clone()))
-    });
+    let service = service.map_or_else(|| THIS_GATEWAY.to_owned(), |name| service_name(&name));
+    let good = good.filter(|good| good.target_service == service);
     let answer = good.and_then(|good| {
-        let backing = good.backing.iter().flat_map(|held| scopes::list(held)).collect::<Vec<_>>();
-        let scopes = scopes::intersection(&scopes::list(&good.scopes), &backing);
+        let scopes = good.scopes;
         let seconds = |at: &str| time::parse(at).unwrap_or_default() / 1000;
         (!scopes.is_empty()).then(|| {
             json!({

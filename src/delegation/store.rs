@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::events::{Event, outbox};
-use crate::http::caller::{Credential, Scope, WriteError};
+use crate::http::caller::standing::{self, Backing, Standing};
+use crate::http::caller::{Credential, Grant, Scope, WriteError};
 use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::precondition::etag;
@@ -28,8 +29,8 @@ fn document(now: &str) -> String {
 /// What a further delegation has to stay within.
 #[derive(Debug)]
 pub struct Bounds {
-    /// Until when (ISO-8601 UTC).
-    pub expires_at: String,
+    /// When the credential ends (ISO-8601 UTC), if it does.
+    pub expires_at: Option<String>,
     /// How deep it is already; 0 for the first.
     pub depth: usize,
     /// For which service, as it is compared.
@@ -46,23 +47,28 @@ pub async fn bounds(
     look_up: Option<Statement>,
 ) -> Result<(Option<Bounds>, Vec<Row>), Problem> {
     let query = match scope.credential() {
-        Credential::Token { .. } => Statement::new("SELECT NULL AS absent WHERE 0"),
+        Credential::Token { expires_at, .. } => {
+            Statement::new("SELECT ?1 AS expires_at, 0 AS depth, NULL AS target_service")
+                .bind(expires_at.as_deref())
+        }
         Credential::Delegation { sha256, .. } => Statement::new(
             "SELECT expires_at, length(path) - length(replace(path, '/', '')), target_service \
              FROM delegations WHERE token_sha256 = ?1",
         )
         .bind(sha256.as_str()),
-        Credential::Key { id, .. } => Statement::new(
-            "SELECT expires_at, 0 AS depth, NULL AS target_service FROM keys WHERE key_id = ?1 AND expires_at IS NOT NULL",
+        Credential::Key { sha256, .. } => Statement::new(
+            "SELECT nullif(min(ifnull(k.expires_at, '9999'), ifnull(s.valid_until, '9999')), '9999') AS ends_at, \
+             0 AS depth, NULL AS target_service FROM key_secrets AS s JOIN keys AS k USING (key_id) \
+             WHERE s.secret_sha256 = ?1",
         )
-        .bind(id.as_str()),
+        .bind(sha256.as_str()),
     };
     let mut results =
         scope.read(ready, [query].into_iter().chain(look_up).collect()).await?.into_iter();
     let bounds = match first_row(results.next()) {
         None => None,
         Some(mut row) => Some(Bounds {
-            expires_at: row.text(0)?,
+            expires_at: row.optional_text(0)?,
             depth: usize::try_from(row.integer(1)?).unwrap_or_default(),
             target_service: row.optional_text(2)?,
         }),
@@ -76,8 +82,8 @@ pub struct Draft<'a> {
     pub token_sha256: String,
     /// As it is compared.
     pub target_service: String,
-    /// A subset of what the maker holds.
-    pub scopes: &'a [String],
+    /// What its maker hands on.
+    pub grant: &'a Grant,
     /// A JSON object.
     pub metadata: String,
     /// ISO-8601 UTC.
@@ -98,40 +104,56 @@ pub async fn insert(
     key: Option<&Idempotency>,
 ) -> Result<String, WriteError> {
     const COLUMNS: &str = "delegation_id, token_sha256, delegator_chitty_id, target_service, \
-         scopes, metadata, created_at, expires_at, revision, path, source_token, \
-         source_expires_at, source_key, source_scopes";
+         scopes, metadata, created_at, revision, expires_at, path, source_token, \
+         source_expires_at, source_key, source_scopes, source_actor, source_secret";
     let mut params = Params::default();
     let own = [
         event.entity_id.as_str(),
         &new.token_sha256,
         scope.actor(),
         &new.target_service,
-        &json!(new.scopes).to_string(),
+        &json!(new.grant.scopes()).to_string(),
         &new.metadata,
         &event.at,
-        &new.expires_at,
         &event.id,
     ]
     .map(|value| params.add(value))
     .join(", ");
+    // In the statement, because the credential may end sooner by now.
+    let ends = params.add(new.expires_at.as_str());
     let select = match scope.credential() {
-        Credential::Token { sha256, expires_at } => {
-            let (token, ends) = (params.add(sha256.as_str()), params.add(expires_at.as_deref()));
+        Credential::Token { sha256, expires_at, is_made: false } => {
+            let token = params.add(sha256.as_str());
+            let token_ends = params.add(expires_at.as_deref());
             let scopes = params.add(json!(scope.carried()).to_string());
-            format!("SELECT {own}, ?1 || '/', {token}, {ends}, NULL, {scopes}")
+            format!(
+                "SELECT {own}, min({ends}, ifnull({token_ends}, '9999')), ?1 || '/', {token}, \
+                 {token_ends}, NULL, {scopes}, ?3, NULL"
+            )
+        }
+        Credential::Token { sha256, .. } => {
+            let token = params.add(sha256.as_str());
+            format!(
+                "SELECT {own}, min({ends}, expires_at), ?1 || '/', token_sha256, expires_at, NULL, \
+                 source_scopes, source_actor, source_secret FROM made_tokens \
+                 WHERE token_sha256 = {token}"
+            )
         }
         Credential::Delegation { sha256, .. } => {
             let parent = params.add(sha256.as_str());
             format!(
-                "SELECT {own}, path || ?1 || '/', source_token, source_expires_at, source_key, \
-                 source_scopes FROM delegations WHERE token_sha256 = {parent}"
+                "SELECT {own}, min({ends}, expires_at), path || ?1 || '/', source_token, \
+                 source_expires_at, source_key, source_scopes, source_actor, source_secret \
+                 FROM delegations WHERE token_sha256 = {parent}"
             )
         }
-        Credential::Key { id, .. } => {
-            let key = params.add(id.as_str());
+        Credential::Key { sha256, .. } => {
+            let secret = params.add(sha256.as_str());
             format!(
-                "SELECT {own}, ?1 || '/', NULL, NULL, key_id, source_scopes FROM keys \
-                 WHERE key_id = {key}"
+                "SELECT {own}, min({ends}, ifnull(k.expires_at, '9999'), \
+                 ifnull(s.valid_until, '9999')), ?1 || '/', NULL, NULL, key_id, k.source_scopes, \
+                 k.created_by, s.secret_sha256 FROM key_secrets AS s JOIN keys AS k USING (key_id) \
+                 WHERE s.secret_sha256 = {secret}"
             )
         }
     };
@@ -238,39 +260,38 @@ pub struct Good {
     pub delegator: String,
     /// As it is compared.
     pub target_service: String,
-    /// What it was made for.
-    pub scopes: String,
-    /// What of that still has something to stand on.
-    pub backing: [String; 2],
+    /// What of its scopes still has something to stand on.
+    pub scopes: Vec<String>,
     /// ISO-8601 UTC.
     pub created_at: String,
     /// ISO-8601 UTC.
     pub expires_at: String,
 }
 
-/// Looks a token up by its hash: only if it is good now, its delegator included.
+/// Looks a token up by its hash: only if it is good now, its delegator and its source included.
 ///
 /// # Errors
 /// Storage failures.
 pub async fn good(ready: Ready<'_>, sha256: &str, now_ms: u64) -> Result<Option<Good>, DbError> {
-    let query = Statement::new(
-        "SELECT delegation_id, delegator_chitty_id, target_service, scopes, source_scopes, \
-         ifnull((SELECT capabilities FROM actors WHERE chitty_id = delegator_chitty_id), '[]'), \
-         created_at, expires_at FROM delegations \
-         WHERE token_sha256 = ?1 AND revoked_at IS NULL AND expires_at > ?2 AND NOT EXISTS \
-         (SELECT 1 FROM actors WHERE chitty_id = delegator_chitty_id AND status <> 'active')",
-    )
+    let query = Statement::new(format!(
+        "SELECT k.delegation_id, k.delegator_chitty_id, k.target_service, k.created_at, \
+         k.expires_at, {} FROM delegations AS k \
+         WHERE k.token_sha256 = ?1 AND k.revoked_at IS NULL AND k.expires_at > ?2 AND {} AND {}",
+        Backing::columns(Standing::Delegation, "?3"),
+        standing::active("k.delegator_chitty_id"),
+        standing::source_is_good("?2", "k.delegator_chitty_id"),
+    ))
     .bind(sha256)
-    .bind(time::iso8601(now_ms));
+    .bind(time::iso8601(now_ms))
+    .bind(standing::cutoff(now_ms));
     let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else { return Ok(None) };
     Ok(Some(Good {
         id: row.text(0)?,
         delegator: row.text(1)?,
         target_service: row.text(2)?,
-        scopes: row.text(3)?,
-        backing: [row.text(4)?, row.text(5)?],
-        created_at: row.text(6)?,
-        expires_at: row.text(7)?,
+        created_at: row.text(3)?,
+        expires_at: row.text(4)?,
+        scopes: Backing::read(&mut row, 5)?.held(),
     }))
 }
 

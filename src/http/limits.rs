@@ -171,7 +171,7 @@ impl Limits {
         now_ms: u64,
     ) -> Result<(), Problem> {
         let limit = caller.limits().of(class).unwrap_or_else(|| self.rates.of(class));
-        self.count(class, Cow::Borrowed(caller.actor()), limit, now_ms).await
+        self.count(class, Cow::Borrowed(caller.answers_for()), limit, now_ms).await
     }
 
     /// Counts a request of an address.

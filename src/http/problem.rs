@@ -52,6 +52,8 @@ codes! {
     WrongTargetService = "wrong_target_service", 403, "The token is for another service";
     /// A delegated token, or a key, cannot do what would outlive it.
     DelegatedCredential = "delegated_credential", 403, "The actor's own token is needed";
+    /// A secret of an API key that was rotated out changes no keys.
+    RetiredKey = "retired_key", 403, "The secret has been rotated out";
     /// What came back from GitHub is not believed.
     InstallationRefused = "installation_refused", 403, "The installation is not accepted";
     /// The actor behind the credential may do nothing.

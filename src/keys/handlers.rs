@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
-use crate::http::caller::{Credential, Scope, scopes};
+use crate::http::caller::{Credential, Grant, Scope};
 use crate::http::fields::Fields;
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::listing::Asked;
 use crate::http::precondition::etag;
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::keys::store::{self, Change, Draft, Secret};
+use crate::keys::store::{self, Change, Draft, Revocation, Secret};
 use crate::platform::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
@@ -63,17 +63,18 @@ fn shown(json: &str, secret: String) -> String {
     ),
 ))]
 pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    scope.by_own_token(ready).await?;
+    scope.by_lasting_token(ready).await?;
     let body = request.json_bytes().await?;
     let mut fields = Fields::of(&body)?;
     let name = fields.text("name", 200);
     let name = fields.required("name", name).unwrap_or_default();
     let asked = fields.scopes("scopes", 1);
     let asked = fields.required("scopes", asked).unwrap_or_default();
-    let held = scope.held();
-    if let Some(more) = asked.iter().find(|scope| !scopes::holds(&held, scope)) {
+    let held = Grant::of(&scope);
+    let grant = held.clone().narrowed(&asked).unwrap_or_else(|more| {
         fields.wrong("scopes", format!("you do not hold {more}"));
-    }
+        held.within(&[])
+    });
     let life_s = fields.number("expires_in_seconds", 60, MAX_LIFE_S).value();
     let owner = fields.text("actor_chitty_id", 128).value();
     if owner.as_ref().is_some_and(|owner| ChittyId::parse(owner).is_err()) {
@@ -94,12 +95,12 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let (secret, kept) = fresh()?;
     let owner = owner.unwrap_or_else(|| scope.actor().to_owned());
     let id = format!("key_{}", ids::uuid_v7(now_ms));
-    let payload = json!({ "owner": owner, "scopes": asked });
+    let payload = json!({ "owner": owner, "scopes": grant.scopes() });
     let event = Event::caused(request, &scope, EventKind::KeyCreated, &id, payload, now_ms);
     let draft = Draft {
         owner: &owner,
         name: &name,
-        scopes: &asked,
+        grant: &grant,
         expires_at: life_s.map(|life_s| time::iso8601(now_ms + life_s * 1000)),
     };
     let overdue_ms = app.config.outbox_overdue_ms;
@@ -166,7 +167,7 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
 /// Give an API key another secret.
 ///
 /// The one before goes on working for a while, so that nothing breaks on the way. By a ChittyAuth
-/// token, or by the key itself.
+/// token, or by the key itself: not by a secret that has been rotated out.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/keys/{id}/rotate",
@@ -179,13 +180,14 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     request_body = RotationView,
     responses(
         (status = 200, description = "Rotated.", body = KeyReplyView, headers(("ETag" = String))),
+        (status = 403, description = "`retired_key`: the secret has been rotated out."),
         (status = 404, description = "You have no such key that is good."),
     ),
 ))]
 pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     match scope.credential() {
         Credential::Key { id, .. } if *id == request.id => {}
-        _ => scope.by_own_token(ready).await?,
+        _ => scope.by_lasting_token(ready).await?,
     }
     let body = request.json_bytes().await?;
     let mut fields = Fields::of(&body)?;
@@ -207,16 +209,36 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Ok(Some(json)) => Ok(Reply::json(shown(&json, secret))
             .header("etag", etag(&event.id))
             .then(After::Announce(event))),
-        Ok(None) => Err(Problem::not_found("key")),
+        Ok(None) => Err(unchanged(ready, &scope).await),
         Err(error) => {
             // Where there was nothing to rotate, there is no reply to keep, and the batch fails.
             let found = store::get(ready, &scope, &request.id, request.now_ms).await?;
             if !found.is_some_and(|key| key.contains("\"status\":\"active\"")) {
                 return Err(Problem::not_found("key"));
             }
+            if store::is_retired(ready, &scope).await? {
+                return Err(retired());
+            }
             idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await
         }
     }
+}
+
+/// Why there was no key to change.
+async fn unchanged(ready: Ready<'_>, scope: &Scope) -> Problem {
+    match store::is_retired(ready, scope).await {
+        Ok(true) => retired(),
+        Ok(false) => Problem::not_found("key"),
+        Err(problem) => problem,
+    }
+}
+
+fn retired() -> Problem {
+    Problem::new(
+        Code::RetiredKey,
+        "This secret has been rotated out: it neither rotates nor revokes. Use its successor, or a \
+         ChittyAuth token.",
+    )
 }
 
 /// Revoke an API key, and what was delegated by it.
@@ -238,8 +260,10 @@ pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
     let change = Change { event: &event, overdue_ms };
-    if !store::revoke(ready, &scope, &change).await? {
-        return Err(Problem::not_found("key"));
+    match store::revoke(ready, &scope, &change).await? {
+        Revocation::Done => {}
+        Revocation::Missing => return Err(Problem::not_found("key")),
+        Revocation::Retired => return Err(retired()),
     }
     let text = json!({ "success": true, "message": "Key revoked", "key_id": request.id });
     Ok(Reply::json(text.to_string()).then(After::Announce(event)))

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::events::{Event, outbox};
-use crate::http::caller::{Scope, WriteError};
+use crate::http::caller::{Credential, Grant, Scope, WriteError};
 use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::precondition::etag;
@@ -34,8 +34,8 @@ pub struct Draft<'a> {
     pub owner: &'a str,
     /// What people call it.
     pub name: &'a str,
-    /// A subset of what its maker holds.
-    pub scopes: &'a [String],
+    /// What its maker hands on.
+    pub grant: &'a Grant,
     /// ISO-8601 UTC, if it ends.
     pub expires_at: Option<String>,
 }
@@ -110,18 +110,19 @@ pub async fn insert(
 ) -> Result<String, WriteError> {
     let insert = Statement::new(
         "INSERT INTO keys (key_id, owner_chitty_id, name, scopes, source_scopes, created_by, \
-         created_at, updated_at, expires_at, revision) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)",
+         created_at, updated_at, expires_at, revision, source_token) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)",
     )
     .bind(event.entity_id.as_str())
     .bind(new.owner)
     .bind(new.name)
-    .bind(json!(new.scopes).to_string())
-    .bind(json!(scope.carried()).to_string())
-    .bind(scope.actor())
+    .bind(json!(new.grant.scopes()).to_string())
+    .bind(json!(new.grant.source().scopes).to_string())
+    .bind(new.grant.source().actor.as_str())
     .bind(event.at.as_str())
     .bind(new.expires_at.as_deref())
-    .bind(event.id.as_str());
+    .bind(event.id.as_str())
+    .bind(new.grant.source().token.as_deref());
     let mut batch = vec![insert, insert_secret(event, secret), read_back(event)];
     batch.push(outbox::insert(event, overdue_ms));
     batch.extend(keep_reply(scope, event, key, 201));
@@ -187,6 +188,30 @@ pub struct Change<'a> {
     pub overdue_ms: u64,
 }
 
+/// SQL for whether the caller's credential may change a key: a secret that was rotated out works on for
+/// its grace, but neither rotates nor revokes, or whoever found it would throw the owner out.
+fn may_change(scope: &Scope, params: &mut Params) -> String {
+    match scope.credential() {
+        Credential::Key { sha256, .. } => format!(
+            "EXISTS (SELECT 1 FROM key_secrets AS own WHERE own.secret_sha256 = {} \
+             AND own.valid_until IS NULL)",
+            params.add(sha256.as_str())
+        ),
+        _ => "1".to_owned(),
+    }
+}
+
+/// Whether the caller calls by a secret that was rotated out.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn is_retired(ready: Ready<'_>, scope: &Scope) -> Result<bool, Problem> {
+    let mut params = Params::default();
+    let may = may_change(scope, &mut params);
+    let rows = scope.rows(ready, params.statement(format!("SELECT {may} AS may"))).await?;
+    Ok(rows.first().is_some_and(|row| row.integer(0) == Ok(0)))
+}
+
 /// Gives a key another secret; the one before goes on working until `grace_until`. Returns the key, or
 /// `None` when there is none to rotate.
 ///
@@ -204,10 +229,10 @@ pub async fn rotate(
     let mut params = Params::default();
     let (id, now) = (params.add(event.entity_id.as_str()), params.add(event.at.as_str()));
     let revision = params.add(event.id.as_str());
-    let reached = reach(scope, &mut params);
+    let (reached, may) = (reach(scope, &mut params), may_change(scope, &mut params));
     let mark = params.statement(format!(
         "UPDATE keys SET rotated_at = {now}, updated_at = {now}, revision = {revision} \
-         WHERE key_id = {id} AND {reached} AND revoked_at IS NULL \
+         WHERE key_id = {id} AND {reached} AND {may} AND revoked_at IS NULL \
          AND ifnull(expires_at, '9999') > {now}"
     ));
     let retire = Statement::new(
@@ -224,8 +249,18 @@ pub async fn rotate(
     Ok(text_of(results, 3)?)
 }
 
-/// Revokes a key, and what was delegated by it. Whether there is such a key; one that is revoked
-/// already stays as it is.
+/// What came of a revocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// It is revoked, now or before.
+    Done,
+    /// The caller has no such key.
+    Missing,
+    /// The caller calls by a secret that was rotated out.
+    Retired,
+}
+
+/// Revokes a key, and what was delegated by it. One that is revoked already stays as it is.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -233,20 +268,20 @@ pub async fn revoke(
     ready: Ready<'_>,
     scope: &Scope,
     change: &Change<'_>,
-) -> Result<bool, WriteError> {
+) -> Result<Revocation, WriteError> {
     let Change { event, overdue_ms } = change;
     let mut params = Params::default();
     let id = params.add(event.entity_id.as_str());
-    let reached = reach(scope, &mut params);
-    let found =
-        params.statement(format!("SELECT 1 AS found FROM keys WHERE key_id = {id} AND {reached}"));
+    let (reached, may) = (reach(scope, &mut params), may_change(scope, &mut params));
+    let found = params
+        .statement(format!("SELECT {may} AS may FROM keys WHERE key_id = {id} AND {reached}"));
     let mut params = Params::default();
     let (id, now) = (params.add(event.entity_id.as_str()), params.add(event.at.as_str()));
     let revision = params.add(event.id.as_str());
-    let reached = reach(scope, &mut params);
+    let (reached, may) = (reach(scope, &mut params), may_change(scope, &mut params));
     let mark = params.statement(format!(
         "UPDATE keys SET revoked_at = {now}, updated_at = {now}, revision = {revision} \
-         WHERE key_id = {id} AND {reached} AND revoked_at IS NULL"
+         WHERE key_id = {id} AND {reached} AND {may} AND revoked_at IS NULL"
     ));
     let changed = |sql: &'static str| {
         Statement::new(sql).bind(event.entity_id.as_str()).bind(event.id.as_str())
@@ -263,7 +298,11 @@ pub async fn revoke(
     let told = outbox::insert_if_changed(event, *overdue_ms, "keys", "key_id");
     let batch = vec![found, mark, forget, delegations, told];
     let results = scope.write(ready, batch).await?;
-    Ok(results.into_iter().next().is_some_and(|rows| !rows.is_empty()))
+    Ok(match first_row(results.into_iter().next()) {
+        None => Revocation::Missing,
+        Some(row) if row.integer(0)? == 0 => Revocation::Retired,
+        Some(_) => Revocation::Done,
+    })
 }
 
 /// Removes a bounded number of secrets whose time is over; the cron runs it.

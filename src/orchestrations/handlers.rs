@@ -1,11 +1,11 @@
 //! The handlers of `/v1/orchestrations`.
 
-use chitty_core::{FLOWS, Flow, Saga, SagaStatus};
+use chitty_core::{FLOWS, Flow, Saga, SagaStatus, role_of, role_scopes};
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::http::Outcome;
-use crate::http::caller::Scope;
+use crate::http::caller::{Grant, Scope};
 use crate::http::idempotency;
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::reply::{After, Body, Reply};
@@ -25,7 +25,13 @@ use crate::openapi::schemas::{OrchestrationInputView, OrchestrationReplyView, Or
 /// `secure-user` a canonical record too. Either all of it is done in the end or none. The reply is 201
 /// when it is; 202 when a service could not be asked, in which case the gateway goes on by itself; 502
 /// when a service refused and what had been done was undone. With an `Idempotency-Key` the request may
-/// be sent again: it shows how the same run stands then. Only these replies hold the token.
+/// be sent again: it shows how the same run stands then. Only these replies hold the token, and only
+/// to the credential that started the run.
+///
+/// The token carries at most what the caller holds (`viewer` reads, `user` also writes, `admin`
+/// administers), ends with the caller's credential, after a day at the latest, and is refused here as
+/// soon as that is. What the new identity does counts against the caller's limits. A delegated token
+/// cannot do this.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/orchestrations/{id}",
@@ -39,6 +45,7 @@ use crate::openapi::schemas::{OrchestrationInputView, OrchestrationReplyView, Or
     responses(
         (status = 201, description = "Completed.", body = OrchestrationReplyView, headers(("Location" = String))),
         (status = 202, description = "Under way; `Location` shows how it goes.", body = OrchestrationReplyView, headers(("Location" = String))),
+        (status = 403, description = "The role carries more than you hold, or the token is a delegated one (`delegated_credential`)."),
         (status = 404, description = "There is no such flow."),
         (status = 422, description = "A value is not acceptable, or the key belongs to another request."),
         (status = 502, description = "`orchestration_failed`: a service refused."),
@@ -50,11 +57,8 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
         return Err(Problem::new(Code::NotFound, format!("The flows are {}.", names.join(", "))));
     };
     let body = request.json_bytes().await?;
-    let input = input(flow, &body)?;
-    if input.get("role").and_then(Value::as_str) == Some("admin") {
-        // Only an administrator makes an administrator.
-        scope.demanding_admin().check(ready).await?;
-    }
+    let mut input = input(flow, &body)?;
+    let grant = for_role(ready, &scope, role_of(&input), request.now_ms).await?;
     if !app.config.sealer.is_ready() {
         return Err(Problem::new(
             Code::NotReady,
@@ -66,8 +70,9 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     let look_up = key.as_deref().map(|key| store::by_key(scope.actor(), key));
     let mut results = scope.read(ready, look_up.into_iter().collect()).await?.into_iter();
     if let Some(row) = store::found(app, results.next().unwrap_or_default())? {
-        return replay(&row, &fingerprint);
+        return replay(&row, &scope, &fingerprint);
     }
+    stand_on(&mut input, &grant, &scope, request.now_ms);
     let id = format!("orc_{}", ids::uuid_v7(request.now_ms));
     let saga = Saga::new(flow, id, input, time::iso8601(request.now_ms));
     let traceparent = Some(request.trace.traceparent.as_str());
@@ -77,10 +82,46 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
         // Another request with this key was faster.
         let rows = ready.db().rows(store::by_key(owner, key.unwrap_or_default())).await?;
         let row = store::found(app, rows)?.ok_or(DbError::Shape)?;
-        return replay(&row, &fingerprint);
+        return replay(&row, &scope, &fingerprint);
     };
     run::advance(app, ready, &request.session(app), &mut row).await;
-    reply(&row)
+    reply(&row, true)
+}
+
+/// The longest life of a token that is made for a new identity, and the shortest that is worth making,
+/// in ms.
+const LIFE_MS: std::ops::RangeInclusive<u64> = 60_000..=24 * 3_600_000;
+
+/// What of the caller's authority the token of a new identity gets.
+async fn for_role(
+    ready: Ready<'_>,
+    scope: &Scope,
+    role: &str,
+    now_ms: u64,
+) -> Result<Grant, Problem> {
+    scope.first_hand(ready).await?;
+    let grant = match Grant::of(scope).narrowed(&role_scopes(role)) {
+        Ok(grant) => grant.confirmed(ready, scope).await?.until(now_ms + LIFE_MS.end()),
+        Err(more) => return Err(scope.lacking(ready, &more).await),
+    };
+    if grant.ends_ms().is_some_and(|ends_ms| ends_ms < now_ms + LIFE_MS.start()) {
+        return Err(Problem::new(
+            Code::DelegatedCredential,
+            "Your own credential ends within a minute, and the new token would end with it. Use \
+             another.",
+        ));
+    }
+    Ok(grant)
+}
+
+/// Puts on record with the run what its token stands on, and who may see it.
+fn stand_on(input: &mut Value, grant: &Grant, scope: &Scope, now_ms: u64) {
+    let Some(members) = input.as_object_mut() else { return };
+    let ends_ms = grant.ends_ms().unwrap_or(now_ms + LIFE_MS.end());
+    members.insert("until".to_owned(), time::iso8601(ends_ms).into());
+    members.insert("expires_in_s".to_owned(), (ends_ms.saturating_sub(now_ms) / 1000).into());
+    members.insert(store::SOURCE.to_owned(), json!(grant.source()));
+    members.insert(store::STARTED_BY.to_owned(), scope.credential().sha256().into());
 }
 
 fn input(flow: &Flow, body: &[u8]) -> Result<Value, Problem> {
@@ -97,19 +138,21 @@ fn input(flow: &Flow, body: &[u8]) -> Result<Value, Problem> {
     Ok(input)
 }
 
-fn replay(row: &Orchestration, fingerprint: &str) -> Outcome {
+fn replay(row: &Orchestration, scope: &Scope, fingerprint: &str) -> Outcome {
     if row.fingerprint != fingerprint {
         return Err(idempotency::key_reused());
     }
-    let mut reply = reply(row)?.header("idempotency-replayed", "true");
+    let reveal = row.saga.input.get(store::STARTED_BY).and_then(Value::as_str)
+        == Some(scope.credential().sha256());
+    let mut reply = reply(row, reveal)?.header("idempotency-replayed", "true");
     if !row.saga.status.is_final() {
         reply = reply.then(After::Orchestrate(row.saga.id.clone()));
     }
     Ok(reply)
 }
 
-/// The reply to who has started a run, with the token that it made.
-fn reply(row: &Orchestration) -> Outcome {
+/// The reply to who has started a run, with the token that it made where that is to be shown.
+fn reply(row: &Orchestration, reveal: bool) -> Outcome {
     let location = format!("/v1/orchestrations/{}", row.saga.id);
     let status = match row.saga.status {
         SagaStatus::Completed => 201,
@@ -125,7 +168,7 @@ fn reply(row: &Orchestration) -> Outcome {
             return Err(Problem::new(Code::OrchestrationFailed, format!("{detail}{location}.")));
         }
     };
-    let text = json!({ "success": true, "orchestration": view(row, true) });
+    let text = json!({ "success": true, "orchestration": view(row, reveal) });
     Ok(Reply::new(status, Body::Json(text.to_string())).header("location", location))
 }
 

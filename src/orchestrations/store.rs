@@ -13,15 +13,71 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
-use crate::http::caller::Scope;
+use crate::http::caller::{Scope, Source};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Params, Row, Statement, first_row};
-use crate::platform::time;
+use crate::platform::{ids, time};
 use crate::sealing::Sealer;
 
 /// How long a process may be silent before another takes its run over, in ms: longer than a step with
 /// its retries.
 const LEASE_MS: u64 = 30_000;
+
+/// The member of a run's input that says what its token stands on, as a [`Source`].
+pub const SOURCE: &str = "source";
+
+/// The member of a run's input that says by which credential it was started (SHA-256, hex).
+pub const STARTED_BY: &str = "started_by";
+
+/// What a run has made so far, on record in the transaction that saves the run: against whose limits
+/// the new identity counts, and what its token stands on.
+fn made(saga: &Saga) -> Vec<Statement> {
+    let result = |step: &str, name: &str| {
+        let found = saga.steps.iter().find(|record| record.name == step);
+        let value = found.and_then(|record| record.result.as_ref()?.get(name)?.as_str());
+        value.map(str::to_owned)
+    };
+    let source = saga.input.get(SOURCE).cloned().unwrap_or_default();
+    let Ok(source) = serde_json::from_value::<Source>(source) else { return Vec::new() };
+    let Some(id) = result("mint", "chitty_id") else { return Vec::new() };
+    let sponsor = Statement::new(
+        "INSERT INTO sponsors (chitty_id, sponsor_chitty_id) \
+         SELECT ?1, ifnull((SELECT sponsor_chitty_id FROM sponsors WHERE chitty_id = ?2), ?2) \
+         WHERE 1 ON CONFLICT DO NOTHING",
+    )
+    .bind(id.as_str())
+    .bind(source.actor.as_str());
+    let token = result("token", "token").map(|token| {
+        let scopes = chitty_core::role_scopes(chitty_core::role_of(&saga.input));
+        Statement::new(
+            "INSERT INTO made_tokens (token_sha256, chitty_id, scopes, source_actor, source_token, \
+             source_secret, source_scopes, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(ids::sha256_hex(&token))
+        .bind(id.as_str())
+        .bind(serde_json::json!(scopes).to_string())
+        .bind(source.actor.as_str())
+        .bind(source.token.as_deref())
+        .bind(source.secret.as_deref())
+        .bind(serde_json::json!(source.scopes).to_string())
+        .bind(saga.input.get("until").and_then(serde_json::Value::as_str).unwrap_or_default())
+    });
+    [sponsor].into_iter().chain(token).collect()
+}
+
+/// How long a token is on record after its end, in ms: 30 days, so that it stays refused here if
+/// ChittyAuth lets it live longer than it was asked to.
+const KEEP_TOKENS_MS: u64 = 30 * 24 * 3_600_000;
+
+/// Removes a bounded number of tokens of identities that are long over; the cron runs it.
+pub fn prune_tokens(now_ms: u64) -> Statement {
+    Statement::new(
+        "DELETE FROM made_tokens WHERE token_sha256 IN \
+         (SELECT token_sha256 FROM made_tokens WHERE expires_at <= ?1 LIMIT 500)",
+    )
+    .bind(time::iso8601(now_ms.saturating_sub(KEEP_TOKENS_MS)))
+}
 
 /// A run as it is stored.
 #[derive(Debug, Clone)]
@@ -258,9 +314,11 @@ impl Journal for RowJournal<'_> {
         .bind(time::iso8601(now_ms + LEASE_MS))
         .bind(time::iso8601(now_ms));
         let mut batch = self.reports(saga);
+        let saved_at = batch.len();
         batch.push(save);
+        batch.extend(made(saga));
         let rows = self.ready.db().batch(batch).await.map_err(|error| error.to_string())?;
-        match first_row(rows.into_iter().next_back()) {
+        match first_row(rows.into_iter().nth(saved_at)) {
             Some(row) => {
                 self.version.set(row.integer(0).map_err(|error| error.to_string())?);
                 self.saved_ms.set(Some(now_ms));

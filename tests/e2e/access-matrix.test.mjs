@@ -5,7 +5,7 @@ import { actorId } from "../../sandbox/chitty-id.mjs";
 import { startAccess } from "./harness/access.mjs";
 import { until } from "./harness/await.mjs";
 import { client, create } from "./harness/client.mjs";
-import { PAST } from "./harness/contents.mjs";
+import { PAST, rowsOf } from "./harness/contents.mjs";
 import { byKey, delegate, expect, make, makeKey, register, works } from "./harness/people.mjs";
 import { ADMIN, COMMON, HIDDEN, OWN, PUBLIC, requestOf, requests, routesOf } from "./harness/requests.mjs";
 
@@ -256,15 +256,166 @@ describe("scopes", () => {
 
   test("of others are no administrator's", async () => {
     const { as } = person();
-    for (const scopes of ["read,write", "actors:*", "audit:*,keys:*", "administrator", "adm", "admin:read"]) {
+    for (const scopes of ["read,write", "actors:*,events:*,ecosystem:*", "audit:*,keys:*", "administrator", "adm", "admin:read"]) {
       const call = as(`scopes=${scopes}`);
-      const seen = await call("GET", "/v1/audit/verify");
-      assert.equal(seen.status, scopes.includes("audit:*") ? 200 : 403, scopes);
+      for (const path of ["/v1/audit/verify", "/v1/actors", "/v1/events/dead-letters"]) expect(await call("GET", path), 403, "insufficient_scope", scopes);
       expect(await call("POST", "/v1/ecosystem/canon/check"), 403, "insufficient_scope", scopes);
     }
     expect(await as("scopes=actors:write,actors:read")("GET", "/v1/actors"), 403, "insufficient_scope");
     await works(as("scopes=actors:admin"), "/v1/actors");
   });
+});
+
+describe("credentials that make credentials", () => {
+  /** Enough to make everything, but not to write. */
+  const HELD = ["read", "delegations:write", "keys:write", "connections:write", "orchestrations:write", "cases:read"];
+  const ENDINGS = ["expired", "suspended", "revoked", "narrowed"];
+  const REGISTRATION = "/v1/orchestrations/user-registration";
+
+  let own, sql, suspend;
+
+  before(async () => {
+    // One that asks ChittyAuth at each request, so that what that says is known with the next.
+    own = await access.another({ isolates: 2, vars: { AUTH_CACHE_SECONDS: "0" } });
+    sql = rowsOf(own);
+    const root = client(own, "dev-admin");
+    await works(root);
+    suspend = async (id, status = "suspended") => assert.equal((await root("PATCH", `/v1/actors/${id}`, { body: { status } })).status, 200);
+  });
+
+  /** One who holds the above, by a token of whom what ChittyAuth says can be changed. */
+  let people = 0;
+  const someone = () => {
+    const name = `maker-${(people += 1)}`;
+    const token = `dev-${name}+scopes=${HELD}`;
+    return { id: actorId(name), name, root: token, call: client(own, token), user: client(own, `dev-${name}+scopes=connections:read`) };
+  };
+
+  /**
+   * Kinds of credentials: each makes one for somebody, and gives `{token, ends, revoke?, expire?}`. (Where time alone
+   * ends one, what it made ends no later, which is held against `ends`.)
+   */
+  const KINDS = {
+    JWT: async ({ name }) => {
+      const ends = Math.floor(Date.now() / 1000) + 900;
+      return { token: await sandbox.jwt({ name, claims: { scope: HELD.join(" "), exp: ends } }), ends: (ends + 30) * 1000 };
+    },
+    // The sandbox's end an hour after they were last asked about.
+    "opaque token": ({ root }) => ({ token: root, ends: Date.now() + 3_660_000, revoke: () => sandbox.setToken({ token: root, revoked: true }), root }),
+    "API key": async ({ call }) => keyOf(call, await makeKey(call, { scopes: HELD, expires_in_seconds: 1200 })),
+    "key in its grace": async ({ call }) => {
+      const key = await makeKey(call, { scopes: HELD });
+      const rotated = await call("POST", `/v1/keys/${key.key_id}/rotate`, { body: { grace_seconds: 600 } });
+      assert.equal(rotated.status, 200, rotated.text);
+      return { ...keyOf(call, key), ends: Date.now() + 600_000, expire: () => sql("UPDATE key_secrets SET valid_until = ?2 WHERE key_id = ?1 AND valid_until IS NOT NULL", key.key_id, PAST) };
+    },
+    delegation: async ({ call }) => delegationOf(call, await delegate(call, { scopes: HELD, expires_in_seconds: 900 })),
+    "delegation of a delegation": async ({ call }) => {
+      const above = await delegate(call, { scopes: HELD, expires_in_seconds: 900 });
+      const below = await delegate(client(own, above.token), { scopes: HELD, expires_in_seconds: 600 });
+      return { ...delegationOf(call, below), revoke: delegationOf(call, above).revoke };
+    },
+  };
+  const keyOf = (call, key) => ({
+    token: key.key,
+    ends: Date.parse(key.expires_at ?? "9999-01-01"),
+    key: key.key_id,
+    revoke: () => call("DELETE", `/v1/keys/${key.key_id}`),
+    expire: () => sql("UPDATE keys SET expires_at = ?2 WHERE key_id = ?1", key.key_id, PAST),
+  });
+  const delegationOf = (call, { token, delegation_id: id, expires_at }) => ({
+    token,
+    ends: Date.parse(expires_at),
+    revoke: () => call("DELETE", `/v1/delegate/${id}`),
+  });
+
+  /** Makers: each makes something by a credential, holds it against that, and gives how it is used; `null` where the credential may not. */
+  const refusedAs = (answer, what) => expect(answer, 403, "delegated_credential", what);
+  const lastMade = async (kind, id) => (await sandbox.kept("credential")).filter((one) => one.kind === kind && one.chittyId === id).at(-1);
+  const MAKERS = {
+    delegate: async (by, made, what) => {
+      expect(await by("POST", "/v1/delegate", { body: { target_service: "connect", scopes: ["write"] } }), 422, "validation_failed", what);
+      expect(await by("POST", "/v1/delegate", { body: { target_service: "connect", expires_in_seconds: 86_400 } }), 422, "validation_failed", what);
+      const { token, expires_at } = await delegate(by, { scopes: ["contexts:read"] });
+      assert.ok(Date.parse(expires_at) <= made.ends, what);
+      return () => works(client(own, token));
+    },
+    "key create": async (by, made, what, { id }) => {
+      const wide = await by("POST", "/v1/keys", { body: { name: "k", scopes: ["write"] } });
+      if (wide.status === 403) return refusedAs(wide, what), null;
+      expect(wide, 422, "validation_failed", what);
+      const key = await makeKey(by, { scopes: ["contexts:read"] });
+      assert.deepEqual([key.owner_chitty_id, key.scopes], [id, ["contexts:read"]]);
+      return Object.assign(() => works(client(own, key.key)), { lasts: true });
+    },
+    "key rotate": async (by, made, what, { call }) => {
+      const id = made.key ?? (await makeKey(call, { scopes: ["contexts:read"] })).key_id;
+      const before = await sql("SELECT scopes, source_scopes, expires_at FROM keys WHERE key_id = ?1", id);
+      const rotated = await by("POST", `/v1/keys/${id}/rotate`, { body: {} });
+      if (rotated.status === 403) return assert.match(rotated.code, /^(delegated_credential|retired_key)$/), null;
+      assert.equal(rotated.status, 200, rotated.text);
+      assert.deepEqual(await sql("SELECT scopes, source_scopes, expires_at FROM keys WHERE key_id = ?1", id), before, what);
+      return Object.assign(() => works(client(own, rotated.json.key.key)), { lasts: !made.key });
+    },
+    "connection provisioned": async (by, made, what, { id, user }) => {
+      const connect = (more) => by("POST", "/v1/connections", { body: { source_chitty_id: id, source_type: "actor", target_service: "cases", target_endpoint: "https://cases.chitty.cc", credentials: { type: "provisioned" }, check_path: null, ...more } });
+      for (const more of [{ scopes: ["read", "write"] }, { target_service: "auth", target_endpoint: null }]) assert.equal((await connect(more)).status, 403, what);
+      const connected = await connect({});
+      if (connected.status === 403) return refusedAs(connected, what), null;
+      assert.equal(connected.status, 201, connected.text);
+      const key = await lastMade("key", id);
+      assert.deepEqual(key.scope, ["cases:read"]);
+      assert.ok(key.expires <= made.ends, `${what}: ${JSON.stringify(key)}`);
+      return () => works(user, `/v1/connections/${connected.json.connection.connection_id}/proxy/api/whoami`);
+    },
+    "user-registration": async (by, made, what) => {
+      const body = { email: "matrix@example.org" };
+      assert.equal((await by("POST", REGISTRATION, { body })).status, 403, what);
+      const run = await by("POST", REGISTRATION, { body: { ...body, role: "viewer" } });
+      if (run.status === 403) return refusedAs(run, what), null;
+      assert.equal(run.status, 201, run.text);
+      const { token, chitty_id } = run.json.orchestration.result;
+      const kept = await lastMade("token", chitty_id);
+      assert.deepEqual(kept.scope, ["read"]);
+      assert.ok(kept.expires <= made.ends, `${what}: ${JSON.stringify(kept)}`);
+      return () => works(client(own, token));
+    },
+  };
+
+  for (const [kind, makeOne] of Object.entries(KINDS)) {
+    test(`with a maker who uses: ${kind}`, async () => {
+      const outcomes = [];
+      for (const [maker, make] of Object.entries(MAKERS)) {
+        for (const ending of ENDINGS) {
+          const what = `${maker} by ${kind}, ${ending}`;
+          const one = someone();
+          await works(one.call);
+          const made = await makeOne(one);
+          const use = await make(client(own, made.token), made, what, one);
+          if (!use) {
+            outcomes.push(`${maker}: refused`);
+            break;
+          }
+          await use();
+          if (ending === "suspended") await suspend(one.id);
+          else if (ending === "narrowed" && kind !== "JWT") {
+            await sandbox.setToken({ token: one.root, scope: ["keys:read"] });
+            await one.call("GET", "/v1/keys");
+          } else if (ending === "revoked" && made.revoke) {
+            await made.revoke();
+            if (made.root) expect(await one.call("GET", "/v1/contexts"), 401, "invalid_token");
+          } else if (ending === "expired" && made.expire) await made.expire();
+          else continue;
+          // An API key stands on its owner, not on the session in which it was made.
+          const goesOn = use.lasts && ["revoked", "expired"].includes(ending);
+          const isGood = await use().then(() => true, () => false);
+          assert.equal(isGood, goesOn === true, what);
+          outcomes.push(`${maker}: ${ending}`);
+        }
+      }
+      assert.ok(outcomes.length >= 5, `${outcomes}`);
+    });
+  }
 });
 
 test("nothing above made the gateway complain", () => {

@@ -78,6 +78,8 @@ describe("JWTs of ChittyAuth", () => {
       [{}, { kid: "sandbox-2" }],
       [{}, { kid: "" }],
       [{}, { crit: ["exp"] }],
+      [{}, { typ: "id+jwt" }],
+      [{}, { typ: "logout+jwt" }],
     ]) {
       const token = await sandbox.jwt({ name, claims, header });
       expect(await client(gateway, token)("GET", "/v1/contexts"), 401, "invalid_token", JSON.stringify([claims, header]));
@@ -131,8 +133,11 @@ describe("JWTs of ChittyAuth", () => {
     const before = await sandbox.count("auth", "/.well-known/jwks.json");
     const tokens = await Promise.all(Array.from({ length: 30 }, (_, n) => sandbox.jwt({ name, header: { kid: `made-up-${n}` } })));
     const codes = await Promise.all(tokens.map(async (token) => (await client(gateway, token)("GET", "/v1/contexts")).code));
-    assert.deepEqual(codes, Array(30).fill("invalid_token"));
-    assert.equal(await sandbox.count("auth", "/.well-known/jwks.json"), before);
+    // Looked for a few times an isolate; after that nobody can say, and nobody is refused.
+    const asked = (await sandbox.count("auth", "/.well-known/jwks.json")) - before;
+    assert.ok(asked <= 5 * 2, `${asked}`);
+    assert.deepEqual(codes.filter((code) => !["invalid_token", "authentication_unavailable"].includes(code)), []);
+    await works(client(gateway, await sandbox.jwt({ name })));
   });
 
   test("are good by a new key, where the gateway looks for the first time", async () => {

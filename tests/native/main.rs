@@ -17,6 +17,7 @@ mod events;
 mod faults;
 mod github;
 mod github_client;
+mod grants;
 mod health;
 mod init;
 mod limits;

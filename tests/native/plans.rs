@@ -42,6 +42,10 @@ fn exercised() -> World {
         let flow = flow.json(&json!({"email": "a@example.org"})).header("idempotency-key", "k");
         let run = gateway.send(flow).await;
         gateway.get(&run.headers["location"], Some("dev-a")).await;
+        let token = run.json["orchestration"]["result"]["token"].as_str().unwrap();
+        gateway.get("/v1/contexts", Some(token)).await;
+        let further = json!({"target_service": "connect", "scopes": ["read"]});
+        gateway.post("/v1/delegate", token, &further).await;
         gateway.deliver_all().await;
         exercise_access(&gateway).await;
         exercise_doubts(&world, &gateway).await;
@@ -107,6 +111,19 @@ async fn exercise_access(gateway: &Isolate) {
         gateway.post("/v1/connections", "dev-a", &made_for_it).await;
     }
     let link = made.headers["location"].clone();
+    let make = json!({
+        "source_chitty_id": "CHITTY-PEO-a", "source_type": "actor", "target_service": "finance",
+        "credentials": {"type": "provisioned"},
+    });
+    let provisioned = gateway.send(keyed("/v1/connections", &make)).await;
+    let provisioned = format!("{}/proxy/x", provisioned.headers["location"]);
+    for token in ["dev-a", "dev-a+connections:read"] {
+        gateway.get(&provisioned, Some(token)).await;
+    }
+    let granting = "dev-b+actors:admin";
+    gateway
+        .put("/v1/actors/CHITTY-PEO-d/capabilities", granting, &json!({"capabilities": []}))
+        .await;
     let me = "/v1/actors/CHITTY-PEO-a";
     let credentials = ["dev-a", ADMIN, token.as_str().unwrap(), key["key"].as_str().unwrap()];
     for credential in credentials {
@@ -216,6 +233,9 @@ fn no_statement_scans_a_table_or_sorts_one() {
         "delegations",
         "keys",
         "key_secrets",
+        "vouchers",
+        "made_tokens",
+        "sponsors",
         "audit",
         "audit_seals",
         "connection_secrets",

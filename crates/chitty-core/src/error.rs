@@ -111,6 +111,18 @@ impl ServiceError {
         }
     }
 
+    /// What was to be made is not wanted any more: the service was not asked.
+    pub(crate) fn over(service: Service) -> Self {
+        ServiceError {
+            service,
+            kind: FailureKind::Refused,
+            status: None,
+            retry_after_s: None,
+            in_doubt: false,
+            detail: "the time in which this was to be made is over".to_owned(),
+        }
+    }
+
     pub(crate) fn transport(service: Service, error: &TransportError) -> Self {
         let kind = match error {
             TransportError::Timeout => FailureKind::Timeout,

@@ -7,7 +7,8 @@ use crate::saga::{Facts, Flow, InputError, Step};
 use crate::services::identity::EntityLabel;
 
 /// Registers a user: identity → token → registry → sign of life. Takes `email` and, optionally,
-/// `role` ([`ROLES`], `user` by default).
+/// `role` ([`ROLES`], `user` by default). `expires_in_s` and `until` (ISO-8601), which no user may send,
+/// bound the life of the token and the time in which it is made.
 pub static USER_REGISTRATION: Flow =
     Flow { name: "user-registration", steps: &[MINT, TOKEN, REGISTER, BEACON_REGISTERED], check };
 
@@ -70,8 +71,10 @@ const TOKEN: Step = Step {
     name: "token",
     run: |facts| Operation::ProvisionToken {
         chitty_id: facts.result("mint", "chitty_id").to_owned(),
-        scopes: scopes(role(facts)),
+        scopes: role_scopes(role(facts)),
         service: "chittyconnect".to_owned(),
+        expires_in_s: facts.input.get("expires_in_s").and_then(Value::as_u64),
+        until: facts.input.get("until").and_then(Value::as_str).map(str::to_owned),
     },
     compensate: |facts| {
         let id = facts.result("token", "token_id");
@@ -140,13 +143,16 @@ const BEACON_CREATED: Step = Step {
 };
 
 fn role(facts: Facts<'_>) -> &str {
-    match facts.input("role") {
-        "" => "user",
-        role => role,
-    }
+    role_of(facts.input)
 }
 
-fn scopes(role: &str) -> Vec<String> {
+/// The role that an input asks for.
+pub fn role_of(input: &Value) -> &str {
+    input.get("role").and_then(Value::as_str).unwrap_or("user")
+}
+
+/// What the token of a role carries; nothing for a role that there is not.
+pub fn role_scopes(role: &str) -> Vec<String> {
     let found = ROLES.iter().find(|(name, _)| *name == role);
     found
         .map(|(_, scopes)| scopes.iter().map(|scope| (*scope).to_owned()).collect())

@@ -53,7 +53,7 @@ pub use crate::clock::Clock;
 pub use crate::config::CoreConfig;
 pub use crate::core::ChittyCore;
 pub use crate::error::{FailureKind, ServiceError};
-pub use crate::flows::{FLOWS, ROLES, SECURE_USER, USER_REGISTRATION};
+pub use crate::flows::{FLOWS, ROLES, SECURE_USER, USER_REGISTRATION, role_of, role_scopes};
 pub use crate::health::{DEGRADED_MS, HealthReport, ServiceHealth};
 pub use crate::id::{ChittyId, IdError};
 pub use crate::metrics::{BUCKETS_MS, Histogram, Metrics, MetricsSummary, ServiceMetrics};

@@ -35,6 +35,12 @@ pub enum Operation {
         scopes: Vec<String>,
         /// Where it is good.
         service: String,
+        /// Its lifetime in seconds; ChittyAuth's own default where it is `None`.
+        #[serde(default)]
+        expires_in_s: Option<u64>,
+        /// When (ISO-8601 UTC) it is not made any more.
+        #[serde(default)]
+        until: Option<String>,
     },
     /// Revokes a token.
     #[serde(rename = "auth.revoke_token")]
@@ -121,6 +127,14 @@ impl Operation {
 }
 
 impl Session {
+    /// Whether an instant (RFC 3339) lies in the past; one that cannot be read does.
+    fn is_past(&self, instant: &str) -> bool {
+        let at_ms = chrono::DateTime::parse_from_rfc3339(instant)
+            .ok()
+            .and_then(|at| u64::try_from(at.timestamp_millis()).ok());
+        at_ms.is_none_or(|at_ms| at_ms <= self.wire.clock.now_ms())
+    }
+
     /// Performs an operation at the service that it is for. `key` makes a repeat recognisable, where
     /// the service looks at it: it is sent as the idempotency key or the event id. `is_repeat` says that
     /// it may have been done before: a service that can be asked is asked first. Yields a JSON object,
@@ -145,14 +159,12 @@ impl Session {
                 let id = self.id().mint(&request).await?;
                 Ok(json!({ "chitty_id": id.as_str() }))
             }
-            Operation::ProvisionToken { chitty_id, scopes, service } => {
-                let request = ProvisionRequest {
-                    chitty_id,
-                    scopes,
-                    service,
-                    expires_in_s: None,
-                    idempotency_key,
-                };
+            Operation::ProvisionToken { chitty_id, scopes, service, expires_in_s, until } => {
+                if until.as_deref().is_some_and(|until| self.is_past(until)) {
+                    return Err(ServiceError::over(Service::Auth));
+                }
+                let request =
+                    ProvisionRequest { chitty_id, scopes, service, expires_in_s, idempotency_key };
                 let made = self.auth().provision_token(&request).await?;
                 Ok(json!({
                     "token": made.secret,

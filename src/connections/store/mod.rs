@@ -193,12 +193,15 @@ pub struct Link {
     pub has_credential: bool,
     /// Whether its source is still there.
     pub has_source: bool,
+    /// Whether ChittyAuth made its credential.
+    pub is_provisioned: bool,
 }
 
 fn link_columns() -> String {
     format!(
         "connection_id, target_service, target_endpoint, scopes, status, check_path, \
-         credential_type IS NOT NULL AS has_credential, {SOURCE_IS_THERE} AS has_source, revision"
+         credential_type IS NOT NULL AS has_credential, {SOURCE_IS_THERE} AS has_source, revision, \
+         ifnull(credential_type = 'provisioned', 0) AS is_provisioned"
     )
 }
 
@@ -218,6 +221,7 @@ fn read_link(mut row: Row) -> Result<Link, DbError> {
         check_path: row.optional_text(5)?,
         has_credential: row.integer(6)? == 1,
         has_source: row.integer(7)? == 1,
+        is_provisioned: row.integer(9)? == 1,
     })
 }
 

@@ -5,13 +5,14 @@ use crate::connections::input::{Draft, Patch};
 use crate::connections::intents::Intent;
 use crate::connections::target::Endpoint;
 use crate::events::{Event, outbox};
-use crate::http::caller::{Scope, WriteError};
+use crate::http::caller::{Grant, Scope, WriteError};
 use crate::http::fields::Sent;
 use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::platform::db::{Params, Row, Statement, Value, first_row};
+use crate::platform::time;
 
 /// The unique index over active connections, as SQLite names it.
 const ACTIVE: &str = "connections_active";
@@ -122,6 +123,8 @@ pub struct Insertion<'a> {
     pub sealed: Option<&'a Sealed>,
     /// Under which the credential was made, if it was made for this.
     pub intent: Option<&'a Intent>,
+    /// By what authority ChittyAuth made that, if it did.
+    pub grant: Option<&'a Grant>,
     /// What is known of the target.
     pub check: &'a FirstCheck,
     /// Its entity is the connection, its id becomes the revision.
@@ -169,7 +172,7 @@ pub async fn insert(
     scope: &Scope,
     new: &Insertion<'_>,
 ) -> Result<Option<String>, WriteError> {
-    let Insertion { sealed, intent, event, overdue_ms, key, .. } = *new;
+    let Insertion { sealed, intent, grant, event, overdue_ms, key, .. } = *new;
     let mut params = Params::default();
     for value in insertion(scope, new) {
         params.add(value);
@@ -187,7 +190,7 @@ pub async fn insert(
         created()
     ));
     let mut batch = vec![insert];
-    batch.extend(sealed.map(|sealed| put_secret(event, sealed)));
+    batch.extend(sealed.map(|sealed| put_secret(event, sealed, grant)));
     batch.extend(intent.map(|intent| intent.fulfilled(event)));
     batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));
     if let Some(key) = key {
@@ -206,18 +209,28 @@ pub async fn insert(
 
 /// Puts a credential beside the connection that the event has made or changed, in place of the one
 /// before.
-fn put_secret(event: &Event, sealed: &Sealed) -> Statement {
+fn put_secret(event: &Event, sealed: &Sealed, grant: Option<&Grant>) -> Statement {
+    let source = grant.map(Grant::source);
     Statement::new(
-        "INSERT INTO connection_secrets (connection_id, sealed, expires_at) \
-         SELECT connection_id, ?3, ?4 FROM connections \
+        "INSERT INTO connection_secrets (connection_id, sealed, expires_at, source_actor, \
+         source_token, source_secret, source_scopes, key_expires_at) \
+         SELECT connection_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM connections \
          WHERE connection_id = ?1 AND revision = ?2 \
          ON CONFLICT (connection_id) DO UPDATE SET sealed = excluded.sealed, \
-         expires_at = excluded.expires_at, version = version + 1, leased_until = '', in_doubt = 0",
+          expires_at = excluded.expires_at, source_actor = excluded.source_actor, \
+          source_token = excluded.source_token, source_secret = excluded.source_secret, \
+          source_scopes = excluded.source_scopes, key_expires_at = excluded.key_expires_at, \
+          version = version + 1, leased_until = '', in_doubt = 0",
     )
     .bind(event.entity_id.as_str())
     .bind(event.id.as_str())
     .bind(sealed.text.as_str())
     .bind(sealed.expires_at.as_deref())
+    .bind(source.map(|source| source.actor.as_str()))
+    .bind(source.and_then(|source| source.token.as_deref()))
+    .bind(source.and_then(|source| source.secret.as_deref()))
+    .bind(source.map(|source| serde_json::json!(source.scopes).to_string()))
+    .bind(grant.and_then(Grant::ends_ms).map(time::iso8601))
 }
 
 /// A change of one connection.
@@ -292,7 +305,7 @@ pub async fn update(
     let mut batch = change(scope, asked, params, &set).to_vec();
     if let Some((sealed, intent)) = secret {
         batch.push(give_up_secret(asked.event));
-        batch.push(put_secret(asked.event, sealed));
+        batch.push(put_secret(asked.event, sealed, None));
         batch.extend(intent.map(|intent| intent.fulfilled(asked.event)));
     }
     let (event, overdue_ms) = (asked.event, asked.overdue_ms);

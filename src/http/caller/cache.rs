@@ -95,8 +95,14 @@ mod tests {
             actor: ChittyId::parse("CHITTY-PEO-a").unwrap(),
             scopes: Vec::new(),
             granted: Vec::new(),
-            credential: Credential::Token { sha256: String::new(), expires_at: None },
+            credential: Credential::Token {
+                sha256: String::new(),
+                expires_at: None,
+                is_made: false,
+            },
             audience: None,
+            ends_ms: None,
+            sponsor: None,
             limits: Default::default(),
         })
     }

@@ -27,8 +27,10 @@ const MAX_LIFE_S: u64 = 24 * 3600;
 /// How long the published keys are used before they are fetched again, in ms.
 const KEEP_KEYS_MS: u64 = 10 * 60_000;
 
-/// The shortest time between two fetches because of a key that is not known, in ms.
-const UNKNOWN_KEY_PAUSE_MS: u64 = 60_000;
+/// How often the keys are fetched because of one that is not known, at most, and in what time, in ms.
+/// Who shows another unknown key in that time is told to come again.
+const UNKNOWN_KEY_LOOKS: u32 = 5;
+const UNKNOWN_KEY_WINDOW_MS: u64 = 10_000;
 
 /// The most keys that are kept; ChittyAuth publishes one or two.
 const MAX_KEYS: usize = 20;
@@ -48,6 +50,9 @@ struct Header {
     alg: String,
     #[serde(default)]
     kid: Option<String>,
+    /// What kind of token it is (RFC 7519 §5.1, RFC 9068 §2.1).
+    #[serde(default)]
+    typ: Option<Value>,
     /// Extensions that must be understood (RFC 7515 §4.1.11): none is, here.
     #[serde(default)]
     crit: Option<Value>,
@@ -113,7 +118,8 @@ impl<'a> Token<'a> {
     /// # Errors
     /// 401 for whatever is not right; 503 while the keys of ChittyAuth cannot be had.
     pub async fn verify(&self, app: &App, request: &Request<'_>) -> Result<Claims, Problem> {
-        if self.header.alg != "ES256" || self.header.crit.is_some() {
+        let header = &self.header;
+        if header.alg != "ES256" || header.crit.is_some() || !is_access_token(header.typ.as_ref()) {
             return Err(invalid_token());
         }
         let kid = self.header.kid.as_deref().ok_or_else(invalid_token)?;
@@ -172,6 +178,15 @@ impl<'a> Token<'a> {
     }
 }
 
+/// Whether a token of this type may be an access token: an id token, a logout token and the like say
+/// that they are none (RFC 8725 §3.11).
+fn is_access_token(typ: Option<&Value>) -> bool {
+    const TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
+    typ.is_none_or(|typ| {
+        typ.as_str().is_some_and(|typ| TYPES.iter().any(|known| typ.eq_ignore_ascii_case(known)))
+    })
+}
+
 /// A NumericDate (RFC 7519 §2) in whole seconds.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
 fn seconds(date: f64) -> Option<u64> {
@@ -183,19 +198,26 @@ fn seconds(date: f64) -> Option<u64> {
 pub struct Jwks {
     keys: RefCell<Vec<(String, PublicKey)>>,
     fetched_ms: Cell<u64>,
+    /// Since when, and how often, keys that were not known were looked for.
+    looks: Cell<(u64, u32)>,
 }
 
 impl Jwks {
     /// The key of this id.
     ///
     /// Fetched keys are used for ten minutes, and longer while ChittyAuth does not answer. For an id
-    /// that is not among them they are fetched again, at most once a minute.
+    /// that is not among them they are fetched again, within bounds: only what was fetched after the
+    /// request came says that there is no such key.
     async fn key(&self, app: &App, request: &Request<'_>, kid: &str) -> Result<PublicKey, Problem> {
-        let known = self.find(kid);
-        let age_ms = app.now_ms().saturating_sub(self.fetched_ms.get());
-        let keep_ms = if known.is_some() { KEEP_KEYS_MS } else { UNKNOWN_KEY_PAUSE_MS };
-        if self.fetched_ms.get() > 0 && age_ms < keep_ms {
-            return known.ok_or_else(invalid_token);
+        let (known, now_ms) = (self.find(kid), app.now_ms());
+        if self.fetched_ms.get() > 0 {
+            match known {
+                Some(key) if now_ms.saturating_sub(self.fetched_ms.get()) < KEEP_KEYS_MS => {
+                    return Ok(key);
+                }
+                Some(_) => {}
+                None => self.take_look(now_ms)?,
+            }
         }
         match request.session(app).auth().jwks().await {
             Ok(keys) => {
@@ -215,9 +237,33 @@ impl Jwks {
         }
     }
 
+    /// Counts a look for a key that is not known.
+    fn take_look(&self, now_ms: u64) -> Result<(), Problem> {
+        let (since_ms, count) = self.looks.get();
+        let age_ms = now_ms.saturating_sub(since_ms);
+        if count == 0 || age_ms >= UNKNOWN_KEY_WINDOW_MS {
+            self.looks.set((now_ms, 1));
+        } else if count < UNKNOWN_KEY_LOOKS {
+            self.looks.set((since_ms, count + 1));
+        } else {
+            return Err(unknown_key(UNKNOWN_KEY_WINDOW_MS - age_ms));
+        }
+        Ok(())
+    }
+
     fn find(&self, kid: &str) -> Option<PublicKey> {
         self.keys.borrow().iter().find(|(id, _)| id == kid).map(|(_, key)| *key)
     }
+}
+
+/// 503: whether there is such a key is not known yet.
+fn unknown_key(rest_ms: u64) -> Problem {
+    Problem::new(
+        Code::AuthenticationUnavailable,
+        "The key that signed your token is not known here yet. Your token may well be good: keep it \
+         and repeat the request.",
+    )
+    .retry_after(u32::try_from(rest_ms.div_ceil(1000)).unwrap_or(1))
 }
 
 /// An entry of a JWK set (RFC 7517, RFC 7518 §6.2) as a key for ES256 signatures, if it is one.
@@ -312,6 +358,18 @@ mod tests {
             claims.as_object_mut().unwrap().remove(missing);
             assert_eq!(judged(&claims), None, "{missing}");
         }
+    }
+
+    #[test]
+    fn types_of_tokens() {
+        for good in [json!("JWT"), json!("jwt"), json!("at+jwt"), json!("application/AT+JWT")] {
+            assert!(is_access_token(Some(&good)), "{good}");
+        }
+        assert!(is_access_token(None));
+        for bad in ["id+jwt", "logout+jwt", "dpop+jwt", "JWS", "", "at+jwt ", "jwt/at+jwt"] {
+            assert!(!is_access_token(Some(&json!(bad))), "{bad}");
+        }
+        assert!(!is_access_token(Some(&json!(["JWT"]))));
     }
 
     #[test]

@@ -5,8 +5,8 @@
 use chitty_core::ChittyId;
 
 use super::cache::Expiry;
-use super::scopes::{intersection, list};
-use super::{Caller, Credential, invalid_token};
+use super::standing::{self, Backing, Standing};
+use super::{Caller, Credential, SPONSOR, invalid_token};
 use crate::delegation::THIS_GATEWAY;
 use crate::http::limits::Overrides;
 use crate::http::problem::Problem;
@@ -26,18 +26,18 @@ pub(super) async fn delegation(
     sha256: String,
     now_ms: u64,
 ) -> Result<(Caller, Expiry), Problem> {
-    let query = Statement::new(
-        "SELECT delegator_chitty_id, scopes, source_scopes, \
-         (SELECT capabilities FROM actors WHERE chitty_id = delegator_chitty_id), expires_at, \
-         delegation_id, path, target_service FROM delegations \
-         WHERE token_sha256 = ?1 AND revoked_at IS NULL AND expires_at > ?2",
-    );
+    let columns = Backing::columns(Standing::Delegation, "?3");
+    let sponsor = SPONSOR.replace("?1", "k.delegator_chitty_id");
+    let query = Statement::new(format!(
+        "SELECT k.delegator_chitty_id, k.expires_at, {sponsor} AS sponsor, {columns}, k.delegation_id, \
+         k.path, k.target_service FROM delegations AS k \
+         WHERE k.token_sha256 = ?1 AND k.revoked_at IS NULL AND k.expires_at > ?2"
+    ));
     let mut row = found(ready, query, &sha256, now_ms).await?;
-    let Held { actor, scopes, granted, expiry } = Held::read(&mut row)?;
-    let credential = Credential::Delegation { sha256, id: row.text(5)?, path: row.text(6)? };
-    let audience = Some(row.text(7)?).filter(|service| service != THIS_GATEWAY);
-    let limits = Overrides::default();
-    Ok((Caller { actor, scopes, granted, credential, audience, limits }, expiry))
+    let bearer = Bearer::read(&mut row)?;
+    let credential = Credential::Delegation { sha256, id: row.text(10)?, path: row.text(11)? };
+    let audience = Some(row.text(12)?).filter(|service| service != THIS_GATEWAY);
+    Ok(bearer.calling_by(credential, audience))
 }
 
 /// Whoever calls by an API key.
@@ -46,19 +46,18 @@ pub(super) async fn key(
     sha256: String,
     now_ms: u64,
 ) -> Result<(Caller, Expiry), Problem> {
-    let query = Statement::new(
-        "SELECT owner_chitty_id, scopes, source_scopes, \
-         (SELECT capabilities FROM actors WHERE chitty_id = owner_chitty_id), \
-         min(ifnull(expires_at, '9999'), ifnull(valid_until, '9999')), key_id \
-         FROM key_secrets JOIN keys USING (key_id) \
-         WHERE secret_sha256 = ?1 AND revoked_at IS NULL \
-         AND ifnull(expires_at, '9999') > ?2 AND ifnull(valid_until, '9999') > ?2",
-    );
+    let columns = Backing::columns(Standing::Key, "?3");
+    let sponsor = SPONSOR.replace("?1", "k.owner_chitty_id");
+    let query = Statement::new(format!(
+        "SELECT k.owner_chitty_id, min(ifnull(k.expires_at, '9999'), ifnull(s.valid_until, '9999')), \
+         {sponsor} AS sponsor, {columns}, k.key_id FROM key_secrets AS s JOIN keys AS k USING (key_id) \
+         WHERE s.secret_sha256 = ?1 AND k.revoked_at IS NULL \
+         AND ifnull(k.expires_at, '9999') > ?2 AND ifnull(s.valid_until, '9999') > ?2"
+    ));
     let mut row = found(ready, query, &sha256, now_ms).await?;
-    let Held { actor, scopes, granted, expiry } = Held::read(&mut row)?;
-    let credential = Credential::Key { sha256, id: row.text(5)? };
-    let limits = Overrides::default();
-    Ok((Caller { actor, scopes, granted, credential, audience: None, limits }, expiry))
+    let bearer = Bearer::read(&mut row)?;
+    let credential = Credential::Key { sha256, id: row.text(10)? };
+    Ok(bearer.calling_by(credential, None))
 }
 
 async fn found(
@@ -67,26 +66,42 @@ async fn found(
     sha256: &str,
     now_ms: u64,
 ) -> Result<Row, Problem> {
-    let query = query.bind(sha256).bind(time::iso8601(now_ms));
+    let query = query.bind(sha256).bind(time::iso8601(now_ms)).bind(standing::cutoff(now_ms));
     ready.db().rows(query).await?.into_iter().next().ok_or_else(invalid_token)
 }
 
 /// The columns that both have first.
-struct Held {
+struct Bearer {
     actor: ChittyId,
-    scopes: Vec<String>,
-    granted: Vec<String>,
     expiry: Expiry,
+    sponsor: Option<String>,
+    backing: Backing,
 }
 
-impl Held {
+impl Bearer {
     fn read(row: &mut Row) -> Result<Self, DbError> {
-        let actor = ChittyId::parse(&row.text(0)?).map_err(|_| DbError::Shape)?;
-        let scopes = list(&row.text(1)?);
-        let mut backing = list(&row.text(2)?);
-        backing.extend(list(&row.optional_text(3)?.unwrap_or_default()));
-        let expiry = time::parse(&row.text(4)?).map_or(Expiry::Open, Expiry::At);
-        let granted = intersection(&scopes, &backing);
-        Ok(Held { actor, scopes, granted, expiry })
+        Ok(Bearer {
+            actor: ChittyId::parse(&row.text(0)?).map_err(|_| DbError::Shape)?,
+            expiry: time::parse(&row.text(1)?).map_or(Expiry::Open, Expiry::At),
+            sponsor: row.optional_text(2)?,
+            backing: Backing::read(row, 3)?,
+        })
+    }
+
+    fn calling_by(self, credential: Credential, audience: Option<String>) -> (Caller, Expiry) {
+        let caller = Caller {
+            actor: self.actor,
+            scopes: super::scopes::list(&self.backing.scopes),
+            granted: self.backing.held(),
+            credential,
+            audience,
+            ends_ms: match self.expiry {
+                Expiry::At(at) => Some(at),
+                Expiry::Open | Expiry::Unreadable => None,
+            },
+            sponsor: self.sponsor,
+            limits: Overrides::default(),
+        };
+        (caller, self.expiry)
     }
 }

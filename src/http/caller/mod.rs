@@ -7,10 +7,12 @@
 //! every read and write of theirs goes through it, together with what must hold at that moment.
 
 mod cache;
+mod grant;
 pub mod jwt;
 mod kept;
 mod scope;
 pub mod scopes;
+pub mod standing;
 
 use std::rc::Rc;
 
@@ -19,14 +21,16 @@ use serde_json::json;
 
 use self::cache::Expiry;
 pub use self::cache::TokenCache;
+pub use self::grant::{Grant, Source};
 pub use self::scope::{Scope, WriteError};
 pub use self::scopes::Permission;
+use self::standing::{Backing, Standing};
 use crate::app::App;
 use crate::http::limits::{Class, Overrides};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{Statement, first_row};
+use crate::platform::db::{Row, Statement, first_row};
 use crate::platform::{ids, log, time};
 
 /// By which credential somebody calls.
@@ -38,6 +42,9 @@ pub enum Credential {
         sha256: String,
         /// When it ends (ISO-8601 UTC), if that is known.
         expires_at: Option<String>,
+        /// Whether it was made at the request of another caller of this gateway: then it stands on
+        /// the credential by which that called.
+        is_made: bool,
     },
     /// A token that this gateway has made for somebody to act for its delegator.
     Delegation {
@@ -57,6 +64,17 @@ pub enum Credential {
     },
 }
 
+impl Credential {
+    /// Its SHA-256, in hex.
+    pub fn sha256(&self) -> &str {
+        match self {
+            Credential::Token { sha256, .. }
+            | Credential::Delegation { sha256, .. }
+            | Credential::Key { sha256, .. } => sha256,
+        }
+    }
+}
+
 /// An authenticated caller.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -70,8 +88,15 @@ pub struct Caller {
     credential: Credential,
     /// For which service it is good, where that is not this gateway.
     audience: Option<String>,
+    /// When the credential ends, in ms since the Unix epoch, as far as is known.
+    ends_ms: Option<u64>,
+    /// Against whose limits its requests count, where the identity was minted for another caller.
+    sponsor: Option<String>,
     limits: Overrides,
 }
+
+/// SQL for the sponsor of the actor bound as `?1`.
+const SPONSOR: &str = "(SELECT sponsor_chitty_id FROM sponsors WHERE chitty_id = ?1)";
 
 /// The longest token that is looked at, in bytes. ChittyAuth's own are below 1 KB.
 const MAX_TOKEN_BYTES: usize = 4096;
@@ -111,7 +136,7 @@ impl Caller {
             let (caller, expiry) = vouched(app, ready, request, &token, sha256).await?;
             (caller, app.config.auth_cache_ms, expiry)
         };
-        caller.limits = app.limits.overrides(caller.actor.as_str()).await;
+        caller.limits = app.limits.overrides(caller.answers_for()).await;
         let caller = Rc::new(caller);
         app.tokens.put(key, &caller, app.now_ms(), keep_ms, expiry);
         Ok(caller)
@@ -122,6 +147,12 @@ impl Caller {
         self.actor.as_str()
     }
 
+    /// Against whose limits its requests count: its own, or those of the caller for whom its identity
+    /// was minted.
+    pub fn answers_for(&self) -> &str {
+        self.sponsor.as_deref().unwrap_or_else(|| self.actor())
+    }
+
     /// By which credential.
     pub fn credential(&self) -> &Credential {
         &self.credential
@@ -130,6 +161,11 @@ impl Caller {
     /// What the credential itself carries.
     pub fn carried(&self) -> &[String] {
         &self.scopes
+    }
+
+    /// Whether ChittyAuth vouches for the credential itself, and it stands on nothing else.
+    fn is_vouched_for(&self) -> bool {
+        matches!(self.credential, Credential::Token { is_made: false, .. })
     }
 
     /// What an operator has set for the actor in place of the usual limits.
@@ -180,52 +216,107 @@ async fn vouched(
     if expiry.is_past(app.now_ms()) {
         return Err(invalid_token());
     }
-    let granted = note_vouched(ready, &sha256, actor.as_str(), &scopes).await?;
-    let expires_at = match expiry {
-        Expiry::At(at) => Some(time::iso8601(at)),
-        Expiry::Open | Expiry::Unreadable => None,
+    let ends_ms = match expiry {
+        Expiry::At(at) => Some(at),
+        Expiry::Open => None,
+        // Nobody knows: so much, and no more, is certain.
+        Expiry::Unreadable => Some(request.now_ms + UNREADABLE_MS),
+    };
+    let expires_at = ends_ms.map(time::iso8601);
+    let known = note_vouched(ready, &sha256, actor.as_str(), &scopes, request.now_ms).await?;
+    let (scopes, is_made) = match known.made {
+        Some(made) => (scopes::intersection(&scopes, &made.held()), true),
+        None => (scopes, false),
     };
     let caller = Caller {
         actor,
         scopes,
-        granted,
-        credential: Credential::Token { sha256, expires_at },
+        granted: known.granted,
+        credential: Credential::Token { sha256, expires_at, is_made },
         audience: None,
+        ends_ms,
+        sponsor: known.sponsor,
         limits: Overrides::default(),
     };
     Ok((caller, expiry))
 }
 
-/// Takes over what ChittyAuth says now into what was delegated by this token, and reads what an
-/// administrator has granted beside it.
+/// How long a token whose end cannot be read counts as good for what is made by it, in ms.
+const UNREADABLE_MS: u64 = 60_000;
+
+/// What is on record here of a token of ChittyAuth and its bearer.
+#[derive(Default)]
+struct Known {
+    /// What an administrator has granted the bearer.
+    granted: Vec<String>,
+    sponsor: Option<String>,
+    /// What the token stands on, where it was made at the request of another caller.
+    made: Option<Backing>,
+}
+
+impl Known {
+    fn read(row: Option<Row>) -> Result<Self, Problem> {
+        let Some(mut row) = row else { return Ok(Known::default()) };
+        let is_made = row.integer(2)? == 1;
+        Ok(Known {
+            granted: row.optional_text(0)?.map(|json| scopes::list(&json)).unwrap_or_default(),
+            sponsor: row.optional_text(1)?,
+            made: is_made.then(|| Backing::read(&mut row, 3)).transpose()?,
+        })
+    }
+}
+
+/// Takes over what ChittyAuth says now of a token and of its bearer into everything that was made by
+/// either, and reads what is on record of both.
 async fn note_vouched(
     ready: Ready<'_>,
     sha256: &str,
     actor: &str,
     scopes: &[String],
-) -> Result<Vec<String>, Problem> {
-    let note = Statement::new(
-        "UPDATE delegations SET source_scopes = ?2 WHERE source_token = ?1 AND source_scopes <> ?2",
-    )
-    .bind(sha256)
-    .bind(json!(scopes).to_string());
-    let granted =
-        Statement::new("SELECT capabilities FROM actors WHERE chitty_id = ?1").bind(actor);
-    let mut results = ready.db().batch(vec![note, granted]).await?;
-    let row = first_row(results.pop());
-    row.map_or(Ok(Vec::new()), |mut row| Ok(scopes::list(&row.text(0)?)))
+    now_ms: u64,
+) -> Result<Known, Problem> {
+    let mut batch = note_carried(sha256, &json!(scopes).to_string());
+    batch.push(standing::note(actor, scopes, now_ms));
+    let columns = Backing::columns(Standing::Made, "?3");
+    batch.push(
+        Statement::new(format!(
+            "SELECT (SELECT capabilities FROM actors WHERE chitty_id = ?1) AS own, {SPONSOR} AS sponsor, \
+             k.token_sha256 IS NOT NULL AS is_made, {columns} \
+             FROM (SELECT 1 AS one) LEFT JOIN made_tokens AS k ON k.token_sha256 = ?2"
+        ))
+        .bind(actor)
+        .bind(sha256)
+        .bind(standing::cutoff(now_ms)),
+    );
+    Known::read(first_row(ready.db().batch(batch).await?.pop()))
 }
 
-/// A token that is refused before its end has been revoked: what was delegated by it has nothing left
-/// to stand on.
+/// Notes what a token of ChittyAuth carries, in everything that was made by it.
+fn note_carried(sha256: &str, scopes: &str) -> Vec<Statement> {
+    [
+        "UPDATE delegations SET source_scopes = ?2 WHERE source_token = ?1 AND source_scopes <> ?2",
+        "UPDATE keys SET source_scopes = ?2 WHERE source_token = ?1 AND source_scopes <> ?2",
+        "UPDATE connection_secrets SET source_scopes = ?2 \
+         WHERE source_token = ?1 AND source_scopes <> ?2",
+        "UPDATE made_tokens SET source_scopes = ?2 WHERE source_token = ?1 AND source_scopes <> ?2",
+    ]
+    .map(|sql| Statement::new(sql).bind(sha256).bind(scopes))
+    .into()
+}
+
+/// A token that is refused before its end has been revoked: what was made by it has nothing left to
+/// stand on. API keys stand on their owner and go on.
 async fn note_refused(ready: Ready<'_>, sha256: &str, now_ms: u64) {
-    let note = Statement::new(
-        "UPDATE delegations SET source_scopes = '[]' \
-         WHERE source_token = ?1 AND (source_expires_at IS NULL OR source_expires_at > ?2)",
-    )
-    .bind(sha256)
-    .bind(time::iso8601(now_ms));
-    if let Err(error) = ready.db().batch(vec![note]).await {
+    let now = time::iso8601(now_ms);
+    let notes = [
+        "UPDATE delegations SET source_scopes = '[]' WHERE source_token = ?1 \
+         AND (source_expires_at IS NULL OR source_expires_at > ?2)",
+        "UPDATE connection_secrets SET source_scopes = '[]' \
+         WHERE source_token = ?1 AND key_expires_at > ?2",
+        "UPDATE made_tokens SET source_scopes = '[]' WHERE source_token = ?1 AND expires_at > ?2",
+    ];
+    let notes = notes.map(|sql| Statement::new(sql).bind(sha256).bind(now.as_str()));
+    if let Err(error) = ready.db().batch(notes.into()).await {
         log::warn("refusal_not_noted", &[("error", &error.to_string())]);
     }
 }
@@ -253,8 +344,13 @@ fn bearer(header: &str) -> Result<&str, Problem> {
 }
 
 fn sound(token: &str) -> Result<&str, Problem> {
-    let sound =
-        (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic());
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(Problem::new(
+            Code::InvalidToken,
+            format!("This token or key is too long: at most {MAX_TOKEN_BYTES} bytes are taken."),
+        ));
+    }
+    let sound = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
     if sound { Ok(token) } else { Err(invalid_token()) }
 }
 
@@ -287,6 +383,9 @@ mod tests {
         assert_eq!(code("Bearer"), Code::AuthenticationRequired);
         assert_eq!(code("Bearer a b"), Code::InvalidToken);
         assert_eq!(code("Bearer é"), Code::InvalidToken);
-        assert_eq!(code(&format!("Bearer {}", "a".repeat(4097))), Code::InvalidToken);
+        let long = bearer(&format!("Bearer {}", "a".repeat(4097))).unwrap_err();
+        assert_eq!(long.code, Code::InvalidToken);
+        assert!(long.detail.contains("too long"), "{}", long.detail);
+        assert!(bearer(&format!("Bearer {}", "a".repeat(4096))).is_ok());
     }
 }

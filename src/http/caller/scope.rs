@@ -4,9 +4,11 @@
 //! on, so they are never remembered: they are read in the same round trip as the handler's own data
 //! ([`Scope::read`]), and asserted in the same transaction as its changes ([`Scope::write`]).
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::scopes::{ADMIN, Permission, intersection, is_admin};
+use super::scopes::{self, ADMIN, Permission, intersection, is_admin};
+use super::standing::{self, active, among, vouched};
 use super::{Caller, Credential, invalid_token};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
@@ -18,7 +20,7 @@ use crate::platform::time;
 pub struct Scope {
     caller: Rc<Caller>,
     /// The scope to name where it is missing.
-    wanted: &'static str,
+    wanted: Cow<'static, str>,
     /// The scopes of which the database must find one, as a JSON array; `None` where no more than the
     /// credential itself has to be good.
     needs: Option<String>,
@@ -61,10 +63,17 @@ impl WriteError {
 impl Scope {
     pub(super) fn of(caller: Rc<Caller>, permission: Permission, now_ms: u64) -> Self {
         let is_carried = permission.is_granted_by(&caller.scopes);
-        let is_token = matches!(caller.credential, Credential::Token { .. });
         // Without it, perhaps an administrator has granted it.
-        let needs = (!is_token || !is_carried).then(|| permission.granting());
-        Scope { caller, wanted: permission.as_str(), needs, is_carried, now_ms }
+        let needs = (!caller.is_vouched_for() || !is_carried).then(|| permission.granting());
+        Scope { caller, wanted: permission.as_str().into(), needs, is_carried, now_ms }
+    }
+
+    /// The same caller, who must hold all of `scope` at this moment for whatever is done by the result.
+    #[must_use]
+    pub fn demanding(&self, scope: &str) -> Scope {
+        let is_carried = self.caller.is_vouched_for() && scopes::holds(&self.caller.scopes, scope);
+        let needs = (!is_carried).then(|| scopes::granting(scope));
+        Scope { wanted: scope.to_owned().into(), needs, is_carried, ..self.clone() }
     }
 
     /// Judges what is not left to the handler's first read: whether the credential is for this gateway,
@@ -106,7 +115,7 @@ impl Scope {
 
     /// Whether the caller's own token makes it an administrator.
     fn has_admin_token(&self) -> bool {
-        matches!(self.caller.credential, Credential::Token { .. }) && is_admin(&self.caller.scopes)
+        self.caller.is_vouched_for() && is_admin(&self.caller.scopes)
     }
 
     /// The same caller, who must be an administrator for whatever is done by this scope.
@@ -116,7 +125,7 @@ impl Scope {
             return Scope { needs: None, ..self.clone() };
         }
         let needs = Some(serde_json::json!(ADMIN).to_string());
-        Scope { wanted: "admin", needs, ..self.clone() }
+        Scope { wanted: "admin".into(), needs, ..self.clone() }
     }
 
     /// SQL for whether the caller is an administrator at this moment, to widen what a statement reaches;
@@ -176,6 +185,11 @@ impl Scope {
         }
     }
 
+    /// When the credential ends, in ms since the Unix epoch, as far as is known.
+    pub fn ends_ms(&self) -> Option<u64> {
+        self.caller.ends_ms
+    }
+
     /// What the credential itself carries.
     pub fn carried(&self) -> &[String] {
         &self.caller.scopes
@@ -199,21 +213,51 @@ impl Scope {
         }
     }
 
-    /// What lasts is made by who has shown a token of ChittyAuth.
+    /// What an actor says of itself it says by a token of ChittyAuth.
     ///
     /// # Errors
     /// 403 for a delegated token or an API key; 401 where it is not good any more.
     pub async fn by_own_token(&self, ready: Ready<'_>) -> Result<(), Problem> {
         match self.caller.credential {
             Credential::Token { .. } => Ok(()),
+            _ => Err(self.unless_gone(ready, own_token_needed()).await),
+        }
+    }
+
+    /// What lasts is made by a token of ChittyAuth that stands on nothing else here.
+    ///
+    /// # Errors
+    /// 403 for whatever was made by another credential; 401 where it is not good any more.
+    pub async fn by_lasting_token(&self, ready: Ready<'_>) -> Result<(), Problem> {
+        match self.caller.is_vouched_for() {
+            true => Ok(()),
+            false => Err(self.unless_gone(ready, own_token_needed()).await),
+        }
+    }
+
+    /// What is made elsewhere, where its end cannot be enforced, is not made by what was itself made
+    /// by another credential.
+    ///
+    /// # Errors
+    /// 403 for a delegated token, or a token that was made for another caller; 401 where it is not
+    /// good any more.
+    pub async fn first_hand(&self, ready: Ready<'_>) -> Result<(), Problem> {
+        match self.caller.credential {
+            Credential::Key { .. } | Credential::Token { is_made: false, .. } => Ok(()),
             _ => {
                 let refusal = Problem::new(
                     Code::DelegatedCredential,
-                    "Only a ChittyAuth token of the actor's own can do this.",
+                    "A token that was itself made by another credential cannot do this. Use the \
+                     actor's own token, or an API key.",
                 );
                 Err(self.unless_gone(ready, refusal).await)
             }
         }
+    }
+
+    /// The refusal for want of a scope, unless the credential is not good any more: then that is said.
+    pub async fn lacking(&self, ready: Ready<'_>, scope: &str) -> Problem {
+        self.unless_gone(ready, insufficient(scope)).await
     }
 
     /// Reads in one round trip, behind what must hold.
@@ -322,67 +366,53 @@ impl Scope {
     /// SQL for a word: `ok`, `suspended`, `scope` or `unknown`.
     fn verdict(&self, params: &mut Params) -> String {
         let actor = params.add(self.actor());
-        let suspended = format!(
-            "EXISTS (SELECT 1 FROM actors WHERE chitty_id = {actor} AND status <> 'active')"
-        );
+        let suspended = format!("NOT {}", active(&actor));
         let needs = self.needs.as_ref().map(|needs| params.add(needs.as_str()));
-        let among = |scopes: &str, needs: &str| {
-            format!(
-                "EXISTS (SELECT 1 FROM json_each({scopes}) \
-                 WHERE value IN (SELECT value FROM json_each({needs})))"
-            )
-        };
         let granted = |needs: &str| {
             format!(
                 "EXISTS (SELECT 1 FROM actors AS a, json_each(a.capabilities) AS c WHERE \
                  a.chitty_id = {actor} AND c.value IN (SELECT value FROM json_each({needs})))"
             )
         };
-        // What there must be of a credential that is kept here.
-        let kept = |from: &str, now: &str| {
-            let suffices = match &needs {
-                None => "1".to_owned(),
-                Some(needs) => {
-                    let (scopes, backing) =
-                        (among("k.scopes", needs), among("k.source_scopes", needs));
-                    format!("({scopes} AND ({backing} OR {}))", granted(needs))
-                }
-            };
-            format!(
-                "coalesce((SELECT CASE WHEN {suspended} THEN 'suspended' \
-                 WHEN {suffices} THEN 'ok' ELSE 'scope' END \
-                 FROM {from} AND k.revoked_at IS NULL \
-                 AND ifnull(k.expires_at, '9999') > {now}), 'unknown')"
-            )
+        let (sha256, from) = match &self.caller.credential {
+            Credential::Token { is_made: false, .. } => {
+                return match &needs {
+                    None => format!("iif({suspended}, 'suspended', 'ok')"),
+                    Some(needs) => format!(
+                        "CASE WHEN {suspended} THEN 'suspended' WHEN {} THEN 'ok' ELSE 'scope' END",
+                        granted(needs)
+                    ),
+                };
+            }
+            Credential::Token { sha256, .. } => (sha256, Kept::Made),
+            Credential::Delegation { sha256, .. } => (sha256, Kept::Delegation),
+            Credential::Key { sha256, .. } => (sha256, Kept::Key),
         };
-        match &self.caller.credential {
-            Credential::Token { .. } => match &needs {
-                None => format!("iif({suspended}, 'suspended', 'ok')"),
-                Some(needs) => format!(
-                    "CASE WHEN {suspended} THEN 'suspended' WHEN {} THEN 'ok' ELSE 'scope' END",
+        let (sha256, now) = (params.add(sha256.as_str()), params.add(time::iso8601(self.now_ms)));
+        let from = from.sql(&sha256, &actor, &now);
+        // What there must be of a credential that stands on another, or on its actor.
+        let suffices = match &needs {
+            None => "1".to_owned(),
+            Some(needs) => {
+                let cutoff = params.add(standing::cutoff(self.now_ms));
+                let carried_above = match from.has_above {
+                    true => standing::carried_above(needs),
+                    false => "1".to_owned(),
+                };
+                format!(
+                    "({} AND (({} AND {} AND {carried_above}) OR {}))",
+                    among("k.scopes", needs),
+                    among("k.source_scopes", needs),
+                    vouched(&format!("{actor}, {}", from.source_actor), needs, &cutoff),
                     granted(needs)
-                ),
-            },
-            Credential::Delegation { sha256, .. } => {
-                let sha256 = params.add(sha256.as_str());
-                let now = params.add(time::iso8601(self.now_ms));
-                let from = format!(
-                    "delegations AS k \
-                     WHERE k.token_sha256 = {sha256} AND k.delegator_chitty_id = {actor}"
-                );
-                kept(&from, &now)
+                )
             }
-            Credential::Key { sha256, .. } => {
-                let sha256 = params.add(sha256.as_str());
-                let now = params.add(time::iso8601(self.now_ms));
-                let from = format!(
-                    "key_secrets AS s JOIN keys AS k USING (key_id) \
-                     WHERE s.secret_sha256 = {sha256} AND k.owner_chitty_id = {actor} \
-                     AND ifnull(s.valid_until, '9999') > {now}"
-                );
-                kept(&from, &now)
-            }
-        }
+        };
+        format!(
+            "coalesce((SELECT CASE WHEN {suspended} THEN 'suspended' WHEN {suffices} THEN 'ok' \
+             ELSE 'scope' END FROM {}), 'unknown')",
+            from.rows
+        )
     }
 
     fn judge(&self, rows: Vec<Row>) -> Result<(), Problem> {
@@ -390,10 +420,69 @@ impl Scope {
         match row.text(0)?.as_str() {
             "ok" => Ok(()),
             "suspended" => Err(suspended()),
-            "scope" => Err(insufficient(self.wanted)),
+            "scope" => Err(insufficient(&self.wanted)),
             _ => Err(invalid_token()),
         }
     }
+}
+
+/// The kinds of credentials that stand on something here.
+enum Kept {
+    Made,
+    Delegation,
+    Key,
+}
+
+/// Where the row of such a credential is, if it is good, as `k`; and who made it.
+struct KeptSql {
+    rows: String,
+    source_actor: &'static str,
+    /// Whether it may have been made by another credential of this gateway.
+    has_above: bool,
+}
+
+impl Kept {
+    fn sql(&self, sha256: &str, actor: &str, now: &str) -> KeptSql {
+        let source_is_good = standing::source_is_good(now, actor);
+        match self {
+            Kept::Made => KeptSql {
+                rows: format!(
+                    "made_tokens AS k WHERE k.token_sha256 = {sha256} AND k.chitty_id = {actor} \
+                     AND k.expires_at > {now} AND {source_is_good}"
+                ),
+                source_actor: "k.source_actor",
+                has_above: true,
+            },
+            Kept::Delegation => KeptSql {
+                rows: format!(
+                    "delegations AS k WHERE k.token_sha256 = {sha256} \
+                     AND k.delegator_chitty_id = {actor} AND k.revoked_at IS NULL \
+                     AND k.expires_at > {now} AND {source_is_good}"
+                ),
+                source_actor: "k.source_actor",
+                has_above: true,
+            },
+            Kept::Key => KeptSql {
+                rows: format!(
+                    "key_secrets AS s JOIN keys AS k USING (key_id) \
+                     WHERE s.secret_sha256 = {sha256} AND k.owner_chitty_id = {actor} \
+                     AND ifnull(s.valid_until, '9999') > {now} AND k.revoked_at IS NULL \
+                     AND ifnull(k.expires_at, '9999') > {now} \
+                     AND (k.created_by = {actor} OR {})",
+                    active("k.created_by")
+                ),
+                source_actor: "k.created_by",
+                has_above: false,
+            },
+        }
+    }
+}
+
+fn own_token_needed() -> Problem {
+    Problem::new(
+        Code::DelegatedCredential,
+        "Only a ChittyAuth token of the actor's own can do this.",
+    )
 }
 
 fn suspended() -> Problem {

@@ -1,9 +1,9 @@
 //! What a credential may: scopes, and the permissions that routes ask for.
 //!
 //! A scope is a pattern over `resource:action`: `contexts:read` itself, `contexts:*` (everything with
-//! contexts), the broad `read` and `write` (that action on everything), and an administrator's
-//! `admin`, `admin:*`, `*` or `*:*`. Writing does not include reading. Whatever else a service calls a scope
-//! is a word that means only itself here.
+//! contexts but `contexts:admin`), the broad `read` and `write` (that action on everything), and an
+//! administrator's `admin`, `admin:*`, `*` or `*:*`. Writing does not include reading. Whatever else a
+//! service calls a scope is a word that means only itself here.
 
 use std::borrow::Cow;
 
@@ -94,10 +94,28 @@ impl Permission {
 
     /// Every scope that grants it, as a JSON array: for the database to compare with.
     pub fn granting(self) -> String {
-        let (resource, action) = self.as_str().split_once(':').unwrap_or_default();
-        let own = [self.as_str(), &format!("{resource}:*"), action, &format!("*:{action}")];
-        serde_json::json!([own.as_slice(), &ADMIN].concat()).to_string()
+        granting(self.as_str())
     }
+}
+
+/// Every scope by which somebody holds all of `scope`, as a JSON array: for the database to compare
+/// with.
+pub fn granting(scope: &str) -> String {
+    let wider = match pattern(scope) {
+        Some((Some(resource), Action::Named(action))) => {
+            let whole = (action != ADMIN_ACTION).then(|| format!("{resource}:*"));
+            let broad = matches!(action, "read" | "write").then(|| action.to_owned());
+            [whole, broad, Some(format!("*:{action}"))]
+        }
+        Some((None, Action::Named(action))) => {
+            let broad = matches!(action, "read" | "write").then(|| action.to_owned());
+            [broad, Some(format!("*:{action}")), None]
+        }
+        _ => [None, None, None],
+    };
+    let wider: Vec<String> = wider.into_iter().flatten().collect();
+    let all = [scope].into_iter().chain(wider.iter().map(String::as_str)).chain(ADMIN);
+    serde_json::json!(all.collect::<Vec<&str>>()).to_string()
 }
 
 /// What makes an administrator.
@@ -108,20 +126,35 @@ pub fn is_admin(scopes: &[String]) -> bool {
     scopes.iter().any(|scope| ADMIN.contains(&scope.as_str()))
 }
 
-/// One half of a scope; `None` is all of it.
-type Half<'a> = Option<&'a str>;
+/// The action that is an administrator's: no `resource:*` includes it.
+const ADMIN_ACTION: &str = "admin";
+
+/// The resource of a scope; `None` is all of them.
+type Resource<'a> = Option<&'a str>;
+
+/// The action of a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action<'a> {
+    /// All of them: an administrator's.
+    All,
+    /// All but an administrator's: the `*` of `resource:*`.
+    Ordinary,
+    /// This one.
+    Named(&'a str),
+}
 
 /// A scope as a pattern, or `None` for a word that means only itself.
-fn pattern(scope: &str) -> Option<(Half<'_>, Half<'_>)> {
+fn pattern(scope: &str) -> Option<(Resource<'_>, Action<'_>)> {
     if ADMIN.contains(&scope) {
-        return Some((None, None));
+        return Some((None, Action::All));
     }
-    let half = |text| if text == "*" { None } else { Some(text) };
     match scope.split_once(':') {
         Some((resource, action)) if !resource.is_empty() && !action.is_empty() => {
-            Some((half(resource), half(action)))
+            let resource = (resource != "*").then_some(resource);
+            let action = if action == "*" { Action::Ordinary } else { Action::Named(action) };
+            Some((resource, action))
         }
-        None if matches!(scope, "read" | "write") => Some((None, Some(scope))),
+        None if matches!(scope, "read" | "write") => Some((None, Action::Named(scope))),
         _ => None,
     }
 }
@@ -133,29 +166,40 @@ pub fn meet<'a>(one: &'a str, other: &'a str) -> Option<Cow<'a, str>> {
     }
     match (pattern(one), pattern(other)) {
         // A word of some service: only an administrator holds it without its being named.
-        (Some((None, None)), None) => Some(other.into()),
-        (None, Some((None, None))) => Some(one.into()),
+        (Some((None, Action::All)), None) => Some(other.into()),
+        (None, Some((None, Action::All))) => Some(one.into()),
         (Some((resource, action)), Some((other_resource, other_action))) => {
-            let resource = meet_half(resource, other_resource)?;
-            let action = meet_half(action, other_action)?;
-            Some(match (resource, action) {
-                (None, None) => "admin".into(),
-                (None, Some(action @ ("read" | "write"))) => action.into(),
-                (None, Some(action)) => format!("*:{action}").into(),
-                (Some(resource), None) => format!("{resource}:*").into(),
-                (Some(resource), Some(action)) => format!("{resource}:{action}").into(),
-            })
+            let resource = match (resource, other_resource) {
+                (None, resource) | (resource, None) => resource,
+                (Some(one), Some(other)) => (one == other).then_some(Some(one))?,
+            };
+            Some(written(resource, meet_actions(action, other_action)?))
         }
         _ => None,
     }
 }
 
-/// `Some` half that both mean, or `None` where they have nothing in common.
-#[allow(clippy::option_option, reason = "the inner None is the whole of a half")]
-fn meet_half<'a>(one: Half<'a>, other: Half<'a>) -> Option<Half<'a>> {
+/// A pattern as a scope.
+fn written<'a>(resource: Resource<'a>, action: Action<'a>) -> Cow<'a, str> {
+    match (resource, action) {
+        (None, Action::All) => ADMIN_ACTION.into(),
+        (None, Action::Named(action @ ("read" | "write"))) => action.into(),
+        (None, Action::Named(action)) => format!("*:{action}").into(),
+        // No scope names one of these; what they say at least is said.
+        (None, Action::Ordinary) => "read".into(),
+        (Some(resource), Action::Ordinary | Action::All) => format!("{resource}:*").into(),
+        (Some(resource), Action::Named(action)) => format!("{resource}:{action}").into(),
+    }
+}
+
+/// What two actions have in common, if they have.
+fn meet_actions<'a>(one: Action<'a>, other: Action<'a>) -> Option<Action<'a>> {
     match (one, other) {
-        (None, half) | (half, None) => Some(half),
-        (Some(one), Some(other)) => (one == other).then_some(Some(one)),
+        (Action::All, action) | (action, Action::All) => Some(action),
+        (Action::Ordinary, Action::Named(ADMIN_ACTION))
+        | (Action::Named(ADMIN_ACTION), Action::Ordinary) => None,
+        (Action::Ordinary, action) | (action, Action::Ordinary) => Some(action),
+        (Action::Named(one), Action::Named(other)) => (one == other).then_some(Action::Named(one)),
     }
 }
 
@@ -203,7 +247,7 @@ pub fn is_scope(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -221,6 +265,26 @@ mod tests {
         for scope in ["", "contexts", "contexts:read", "read", "contexts:write2", "actors:*", ":*"]
         {
             assert!(!grants(scope), "{scope}");
+        }
+    }
+
+    #[test]
+    fn everything_with_a_resource_stops_before_its_administration() {
+        for permission in [
+            Permission::ActorsAdmin,
+            Permission::AuditAdmin,
+            Permission::EventsAdmin,
+            Permission::EcosystemAdmin,
+        ] {
+            let (resource, _) = permission.as_str().split_once(':').unwrap();
+            let all = format!("{resource}:*");
+            assert!(!permission.is_granted_by(std::slice::from_ref(&all)), "{all}");
+            assert!(!holds(std::slice::from_ref(&all), permission.as_str()), "{all}");
+            assert!(!permission.granting().contains(&all), "{all}");
+            for scope in [permission.as_str(), "*:admin", "admin", "*", "*:*", "admin:*"] {
+                assert!(permission.is_granted_by(&[scope.to_owned()]), "{scope}");
+                assert!(permission.granting().contains(&format!("\"{scope}\"")), "{scope}");
+            }
         }
     }
 
@@ -265,8 +329,9 @@ mod tests {
         assert!(!holds(&held, "write"));
     }
 
-    fn scope() -> impl Strategy<Value = String> {
-        let half = prop_oneof![Just("contexts"), Just("keys"), Just("*")];
+    /// Scopes of every form.
+    pub(in crate::http::caller) fn scope() -> impl Strategy<Value = String> {
+        let half = prop_oneof![Just("contexts"), Just("keys"), Just("ecosystem"), Just("*")];
         let action = prop_oneof![Just("read"), Just("write"), Just("admin"), Just("*")];
         prop_oneof![
             (half, action).prop_map(|(half, action)| format!("{half}:{action}")),

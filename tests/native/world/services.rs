@@ -55,6 +55,10 @@ pub(crate) struct Services {
     /// What calls meet whose URL ends so.
     at: RefCell<Vec<(String, Behaviour)>>,
     entries: RefCell<Vec<Value>>,
+    /// The tokens that ChittyAuth has made, with what it says of each.
+    tokens: RefCell<BTreeMap<String, Value>>,
+    /// What it says of a token from now on: these scopes, or that it is good for nothing.
+    said: RefCell<BTreeMap<String, Option<Vec<String>>>>,
     /// Which signing keys ChittyAuth publishes.
     pub(crate) published: RefCell<Vec<u8>>,
 }
@@ -107,6 +111,13 @@ impl Services {
             Some(_) => (200, json!({"success": true})),
             None => (404, json!({"success": false})),
         }
+    }
+
+    /// Sets what ChittyAuth says of a token from now on: that it carries these scopes, or that it is
+    /// good for nothing.
+    pub(crate) fn say(&self, token: &str, scopes: Option<&[&str]>) {
+        let scopes = scopes.map(|scopes| scopes.iter().map(|one| (*one).to_owned()).collect());
+        self.said.borrow_mut().insert(token.to_owned(), scopes);
     }
 
     /// The requests to a service, in order.
@@ -226,14 +237,35 @@ impl Services {
                     let answer = json!({"token": secret, "tokenId": id, "scope": body["scope"]});
                     (id, secret, answer)
                 });
+                let grant =
+                    json!({"valid": true, "chittyId": body["chittyId"], "scope": body["scope"]});
+                let token = made["token"].as_str().unwrap().to_owned();
+                self.tokens.borrow_mut().insert(token, grant);
                 (201, made)
             }
             "auth" if request.url.ends_with("/v1/tokens/revoke") => self.revoke(&body["tokenId"]),
             "auth" if request.url.ends_with("/v1/auth/validate") => (401, json!({"valid": false})),
-            "auth" if self.live.borrow().values().any(|secret| body["token"] == *secret) => {
-                (200, json!({"valid": true, "chittyId": "CHITTY-PEO-a", "scope": []}))
+            "auth" => {
+                let name = body["token"].as_str().unwrap();
+                let is_live = self.live.borrow().values().any(|secret| name == secret);
+                let made = self.tokens.borrow().get(name).cloned();
+                let (status, mut answer) = match made {
+                    Some(grant) if is_live => (200, grant),
+                    Some(_) => (401, json!({"valid": false, "error": "revoked"})),
+                    None if is_live => {
+                        (200, json!({"valid": true, "chittyId": "CHITTY-PEO-a", "scope": []}))
+                    }
+                    None => token(name),
+                };
+                match self.said.borrow().get(name) {
+                    None => (status, answer),
+                    Some(None) => (401, json!({"valid": false, "error": "revoked"})),
+                    Some(Some(scopes)) => {
+                        answer["scope"] = json!(scopes);
+                        (200, answer)
+                    }
+                }
             }
-            "auth" => token(body["token"].as_str().unwrap()),
             "dna" => self.dna(request, &body),
             "register" => (201, json!({"success": true, "chitty_id": "CHITTY-SERVICE-1"})),
             "verify" => (
@@ -260,14 +292,14 @@ impl Services {
     }
 }
 
-/// `dev-<name>` is actor `CHITTY-PEO-<name>` with read and write; `dev-<name>+<scope>` with that
-/// scope only; anything else is nobody's.
+/// `dev-<name>` is actor `CHITTY-PEO-<name>` with read and write; `dev-<name>+<scope>,…` with those
+/// scopes only; anything else is nobody's.
 fn token(token: &str) -> (u16, Value) {
     let Some(rest) = token.strip_prefix("dev-") else {
         return (401, json!({"valid": false, "error": "unknown token"}));
     };
     let (name, scopes) = match rest.split_once('+') {
-        Some((name, scope)) => (name, json!([scope])),
+        Some((name, scopes)) => (name, json!(scopes.split(',').collect::<Vec<&str>>())),
         None => (rest, json!(["read", "write"])),
     };
     let id = format!("CHITTY-PEO-{name}");

@@ -1,0 +1,211 @@
+//! The rule of delegation: what a caller makes carries at most what the caller holds, lives at most as
+//! long as the credential by which it was made, and stands on that.
+//!
+//! A [`Grant`] is the only authority that anything made here is made with, and there is no way to one
+//! but by narrowing the caller's own.
+
+use serde::{Deserialize, Serialize};
+
+use super::Credential;
+use super::scope::Scope;
+use super::scopes::{holds, intersection};
+use crate::http::problem::Problem;
+use crate::init::Ready;
+use crate::platform::db::Statement;
+use crate::platform::time;
+
+/// What something stands on that was made by a credential shown here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// By whose authority it was made.
+    pub actor: String,
+    /// The ChittyAuth token by which it was made (SHA-256, hex), if it was one.
+    pub token: Option<String>,
+    /// The secret of the API key by which it was made (SHA-256, hex), if it was one.
+    pub secret: Option<String>,
+    /// What that carried.
+    pub scopes: Vec<String>,
+}
+
+/// A part of a caller's authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    scopes: Vec<String>,
+    ends_ms: Option<u64>,
+    source: Source,
+}
+
+impl Grant {
+    /// All that a caller may hand on, as of a moment ago.
+    pub fn of(scope: &Scope) -> Self {
+        let (token, secret) = match scope.credential() {
+            Credential::Token { sha256, .. } => (Some(sha256.clone()), None),
+            Credential::Key { sha256, .. } => (None, Some(sha256.clone())),
+            Credential::Delegation { .. } => (None, None),
+        };
+        let scopes = scope.held();
+        let source = Source {
+            actor: scope.actor().to_owned(),
+            token,
+            secret,
+            scopes: match scope.credential() {
+                Credential::Token { .. } => scope.carried().to_vec(),
+                _ => scopes.clone(),
+            },
+        };
+        Grant { scopes, ends_ms: scope.ends_ms(), source }
+    }
+
+    /// As much of it as was asked for.
+    ///
+    /// # Errors
+    /// The first scope that is not held.
+    pub fn narrowed(self, asked: &[String]) -> Result<Self, String> {
+        match asked.iter().find(|scope| !holds(&self.scopes, scope)) {
+            Some(more) => Err(more.clone()),
+            None => Ok(Grant { scopes: asked.to_vec(), ..self }),
+        }
+    }
+
+    /// As much of it as is among these scopes.
+    #[must_use]
+    pub fn within(self, scopes: &[String]) -> Self {
+        Grant { scopes: intersection(&self.scopes, scopes), ..self }
+    }
+
+    /// The same until then at the latest, in ms since the Unix epoch.
+    #[must_use]
+    pub fn until(self, ms: u64) -> Self {
+        Grant { ends_ms: Some(self.ends_ms.map_or(ms, |ends_ms| ends_ms.min(ms))), ..self }
+    }
+
+    /// What it carries.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// When it ends, in ms since the Unix epoch; `None` where its credential has no end that is known.
+    pub fn ends_ms(&self) -> Option<u64> {
+        self.ends_ms
+    }
+
+    /// What it stands on.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The same, if the caller holds all of it at this moment; it ends when the credential is seen to
+    /// end now. For what is made elsewhere, where nothing is judged again.
+    ///
+    /// # Errors
+    /// 401, 403; storage failures.
+    pub async fn confirmed(mut self, ready: Ready<'_>, scope: &Scope) -> Result<Self, Problem> {
+        for one in self.scopes.clone() {
+            let rows = scope.demanding(&one).rows(ready, end_of(scope)).await?;
+            let end = rows.into_iter().next().map(|mut row| row.optional_text(0)).transpose()?;
+            if let Some(ms) = end.flatten().as_deref().and_then(time::parse) {
+                self = self.until(ms);
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// When the credential of a caller ends, as it is on record now.
+fn end_of(scope: &Scope) -> Statement {
+    match scope.credential() {
+        Credential::Token { .. } => Statement::new("SELECT NULL AS ends_at WHERE 0"),
+        Credential::Delegation { sha256, .. } => {
+            Statement::new("SELECT expires_at AS ends_at FROM delegations WHERE token_sha256 = ?1")
+                .bind(sha256.as_str())
+        }
+        Credential::Key { sha256, .. } => Statement::new(
+            "SELECT min(ifnull(k.expires_at, '9999'), ifnull(s.valid_until, '9999')) AS ends_at \
+             FROM key_secrets AS s JOIN keys AS k USING (key_id) WHERE s.secret_sha256 = ?1",
+        )
+        .bind(sha256.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::scopes::{Permission, tests::scope};
+    use super::*;
+
+    const PERMISSIONS: [Permission; 7] = [
+        Permission::ContextsRead,
+        Permission::ContextsWrite,
+        Permission::KeysRead,
+        Permission::KeysWrite,
+        Permission::ActorsAdmin,
+        Permission::EcosystemAdmin,
+        Permission::OrchestrationsWrite,
+    ];
+
+    fn whole(scopes: Vec<String>, ends_ms: Option<u64>) -> Grant {
+        let source =
+            Source { actor: "CHITTY-PEO-a".to_owned(), token: None, secret: None, scopes: vec![] };
+        Grant { scopes, ends_ms, source }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Narrowing {
+        To(Vec<String>),
+        Within(Vec<String>),
+        Until(u64),
+    }
+
+    fn narrowing() -> impl Strategy<Value = Narrowing> {
+        let scopes = || proptest::collection::vec(scope(), 0..4);
+        prop_oneof![
+            scopes().prop_map(Narrowing::To),
+            scopes().prop_map(Narrowing::Within),
+            (0_u64..200).prop_map(Narrowing::Until),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_made_of_a_grant_is_no_more_than_it(
+            held in proptest::collection::vec(scope(), 0..5),
+            ends_ms in proptest::option::of(0_u64..200),
+            narrowings in proptest::collection::vec(narrowing(), 0..6),
+        ) {
+            let first = whole(held, ends_ms);
+            let mut grant = first.clone();
+            for one in narrowings {
+                let before = grant.clone();
+                grant = match one {
+                    Narrowing::To(asked) => match grant.narrowed(&asked) {
+                        Ok(narrower) => narrower,
+                        Err(more) => {
+                            prop_assert!(!holds(before.scopes(), &more));
+                            before.clone()
+                        }
+                    },
+                    Narrowing::Within(scopes) => grant.within(&scopes),
+                    Narrowing::Until(ms) => grant.until(ms),
+                };
+                for permission in PERMISSIONS {
+                    prop_assert!(
+                        !permission.is_granted_by(grant.scopes())
+                            || permission.is_granted_by(before.scopes()),
+                        "{permission:?} of {before:?} by {grant:?}"
+                    );
+                }
+                let lives_longer = match (before.ends_ms(), grant.ends_ms()) {
+                    (Some(before), Some(after)) => after > before,
+                    (Some(_), None) => true,
+                    (None, _) => false,
+                };
+                prop_assert!(!lives_longer, "{grant:?} of {before:?}");
+            }
+            for scope in grant.scopes() {
+                prop_assert!(holds(first.scopes(), scope), "{scope} of {first:?}");
+            }
+            prop_assert_eq!(grant.source(), first.source());
+        }
+    }
+}
