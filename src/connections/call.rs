@@ -41,7 +41,7 @@ impl Base {
 
     /// The base of a URL that was handed in with a credential; `None` where none may lead.
     pub fn of_url(app: &App, url: &str) -> Option<Self> {
-        let endpoint = Endpoint::for_credential(url).ok().filter(|it| !leads_back(app, "", it))?;
+        let endpoint = Endpoint::for_credential(url).ok().filter(|it| !is_closed(app, "", it))?;
         let origin = outside(app, &endpoint.host);
         Some(Base { url: format!("{origin}{}", endpoint.path), service: None })
     }
@@ -62,11 +62,15 @@ impl Base {
     }
 }
 
-/// Whether a target is this gateway itself.
-pub fn leads_back(app: &App, service: &str, endpoint: &Endpoint) -> bool {
+/// Whether a connection may not lead there: it is this gateway itself, a host of ChittyOS that is not
+/// named by its service, or nowhere.
+pub fn is_closed(app: &App, service: &str, endpoint: &Endpoint) -> bool {
+    if is_gateway(service) || endpoint.host.is_empty() {
+        return true;
+    }
     let own = app.config.public_url.split("://").nth(1).unwrap_or_default();
     let own = own.split(['/', ':']).next().unwrap_or_default();
-    is_gateway(service) || (!is_chittyos(service) && endpoint.host.eq_ignore_ascii_case(own))
+    !is_chittyos(service) && (endpoint.is_of_chittyos() || endpoint.host.eq_ignore_ascii_case(own))
 }
 
 fn outside(app: &App, host: &str) -> String {

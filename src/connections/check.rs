@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use crate::app::App;
-use crate::connections::call::{Base, leads_back};
+use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::Credential;
 use crate::connections::store::{self, Finding, Link};
 use crate::connections::{provisioned, secrets};
@@ -88,8 +88,8 @@ pub async fn check(
     let base = Base::of(app, &link.service, &link.endpoint);
     let health = match provisioned::stands(ready, link, app.now_ms()).await? {
         true => match secrets::usable(app, ready, link).await {
-            Ok(_) if leads_back(app, &link.service, &link.endpoint) => {
-                Health::Bad("the connection leads back to this gateway".to_owned())
+            Ok(_) if is_closed(app, &link.service, &link.endpoint) => {
+                Health::Bad("the connection leads where none may lead".to_owned())
             }
             Ok(credential) => ask(app, &base, path, credential.as_ref()).await,
             Err(problem) => Health::Bad(problem.code.title().to_owned()),

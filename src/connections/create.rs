@@ -7,7 +7,7 @@
 use serde_json::json;
 
 use crate::app::App;
-use crate::connections::call::{Base, leads_back};
+use crate::connections::call::{Base, is_closed};
 use crate::connections::check::{self, Health};
 use crate::connections::credential::{Credential, Handed};
 use crate::connections::input::{self, Draft};
@@ -55,7 +55,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let body = request.json_bytes().await?;
     let draft = input::draft(&body, request.now_ms)?;
     within_audience(&scope, &draft.target_service)?;
-    if leads_back(app, &draft.target_service, &draft.endpoint()) {
+    if is_closed(app, &draft.target_service, &draft.endpoint()) {
         let detail = "is this gateway itself: a connection leads elsewhere";
         return Err(Problem::invalid("/target_endpoint", detail));
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::connections::call::Base;
+use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::Handed;
 use crate::connections::input;
 use crate::connections::intents::Intent;
@@ -169,7 +169,7 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     responses(
         (status = 200, description = "Changed.", body = LinkReplyView, headers(("ETag" = String))),
         (status = 404, description = "You have no such connection that is not disconnected."),
-        (status = 409, description = "`connection_exists`: another has become active."),
+        (status = 409, description = "`connection_exists`: another has become active. `connection_inactive`: it leads where none may lead."),
         (status = 412, description = "It has changed since."),
         (status = 422, description = "A value is not acceptable, or the target refuses the credential."),
     ),
@@ -181,6 +181,12 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         let link = store::link(ready, &scope, &request.id).await?;
         if link.status == "disconnected" {
             return Err(Problem::not_found("connection"));
+        }
+        if is_closed(app, &link.service, &link.endpoint) {
+            return Err(Problem::new(
+                Code::ConnectionInactive,
+                "The connection leads where none may lead. Disconnect it and make another.",
+            ));
         }
         // Before anybody is asked: a refresh token may be good for one use only.
         if !IfMatch::of(request).allows(&link.revision) {

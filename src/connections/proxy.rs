@@ -9,7 +9,7 @@ use std::rc::Rc;
 use chitty_core::TransportError;
 
 use crate::app::App;
-use crate::connections::call::{Base, leads_back};
+use crate::connections::call::{Base, is_closed};
 use crate::connections::headers::overrides_method;
 use crate::connections::store::{self, Link};
 use crate::connections::{headers, provisioned, secrets, target};
@@ -75,10 +75,11 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let needed = if is_read { "read" } else { "write" };
     let link = store::use_link(ready, &scope, &request.id, needed, &now).await?;
     admit(&link, needed)?;
-    if leads_back(app, &link.service, &link.endpoint) {
+    if is_closed(app, &link.service, &link.endpoint) {
         return Err(Problem::new(
             Code::ConnectionInactive,
-            "The connection leads back to this gateway. Disconnect it and call the gateway itself.",
+            "The connection leads where none may lead: back to this gateway, say. Disconnect it and make \
+             another.",
         ));
     }
     provisioned::see_to(app, ready, &scope, request, &link, needed).await?;

@@ -138,6 +138,11 @@ impl Endpoint {
         Endpoint { host: format!("{service}.{CHITTYOS_DOMAIN}"), path: String::new() }
     }
 
+    /// Where nothing is: what no connection may lead to.
+    pub fn nowhere() -> Self {
+        Endpoint { host: String::new(), path: String::new() }
+    }
+
     /// Reads where a connection to `service` is to lead.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use chittyconnect::connections::credential::{Credential, Oauth};
 use chittyconnect::connections::{proxy, secrets};
 use chittyconnect::platform::outside::{OutsideRequest, OutsideResponse};
+use chittyconnect::tasks;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -248,9 +249,46 @@ fn what_was_stored_before_there_was_a_rule_is_not_used_against_it() {
         store(&Credential::Bearer { token: "t".to_owned() });
         assert_eq!(through(&gateway, &id, "x").await.status, 200);
         world.outside.take();
-        world.db.execute("UPDATE connections SET target_service = 'api', target_endpoint = NULL");
-        assert_eq!(through(&gateway, &id, "x").await.code(), "connection_inactive");
+        for place in [
+            "target_endpoint = 'https://api.partner.example/..;/x'",
+            "target_endpoint = 'https://mcp.ch1tty.com'",
+            "target_service = 'api', target_endpoint = NULL",
+        ] {
+            world.db.execute(&format!("UPDATE connections SET {place}"));
+            assert_eq!(through(&gateway, &id, "x").await.code(), "connection_inactive", "{place}");
+            let patch =
+                json!({"credentials": {"type": "bearer", "token": "t"}, "check_path": "/x"});
+            let path = format!("/v1/connections/{id}");
+            let refused = gateway.patch(&path, "dev-a", &patch).await;
+            assert_eq!(refused.code(), "connection_inactive", "{place}");
+        }
         assert!(world.outside.take().is_empty(), "nothing went out");
+    });
+}
+
+#[test]
+fn a_row_of_another_rule_keeps_no_other_from_its_check() {
+    let (world, gateway) = World::warm_with(&[("GITHUB_APP_ID", None)]);
+    run(async {
+        let old = connect(&gateway, json!({"check_path": "/health"})).await;
+        let more = json!({"check_path": "/health", "target_endpoint": "https://b.partner.example"});
+        let good = connect(&gateway, more).await;
+        let place = "https://api.partner.example/%c0%ae";
+        world.db.execute(&format!(
+            "UPDATE connections SET target_endpoint = '{place}' WHERE connection_id = '{old}'"
+        ));
+        world.outside.take();
+        for _ in 0..3 {
+            world.advance_ms(400_000);
+            tasks::scheduled(&gateway.app).await;
+            let asked: Vec<String> =
+                world.outside.take().into_iter().map(|call| call.url).collect();
+            assert_eq!(asked, ["https://b.partner.example/health"]);
+        }
+        for (id, status) in [(&old, "failed"), (&good, "active")] {
+            let shown = gateway.get(&format!("/v1/connections/{id}"), Some("dev-a")).await;
+            assert_eq!(shown.json["status"], status);
+        }
     });
 }
 

@@ -55,8 +55,14 @@ fn a_missing_field_is_not_success() {
 #[test]
 fn what_is_nowhere_known_is_an_outage_or_not_there() {
     // 404 is an answer to these: what was asked for is not there.
-    const ASKED_FOR: [&str; 4] =
-        ["dna.evolve", "canon.category", "auth.rotate_key", "certify.verify"];
+    const ASKED_FOR: [&str; 6] = [
+        "dna.evolve",
+        "canon.category",
+        "auth.rotate_key",
+        "auth.revoke_token",
+        "auth.revoke_key",
+        "certify.verify",
+    ];
     for call in all_calls() {
         let world = World::new();
         world.always(Reply::status(404));
