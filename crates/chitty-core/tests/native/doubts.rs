@@ -109,13 +109,13 @@ fn an_outage_that_answers_is_waited_out_by_every_call() {
 
 #[test]
 fn what_is_not_there_and_a_spelling_that_is_not_known_say_nothing_against_a_service() {
-    for name in ["id.info", "registry.one", "auth.revoke_token", "register.set_status"] {
+    for name in ["id.info", "registry.one", "certify.revoke", "register.set_status"] {
         let world = World::new();
         world.always(Reply::status(404));
         for _ in 0..30 {
             run((call_named(name).make)(world.session())).unwrap();
         }
-        for service in [Service::Id, Service::Registry, Service::Auth, Service::Register] {
+        for service in [Service::Id, Service::Registry, Service::Certify, Service::Register] {
             assert_eq!(world.core.breaker(service), BreakerState::Closed, "{name}");
         }
     }
