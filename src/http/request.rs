@@ -125,13 +125,20 @@ pub type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 /// # Errors
 /// 400 when it is not JSON, 422 when it is JSON but no object.
 pub fn parse_object(bytes: &[u8]) -> Result<Members<'_>, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        if error.is_data() {
-            Problem::invalid("", "must be a JSON object")
-        } else {
-            Problem::new(Code::MalformedRequest, format!("The body is not JSON: {error}."))
+    let is_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    let members = if is_object {
+        serde_json::from_slice(bytes)
+    } else {
+        // Of what it is instead, which may be as long as a body, nothing is said.
+        serde_json::from_slice::<&RawValue>(bytes).map(|_| None)
+    };
+    match members {
+        Ok(Some(members)) => Ok(members),
+        Ok(None) => Err(Problem::invalid("", "must be a JSON object")),
+        Err(error) => {
+            Err(Problem::new(Code::MalformedRequest, format!("The body is not JSON: {error}.")))
         }
-    })
+    }
 }
 
 /// `application/json` or any `+json` type; a charset, if named, must be UTF-8 (RFC 8259 §8.1).

@@ -12,6 +12,7 @@ mod contexts;
 mod description;
 mod ecosystem;
 mod edge;
+mod effort;
 mod events;
 mod faults;
 mod github;

@@ -45,6 +45,18 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     futures_executor::block_on(future)
 }
 
+/// What this thread has used of a processor, in ns, if the system says so; the time otherwise.
+pub(crate) fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let used = text.split(' ').next().and_then(|used| used.parse().ok());
+    used.unwrap_or_else(|| {
+        #[allow(clippy::disallowed_methods, reason = "tests are native")]
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+        u64::try_from(now.as_nanos()).unwrap()
+    })
+}
+
 /// Lets other futures of the same test run: once per call at a seam, so that two requests under
 /// test interleave there.
 pub(crate) async fn yield_now() {
