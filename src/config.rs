@@ -15,6 +15,7 @@ use crate::github::private_key::PrivateKey;
 use crate::github::settings as github;
 use crate::http::caller::jwt::Expected;
 use crate::http::limits::Rates;
+use crate::http::quota::Quotas;
 use crate::platform::limiter::Step;
 use crate::sealing::Sealer;
 
@@ -87,6 +88,8 @@ pub struct Config {
     pub jwt: Expected,
     /// Requests a minute, by class.
     pub rates: Rates,
+    /// How much an actor may have, by kind.
+    pub quotas: Quotas,
     /// How long a replaced secret of an API key goes on working, in ms.
     pub key_grace_ms: u64,
     /// How often the cron checks a connection, in ms.
@@ -212,6 +215,7 @@ impl Config {
             public_url,
             outside_url_template: reader.outside_url_template(environment),
             rates: reader.rates(),
+            quotas: reader.quotas(),
             key_grace_ms: reader.number("KEY_GRACE_SECONDS", 86_400, 0, 604_800) * 1000,
             connection_timeout_ms: u32::try_from(reader.number(
                 "CONNECTION_TIMEOUT_MS",
@@ -473,6 +477,19 @@ impl Reader<'_> {
         ];
         Rates(rates.map(|(name, usual)| {
             u32::try_from(self.number(name, usual, 0, 100_000)).unwrap_or_default()
+        }))
+    }
+
+    fn quotas(&mut self) -> Quotas {
+        let quotas = [
+            ("QUOTA_CONTEXTS", 250_000),
+            ("QUOTA_CONNECTIONS", 2_000),
+            ("QUOTA_CHECKED_CONNECTIONS", 500),
+            ("QUOTA_KEYS", 500),
+            ("QUOTA_DELEGATIONS", 5_000),
+        ];
+        Quotas(quotas.map(|(name, usual)| {
+            u32::try_from(self.number(name, usual, 0, 1_000_000)).unwrap_or_default()
         }))
     }
 

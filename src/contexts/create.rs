@@ -16,6 +16,7 @@ use crate::http::caller::Scope;
 use crate::http::idempotency::{self, Idempotency, Stored};
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
+use crate::http::quota::{Kind, Quota};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -41,6 +42,7 @@ use crate::contexts::ContextReply;
     responses(
         (status = 201, description = "Made.", body = ContextReply,
             headers(("ETag" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
+        (status = 403, description = "`quota_exceeded`: you have as many as you may."),
         (status = 409, description = "`name_taken`: `existing_chitty_id` is the context that has the name."),
         (status = 422, description = "A value is not acceptable, or the idempotency key was used for another request."),
     ),
@@ -57,13 +59,15 @@ pub async fn create(
     let key = Idempotency::of(request, "contexts.create", &body)?;
     // 2. Replay, or find out what is in the way.
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
-    let stored = store::check_free(ready, &scope, &draft.name, look_up).await?;
+    let now = time::iso8601(request.now_ms);
+    let quota = app.config.quotas.of_caller(Kind::Contexts, &scope, &now);
+    let stored = store::check_free(ready, &scope, &draft.name, &quota, look_up).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
     // 3. Mint; 4. store and reply; 5. after the reply, announce.
     let id = mint(app, &scope, request).await?;
-    Creation { app, ready, scope, request, draft, key, id }.perform().await
+    Creation { app, ready, scope, request, draft, quota, key, id }.perform().await
 }
 
 async fn mint(app: &App, scope: &Scope, request: &Request<'_>) -> Result<ChittyId, Problem> {
@@ -89,6 +93,7 @@ struct Creation<'a> {
     scope: Scope,
     request: &'a Request<'a>,
     draft: Draft,
+    quota: Quota,
     key: Option<Idempotency>,
     id: ChittyId,
 }
@@ -105,6 +110,7 @@ impl Creation<'_> {
             draft: &self.draft,
             event: &event,
             overdue_ms: self.app.config.outbox_overdue_ms,
+            quota: &self.quota,
             key: self.key.as_ref(),
             reply: Stored { status: 201, etag: &tag, location: &location },
         };
@@ -131,12 +137,13 @@ impl Creation<'_> {
         let reason = match &failure {
             Failure::NameTaken(_) => "name_taken",
             Failure::LostRace => "idempotency_race",
+            Failure::OverQuota(_) => "quota_exceeded",
             Failure::Refused(_) => "not_authorized",
             Failure::Db(_) => "storage_unavailable",
         };
         outbox::report_orphan(self.app, self.ready, &self.id, self.scope.actor(), reason).await;
         match failure {
-            Failure::Refused(_) | Failure::Db(_) => Err(failure.into()),
+            Failure::Refused(_) | Failure::OverQuota(_) | Failure::Db(_) => Err(failure.into()),
             // A request with the same key holds the same name, so either constraint may have
             // spoken first.
             Failure::NameTaken(_) | Failure::LostRace => match self.replay().await? {

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::http::caller::Caller;
 use crate::http::problem::{Code, Problem};
+use crate::http::quota::Kind;
 use crate::http::request::Request;
 use crate::platform::kv::Kv;
 use crate::platform::limiter::{Limiter, Step};
@@ -74,14 +75,20 @@ impl Rates {
     }
 }
 
-/// What an operator has put in `RATE_LIMIT` under `actor:<ChittyID>`: requests a minute by class, such
-/// as `{"read": 5000, "mint": 10}`. What is not named is as usual; 0 is no limit.
+/// What an operator has put in `RATE_LIMIT` under `actor:<ChittyID>`: requests a minute by class, and how
+/// much of a kind, such as `{"read": 5000, "mint": 10, "keys": 500}`. What is not named is as usual; 0 is
+/// no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Overrides {
     read: Option<u32>,
     write: Option<u32>,
     mint: Option<u32>,
+    contexts: Option<u32>,
+    connections: Option<u32>,
+    checked_connections: Option<u32>,
+    keys: Option<u32>,
+    delegations: Option<u32>,
 }
 
 impl Overrides {
@@ -91,6 +98,17 @@ impl Overrides {
             Class::Write => self.write,
             Class::Mint => self.mint,
             Class::Validate | Class::Webhook | Class::Authenticate => None,
+        }
+    }
+
+    /// How much of a kind, if that is set.
+    pub fn quota(&self, kind: Kind) -> Option<u32> {
+        match kind {
+            Kind::Contexts => self.contexts,
+            Kind::Connections => self.connections,
+            Kind::CheckedConnections => self.checked_connections,
+            Kind::Keys => self.keys,
+            Kind::Delegations => self.delegations,
         }
     }
 }

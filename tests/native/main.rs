@@ -24,6 +24,7 @@ mod links;
 mod metrics;
 mod orchestrations;
 mod plans;
+mod quotas;
 mod races;
 mod resilience;
 mod search;

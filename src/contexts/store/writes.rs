@@ -11,6 +11,7 @@ use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::precondition::{Changed, IfMatch};
 use crate::http::problem::{Code, Problem};
+use crate::http::quota::Quota;
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement, first_row};
 
@@ -24,21 +25,26 @@ const HOLDER_OF_NAME: &str = "SELECT chitty_id FROM contexts \
 /// What stands in the way of a creation, read in one round trip before anything is minted.
 ///
 /// # Errors
-/// 403 when the caller may do nothing, 409 when the name is taken; storage failures.
+/// 403 when the caller may do nothing or has as many as it may, 409 when the name is taken; storage
+/// failures.
 pub async fn check_free(
     ready: Ready<'_>,
     scope: &Scope,
     name: &str,
+    quota: &Quota,
     look_up: Option<Statement>,
 ) -> Result<Vec<Row>, Problem> {
-    let mut checks = vec![Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name)];
+    let holder = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name);
+    let mut checks = vec![holder, quota.question()];
     checks.extend(look_up);
     let mut results = scope.read(ready, checks).await?.into_iter();
     let holder = first_row(results.next());
+    let room = results.next().unwrap_or_default();
     let stored = results.next().unwrap_or_default();
     match holder.map(|mut row| row.text(0)).transpose()? {
         // A replay answers as the first time, whose own context it is that has the name.
         Some(existing) if stored.is_empty() => Err(Failure::NameTaken(Some(existing)).into()),
+        None if stored.is_empty() => quota.judge(&room).map(|()| stored),
         _ => Ok(stored),
     }
 }
@@ -50,6 +56,8 @@ pub enum Failure {
     NameTaken(Option<String>),
     /// Another request with the same idempotency key was faster.
     LostRace,
+    /// The caller has as many as it may.
+    OverQuota(DbError),
     /// The caller may not, or not any more.
     Refused(Problem),
     /// The database failed; whether the change took place is open.
@@ -71,6 +79,8 @@ impl From<DbError> for Failure {
             Failure::NameTaken(None)
         } else if Idempotency::lost_race(&error) {
             Failure::LostRace
+        } else if let DbError::OverQuota(_) = error {
+            Failure::OverQuota(error)
         } else {
             Failure::Db(error)
         }
@@ -90,7 +100,7 @@ impl From<Failure> for Problem {
                 "A request with the same Idempotency-Key is being handled. Repeat this one.",
             ),
             Failure::Refused(problem) => problem,
-            Failure::Db(error) => Problem::storage(&error),
+            Failure::OverQuota(error) | Failure::Db(error) => Problem::storage(&error),
         }
     }
 }
@@ -130,6 +140,8 @@ pub struct Insertion<'a> {
     pub event: &'a Event,
     /// How long after it the event is overdue.
     pub overdue_ms: u64,
+    /// How many the owner may have.
+    pub quota: &'a Quota,
     /// The request's idempotency key.
     pub key: Option<&'a Idempotency>,
     /// The reply to be kept under the key.
@@ -152,6 +164,7 @@ pub async fn insert(
         let body = format!("SELECT {CREATED} FROM contexts WHERE chitty_id = ?1 AND revision = ?2");
         batch.extend(key.store(scope, new.event, &new.reply, &body));
     }
+    batch.extend(new.quota.assertion());
     let results = scope.write(ready, batch).await?;
     let row = first_row(results.into_iter().next());
     Ok(row.ok_or(DbError::Shape)?.text(0)?)

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::scopes::{ADMIN, Permission, intersection, is_admin};
 use super::{Caller, Credential, invalid_token};
+use crate::http::limits::Overrides;
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Params, Row, Statement};
@@ -150,6 +151,11 @@ impl Scope {
     /// The credential.
     pub fn credential(&self) -> &Credential {
         &self.caller.credential
+    }
+
+    /// What an operator has set for the caller in place of the usual limits and quotas.
+    pub fn overrides(&self) -> &Overrides {
+        self.caller.limits()
     }
 
     /// For which service the credential is good, where that is not this gateway.
