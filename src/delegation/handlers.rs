@@ -12,7 +12,6 @@ use crate::http::Outcome;
 use crate::http::caller::{Scope, scopes};
 use crate::http::fields::Fields;
 use crate::http::idempotency::{self, Idempotency};
-use crate::http::limits::Class;
 use crate::http::listing::{Asked, word};
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
@@ -230,7 +229,6 @@ pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     ),
 ))]
 pub async fn validate(app: &App, request: &Request<'_>) -> Outcome {
-    app.limits.of_address(request, Class::Validate).await?;
     let body = request.json_bytes().await?;
     let mut fields = Fields::of(&body)?;
     let token = fields.text("token", 4096);

@@ -38,17 +38,20 @@ pub enum Class {
     Webhook,
     /// Credentials that the isolate does not know yet; per address.
     Authenticate,
+    /// Steps of installing the GitHub App, each of which costs questions to GitHub; per address.
+    Install,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 6] = [
+    pub const ALL: [Class; 7] = [
         Class::Read,
         Class::Write,
         Class::Mint,
         Class::Validate,
         Class::Webhook,
         Class::Authenticate,
+        Class::Install,
     ];
 
     /// Its name in headers and in `RATE_LIMIT`.
@@ -60,13 +63,14 @@ impl Class {
             Class::Validate => "validate",
             Class::Webhook => "webhook",
             Class::Authenticate => "authenticate",
+            Class::Install => "install",
         }
     }
 }
 
 /// Requests a minute, by class; 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rates(pub [u32; 6]);
+pub struct Rates(pub [u32; 7]);
 
 impl Rates {
     fn of(self, class: Class) -> u32 {
@@ -97,7 +101,7 @@ impl Overrides {
             Class::Read => self.read,
             Class::Write => self.write,
             Class::Mint => self.mint,
-            Class::Validate | Class::Webhook | Class::Authenticate => None,
+            Class::Validate | Class::Webhook | Class::Authenticate | Class::Install => None,
         }
     }
 
@@ -201,7 +205,27 @@ impl Limits {
         if limit == 0 {
             return Ok(());
         }
-        self.count(class, Cow::Owned(address(request)), limit, request.now_ms).await
+        let sender = match address(request) {
+            Some(address) => address,
+            None => {
+                // All of these together, so that making up names buys no end of budgets.
+                let all = limit.saturating_mul(UNADDRESSED_SENDERS);
+                self.count(class, Cow::Borrowed(UNADDRESSED), all, request.now_ms).await?;
+                unaddressed(request)
+            }
+        };
+        self.count(class, Cow::Owned(sender), limit, request.now_ms).await
+    }
+
+    /// Whether an address has had its share of the window already, as far as this isolate knows. Counts
+    /// nothing and asks nobody.
+    pub fn is_spent(&self, request: &Request<'_>, class: Class) -> bool {
+        let limit = self.rates.of(class);
+        let sender = address(request).unwrap_or_else(|| unaddressed(request));
+        self.windows.borrow().get(&(class, sender)).is_some_and(|window| {
+            let is_over = request.now_ms.abs_diff(window.from_ms) >= WINDOW_MS;
+            limit > 0 && !is_over && (window.is_spent || window.count >= limit)
+        })
     }
 
     async fn count(
@@ -285,19 +309,33 @@ fn made_of(limit: u32) -> (Step, u32) {
 /// Who sent a request, as far as the network knows: an IPv4 address, or the half of an IPv6 address
 /// that is one household's or one server's (RFC 6177). Cloudflare sets the header, over whatever
 /// the client sent.
-fn address(request: &Request<'_>) -> String {
-    let Some(address) = request.header("cf-connecting-ip") else { return "unknown".to_owned() };
-    match address.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+fn address(request: &Request<'_>) -> Option<String> {
+    match request.header("cf-connecting-ip")?.parse::<std::net::IpAddr>().ok()? {
+        std::net::IpAddr::V6(address) => Some(match address.to_ipv4_mapped() {
             Some(address) => address.to_string(),
             None => {
                 let [a, b, c, d, ..] = address.segments();
                 format!("{a:x}:{b:x}:{c:x}:{d:x}")
             }
-        },
-        Ok(std::net::IpAddr::V4(address)) => address.to_string(),
-        Err(_) => "unknown".to_owned(),
+        }),
+        std::net::IpAddr::V4(address) => Some(address.to_string()),
     }
+}
+
+/// What all requests without an address count for together.
+const UNADDRESSED: &str = "unaddressed";
+
+/// How many times the limit of one sender all senders without an address have together.
+const UNADDRESSED_SENDERS: u32 = 10;
+
+/// Who sent a request that has no address: nobody on the Internet, for whom Cloudflare sets it, but
+/// another Worker of the account, over a service binding. By what it calls itself, so that one of them
+/// does not keep the others out.
+fn unaddressed(request: &Request<'_>) -> String {
+    let said = ["cf-worker", "x-source-service", "user-agent"].map(|name| request.header(name));
+    let mut hash = crate::platform::ids::sha256_hex(&format!("{said:?}"));
+    hash.truncate(16);
+    format!("{UNADDRESSED}/{hash}")
 }
 
 /// 429, with how much there is and when there is more.
@@ -348,7 +386,7 @@ mod tests {
             limit in 1u32..50,
             pauses in proptest::collection::vec(0u64..20_000, 1..200),
         ) {
-            let limits = Limits::new(Rates([0; 6]), None, None);
+            let limits = Limits::new(Rates([0; 7]), None, None);
             let mut now_ms = 1_000_000;
             let mut passed: Vec<u64> = Vec::new();
             for pause in pauses {
@@ -369,7 +407,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_bounded() {
-        let limits = Limits::new(Rates([0; 6]), None, None);
+        let limits = Limits::new(Rates([0; 7]), None, None);
         for n in 0..10_000 {
             limits.count_here(Class::Authenticate, &n.to_string(), 10, 1000);
         }

@@ -133,6 +133,12 @@ impl Scope {
         format!("({} = 'ok')", self.demanding_admin().verdict(params))
     }
 
+    /// The same caller at a later instant, in ms since the Unix epoch: what has ended by then is not good.
+    #[must_use]
+    pub fn at(&self, now_ms: u64) -> Scope {
+        Scope { now_ms, ..self.clone() }
+    }
+
     /// Whose rows these are, and who does what is done.
     pub fn actor(&self) -> &str {
         self.caller.actor.as_str()
