@@ -118,7 +118,7 @@ pub struct App {
     /// What this isolate has made of the news of the services.
     pub known: watch::Known,
     /// How much of long webhook payloads this isolate holds.
-    pub held_payloads: webhook::Held,
+    pub held_payloads: webhook::Payloads,
     /// How many event streams are open in this isolate.
     pub streams: stream::Open,
     /// The last answers to `GET /health?full=true`.
@@ -176,7 +176,7 @@ impl App {
             unsealed: Cell::default(),
             github_work: Cell::default(),
             known: watch::Known::default(),
-            held_payloads: webhook::Held::default(),
+            held_payloads: webhook::Payloads::default(),
             streams: stream::Open::default(),
             probe: Probe::default(),
             clock: parts.clock,

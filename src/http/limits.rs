@@ -217,15 +217,42 @@ impl Limits {
         self.count(class, Cow::Owned(sender), limit, request.now_ms).await
     }
 
-    /// Whether an address has had its share of the window already, as far as this isolate knows. Counts
+    /// Refuses an address that has had all of its window already, as far as this isolate knows. Counts
     /// nothing and asks nobody.
-    pub fn is_spent(&self, request: &Request<'_>, class: Class) -> bool {
+    ///
+    /// # Errors
+    /// 429.
+    pub fn unless_spent(&self, request: &Request<'_>, class: Class) -> Result<(), Problem> {
         let limit = self.rates.of(class);
-        let sender = address(request).unwrap_or_else(|| unaddressed(request));
-        self.windows.borrow().get(&(class, sender)).is_some_and(|window| {
-            let is_over = request.now_ms.abs_diff(window.from_ms) >= WINDOW_MS;
-            limit > 0 && !is_over && (window.is_spent || window.count >= limit)
-        })
+        let sender = Limits::sender(request);
+        let windows = self.windows.borrow();
+        let Some(window) = windows.get(&(class, sender)).filter(|_| limit > 0) else {
+            return Ok(());
+        };
+        let age_ms = request.now_ms.abs_diff(window.from_ms);
+        match age_ms < WINDOW_MS && (window.is_spent || window.count >= limit) {
+            true => Err(over(class, limit, WINDOW_MS - age_ms)),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts in this isolate what has cost it far more than a request: so that ten of them are all that
+    /// an address has.
+    pub fn charge_tenth(&self, request: &Request<'_>, class: Class) {
+        let limit = self.rates.of(class);
+        if limit == 0 {
+            return;
+        }
+        let sender = Limits::sender(request);
+        let _ = self.count_here(class, &sender, limit, request.now_ms);
+        if let Some(window) = self.windows.borrow_mut().get_mut(&(class, sender)) {
+            window.count = window.count.saturating_add(limit.div_ceil(10).saturating_sub(1));
+        }
+    }
+
+    /// By what requests of a sender count together.
+    pub fn sender(request: &Request<'_>) -> String {
+        address(request).unwrap_or_else(|| unaddressed(request))
     }
 
     async fn count(

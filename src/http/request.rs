@@ -104,7 +104,8 @@ impl<'a> Request<'a> {
     }
 }
 
-fn no_body(error: BodyError, limit: usize) -> Problem {
+/// Why there is no body, for the caller.
+pub(crate) fn no_body(error: BodyError, limit: usize) -> Problem {
     match error {
         BodyError::TooLarge => {
             Problem::new(Code::PayloadTooLarge, format!("The body may hold at most {limit} bytes."))
@@ -112,6 +113,10 @@ fn no_body(error: BodyError, limit: usize) -> Problem {
         BodyError::Broken => Problem::new(
             Code::MalformedRequest,
             "The body broke off before its end. Send the request again.",
+        ),
+        BodyError::Crowded => Problem::new(
+            Code::NotReady,
+            "There is no room for the body just now. Send the request again.",
         ),
     }
 }

@@ -104,3 +104,20 @@ describe("limits", () => {
     isLimited(await validate(), "validate", 4);
   });
 });
+
+test("a list as long as a body is refused before it is compared, and others are served meanwhile", async () => {
+  const { token } = person();
+  const call = client(gateway, token);
+  const capabilities = Array.from({ length: 140_000 }, (_, n) => n.toString(36));
+  const body = { actor_type: "ai", capabilities };
+  assert.ok(JSON.stringify(body).length > 900_000);
+  const started = Date.now();
+  const answers = await Promise.all([
+    call("POST", "/v1/actors/register", { body }),
+    ...Array.from({ length: 5 }, () => anyone("GET", "/health")),
+  ]);
+  expect(answers[0], 422, "validation_failed");
+  assert.ok(answers.slice(1).every(({ status }) => status === 200));
+  // It took eighty seconds before its length came first; a busy machine is given three.
+  assert.ok(Date.now() - started < 3_000, `${Date.now() - started} ms`);
+});

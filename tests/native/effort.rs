@@ -24,18 +24,21 @@ const FACTOR: u64 = 4;
 
 const ADMIN: &str = "dev-root+admin";
 
+/// JSON values, each with its kind.
+type Values = Vec<(&'static str, String)>;
+
 /// JSON values of about so many bytes, each the worst of its kind.
-fn worst(bytes: usize) -> Rc<Vec<(&'static str, String)>> {
+fn worst(bytes: usize) -> Rc<Values> {
     thread_local! {
         /// Made once for each length, because making them takes longer than reading them.
-        static MADE: RefCell<BTreeMap<usize, Rc<Vec<(&'static str, String)>>>> = RefCell::default();
+        static MADE: RefCell<BTreeMap<usize, Rc<Values>>> = RefCell::default();
     }
     MADE.with_borrow_mut(|made| {
         Rc::clone(made.entry(bytes).or_insert_with(|| Rc::new(make(bytes))))
     })
 }
 
-fn make(bytes: usize) -> Vec<(&'static str, String)> {
+fn make(bytes: usize) -> Values {
     let list = |item: &dyn Fn(usize) -> String| {
         let mut text = String::from("[");
         for n in 0.. {

@@ -22,8 +22,11 @@ fn link(n: usize) -> Value {
     })
 }
 
-/// What is made: its path, its body by number, and what gives room again.
-fn kinds() -> Vec<(&'static str, fn(usize) -> Value)> {
+/// A body by its number.
+type Body = fn(usize) -> Value;
+
+/// What is made: its path, and its body.
+fn kinds() -> Vec<(&'static str, Body)> {
     vec![
         ("/v1/contexts", |n| json!({"name": format!("n{n}")})),
         ("/v1/connections", link),

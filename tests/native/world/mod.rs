@@ -18,7 +18,7 @@ use chittyconnect::events::{consumer, dead};
 use chittyconnect::github::signature;
 use chittyconnect::http::edge;
 use chittyconnect::http::reply::{After, Body, Reply};
-use chittyconnect::platform::inbound::{BodyError, HeldBody, Inbound};
+use chittyconnect::platform::inbound::{BodyError, HeldBody, Inbound, Intake};
 use chittyconnect::platform::kv::Kv;
 use chittyconnect::platform::queue::{Delivery, Queue};
 use chittyconnect::{routes, tasks};
@@ -331,6 +331,8 @@ pub(crate) struct TestRequest {
     headers: BTreeMap<String, String>,
     body: Vec<u8>,
     pub(crate) broken: bool,
+    /// After how many bytes nothing more comes.
+    pub(crate) stalls_after: Option<usize>,
 }
 
 impl TestRequest {
@@ -385,6 +387,27 @@ impl Inbound for TestRequest {
     }
     async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, BodyError> {
         Ok(Box::new(TestBody(self.body(limit).await?)))
+    }
+    async fn gradual_body(
+        &self,
+        limit: usize,
+        intake: &dyn Intake,
+    ) -> Result<Box<dyn HeldBody>, BodyError> {
+        let mut come = 0;
+        for piece in self.body.chunks(self.body.len() / 2 + 1) {
+            yield_now().await;
+            while self.stalls_after.is_some_and(|bytes| come >= bytes) {
+                yield_now().await;
+            }
+            come += piece.len();
+            if come > limit {
+                return Err(BodyError::TooLarge);
+            }
+            if !intake.take(piece.len()) {
+                return Err(BodyError::Crowded);
+            }
+        }
+        self.held_body(limit).await
     }
 }
 
