@@ -220,10 +220,11 @@ describe("a long payload", () => {
 
   test("of which little comes keeps nobody out, and is told so within seconds", async () => {
     const waiting = Array.from({ length: 8 }, (_, n) => begin(LONGEST, { address: `203.0.113.${100 + n}` }));
+    const answers = Promise.all(waiting.map((request) => once(request, "response")));
     const { payload } = pushOf(10_000_000, { repository_id: 76 });
     const guid = randomUUID();
     expect(await post(JSON.stringify(payload), { guid }), 202);
-    for (const request of waiting) assert.equal((await once(request, "response"))[0].statusCode, 503);
+    assert.deepEqual((await answers).map(([{ statusCode }]) => statusCode), Array(8).fill(503));
     for (const request of waiting) request.destroy();
     await hooked.told([guid]);
   });
