@@ -117,8 +117,6 @@ impl Drop for Share<'_> {
     ),
 ))]
 pub async fn receive(app: &App, request: &Request<'_>) -> Outcome {
-    // Before anything is read: who has sent many that were not GitHub's is not listened to for a while.
-    app.limits.unless_spent(request, Class::Webhook)?;
     let share = app.held_payloads.share(Limits::sender(request));
     // 1. Check.
     let body = checked(app, request, &share).await?;
@@ -177,12 +175,13 @@ fn is_long(request: &Request<'_>) -> bool {
 }
 
 /// A long body, if there is room for it and it comes in time: whoever holds it back holds no memory for
-/// what has not come, and none at all for long.
+/// what has not come, and none at all for long. Of a sender of many that were not GitHub's none is read.
 async fn in_time(
     app: &App,
     request: &Request<'_>,
     share: &Share<'_>,
 ) -> Result<Box<dyn HeldBody>, Problem> {
+    app.limits.unless_spent(request, Class::Webhook)?;
     let body = pin!(request.inbound.gradual_body(MAX_PAYLOAD_BYTES, share));
     let error = match select(body, pin!(stalled(app, share))).await {
         Either::Left((Ok(body), _)) => return Ok(body),

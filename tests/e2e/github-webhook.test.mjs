@@ -232,15 +232,16 @@ describe("a long payload", () => {
   test("has to wait while as many are under way as there is memory for; a short one has not", async () => {
     const part = Buffer.alloc(24 * 1024 * 1024, 0x20);
     const held = (n) => begin(LONGEST, { address: `203.0.113.${120 + n}`, part });
-    let waiting = [held(0), held(1)];
+    let waiting = [];
     const { payload } = pushOf(10_000_000, { repository_id: 76 });
     const text = JSON.stringify(payload);
     const crowded = await until(async () => {
+      // What has come to a halt, or came while the other was under way, was refused itself.
+      waiting = [0, 1].map((n) => (waiting[n]?.isAnswered === false ? waiting[n] : held(n)));
+      await Promise.all(waiting.map(({ sent }) => sent));
       const answer = await post(text);
-      // What has come to a halt was refused itself.
-      waiting = waiting.map((one, n) => (one.isAnswered ? held(n) : one));
       return answer.status !== 202 && answer;
-    }, { what: "a gateway that holds two" });
+    }, { timeout: 20_000, what: "a gateway that holds two" });
     expect(crowded, 503, "not_ready");
     expect(await post(JSON.stringify(eventOf("push", { repository_id: 76 }).payload)), 202);
     for (const request of waiting) request.destroy();
@@ -255,10 +256,11 @@ describe("a long payload", () => {
     const headers = { "content-length": length, "cf-connecting-ip": address, "x-hub-signature-256": signatureOf("later"), "x-github-event": "push", "x-github-delivery": randomUUID() };
     const request = http.request({ hostname, port, method: "POST", path: WEBHOOK, headers });
     request.on("error", () => {});
+    request.isAnswered = false;
     request.once("response", () => {
       request.isAnswered = true;
     });
-    request.write(part);
+    request.sent = Promise.race([new Promise((resolve) => request.write(part, resolve)), once(request, "response")]).catch(() => {});
     return request;
   }
 });
