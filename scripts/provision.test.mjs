@@ -96,11 +96,11 @@ test("what exists is taken over, a wrong id is corrected", async () => {
 test("missing secrets are listed with the command that sets them", async () => {
   await run("staging");
   const commands = () => printed.filter((line) => line.includes("secret put"));
-  assert.equal(commands().length, 15, "a worker that was never deployed has none");
+  assert.equal(commands().length, 16, "a worker that was never deployed has none");
   printed = [];
   account({ ...account(), secrets: [{ name: "GITHUB_APP_ID", type: "secret_text" }] });
   await run("staging");
-  assert.equal(commands().length, 14);
+  assert.equal(commands().length, 15);
   assert.ok(commands().includes("  npx wrangler secret put CHITTY_ID_SERVICE_TOKEN --env staging"));
 });
 

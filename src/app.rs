@@ -120,7 +120,7 @@ pub struct App {
     /// What this isolate has made of the news of the services.
     pub known: watch::Known,
     /// How much of long webhook payloads this isolate holds.
-    pub held_payloads: webhook::Held,
+    pub held_payloads: webhook::Payloads,
     /// Renewed credentials of connections that this isolate could not write.
     pub unwritten: secrets::Unwrittens,
     /// What this isolate may hold of the bodies that pass through connections.
@@ -182,7 +182,7 @@ impl App {
             unsealed: Cell::default(),
             github_work: Cell::default(),
             known: watch::Known::default(),
-            held_payloads: webhook::Held::default(),
+            held_payloads: webhook::Payloads::default(),
             unwritten: secrets::Unwrittens::default(),
             passing_bodies: Memory::new(proxy::MAX_HELD_BYTES),
             streams: stream::Open::default(),

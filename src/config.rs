@@ -15,6 +15,7 @@ use crate::github::private_key::PrivateKey;
 use crate::github::settings as github;
 use crate::http::caller::jwt::Expected;
 use crate::http::limits::Rates;
+use crate::http::quota::Quotas;
 use crate::platform::limiter::Step;
 use crate::sealing::Sealer;
 
@@ -87,6 +88,8 @@ pub struct Config {
     pub jwt: Expected,
     /// Requests a minute, by class.
     pub rates: Rates,
+    /// How much an actor may have, by kind.
+    pub quotas: Quotas,
     /// How long a replaced secret of an API key goes on working, in ms.
     pub key_grace_ms: u64,
     /// How often the cron checks a connection, in ms.
@@ -136,6 +139,9 @@ const RESOURCES: [&str; 9] = [
     "EVENT_Q",
     "SERVICE_CONNECTION",
 ];
+
+/// What the sandbox's GitHub signs with, as `wrangler.toml` has it for a developer's machine.
+const SANDBOX_WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
 
 /// What is set of each service: the variable that moves it elsewhere, the names under which its token
 /// may be found (the first that is set counts; the ecosystem has had several), and whether a deployed
@@ -212,6 +218,7 @@ impl Config {
             public_url,
             outside_url_template: reader.outside_url_template(environment),
             rates: reader.rates(),
+            quotas: reader.quotas(),
             key_grace_ms: reader.number("KEY_GRACE_SECONDS", 86_400, 0, 604_800) * 1000,
             connection_timeout_ms: u32::try_from(reader.number(
                 "CONNECTION_TIMEOUT_MS",
@@ -235,7 +242,7 @@ impl Config {
             outbox_overdue_ms: reader.number("OUTBOX_OVERDUE_SECONDS", 60, 0, 3600) * 1000,
             connection: reader.connection(),
             handover_ms: reader.number("HANDOVER_SECONDS", 3, 0, 20) * 1000,
-            metrics_token: reader.text("METRICS_TOKEN"),
+            metrics_token: reader.metrics_token(environment),
             service_urls,
             service_tokens,
             signing_key: reader.signing_key(),
@@ -360,11 +367,29 @@ impl Reader<'_> {
         }
     }
 
+    /// Deployed there must be one: what is measured tells who calls what, and how often.
+    fn metrics_token(&mut self, environment: Environment) -> Option<String> {
+        const NAME: &str = "METRICS_TOKEN";
+        let token = self.text(NAME);
+        if token.is_none() && environment.is_deployed() {
+            self.lacks_secret(NAME);
+        }
+        token
+    }
+
     fn sealer(&mut self, environment: Environment) -> Sealer {
         const NAME: &str = "SEALING_KEYS";
         let given = self.text(NAME);
         match given.as_deref().map(Sealer::parse) {
-            Some(Some(sealer)) => return sealer,
+            Some(Some(sealer)) if !environment.is_deployed() => return sealer,
+            Some(Some(sealer)) => {
+                return sealer.without_development_key().unwrap_or_else(|others| {
+                    let problem = "holds the development key of wrangler.toml, which everybody knows; \
+                                   that key is not used: make another, see docs/operations.md";
+                    self.lacks("secret", NAME, problem);
+                    others
+                });
+            }
             Some(None) => self.lacks("secret", NAME, "must be id:base64 of 32 bytes, or several"),
             None if environment.is_deployed() => self.lacks_secret(NAME),
             None => {}
@@ -379,12 +404,20 @@ impl Reader<'_> {
         const SECRET: &str = "GITHUB_WEBHOOK_SECRET";
         let api_url = self.url("GITHUB_API_URL", environment);
         let web_url = self.url("GITHUB_WEB_URL", environment);
-        let webhook_secrets: Vec<Vec<u8>> = [SECRET, "GITHUB_WEBHOOK_SECRET_PREVIOUS"]
-            .iter()
-            .filter_map(|name| self.text(name).map(String::into_bytes))
-            .collect();
+        let mut webhook_secrets: Vec<Vec<u8>> = Vec::new();
+        for name in [SECRET, "GITHUB_WEBHOOK_SECRET_PREVIOUS"] {
+            match self.text(name) {
+                // With it anybody could sign.
+                Some(secret) if environment.is_deployed() && secret == SANDBOX_WEBHOOK_SECRET => {
+                    let problem =
+                        "is the sandbox's of wrangler.toml, which everybody knows; not used";
+                    self.lacks("secret", name, problem);
+                }
+                secret => webhook_secrets.extend(secret.map(String::into_bytes)),
+            }
+        }
         let needed = [
-            (SECRET, webhook_secrets.is_empty()),
+            (SECRET, webhook_secrets.is_empty() && self.text(SECRET).is_none()),
             (ID, self.text(ID).is_none()),
             (KEY, self.text(KEY).is_none()),
             ("GITHUB_APP_SLUG", self.text("GITHUB_APP_SLUG").is_none()),
@@ -470,9 +503,23 @@ impl Reader<'_> {
             ("RATE_LIMIT_VALIDATE", 300),
             ("RATE_LIMIT_WEBHOOK", 6000),
             ("RATE_LIMIT_AUTHENTICATE", 600),
+            ("RATE_LIMIT_INSTALL", 60),
         ];
         Rates(rates.map(|(name, usual)| {
             u32::try_from(self.number(name, usual, 0, 100_000)).unwrap_or_default()
+        }))
+    }
+
+    fn quotas(&mut self) -> Quotas {
+        let quotas = [
+            ("QUOTA_CONTEXTS", 250_000),
+            ("QUOTA_CONNECTIONS", 2_000),
+            ("QUOTA_CHECKED_CONNECTIONS", 500),
+            ("QUOTA_KEYS", 500),
+            ("QUOTA_DELEGATIONS", 5_000),
+        ];
+        Quotas(quotas.map(|(name, usual)| {
+            u32::try_from(self.number(name, usual, 0, 1_000_000)).unwrap_or_default()
         }))
     }
 
@@ -553,6 +600,7 @@ mod tests {
                 "CHITTY_CERTIFY_TOKEN",
                 "CHITTY_CHRONICLE_TOKEN",
                 "SERVICE_URL_TEMPLATE",
+                "METRICS_TOKEN",
                 "SEALING_KEYS",
                 "GITHUB_WEBHOOK_SECRET",
                 "GITHUB_APP_ID",
@@ -583,6 +631,32 @@ mod tests {
             assert!(lacking(&config).contains(&name), "{name}");
         }
         assert_eq!(service_binding(Service::Id), "CHITTYID");
+    }
+
+    #[test]
+    fn what_wrangler_toml_has_for_a_machine_is_no_secret_elsewhere() {
+        let toml = include_str!("../wrangler.toml");
+        let value = |name: &str| {
+            let start = format!("{name} = \"");
+            toml.lines().find_map(|line| line.strip_prefix(&start)?.strip_suffix('"')).unwrap()
+        };
+        let pairs = |environment: &'static str| {
+            let names = ["SEALING_KEYS", "GITHUB_WEBHOOK_SECRET"];
+            let public = names.map(|name| (name, value(name)));
+            [[("ENVIRONMENT", environment)].as_slice(), &public].concat()
+        };
+        let here = read(&pairs("development"));
+        assert!(here.sealer.is_ready() && !here.github.webhook_secrets.is_empty());
+        for environment in ["staging", "production", "prod"] {
+            let config = read(&pairs(environment));
+            assert!(!config.sealer.is_ready() && config.github.webhook_secrets.is_empty());
+            for name in ["SEALING_KEYS", "GITHUB_WEBHOOK_SECRET"] {
+                let said: Vec<_> =
+                    config.deficiencies.iter().filter(|lack| lack.name == name).collect();
+                assert_eq!(said.len(), 1, "{name}");
+                assert!(said[0].problem.contains("everybody knows"), "{}", said[0].problem);
+            }
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::github::installations::handlers as installations;
 use crate::github::{install, webhook};
 use crate::health;
 use crate::http::caller::Permission;
+use crate::http::limits::Class;
 use crate::http::route::{Access, Method, Route, Table};
 use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
@@ -29,6 +30,16 @@ macro_rules! open {
             method: Method::$method,
             path: $path,
             access: Access::Open(|app, request| Box::pin($handler(app, request))),
+        }
+    };
+}
+
+macro_rules! counted {
+    ($method:ident $path:literal, $class:ident => $handler:path) => {
+        Route {
+            method: Method::$method,
+            path: $path,
+            access: Access::Counted(Class::$class, |app, request| Box::pin($handler(app, request))),
         }
     };
 }
@@ -93,7 +104,7 @@ pub static ROUTES: &[Route] = &[
 
     scoped!(Post   "/v1/delegate",          DelegationsWrite => delegation::create),
     scoped!(Get    "/v1/delegate",          DelegationsRead  => delegation::list),
-    open!  (Post   "/v1/delegate/validate" => delegation::validate),
+    counted!(Post  "/v1/delegate/validate", Validate => delegation::validate),
     scoped!(Delete "/v1/delegate/{id}",     DelegationsWrite => delegation::revoke),
 
     scoped!(Post   "/v1/keys",             KeysWrite => keys::create),
@@ -121,9 +132,9 @@ pub static ROUTES: &[Route] = &[
     scoped!(Post "/v1/ecosystem/{id}/reset",      EcosystemAdmin => ecosystem::reset),
 
     open!(Post "/integrations/github/webhook"  => webhook::receive),
-    open!(Get  "/integrations/github/install"  => install::begin),
-    open!(Get  "/integrations/github/callback" => install::come_back),
-    open!(Post "/integrations/github/confirm"  => install::confirm),
+    counted!(Get  "/integrations/github/install",  Install => install::begin),
+    counted!(Get  "/integrations/github/callback", Install => install::come_back),
+    counted!(Post "/integrations/github/confirm",  Install => install::confirm),
 
     scoped!(Get "/v1/github/installations",                   GithubRead => installations::list),
     scoped!(Get "/v1/github/installations/{id}",              GithubRead => installations::show),

@@ -14,6 +14,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 /// The length of a nonce in bytes (NIST SP 800-38D §8.2.2: random, 96 bits).
 const NONCE_BYTES: usize = 12;
 
+/// The key that `wrangler.toml` has for a developer's machine. It is public, so it seals nothing elsewhere.
+const DEVELOPMENT_KEY: &[u8; 32] = b"development-only-development-onl";
+
 /// A key with its name.
 #[derive(Clone)]
 struct Key {
@@ -60,6 +63,16 @@ impl Sealer {
             named.then(|| Key { id: id.to_owned(), bytes })
         };
         text.split(',').map(key).collect::<Option<Vec<_>>>().map(|keys| Sealer { keys })
+    }
+
+    /// The same without the key of a developer's machine, if that is among them.
+    ///
+    /// # Errors
+    /// The keys that are left, where it was.
+    pub fn without_development_key(mut self) -> Result<Self, Self> {
+        let before = self.keys.len();
+        self.keys.retain(|key| &key.bytes != DEVELOPMENT_KEY);
+        if self.keys.len() == before { Ok(self) } else { Err(self) }
     }
 
     /// Whether there is a key to seal with.
@@ -131,6 +144,20 @@ mod tests {
         assert!(sealed.starts_with("v1.new."));
         assert_eq!(sealer(&[OLD]).open("place", &sealed), Err(SealError::DoesNotOpen));
         assert_eq!(Sealer::default().seal("place", "secret"), Err(SealError::NoKey));
+    }
+
+    #[test]
+    fn the_key_of_a_developers_machine_is_known_under_any_name() {
+        let toml = include_str!("../wrangler.toml");
+        let line = toml.lines().find_map(|line| line.strip_prefix("SEALING_KEYS = \"")).unwrap();
+        let public = line.trim_end_matches('"');
+        let renamed = public.replace("dev:", "k9:");
+        for text in [public, &renamed] {
+            let left = sealer(&[text, NEW]).without_development_key().unwrap_err();
+            assert!(left.seal("place", "secret").unwrap().starts_with("v1.new."));
+            assert!(!sealer(&[text]).without_development_key().unwrap_err().is_ready());
+        }
+        assert!(sealer(&[OLD, NEW]).without_development_key().is_ok());
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::http::caller::{Grant, Scope, WriteError};
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
+use crate::http::quota::{Kind, Quota};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -45,7 +46,7 @@ use crate::openapi::schemas::{LinkDraftView, LinkReplyView};
     request_body = LinkDraftView,
     responses(
         (status = 201, description = "Connected.", body = LinkReplyView, headers(("ETag" = String), ("Location" = String))),
-        (status = 403, description = "A key that is to be made would do more than you hold, or your token is a delegated one (`delegated_credential`)."),
+        (status = 403, description = "A key that is to be made would do more than you hold, or your token is a delegated one (`delegated_credential`); or you have as many as you may (`quota_exceeded`)."),
         (status = 404, description = "You have no such source."),
         (status = 409, description = "`connection_exists`: `existing_connection_id` is the one that is there."),
         (status = 422, description = "A value is not acceptable, or the target refuses the credential (`credential_refused`)."),
@@ -61,7 +62,11 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     }
     let key = Idempotency::of(request, "connections.create", &body)?;
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
-    let stored = store::check_free(ready, &scope, &draft, look_up).await?;
+    let now = time::iso8601(request.now_ms);
+    let quota = |kind| app.config.quotas.of_caller(kind, &scope, &now);
+    let checked = draft.check_path.is_some().then(|| quota(Kind::CheckedConnections));
+    let quotas: Vec<Quota> = [quota(Kind::Connections)].into_iter().chain(checked).collect();
+    let stored = store::check_free(ready, &scope, &draft, &quotas, look_up).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
@@ -82,8 +87,20 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Err(problem) => return twin(app, ready, &scope, key.as_ref(), request, problem).await,
     };
     let sealed = credential.as_ref().map(|one| secrets::seal(app, &id, one)).transpose()?;
-    let creation =
-        Creation { app, ready, scope, request, draft, key, id, credential, intent, sealed, grant };
+    let creation = Creation {
+        app,
+        ready,
+        scope,
+        request,
+        draft,
+        quotas,
+        key,
+        id,
+        credential,
+        intent,
+        sealed,
+        grant,
+    };
     let made = creation.perform().await;
     let is_new =
         made.as_ref().is_ok_and(|reply| reply.header_value("idempotency-replayed").is_none());
@@ -103,6 +120,7 @@ struct Creation<'a> {
     scope: Scope,
     request: &'a Request<'a>,
     draft: Draft,
+    quotas: Vec<Quota>,
     key: Option<Idempotency>,
     id: String,
     credential: Option<Credential>,
@@ -137,6 +155,7 @@ impl Creation<'_> {
             check: &check,
             event: &event,
             overdue_ms: app.config.outbox_overdue_ms,
+            quotas: &self.quotas,
             key: self.key.as_ref(),
         };
         match store::insert(self.ready, &self.scope, &insertion).await {
@@ -145,7 +164,7 @@ impl Creation<'_> {
                 .header("location", format!("/v1/connections/{}", self.id))
                 .then(After::Announce(event))),
             Ok(None) => {
-                store::check_free(self.ready, &self.scope, draft, None).await?;
+                store::check_free(self.ready, &self.scope, draft, &self.quotas, None).await?;
                 Err(Problem::new(
                     Code::CredentialUnavailable,
                     "It took too long, and what was made for it is taken back. Repeat the request.",
@@ -159,7 +178,7 @@ impl Creation<'_> {
     /// After a batch that failed: the reply of a faster request with this key, the connection that is
     /// in the way, the source that is gone, or just the failure.
     async fn lost(&self, error: WriteError) -> Outcome {
-        let Creation { ready, scope, key, draft, request, .. } = self;
+        let Creation { ready, scope, key, draft, quotas, request, .. } = self;
         if let Some(replay) = idempotency::find(*ready, scope, key.as_ref(), request.now_ms).await?
         {
             return Ok(replay);
@@ -167,7 +186,7 @@ impl Creation<'_> {
         if store::is_taken(&error) {
             return Err(store::taken(*ready, draft).await);
         }
-        store::check_free(*ready, scope, draft, None).await?;
+        store::check_free(*ready, scope, draft, quotas, None).await?;
         Err(error.into())
     }
 }

@@ -16,9 +16,11 @@ use crate::http::caller::Scope;
 use crate::http::listing::{Asked, word};
 use crate::http::precondition::{Changed, IfMatch, etag, none_match_hits};
 use crate::http::problem::{Code, Problem};
+use crate::http::quota::Kind;
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
+use crate::platform::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{
@@ -168,6 +170,7 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     request_body = LinkPatchView,
     responses(
         (status = 200, description = "Changed.", body = LinkReplyView, headers(("ETag" = String))),
+        (status = 403, description = "`quota_exceeded`: as many of yours are checked as may be."),
         (status = 404, description = "You have no such connection that is not disconnected."),
         (status = 409, description = "`connection_exists`: another has become active. `connection_inactive`: it leads where none may lead."),
         (status = 412, description = "It has changed since."),
@@ -176,8 +179,15 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
 ))]
 pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let patch = input::patch(&request.json_bytes().await?, request.now_ms)?;
+    let quota = patch.check_path.as_ref().map(|_| {
+        let (kind, now) = (Kind::CheckedConnections, time::iso8601(request.now_ms));
+        app.config.quotas.of_caller(kind, &scope, &now).for_connection(&request.id)
+    });
     let mut sealed: Option<(Sealed, Option<Intent>)> = None;
     if let Some(handed) = &patch.credentials {
+        if let Some(quota) = &quota {
+            quota.judge(&scope.rows(ready, quota.question()).await?)?;
+        }
         let link = store::link(ready, &scope, &request.id).await?;
         if link.status == "disconnected" {
             return Err(Problem::not_found("connection"));
@@ -210,7 +220,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let payload = json!({ "changes": patch.changed() });
     let kind = EventKind::ConnectionUpdated;
     let event = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
-    let asked = conditional(app, request, &event);
+    let asked = Change { quota, ..conditional(app, request, &event) };
     let secret = sealed.as_ref().map(|(sealed, intent)| (sealed, intent.as_ref()));
     let changed = store::update(ready, &scope, &asked, &patch, secret, &check::next(app)).await;
     if let (false, Some((_, Some(intent)))) = (matches!(changed, Ok(Changed::Done(_))), &sealed) {
@@ -233,7 +243,8 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
 }
 
 fn conditional<'a>(app: &App, request: &Request<'_>, event: &'a Event) -> Change<'a> {
-    Change { event, if_match: IfMatch::of(request), overdue_ms: app.config.outbox_overdue_ms }
+    let overdue_ms = app.config.outbox_overdue_ms;
+    Change { event, if_match: IfMatch::of(request), overdue_ms, quota: None }
 }
 
 /// Disconnect. The credential is removed at once, and revoked where it came from: if that does not

@@ -16,10 +16,12 @@ use crate::http::caller::Scope;
 use crate::http::idempotency::{self, Idempotency, Stored};
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
+use crate::http::quota::{Kind, Quota};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::minting::MintIntent;
+use crate::platform::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::ContextReply;
@@ -41,6 +43,7 @@ use crate::contexts::ContextReply;
     responses(
         (status = 201, description = "Made.", body = ContextReply,
             headers(("ETag" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
+        (status = 403, description = "`quota_exceeded`: you have as many as you may."),
         (status = 409, description = "`name_taken`: `existing_chitty_id` is the context that has the name."),
         (status = 422, description = "A value is not acceptable, or the idempotency key was used for another request."),
     ),
@@ -57,8 +60,10 @@ pub async fn create(
     let key = Idempotency::of(request, "contexts.create", &body)?;
     // 2. Replay, or find out what is in the way.
     let intent = MintIntent::new(app, "context", scope.actor());
-    let (name, now_ms) = (&draft.name, request.now_ms);
-    let stored = store::check_free(ready, &scope, name, key.as_ref(), now_ms, &intent).await?;
+    let now = time::iso8601(request.now_ms);
+    let quota = app.config.quotas.of_caller(Kind::Contexts, &scope, &now);
+    let wanted = store::Wanted { name: &draft.name, quota: &quota, now_ms: request.now_ms };
+    let stored = store::check_free(ready, &scope, &wanted, key.as_ref(), &intent).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
@@ -73,7 +78,7 @@ pub async fn create(
             &error,
         )
     })?;
-    Creation { app, ready, scope, request, draft, key, intent, id }.perform().await
+    Creation { app, ready, scope, request, draft, quota, key, intent, id }.perform().await
 }
 
 /// A creation that has passed every check and has its id.
@@ -83,6 +88,7 @@ struct Creation<'a> {
     scope: Scope,
     request: &'a Request<'a>,
     draft: Draft,
+    quota: Quota,
     key: Option<Idempotency>,
     intent: MintIntent,
     id: ChittyId,
@@ -101,6 +107,7 @@ impl Creation<'_> {
             draft: &self.draft,
             event: &event,
             overdue_ms: self.app.config.outbox_overdue_ms,
+            quota: &self.quota,
             key: self.key.as_ref(),
             reply: Stored { status: 201, etag: &tag, location: &location },
         };
@@ -127,12 +134,13 @@ impl Creation<'_> {
         let reason = match &failure {
             Failure::NameTaken(_) => "name_taken",
             Failure::LostRace => "idempotency_race",
+            Failure::OverQuota(_) => "quota_exceeded",
             Failure::Refused(_) => "not_authorized",
             Failure::Db(_) => "storage_unavailable",
         };
         self.intent.orphaned(self.app, self.ready, &self.id, reason).await;
         match failure {
-            Failure::Refused(_) | Failure::Db(_) => Err(failure.into()),
+            Failure::Refused(_) | Failure::OverQuota(_) | Failure::Db(_) => Err(failure.into()),
             // A request with the same key holds the same name, so either constraint may have
             // spoken first.
             Failure::NameTaken(_) | Failure::LostRace => match self.replay().await? {

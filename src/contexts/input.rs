@@ -168,6 +168,10 @@ impl<'m> Reader<'_, 'm> {
     fn list(&mut self, name: &'static str, most: usize) -> Option<List> {
         let raw = self.raw(name)?.get();
         let pointer = format!("/{name}");
+        // Before it is read: it may be as long as a body.
+        if raw.len() > MAX_FIELD_BYTES {
+            return self.wrong(pointer, format!("must be at most {MAX_FIELD_BYTES} bytes as JSON"));
+        }
         let entries = match serde_json::from_str::<Value>(raw) {
             Ok(Value::Array(entries)) => entries,
             Ok(_) => return self.wrong(pointer, "must be an array".to_owned()),
@@ -176,9 +180,6 @@ impl<'m> Reader<'_, 'm> {
         };
         if entries.len() > most {
             return self.wrong(pointer, format!("must have at most {most} entries"));
-        }
-        if raw.len() > MAX_FIELD_BYTES {
-            return self.wrong(pointer, format!("must be at most {MAX_FIELD_BYTES} bytes as JSON"));
         }
         Some(List { json: raw.to_owned(), words: Words::of(&entries) })
     }

@@ -17,6 +17,7 @@
 //! costs the same at a thousand contexts and at a hundred thousand.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -61,11 +62,16 @@ impl Words {
     }
 
     fn add(&mut self, text: &str) {
-        for word in cut(text, Side::Indexed) {
-            if self.0.len() < MAX_WORDS {
-                self.0.insert(word);
+        cut(text, Side::Indexed, &mut |word| {
+            if self.0.len() >= MAX_WORDS {
+                return ControlFlow::Break(());
             }
-        }
+            // Most words come again and again.
+            if !self.0.contains(word) {
+                self.0.insert(word.to_owned());
+            }
+            ControlFlow::Continue(())
+        });
     }
 
     /// The content of an index column.
@@ -78,7 +84,7 @@ impl Words {
 /// is found before it is typed out, and the bare key, by which all contexts are found.
 pub fn name_column(name: &str, key: &Key) -> String {
     let mut found = BTreeSet::new();
-    for word in cut(name, Side::Indexed) {
+    for word in words(name, Side::Indexed, usize::MAX) {
         let length = word.chars().count();
         let ends = word.char_indices().map(|(at, _)| at).enumerate();
         let beginnings = ends
@@ -86,7 +92,7 @@ pub fn name_column(name: &str, key: &Key) -> String {
             .filter_map(|(_, at)| word.get(..at))
             .map(str::to_owned);
         found.extend(beginnings);
-        found.insert(word);
+        found.insert(word.to_owned());
     }
     format!("{}{EVERY} {}", key.0, key.column(IN_NAME, found.iter()))
 }
@@ -161,12 +167,12 @@ impl Query {
         if text.trim().is_empty() {
             return Query::All(any_key(&|key| key.term(EVERY, "")));
         }
-        let words: Vec<String> = cut(text, Side::Asked).into_iter().take(MAX_QUERY_WORDS).collect();
+        let words = words(text, Side::Asked, MAX_QUERY_WORDS);
         if words.is_empty() {
             return Query::Nothing;
         }
-        let every_word = |query: &dyn Fn(&String) -> String| {
-            let queries: Vec<String> = words.iter().map(query).collect();
+        let every_word = |query: &dyn Fn(&str) -> String| {
+            let queries: Vec<String> = words.iter().map(|word| query(word)).collect();
             format!("({})", queries.join(" AND "))
         };
         let in_name = any_key(&|key| every_word(&|word| key.term(IN_NAME, word)));
@@ -187,35 +193,70 @@ enum Side {
     Asked,
 }
 
-/// Cuts a text into words.
-fn cut(text: &str, side: Side) -> Vec<String> {
+/// The first words of a text.
+fn words(text: &str, side: Side, most: usize) -> Vec<&str> {
     let mut words = Vec::new();
-    let mut run: Vec<char> = Vec::new();
-    let mut run_class = Class::Separator;
-    for c in text.chars().chain([' ']) {
-        let class = class(c);
-        if class != run_class {
-            finish(&mut words, &run, run_class, side);
-            run.clear();
-            run_class = class;
-        }
-        run.push(c);
-    }
+    cut(text, side, &mut |word| {
+        words.push(word);
+        if words.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
     words
 }
 
-/// Turns a run of one class into words.
-fn finish(words: &mut Vec<String>, run: &[char], class: Class, side: Side) {
-    match class {
-        Class::Separator => {}
-        Class::Letter => words.push(run.iter().take(MAX_WORD_CHARS).collect()),
-        Class::Symbol => words.extend(run.iter().map(char::to_string)),
-        Class::Ideograph => {
-            if side == Side::Indexed || run.len() == 1 {
-                words.extend(run.iter().map(char::to_string));
-            }
-            words.extend(run.windows(2).map(|pair| pair.iter().collect::<String>()));
+/// Where the words of a text go, one after the other, until there are enough.
+type Take<'f, 't> = &'f mut dyn FnMut(&'t str) -> ControlFlow<()>;
+
+/// Cuts a text into words. Each is a part of the text, so that a long text of short words costs no
+/// more than its length.
+fn cut<'t>(text: &'t str, side: Side, take: Take<'_, 't>) {
+    let mut from = 0;
+    let mut run_class = Class::Separator;
+    for (at, c) in text.char_indices() {
+        let class = class(c);
+        if class == run_class {
+            continue;
         }
+        let run = text.get(from..at).unwrap_or_default();
+        if finish(run, run_class, side, take).is_break() {
+            return;
+        }
+        (from, run_class) = (at, class);
+    }
+    let _ = finish(text.get(from..).unwrap_or_default(), run_class, side, take);
+}
+
+/// Hands on the words of a run of one class.
+fn finish<'t>(run: &'t str, class: Class, side: Side, take: Take<'_, 't>) -> ControlFlow<()> {
+    match class {
+        Class::Separator => ControlFlow::Continue(()),
+        Class::Letter => take(first_chars(run, MAX_WORD_CHARS)),
+        Class::Symbol => chars(run).try_for_each(take),
+        Class::Ideograph => {
+            let mut pairs = run
+                .char_indices()
+                .zip(run.char_indices().skip(2).map(|(at, _)| at).chain([run.len()]));
+            let is_single = run.chars().nth(1).is_none();
+            if side == Side::Indexed || is_single {
+                chars(run).try_for_each(&mut *take)?;
+            }
+            if is_single {
+                return ControlFlow::Continue(());
+            }
+            pairs.try_for_each(|((at, _), end)| take(run.get(at..end).unwrap_or_default()))
+        }
+    }
+}
+
+/// Each character of a text, as a text.
+fn chars(text: &str) -> impl Iterator<Item = &str> {
+    text.char_indices().map(|(at, c)| text.get(at..at + c.len_utf8()).unwrap_or_default())
+}
+
+/// The beginning of a text, of this many characters at most.
+fn first_chars(text: &str, most: usize) -> &str {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => text.get(..end).unwrap_or_default(),
+        None => text,
     }
 }
 
@@ -274,9 +315,9 @@ mod tests {
             ("東京タ", "東京 京タ"),
             ("京", "京"),
         ] {
-            assert_eq!(cut(text, Side::Asked).join(" "), expected, "{text}");
+            assert_eq!(words(text, Side::Asked, 100).join(" "), expected, "{text}");
         }
-        assert_eq!(cut("東京タ", Side::Indexed).join(" "), "東 京 タ 東京 京タ");
+        assert_eq!(words("東京タ", Side::Indexed, 100).join(" "), "東 京 タ 東京 京タ");
     }
 
     #[test]
@@ -324,10 +365,10 @@ mod tests {
         #[test]
         fn no_word_holds_a_quote_or_a_space_and_all_are_bounded(text in "\\PC{0,300}") {
             for side in [Side::Indexed, Side::Asked] {
-                for word in cut(&text, side) {
+                for word in words(&text, side, usize::MAX) {
                     prop_assert!(!word.contains(['"', ' ']));
                     prop_assert!((1..=MAX_WORD_CHARS).contains(&word.chars().count()));
-                    let again = cut(&word, side);
+                    let again = words(word, side, usize::MAX);
                     prop_assert_eq!(again.last(), Some(&word));
                 }
             }

@@ -14,10 +14,10 @@ use crate::http::Outcome;
 use crate::http::caller::{Grant, Scope};
 use crate::http::fields::Fields;
 use crate::http::idempotency::{self, Idempotency};
-use crate::http::limits::Class;
 use crate::http::listing::{Asked, word};
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
+use crate::http::quota::Kind;
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -55,6 +55,7 @@ struct Sent {
     request_body = DelegationDraftView,
     responses(
         (status = 201, description = "Delegated.", body = DelegationReplyView, headers(("ETag" = String), ("Location" = String))),
+        (status = 403, description = "`quota_exceeded`: you have as many as you may."),
         (status = 422, description = "A value is not acceptable, such as a scope that you do not hold."),
     ),
 ))]
@@ -79,6 +80,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         grant: &sent.grant,
         metadata: sent.metadata,
         expires_at: time::iso8601(expires_ms),
+        quota: app.config.quotas.of_caller(Kind::Delegations, &scope, &event.at),
     };
     let overdue_ms = app.config.outbox_overdue_ms;
     let made = store::insert(ready, &scope, &draft, &event, overdue_ms, key.as_ref()).await;
@@ -228,7 +230,6 @@ pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     ),
 ))]
 pub async fn validate(app: &App, request: &Request<'_>) -> Outcome {
-    app.limits.of_address(request, Class::Validate).await?;
     let body = request.json_bytes().await?;
     let mut fields = Fields::of(&body)?;
     let token = fields.text("token", 4096);

@@ -9,6 +9,7 @@ use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
+use crate::http::quota::Quota;
 use crate::init::Ready;
 use crate::platform::db::{DbError, Params, Row, Statement, first_row};
 use crate::platform::time;
@@ -88,6 +89,8 @@ pub struct Draft<'a> {
     pub metadata: String,
     /// ISO-8601 UTC.
     pub expires_at: String,
+    /// How many the delegator may have.
+    pub quota: Quota,
 }
 
 /// Makes a delegation; by whatever credential it is made, it hangs on that. Returns it as JSON,
@@ -170,6 +173,7 @@ pub async fn insert(
         let reply = Stored { status: 201, etag: &etag(&event.id), location: &location };
         batch.extend(key.store(scope, event, &reply, &body));
     }
+    batch.extend(new.quota.assertion());
     let results = scope.write(ready, batch).await?;
     let row = first_row(results.into_iter().next());
     Ok(row.ok_or(DbError::Shape)?.text(0)?)

@@ -3,9 +3,11 @@
 //!
 //! The stream reads the database, where the connections' objects publish: it needs no object of its
 //! own, misses nothing between two reads, and a client that comes back with `Last-Event-ID` goes on
-//! where it was.
+//! where it was. Each look judges anew whether the caller may, in the same round trip: whoever is
+//! suspended, or whose credential ends or is revoked, sees no more.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use chitty_core::Clock;
@@ -13,13 +15,13 @@ use futures_util::stream::{self, StreamExt};
 
 use crate::app::App;
 use crate::http::Outcome;
-use crate::http::caller::Scope;
+use crate::http::caller::{Credential, Scope};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
-use crate::init::Ready;
-use crate::platform::db::{Db, DbError, Row, Statement, first_row};
-use crate::platform::log;
+use crate::init::{Prepared, Ready};
+use crate::platform::db::{DbError, Row, Statement, first_row};
+use crate::platform::{log, time};
 
 /// How often the stream looks for news, in ms.
 const LOOK_MS: u64 = 1_000;
@@ -31,41 +33,66 @@ const HEARTBEAT_MS: u64 = 5_000;
 /// How long one stream lasts, in ms. The client then comes back by itself.
 const LONGEST_MS: u64 = 300_000;
 
+/// How long one by a token of ChittyAuth lasts at least, in ms, where nothing is remembered of tokens.
+const LONGEST_UNREMEMBERED_MS: u64 = 10_000;
+
 /// The most events of one look.
 const MAX_EVENTS: i64 = 100;
 
 /// The most streams that one isolate keeps open: each looks into the database once a second.
 const MAX_STREAMS: u32 = 50;
 
-/// How many streams are open in this isolate.
+/// The most of them that are one actor's.
+const MAX_STREAMS_OF_ACTOR: u32 = 10;
+
+/// How many streams are open in this isolate, by actor.
 #[derive(Clone, Default)]
-pub struct Open(Rc<Cell<u32>>);
+pub struct Open(Rc<RefCell<BTreeMap<String, u32>>>);
 
 /// The place of one stream; given back when the stream is dropped.
-struct Place(Open);
+struct Place {
+    open: Open,
+    actor: String,
+}
 
 impl Open {
-    fn take(&self) -> Option<Place> {
-        let open = self.0.get();
-        (open < MAX_STREAMS).then(|| {
-            self.0.set(open + 1);
-            Place(self.clone())
-        })
+    /// A place for a stream of an actor.
+    ///
+    /// # Errors
+    /// 429 when the actor has its share, or all places are taken.
+    fn take(&self, actor: &str) -> Result<Place, Problem> {
+        let mut open = self.0.borrow_mut();
+        let own = open.get(actor).copied().unwrap_or_default();
+        let detail = if own >= MAX_STREAMS_OF_ACTOR {
+            "You have as many streams open here as you may. Close one that you no longer read."
+        } else if open.values().sum::<u32>() >= MAX_STREAMS {
+            "As many streams are open here as there may be. Wait a while."
+        } else {
+            open.insert(actor.to_owned(), own + 1);
+            return Ok(Place { open: self.clone(), actor: actor.to_owned() });
+        };
+        Err(Problem::new(Code::TooManyStreams, detail).retry_after(30))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let open = &self.0.0;
-        open.set(open.get().saturating_sub(1));
+        let mut open = self.open.0.borrow_mut();
+        let left = open.get(&self.actor).copied().unwrap_or_default().saturating_sub(1);
+        if left == 0 {
+            open.remove(&self.actor);
+        } else {
+            open.insert(self.actor.clone(), left);
+        }
     }
 }
 
 /// What happens to the connections, as Server-Sent Events.
 ///
 /// The type of each is `connected`, `disconnected`, `reconnecting`, `unhealthy`, `stateChange`,
-/// `error` or `maxReconnectAttemptsReached`. The stream ends after five minutes; with `Last-Event-ID`
-/// the next goes on where it was.
+/// `error` or `maxReconnectAttemptsReached`. The stream ends after five minutes, by a token of ChittyAuth
+/// after one, and at once when you may not see it any more; with `Last-Event-ID` the next goes on where
+/// it was.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/ecosystem/events",
@@ -77,7 +104,7 @@ impl Drop for Place {
     ),
     responses(
         (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
-        (status = 429, description = "Too many streams are open."),
+        (status = 429, description = "`too_many_streams`: you, or all together, have too many open."),
     ),
 ))]
 pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
@@ -87,13 +114,7 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             Problem::invalid("?service", "must be a service; GET /v1/ecosystem lists them")
         })?),
     };
-    let place = app.streams.take().ok_or_else(|| {
-        Problem::new(
-            Code::TooManyStreams,
-            "Close a stream that you no longer read, or wait a while.",
-        )
-        .retry_after(30)
-    })?;
+    let place = app.streams.take(scope.actor())?;
     let latest = Statement::new("SELECT coalesce(max(id), 0) AS id FROM connection_events");
     let mut results = scope.read(ready, vec![latest]).await?.into_iter();
     let latest = first_row(results.next());
@@ -104,22 +125,34 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             Problem::invalid("Last-Event-ID", "must be the id of an event of this stream")
         })?,
     };
+    let until_ms = request.now_ms + longest_ms(app, &scope, request.now_ms);
     let source = Source {
         db: ready.share(),
+        scope,
         clock: app.clock(),
         service: service.map(chitty_core::Service::host),
         after,
         silent_ms: 0,
         begun: false,
-        until_ms: request.now_ms + LONGEST_MS,
+        until_ms,
         _place: place,
     };
     let stream = stream::unfold(source, Source::next).boxed_local();
     Ok(Reply::new(200, Body::Stream { content_type: "text/event-stream", stream }))
 }
 
+/// How long a stream lasts. Only ChittyAuth knows whether a token of its is revoked, so it is shown again
+/// as often as elsewhere.
+fn longest_ms(app: &App, scope: &Scope, now_ms: u64) -> u64 {
+    let Credential::Token { expires_at, .. } = scope.credential() else { return LONGEST_MS };
+    let ends_ms = expires_at.as_deref().and_then(time::parse);
+    let left_ms = ends_ms.map_or(LONGEST_MS, |ends_ms| ends_ms.saturating_sub(now_ms));
+    app.config.auth_cache_ms.max(LONGEST_UNREMEMBERED_MS).min(left_ms).min(LONGEST_MS)
+}
+
 struct Source {
-    db: Rc<dyn Db>,
+    db: Prepared,
+    scope: Scope,
     clock: Rc<dyn Clock>,
     service: Option<&'static str>,
     /// The last event that was sent.
@@ -142,9 +175,9 @@ impl Source {
         while self.clock.now_ms() < self.until_ms {
             let text = match self.look().await {
                 Ok(text) => text,
-                Err(error) => {
-                    // The client comes back with the last id that it has seen.
-                    log::warn("event_stream_broke", &[("error", &error.to_string())]);
+                Err(problem) => {
+                    // The client comes back with the last id that it has seen, or learns why it may not.
+                    log::info("event_stream_ended", &[("code", problem.code.as_str())]);
                     return None;
                 }
             };
@@ -162,7 +195,8 @@ impl Source {
         None
     }
 
-    async fn look(&mut self) -> Result<String, DbError> {
+    async fn look(&mut self) -> Result<String, Problem> {
+        let scope = self.scope.at(self.clock.now_ms());
         let statement = match self.service {
             None => Statement::new(
                 "SELECT id, event, data FROM connection_events WHERE id > ?1 ORDER BY id LIMIT ?2",
@@ -178,7 +212,7 @@ impl Source {
             .bind(service),
         };
         let mut text = String::new();
-        for row in self.db.rows(statement).await? {
+        for row in scope.rows(self.db.ready(), statement).await? {
             text += &self.frame(row)?;
         }
         Ok(text)

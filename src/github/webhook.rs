@@ -9,7 +9,8 @@
 //! Whether it is a repeat is found out when it is recorded ([`super::deliveries`]): here it would cost a
 //! round trip of each delivery, and an answer that is the same in the end.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
@@ -19,11 +20,11 @@ use crate::app::App;
 use crate::github::message::{self, Delivered, Elsewhere, Kind};
 use crate::github::signature;
 use crate::http::Outcome;
-use crate::http::limits::Class;
+use crate::http::limits::{Class, Limits};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
-use crate::http::request::Request;
-use crate::platform::inbound::HeldBody;
+use crate::http::request::{Request, no_body};
+use crate::platform::inbound::{BodyError, HeldBody, Intake};
 use crate::platform::{log, time};
 
 #[cfg(not(target_family = "wasm"))]
@@ -35,40 +36,63 @@ const MAX_PAYLOAD_BYTES: usize = 25 << 20;
 /// Up to here a body is verified in this program; above, the runtime is faster.
 const VERIFIED_HERE_BYTES: usize = 2 << 10;
 
-/// How much of long payloads an isolate holds at a time, in bytes; the platform gives it 128 MB in all.
+/// How much of long payloads an isolate holds at a time, in bytes; the platform gives it 128 MB in all. While
+/// one is put together there is another copy of it.
 const MAX_HELD_BYTES: usize = 52 << 20;
+
+/// How much of that one sender may have, in bytes: nobody can keep all others out.
+const MAX_SENDER_BYTES: usize = MAX_HELD_BYTES / 2;
 
 /// How long a long body may take, in ms: GitHub gives a delivery up after ten seconds.
 const MAX_BODY_MS: u64 = 30_000;
+
+/// How long nothing may come of it, in ms.
+const MAX_IDLE_MS: u64 = 5_000;
 
 /// How long a stored payload waits to be recorded, in seconds: as long as GitHub delivers again (three
 /// days), and then some.
 const STORED_FOR_S: u32 = 7 * 24 * 3600;
 
-/// How much of long payloads this isolate holds at the moment.
+/// How much of long payloads this isolate holds at the moment, by sender.
 #[derive(Debug, Default)]
-pub struct Held(Cell<usize>);
+pub struct Payloads(RefCell<BTreeMap<String, usize>>);
 
-/// A part of what may be held, given back when it is dropped.
+/// A part of what may be held: as much as has come in. Given back when it is dropped.
 struct Share<'a> {
-    held: &'a Held,
-    bytes: usize,
+    held: &'a Payloads,
+    sender: String,
+    bytes: Cell<usize>,
 }
 
-impl Held {
-    /// Takes a share; `None` when that would be too much.
-    fn take(&self, bytes: usize) -> Option<Share<'_>> {
-        let sum = self.0.get() + bytes;
-        (sum <= MAX_HELD_BYTES).then(|| {
-            self.0.set(sum);
-            Share { held: self, bytes }
-        })
+impl Payloads {
+    /// A share with nothing in it yet.
+    fn share(&self, sender: String) -> Share<'_> {
+        Share { held: self, sender, bytes: Cell::new(0) }
+    }
+}
+
+impl Intake for Share<'_> {
+    fn take(&self, bytes: usize) -> bool {
+        let mut held = self.held.0.borrow_mut();
+        let own = held.get(&self.sender).copied().unwrap_or_default() + bytes;
+        let all = held.values().sum::<usize>() + bytes;
+        if own > MAX_SENDER_BYTES || all > MAX_HELD_BYTES {
+            return false;
+        }
+        held.insert(self.sender.clone(), own);
+        self.bytes.set(self.bytes.get() + bytes);
+        true
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
-        self.held.0.set(self.held.0.get().saturating_sub(self.bytes));
+        let mut held = self.held.0.borrow_mut();
+        let left = held.get(&self.sender).copied().unwrap_or_default();
+        match left.saturating_sub(self.bytes.get()) {
+            0 => held.remove(&self.sender),
+            left => held.insert(self.sender.clone(), left),
+        };
     }
 }
 
@@ -93,10 +117,9 @@ impl Drop for Share<'_> {
     ),
 ))]
 pub async fn receive(app: &App, request: &Request<'_>) -> Outcome {
-    let length = request.inbound.declared_length().unwrap_or(MAX_PAYLOAD_BYTES);
-    let share = if length > message::MAX_BYTES { hold(app, length)? } else { None };
+    let share = app.held_payloads.share(Limits::sender(request));
     // 1. Check.
-    let body = checked(app, request).await?;
+    let body = checked(app, request, &share).await?;
     let delivered = delivered(request)?;
     // 2. Hand over.
     let reply = accepted(&delivered);
@@ -106,16 +129,12 @@ pub async fn receive(app: &App, request: &Request<'_>) -> Outcome {
     Ok(reply)
 }
 
-/// A share for a long payload.
-fn hold(app: &App, length: usize) -> Result<Option<Share<'_>>, Problem> {
-    match app.held_payloads.take(length.min(MAX_PAYLOAD_BYTES)) {
-        Some(share) => Ok(Some(share)),
-        None => Err(not_taken("too many long payloads at once")),
-    }
-}
-
 /// The body, if it was signed with one of the secrets.
-async fn checked(app: &App, request: &Request<'_>) -> Result<Box<dyn HeldBody>, Problem> {
+async fn checked(
+    app: &App,
+    request: &Request<'_>,
+    share: &Share<'_>,
+) -> Result<Box<dyn HeldBody>, Problem> {
     let secrets = &app.config.github.webhook_secrets;
     if secrets.is_empty() {
         return Err(Problem::new(
@@ -125,7 +144,10 @@ async fn checked(app: &App, request: &Request<'_>) -> Result<Box<dyn HeldBody>, 
     }
     let code = request.header("x-hub-signature-256").and_then(|header| signature::code(&header));
     let Some(code) = code else { return Err(refused(app, request).await) };
-    let body = in_time(app, request).await?;
+    let body = match is_long(request) {
+        false => request.held_body(message::MAX_BYTES).await?,
+        true => in_time(app, request, share).await?,
+    };
     let is_good = if body.length() <= VERIFIED_HERE_BYTES {
         signature::is_good(secrets, &body.bytes(), &code)
     } else {
@@ -138,19 +160,55 @@ async fn checked(app: &App, request: &Request<'_>) -> Result<Box<dyn HeldBody>, 
         }
         is_good
     };
-    if is_good { Ok(body) } else { Err(refused(app, request).await) }
+    if is_good {
+        return Ok(body);
+    }
+    if is_long(request) {
+        app.limits.charge_tenth(request, Class::Webhook);
+    }
+    Err(refused(app, request).await)
 }
 
-/// The body; a long one if it comes in time: whoever holds it back holds the memory for it too.
-async fn in_time(app: &App, request: &Request<'_>) -> Result<Box<dyn HeldBody>, Problem> {
-    if request.inbound.declared_length().is_some_and(|length| length <= message::MAX_BYTES) {
-        return request.held_body(message::MAX_BYTES).await;
+/// Whether a body may be longer than what a queue takes.
+fn is_long(request: &Request<'_>) -> bool {
+    request.inbound.declared_length().is_none_or(|length| length > message::MAX_BYTES)
+}
+
+/// A long body, if there is room for it and it comes in time: whoever holds it back holds no memory for
+/// what has not come, and none at all for long. Of a sender of many that were not GitHub's none is read.
+async fn in_time(
+    app: &App,
+    request: &Request<'_>,
+    share: &Share<'_>,
+) -> Result<Box<dyn HeldBody>, Problem> {
+    app.limits.unless_spent(request, Class::Webhook)?;
+    let body = pin!(request.inbound.gradual_body(MAX_PAYLOAD_BYTES, share));
+    let error = match select(body, pin!(stalled(app, share))).await {
+        Either::Left((Ok(body), _)) => return Ok(body),
+        Either::Left((Err(BodyError::Crowded), _)) => {
+            return Err(not_taken("too many long payloads at once"));
+        }
+        Either::Left((Err(error), _)) => no_body(error, MAX_PAYLOAD_BYTES),
+        Either::Right((why, _)) => not_taken(why),
+    };
+    app.limits.charge_tenth(request, Class::Webhook);
+    Err(error)
+}
+
+/// Completes when a body has come to a halt, or takes too long.
+async fn stalled(app: &App, share: &Share<'_>) -> &'static str {
+    const LOOK_MS: u64 = 1_000;
+    let (mut seen, mut idle_ms) = (0, 0);
+    for _ in 0..MAX_BODY_MS / LOOK_MS {
+        app.sleep(LOOK_MS).await;
+        let bytes = share.bytes.get();
+        idle_ms = if bytes == seen { idle_ms + LOOK_MS } else { 0 };
+        seen = bytes;
+        if idle_ms >= MAX_IDLE_MS {
+            return "the body has come to a halt";
+        }
     }
-    let body = pin!(request.held_body(MAX_PAYLOAD_BYTES));
-    match select(body, pin!(app.sleep(MAX_BODY_MS))).await {
-        Either::Left((body, _)) => body,
-        Either::Right(_) => Err(not_taken("the body did not come in time")),
-    }
+    "the body did not come in time"
 }
 
 /// The refusal of a delivery that GitHub has not signed; who sends many is told to wait.

@@ -91,6 +91,10 @@ async fn answer(
     let request = Request { id, rest, trace, now_ms, path, query, inbound };
     match route.access {
         Access::Open(handler) => handler(app, &request).await,
+        Access::Counted(class, handler) => {
+            app.limits.of_address(&request, class).await?;
+            handler(app, &request).await
+        }
         Access::Scoped(permission, handler) => {
             let ready = Ready::ensure(app).await?;
             let caller = Caller::authenticate(app, ready, &request).await?;

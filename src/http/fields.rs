@@ -61,9 +61,11 @@ impl<'m> Fields<'m> {
     /// The members of the object in a member; what is wrong in there is noted under its name.
     pub fn within(&mut self, name: &'static str) -> Option<Fields<'m>> {
         let raw = self.members.get(name).filter(|raw| raw.get() != "null")?;
-        match serde_json::from_str(raw.get()) {
-            Ok(members) => Some(Fields { members, prefix: name, errors: Vec::new() }),
-            Err(_) => {
+        // An error of the parser would repeat whatever else it is, however long.
+        let members = raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok());
+        match members.flatten() {
+            Some(members) => Some(Fields { members, prefix: name, errors: Vec::new() }),
+            None => {
                 self.wrong(name, "must be an object");
                 None
             }
@@ -185,6 +187,10 @@ impl<'m> Fields<'m> {
         );
         self.checked(name, &rule, |value| {
             let Value::Array(values) = value else { return None };
+            // Before they are compared with each other: there may be as many as a body holds.
+            if values.len() > MAX_SCOPES {
+                return None;
+            }
             let mut scopes: Vec<String> = Vec::new();
             for value in values {
                 let Value::String(scope) = value else { return None };
@@ -195,7 +201,7 @@ impl<'m> Fields<'m> {
                     scopes.push(scope);
                 }
             }
-            (min..=MAX_SCOPES).contains(&scopes.len()).then_some(scopes)
+            (scopes.len() >= min).then_some(scopes)
         })
     }
 

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::http::caller::Caller;
 use crate::http::problem::{Code, Problem};
+use crate::http::quota::Kind;
 use crate::http::request::Request;
 use crate::platform::kv::Kv;
 use crate::platform::limiter::{Limiter, Step};
@@ -37,17 +38,20 @@ pub enum Class {
     Webhook,
     /// Credentials that the isolate does not know yet; per address.
     Authenticate,
+    /// Steps of installing the GitHub App, each of which costs questions to GitHub; per address.
+    Install,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 6] = [
+    pub const ALL: [Class; 7] = [
         Class::Read,
         Class::Write,
         Class::Mint,
         Class::Validate,
         Class::Webhook,
         Class::Authenticate,
+        Class::Install,
     ];
 
     /// Its name in headers and in `RATE_LIMIT`.
@@ -59,13 +63,14 @@ impl Class {
             Class::Validate => "validate",
             Class::Webhook => "webhook",
             Class::Authenticate => "authenticate",
+            Class::Install => "install",
         }
     }
 }
 
 /// Requests a minute, by class; 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rates(pub [u32; 6]);
+pub struct Rates(pub [u32; 7]);
 
 impl Rates {
     fn of(self, class: Class) -> u32 {
@@ -74,14 +79,20 @@ impl Rates {
     }
 }
 
-/// What an operator has put in `RATE_LIMIT` under `actor:<ChittyID>`: requests a minute by class, such
-/// as `{"read": 5000, "mint": 10}`. What is not named is as usual; 0 is no limit.
+/// What an operator has put in `RATE_LIMIT` under `actor:<ChittyID>`: requests a minute by class, and how
+/// much of a kind, such as `{"read": 5000, "mint": 10, "keys": 500}`. What is not named is as usual; 0 is
+/// no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Overrides {
     read: Option<u32>,
     write: Option<u32>,
     mint: Option<u32>,
+    contexts: Option<u32>,
+    connections: Option<u32>,
+    checked_connections: Option<u32>,
+    keys: Option<u32>,
+    delegations: Option<u32>,
 }
 
 impl Overrides {
@@ -90,7 +101,18 @@ impl Overrides {
             Class::Read => self.read,
             Class::Write => self.write,
             Class::Mint => self.mint,
-            Class::Validate | Class::Webhook | Class::Authenticate => None,
+            Class::Validate | Class::Webhook | Class::Authenticate | Class::Install => None,
+        }
+    }
+
+    /// How much of a kind, if that is set.
+    pub fn quota(&self, kind: Kind) -> Option<u32> {
+        match kind {
+            Kind::Contexts => self.contexts,
+            Kind::Connections => self.connections,
+            Kind::CheckedConnections => self.checked_connections,
+            Kind::Keys => self.keys,
+            Kind::Delegations => self.delegations,
         }
     }
 }
@@ -183,7 +205,54 @@ impl Limits {
         if limit == 0 {
             return Ok(());
         }
-        self.count(class, Cow::Owned(address(request)), limit, request.now_ms).await
+        let sender = match address(request) {
+            Some(address) => address,
+            None => {
+                // All of these together, so that making up names buys no end of budgets.
+                let all = limit.saturating_mul(UNADDRESSED_SENDERS);
+                self.count(class, Cow::Borrowed(UNADDRESSED), all, request.now_ms).await?;
+                unaddressed(request)
+            }
+        };
+        self.count(class, Cow::Owned(sender), limit, request.now_ms).await
+    }
+
+    /// Refuses an address that has had all of its window already, as far as this isolate knows. Counts
+    /// nothing and asks nobody.
+    ///
+    /// # Errors
+    /// 429.
+    pub fn unless_spent(&self, request: &Request<'_>, class: Class) -> Result<(), Problem> {
+        let limit = self.rates.of(class);
+        let sender = Limits::sender(request);
+        let windows = self.windows.borrow();
+        let Some(window) = windows.get(&(class, sender)).filter(|_| limit > 0) else {
+            return Ok(());
+        };
+        let age_ms = request.now_ms.abs_diff(window.from_ms);
+        match age_ms < WINDOW_MS && (window.is_spent || window.count >= limit) {
+            true => Err(over(class, limit, WINDOW_MS - age_ms)),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts in this isolate what has cost it far more than a request: so that ten of them are all that
+    /// an address has.
+    pub fn charge_tenth(&self, request: &Request<'_>, class: Class) {
+        let limit = self.rates.of(class);
+        if limit == 0 {
+            return;
+        }
+        let sender = Limits::sender(request);
+        let _ = self.count_here(class, &sender, limit, request.now_ms);
+        if let Some(window) = self.windows.borrow_mut().get_mut(&(class, sender)) {
+            window.count = window.count.saturating_add(limit.div_ceil(10).saturating_sub(1));
+        }
+    }
+
+    /// By what requests of a sender count together.
+    pub fn sender(request: &Request<'_>) -> String {
+        address(request).unwrap_or_else(|| unaddressed(request))
     }
 
     async fn count(
@@ -267,19 +336,33 @@ fn made_of(limit: u32) -> (Step, u32) {
 /// Who sent a request, as far as the network knows: an IPv4 address, or the half of an IPv6 address
 /// that is one household's or one server's (RFC 6177). Cloudflare sets the header, over whatever
 /// the client sent.
-fn address(request: &Request<'_>) -> String {
-    let Some(address) = request.header("cf-connecting-ip") else { return "unknown".to_owned() };
-    match address.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+fn address(request: &Request<'_>) -> Option<String> {
+    match request.header("cf-connecting-ip")?.parse::<std::net::IpAddr>().ok()? {
+        std::net::IpAddr::V6(address) => Some(match address.to_ipv4_mapped() {
             Some(address) => address.to_string(),
             None => {
                 let [a, b, c, d, ..] = address.segments();
                 format!("{a:x}:{b:x}:{c:x}:{d:x}")
             }
-        },
-        Ok(std::net::IpAddr::V4(address)) => address.to_string(),
-        Err(_) => "unknown".to_owned(),
+        }),
+        std::net::IpAddr::V4(address) => Some(address.to_string()),
     }
+}
+
+/// What all requests without an address count for together.
+const UNADDRESSED: &str = "unaddressed";
+
+/// How many times the limit of one sender all senders without an address have together.
+const UNADDRESSED_SENDERS: u32 = 10;
+
+/// Who sent a request that has no address: nobody on the Internet, for whom Cloudflare sets it, but
+/// another Worker of the account, over a service binding. By what it calls itself, so that one of them
+/// does not keep the others out.
+fn unaddressed(request: &Request<'_>) -> String {
+    let said = ["cf-worker", "x-source-service", "user-agent"].map(|name| request.header(name));
+    let mut hash = crate::platform::ids::sha256_hex(&format!("{said:?}"));
+    hash.truncate(16);
+    format!("{UNADDRESSED}/{hash}")
 }
 
 /// 429, with how much there is and when there is more.
@@ -330,7 +413,7 @@ mod tests {
             limit in 1u32..50,
             pauses in proptest::collection::vec(0u64..20_000, 1..200),
         ) {
-            let limits = Limits::new(Rates([0; 6]), None, None);
+            let limits = Limits::new(Rates([0; 7]), None, None);
             let mut now_ms = 1_000_000;
             let mut passed: Vec<u64> = Vec::new();
             for pause in pauses {
@@ -351,7 +434,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_bounded() {
-        let limits = Limits::new(Rates([0; 6]), None, None);
+        let limits = Limits::new(Rates([0; 7]), None, None);
         for n in 0..10_000 {
             limits.count_here(Class::Authenticate, &n.to_string(), 10, 1000);
         }

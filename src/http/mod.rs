@@ -10,6 +10,7 @@ pub mod listing;
 pub mod paging;
 pub mod precondition;
 pub mod problem;
+pub mod quota;
 pub mod reply;
 pub mod request;
 pub mod route;

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use chitty_core::{Service, ServiceError};
 use serde::Serialize;
 
+use crate::http::quota;
 use crate::http::reply::{Body, Reply};
 use crate::http::trace::Trace;
 use crate::platform::db::DbError;
@@ -58,6 +59,8 @@ codes! {
     InstallationRefused = "installation_refused", 403, "The installation is not accepted";
     /// The actor behind the credential may do nothing.
     ActorSuspended = "actor_suspended", 403, "The actor is suspended";
+    /// The actor has as much of a kind as it may.
+    QuotaExceeded = "quota_exceeded", 403, "There is no room for another";
     /// No such path.
     UnknownPath = "unknown_path", 404, "There is nothing at this path";
     /// No such entity that the caller may see.
@@ -214,6 +217,9 @@ impl Problem {
 
     /// The database failed in a way that no handler expects. Logs what it was.
     pub fn storage(error: &DbError) -> Self {
+        if let DbError::OverQuota(constraint) = error {
+            return quota::problem(constraint);
+        }
         log::error("database_failed", &[("error", &error.to_string())]);
         match error {
             DbError::Failed(_) | DbError::NoSuchTable(_) => Problem::new(
@@ -221,10 +227,12 @@ impl Problem {
                 "The database did not answer. Repeat the request; with an Idempotency-Key a \
                  creation is safe to repeat.",
             ),
-            DbError::Unique(_) | DbError::Unauthorized | DbError::Shape => Problem::new(
-                Code::Internal,
-                "This is a fault of the gateway. Report it with the request_id.",
-            ),
+            DbError::Unique(_) | DbError::Unauthorized | DbError::OverQuota(_) | DbError::Shape => {
+                Problem::new(
+                    Code::Internal,
+                    "This is a fault of the gateway. Report it with the request_id.",
+                )
+            }
         }
     }
 

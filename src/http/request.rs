@@ -104,7 +104,8 @@ impl<'a> Request<'a> {
     }
 }
 
-fn no_body(error: BodyError, limit: usize) -> Problem {
+/// Why there is no body, for the caller.
+pub(crate) fn no_body(error: BodyError, limit: usize) -> Problem {
     match error {
         BodyError::TooLarge => {
             Problem::new(Code::PayloadTooLarge, format!("The body may hold at most {limit} bytes."))
@@ -112,6 +113,10 @@ fn no_body(error: BodyError, limit: usize) -> Problem {
         BodyError::Broken => Problem::new(
             Code::MalformedRequest,
             "The body broke off before its end. Send the request again.",
+        ),
+        BodyError::Crowded => Problem::new(
+            Code::NotReady,
+            "There is no room for the body just now. Send the request again.",
         ),
     }
 }
@@ -125,13 +130,20 @@ pub type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 /// # Errors
 /// 400 when it is not JSON, 422 when it is JSON but no object.
 pub fn parse_object(bytes: &[u8]) -> Result<Members<'_>, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        if error.is_data() {
-            Problem::invalid("", "must be a JSON object")
-        } else {
-            Problem::new(Code::MalformedRequest, format!("The body is not JSON: {error}."))
+    let is_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    let members = if is_object {
+        serde_json::from_slice(bytes)
+    } else {
+        // Of what it is instead, which may be as long as a body, nothing is said.
+        serde_json::from_slice::<&RawValue>(bytes).map(|_| None)
+    };
+    match members {
+        Ok(Some(members)) => Ok(members),
+        Ok(None) => Err(Problem::invalid("", "must be a JSON object")),
+        Err(error) => {
+            Err(Problem::new(Code::MalformedRequest, format!("The body is not JSON: {error}.")))
         }
-    })
+    }
 }
 
 /// `application/json` or any `+json` type; a charset, if named, must be UTF-8 (RFC 8259 §8.1).

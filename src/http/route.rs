@@ -20,6 +20,8 @@ pub type ScopedHandler =
 pub enum Access {
     /// Nothing.
     Open(OpenHandler),
+    /// This limit of the address that asks.
+    Counted(Class, OpenHandler),
     /// A schema, a good token, and this permission.
     Scoped(Permission, ScopedHandler),
 }

@@ -12,6 +12,7 @@ use crate::http::idempotency::{self, Idempotency};
 use crate::http::listing::Asked;
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
+use crate::http::quota::Kind;
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -59,6 +60,7 @@ fn shown(json: &str, secret: String) -> String {
     request_body = KeyDraftView,
     responses(
         (status = 201, description = "Made.", body = KeyReplyView, headers(("ETag" = String), ("Location" = String))),
+        (status = 403, description = "`quota_exceeded`: the owner has as many as it may."),
         (status = 422, description = "A value is not acceptable, such as a scope that you do not hold."),
     ),
 ))]
@@ -102,6 +104,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         name: &name,
         grant: &grant,
         expires_at: life_s.map(|life_s| time::iso8601(now_ms + life_s * 1000)),
+        quota: app.config.quotas.of_owner(Kind::Keys, &owner, &scope, &event.at),
     };
     let overdue_ms = app.config.outbox_overdue_ms;
     let made = store::insert(ready, &scope, &draft, &kept, &event, overdue_ms, key.as_ref()).await;

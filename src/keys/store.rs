@@ -8,6 +8,7 @@ use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
+use crate::http::quota::Quota;
 use crate::init::Ready;
 use crate::platform::db::{DbError, Params, Row, Statement, first_row};
 use crate::platform::time;
@@ -38,6 +39,8 @@ pub struct Draft<'a> {
     pub grant: &'a Grant,
     /// ISO-8601 UTC, if it ends.
     pub expires_at: Option<String>,
+    /// How many the owner may have.
+    pub quota: Quota,
 }
 
 /// A secret on its way to the database.
@@ -126,6 +129,7 @@ pub async fn insert(
     let mut batch = vec![insert, insert_secret(event, secret), read_back(event)];
     batch.push(outbox::insert(event, overdue_ms));
     batch.extend(keep_reply(scope, event, key, 201));
+    batch.extend(new.quota.assertion());
     let results = scope.write(ready, batch).await?;
     Ok(text_of(results, 2)?.ok_or(DbError::Shape)?)
 }

@@ -32,7 +32,8 @@ const KEEP_MS: u64 = 1_000;
 
 /// Metrics of all isolates, in the Prometheus text format.
 ///
-/// With `METRICS_TOKEN` set, that token is asked for as a bearer token.
+/// With `METRICS_TOKEN` set, that token is asked for as a bearer token; a deployed gateway without one
+/// shows nothing.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/metrics",
@@ -41,19 +42,11 @@ const KEEP_MS: u64 = 1_000;
     responses(
         (status = 200, description = "The metrics.", body = String, content_type = "text/plain"),
         (status = 401, description = "A token is asked for."),
+        (status = 503, description = "`not_ready`: this deployment has no `METRICS_TOKEN`."),
     ),
 ))]
 pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
-    if let Some(token) = &app.config.metrics_token {
-        let sent = request.header("authorization");
-        let sent = sent.as_deref().and_then(|header| header.strip_prefix("Bearer "));
-        if !sent.is_some_and(|sent| is_same(sent, token)) {
-            return Err(Problem::new(
-                Code::AuthenticationRequired,
-                "Send the token of METRICS_TOKEN in the header `Authorization: Bearer <token>`.",
-            ));
-        }
-    }
+    may_read(app, request)?;
     let text = match app.metrics_page.get(request.now_ms, KEEP_MS) {
         Some(text) => text,
         None => {
@@ -64,6 +57,29 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
         }
     };
     Ok(Reply::new(200, Body::Text { content_type: CONTENT_TYPE, text }))
+}
+
+/// Whether who asks has the token. Only on a developer's machine may there be none.
+fn may_read(app: &App, request: &Request<'_>) -> Result<(), Problem> {
+    let Some(token) = &app.config.metrics_token else {
+        if !app.config.environment.is_deployed() {
+            return Ok(());
+        }
+        return Err(Problem::new(
+            Code::NotReady,
+            "This gateway has no METRICS_TOKEN, so nobody may read its metrics. GET /health lists what \
+             is missing.",
+        ));
+    };
+    let sent = request.header("authorization");
+    let sent = sent.as_deref().and_then(|header| header.strip_prefix("Bearer "));
+    match sent {
+        Some(sent) if is_same(sent, token) => Ok(()),
+        _ => Err(Problem::new(
+            Code::AuthenticationRequired,
+            "Send the token of METRICS_TOKEN in the header `Authorization: Bearer <token>`.",
+        )),
+    }
 }
 
 /// Compares hashes, so that the time tells nothing about the token.

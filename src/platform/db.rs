@@ -131,6 +131,10 @@ pub enum DbError {
     /// What the transaction asserted does not hold: the caller may not (see `migrations/0011…`).
     #[error("not authorized")]
     Unauthorized,
+    /// What the transaction asserted of a quota does not hold (see `migrations/0017…`); holds the
+    /// name of the constraint.
+    #[error("over quota: {0}")]
+    OverQuota(String),
     /// The table is not there (yet).
     #[error("missing: {0}")]
     NoSuchTable(String),
@@ -149,6 +153,10 @@ impl DbError {
             DbError::Unique(message.to_owned())
         } else if message.contains("CHECK constraint failed: authorized") {
             DbError::Unauthorized
+        } else if let Some(at) = message.find("CHECK constraint failed: quota_") {
+            let text = message.get(at..).unwrap_or_default();
+            let name = text.split_whitespace().nth(3).unwrap_or_default();
+            DbError::OverQuota(name.trim_end_matches(':').to_owned())
         } else if message.contains("no such table") {
             DbError::NoSuchTable(message.to_owned())
         } else {

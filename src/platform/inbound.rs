@@ -26,10 +26,23 @@ pub trait Inbound {
     /// The whole body, kept where the runtime keeps it. Reads at most `limit` bytes.
     async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, BodyError>;
 
+    /// The same, of which each piece is taken as it comes, if there is room for it.
+    async fn gradual_body(
+        &self,
+        limit: usize,
+        intake: &dyn Intake,
+    ) -> Result<Box<dyn HeldBody>, BodyError>;
+
     /// The length that the client has declared, in bytes.
     fn declared_length(&self) -> Option<usize> {
         self.header("content-length").and_then(|length| length.parse().ok())
     }
+}
+
+/// Who says whether there is room for a body that is coming in.
+pub trait Intake {
+    /// Takes so many further bytes; `false` when there is no room for them.
+    fn take(&self, bytes: usize) -> bool;
 }
 
 /// A body that need not be taken into this program's own memory, which grows and never shrinks: long
@@ -54,4 +67,6 @@ pub enum BodyError {
     TooLarge,
     /// The client went away, or the stream broke.
     Broken,
+    /// There was no room for more of it.
+    Crowded,
 }

@@ -218,16 +218,30 @@ describe("a long payload", () => {
     expect(await post(stream, { headers: { "x-hub-signature-256": signatureOf(body) } }), 413, "payload_too_large");
   });
 
+  test("of which little comes keeps nobody out, and is told so within seconds", async () => {
+    const waiting = Array.from({ length: 8 }, (_, n) => begin(LONGEST, { address: `203.0.113.${100 + n}` }));
+    const answers = Promise.all(waiting.map((request) => once(request, "response")));
+    const { payload } = pushOf(10_000_000, { repository_id: 76 });
+    const guid = randomUUID();
+    expect(await post(JSON.stringify(payload), { guid }), 202);
+    assert.deepEqual((await answers).map(([{ statusCode }]) => statusCode), Array(8).fill(503));
+    for (const request of waiting) request.destroy();
+    await hooked.told([guid]);
+  });
+
   test("has to wait while as many are under way as there is memory for; a short one has not", async () => {
-    let waiting = [begin(LONGEST), begin(LONGEST)];
+    const part = Buffer.alloc(24 * 1024 * 1024, 0x20);
+    const held = (n) => begin(LONGEST, { address: `203.0.113.${120 + n}`, part });
+    let waiting = [];
     const { payload } = pushOf(10_000_000, { repository_id: 76 });
     const text = JSON.stringify(payload);
     const crowded = await until(async () => {
+      // What has come to a halt, or came while the other was under way, was refused itself.
+      waiting = [0, 1].map((n) => (waiting[n]?.isAnswered === false ? waiting[n] : held(n)));
+      await Promise.all(waiting.map(({ sent }) => sent));
       const answer = await post(text);
-      // One that came while this was under way was refused itself.
-      waiting = waiting.map((one) => (one.isAnswered ? begin(LONGEST) : one));
       return answer.status !== 202 && answer;
-    }, { what: "a gateway that holds two" });
+    }, { timeout: 20_000, what: "a gateway that holds two" });
     expect(crowded, 503, "not_ready");
     expect(await post(JSON.stringify(eventOf("push", { repository_id: 76 }).payload)), 202);
     for (const request of waiting) request.destroy();
@@ -236,16 +250,17 @@ describe("a long payload", () => {
     await hooked.told([guid]);
   });
 
-  /** A long delivery whose body does not come. */
-  function begin(length) {
+  /** A long delivery of whose body no more than a part comes. */
+  function begin(length, { address = "203.0.113.99", part = "{" } = {}) {
     const { hostname, port } = new URL(gateway.url);
-    const headers = { "content-length": length, "x-hub-signature-256": signatureOf("later"), "x-github-event": "push", "x-github-delivery": randomUUID() };
+    const headers = { "content-length": length, "cf-connecting-ip": address, "x-hub-signature-256": signatureOf("later"), "x-github-event": "push", "x-github-delivery": randomUUID() };
     const request = http.request({ hostname, port, method: "POST", path: WEBHOOK, headers });
     request.on("error", () => {});
+    request.isAnswered = false;
     request.once("response", () => {
       request.isAnswered = true;
     });
-    request.write("{");
+    request.sent = Promise.race([new Promise((resolve) => request.write(part, resolve)), once(request, "response")]).catch(() => {});
     return request;
   }
 });

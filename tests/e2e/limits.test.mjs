@@ -1,11 +1,11 @@
-/** Limits of how often: of an actor, of an address, and those that an operator sets. */
+/** Limits of how often, of an actor, of an address, and those that an operator sets; and quotas of how much. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { startAccess } from "./harness/access.mjs";
 import { client } from "./harness/client.mjs";
 import { expect } from "./harness/people.mjs";
 
-const LIMITS = { RATE_LIMIT_READ: "5", RATE_LIMIT_WRITE: "3", RATE_LIMIT_MINT: "2", RATE_LIMIT_VALIDATE: "4", RATE_LIMIT_AUTHENTICATE: "40" };
+const LIMITS = { RATE_LIMIT_READ: "5", RATE_LIMIT_WRITE: "3", RATE_LIMIT_MINT: "2", RATE_LIMIT_VALIDATE: "4", RATE_LIMIT_AUTHENTICATE: "40", QUOTA_DELEGATIONS: "2" };
 
 let access, sandbox, gateway, anyone, person;
 
@@ -103,4 +103,29 @@ describe("limits", () => {
     assert.deepEqual((await several(4, validate)).map(({ status }) => status), [200, 200, 200, 200]);
     isLimited(await validate(), "validate", 4);
   });
+});
+
+test("a list as long as a body is refused before it is compared, and others are served meanwhile", async () => {
+  const { token } = person();
+  const call = client(gateway, token);
+  const capabilities = Array.from({ length: 140_000 }, (_, n) => n.toString(36));
+  const body = { actor_type: "ai", capabilities };
+  assert.ok(JSON.stringify(body).length > 900_000);
+  const started = Date.now();
+  const answers = await Promise.all([
+    call("POST", "/v1/actors/register", { body }),
+    ...Array.from({ length: 5 }, () => anyone("GET", "/health")),
+  ]);
+  expect(answers[0], 422, "validation_failed");
+  assert.ok(answers.slice(1).every(({ status }) => status === 200));
+  // It took eighty seconds before its length came first; a busy machine is given three.
+  assert.ok(Date.now() - started < 3_000, `${Date.now() - started} ms`);
+});
+
+test("of many requests at once as many succeed as there is room for", async () => {
+  const call = client(gateway, person().token);
+  const make = () => call("POST", "/v1/delegate", { body: { target_service: "connect", scopes: ["read"] } });
+  const made = await Promise.all([make(), make(), make()]);
+  assert.deepEqual(made.map(({ status }) => status).toSorted(), [201, 201, 403]);
+  expect(made.find(({ status }) => status === 403), 403, "quota_exceeded");
 });

@@ -2,8 +2,10 @@
 
 use chitty_core::{BreakerState, Service};
 use chittyconnect::http::edge;
+use chittyconnect::http::reply::{Body, Reply};
 use chittyconnect::{routes, tasks};
-use serde_json::json;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
 
 use crate::world::{Behaviour, Isolate, TestRequest, Verdict, World, run};
 
@@ -233,22 +235,96 @@ fn an_isolate_whose_breaker_opens_tells_the_object() {
     });
 }
 
+/// Opens a stream of events with a credential.
+async fn open(gateway: &Isolate, credential: &str) -> Reply {
+    let request = TestRequest::new("GET", "/v1/ecosystem/events").token(credential);
+    edge::serve(&gateway.app, routes::table(), &request).await
+}
+
 #[test]
-fn event_streams_are_bounded_and_give_their_place_back() {
+fn event_streams_are_bounded_for_each_actor_and_give_their_place_back() {
     let (_, gateway) = watched();
     run(async {
-        let open = || async {
-            let request = TestRequest::new("GET", "/v1/ecosystem/events").token("dev-a");
-            edge::serve(&gateway.app, routes::table(), &request).await
-        };
         let mut streams = Vec::new();
-        for _ in 0..50 {
-            streams.push(open().await);
+        for name in ["a", "b", "c", "d", "e"] {
+            let token = format!("dev-{name}");
+            for _ in 0..10 {
+                streams.push(open(&gateway, &token).await);
+            }
+            if name != "e" {
+                // By whatever credential: it is the actor's share.
+                assert_eq!(open(&gateway, &format!("{token}+read")).await.status, 429, "{name}");
+            }
         }
         assert!(streams.iter().all(|reply| reply.status == 200));
-        assert_eq!(open().await.status, 429);
+        assert_eq!(open(&gateway, "dev-f").await.status, 429, "all places are taken");
         streams.pop();
-        assert_eq!(open().await.status, 200);
+        assert_eq!(open(&gateway, "dev-f").await.status, 200, "it is gone at once");
+        assert_eq!(open(&gateway, "dev-a").await.status, 429);
+        assert_eq!(open(&gateway, "dev-e").await.status, 200);
+    });
+}
+
+#[test]
+fn an_event_stream_ends_at_the_next_look_when_its_caller_may_no_more() {
+    let (world, gateway) = watched();
+    run(async {
+        let make = json!({"target_service": "connect", "scopes": ["read"]});
+        let delegation =
+            gateway.post("/v1/delegate", "dev-a", &make).await.json["delegation"].clone();
+        let make = json!({"name": "n", "scopes": ["read"], "expires_in_seconds": 100});
+        let key = gateway.post("/v1/keys", "dev-b", &make).await.json["key"].clone();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let ends: [(String, Box<dyn Fn() -> TestRequest>); 3] = [
+            (text(&delegation["token"]), {
+                let path = format!("/v1/delegate/{}", text(&delegation["token_id"]));
+                Box::new(move || TestRequest::new("DELETE", &path).token("dev-a"))
+            }),
+            (text(&key["key"]), {
+                let path = format!("/v1/keys/{}", text(&key["key_id"]));
+                Box::new(move || TestRequest::new("DELETE", &path).token("dev-b"))
+            }),
+            ("dev-c".to_owned(), {
+                let suspend = json!({"status": "suspended"});
+                let path = "/v1/actors/CHITTY-PEO-c";
+                Box::new(move || {
+                    TestRequest::new("PATCH", path).token("dev-root+admin").json(&suspend)
+                })
+            }),
+        ];
+        for (credential, end) in ends {
+            let Body::Stream { mut stream, .. } = open(&gateway, &credential).await.body else {
+                panic!("{credential}")
+            };
+            for _ in 0..3 {
+                assert!(stream.next().await.is_some(), "{credential}");
+            }
+            world.db.reset_calls();
+            assert!(stream.next().await.is_some());
+            assert_eq!(world.db.calls(), 5, "one round trip a look, and a sign of life after five");
+            assert_eq!(gateway.send(end()).await.status, 200);
+            world.db.reset_calls();
+            assert!(stream.next().await.is_none(), "{credential}");
+            assert_eq!(world.db.calls(), 1);
+        }
+    });
+}
+
+#[test]
+fn an_event_stream_by_a_token_of_chittyauth_lasts_no_longer_than_that_is_remembered() {
+    let (world, gateway) = watched();
+    run(async {
+        for (credential, lasts_s) in [("dev-a", 60), ("key", 300)] {
+            let make = json!({"name": "n", "scopes": ["read"]});
+            let key = gateway.post("/v1/keys", "dev-a", &make).await.json["key"]["key"].clone();
+            let credential = if credential == "key" { key.as_str().unwrap() } else { credential };
+            let Body::Stream { mut stream, .. } = open(&gateway, credential).await.body else {
+                panic!("{credential}")
+            };
+            let from_ms = world.clock_ms();
+            while stream.next().await.is_some() {}
+            assert_eq!((world.clock_ms() - from_ms) / 1000, lasts_s, "{credential}");
+        }
     });
 }
 

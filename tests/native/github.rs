@@ -6,7 +6,9 @@ use chittyconnect::init::Ready;
 use chittyconnect::tasks;
 use serde_json::{Value, json};
 
-use crate::world::{Behaviour, Fault, Isolate, TestDelivery, Verdict, World, run, signed};
+use crate::world::{
+    Behaviour, Fault, Isolate, TestDelivery, TestRequest, Verdict, World, run, signed,
+};
 
 const ADMIN: &str = "dev-root+admin";
 
@@ -113,6 +115,83 @@ fn what_is_not_signed_leaves_nothing() {
         let latin = gateway.send(signed("d-1", "push", &[b'"', 0xe9, b'"'])).await;
         assert_eq!(latin.status, 400);
         assert!(world.github_events.messages.borrow().is_empty());
+    });
+}
+
+/// A long payload from an address, signed or not.
+fn long(bytes: usize, address: &str, is_signed: bool) -> TestRequest {
+    let body = format!("{{\"x\":\"{}\"}}", "x".repeat(bytes));
+    let request = signed("d-long", "push", body.as_bytes());
+    let request = request.header("content-length", &body.len().to_string());
+    let request = request.header("cf-connecting-ip", address);
+    let wrong = format!("sha256={:064}", 0);
+    if is_signed { request } else { request.header("x-hub-signature-256", &wrong) }
+}
+
+#[test]
+fn who_declares_much_and_sends_little_keeps_nobody_out_and_not_for_long() {
+    let (world, gateway) = World::warm();
+    run(async {
+        // Twenty times what the isolate may hold, declared from ten addresses; a piece of each comes.
+        let stalled = (0..40).map(|n| {
+            let mut request = long(200_000, &format!("192.0.2.{}", n % 10), false);
+            request.stalls_after = Some(64 << 10);
+            gateway.send(request.header("content-length", "26214400"))
+        });
+        let from_ms = world.clock_ms();
+        let good = gateway.send(long(2_000_000, "203.0.113.1", true));
+        let (answers, good) =
+            futures_util::future::join(futures_util::future::join_all(stalled), good).await;
+        assert_eq!(good.status, 202, "{}", good.text);
+        assert!(answers.iter().all(|answer| answer.code() == "not_ready"));
+        // The clock of this test goes on a second for each of the forty that looks at it.
+        let passed_s = (world.clock_ms() - from_ms) / 1000;
+        assert!(passed_s <= 41 * 9, "{passed_s}");
+        let again = gateway.send(long(20_000_000, "203.0.113.1", true)).await;
+        assert_eq!(again.status, 202, "all of it was given back: {}", again.text);
+    });
+}
+
+#[test]
+fn one_sender_holds_half_of_the_memory_at_most() {
+    let (_, gateway) = World::warm();
+    run(async {
+        let slow = |address: &'static str| {
+            let mut request = long(20_000_000, address, false);
+            request.stalls_after = Some(9_000_000);
+            gateway.send(request)
+        };
+        let held = futures_util::future::join_all((0..6).map(|_| slow("192.0.2.1")));
+        let good = gateway.send(long(9_000_000, "203.0.113.1", true));
+        let (held, good) = futures_util::future::join(held, good).await;
+        assert_eq!(good.status, 202, "{}", good.text);
+        assert!(held.iter().all(|answer| answer.code() == "not_ready"));
+    });
+}
+
+#[test]
+fn who_sends_long_bodies_that_are_not_githubs_is_not_listened_to_for_a_while() {
+    let (world, gateway) = World::warm_with(&[("RATE_LIMIT_WEBHOOK", Some("100"))]);
+    run(async {
+        let mut codes = Vec::new();
+        for n in 0..12 {
+            let mut request = long(200_000, "192.0.2.1", false);
+            request.stalls_after = (n % 3 == 0).then_some(64 << 10);
+            codes.push(gateway.send(request).await.code().to_owned());
+        }
+        assert!(codes[..8].iter().all(|code| code != "rate_limited"), "{codes:?}");
+        assert!(codes[10..].iter().all(|code| code == "rate_limited"), "{codes:?}");
+        // Before its body is read, so that one that never comes costs nothing.
+        let mut request = long(200_000, "192.0.2.1", false);
+        request.stalls_after = Some(0);
+        let before_ms = world.clock_ms();
+        assert_eq!(gateway.send(request).await.code(), "rate_limited");
+        assert_eq!(world.clock_ms(), before_ms);
+        assert_eq!(gateway.send(long(200_000, "203.0.113.1", true)).await.status, 202, "another");
+        // What is short is judged by its signature, as ever.
+        assert_eq!(gateway.send(long(2_000, "192.0.2.1", true)).await.status, 202);
+        world.advance_ms(60_000);
+        assert_eq!(gateway.send(long(200_000, "192.0.2.1", true)).await.status, 202);
     });
 }
 

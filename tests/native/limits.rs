@@ -140,3 +140,53 @@ fn validation_is_limited_by_address_and_a_limiter_that_fails_keeps_nobody_out() 
         assert_eq!(ask().await.status, 200);
     });
 }
+
+#[test]
+fn a_sender_without_an_address_keeps_no_other_out_and_all_together_have_an_end() {
+    let (world, gateway) = World::warm_with(&[("RATE_LIMIT_VALIDATE", Some("3"))]);
+    run(async {
+        let ask = |name: &str| {
+            let request =
+                TestRequest::new("POST", "/v1/delegate/validate").header("user-agent", name);
+            gateway.send(request.json(&json!({"token": "cdt_x"})))
+        };
+        for n in 0..5 {
+            assert_eq!(ask("ChittyCases").await.status, if n < 3 { 200 } else { 429 });
+        }
+        assert_eq!(ask("ChittyLedger").await.status, 200, "another Worker of the account");
+        let mut passed = 0;
+        for n in 0..60 {
+            passed += usize::from(ask(&format!("made up {n}")).await.status == 200);
+        }
+        assert!(passed <= 30, "{passed}");
+        // Whoever has an address is somebody else.
+        let request = TestRequest::new("POST", "/v1/delegate/validate");
+        let request = request.json(&json!({"token": "cdt_x"}));
+        let request = request.header("cf-connecting-ip", "192.0.2.1");
+        assert_eq!(gateway.send(request).await.status, 200);
+        world.advance_ms(60_000);
+        world.limiter.counts.borrow_mut().clear();
+        assert_eq!(ask("ChittyCases").await.status, 200);
+    });
+}
+
+#[test]
+fn every_step_of_an_installation_counts_for_the_address() {
+    let (world, gateway) = World::warm_with(&[("RATE_LIMIT_INSTALL", Some("4"))]);
+    run(async {
+        let step = |method: &str, path: &str, address: &str| {
+            let request = TestRequest::new(method, &format!("/integrations/github/{path}"));
+            gateway.send(request.header("cf-connecting-ip", address))
+        };
+        for (method, path) in [("GET", "install"), ("GET", "callback?state=x"), ("POST", "confirm")]
+        {
+            world.advance_ms(60_000);
+            world.limiter.counts.borrow_mut().clear();
+            for n in 0..6 {
+                let answer = step(method, path, "192.0.2.1").await;
+                assert_eq!(answer.status == 429, n >= 4, "{path} {n} {}", answer.text);
+            }
+            assert_ne!(step(method, path, "192.0.2.2").await.status, 429);
+        }
+    });
+}

@@ -107,3 +107,53 @@ fn a_page_is_shown_for_a_second_and_may_be_guarded() {
         assert_eq!(guarded.get("/metrics", Some("s3cret")).await.status, 200);
     });
 }
+
+#[test]
+fn deployed_nobody_reads_them_without_a_token() {
+    let world = World::new();
+    run(async {
+        for environment in ["staging", "production", "nonsense"] {
+            let deployed = [("ENVIRONMENT", Some(environment))];
+            let without = world.isolate_with(&deployed);
+            for header in ["", "Bearer ", "Bearer x"] {
+                let ask = TestRequest::new("GET", "/metrics").header("authorization", header);
+                let refused = without.send_only(ask).await.0;
+                assert_eq!(
+                    (refused.status, refused.code()),
+                    (503, "not_ready"),
+                    "{}",
+                    refused.text
+                );
+                assert!(refused.json["detail"].as_str().unwrap().contains("METRICS_TOKEN"));
+            }
+            let health = without.send_only(TestRequest::new("GET", "/health")).await.0;
+            assert!(
+                health.json["missing"].to_string().contains("METRICS_TOKEN"),
+                "{}",
+                health.text
+            );
+            let with = world.isolate_with(&[deployed[0], ("METRICS_TOKEN", Some("secret"))]);
+            let ask =
+                |header: &str| TestRequest::new("GET", "/metrics").header("authorization", header);
+            assert_eq!(with.send_only(ask("Bearer x")).await.0.status, 401);
+            assert_eq!(with.send_only(ask("Bearer secret")).await.0.status, 200);
+            let health = with.send_only(TestRequest::new("GET", "/health")).await.0;
+            assert!(!health.json["missing"].to_string().contains("METRICS_TOKEN"));
+        }
+    });
+}
+
+#[test]
+fn deployed_nothing_is_sealed_with_the_development_key() {
+    let world = World::new();
+    let public = "dev:ZGV2ZWxvcG1lbnQtb25seS1kZXZlbG9wbWVudC1vbmw=";
+    run(async {
+        let deployed = [("ENVIRONMENT", Some("staging")), ("SEALING_KEYS", Some(public))];
+        let gateway = world.isolate_with(&deployed);
+        assert!(gateway.app.config.sealer.seal("place", "secret").is_err());
+        let health = gateway.send_only(TestRequest::new("GET", "/health")).await.0;
+        assert!(health.json["missing"].to_string().contains("development key"), "{}", health.text);
+        let here = world.isolate_with(&[("SEALING_KEYS", Some(public))]);
+        assert!(here.app.config.sealer.seal("place", "secret").is_ok());
+    });
+}

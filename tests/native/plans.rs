@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use chittyconnect::init::migrations::MIGRATIONS;
 use serde_json::{Value, json};
 
 use crate::world::{Behaviour, Isolate, TestRequest, World, run};
@@ -217,10 +218,13 @@ fn no_statement_scans_a_table_or_sorts_one() {
     statements.retain(|sql| {
         !["CREATE", "ALTER", "DROP"].iter().any(|ddl| sql.starts_with(ddl))
             && !sql.contains("d1_migrations")
+            // A migration fills what it makes from all that is there, once.
+            && !MIGRATIONS.iter().any(|(_, text)| text.contains(sql.as_str()))
     });
     assert!(statements.len() > 25, "{}", statements.len());
     let tables = [
         "contexts",
+        "context_counts",
         "outbox",
         "actors",
         "connections",

@@ -10,6 +10,7 @@ use crate::http::fields::Sent;
 use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
+use crate::http::quota::Quota;
 use crate::init::Ready;
 use crate::platform::db::{Params, Row, Statement, Value, first_row};
 use crate::platform::time;
@@ -31,11 +32,13 @@ fn active_twin(draft: &Draft, params: &mut Params) -> String {
 /// What stands in the way of a creation, read in one round trip before anybody is asked for anything.
 ///
 /// # Errors
-/// 404 when the caller has no such source, 409 when there is such a connection; storage failures.
+/// 404 when the caller has no such source, 409 when there is such a connection, 403 when it has as many
+/// as it may; storage failures.
 pub async fn check_free(
     ready: Ready<'_>,
     scope: &Scope,
     draft: &Draft,
+    quotas: &[Quota],
     look_up: Option<Statement>,
 ) -> Result<Vec<Row>, Problem> {
     let source = Statement::new(
@@ -48,10 +51,12 @@ pub async fn check_free(
     let mut params = Params::default();
     let twin = active_twin(draft, &mut params);
     let twin = params.statement(twin);
-    let batch = [source, twin].into_iter().chain(look_up).collect();
+    let rooms = quotas.iter().map(Quota::question);
+    let batch = [source, twin].into_iter().chain(rooms).chain(look_up).collect();
     let mut results = scope.read(ready, batch).await?.into_iter();
     let has_source = results.next().is_some_and(|rows| !rows.is_empty());
     let twin = first_row(results.next());
+    let rooms: Vec<Vec<Row>> = results.by_ref().take(quotas.len()).collect();
     let stored = results.next().unwrap_or_default();
     if !stored.is_empty() {
         return Ok(stored);
@@ -59,10 +64,11 @@ pub async fn check_free(
     if !has_source {
         return Err(Problem::not_found(draft.source_type));
     }
-    match twin {
-        Some(mut row) => Err(exists(Some(row.text(0)?))),
-        None => Ok(stored),
+    if let Some(mut row) = twin {
+        return Err(exists(Some(row.text(0)?)));
     }
+    quotas.iter().zip(&rooms).try_for_each(|(quota, rows)| quota.judge(rows))?;
+    Ok(stored)
 }
 
 /// 409: there is such a connection.
@@ -131,6 +137,8 @@ pub struct Insertion<'a> {
     pub event: &'a Event,
     /// How long after it the event is overdue.
     pub overdue_ms: u64,
+    /// How many the owner may have.
+    pub quotas: &'a [Quota],
     /// The request's idempotency key.
     pub key: Option<&'a Idempotency>,
 }
@@ -172,7 +180,7 @@ pub async fn insert(
     scope: &Scope,
     new: &Insertion<'_>,
 ) -> Result<Option<String>, WriteError> {
-    let Insertion { sealed, intent, grant, event, overdue_ms, key, .. } = *new;
+    let Insertion { sealed, intent, grant, event, overdue_ms, quotas, key, .. } = *new;
     let mut params = Params::default();
     for value in insertion(scope, new) {
         params.add(value);
@@ -202,6 +210,7 @@ pub async fn insert(
         let reply = Stored { status: 201, etag: &etag(&event.id), location: &location };
         batch.extend(key.store(scope, event, &reply, &body));
     }
+    batch.extend(quotas.iter().filter_map(Quota::assertion));
     let results = scope.write(ready, batch).await?;
     let row = first_row(results.into_iter().next());
     Ok(row.map(|mut row| row.text(0)).transpose()?)
@@ -241,6 +250,8 @@ pub struct Change<'a> {
     pub if_match: IfMatch,
     /// How long after it the event is overdue.
     pub overdue_ms: u64,
+    /// How many the owner may have that are checked, where this one is to be.
+    pub quota: Option<Quota>,
 }
 
 /// The two statements that a change begins with; see [`Changed::read`].
@@ -310,6 +321,7 @@ pub async fn update(
     }
     let (event, overdue_ms) = (asked.event, asked.overdue_ms);
     batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));
+    batch.extend(asked.quota.as_ref().and_then(Quota::assertion));
     let mut results = scope.write(ready, batch).await?.into_iter();
     Ok(Changed::read(results.next(), results.next(), &asked.if_match)?)
 }

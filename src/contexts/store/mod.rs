@@ -9,7 +9,8 @@ use chitty_core::ChittyId;
 
 pub use self::pages::{Filter, find, list};
 pub use self::writes::{
-    Change, Failure, Insertion, check_free, created, delete, explain, insert, insert_own, update,
+    Change, Failure, Insertion, Wanted, check_free, created, delete, explain, insert, insert_own,
+    update,
 };
 use crate::http::caller::Scope;
 use crate::http::problem::Problem;

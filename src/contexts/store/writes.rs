@@ -11,6 +11,7 @@ use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::precondition::{Changed, IfMatch};
 use crate::http::problem::{Code, Problem};
+use crate::http::quota::Quota;
 use crate::init::Ready;
 use crate::minting::MintIntent;
 use crate::platform::db::{DbError, Params, Row, Statement, first_row};
@@ -22,27 +23,41 @@ const LIVE_NAME: &str = "contexts.owner_chitty_id, contexts.name";
 const HOLDER_OF_NAME: &str = "SELECT chitty_id FROM contexts \
      WHERE owner_chitty_id = ?1 AND name = ?2 AND deleted_at IS NULL";
 
+/// What a creation needs that is there before it: a free name, and room for one more.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// How many contexts the owner may have.
+    pub quota: &'a Quota,
+    /// The instant of the request, in ms since the Unix epoch.
+    pub now_ms: u64,
+}
+
 /// What stands in the way of a creation, read in one round trip before anything is minted; where it is
 /// nothing, the intent to mint is on record from the same round trip on. Returns the reply that is stored
 /// under the request's key.
 ///
 /// # Errors
-/// 403 when the caller may do nothing, 409 when the name is taken; storage failures.
+/// 403 when the caller may do nothing or has as many as it may, 409 when the name is taken; storage
+/// failures.
 pub async fn check_free(
     ready: Ready<'_>,
     scope: &Scope,
-    name: &str,
+    wanted: &Wanted<'_>,
     key: Option<&Idempotency>,
-    now_ms: u64,
     intent: &MintIntent,
 ) -> Result<Vec<Row>, Problem> {
-    let mut checks = vec![Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name)];
+    let Wanted { name, quota, now_ms } = *wanted;
+    let holder = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name);
+    let mut checks = vec![holder, quota.question()];
     let mut params = Params::default();
     let (owner, wanted) = (params.add(scope.actor()), params.add(name));
     let mut nothing_is_in_the_way = format!(
         "{} AND NOT EXISTS (SELECT 1 FROM contexts \
-         WHERE owner_chitty_id = {owner} AND name = {wanted} AND deleted_at IS NULL)",
-        scope.may_sql(&mut params)
+         WHERE owner_chitty_id = {owner} AND name = {wanted} AND deleted_at IS NULL) AND NOT {}",
+        scope.may_sql(&mut params),
+        quota.is_full(&mut params),
     );
     if let Some(key) = key {
         checks.push(key.look_up(scope, now_ms));
@@ -54,12 +69,16 @@ pub async fn check_free(
     let recorded = results.pop().unwrap_or_default();
     let mut results = results.into_iter();
     let holder = first_row(results.next());
+    let room = results.next().unwrap_or_default();
     let stored = results.next().unwrap_or_default();
     match holder.map(|mut row| row.text(0)).transpose()? {
         // A replay answers as the first time, whose own context it is that has the name.
         Some(existing) if stored.is_empty() => Err(Failure::NameTaken(Some(existing)).into()),
-        // Nothing is minted without its intent.
-        _ if stored.is_empty() && recorded.is_empty() => Err(DbError::Shape.into()),
+        None if stored.is_empty() => {
+            quota.judge(&room)?;
+            // Nothing is minted without its intent.
+            if recorded.is_empty() { Err(DbError::Shape.into()) } else { Ok(stored) }
+        }
         _ => Ok(stored),
     }
 }
@@ -71,6 +90,8 @@ pub enum Failure {
     NameTaken(Option<String>),
     /// Another request with the same idempotency key was faster.
     LostRace,
+    /// The caller has as many as it may.
+    OverQuota(DbError),
     /// The caller may not, or not any more.
     Refused(Problem),
     /// The database failed; whether the change took place is open.
@@ -92,6 +113,8 @@ impl From<DbError> for Failure {
             Failure::NameTaken(None)
         } else if Idempotency::lost_race(&error) {
             Failure::LostRace
+        } else if let DbError::OverQuota(_) = error {
+            Failure::OverQuota(error)
         } else {
             Failure::Db(error)
         }
@@ -111,7 +134,7 @@ impl From<Failure> for Problem {
                 "A request with the same Idempotency-Key is being handled. Repeat this one.",
             ),
             Failure::Refused(problem) => problem,
-            Failure::Db(error) => Problem::storage(&error),
+            Failure::OverQuota(error) | Failure::Db(error) => Problem::storage(&error),
         }
     }
 }
@@ -153,6 +176,8 @@ pub struct Insertion<'a> {
     pub event: &'a Event,
     /// How long after it the event is overdue.
     pub overdue_ms: u64,
+    /// How many the owner may have.
+    pub quota: &'a Quota,
     /// The request's idempotency key.
     pub key: Option<&'a Idempotency>,
     /// The reply to be kept under the key.
@@ -176,6 +201,7 @@ pub async fn insert(
         let body = format!("SELECT {CREATED} FROM contexts WHERE chitty_id = ?1 AND revision = ?2");
         batch.extend(key.store(scope, new.event, &new.reply, &body));
     }
+    batch.extend(new.quota.assertion());
     let results = scope.write(ready, batch).await?;
     let row = first_row(results.into_iter().next());
     Ok(row.ok_or(DbError::Shape)?.text(0)?)

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::scopes::{self, ADMIN, Permission, intersection, is_admin};
 use super::standing::{self, active, among, vouched};
 use super::{Caller, Credential, invalid_token};
+use crate::http::limits::Overrides;
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Params, Row, Statement};
@@ -147,6 +148,12 @@ impl Scope {
         format!("({} = 'ok')", self.verdict(params))
     }
 
+    /// The same caller at a later instant, in ms since the Unix epoch: what has ended by then is not good.
+    #[must_use]
+    pub fn at(&self, now_ms: u64) -> Scope {
+        Scope { now_ms, ..self.clone() }
+    }
+
     /// Whose rows these are, and who does what is done.
     pub fn actor(&self) -> &str {
         self.caller.actor.as_str()
@@ -165,6 +172,11 @@ impl Scope {
     /// The credential.
     pub fn credential(&self) -> &Credential {
         &self.caller.credential
+    }
+
+    /// What an operator has set for the caller in place of the usual limits and quotas.
+    pub fn overrides(&self) -> &Overrides {
+        self.caller.limits()
     }
 
     /// For which service the credential is good, where that is not this gateway.

@@ -1,14 +1,14 @@
 //! A runtime request behind [`Inbound`].
 
 use async_trait::async_trait;
-use js_sys::{ArrayBuffer, Uint8Array};
+use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 
 use super::fetch::{ReadError, headers, read};
 use super::{thrown, webcrypto};
-use crate::platform::inbound::{BodyError, HeldBody, Inbound};
+use crate::platform::inbound::{BodyError, HeldBody, Inbound, Intake};
 
 /// The runtime's request.
 pub(crate) struct WebRequest(pub(crate) web_sys::Request);
@@ -53,6 +53,76 @@ impl Inbound for WebRequest {
             None => Uint8Array::from(self.body(limit).await?.as_slice()),
         };
         Ok(Box::new(WebBody(bytes)))
+    }
+
+    async fn gradual_body(
+        &self,
+        limit: usize,
+        intake: &dyn Intake,
+    ) -> Result<Box<dyn HeldBody>, BodyError> {
+        if self.declared_length().is_some_and(|length| length > limit) {
+            return Err(BodyError::TooLarge);
+        }
+        let Some(body) = self.0.body() else {
+            return Ok(Box::new(WebBody(Uint8Array::new_with_length(0))));
+        };
+        let mut pieces = Pieces::of(&body);
+        let (mut taken, mut length) = (Vec::new(), 0u32);
+        while let Some(piece) = pieces.next().await? {
+            length = length.saturating_add(piece.length());
+            if length as usize > limit {
+                return Err(BodyError::TooLarge);
+            }
+            if !intake.take(piece.length() as usize) {
+                return Err(BodyError::Crowded);
+            }
+            taken.push(piece);
+        }
+        // In one piece, as it is verified and stored.
+        let whole = Uint8Array::new_with_length(length);
+        let mut at = 0;
+        for piece in taken {
+            whole.set(&piece, at);
+            at += piece.length();
+        }
+        Ok(Box::new(WebBody(whole)))
+    }
+}
+
+/// A body piece by piece, in the runtime's memory. Whoever lets go of it before its end reads no more of
+/// it.
+struct Pieces {
+    reader: web_sys::ReadableStreamDefaultReader,
+    is_over: bool,
+}
+
+impl Pieces {
+    fn of(body: &web_sys::ReadableStream) -> Self {
+        Pieces { reader: body.get_reader().unchecked_into(), is_over: false }
+    }
+
+    /// The next piece; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Uint8Array>, BodyError> {
+        let read = async {
+            let piece = JsFuture::from(self.reader.read()).await?;
+            let member = |name: &str| Reflect::get(&piece, &name.into());
+            if member("done")?.is_truthy() {
+                return Ok::<_, JsValue>(None);
+            }
+            Ok(Some(member("value")?.unchecked_into::<Uint8Array>()))
+        };
+        let piece = read.await.map_err(|_| BodyError::Broken);
+        self.is_over = !matches!(piece, Ok(Some(_)));
+        piece
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // Nobody waits for the sender to hear of it.
+            drop(self.reader.cancel());
+        }
     }
 }
 

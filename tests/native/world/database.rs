@@ -7,7 +7,7 @@ use chittyconnect::platform::db::{Db, DbError, Row, Statement, Value};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use super::yield_now;
+use super::{cpu_ns, yield_now};
 
 /// What goes wrong at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub(crate) enum Fault {
 pub(crate) struct Database {
     connection: RefCell<Connection>,
     calls: Cell<usize>,
+    effort_ns: Cell<u64>,
     log: RefCell<Vec<String>>,
     fault: RefCell<Box<dyn FnMut(usize) -> Fault>>,
     /// What meets the next so many calls with a statement that has this in it.
@@ -34,6 +35,7 @@ impl Database {
         Database {
             connection: RefCell::new(Connection::open_in_memory().unwrap()),
             calls: Cell::new(0),
+            effort_ns: Cell::new(0),
             log: RefCell::default(),
             fault: RefCell::new(Box::new(|_| Fault::None)),
             fault_at: RefCell::default(),
@@ -43,6 +45,11 @@ impl Database {
     /// How many calls there were since the last reset.
     pub(crate) fn calls(&self) -> usize {
         self.calls.get()
+    }
+
+    /// What it has used of a processor, in ns.
+    pub(crate) fn effort_ns(&self) -> u64 {
+        self.effort_ns.get()
     }
 
     pub(crate) fn reset_calls(&self) {
@@ -158,7 +165,9 @@ impl Database {
         if fault == Fault::Before {
             return Err(lost());
         }
+        let before = cpu_ns();
         let result = effect(&self.connection.borrow());
+        self.effort_ns.set(self.effort_ns.get() + (cpu_ns() - before));
         yield_now().await;
         if fault == Fault::After { Err(lost()) } else { result }
     }

@@ -18,7 +18,7 @@ use chittyconnect::events::{consumer, dead};
 use chittyconnect::github::signature;
 use chittyconnect::http::edge;
 use chittyconnect::http::reply::{After, Body, Reply};
-use chittyconnect::platform::inbound::{BodyError, HeldBody, Inbound};
+use chittyconnect::platform::inbound::{BodyError, HeldBody, Inbound, Intake};
 use chittyconnect::platform::kv::Kv;
 use chittyconnect::platform::queue::{Delivery, Queue};
 use chittyconnect::{routes, tasks};
@@ -43,6 +43,18 @@ pub(crate) const START_MS: u64 = 1_767_323_045_000;
 
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     futures_executor::block_on(future)
+}
+
+/// What this thread has used of a processor, in ns, if the system says so; the time otherwise.
+pub(crate) fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let used = text.split(' ').next().and_then(|used| used.parse().ok());
+    used.unwrap_or_else(|| {
+        #[allow(clippy::disallowed_methods, reason = "tests are native")]
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+        u64::try_from(now.as_nanos()).unwrap()
+    })
 }
 
 /// Lets other futures of the same test run: once per call at a seam, so that two requests under
@@ -338,6 +350,8 @@ pub(crate) struct TestRequest {
     headers: BTreeMap<String, String>,
     body: Vec<u8>,
     pub(crate) broken: bool,
+    /// After how many bytes nothing more comes.
+    pub(crate) stalls_after: Option<usize>,
 }
 
 impl TestRequest {
@@ -392,6 +406,27 @@ impl Inbound for TestRequest {
     }
     async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, BodyError> {
         Ok(Box::new(TestBody(self.body(limit).await?)))
+    }
+    async fn gradual_body(
+        &self,
+        limit: usize,
+        intake: &dyn Intake,
+    ) -> Result<Box<dyn HeldBody>, BodyError> {
+        let mut come = 0;
+        for piece in self.body.chunks(self.body.len() / 2 + 1) {
+            yield_now().await;
+            while self.stalls_after.is_some_and(|bytes| come >= bytes) {
+                yield_now().await;
+            }
+            come += piece.len();
+            if come > limit {
+                return Err(BodyError::TooLarge);
+            }
+            if !intake.take(piece.len()) {
+                return Err(BodyError::Crowded);
+            }
+        }
+        self.held_body(limit).await
     }
 }
 

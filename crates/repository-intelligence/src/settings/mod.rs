@@ -267,4 +267,6 @@ fn globs(value: Value, left: &mut usize) -> Result<Vec<Glob>, String> {
 }
 
 #[cfg(test)]
+mod effort_tests;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,197 @@
+//! Quotas: how much one actor may have of a kind at a time.
+//!
+//! Whether there is room is asserted in the transaction that makes one more ([`Quota::assertion`]), so
+//! that no two requests pass for the same last place. Where a creation has effects elsewhere it is asked
+//! before them too ([`Quota::question`]), in a round trip that is made anyway. Reads ask nothing.
+
+use crate::http::caller::Scope;
+use crate::http::problem::{Code, Problem};
+use crate::platform::db::{DbError, Params, Row, Statement};
+
+/// What there is a quota of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Contexts that are not deleted.
+    Contexts,
+    /// Connections that are not disconnected.
+    Connections,
+    /// Those of them that the cron checks.
+    CheckedConnections,
+    /// API keys that are good.
+    Keys,
+    /// Delegations that are good.
+    Delegations,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 5] = [
+        Kind::Contexts,
+        Kind::Connections,
+        Kind::CheckedConnections,
+        Kind::Keys,
+        Kind::Delegations,
+    ];
+
+    /// Its column of `quota_assertions`, and its name in `RATE_LIMIT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Contexts => "contexts",
+            Kind::Connections => "connections",
+            Kind::CheckedConnections => "checked_connections",
+            Kind::Keys => "keys",
+            Kind::Delegations => "delegations",
+        }
+    }
+
+    /// What to do where there is no room.
+    fn advice(self) -> &'static str {
+        match self {
+            Kind::Contexts => "You have as many contexts as you may. Delete one",
+            Kind::Connections => "You have as many connections as you may. Disconnect one",
+            Kind::CheckedConnections => {
+                "You have as many connections that are checked as you may. Set `check_path` to null \
+                 here or on another"
+            }
+            Kind::Keys => "The owner has as many API keys as it may. Revoke one",
+            Kind::Delegations => {
+                "You have as many delegations as you may. Revoke one, wait until one ends"
+            }
+        }
+    }
+
+    /// SQL for the rows of an owner that count. `owner` and `now` are placeholders.
+    fn rows(self, owner: &str, now: &str) -> String {
+        match self {
+            Kind::Contexts => format!("context_counts WHERE owner_chitty_id = {owner}"),
+            Kind::Connections => {
+                format!("connections WHERE owner_chitty_id = {owner} AND status <> 'disconnected'")
+            }
+            Kind::CheckedConnections => format!(
+                "connections WHERE owner_chitty_id = {owner} AND check_path IS NOT NULL \
+                 AND status <> 'disconnected'"
+            ),
+            Kind::Keys => format!(
+                "keys WHERE owner_chitty_id = {owner} AND revoked_at IS NULL \
+                 AND ifnull(expires_at, '9999') > {now}"
+            ),
+            Kind::Delegations => format!(
+                "delegations WHERE delegator_chitty_id = {owner} AND revoked_at IS NULL \
+                 AND ifnull(expires_at, '9999') > {now}"
+            ),
+        }
+    }
+}
+
+/// How much an actor may have, in the order of [`Kind::ALL`]; 0 is no quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas(pub [u32; 5]);
+
+impl Quotas {
+    /// The quota of the caller, at an instant (ISO-8601 UTC).
+    pub fn of_caller(&self, kind: Kind, scope: &Scope, now: &str) -> Quota {
+        self.quota(kind, scope.actor(), scope.overrides().quota(kind), now)
+    }
+
+    /// The quota of somebody for whom the caller acts, at an instant (ISO-8601 UTC).
+    pub fn of_owner(&self, kind: Kind, owner: &str, scope: &Scope, now: &str) -> Quota {
+        match owner == scope.actor() {
+            true => self.of_caller(kind, scope, now),
+            false => self.quota(kind, owner, None, now),
+        }
+    }
+
+    fn quota(&self, kind: Kind, owner: &str, set: Option<u32>, now: &str) -> Quota {
+        let index = Kind::ALL.iter().position(|one| *one == kind).unwrap_or_default();
+        let usual = self.0.get(index).copied().unwrap_or_default();
+        let most = i64::from(set.unwrap_or(usual));
+        Quota { kind, owner: owner.to_owned(), most, now: now.to_owned(), except: None }
+    }
+}
+
+/// How much one actor may have of one kind.
+#[derive(Debug, Clone)]
+pub struct Quota {
+    kind: Kind,
+    owner: String,
+    most: i64,
+    now: String,
+    except: Option<String>,
+}
+
+impl Quota {
+    /// The same for a connection that is there: it needs no room if it is checked already.
+    #[must_use]
+    pub fn for_connection(self, id: &str) -> Self {
+        Quota { except: Some(id.to_owned()), ..self }
+    }
+
+    /// SQL for whether there are more than so many; its placeholders are added to `params`.
+    fn more_than(&self, most: i64, params: &mut Params) -> String {
+        let (owner, most) = (params.add(self.owner.as_str()), params.add(most));
+        let timed = matches!(self.kind, Kind::Keys | Kind::Delegations);
+        let now = if timed { params.add(self.now.as_str()) } else { String::new() };
+        let rows = self.kind.rows(&owner, &now);
+        match self.kind {
+            Kind::Contexts => format!("ifnull((SELECT live FROM {rows}), 0) > {most}"),
+            // No further than it matters.
+            _ => format!("(SELECT count(*) FROM (SELECT 1 FROM {rows} LIMIT {most} + 1)) > {most}"),
+        }
+    }
+
+    /// SQL for whether there is no room for another; its placeholders are added to `params`.
+    pub fn is_full(&self, params: &mut Params) -> String {
+        if self.most == 0 {
+            return "FALSE".to_owned();
+        }
+        let full = self.more_than(self.most - 1, params);
+        let Some(id) = &self.except else { return format!("({full})") };
+        let id = params.add(id.as_str());
+        format!(
+            "({full} AND EXISTS (SELECT 1 FROM connections WHERE connection_id = {id} \
+             AND check_path IS NULL))"
+        )
+    }
+
+    /// The question whether there is no room for another; [`Quota::judge`] reads its answer.
+    pub fn question(&self) -> Statement {
+        let mut params = Params::default();
+        let full = self.is_full(&mut params);
+        params.statement(format!("SELECT {full} AS is_full"))
+    }
+
+    /// Judges the rows of [`Quota::question`].
+    ///
+    /// # Errors
+    /// 403 when there is no room.
+    pub fn judge(&self, rows: &[Row]) -> Result<(), Problem> {
+        match rows.first().ok_or(DbError::Shape)?.integer(0)? {
+            0 => Ok(()),
+            _ => Err(exceeded(self.kind)),
+        }
+    }
+
+    /// Fails the transaction that it is part of where one too many has been made in it. It belongs at the
+    /// end, so that what else is in the way speaks first.
+    pub fn assertion(&self) -> Option<Statement> {
+        if self.most == 0 {
+            return None;
+        }
+        let mut params = Params::default();
+        let over = self.more_than(self.most, &mut params);
+        let column = self.kind.as_str();
+        let sql = format!("INSERT INTO quota_assertions ({column}) SELECT 0 WHERE {over}");
+        Some(params.statement(sql))
+    }
+}
+
+fn exceeded(kind: Kind) -> Problem {
+    let advice = kind.advice();
+    Problem::new(Code::QuotaExceeded, format!("{advice}, or ask an operator for more."))
+}
+
+/// 403 for a transaction that failed by an assertion; `constraint` is the name of its constraint.
+pub fn problem(constraint: &str) -> Problem {
+    let is_it = |kind: &&Kind| constraint.strip_prefix("quota_") == Some(kind.as_str());
+    exceeded(Kind::ALL.iter().find(is_it).copied().unwrap_or(Kind::Contexts))
+}
