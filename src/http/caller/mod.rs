@@ -275,19 +275,28 @@ async fn note_vouched(
     scopes: &[String],
     now_ms: u64,
 ) -> Result<Known, Problem> {
-    let mut batch = note_carried(sha256, &json!(scopes).to_string());
+    let carried = json!(scopes).to_string();
+    let look = Statement::new(format!(
+        "SELECT (SELECT capabilities FROM actors WHERE chitty_id = ?1) AS own, \
+         {SPONSOR} AS sponsor, k.token_sha256 IS NOT NULL AS is_made, {}, {} AS is_news \
+         FROM (SELECT 1 AS one) LEFT JOIN made_tokens AS k ON k.token_sha256 = ?2",
+        Backing::columns(Standing::Made, "?3"),
+        standing::is_news("?1", "?2", "?4", "?5"),
+    ))
+    .bind(actor)
+    .bind(sha256)
+    .bind(standing::cutoff(now_ms))
+    .bind(carried.as_str())
+    .bind(standing::noted_since(now_ms));
+    let rows = ready.db().rows(look.clone()).await?;
+    let is_news =
+        |rows: &[Row]| rows.first().is_some_and(|row| row.integer(3 + Backing::COLUMNS) == Ok(1));
+    if !is_news(&rows) {
+        return Known::read(rows.into_iter().next());
+    }
+    let mut batch = note_carried(sha256, &carried);
     batch.push(standing::note(actor, scopes, now_ms));
-    let columns = Backing::columns(Standing::Made, "?3");
-    batch.push(
-        Statement::new(format!(
-            "SELECT (SELECT capabilities FROM actors WHERE chitty_id = ?1) AS own, {SPONSOR} AS sponsor, \
-             k.token_sha256 IS NOT NULL AS is_made, {columns} \
-             FROM (SELECT 1 AS one) LEFT JOIN made_tokens AS k ON k.token_sha256 = ?2"
-        ))
-        .bind(actor)
-        .bind(sha256)
-        .bind(standing::cutoff(now_ms)),
-    );
+    batch.push(look);
     Known::read(first_row(ready.db().batch(batch).await?.pop()))
 }
 
