@@ -19,7 +19,7 @@ pub const VOUCHED_MS: u64 = 120_000;
 
 /// How long the same word of ChittyAuth about an actor is not noted again, in ms: a burst of requests
 /// by a new token writes once.
-const NOTED_MS: u64 = 20_000;
+pub const NOTED_MS: u64 = 20_000;
 
 /// The most scopes of one token that are noted; ChittyAuth's tokens carry a few.
 const MAX_NOTED: usize = 500;
