@@ -7,6 +7,7 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use super::Caller;
+use super::standing::NOTED_MS;
 
 /// The SHA-256 of a credential.
 pub(super) type TokenKey = [u8; 32];
@@ -32,6 +33,8 @@ impl Expiry {
 #[derive(Default)]
 pub struct TokenCache {
     entries: RefCell<BTreeMap<TokenKey, (Rc<Caller>, u64)>>,
+    /// What this isolate has noted of a token lately, by its SHA-256 in hex: when, and what it carries.
+    noted: RefCell<BTreeMap<String, (u64, String)>>,
 }
 
 /// How many are kept. At a few hundred bytes each this stays below a megabyte.
@@ -74,6 +77,28 @@ impl TokenCache {
             entries.pop_first();
         }
         entries.insert(key, (Rc::clone(caller), until));
+    }
+
+    /// Whether this request is the one to note what a token carries: of a burst of them one is.
+    pub(super) fn takes_note(&self, sha256: &str, carried: &str, now_ms: u64) -> bool {
+        let mut noted = self.noted.borrow_mut();
+        let is_recent = |at_ms: u64| now_ms.abs_diff(at_ms) < NOTED_MS;
+        if noted.get(sha256).is_some_and(|(at_ms, known)| is_recent(*at_ms) && known == carried) {
+            return false;
+        }
+        if noted.len() >= MAX_CACHED_TOKENS {
+            noted.retain(|_, (at_ms, _)| is_recent(*at_ms));
+        }
+        if noted.len() >= MAX_CACHED_TOKENS {
+            noted.pop_first();
+        }
+        noted.insert(sha256.to_owned(), (now_ms, carried.to_owned()));
+        true
+    }
+
+    /// What was to be noted of a token was not, or does not hold any more.
+    pub(super) fn forget_note(&self, sha256: &str) {
+        self.noted.borrow_mut().remove(sha256);
     }
 
     /// Forgets what was remembered of an actor, whose grants have just been changed here. Other

@@ -203,6 +203,7 @@ async fn vouched(
                 )
             })?;
             let TokenCheck::Valid(info) = answer else {
+                app.tokens.forget_note(&sha256);
                 note_refused(ready, &sha256, request.now_ms).await;
                 return Err(invalid_token());
             };
@@ -223,7 +224,7 @@ async fn vouched(
         Expiry::Unreadable => Some(request.now_ms + UNREADABLE_MS),
     };
     let expires_at = ends_ms.map(time::iso8601);
-    let known = note_vouched(ready, &sha256, actor.as_str(), &scopes, request.now_ms).await?;
+    let known = note_vouched(app, ready, &sha256, actor.as_str(), &scopes).await?;
     let (scopes, is_made) = match known.made {
         Some(made) => (scopes::intersection(&scopes, &made.held()), true),
         None => (scopes, false),
@@ -269,26 +270,40 @@ impl Known {
 /// Takes over what ChittyAuth says now of a token and of its bearer into everything that was made by
 /// either, and reads what is on record of both.
 async fn note_vouched(
+    app: &App,
     ready: Ready<'_>,
     sha256: &str,
     actor: &str,
     scopes: &[String],
-    now_ms: u64,
 ) -> Result<Known, Problem> {
-    let mut batch = note_carried(sha256, &json!(scopes).to_string());
+    let now_ms = app.now_ms();
+    let carried = json!(scopes).to_string();
+    let look = Statement::new(format!(
+        "SELECT (SELECT capabilities FROM actors WHERE chitty_id = ?1) AS own, \
+         {SPONSOR} AS sponsor, k.token_sha256 IS NOT NULL AS is_made, {}, {} AS is_news \
+         FROM (SELECT 1 AS one) LEFT JOIN made_tokens AS k ON k.token_sha256 = ?2",
+        Backing::columns(Standing::Made, "?3"),
+        standing::is_news("?1", "?2", "?4", "?5"),
+    ))
+    .bind(actor)
+    .bind(sha256)
+    .bind(standing::cutoff(now_ms))
+    .bind(carried.as_str())
+    .bind(standing::noted_since(now_ms));
+    let rows = ready.db().rows(look.clone()).await?;
+    let is_news =
+        |rows: &[Row]| rows.first().is_some_and(|row| row.integer(3 + Backing::COLUMNS) == Ok(1));
+    if !is_news(&rows) || !app.tokens.takes_note(sha256, &carried, now_ms) {
+        return Known::read(rows.into_iter().next());
+    }
+    let mut batch = note_carried(sha256, &carried);
     batch.push(standing::note(actor, scopes, now_ms));
-    let columns = Backing::columns(Standing::Made, "?3");
-    batch.push(
-        Statement::new(format!(
-            "SELECT (SELECT capabilities FROM actors WHERE chitty_id = ?1) AS own, {SPONSOR} AS sponsor, \
-             k.token_sha256 IS NOT NULL AS is_made, {columns} \
-             FROM (SELECT 1 AS one) LEFT JOIN made_tokens AS k ON k.token_sha256 = ?2"
-        ))
-        .bind(actor)
-        .bind(sha256)
-        .bind(standing::cutoff(now_ms)),
-    );
-    Known::read(first_row(ready.db().batch(batch).await?.pop()))
+    batch.push(look);
+    let written = ready.db().batch(batch).await;
+    if written.is_err() {
+        app.tokens.forget_note(sha256);
+    }
+    Known::read(first_row(written?.pop()))
 }
 
 /// Notes what a token of ChittyAuth carries, in everything that was made by it.

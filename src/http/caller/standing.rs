@@ -19,7 +19,7 @@ pub const VOUCHED_MS: u64 = 120_000;
 
 /// How long the same word of ChittyAuth about an actor is not noted again, in ms: a burst of requests
 /// by a new token writes once.
-const NOTED_MS: u64 = 20_000;
+pub const NOTED_MS: u64 = 20_000;
 
 /// The most scopes of one token that are noted; ChittyAuth's tokens carry a few.
 const MAX_NOTED: usize = 500;
@@ -39,17 +39,38 @@ pub fn note(actor: &str, scopes: &[String], now_ms: u64) -> Statement {
          said = (SELECT json_group_object(scope, at) FROM \
          (SELECT key AS scope, value AS at FROM json_each(vouchers.said) WHERE value > ?4 \
          AND key NOT IN (SELECT value FROM json_each(?2)) \
-         UNION ALL SELECT value, ?3 FROM json_each(?2))) \
-         WHERE vouchers.said_at <= ?5 OR EXISTS (SELECT 1 FROM json_each(?2) \
-         WHERE value NOT IN (SELECT key FROM json_each(vouchers.said))) \
-         OR EXISTS (SELECT 1 FROM json_each(vouchers.said) WHERE value >= vouchers.said_at \
-         AND key NOT IN (SELECT value FROM json_each(?2)))",
+         UNION ALL SELECT value, ?3 FROM json_each(?2)))",
     )
     .bind(actor)
     .bind(serde_json::json!(scopes).to_string())
     .bind(time::iso8601(now_ms))
     .bind(cutoff(now_ms))
-    .bind(time::iso8601(now_ms.saturating_sub(NOTED_MS)))
+}
+
+/// From when on the same word of ChittyAuth counts as noted.
+pub fn noted_since(now_ms: u64) -> String {
+    time::iso8601(now_ms.saturating_sub(NOTED_MS))
+}
+
+/// SQL for whether what ChittyAuth says of a token (`sha256`) and its bearer is to be noted: because
+/// it has not said so since `noted_since`, or because something that was made by the token does not
+/// know yet. All are placeholders.
+pub fn is_news(actor: &str, sha256: &str, scopes: &str, noted_since: &str) -> String {
+    let differs = |table: &str| {
+        format!(
+            " OR EXISTS (SELECT 1 FROM {table} WHERE source_token = {sha256} \
+             AND source_scopes <> {scopes})"
+        )
+    };
+    let made = ["delegations", "keys", "connection_secrets", "made_tokens"].map(differs).concat();
+    format!(
+        "(NOT EXISTS (SELECT 1 FROM vouchers AS v WHERE v.chitty_id = {actor} \
+         AND v.said_at > {noted_since} \
+         AND NOT EXISTS (SELECT 1 FROM json_each({scopes}) \
+         WHERE value NOT IN (SELECT w.key FROM json_each(v.said) AS w)) \
+         AND NOT EXISTS (SELECT 1 FROM json_each(v.said) AS w WHERE w.value >= v.said_at \
+         AND w.key NOT IN (SELECT value FROM json_each({scopes})))){made})"
+    )
 }
 
 /// SQL for whether a list of scopes has one of `needs`.
