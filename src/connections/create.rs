@@ -66,7 +66,9 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let quota = |kind| app.config.quotas.of_caller(kind, &scope, &now);
     let checked = draft.check_path.is_some().then(|| quota(Kind::CheckedConnections));
     let quotas: Vec<Quota> = [quota(Kind::Connections)].into_iter().chain(checked).collect();
-    let stored = store::check_free(ready, &scope, &draft, &quotas, look_up).await?;
+    // Before a credential is made or renewed for it; without one the batch says so in time.
+    let asked = if draft.credentials.is_some() { quotas.as_slice() } else { &[] };
+    let stored = store::check_free(ready, &scope, &draft, asked, look_up).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }

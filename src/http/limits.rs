@@ -208,9 +208,13 @@ impl Limits {
         let sender = match address(request) {
             Some(address) => address,
             None => {
-                // All of these together, so that making up names buys no end of budgets.
+                // All of these together, so that making up names buys no end of budgets. In this isolate
+                // only: what it costs is this isolate's.
                 let all = limit.saturating_mul(UNADDRESSED_SENDERS);
-                self.count(class, Cow::Borrowed(UNADDRESSED), all, request.now_ms).await?;
+                let (count, left_ms) = self.count_here(class, UNADDRESSED, all, request.now_ms);
+                if let Count::Over = count {
+                    return Err(over(class, all, left_ms));
+                }
                 unaddressed(request)
             }
         };
