@@ -16,6 +16,8 @@ mod events;
 mod faults;
 mod github;
 mod github_client;
+mod github_leases;
+mod github_recovery;
 mod health;
 mod init;
 mod limits;

@@ -76,16 +76,25 @@ pub fn upsert(
     .bind(revision)
 }
 
-/// Marks an installation uninstalled, and forgets its token.
-pub fn uninstall(id: i64, at: &str, revision: &str) -> [Statement; 2] {
-    let end = Statement::new(
+/// Marks an installation uninstalled.
+pub fn uninstall(id: i64, at: &str, revision: &str) -> Statement {
+    Statement::new(
         "UPDATE installations SET uninstalled_at = ?2, updated_at = ?2, revision = ?3 \
          WHERE installation_id = ?1 AND uninstalled_at IS NULL",
     )
     .bind(id)
     .bind(at)
-    .bind(revision);
-    [end, Statement::new("DELETE FROM github_tokens WHERE installation_id = ?1").bind(id)]
+    .bind(revision)
+}
+
+/// Forgets the token of an installation that is suspended or uninstalled, in the batch that makes it so.
+pub fn forget_token_unless_live(id: i64) -> Statement {
+    Statement::new(
+        "DELETE FROM github_tokens WHERE installation_id = ?1 \
+         AND EXISTS (SELECT 1 FROM installations WHERE installation_id = ?1 \
+         AND (suspended_at IS NOT NULL OR uninstalled_at IS NOT NULL))",
+    )
+    .bind(id)
 }
 
 /// Adds repositories to those that an installation is known to have, and takes others away.
