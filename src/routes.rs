@@ -125,9 +125,10 @@ pub static ROUTES: &[Route] = &[
     open!(Get  "/integrations/github/callback" => install::come_back),
     open!(Post "/integrations/github/confirm"  => install::confirm),
 
-    scoped!(Get "/v1/github/installations",                   GithubRead => installations::list),
-    scoped!(Get "/v1/github/installations/{id}",              GithubRead => installations::show),
-    scoped!(Get "/v1/github/installations/{id}/repositories", GithubRead => installations::repositories),
+    scoped!(Get    "/v1/github/installations",                   GithubRead  => installations::list),
+    scoped!(Get    "/v1/github/installations/{id}",              GithubRead  => installations::show),
+    scoped!(Delete "/v1/github/installations/{id}/owner",        GithubWrite => installations::release),
+    scoped!(Get    "/v1/github/installations/{id}/repositories", GithubRead  => installations::repositories),
 
     scoped!(Post "/v1/orchestrations/{id}", OrchestrationsWrite => orchestrations::start),
     scoped!(Get  "/v1/orchestrations/{id}", OrchestrationsRead  => orchestrations::show),

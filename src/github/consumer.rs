@@ -307,8 +307,11 @@ async fn walk(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) -> Vec<Eve
         for row in rows.by_ref() {
             // What is begun within a call's deadline ends within the lease.
             let late = app.now_ms().saturating_sub(began_ms) > turn_ms;
-            let outcome =
-                if late { Err((row, None)) } else { settle(app, ready, row, &mut turn.known).await };
+            let outcome = if late {
+                Err((row, None))
+            } else {
+                settle(app, ready, row, &mut turn.known).await
+            };
             match outcome {
                 Ok(told) => events.extend(told),
                 Err((row, error)) => {
@@ -517,11 +520,8 @@ fn give_up(app: &App, row: &Claimed, lane: &str, reason: &str) -> Vec<Statement>
         traceparent: row.traceparent.clone(),
         elsewhere: Some(Elsewhere::Recorded),
     };
-    let subject = dead::Subject {
-        event_id: &row.delivery_id,
-        event_type: &row.event,
-        entity_id: lane,
-    };
+    let subject =
+        dead::Subject { event_id: &row.delivery_id, event_type: &row.event, entity_id: lane };
     let body = message::encode(&delivered, "");
     let attempts = u32::try_from(row.tries).unwrap_or(u32::MAX);
     vec![

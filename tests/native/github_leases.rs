@@ -71,11 +71,9 @@ fn selected(world: &World) -> String {
 #[test]
 fn who_has_lost_the_lease_on_a_delivery_neither_finishes_it_nor_gives_it_back() {
     const TAKEN: &str = "UPDATE github_deliveries SET leased_until = '2099-01-01T00:00:00.000Z'";
-    for behaviour in [
-        Behaviour::Work,
-        Behaviour::Unreachable,
-        Behaviour::Answer(422, "{}".to_owned()),
-    ] {
+    for behaviour in
+        [Behaviour::Work, Behaviour::Unreachable, Behaviour::Answer(422, "{}".to_owned())]
+    {
         let (world, gateway) = World::warm();
         run(async {
             meanwhile(&world, behaviour.clone(), TAKEN);
@@ -171,7 +169,8 @@ fn a_lane_that_waits_holds_up_no_other() {
         open(4, 1, "", "2026-01-01T12:00:00.000Z");
         open(5, 2, "", "2026-01-01T12:00:00.000Z");
         tasks::scheduled(&gateway.app).await;
-        let done = "SELECT group_concat(delivery_id) FROM github_deliveries WHERE done_at IS NOT NULL";
+        let done =
+            "SELECT group_concat(delivery_id) FROM github_deliveries WHERE done_at IS NOT NULL";
         assert_eq!(world.db.cell(done).unwrap(), "d-4-0,d-5-0,d-5-1");
     });
 }
@@ -256,7 +255,10 @@ fn who_has_lost_a_job_does_not_note_it_and_what_is_asked_anew_is_due_at_once() {
             let (db, mut sql) = (Rc::clone(&world.db), Some(sql));
             world.outside.set(move |request| {
                 if request.url.ends_with("/access_tokens") {
-                    return Ok(answer(201, r#"{"token":"ghs_1","expires_at":"2026-01-02T04:04:00Z"}"#));
+                    return Ok(answer(
+                        201,
+                        r#"{"token":"ghs_1","expires_at":"2026-01-02T04:04:00Z"}"#,
+                    ));
                 }
                 // Once: the second time it is put off.
                 sql.take().into_iter().for_each(|sql| db.execute(sql));
@@ -273,11 +275,18 @@ fn who_has_lost_a_job_does_not_note_it_and_what_is_asked_anew_is_due_at_once() {
             assert_eq!(world.db.cell(state).unwrap(), format!("{FAR} 1"), "{status}");
         }
         // It is asked for anew while it fails.
-        again(502, "UPDATE github_jobs SET version = version + 1, tries = 0, due_at = '2026-01-02T03:04:05.000Z'");
+        again(
+            502,
+            "UPDATE github_jobs SET version = version + 1, tries = 0, due_at = '2026-01-02T03:04:05.000Z'",
+        );
         world.db.execute("UPDATE github_jobs SET leased_until = '', due_at = ''");
         world.outside.take();
         jobs::run_due(&gateway.app, ready, 3000).await;
-        assert_eq!(paths(&world).len(), 4, "it is looked at again at once: each read is tried twice");
+        assert_eq!(
+            paths(&world).len(),
+            4,
+            "it is looked at again at once: each read is tried twice"
+        );
         let state = "SELECT (due_at > '2026-01-02T03:04:05.000Z') || leased_until || tries FROM github_jobs";
         assert_eq!(world.db.cell(state).unwrap(), "11");
     });

@@ -82,7 +82,8 @@ impl Hook {
         });
         let mut page = answer(200, &Value::Array(shown.collect()).to_string());
         if begin > 0 {
-            let link = format!("<http://github/api{LIST}?per_page=100&cursor=v1_{begin}>; rel=\"next\"");
+            let link =
+                format!("<http://github/api{LIST}?per_page=100&cursor=v1_{begin}>; rel=\"next\"");
             page.headers.push(("link".to_owned(), link));
         }
         page
@@ -90,7 +91,8 @@ impl Hook {
 
     /// Takes it on, and delivers in vain.
     fn again(&self, id: u64, now_ms: u64) -> OutsideResponse {
-        let found = self.attempts.borrow().iter().find(|one| one.id == id).map(|one| one.guid.clone());
+        let found =
+            self.attempts.borrow().iter().find(|one| one.id == id).map(|one| one.guid.clone());
         let Some(guid) = found else { return answer(404, "{}") };
         self.asked.borrow_mut().push(guid.clone());
         if let Some(status) = self.refuses.borrow().get(&guid) {
@@ -262,7 +264,9 @@ fn what_arrives_is_not_asked_for_any_more() {
         assert_eq!(*hook.asked.borrow(), ["d-1"], "what is young may be on its way");
         record(&world, "d-", 2);
         record(&world, "young", 1);
-        world.db.execute("UPDATE github_deliveries SET delivery_id = 'young' WHERE delivery_id = 'young0'");
+        world.db.execute(
+            "UPDATE github_deliveries SET delivery_id = 'young' WHERE delivery_id = 'young0'",
+        );
         rounds(&world, &gateway, 90).await;
         assert_eq!(hook.asked.borrow().len(), 1);
     });
@@ -279,7 +283,9 @@ fn a_round_that_has_lost_its_lease_notes_nothing() {
         let before = world.db.cell("SELECT complete_until FROM github_recovery").unwrap();
         let (other, inner) = (world.clone(), Rc::clone(&hook));
         world.outside.set(move |request| {
-            other.db.execute("UPDATE github_recovery SET leased_until = '2099-01-01T00:00:00.000Z'");
+            other
+                .db
+                .execute("UPDATE github_recovery SET leased_until = '2099-01-01T00:00:00.000Z'");
             Ok(inner.answer(request, other.clock_ms()))
         });
         hook.add("d-2", world.clock_ms() - HOUR_MS);

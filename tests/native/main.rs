@@ -17,6 +17,7 @@ mod faults;
 mod github;
 mod github_client;
 mod github_leases;
+mod github_ownership;
 mod github_recovery;
 mod health;
 mod init;

@@ -36,7 +36,8 @@ const ONCE_MORE_MS: u64 = 24 * 3_600_000;
 /// is younger than `settled_ms` may be on its way.
 pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> Statement {
     let seen = |delivery: &HookDelivery| {
-        let made_ms = time::parse(&delivery.delivered_at).filter(|made_ms| *made_ms <= settled_ms)?;
+        let made_ms =
+            time::parse(&delivery.delivered_at).filter(|made_ms| *made_ms <= settled_ms)?;
         let until_ms = made_ms + REACH_MS;
         (until_ms > now_ms).then(|| {
             json!([
