@@ -1,5 +1,6 @@
--- As whom the owner of an installation has shown at GitHub that it is theirs; NULL where the account
--- was not noted.
+-- As whom the owner of an installation has shown at GitHub that it is theirs; NULL where that was not
+-- noted. The name is there where it was as an owner of an organization, and NULL where the account was
+-- their own.
 ALTER TABLE installations ADD COLUMN owner_github_id INTEGER;
 
 ALTER TABLE installations ADD COLUMN owner_github_login TEXT;

@@ -71,8 +71,8 @@ struct Question {
     installation_id: i64,
     /// Who had the installation when it was asked.
     from: Option<String>,
-    /// Who the browser's user is at GitHub: number and name.
-    github: (i64, String),
+    /// Who the browser's user is at GitHub: number, and name where they own an organization.
+    github: (i64, Option<String>),
 }
 
 /// Go to GitHub to install the App.
@@ -216,7 +216,8 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         return Err(owned());
     }
     let navigates = request.header("sec-fetch-mode").as_deref() == Some("navigate");
-    let github = (user.id, user.login);
+    let is_own = user.id == confirmed.account.id;
+    let github = (user.id, (!is_own).then_some(user.login));
     if navigates || page::is_wanted(request) {
         let nonce = ids::random_hex::<16>();
         let until_ms = request.now_ms + QUESTION_FOR_MS;
@@ -230,7 +231,7 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         id: confirmed.id,
         actor: &actor,
         from: from.as_deref(),
-        github: (github.0, &github.1),
+        github: (github.0, github.1.as_deref()),
     };
     let events = hand_over(app, ready, &claim, &known.chitty_id, request).await?;
     Ok(telling(page::installed(login, &known.chitty_id, Some(&actor)), events))
@@ -436,7 +437,7 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
         id,
         actor: &question.actor,
         from: question.from.as_deref(),
-        github: (*github_id, github_login),
+        github: (*github_id, github_login.as_deref()),
     };
     let events = hand_over(app, ready, &claim, &known.chitty_id, request).await?;
     Ok(telling(page::claimed(&known.chitty_id, &question.actor), events))

@@ -121,11 +121,16 @@ pub async fn repositories(
 async fn still_owned(app: &App, ready: Ready<'_>, found: &store::Found) -> Result<(), Problem> {
     let Some(organization) = &found.organization else { return Ok(()) };
     let refused = |detail: &'static str| Err(Problem::new(Code::InstallationRefused, detail));
-    let Some((id, login)) = &found.github else {
-        return refused(
-            "Who you are at GitHub was not noted when you claimed this installation. Begin again at \
-             /integrations/github/install; it stays yours.",
-        );
+    let (id, login) = match &found.github {
+        Some((id, Some(login))) => (id, login),
+        // The account was their own.
+        Some((_, None)) => return Ok(()),
+        None => {
+            return refused(
+                "Who you are at GitHub was not noted when you claimed this installation. Begin again \
+                 at /integrations/github/install; it stays yours.",
+            );
+        }
     };
     let user = (*id, login.as_str());
     let said = client::organization_ownership(app, ready, found.id, organization, user).await;

@@ -151,8 +151,8 @@ pub struct Claim<'a> {
     pub actor: &'a str,
     /// Who had it when they were asked; nobody else loses it.
     pub from: Option<&'a str>,
-    /// Who they are at GitHub: number and name.
-    pub github: (i64, &'a str),
+    /// Who they are at GitHub: number, and name where they own an organization.
+    pub github: (i64, Option<&'a str>),
 }
 
 /// Gives an installation to an actor, unless that is suspended or somebody else has it than it is
@@ -226,8 +226,9 @@ pub struct Found {
     pub is_live: bool,
     /// Who has it.
     pub owner: Option<String>,
-    /// Who that has shown to be at GitHub: number and name.
-    pub github: Option<(i64, String)>,
+    /// Who that has shown to be at GitHub: number, and name where that was as an owner of an organization
+    /// and not of their own account.
+    pub github: Option<(i64, Option<String>)>,
     /// The name of the organization that it is on, if that is one.
     pub organization: Option<String>,
     /// Whether the caller is an administrator of this gateway.
@@ -263,7 +264,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Fou
         chitty_id: row.text(2)?,
         is_live: row.integer(3)? == 1,
         owner: row.optional_text(4)?,
-        github: github_id.zip(row.optional_text(6)?),
+        github: github_id.zip(Some(row.optional_text(6)?)),
         organization: row.optional_text(7)?,
         by_admin: row.integer(8)? == 1,
     }))
