@@ -150,6 +150,23 @@ fn each_that_is_missing_is_asked_for_by_itself() {
 }
 
 #[test]
+fn each_is_asked_for_once_a_round_whatever_the_pause() {
+    let (world, gateway) = World::warm_with(&[("GITHUB_RECOVERY_SECONDS", Some("0"))]);
+    let hook = Hook::of(&world);
+    for n in 0..25 {
+        hook.add(&format!("d-{n}"), world.clock_ms() - HOUR_MS);
+    }
+    run(async {
+        for round in 1..=3 {
+            rounds(&world, &gateway, 1).await;
+            for n in 0..25 {
+                assert_eq!(hook.asked(&format!("d-{n}")), round, "d-{n}");
+            }
+        }
+    });
+}
+
+#[test]
 fn when_github_itself_is_down_nothing_is_hammered_and_nothing_is_lost() {
     let (world, gateway) = World::warm();
     let hook = Hook::of(&world);

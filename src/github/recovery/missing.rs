@@ -95,11 +95,13 @@ struct Missing {
 /// # Errors
 /// When the database does not answer.
 pub(super) async fn ask(app: &App, ready: Ready<'_>, until_ms: u64) -> Result<(), Trouble> {
+    // What is asked for now is due later, so that each is asked for once a round.
+    let began_ms = app.now_ms();
     for _ in 0..MAX_TAKES {
         if app.now_ms() >= until_ms {
             return Ok(());
         }
-        let taken = take(app, ready).await?;
+        let taken = take(ready, began_ms).await?;
         if taken.is_empty() {
             return Ok(());
         }
@@ -133,9 +135,8 @@ fn is_limit(outcome: &Result<(), GithubError>) -> bool {
     matches!(outcome, Err(error) if error.kind == ErrorKind::RateLimited)
 }
 
-/// Takes some that are due, those that have waited longest first.
-async fn take(app: &App, ready: Ready<'_>) -> Result<Vec<Missing>, DbError> {
-    let now_ms = app.now_ms();
+/// Takes some that were due at an instant, those that have waited longest first.
+async fn take(ready: Ready<'_>, now_ms: u64) -> Result<Vec<Missing>, DbError> {
     // What has arrived and could not be read has its dead letter.
     let dead = Statement::new(
         "DELETE FROM github_missing WHERE delivery_id IN (SELECT m.delivery_id \
@@ -174,7 +175,7 @@ fn asked_for(app: &App, missing: &Missing, outcome: &Result<(), GithubError>) ->
     let tries = u32::try_from(missing.tries).unwrap_or(u32::MAX);
     let pause_ms = u64::from(pauses.pause(tries, |bound| app.jitter(bound)));
     let asked_ms = u64::from(error.and_then(|error| error.retry_after_s).unwrap_or(0)) * 1000;
-    let pause_ms = pause_ms.max(asked_ms.min(u64::from(LONGEST_PAUSE_MS)));
+    let pause_ms = pause_ms.max(asked_ms.min(u64::from(LONGEST_PAUSE_MS))).max(1);
     Statement::new(
         "UPDATE github_missing SET due_at = ?3, last_error = ?4 WHERE delivery_id = ?1 AND tries = ?2",
     )
