@@ -137,6 +137,8 @@ pub struct Claimed {
     pub tries: i64,
     /// The lease on it: whoever has another does not change it.
     lease: String,
+    /// In which order it was put on record.
+    seq: i64,
 }
 
 /// What was taken of a lane.
@@ -195,9 +197,10 @@ pub async fn claim(
     for row in results.next().unwrap_or_default() {
         claimed.push(read(row, &lease)?);
     }
-    claimed.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    let order = |row: &Claimed| (row.received_at.clone(), row.seq);
+    claimed.sort_by_cached_key(|(row, _)| order(row));
     let mut turn = Turn::default();
-    for (_, row, unreadable) in claimed {
+    for (row, unreadable) in claimed {
         match unreadable {
             None => turn.rows.push(row),
             Some(reason) => turn.unreadable.push((row, reason)),
@@ -210,13 +213,13 @@ pub async fn claim(
     Ok(turn)
 }
 
-/// A row with its place in the order, and why its facts cannot be read, if so.
-fn read(mut row: Row, lease: &str) -> Result<((String, i64), Claimed, Option<String>), DbError> {
-    let order = (row.text(0)?, row.integer(1)?);
+/// A row, and why its facts cannot be read, if so.
+fn read(mut row: Row, lease: &str) -> Result<(Claimed, Option<String>), DbError> {
     let facts = Facts::read(row.text(4)?.as_bytes());
     let unreadable = facts.as_ref().err().cloned();
     let claimed = Claimed {
-        received_at: order.0.clone(),
+        received_at: row.text(0)?,
+        seq: row.integer(1)?,
         delivery_id: row.text(2)?,
         event: row.text(3)?,
         facts: facts.unwrap_or_default(),
@@ -226,7 +229,7 @@ fn read(mut row: Row, lease: &str) -> Result<((String, i64), Claimed, Option<Str
         tries: row.integer(8)?,
         lease: lease.to_owned(),
     };
-    Ok((order, claimed, unreadable))
+    Ok((claimed, unreadable))
 }
 
 /// Fails the transaction that it begins, with [`DbError::Unauthorized`], unless the delivery is open and

@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use chittyconnect::github;
+use chittyconnect::init::Ready;
 use chittyconnect::platform::outside::{OutsideRequest, OutsideResponse};
 use chittyconnect::platform::time;
-use chittyconnect::tasks;
 use serde_json::{Value, json};
 
 use crate::world::outside::answer;
@@ -103,11 +104,17 @@ impl Hook {
     }
 }
 
-/// A minute passes, and the cron makes its round.
+/// A minute passes, and the cron makes its round of what is GitHub's.
 async fn rounds(world: &World, gateway: &Isolate, count: usize) {
+    slow_rounds(world, gateway, count, 1).await;
+}
+
+/// So many minutes pass before each round.
+async fn slow_rounds(world: &World, gateway: &Isolate, count: usize, minutes: u64) {
+    let ready = Ready::ensure(&gateway.app).await.unwrap();
     for _ in 0..count {
-        world.advance_ms(MINUTE_MS);
-        tasks::scheduled(&gateway.app).await;
+        world.advance_ms(minutes * MINUTE_MS);
+        github::cron(&gateway.app, ready).await;
     }
 }
 
@@ -231,14 +238,14 @@ fn it_is_asked_for_as_long_as_github_repeats_it_and_then_that_is_told() {
         // Nothing arrives for two and a half days.
         for _ in 0..60 {
             hook.asked.borrow_mut().clear();
-            rounds(&world, &gateway, 60).await;
+            slow_rounds(&world, &gateway, 6, 10).await;
             let asked = hook.asked("never");
             assert!((1..=8).contains(&asked), "once an hour at least: {asked}");
         }
         let letters = gateway.get("/v1/events/dead-letters", Some(ADMIN)).await;
         assert_eq!(letters.json["count"], 0, "{letters:?}");
         assert!(metric(&world, "chittyconnect_github_deliveries_missing").await == 1);
-        rounds(&world, &gateway, 13 * 60).await;
+        slow_rounds(&world, &gateway, 13 * 6, 10).await;
         let letters = gateway.get("/v1/events/dead-letters", Some(ADMIN)).await;
         let letter = &letters.json["dead_letters"][0];
         assert_eq!((&letters.json["count"], &letter["event_id"]), (&json!(1), &json!("never")));
@@ -252,7 +259,7 @@ fn it_is_asked_for_as_long_as_github_repeats_it_and_then_that_is_told() {
         let path = format!("/v1/events/dead-letters/{id}/replay");
         assert_eq!(gateway.post(&path, ADMIN, &json!(null)).await.status, 200);
         assert_eq!(gateway.deliver_webhooks().await, [Verdict::Ack]);
-        rounds(&world, &gateway, 1).await;
+        rounds(&world, &gateway, 2).await;
         assert_eq!(hook.asked("never"), 1);
         let payload = json!({"repository": {"id": 7, "full_name": "o/r"}});
         gateway.webhook("never", "push", &payload).await;
@@ -321,7 +328,7 @@ fn a_database_fault_at_any_call_only_puts_it_off() {
         for at in 1..=30 {
             let (world, gateway) = World::warm();
             let hook = Hook::of(&world);
-            for n in 0..150 {
+            for n in 0..110 {
                 hook.add(&format!("d-{n}"), world.clock_ms() - HOUR_MS);
             }
             run(async {
@@ -329,8 +336,8 @@ fn a_database_fault_at_any_call_only_puts_it_off() {
                 world.db.set_fault(move |call| if call == at { fault } else { Fault::None });
                 rounds(&world, &gateway, 1).await;
                 world.db.set_fault(|_| Fault::None);
-                rounds(&world, &gateway, 12).await;
-                for n in 0..150 {
+                slow_rounds(&world, &gateway, 4, 4).await;
+                for n in 0..110 {
                     let asked = hook.asked(&format!("d-{n}"));
                     assert!((1..=6).contains(&asked), "{fault:?} at {at}: d-{n} {asked}");
                 }
