@@ -136,9 +136,10 @@ pub static ROUTES: &[Route] = &[
     counted!(Get  "/integrations/github/callback", Install => install::come_back),
     counted!(Post "/integrations/github/confirm",  Install => install::confirm),
 
-    scoped!(Get "/v1/github/installations",                   GithubRead => installations::list),
-    scoped!(Get "/v1/github/installations/{id}",              GithubRead => installations::show),
-    scoped!(Get "/v1/github/installations/{id}/repositories", GithubRead => installations::repositories),
+    scoped!(Get    "/v1/github/installations",                   GithubRead  => installations::list),
+    scoped!(Get    "/v1/github/installations/{id}",              GithubRead  => installations::show),
+    scoped!(Delete "/v1/github/installations/{id}/owner",        GithubWrite => installations::release),
+    scoped!(Get    "/v1/github/installations/{id}/repositories", GithubRead  => installations::repositories),
 
     scoped!(Post "/v1/orchestrations/{id}", OrchestrationsWrite => orchestrations::start),
     scoped!(Get  "/v1/orchestrations/{id}", OrchestrationsRead  => orchestrations::show),

@@ -1,10 +1,14 @@
 /** What a token of an installation is good for, of the installation itself and its repositories. */
 import { repositoriesOf, repositoryView } from "./installations.mjs";
 import { inRepository } from "./in-repository.mjs";
-import { paged, reply } from "./reply.mjs";
+import { membershipOf } from "./api-user.mjs";
+import { allows } from "./credentials.mjs";
+import { notFound, paged, refused, reply } from "./reply.mjs";
+import { findUser } from "./settings.mjs";
 
 export const INSTALLATION_ROUTES = [
   ["GET /installation/repositories", repositories],
+  ["GET /orgs/{org}/memberships/{login}", membership],
   ["GET /repos/{owner}/{repo}", inRepository(["metadata:read"], repository)],
 ];
 
@@ -18,4 +22,12 @@ function repositories(ask) {
 
 function repository({ repository, caller, urls }) {
   return reply(200, { ...repositoryView(repository, urls), permissions: { admin: false, push: false, pull: caller.token.permissions.contents !== undefined } });
+}
+
+/** Of the organization that the installation is on: what somebody is there who was signed in once. */
+function membership({ caller, params, state, urls }) {
+  if (!allows(caller.token.permissions, ["members:read"])) return refused(403, "Resource not accessible by integration");
+  const isOwn = caller.installation.account.login.toLowerCase() === params.org.toLowerCase();
+  const user = isOwn ? findUser(params.login, state) : null;
+  return user ? membershipOf(user, params.org, urls) : notFound();
 }

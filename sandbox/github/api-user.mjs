@@ -1,6 +1,7 @@
 /** What a token of a user is good for. */
+import { allows } from "./credentials.mjs";
 import { accountView, installationView, listInstallations, repositoriesOf, repositoryView } from "./installations.mjs";
-import { notFound, paged, reply } from "./reply.mjs";
+import { notFound, paged, refused, reply } from "./reply.mjs";
 
 export const USER_ROUTES = [
   ["GET /user", user],
@@ -14,12 +15,18 @@ function user({ caller, urls }) {
   return reply(200, { name: null, email: null, ...accountView(account, urls) });
 }
 
-/** What the user is in an organization of theirs: an admin, unless a test says otherwise. */
-function membership({ caller, params, urls }) {
-  const { organizations: _, repositories: __, ...user } = caller.token.user;
-  const found = organizationsOf(caller).find(({ login }) => isSame(login, params.org));
+/** What the user is in an organization of theirs. GitHub says so to Apps that may read its members. */
+function membership({ caller, params, state, urls }) {
+  const installation = listInstallations(state).find(({ account }) => isSame(account.login, params.org));
+  if (installation && !allows(installation.permissions, ["members:read"])) return refused(403, "Resource not accessible by integration");
+  return membershipOf(caller.token.user, params.org, urls);
+}
+
+/** What a user is in an organization of theirs: an admin, unless a test says otherwise. */
+export function membershipOf({ organizations = [], repositories: _, ...user }, org, urls) {
+  const found = organizations.find(({ login }) => isSame(login, org));
   if (!found) return notFound();
-  const { role, ...account } = found;
+  const { role = "admin", ...account } = found;
   const organization_url = `${urls.api}/orgs/${account.login}`;
   const organization = accountView({ type: "Organization", ...account }, urls);
   return reply(200, { url: `${organization_url}/memberships/${user.login}`, state: "active", role, organization_url, organization, user: accountView(user, urls) });

@@ -10,7 +10,7 @@ export const TEST_ONLY_WEBHOOK_SECRET = "sandbox-webhook-secret";
 export const HOOK_ID = 424_242;
 
 /** What an installation may, unless a test says otherwise. */
-export const PERMISSIONS = { checks: "write", contents: "read", issues: "write", metadata: "read", pull_requests: "write" };
+export const PERMISSIONS = { checks: "write", contents: "read", issues: "write", members: "read", metadata: "read", pull_requests: "write" };
 
 /** What the App hears of. */
 export const EVENTS = ["check_run", "fork", "issue_comment", "issues", "pull_request", "push", "release", "star", "workflow_run"];

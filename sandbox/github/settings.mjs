@@ -16,6 +16,17 @@ export function githubConfig(state) {
   return { ...DEFAULTS, ...state.settings.get("github.config", {}) };
 }
 
+const USER = "github.user";
+
+/** Whoever is signed in is known from then on. */
 export function changeGithubConfig(changes, state) {
+  if (changes.user) state.documents.put(USER, changes.user.login.toLowerCase(), changes.user);
   state.settings.write("github.config", { ...state.settings.get("github.config", {}), ...changes });
+}
+
+/** A user by name, as they were when they were last signed in; `null` for nobody. */
+export function findUser(login, state) {
+  const user = state.documents.get(USER, login.toLowerCase());
+  const first = githubConfig(state).user;
+  return user ?? (first?.login.toLowerCase() === login.toLowerCase() ? first : null);
 }

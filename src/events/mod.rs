@@ -107,6 +107,10 @@ kinds! {
     AppInstalled = "github.app.installed", "installation";
     /// Somebody has shown that an installation of the GitHub App is theirs.
     AppClaimed = "github.app.claimed", "installation";
+    /// An installation of the GitHub App is nobody's any more.
+    AppReleased = "github.app.released", "installation";
+    /// An actor has an installation of the GitHub App no longer, by somebody else's doing.
+    InstallationLost = "actor.installation_lost", "actor";
 }
 
 /// The name of something that GitHub has told: `github.{event}`, and `.{action}` where its handler

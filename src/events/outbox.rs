@@ -46,6 +46,22 @@ pub fn insert_if_changed(
     insert_where(event, overdue_ms, &condition)
 }
 
+/// The row of an event that tells another entity of the same change as `first`, written only if that took
+/// place: see [`insert_if_changed`], which writes the row of `first`.
+pub fn insert_beside(
+    event: &Event,
+    overdue_ms: u64,
+    first: &Event,
+    table: &'static str,
+    column: &'static str,
+) -> Statement {
+    let condition =
+        format!("WHERE EXISTS (SELECT 1 FROM {table} WHERE {column} = ?11 AND revision = ?12)");
+    insert_where(event, overdue_ms, &condition)
+        .bind(first.entity_id.as_str())
+        .bind(first.id.as_str())
+}
+
 /// The row of an event that tells of a webhook delivery, written only while that is still open: whoever
 /// else has dealt with it has told of it.
 pub fn insert_if_delivery_is_open(event: &Event, overdue_ms: u64) -> Statement {

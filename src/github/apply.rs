@@ -56,9 +56,9 @@ pub fn plan(app: &App, row: &Claimed, chitty_id: &str, known: Option<&Known>) ->
         }
         _ => Vec::new(),
     };
-    let is_live = known.is_some_and(|known| known.is_live);
-    let job = if is_live { job(app, row) } else { None };
-    let asks_for_work = job.is_some();
+    // Of an installation that is not known yet it waits until that is.
+    let job = if known.is_none_or(|known| known.is_live) { job(app, row) } else { None };
+    let asks_for_work = job.is_some() && known.is_some();
     statements.extend(job);
     statements.push(outbox::insert_if_delivery_is_open(&event, overdue_ms));
     Plan { event, statements, asks_for_work }
@@ -111,11 +111,13 @@ fn installation(row: &Claimed, known: &Known, revision: &str, now_ms: u64) -> Ve
     let id = installation.id;
     let is_deleted = row.event == "installation" && facts.action.as_deref() == Some("deleted");
     if is_deleted {
-        return store::uninstall(id, &row.received_at, revision).into();
+        let end = store::uninstall(id, &row.received_at, revision);
+        return vec![end, store::forget_token_unless_live(id)];
     }
     let mut statements = Vec::new();
     if installation.account.is_some() {
         statements.push(store::upsert(installation, &known.chitty_id, revision, now_ms));
+        statements.push(store::forget_token_unless_live(id));
     }
     let added = [facts.repositories.as_slice(), &facts.repositories_added].concat();
     if !added.is_empty() || !facts.repositories_removed.is_empty() {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use chitty_core::{CallContext, EntityLabel, MintRequest, ServiceError};
+use chitty_core::{Backoff, CallContext, ChittyId, EntityLabel, MintRequest, ServiceError};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -19,23 +19,32 @@ use crate::events::{Event, dead, outbox};
 use crate::github::deliveries::{self, Claimed, Known};
 use crate::github::message::{self, Delivered, Elsewhere, Kind};
 use crate::github::payload::Facts;
+use crate::github::recovery::missing;
 use crate::github::{apply, client, installations};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Statement};
-use crate::platform::log;
 use crate::platform::queue::Delivery;
+use crate::platform::{log, time};
 
 /// How many lanes are dealt with at once.
 const AT_ONCE: usize = 6;
 
-/// How often something is claimed in one walk through a lane, and how many rounds a sweep makes: what is
-/// left then is overdue a minute later.
+/// How often something is claimed in one walk through a lane.
 const MAX_CLAIMS: usize = 50;
-const SWEEP_ROUNDS: usize = 10;
 
-/// How often a message is delivered before what is missing of it is given up: a stored payload may take
-/// a minute to be seen everywhere.
-const DELIVERIES: u32 = 3;
+/// For how long a sweep takes up lanes, in ms, and how many at a time. The next one goes on where it
+/// has stopped.
+const SWEEP_MS: u64 = 45_000;
+const SWEEP_LANES: usize = 60;
+
+/// A stored payload may take a minute to be seen everywhere, and more where storage has trouble: for so
+/// long after its delivery, in ms, it is waited for, and for so many deliveries of its message, of which
+/// the queue makes eleven at most (`max_retries`).
+const PAYLOAD_WAIT_MS: u64 = 600_000;
+const PAYLOAD_DELIVERIES: u32 = 4;
+
+/// The pauses between two looks for a stored payload, in seconds.
+const PAYLOAD_PAUSES_S: Backoff = Backoff { first: 60, longest: 300 };
 
 /// How long `IDEMP_KV` remembers a delivery, in seconds: 24 hours.
 const SEEN_S: u32 = 24 * 3600;
@@ -53,7 +62,9 @@ enum Looked<'d> {
     Recorded(&'d dyn Delivery, Delivered),
     /// Seen within the last day: a repeat.
     Repeat(&'d dyn Delivery),
-    /// Cannot be had just now.
+    /// A delivery that GitHub is to be asked for once more, by its number there.
+    Missing(&'d dyn Delivery, Delivered, String),
+    /// Its payload is not to be seen yet.
     Later(&'d dyn Delivery),
     /// Cannot be read, and why.
     Hopeless(&'d dyn Delivery, Option<Delivered>, String),
@@ -79,8 +90,16 @@ pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
                 ids.push(delivered.delivery_id);
                 acked.push((delivery, None));
             }
+            Looked::Missing(delivery, delivered, number) => {
+                statements.push(missing::ask_once_more(app, &delivered, &number));
+                acked.push((delivery, None));
+            }
             Looked::Repeat(delivery) => delivery.ack(),
-            Looked::Later(delivery) => again(app, delivery),
+            Looked::Later(delivery) => {
+                let pause_s =
+                    PAYLOAD_PAUSES_S.pause(delivery.attempts(), |bound| app.jitter(bound));
+                delivery.retry(pause_s);
+            }
             Looked::Hopeless(delivery, delivered, reason) => {
                 letters.push(letter(app, delivery, delivered.as_ref(), &reason));
                 // Not remembered: it is not a repeat when its letter is replayed.
@@ -97,7 +116,7 @@ pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
             remember(app, acked.into_iter().filter_map(|(_, delivered)| delivered)).await;
             let lanes = results.into_iter().last().unwrap_or_default();
             let lanes = deliveries::read_lanes(lanes).unwrap_or_default();
-            deal_with(app, ready, lanes).await;
+            deal_with(app, ready, lanes, u64::MAX).await;
         }
         Err(error) => {
             log::warn("deliveries_not_recorded", &[("error", &error.to_string())]);
@@ -114,17 +133,25 @@ async fn look<'d>(app: &App, delivery: &'d dyn Delivery) -> Looked<'d> {
         Ok(decoded) => decoded,
         Err(reason) => return Looked::Hopeless(delivery, None, reason),
     };
-    if delivered.elsewhere == Some(Elsewhere::Recorded) {
-        return Looked::Recorded(delivery, delivered);
+    match &delivered.elsewhere {
+        Some(Elsewhere::Recorded) => return Looked::Recorded(delivery, delivered),
+        Some(Elsewhere::AtGithub(number)) => {
+            let number = number.clone();
+            return Looked::Missing(delivery, delivered, number);
+        }
+        _ => {}
     }
     if is_seen(app, &delivered.delivery_id).await {
         return Looked::Repeat(delivery);
     }
     let facts = match &delivered.elsewhere {
         Some(Elsewhere::Stored(key)) => match stored(app, key).await {
-            Some(payload) => Facts::read(&payload),
-            None if delivery.attempts() < DELIVERIES => return Looked::Later(delivery),
-            None => Err("the stored payload is gone".to_owned()),
+            Ok(Some(payload)) => Facts::read(&payload),
+            Ok(None) if is_gone(app, &delivered, delivery.attempts()) => {
+                Err("the stored payload is gone".to_owned())
+            }
+            // Storage that does not answer says nothing of what it has.
+            Ok(None) | Err(_) => return Looked::Later(delivery),
         },
         _ => Facts::read(inline.as_bytes()),
     };
@@ -147,14 +174,20 @@ async fn is_seen(app: &App, id: &str) -> bool {
     }
 }
 
-async fn stored(app: &App, key: &str) -> Option<Vec<u8>> {
-    match app.cache.as_ref()?.get_bytes(key).await {
-        Ok(payload) => payload,
-        Err(error) => {
-            log::warn("payload_not_read", &[("error", &error)]);
-            None
-        }
+async fn stored(app: &App, key: &str) -> Result<Option<Vec<u8>>, String> {
+    let Some(storage) = &app.cache else { return Ok(None) };
+    let read = storage.get_bytes(key).await;
+    if let Err(error) = &read {
+        log::warn("payload_not_read", &[("error", error)]);
     }
+    read
+}
+
+/// Whether a payload that is not to be seen has been waited for long enough.
+fn is_gone(app: &App, delivered: &Delivered, attempts: u32) -> bool {
+    let since_ms = time::parse(&delivered.received_at).unwrap_or_default();
+    let waited_ms = app.now_ms().saturating_sub(since_ms);
+    waited_ms >= PAYLOAD_WAIT_MS && attempts >= PAYLOAD_DELIVERIES
 }
 
 /// Remembers what is on record, and lets go of stored payloads. Nothing depends on it.
@@ -191,28 +224,55 @@ fn letter(
     dead::insert(app, dead::GITHUB, &body, subject, reason, delivery.attempts())
 }
 
-/// Takes up what is overdue; the cron's part.
+/// Takes up the lanes in which something is overdue, each once and in turn; the cron's part. It goes on
+/// behind the lane where the last one has stopped, so a lane that waits, or has much, keeps no other from
+/// its turn.
 ///
 /// # Errors
 /// When the database does not answer; nothing is lost by that.
 pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<(), DbError> {
-    let mut last = Vec::new();
-    for _ in 0..SWEEP_ROUNDS {
-        let lanes = deliveries::overdue_lanes(ready, app.now_ms()).await?;
-        // What is overdue still is in somebody else's hands.
-        if lanes.is_empty() || lanes == last {
-            break;
+    let until_ms = app.now_ms() + SWEEP_MS;
+    let begin = deliveries::sweep_after(ready).await?;
+    let mut after = begin.clone();
+    let mut has_wrapped = begin.is_empty();
+    loop {
+        let page = deliveries::open_lanes(ready, &after, app.now_ms()).await?;
+        let is_last = page.len() < deliveries::LANES_PAGE;
+        for lanes in page.chunks(SWEEP_LANES) {
+            if app.now_ms() >= until_ms {
+                return note_sweep(ready, &begin, &after).await;
+            }
+            let due = lanes.iter().filter(|(_, is_due)| *is_due).map(|(lane, _)| lane.clone());
+            deal_with(app, ready, due.collect(), until_ms).await;
+            let Some((last, _)) = lanes.last() else { continue };
+            after.clone_from(last);
+            if has_wrapped && !begin.is_empty() && after >= begin {
+                return note_sweep(ready, &begin, "").await;
+            }
         }
-        last.clone_from(&lanes);
-        deal_with(app, ready, lanes).await;
+        if is_last && has_wrapped {
+            return note_sweep(ready, &begin, "").await;
+        }
+        if is_last {
+            after.clear();
+            has_wrapped = true;
+        }
     }
-    Ok(())
 }
 
-/// Deals with what is open in these lanes, and announces what is to be told of it.
-pub async fn deal_with(app: &App, ready: Ready<'_>, lanes: Vec<String>) {
+/// Notes where the next sweep begins, if that is elsewhere than this one did.
+async fn note_sweep(ready: Ready<'_>, begun: &str, after: &str) -> Result<(), DbError> {
+    if begun == after {
+        return Ok(());
+    }
+    ready.db().batch(vec![deliveries::note_sweep(after)]).await.map(|_| ())
+}
+
+/// Deals with what is open in these lanes, and announces what is to be told of it. After `until_ms`
+/// nothing more is claimed.
+pub async fn deal_with(app: &App, ready: Ready<'_>, lanes: Vec<String>, until_ms: u64) {
     let told = futures_util::stream::iter(lanes)
-        .map(|lane| async move { walk(app, ready, &lane).await })
+        .map(|lane| async move { walk(app, ready, &lane, until_ms).await })
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<_>>()
         .await;
@@ -225,26 +285,33 @@ pub async fn deal_with(app: &App, ready: Ready<'_>, lanes: Vec<String>) {
 
 /// Deals with what is open in a lane, one after the other, until something has to wait. Returns what is
 /// to be told.
-async fn walk(app: &App, ready: Ready<'_>, lane: &str) -> Vec<Event> {
+async fn walk(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) -> Vec<Event> {
     let mut events = Vec::new();
     for _ in 0..MAX_CLAIMS {
         let began_ms = app.now_ms();
+        if began_ms >= until_ms {
+            return events;
+        }
         let turn_ms = u64::from(app.config.upstream_timeout_ms);
         let claimed = deliveries::claim(ready, lane, began_ms, 4 * turn_ms).await;
-        let (rows, mut known) = match claimed {
-            Ok((rows, known)) if !rows.is_empty() => (rows, known),
-            Ok(_) => return events,
+        let mut turn = match claimed {
+            Ok(turn) if turn.rows.is_empty() && turn.unreadable.is_empty() => return events,
+            Ok(turn) => turn,
             Err(error) => {
                 log::warn("lane_not_claimed", &[("error", &error.to_string())]);
                 return events;
             }
         };
-        let mut rows = rows.into_iter();
+        give_up_unreadable(app, ready, lane, &turn.unreadable).await;
+        let mut rows = turn.rows.into_iter();
         for row in rows.by_ref() {
             // What is begun within a call's deadline ends within the lease.
             let late = app.now_ms().saturating_sub(began_ms) > turn_ms;
-            let outcome =
-                if late { Err((row, None)) } else { settle(app, ready, row, &mut known).await };
+            let outcome = if late {
+                Err((row, None))
+            } else {
+                settle(app, ready, row, &mut turn.known).await
+            };
             match outcome {
                 Ok(told) => events.extend(told),
                 Err((row, error)) => {
@@ -261,6 +328,22 @@ async fn walk(app: &App, ready: Ready<'_>, lane: &str) -> Vec<Event> {
     events
 }
 
+/// Keeps what cannot be read as dead letters, each by itself.
+async fn give_up_unreadable(
+    app: &App,
+    ready: Ready<'_>,
+    lane: &str,
+    unreadable: &[(Claimed, String)],
+) {
+    for (row, reason) in unreadable {
+        log::error("delivery_unreadable", &[("delivery_id", &row.delivery_id), ("error", reason)]);
+        if let Err(error) = ready.db().batch(give_up(app, row, lane, reason)).await {
+            // It is looked at again when the lease has ended.
+            log::warn("delivery_not_given_up", &[("error", &error.to_string())]);
+        }
+    }
+}
+
 /// Deals with one delivery: in the end it is done, or given up, or waits for another try.
 async fn settle(
     app: &App,
@@ -275,8 +358,8 @@ async fn settle(
     let text = error.to_string();
     log::warn("delivery_waits", &[("delivery_id", &row.delivery_id), ("error", &text)]);
     match error {
-        Trouble::Service(error) if !error.is_retryable() && !error.may_have_had_its_effect() => {
-            let statements = give_up(app, &row, &text);
+        Trouble::Service(error) if is_about_the_delivery(&error) => {
+            let statements = give_up(app, &row, &row.facts.lane(), &text);
             match ready.db().batch(statements).await {
                 Ok(_) => Ok(Vec::new()),
                 Err(_) => Err((row, Some(text))),
@@ -286,13 +369,33 @@ async fn settle(
     }
 }
 
+/// Whether a refusal is about what was asked, so that it is the same next time. All others, such as a
+/// credential that is not accepted, are an outage.
+fn is_about_the_delivery(error: &ServiceError) -> bool {
+    matches!(error.status, Some(400 | 409 | 413 | 422))
+        && !error.is_retryable()
+        && !error.may_have_had_its_effect()
+}
+
 /// Why a delivery was not dealt with.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error(transparent)]
     Service(#[from] ServiceError),
     #[error(transparent)]
-    Db(#[from] DbError),
+    Db(DbError),
+    #[error("somebody else has it by now")]
+    Lost,
+}
+
+impl From<DbError> for Trouble {
+    fn from(error: DbError) -> Self {
+        match error {
+            // What `deliveries::assert_held` says.
+            DbError::Unauthorized => Trouble::Lost,
+            error => Trouble::Db(error),
+        }
+    }
 }
 
 /// The delivery gets its identity, then all that follows from it is committed at once.
@@ -307,9 +410,9 @@ async fn perform(
         Some(id) => id,
         None => {
             let id = mint(app, row).await?;
-            row.chitty_id = Some(id.clone());
-            deliveries::keep_ids(ready, row).await?;
-            id
+            row.chitty_id = Some(id.to_string());
+            keep(app, ready, row, &id).await?;
+            id.to_string()
         }
     };
     if let Some(told) = meet(app, ready, row, known).await? {
@@ -318,34 +421,43 @@ async fn perform(
     let installation = row.facts.installation_id();
     let whose = installation.and_then(|id| known.get(&id));
     let plan = apply::plan(app, row, &chitty_id, whose);
-    let mut statements = plan.statements;
-    let done = statements.len();
+    // Whoever else has dealt with it, after a lease had ended, has told of it too.
+    let mut statements = vec![deliveries::assert_held(row)];
+    statements.extend(plan.statements);
     statements.push(deliveries::done(&row.delivery_id, app.now_ms()));
     if let (Some(id), true) = (installation, apply::is_about_installation(&row.event)) {
         statements.push(installations::store::known(id));
     }
     let mut results = ready.db().batch(statements).await?;
-    // Whoever else has dealt with it, after a lease had ended, has told of it too.
-    let is_first = results.get(done).is_some_and(|rows| !rows.is_empty());
     if let (Some(id), true) = (installation, apply::is_about_installation(&row.event))
         && let Some(now) = results.pop().and_then(|rows| rows.into_iter().next())
     {
         let now = installations::store::read_known(now)?;
-        if !now.is_live
-            && let Err(error) = client::forget_installation(app, ready, id).await
-        {
-            // GitHub does not take it any more either.
-            log::warn("token_not_forgotten", &[("error", &error.to_string())]);
+        if !now.is_live {
+            client::forget_installation(app, id).await;
         }
         known.insert(id, now);
     }
     if plan.asks_for_work {
         app.github_work.set(true);
     }
-    if is_first {
-        events.push(plan.event);
-    }
+    events.push(plan.event);
     Ok(events)
+}
+
+/// Keeps the ids of a delivery, of which `minted` is new. Where somebody else has the delivery by now,
+/// that one is nobody's, and it is said so.
+async fn keep(
+    app: &App,
+    ready: Ready<'_>,
+    row: &Claimed,
+    minted: &ChittyId,
+) -> Result<(), Trouble> {
+    if deliveries::keep_ids(ready, row).await? {
+        return Ok(());
+    }
+    outbox::report_orphan(app, ready, minted, "github:app", "lease_lost").await;
+    Err(Trouble::Lost)
 }
 
 /// Puts an installation on record that a delivery describes and nobody has seen before.
@@ -365,16 +477,18 @@ async fn meet(
     let minted = match row.subject_id.clone() {
         Some(id) => id,
         None => {
-            let id = installations::mint(app, installation.id, context(row)).await?.to_string();
-            row.subject_id = Some(id.clone());
-            deliveries::keep_ids(ready, row).await?;
-            id
+            let id = installations::mint(app, installation.id, context(row)).await?;
+            row.subject_id = Some(id.to_string());
+            keep(app, ready, row, &id).await?;
+            id.to_string()
         }
     };
     let traceparent = row.traceparent.as_deref();
     let (now, told) =
         installations::put_on_record(app, ready, &installation, &minted, traceparent).await?;
     known.insert(installation.id, now);
+    // What was asked for before is due now.
+    app.github_work.set(true);
     Ok(Some(told))
 }
 
@@ -383,7 +497,7 @@ fn context(row: &Claimed) -> CallContext {
 }
 
 /// Mints the EVNT ChittyID of a delivery.
-async fn mint(app: &App, row: &Claimed) -> Result<String, ServiceError> {
+async fn mint(app: &App, row: &Claimed) -> Result<ChittyId, ServiceError> {
     let wanted = MintRequest {
         label: EntityLabel::Event,
         metadata: json!({
@@ -393,12 +507,11 @@ async fn mint(app: &App, row: &Claimed) -> Result<String, ServiceError> {
         timestamp: row.received_at.clone(),
         idempotency_key: None,
     };
-    let id = app.core.session(context(row)).id().mint(&wanted).await?;
-    Ok(id.to_string())
+    app.core.session(context(row)).id().mint(&wanted).await
 }
 
-/// Keeps a delivery that ChittyID will not name as a dead letter, so that it holds up nothing.
-fn give_up(app: &App, row: &Claimed, reason: &str) -> Vec<Statement> {
+/// Keeps a delivery that cannot be dealt with as a dead letter, so that it holds up nothing.
+fn give_up(app: &App, row: &Claimed, lane: &str, reason: &str) -> Vec<Statement> {
     let delivered = Delivered {
         kind: Kind::Delivery,
         delivery_id: row.delivery_id.clone(),
@@ -407,14 +520,12 @@ fn give_up(app: &App, row: &Claimed, reason: &str) -> Vec<Statement> {
         traceparent: row.traceparent.clone(),
         elsewhere: Some(Elsewhere::Recorded),
     };
-    let subject = dead::Subject {
-        event_id: &row.delivery_id,
-        event_type: &row.event,
-        entity_id: &row.facts.lane(),
-    };
+    let subject =
+        dead::Subject { event_id: &row.delivery_id, event_type: &row.event, entity_id: lane };
     let body = message::encode(&delivered, "");
     let attempts = u32::try_from(row.tries).unwrap_or(u32::MAX);
     vec![
+        deliveries::assert_held(row),
         deliveries::given_up(&row.delivery_id, reason, app.now_ms()),
         dead::insert(app, dead::GITHUB, &body, Some(subject), reason, attempts),
     ]

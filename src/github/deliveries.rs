@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::github::message::Delivered;
 use crate::github::payload::Facts;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::db::{DbError, Row, Statement, first_row};
 use crate::platform::time;
 
 /// The pauses between two tries of one delivery, in ms: up to ten minutes, so that what has waited for a
@@ -20,8 +20,11 @@ const PAUSES_MS: Backoff = Backoff { first: 2000, longest: 600_000 };
 /// How many deliveries of one lane are taken at a time.
 const CLAIM_LIMIT: i64 = 20;
 
-/// How many lanes one round of the cron takes up.
-const SWEEP_LANES: i64 = 100;
+/// How many open lanes one page has.
+pub const LANES_PAGE: usize = 500;
+
+/// How many deliveries one pruning removes: more than there are in a minute of 5 million a day.
+const PRUNE_LIMIT: i64 = 5000;
 
 /// How long done deliveries are kept, in ms: thirty days, ten times as long as GitHub delivers again.
 const KEEP_MS: u64 = 30 * 24 * 3_600_000;
@@ -66,18 +69,51 @@ pub fn read_lanes(rows: Vec<Row>) -> Result<Vec<String>, DbError> {
     Ok(lanes)
 }
 
-/// The lanes in which something is overdue, bounded.
+/// A page of the lanes that come after one and in which something is open, at most [`LANES_PAGE`], in
+/// their order: each once, however much is open in it, and whether its first delivery is overdue and in
+/// nobody's hands.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn overdue_lanes(ready: Ready<'_>, now_ms: u64) -> Result<Vec<String>, DbError> {
+pub async fn open_lanes(
+    ready: Ready<'_>,
+    after: &str,
+    now_ms: u64,
+) -> Result<Vec<(String, bool)>, DbError> {
     let query = Statement::new(
-        "SELECT lane FROM github_deliveries WHERE done_at IS NULL AND dead_at IS NULL \
-         AND due_at <= ?1 ORDER BY due_at LIMIT ?2",
+        "WITH RECURSIVE open (lane) AS (SELECT (SELECT d.lane FROM github_deliveries AS d \
+         WHERE d.done_at IS NULL AND d.dead_at IS NULL AND d.lane > ?1 ORDER BY d.lane LIMIT 1) \
+         UNION ALL SELECT (SELECT d.lane FROM github_deliveries AS d \
+         WHERE d.done_at IS NULL AND d.dead_at IS NULL AND d.lane > open.lane \
+         ORDER BY d.lane LIMIT 1) FROM open WHERE open.lane IS NOT NULL LIMIT ?3) \
+         SELECT lane, (SELECT h.due_at <= ?2 AND h.leased_until <= ?2 FROM github_deliveries AS h \
+         WHERE h.lane = open.lane AND h.done_at IS NULL AND h.dead_at IS NULL \
+         ORDER BY h.received_at, h.seq LIMIT 1) AS is_due FROM open WHERE lane IS NOT NULL",
     )
+    .bind(after)
     .bind(time::iso8601(now_ms))
-    .bind(SWEEP_LANES);
-    read_lanes(ready.db().rows(query).await?)
+    .bind(i64::try_from(LANES_PAGE).unwrap_or(i64::MAX));
+    let rows = ready.db().rows(query).await?;
+    rows.into_iter().map(|mut row| Ok((row.text(0)?, row.integer(1)? == 1))).collect()
+}
+
+/// Behind which lane the next sweep begins.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn sweep_after(ready: Ready<'_>) -> Result<String, DbError> {
+    let query = Statement::new("SELECT after FROM github_sweep WHERE id = 1");
+    let row = ready.db().rows(query).await?.into_iter().next();
+    row.map(|mut row| row.text(0)).transpose().map(Option::unwrap_or_default)
+}
+
+/// Notes behind which lane the next sweep begins.
+pub fn note_sweep(after: &str) -> Statement {
+    Statement::new(
+        "INSERT INTO github_sweep (id, after) VALUES (1, ?1) \
+         ON CONFLICT (id) DO UPDATE SET after = excluded.after",
+    )
+    .bind(after)
 }
 
 /// A delivery that is being dealt with.
@@ -99,6 +135,21 @@ pub struct Claimed {
     pub subject_id: Option<String>,
     /// How often it was begun, this time included.
     pub tries: i64,
+    /// The lease on it: whoever has another does not change it.
+    lease: String,
+    /// In which order it was put on record.
+    seq: i64,
+}
+
+/// What was taken of a lane.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// What can be read, in the order in which the gateway took it.
+    pub rows: Vec<Claimed>,
+    /// What cannot, without its facts, and why.
+    pub unreadable: Vec<(Claimed, String)>,
+    /// What is known of the installations concerned.
+    pub known: BTreeMap<i64, Known>,
 }
 
 /// What the gateway knows of an installation.
@@ -120,7 +171,8 @@ pub async fn claim(
     lane: &str,
     now_ms: u64,
     lease_ms: u64,
-) -> Result<(Vec<Claimed>, BTreeMap<i64, Known>), DbError> {
+) -> Result<Turn, DbError> {
+    let lease = time::iso8601(now_ms + lease_ms);
     let claim = Statement::new(
         "UPDATE github_deliveries SET leased_until = ?2, tries = tries + 1 WHERE seq IN \
          (SELECT seq FROM github_deliveries WHERE lane = ?1 AND done_at IS NULL \
@@ -131,7 +183,7 @@ pub async fn claim(
          subject_id, tries",
     )
     .bind(lane)
-    .bind(time::iso8601(now_ms + lease_ms))
+    .bind(lease.as_str())
     .bind(time::iso8601(now_ms))
     .bind(CLAIM_LIMIT);
     let known = Statement::new(
@@ -142,71 +194,102 @@ pub async fn claim(
     .bind(lane);
     let mut results = ready.db().batch(vec![claim, known]).await?.into_iter();
     let mut claimed = Vec::new();
-    for mut row in results.next().unwrap_or_default() {
-        let order = (row.text(0)?, row.integer(1)?);
-        claimed.push((order.clone(), read(&mut row, order.0)?));
+    for row in results.next().unwrap_or_default() {
+        claimed.push(read(row, &lease)?);
     }
-    claimed.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let mut known = BTreeMap::new();
+    let order = |row: &Claimed| (row.received_at.clone(), row.seq);
+    claimed.sort_by_cached_key(|(row, _)| order(row));
+    let mut turn = Turn::default();
+    for (row, unreadable) in claimed {
+        match unreadable {
+            None => turn.rows.push(row),
+            Some(reason) => turn.unreadable.push((row, reason)),
+        }
+    }
     for mut row in results.next().unwrap_or_default() {
         let is_live = row.integer(2)? == 1;
-        known.insert(row.integer(0)?, Known { chitty_id: row.text(1)?, is_live });
+        turn.known.insert(row.integer(0)?, Known { chitty_id: row.text(1)?, is_live });
     }
-    Ok((claimed.into_iter().map(|(_, row)| row).collect(), known))
+    Ok(turn)
 }
 
-fn read(row: &mut Row, received_at: String) -> Result<Claimed, DbError> {
-    Ok(Claimed {
-        received_at,
+/// A row, and why its facts cannot be read, if so.
+fn read(mut row: Row, lease: &str) -> Result<(Claimed, Option<String>), DbError> {
+    let facts = Facts::read(row.text(4)?.as_bytes());
+    let unreadable = facts.as_ref().err().cloned();
+    let claimed = Claimed {
+        received_at: row.text(0)?,
+        seq: row.integer(1)?,
         delivery_id: row.text(2)?,
         event: row.text(3)?,
-        facts: Facts::read(row.text(4)?.as_bytes()).map_err(|_| DbError::Shape)?,
+        facts: facts.unwrap_or_default(),
         traceparent: row.optional_text(5)?,
         chitty_id: row.optional_text(6)?,
         subject_id: row.optional_text(7)?,
         tries: row.integer(8)?,
-    })
+        lease: lease.to_owned(),
+    };
+    Ok((claimed, unreadable))
 }
 
-/// Keeps the ids that were minted for a delivery, so that another try does not mint again.
+/// Fails the transaction that it begins, with [`DbError::Unauthorized`], unless the delivery is open and
+/// still in the hands of who claimed it: so whoever is late changes nothing.
+pub fn assert_held(row: &Claimed) -> Statement {
+    Statement::new(
+        "INSERT INTO assertions (held) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM github_deliveries \
+         WHERE delivery_id = ?1 AND leased_until = ?2 AND done_at IS NULL AND dead_at IS NULL)",
+    )
+    .bind(row.delivery_id.as_str())
+    .bind(row.lease.as_str())
+}
+
+/// Keeps the ids that were minted for a delivery, so that another try does not mint again. Returns
+/// whether the delivery is still in the hands of who claimed it; otherwise nothing was kept.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn keep_ids(ready: Ready<'_>, row: &Claimed) -> Result<(), DbError> {
+pub async fn keep_ids(ready: Ready<'_>, row: &Claimed) -> Result<bool, DbError> {
     let keep = Statement::new(
-        "UPDATE github_deliveries SET chitty_id = coalesce(chitty_id, ?2), \
-         subject_id = coalesce(subject_id, ?3) WHERE delivery_id = ?1",
+        "UPDATE github_deliveries SET chitty_id = coalesce(chitty_id, ?3), \
+         subject_id = coalesce(subject_id, ?4) WHERE delivery_id = ?1 AND leased_until = ?2 \
+         AND done_at IS NULL AND dead_at IS NULL RETURNING 1 AS kept",
     )
     .bind(row.delivery_id.as_str())
+    .bind(row.lease.as_str())
     .bind(row.chitty_id.as_deref())
     .bind(row.subject_id.as_deref());
-    ready.db().batch(vec![keep]).await.map(|_| ())
+    let results = ready.db().batch(vec![keep]).await?;
+    Ok(first_row(results.into_iter().next()).is_some())
 }
 
-/// Marks a delivery done, in the batch with its effects. Returns a row if it was open until then.
+/// Marks a delivery done, in the batch with its effects, which [`assert_held`] begins.
 pub fn done(id: &str, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE github_deliveries SET done_at = ?2, last_error = NULL, leased_until = '' \
-         WHERE delivery_id = ?1 AND done_at IS NULL RETURNING 1 AS done",
+         WHERE delivery_id = ?1 AND done_at IS NULL",
     )
     .bind(id)
     .bind(time::iso8601(now_ms))
 }
 
-/// Gives the lease on a delivery back, for another try after a growing pause.
+/// Gives the lease on a delivery back, for another try after a growing pause; nothing where somebody
+/// else has it by now.
 pub fn release(app: &App, row: &Claimed, error: Option<&str>) -> Statement {
     let attempt = u32::try_from(row.tries).unwrap_or(u32::MAX);
     let pause_ms = PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
     Statement::new(
-        "UPDATE github_deliveries SET leased_until = '', due_at = ?2, \
-         last_error = coalesce(?3, last_error) WHERE delivery_id = ?1 AND done_at IS NULL",
+        "UPDATE github_deliveries SET leased_until = '', due_at = ?3, \
+         last_error = coalesce(?4, last_error) \
+         WHERE delivery_id = ?1 AND leased_until = ?2 AND done_at IS NULL AND dead_at IS NULL",
     )
     .bind(row.delivery_id.as_str())
+    .bind(row.lease.as_str())
     .bind(time::iso8601(app.now_ms() + u64::from(pause_ms)))
     .bind(error)
 }
 
-/// Gives a delivery up: it has a dead letter from now on, and keeps its lane from nothing.
+/// Gives a delivery up, in the batch with its dead letter, which [`assert_held`] begins: it keeps its
+/// lane from nothing from now on.
 pub fn given_up(id: &str, error: &str, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE github_deliveries SET dead_at = ?2, last_error = ?3, leased_until = '' \
@@ -217,24 +300,12 @@ pub fn given_up(id: &str, error: &str, now_ms: u64) -> Statement {
     .bind(error)
 }
 
-/// Which of these ids are on record, or have a dead letter.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn on_record(ready: Ready<'_>, ids: &[&str]) -> Result<Vec<String>, DbError> {
-    let query = Statement::new(
-        "SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM github_deliveries \
-         WHERE delivery_id = value) OR EXISTS (SELECT 1 FROM dead_letters WHERE event_id = value)",
-    )
-    .bind(json!(ids).to_string());
-    ready.db().rows(query).await?.into_iter().map(|mut row| row.text(0)).collect()
-}
-
 /// Removes a bounded number of deliveries that were taken long ago and are done; the cron runs it.
 pub fn prune(now_ms: u64) -> Statement {
     Statement::new(
         "DELETE FROM github_deliveries WHERE seq IN (SELECT seq FROM github_deliveries \
-         WHERE received_at <= ?1 ORDER BY received_at LIMIT 500) AND done_at IS NOT NULL",
+         WHERE done_at IS NOT NULL AND received_at <= ?1 ORDER BY received_at LIMIT ?2)",
     )
     .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+    .bind(PRUNE_LIMIT)
 }

@@ -4,11 +4,14 @@
 //! can make, that is good for once and for a while. GitHub sends it back to
 //! `GET /integrations/github/callback` with a code, by which the user proves who they are. What comes
 //! back is believed only as far as GitHub confirms it: that the installation exists, and that this user
-//! may administer it.
+//! owns the account that it is on.
 //!
 //! Who starts with a credential asks for the installation to be theirs here. A browser that comes back
 //! from GitHub may be somebody else's, who was given the address: so it is asked whether that is right
 //! before anything is theirs ([`confirm`]).
+//!
+//! What has an owner stays theirs until they let go of it, unless it is claimed: who begins with
+//! `?claim=true` takes it over, and both are told.
 
 use chitty_core::CallContext;
 use serde::{Deserialize, Serialize};
@@ -16,9 +19,11 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
-use crate::github::client::{self, ErrorKind, GithubError};
+use crate::github::client::{self, ErrorKind, GithubError, Ownership};
 use crate::github::deliveries::Known;
-use crate::github::installations::{self, handlers::unavailable, store};
+use crate::github::installations;
+use crate::github::installations::handlers::{UNTOLD, unavailable};
+use crate::github::installations::store::{self, Claim};
 use crate::github::page;
 use crate::github::payload;
 use crate::http::Outcome;
@@ -52,6 +57,9 @@ struct State {
     until_ms: u64,
     /// Who asks for the installation.
     actor: Option<String>,
+    /// Whether they ask for it even if somebody else has it.
+    #[serde(default)]
+    claims: bool,
 }
 
 /// What a browser is asked.
@@ -61,6 +69,10 @@ struct Question {
     until_ms: u64,
     actor: String,
     installation_id: i64,
+    /// Who had the installation when it was asked.
+    from: Option<String>,
+    /// Who the browser's user is at GitHub: number, and name where they own an organization.
+    github: (i64, Option<String>),
 }
 
 /// Go to GitHub to install the App.
@@ -72,17 +84,31 @@ struct Question {
     path = "/integrations/github/install",
     operation_id = "githubInstall",
     tag = "github",
-    params(("Authorization" = Option<String>, Header, description = "Whose it will be.")),
+    params(
+        ("Authorization" = Option<String>, Header, description = "Whose it will be."),
+        ("claim" = Option<String>, Query, description = "`true` takes it over from another actor who has it: both are told."),
+    ),
     responses(
         (status = 302, description = "To GitHub.", headers(("Location" = String))),
+        (status = 401, description = "To claim one takes a credential."),
+        (status = 422, description = "A parameter is not acceptable."),
     ),
 ))]
 pub async fn begin(app: &App, request: &Request<'_>) -> Outcome {
     let client = app.config.github.client.as_ref().filter(|_| app.config.github.app.is_some());
     let Some(client) = client else { return Err(unconfigured()) };
+    let claims = match request.query("claim").as_deref() {
+        None => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::invalid("?claim", "must be `true`, or left out")),
+    };
     let actor = asking_actor(app, request).await?;
+    if claims && actor.is_none() {
+        let detail = "Send your credential: it says who claims the installation.";
+        return Err(Problem::new(Code::AuthenticationRequired, detail));
+    }
     let nonce = ids::random_hex::<16>();
-    let state = State { nonce, until_ms: request.now_ms + STATE_FOR_MS, actor };
+    let state = State { nonce, until_ms: request.now_ms + STATE_FOR_MS, actor, claims };
     let state = sealed(app, STATE, &state)?;
     let web = &app.config.github.web_url;
     let location = format!("{web}/apps/{}/installations/new?state={state}", client.slug);
@@ -138,7 +164,8 @@ fn opened<T: for<'de> Deserialize<'de>>(app: &App, place: &str, text: &str) -> O
     ),
     responses(
         (status = 200, description = "A page: installed.", content_type = "text/html"),
-        (status = 403, description = "`installation_refused`: the state is not good any more, or the user may not administer the installation."),
+        (status = 403, description = "`installation_refused`: the state is not good any more, or the user does not own the account at GitHub."),
+        (status = 409, description = "`installation_owned`: it belongs to another actor, and was not claimed."),
         (status = 503, description = "`github_unavailable`, `identity_authority_unavailable`: begin again later."),
     ),
 ))]
@@ -171,29 +198,53 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         return Ok(page::requested());
     }
     // 2. GitHub confirms who came, that the installation exists, and that it is theirs.
-    let confirmed = confirmed(app, request).await?;
+    let (confirmed, user) = confirmed(app, request).await?;
     // 3. It is put on record, and its first token fetched.
     let known = on_record(app, ready, request, &confirmed).await?;
     if let Err(error) = client::installation_token(app, ready, confirmed.id).await {
         // It is fetched when it is needed.
         log::warn("token_not_fetched", &[("error", &error.to_string())]);
     }
-    // 4. It belongs to whoever asked for it, if that is who came.
+    // 4. It belongs to whoever asked for it, if that is who came, and if it is not somebody else's.
     let login = &confirmed.account.login;
+    let had = ready.db().rows(store::owner(confirmed.id)).await?;
+    let from = store::read_owner(had)?;
     let Some(actor) = state.actor else {
-        return Ok(page::installed(login, &known.chitty_id, None));
+        return Ok(page::installed(login, &known.chitty_id, from.as_deref()));
     };
+    if !state.claims && from.as_ref().is_some_and(|owner| *owner != actor) {
+        return Err(owned());
+    }
     let navigates = request.header("sec-fetch-mode").as_deref() == Some("navigate");
+    let is_own = user.id == confirmed.account.id;
+    let github = (user.id, (!is_own).then_some(user.login));
     if navigates || page::is_wanted(request) {
         let nonce = ids::random_hex::<16>();
         let until_ms = request.now_ms + QUESTION_FOR_MS;
         let installation_id = confirmed.id;
-        let question = Question { nonce, until_ms, actor: actor.clone(), installation_id };
-        let question = sealed(app, QUESTION, &question)?;
-        return Ok(page::question(login, &known.chitty_id, &actor, &question));
+        let question = Question { nonce, until_ms, actor, installation_id, from, github };
+        let sealed = sealed(app, QUESTION, &question)?;
+        let Question { actor, from, .. } = &question;
+        return Ok(page::question(login, &known.chitty_id, actor, from.as_deref(), &sealed));
     }
-    let event = claim(app, ready, confirmed.id, &known.chitty_id, &actor, request).await?;
-    Ok(telling(page::installed(login, &known.chitty_id, Some(&actor)), event))
+    let claim = Claim {
+        id: confirmed.id,
+        actor: &actor,
+        from: from.as_deref(),
+        github: (github.0, github.1.as_deref()),
+    };
+    let events = hand_over(app, ready, &claim, &known.chitty_id, request).await?;
+    Ok(telling(page::installed(login, &known.chitty_id, Some(&actor)), events))
+}
+
+/// The refusal of what has another owner.
+fn owned() -> Problem {
+    Problem::new(
+        Code::InstallationOwned,
+        "The installation belongs to another actor in ChittyOS, and stays theirs until they let go of \
+         it. You own its account at GitHub: to take it over, begin at \
+         /integrations/github/install?claim=true. Both of you are told then.",
+    )
 }
 
 /// Notes that a nonce has come back.
@@ -208,7 +259,11 @@ async fn use_once(ready: Ready<'_>, nonce: &str, until_ms: u64) -> Result<(), Pr
     }
 }
 
-async fn confirmed(app: &App, request: &Request<'_>) -> Result<client::Installation, Problem> {
+/// The installation that somebody came back from, and who they are at GitHub.
+async fn confirmed(
+    app: &App,
+    request: &Request<'_>,
+) -> Result<(client::Installation, client::Account), Problem> {
     let id = request.query("installation_id").and_then(|id| id.parse::<i64>().ok());
     let (Some(id), Some(code)) = (id, request.query("code")) else {
         return Err(refused(
@@ -226,11 +281,13 @@ async fn confirmed(app: &App, request: &Request<'_>) -> Result<client::Installat
     let token = client::exchange_code(app, &code).await.map_err(said)?;
     let user = client::user(app, &token).await.map_err(said)?;
     let installation = client::installation(app, id).await.map_err(said)?;
-    match client::may_administer(app, &token, &user, &installation).await.map_err(said)? {
-        true => Ok(installation),
-        false => Err(refused(
-            "At GitHub you may not administer this installation. Ask an owner of the account.",
+    match client::ownership(app, &token, &user, &installation).await.map_err(said)? {
+        Ownership::Owned => Ok((installation, user)),
+        Ownership::NotOwned => Err(refused(
+            "At GitHub you do not own the account of this installation, whatever you may do in some of \
+             its repositories. Ask an owner of the organization.",
         )),
+        Ownership::Untold => Err(refused(UNTOLD)),
     }
 }
 
@@ -289,32 +346,56 @@ fn described(confirmed: &client::Installation) -> payload::Installation {
     }
 }
 
-/// Gives an installation to an actor, and tells of it; nothing is told of what is theirs already.
-async fn claim(
+/// Gives an installation to an actor, and tells them and whoever had it; nothing is told of what is theirs
+/// already.
+async fn hand_over(
     app: &App,
     ready: Ready<'_>,
-    id: i64,
+    claim: &Claim<'_>,
     chitty_id: &str,
-    actor: &str,
     request: &Request<'_>,
-) -> Result<Option<Event>, Problem> {
-    let payload = json!({ "installation_id": id });
+) -> Result<Vec<Event>, Problem> {
+    let (now_ms, overdue_ms) = (app.now_ms(), app.config.outbox_overdue_ms);
     let traceparent = Some(request.trace.traceparent.as_str());
+    let from = claim.from.filter(|from| *from != claim.actor);
+    let mut payload = json!({ "installation_id": claim.id });
+    if let (Some(payload), Some(from)) = (payload.as_object_mut(), from) {
+        payload.insert("from".to_owned(), from.into());
+    }
     let kind = EventKind::AppClaimed;
-    let event = Event::new(app.now_ms(), kind, chitty_id, actor, payload, traceparent);
-    let claim = store::claim(id, actor, &event.id, app.now_ms());
-    let overdue_ms = app.config.outbox_overdue_ms;
-    let told = outbox::insert_if_changed(&event, overdue_ms, "installations", "chitty_id");
-    let changed = ready.db().batch(vec![claim, told]).await?.into_iter().next();
-    Ok(first_row(changed).map(|_| event))
+    let claimed = Event::new(now_ms, kind, chitty_id, claim.actor, payload, traceparent);
+    let lost = from.map(|from| {
+        let payload = json!({ "installation_id": claim.id, "chitty_id": chitty_id });
+        Event::new(now_ms, EventKind::InstallationLost, from, claim.actor, payload, traceparent)
+    });
+    let mut statements = vec![
+        store::claim(claim, &claimed.id, now_ms),
+        store::owner(claim.id),
+        outbox::insert_if_changed(&claimed, overdue_ms, "installations", "chitty_id"),
+    ];
+    let table = "installations";
+    let beside = |lost| outbox::insert_beside(lost, overdue_ms, &claimed, table, "chitty_id");
+    statements.extend(lost.as_ref().map(beside));
+    let mut results = ready.db().batch(statements).await?.into_iter();
+    let has_changed = results.next().is_some_and(|rows| !rows.is_empty());
+    let owner = store::read_owner(results.next().unwrap_or_default())?;
+    match owner.as_deref() {
+        Some(owner) if owner == claim.actor && has_changed => {
+            Ok(std::iter::once(claimed).chain(lost).collect())
+        }
+        Some(owner) if owner == claim.actor => Ok(Vec::new()),
+        owner if owner == claim.from => Err(Problem::new(
+            Code::ActorSuspended,
+            "The actor who asked for the installation is suspended. Ask an administrator.",
+        )),
+        // Somebody else has it by now than when it was asked.
+        _ => Err(owned()),
+    }
 }
 
-/// A page, after which the event is announced.
-fn telling(page: Reply, event: Option<Event>) -> Reply {
-    match event {
-        Some(event) => page.then(After::Announce(event)),
-        None => page,
-    }
+/// A page, after which the events are announced.
+fn telling(page: Reply, events: Vec<Event>) -> Reply {
+    events.into_iter().fold(page, |page, event| page.then(After::Announce(event)))
 }
 
 /// Answer that an installation is for the actor who asked for it.
@@ -328,6 +409,7 @@ fn telling(page: Reply, event: Option<Event>) -> Reply {
     responses(
         (status = 200, description = "A page: it is theirs.", content_type = "text/html"),
         (status = 403, description = "`installation_refused`: the question is not good any more."),
+        (status = 409, description = "`installation_owned`: somebody else has it by now."),
     ),
 ))]
 pub async fn confirm(app: &App, request: &Request<'_>) -> Outcome {
@@ -350,8 +432,15 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
     let known = ready.db().batch(vec![store::known(id)]).await?;
     let known = first_row(known.into_iter().next()).ok_or_else(|| refused(BEGIN_AGAIN))?;
     let known = store::read_known(known)?;
-    let event = claim(app, ready, id, &known.chitty_id, &question.actor, request).await?;
-    Ok(telling(page::claimed(&known.chitty_id, &question.actor), event))
+    let (github_id, github_login) = &question.github;
+    let claim = Claim {
+        id,
+        actor: &question.actor,
+        from: question.from.as_deref(),
+        github: (*github_id, github_login.as_deref()),
+    };
+    let events = hand_over(app, ready, &claim, &known.chitty_id, request).await?;
+    Ok(telling(page::claimed(&known.chitty_id, &question.actor), events))
 }
 
 /// Removes a bounded number of states that are not good any more anyway; the cron runs it.

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::github::act;
 use crate::github::payload::Repository;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::db::{DbError, Row, Statement, Value};
 use crate::platform::{log, time};
 
 /// The pauses between two tries, in ms: up to an hour.
@@ -31,6 +31,13 @@ const AT_ONCE: i64 = 3;
 pub const BESIDE_A_BATCH_MS: u64 = 3000;
 /// See [`BESIDE_A_BATCH_MS`].
 pub const IN_THE_CRON_MS: u64 = 60_000;
+
+/// How long a job waits for its installation to be on record, in ms: as long as GitHub delivers again
+/// what tells of that (three days).
+const UNKNOWN_FOR_MS: u64 = 3 * 24 * 3_600_000;
+
+/// How many jobs one pruning removes.
+const PRUNE_LIMIT: i64 = 5000;
 
 /// How long jobs that are done are kept, in ms: 90 days, by then a comment is found by looking for it.
 const KEEP_MS: u64 = 90 * 24 * 3_600_000;
@@ -75,9 +82,12 @@ pub struct Job {
     pub is_live: bool,
     version: i64,
     tries: i64,
+    /// The lease on it: whoever has another does not change it.
+    lease: String,
 }
 
-/// The statement that asks for a job.
+/// The statement that asks for a job: due now, or where the installation is not on record yet when it is
+/// ([`wake`]); none for one that is suspended or uninstalled.
 pub fn ask_for(
     app: &App,
     kind: JobKind,
@@ -88,7 +98,10 @@ pub fn ask_for(
 ) -> Statement {
     Statement::new(
         "INSERT INTO github_jobs (kind, repository_id, number, installation_id, repository, \
-         head_sha, due_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) \
+         head_sha, due_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, \
+         iif(EXISTS (SELECT 1 FROM installations WHERE installation_id = ?4), ?7, ?8), ?7 \
+         WHERE NOT EXISTS (SELECT 1 FROM installations WHERE installation_id = ?4 \
+         AND (suspended_at IS NOT NULL OR uninstalled_at IS NOT NULL)) \
          ON CONFLICT (repository_id, number, kind) DO UPDATE SET version = version + 1, tries = 0, \
          installation_id = excluded.installation_id, repository = excluded.repository, \
          head_sha = excluded.head_sha, due_at = excluded.due_at, updated_at = excluded.updated_at",
@@ -100,6 +113,17 @@ pub fn ask_for(
     .bind(repository.full_name.as_str())
     .bind(head_sha)
     .bind(time::iso8601(app.now_ms()))
+    .bind(time::iso8601(app.now_ms() + UNKNOWN_FOR_MS))
+}
+
+/// Makes due what is to be done for an installation, in the batch that puts it on record.
+pub fn wake(installation_id: i64, now_ms: u64) -> Statement {
+    Statement::new(
+        "UPDATE github_jobs SET due_at = ?2 \
+         WHERE installation_id = ?1 AND done_version < version AND due_at > ?2",
+    )
+    .bind(installation_id)
+    .bind(time::iso8601(now_ms))
 }
 
 /// Does what is due, a few at a time, until there is nothing or `for_ms` are over. Whoever else is at it
@@ -116,8 +140,10 @@ pub async fn run_due(app: &App, ready: Ready<'_>, for_ms: u64) {
     }
 }
 
+/// Takes a lease on the jobs that are due first. One that cannot be read is given up.
 async fn take(app: &App, ready: Ready<'_>) -> Result<Vec<Job>, DbError> {
     let now_ms = app.now_ms();
+    let lease = time::iso8601(now_ms + LEASE_MS);
     let take = Statement::new(
         "UPDATE github_jobs SET leased_until = ?2, tries = tries + 1 \
          WHERE (repository_id, number, kind) IN (SELECT repository_id, number, kind \
@@ -129,13 +155,32 @@ async fn take(app: &App, ready: Ready<'_>) -> Result<Vec<Job>, DbError> {
          AND i.suspended_at IS NULL AND i.uninstalled_at IS NULL) AS is_live",
     )
     .bind(time::iso8601(now_ms))
-    .bind(time::iso8601(now_ms + LEASE_MS))
+    .bind(lease.as_str())
     .bind(AT_ONCE);
     let rows = ready.db().batch(vec![take]).await?.pop().unwrap_or_default();
-    rows.into_iter().map(read).collect()
+    let (mut jobs, mut unreadable) = (Vec::new(), Vec::new());
+    for row in rows {
+        let key = [row.0.get(1).cloned(), row.0.get(2).cloned(), row.0.first().cloned()];
+        match read(row, &lease) {
+            Ok(job) => jobs.push(job),
+            Err(_) => unreadable.push(key),
+        }
+    }
+    if !unreadable.is_empty() {
+        log::error("jobs_unreadable", &[("count", &unreadable.len().to_string())]);
+        let give_up = |key: [Option<Value>; 3]| {
+            let params = key.into_iter().map(|cell| cell.unwrap_or(Value::Null)).collect();
+            let sql = "UPDATE github_jobs SET done_version = version, leased_until = '', \
+                 last_error = 'cannot be read' WHERE repository_id = ?1 AND number = ?2 AND kind = ?3 \
+                 AND leased_until = ?4";
+            Statement { sql: sql.into(), params }.bind(lease.as_str())
+        };
+        ready.db().batch(unreadable.into_iter().map(give_up).collect()).await?;
+    }
+    Ok(jobs)
 }
 
-fn read(mut row: Row) -> Result<Job, DbError> {
+fn read(mut row: Row, lease: &str) -> Result<Job, DbError> {
     let optional = |row: &Row, at| row.integer(at).ok();
     let check_run = optional(&row, 6).zip(row.optional_text(7)?);
     Ok(Job {
@@ -149,6 +194,7 @@ fn read(mut row: Row) -> Result<Job, DbError> {
         version: row.integer(8)?,
         tries: row.integer(9)?,
         is_live: row.integer(10)? == 1,
+        lease: lease.to_owned(),
     })
 }
 
@@ -188,12 +234,12 @@ async fn run(app: &App, ready: Ready<'_>, job: Job) {
 
 /// Notes that the version of a job that was taken is done, or given up.
 fn settled(app: &App, job: &Job, made: &Made, error: Option<&str>) -> Statement {
-    noted(app, job, made, "done_version = max(done_version, ?8), last_error = ?9")
+    noted(app, job, made, "done_version = max(done_version, ?9), last_error = ?10")
         .bind(job.version)
         .bind(error)
 }
 
-/// Puts a job off.
+/// Puts a job off; not what has been asked for in the meantime, which is due when that says.
 fn postponed(
     app: &App,
     job: &Job,
@@ -205,15 +251,19 @@ fn postponed(
     let pause_ms = PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
     let asked_ms = u64::from(retry_after_s.unwrap_or(0)) * 1000;
     let due_ms = app.now_ms() + u64::from(pause_ms).max(asked_ms.min(KEEP_MS));
-    noted(app, job, made, "due_at = ?8, last_error = ?9").bind(time::iso8601(due_ms)).bind(error)
+    noted(app, job, made, "due_at = iif(version = ?9, ?10, due_at), last_error = ?11")
+        .bind(job.version)
+        .bind(time::iso8601(due_ms))
+        .bind(error)
 }
 
+/// What has come of a job, noted while it is in the hands of who took it.
 fn noted(app: &App, job: &Job, made: &Made, also: &str) -> Statement {
     let (check_run_id, sha) = made.check_run.clone().unzip();
     Statement::new(format!(
         "UPDATE github_jobs SET leased_until = '', comment_id = ?4, check_run_id = ?5, \
          check_run_sha = ?6, updated_at = ?7, {also} \
-         WHERE repository_id = ?1 AND number = ?2 AND kind = ?3"
+         WHERE repository_id = ?1 AND number = ?2 AND kind = ?3 AND leased_until = ?8"
     ))
     .bind(job.repository_id)
     .bind(i64::from(job.number))
@@ -222,6 +272,7 @@ fn noted(app: &App, job: &Job, made: &Made, also: &str) -> Statement {
     .bind(check_run_id)
     .bind(sha)
     .bind(time::iso8601(app.now_ms()))
+    .bind(job.lease.as_str())
 }
 
 /// Removes a bounded number of jobs that have been done for long; the cron runs it.
@@ -229,7 +280,8 @@ pub fn prune(now_ms: u64) -> Statement {
     Statement::new(
         "DELETE FROM github_jobs WHERE (repository_id, number, kind) IN \
          (SELECT repository_id, number, kind FROM github_jobs \
-         WHERE done_version >= version AND updated_at <= ?1 LIMIT 500)",
+         WHERE done_version >= version AND updated_at <= ?1 LIMIT ?2)",
     )
     .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+    .bind(PRUNE_LIMIT)
 }

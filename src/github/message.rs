@@ -54,6 +54,8 @@ pub enum Elsewhere {
     Stored(String),
     /// Nowhere any more: what matters of it is on record.
     Recorded,
+    /// Only at GitHub, under this number: it never arrived.
+    AtGithub(String),
 }
 
 /// The text that goes on the queue.
@@ -99,6 +101,7 @@ mod tests {
             (None, "{ \"ref\": \"a\",\n\n1}"),
             (Some(Elsewhere::Stored("github/payload/72d3162e".to_owned())), ""),
             (Some(Elsewhere::Recorded), ""),
+            (Some(Elsewhere::AtGithub("7000000001".to_owned())), ""),
         ];
         let golden: Vec<&str> = GOLDEN.split("----\n").collect();
         assert_eq!(golden.len(), forms.len());

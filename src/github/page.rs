@@ -75,11 +75,22 @@ pub fn installed(login: &str, chitty_id: &str, actor: Option<&str>) -> Reply {
 }
 
 /// The App is installed; is it for who asked for it?
-pub fn question(login: &str, chitty_id: &str, actor: &str, question: &str) -> Reply {
+pub fn question(
+    login: &str,
+    chitty_id: &str,
+    actor: &str,
+    from: Option<&str>,
+    question: &str,
+) -> Reply {
+    let from = from.filter(|from| *from != actor).map(|from| {
+        let from = escaped(from);
+        format!(" It belongs to <code>{from}</code> now, who loses it and is told.")
+    });
     let (actor, question) = (escaped(actor), escaped(question));
+    let from = from.unwrap_or_default();
     let body = format!(
         "{}<p>The ChittyOS actor <code>{actor}</code> asks to have it: to see its repositories and \
-         what happens to it. If that is not you, close this page.</p>\
+         what happens to it.{from} If that is not you, close this page.</p>\
          <form method=\"post\" action=\"/integrations/github/confirm\">\
          <input type=\"hidden\" name=\"question\" value=\"{question}\">\
          <button>Yes, that is me</button></form>",
@@ -124,7 +135,8 @@ mod tests {
         for reply in [
             installed(evil, evil, Some(evil)),
             installed(evil, evil, None),
-            question(evil, evil, evil, evil),
+            question(evil, evil, evil, None, evil),
+            question(evil, evil, "me", Some(evil), evil),
             claimed(evil, evil),
         ] {
             let text = reply.body.text().unwrap();

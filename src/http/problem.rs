@@ -75,6 +75,8 @@ codes! {
     ConnectionExists = "connection_exists", 409, "There is such a connection";
     /// The connection is not active.
     ConnectionInactive = "connection_inactive", 409, "The connection is not active";
+    /// The installation of the GitHub App has another owner.
+    InstallationOwned = "installation_owned", 409, "The installation belongs to somebody else";
     /// The installation of the GitHub App may not act.
     InstallationInactive = "installation_inactive", 409, "The installation is not active";
     /// The entity has changed since the caller read it.

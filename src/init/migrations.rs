@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 18] = [
+pub const MIGRATIONS: [(&str, &str); 19] = [
     migration!("0001_create_contexts_table"),
     migration!("0002_create_installations_table"),
     migration!("0003_create_actors_table"),
@@ -33,6 +33,7 @@ pub const MIGRATIONS: [(&str, &str); 18] = [
     migration!("0016_credentials_of_nobody"),
     migration!("0017_create_quota_tables"),
     migration!("0018_track_doubts_and_mints"),
+    migration!("0019_extend_github_tables"),
 ];
 
 /// As wrangler 4 creates it.

@@ -15,7 +15,8 @@ use crate::http::request::Request;
 use crate::init::Ready;
 use crate::metrics::handover;
 use crate::metrics::text::{
-    BREAKERS, CONNECTIONS, COUNTED, DEAD_LETTERS, Family, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH,
+    BREAKERS, CONNECTIONS, COUNTED, DEAD_LETTERS, Family, GITHUB_DELIVERIES, GITHUB_DELIVERIES_AGE,
+    GITHUB_JOBS, GITHUB_JOBS_OVERDUE, GITHUB_MISSING, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH,
     Sample, Text, UNREVOKED, UNREVOKED_AGE,
 };
 use crate::platform::db::{DbError, Row, Statement};
@@ -107,6 +108,15 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
         ),
         Statement::new("SELECT count(*) AS depth FROM dead_letters WHERE replayed_at IS NULL"),
         secrets::unconfirmed(),
+        Statement::new(
+            "SELECT count(*) AS depth, min(received_at) AS oldest FROM github_deliveries \
+             WHERE done_at IS NULL AND dead_at IS NULL",
+        ),
+        Statement::new(
+            "SELECT count(*) AS depth, min(due_at) AS oldest FROM github_jobs \
+             WHERE done_version < version",
+        ),
+        Statement::new("SELECT count(*) AS depth, NULL AS oldest FROM github_missing"),
     ];
     let mut results = ready.db().batch(queries).await?.into_iter();
     let mut next = || results.next().unwrap_or_default();
@@ -117,9 +127,12 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     }
     breakers(&mut text, next())?;
     connections(&mut text, next())?;
-    outbox(&mut text, next(), now_ms)?;
+    backlog(&mut text, next(), now_ms, &OUTBOX_DEPTH, Some(&OUTBOX_AGE))?;
     dead_letters(&mut text, next())?;
-    unrevoked(&mut text, next(), now_ms)?;
+    backlog(&mut text, next(), now_ms, &UNREVOKED, Some(&UNREVOKED_AGE))?;
+    backlog(&mut text, next(), now_ms, &GITHUB_DELIVERIES, Some(&GITHUB_DELIVERIES_AGE))?;
+    backlog(&mut text, next(), now_ms, &GITHUB_JOBS, Some(&GITHUB_JOBS_OVERDUE))?;
+    backlog(&mut text, next(), now_ms, &GITHUB_MISSING, None)?;
     Ok(text.finish())
 }
 
@@ -185,27 +198,20 @@ fn dead_letters(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
     Ok(())
 }
 
-fn outbox(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
-    waiting(text, (&OUTBOX_DEPTH, &OUTBOX_AGE), rows, now_ms)
-}
-
-fn unrevoked(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
-    waiting(text, (&UNREVOKED, &UNREVOKED_AGE), rows, now_ms)
-}
-
-/// How much is waiting, and for how long: a row of both.
-fn waiting(
+/// How much waits, and in seconds for how long the first of it has.
+fn backlog(
     text: &mut Text,
-    (depth, age): (&Family, &Family),
     rows: Vec<Row>,
     now_ms: u64,
+    depth: &Family,
+    age: Option<&Family>,
 ) -> Result<(), DbError> {
     let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-    let count = row.integer(0)?;
+    text.head(depth);
+    text.sample(depth, "", row.integer(0)?);
+    let Some(age) = age else { return Ok(()) };
     let oldest = row.optional_text(1)?.and_then(|at| time::parse(&at));
     let age_ms = oldest.map_or(0, |at| now_ms.saturating_sub(at));
-    text.head(depth);
-    text.sample(depth, "", count);
     text.head(age);
     text.sample(age, "", i64::try_from(age_ms / 1000).unwrap_or(i64::MAX));
     Ok(())

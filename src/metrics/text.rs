@@ -61,6 +61,32 @@ pub(super) const OUTBOX_AGE: Family = family(
     "Age of the oldest event that is not yet told; 0 when there is none.",
 );
 
+pub(super) const GITHUB_DELIVERIES: Family = family(
+    "chittyconnect_github_deliveries_open",
+    "gauge",
+    "Deliveries of GitHub that are on record and not yet dealt with.",
+);
+pub(super) const GITHUB_DELIVERIES_AGE: Family = family(
+    "chittyconnect_github_deliveries_oldest_seconds",
+    "gauge",
+    "Age of the oldest delivery that is not yet dealt with; 0 when there is none.",
+);
+pub(super) const GITHUB_JOBS: Family = family(
+    "chittyconnect_github_jobs_open",
+    "gauge",
+    "Pull requests and issues that are still to be looked at.",
+);
+pub(super) const GITHUB_JOBS_OVERDUE: Family = family(
+    "chittyconnect_github_jobs_overdue_seconds",
+    "gauge",
+    "For how long the first of them has been due; 0 when none is.",
+);
+pub(super) const GITHUB_MISSING: Family = family(
+    "chittyconnect_github_deliveries_missing",
+    "gauge",
+    "Deliveries that GitHub made and that never arrived: it is asked for them again.",
+);
+
 /// A sample of a counted family, as it is in the database.
 pub(super) struct Sample {
     pub(super) family: String,

@@ -122,6 +122,7 @@ pub fn document() -> String {
         install::confirm,
         installations::list,
         installations::show,
+        installations::release,
         installations::repositories
     ),
     components(schemas(

@@ -148,19 +148,48 @@ describe("a gateway", () => {
     assert.equal((await sandbox.github.deliveries({ guid: late.guid })).total, 1);
   });
 
-  test("gives up asking for what arrives nowhere, and goes on", async () => {
+  test("asks for each by itself, whatever GitHub says of another and however many it lists", async () => {
+    await sandbox.github.set({ webhook_url: NOWHERE });
+    const lost = await play.deliver(several(3));
+    await pointTo(sandbox, gateway);
+    // More than one page.
+    const others = await play.deliver(several(150), 20);
+    assert.ok(others.every(({ status_code }) => status_code === 202));
+    await until(async () => (await play.count("github_deliveries", "done_at IS NULL")) === 0, { timeout: 60_000, what: "the others to be dealt with" });
+    const [refused] = (await sandbox.github.deliveries({ guid: lost[0].guid })).deliveries;
+    await sandbox.fault("github", { mode: "fail", status: 422, path: `/api/app/hook/deliveries/${refused.id}/attempts` });
+    await play.roundsUntilTold(lost.slice(1));
+    assert.equal(await play.count("github_missing", "1"), 1);
+    await sandbox.clear("github");
+    await play.roundsUntilTold([...lost, ...others]);
+    await play.assertToldOnce(lost);
+    assert.equal(await play.count("github_missing", "1"), 0);
+  });
+
+  test("gives up asking for what arrives nowhere when GitHub repeats it no longer, says so, and goes on", async () => {
     await sandbox.github.set({ webhook_url: NOWHERE });
     const [never] = await play.deliver(several(1));
     const attempts = async () => (await sandbox.github.deliveries({ guid: never.guid })).deliveries.filter(({ status_code }) => status_code !== null).length;
-    for (let attempt = 1; attempt < 5; attempt += 1) {
+    for (let attempt = 1; attempt < 8; attempt += 1) {
       await gateway.scheduled();
       await until(async () => (await attempts()) === attempt + 1, { what: "another attempt" });
     }
+    // Three days later.
+    await hooked.rows("UPDATE github_missing SET until_at = '' WHERE delivery_id = ?1", never.guid);
+    await gateway.scheduled();
+    const letters = (await hooked.admin("GET", "/v1/events/dead-letters")).json.dead_letters;
+    const letter = letters.find(({ event_id }) => event_id === never.guid);
+    assert.match(letter.reason, /asked 7 times/);
+    assert.ok(gateway.logs.some(({ message }) => /delivery_never_arrives/.test(message) && message.includes(never.guid)));
     await pointTo(sandbox, gateway);
     const [next] = await play.deliver(several(1));
     await play.roundsUntilTold([next]);
-    assert.equal(await attempts(), 5);
-    assert.ok(gateway.logs.some(({ message }) => /delivery_never_arrives/.test(message) && message.includes(never.guid)));
+    assert.equal(await attempts(), 8);
+    // Whoever replays the letter has it asked for once more.
+    assert.equal((await hooked.admin("POST", `/v1/events/dead-letters/${letter.id}/replay`)).status, 200);
+    await until(async () => (await play.count("github_missing", "1")) === 1, { what: "it to be asked for" });
+    await play.roundsUntilTold([never]);
+    await hooked.admin("DELETE", `/v1/events/dead-letters/${letter.id}`);
   });
 
   test("takes everything while Chronicle is down, and tells it when it is back", async () => {

@@ -32,8 +32,8 @@ async function signIn(more = {}) {
 }
 
 /** Goes to GitHub, with a credential or without, and gives the address that GitHub sends the browser back to. */
-async function goThere({ token, target, from = gateway } = {}) {
-  const begun = await client(from, token)("GET", INSTALL);
+async function goThere({ token, target, from = gateway, claim = false } = {}) {
+  const begun = await client(from, token)("GET", claim ? `${INSTALL}?claim=true` : INSTALL);
   assert.equal(begun.status, 302, begun.text);
   const location = new URL(begun.headers.get("location"));
   assert.equal(location.href.split("?")[0], `${sandbox.github.web}/apps/${APP_SLUG}/installations/new`);
@@ -189,6 +189,60 @@ describe("what comes back", () => {
     const own = await install({ target: "2002" });
     assert.deepEqual([own.id, own.row.account_login, own.row.account_type], [ofOwner.id, "own-org", "Organization"]);
     assert.equal((await install()).row.account_login, user.login);
+  });
+
+  test("is an organization's owner's, and stays with who has it until they let go or another owner claims it", async () => {
+    const [alice, bob] = [person(), person()];
+    const organization = { login: "kept-org", id: 2100 };
+    const as = (role) => signIn({ organizations: [{ ...organization, role }] });
+    const { id } = await sandbox.github.install({ account: { ...organization, type: "Organization" }, repositories: ["one", "two"] });
+    const [path, target] = [`${INSTALLATIONS}/${id}`, String(organization.id)];
+    const owner = async () => (await hooked.installation(id)).owner_chitty_id;
+
+    const first = await as("admin");
+    const { row } = await install({ token: alice.token, target });
+    assert.equal(row.owner_chitty_id, alice.id);
+    assert.equal((await alice.call("GET", `${path}/repositories`)).json.total_count, 2);
+
+    // Another owner comes by, and a member does.
+    await as("admin");
+    expect(await comeBack(await goThere({ token: bob.token, target })), 409, "installation_owned");
+    await as("member");
+    for (const claim of [false, true]) isRefused(await comeBack(changed(await goThere({ token: bob.token, claim }), { installation_id: id })), "a member");
+    assert.equal(await owner(), alice.id);
+
+    // An owner claims it.
+    const second = await as("admin");
+    assert.equal((await comeBack(await goThere({ token: bob.token, target, claim: true }))).status, 200);
+    assert.equal(await owner(), bob.id);
+    expect(await alice.call("GET", path), 404, "not_found");
+    const told = async ({ call }, entity) => (await call("GET", `/v1/events?entity=${entity}`)).json.events.map(({ type }) => type);
+    assert.equal((await told(alice, alice.id))[0], "actor.installation_lost");
+    assert.deepEqual((await told(bob, row.chitty_id)).slice(0, 2), ["github.app.claimed", "github.app.claimed"]);
+    await until(async () => (await actionsOf(alice.id)).includes("actor.installation_lost"), { what: "the loss to be told" });
+
+    // Who is no owner at GitHub any more is shown nothing of what is there now.
+    assert.equal((await bob.call("GET", `${path}/repositories`)).status, 200);
+    await sandbox.github.set({ user: { ...second, organizations: [{ ...organization, role: "member" }] } });
+    isRefused(await bob.call("GET", `${path}/repositories`), "no owner any more");
+
+    // Letting go makes it anybody's who owns the organization.
+    expect(await alice.call("DELETE", `${path}/owner`), 404, "not_found");
+    assert.equal((await bob.call("DELETE", `${path}/owner`)).json.chitty_id, row.chitty_id);
+    assert.equal(await owner(), null);
+    await sandbox.github.set({ user: first });
+    assert.equal((await comeBack(await goThere({ token: alice.token, target }))).status, 200);
+    assert.equal(await owner(), alice.id);
+  });
+
+  test("is not believed where GitHub does not say who owns the organization", async () => {
+    const organization = { login: "silent-org", id: 2101 };
+    await signIn({ organizations: [{ ...organization, role: "admin" }] });
+    const { id } = await sandbox.github.install({ account: { ...organization, type: "Organization" }, permissions: { metadata: "read" } });
+    const page = await comeBack(await goThere({ target: String(organization.id) }));
+    isRefused(page);
+    assert.match(page.json.detail, /Members: read/);
+    assert.equal(await hooked.installation(id), undefined);
   });
 
   test("may be only the wish to have it installed", async () => {

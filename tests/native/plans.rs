@@ -5,6 +5,7 @@ use std::cell::Cell;
 use chittyconnect::init::migrations::MIGRATIONS;
 use serde_json::{Value, json};
 
+use crate::world::outside::answer;
 use crate::world::{Behaviour, Isolate, TestRequest, World, run};
 
 /// Runs every kind of request there is, so that the log holds every statement.
@@ -48,8 +49,15 @@ fn exercised() -> World {
         let further = json!({"target_service": "connect", "scopes": ["read"]});
         gateway.post("/v1/delegate", token, &further).await;
         gateway.deliver_all().await;
+        world.outside.set(|request| {
+            let page =
+                r#"[{"id":7,"guid":"m","delivered_at":"2026-01-02T00:00:00Z","event":"push"}]"#;
+            Ok(answer(200, if request.url.contains("/hook/") { page } else { "{}" }))
+        });
         exercise_access(&gateway).await;
         exercise_doubts(&world, &gateway).await;
+        world.db.execute("UPDATE installations SET owner_chitty_id = 'CHITTY-PEO-a'");
+        gateway.delete("/v1/github/installations/3/owner", "dev-a").await;
         world.advance_ms(100_000_000);
         gateway.create("dev-a", &json!({"name": "late"})).await;
         world.advance_ms(100_000_000);
@@ -249,6 +257,7 @@ fn no_statement_scans_a_table_or_sorts_one() {
         "github_jobs",
         "github_tokens",
         "github_states",
+        "github_missing",
         // Not github_recovery, which has one row; not service_connections and metrics, which are read whole:
         // a row a service, and a row a sample.
     ];

@@ -74,6 +74,11 @@ impl GithubError {
         }
     }
 
+    /// Something that is kept here and is not as it should be.
+    pub fn unreadable() -> Self {
+        GithubError::new(ErrorKind::Unreadable)
+    }
+
     /// One that has no status.
     pub(super) fn new(kind: ErrorKind) -> Self {
         GithubError { kind, status: None, retry_after_s: None }

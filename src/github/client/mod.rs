@@ -29,7 +29,7 @@ pub use error::{ErrorKind, GithubError};
 pub use pulls::{ChangedFile, Files, Pull};
 pub use repository::{Repositories, Repository, RepositoryView, repositories, repository};
 pub use token::{forget_installation, installation_token};
-pub use user::{UserToken, exchange_code, may_administer, user};
+pub use user::{Ownership, UserToken, exchange_code, organization_ownership, ownership, user};
 
 /// What one isolate keeps of its dealings with GitHub. All of it is bounded, and can be lost.
 #[derive(Default)]

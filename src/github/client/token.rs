@@ -288,19 +288,10 @@ async fn forget_in_kv(app: &App, id: i64) {
     }
 }
 
-/// Forgets whatever is kept of an installation that is gone or suspended: its token here, in KV and in
-/// the database. Other isolates keep theirs until GitHub refuses it, which it does at once.
-///
-/// # Errors
-/// [`ErrorKind::Storage`].
-pub async fn forget_installation(
-    app: &App,
-    ready: Ready<'_>,
-    installation_id: i64,
-) -> Result<(), GithubError> {
+/// Forgets the token of an installation that is gone or suspended, here and in KV; the database's ends
+/// with the installation itself, in one transaction. Other isolates keep theirs until GitHub refuses it,
+/// which it does at once.
+pub async fn forget_installation(app: &App, installation_id: i64) {
     app.github.tokens.remove(installation_id);
     forget_in_kv(app, installation_id).await;
-    let erase = Statement::new("DELETE FROM github_tokens WHERE installation_id = ?1");
-    ready.db().batch(vec![erase.bind(installation_id)]).await?;
-    Ok(())
 }

@@ -9,7 +9,9 @@ use super::error::{ErrorKind, GithubError};
 use super::limits::Who;
 use super::link;
 use super::request::{self, Call};
+use super::token;
 use crate::app::App;
+use crate::init::Ready;
 use crate::platform::log;
 use crate::platform::outside::OutsideResponse;
 
@@ -72,29 +74,88 @@ pub async fn user(app: &App, token: &UserToken) -> Result<Account, GithubError> 
     request::read(&get(app, token, "/user").await?)
 }
 
-/// Whether a user may administer an installation: it is on their own account, or on an organization
-/// that they own or of which they administer a repository that the installation reaches.
+/// Whose an account is, as far as GitHub says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// The user's: their own, or an organization that they own.
+    Owned,
+    /// Not theirs, whatever they may do in some of its repositories.
+    NotOwned,
+    /// GitHub does not say so to this App.
+    Untold,
+}
+
+/// Whether a user owns the account that an installation is on: it is their own, or an organization that
+/// they own.
 ///
 /// # Errors
-/// Where GitHub did not say.
-pub async fn may_administer(
+/// Where GitHub did not answer.
+pub async fn ownership(
     app: &App,
     token: &UserToken,
     user: &Account,
     installation: &Installation,
-) -> Result<bool, GithubError> {
+) -> Result<Ownership, GithubError> {
     // What GitHub does not show to this user is not theirs, whatever else is so.
     if !can_see(app, token, installation.id).await? {
-        return Ok(false);
+        return Ok(Ownership::NotOwned);
     }
     if user.id == installation.account.id {
-        return Ok(true);
+        return Ok(Ownership::Owned);
     }
-    if installation.account.kind != "Organization" {
-        return Ok(false);
+    if installation.account.kind == "User" {
+        return Ok(Ownership::NotOwned);
     }
-    Ok(owns(app, token, &installation.account.login).await?
-        || administers_a_repository(app, token, installation.id).await?)
+    let organization = request::path(std::iter::once(installation.account.login.as_str()))?;
+    let path = format!("/user/memberships/orgs{organization}");
+    said(get(app, token, &path).await)
+}
+
+/// Whether a user owns an organization at this moment, as an installation on it sees that.
+///
+/// # Errors
+/// Where GitHub did not answer.
+pub async fn organization_ownership(
+    app: &App,
+    ready: Ready<'_>,
+    installation_id: i64,
+    organization: &str,
+    user: (i64, &str),
+) -> Result<Ownership, GithubError> {
+    let (id, login) = user;
+    let path = request::path(["orgs", organization, "memberships", login].into_iter())?;
+    let answered = token::send(app, ready, installation_id, &Call::get(app, &path)).await;
+    if let Ok(answer) = &answered {
+        // A name that was given up may be somebody else's by now.
+        let named: Membership = request::read(answer)?;
+        if named.user.is_none_or(|user| user.id != id) {
+            return Ok(Ownership::NotOwned);
+        }
+    }
+    said(answered)
+}
+
+/// A membership of an organization.
+#[derive(Deserialize)]
+struct Membership {
+    state: String,
+    role: String,
+    user: Option<Numbered>,
+}
+
+/// What an answer about a membership says. GitHub refuses it to Apps that may not read members.
+fn said(answered: Result<OutsideResponse, GithubError>) -> Result<Ownership, GithubError> {
+    match answered {
+        Ok(answer) => {
+            let membership: Membership = request::read(&answer)?;
+            let is_owner = membership.state == "active" && membership.role == "admin";
+            Ok(if is_owner { Ownership::Owned } else { Ownership::NotOwned })
+        }
+        Err(error) if error.is_transient() => Err(error),
+        Err(GithubError { status: Some(403), .. }) => Ok(Ownership::Untold),
+        Err(GithubError { status: Some(404), .. }) => Ok(Ownership::NotOwned),
+        Err(error) => Err(error),
+    }
 }
 
 #[derive(Deserialize)]
@@ -111,55 +172,6 @@ async fn can_see(app: &App, token: &UserToken, id: i64) -> Result<bool, GithubEr
     any_page(app, token, "/user/installations", |answer| {
         let page: InstallationsPage = request::read(answer)?;
         Ok(page.installations.iter().any(|installation| installation.id == id))
-    })
-    .await
-}
-
-#[derive(Deserialize)]
-struct Membership {
-    state: String,
-    role: String,
-}
-
-/// Whether GitHub says that the user owns the organization. It does not say so to every App.
-async fn owns(app: &App, token: &UserToken, organization: &str) -> Result<bool, GithubError> {
-    let organization = request::path(std::iter::once(organization))?;
-    let path = format!("/user/memberships/orgs{organization}");
-    match get(app, token, &path).await {
-        Ok(answer) => {
-            let membership: Membership = request::read(&answer)?;
-            Ok(membership.state == "active" && membership.role == "admin")
-        }
-        Err(error) if matches!(error.status, Some(403 | 404)) && !error.is_transient() => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-#[derive(Deserialize)]
-struct RepositoriesPage {
-    repositories: Vec<Permitted>,
-}
-
-#[derive(Deserialize)]
-struct Permitted {
-    #[serde(default)]
-    permissions: Permissions,
-}
-
-#[derive(Default, Deserialize)]
-struct Permissions {
-    #[serde(default)]
-    admin: bool,
-}
-
-async fn administers_a_repository(
-    app: &App,
-    token: &UserToken,
-    id: i64,
-) -> Result<bool, GithubError> {
-    any_page(app, token, &format!("/user/installations/{id}/repositories"), |answer| {
-        let page: RepositoriesPage = request::read(answer)?;
-        Ok(page.repositories.iter().any(|repository| repository.permissions.admin))
     })
     .await
 }

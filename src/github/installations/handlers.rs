@@ -3,20 +3,23 @@
 use serde_json::json;
 
 use crate::app::App;
-use crate::github::client::{self, ErrorKind, GithubError};
+use crate::events::{Event, EventKind, outbox};
+use crate::github::client::{self, ErrorKind, GithubError, Ownership};
 use crate::github::installations::store;
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::listing::Asked;
 use crate::http::paging::{self, Cursor};
 use crate::http::problem::{Code, Problem};
-use crate::http::reply::Reply;
+use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::platform::log;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::{InstallationListView, InstallationView, RepositoryListView};
+use crate::openapi::schemas::{
+    InstallationListView, InstallationReleaseView, InstallationView, RepositoryListView,
+};
 
 /// List one's installations of the GitHub App, newest first; those that were uninstalled included.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
@@ -74,6 +77,7 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
     responses(
         (status = 200, description = "A page.", body = RepositoryListView, headers(("Link" = String))),
+        (status = 403, description = "`installation_refused`: at GitHub you do not own the organization, or that is not known."),
         (status = 404, description = "You have no such installation."),
         (status = 409, description = "`installation_inactive`: it is suspended or uninstalled."),
         (status = 503, description = "`github_unavailable`: GitHub did not answer."),
@@ -95,6 +99,9 @@ pub async fn repositories(
     let per_page = u32::try_from(limit).unwrap_or(100);
     let listed = client::repositories(app, ready, found.id, page, per_page).await;
     let listed = listed.map_err(|error| unavailable(&error))?;
+    if !found.by_admin {
+        still_owned(app, ready, &found).await?;
+    }
     let next = listed.has_more.then(|| Cursor([(page + 1).to_string()]).encode());
     let text = json!({
         "repositories": listed.items,
@@ -107,6 +114,97 @@ pub async fn repositories(
         Some(cursor) => reply.header("link", paging::next_link(request, &cursor)),
         None => reply,
     })
+}
+
+/// Judges whether who has an installation owns its organization at GitHub now, and so sees all of its
+/// repositories there. An account of a user's own stays theirs.
+async fn still_owned(app: &App, ready: Ready<'_>, found: &store::Found) -> Result<(), Problem> {
+    let Some(organization) = &found.organization else { return Ok(()) };
+    let refused = |detail: &'static str| Err(Problem::new(Code::InstallationRefused, detail));
+    let (id, login) = match &found.github {
+        Some((id, Some(login))) => (id, login),
+        // The account was their own.
+        Some((_, None)) => return Ok(()),
+        None => {
+            return refused(
+                "Who you are at GitHub was not noted when you claimed this installation. Begin again \
+                 at /integrations/github/install; it stays yours.",
+            );
+        }
+    };
+    let user = (*id, login.as_str());
+    let said = client::organization_ownership(app, ready, found.id, organization, user).await;
+    match said.map_err(|error| unavailable(&error))? {
+        Ownership::Owned => Ok(()),
+        Ownership::NotOwned => refused(
+            "At GitHub you are no owner of this organization. If you have another name there now, \
+             begin again at /integrations/github/install.",
+        ),
+        Ownership::Untold => refused(UNTOLD),
+    }
+}
+
+/// What to do where GitHub does not say who owns an organization.
+pub const UNTOLD: &str = "GitHub does not say who owns this organization: the App needs its permission \
+     `Members: read`. Accept the App's new permissions in the settings of the organization, and repeat.";
+
+/// Let go of an installation: it belongs to nobody, and whoever owns its account at GitHub may have it.
+///
+/// Administrators may do so for an owner, who is told.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    delete,
+    path = "/v1/github/installations/{id}/owner",
+    operation_id = "githubInstallationsRelease",
+    tag = "github",
+    params(("id" = String, Path, description = "GitHub's number of it, or its ChittyID.")),
+    responses(
+        (status = 200, description = "It is nobody's, now or before.", body = InstallationReleaseView),
+        (status = 404, description = "You have no such installation."),
+    ),
+))]
+pub async fn release(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    scope.not_delegated(ready).await?;
+    let found = store::get(ready, &scope, &request.id).await?;
+    let found = found.ok_or_else(|| Problem::not_found("installation"))?;
+    let text = json!({
+        "success": true, "message": "The installation is nobody's", "installation_id": found.id,
+        "chitty_id": found.chitty_id,
+    });
+    let reply = Reply::json(text.to_string());
+    let Some(owner) = &found.owner else {
+        scope.check(ready).await?;
+        return Ok(reply);
+    };
+    let (now_ms, overdue_ms) = (app.now_ms(), app.config.outbox_overdue_ms);
+    let payload = json!({ "installation_id": found.id, "from": owner });
+    let kind = EventKind::AppReleased;
+    let event = Event::caused(request, &scope, kind, &found.chitty_id, payload, now_ms);
+    let mut statements = vec![
+        store::release(found.id, owner, &event.id, now_ms),
+        outbox::insert_if_changed(&event, overdue_ms, "installations", "chitty_id"),
+    ];
+    let is_own = owner == scope.actor();
+    let mut events = vec![event];
+    if !is_own && let Some(first) = events.first() {
+        let payload = json!({ "installation_id": found.id, "chitty_id": found.chitty_id });
+        let kind = EventKind::InstallationLost;
+        let lost = Event::caused(request, &scope, kind, owner, payload, now_ms);
+        statements.push(outbox::insert_beside(
+            &lost,
+            overdue_ms,
+            first,
+            "installations",
+            "chitty_id",
+        ));
+        events.push(lost);
+    }
+    let scope = if is_own { scope } else { scope.demanding_admin() };
+    let released = scope.write(ready, statements).await?.into_iter().next();
+    if released.is_none_or(|rows| rows.is_empty()) {
+        // Somebody else has claimed it a moment ago.
+        return Err(Problem::not_found("installation"));
+    }
+    Ok(events.into_iter().fold(reply, |reply, event| reply.then(After::Announce(event))))
 }
 
 /// GitHub counts pages; the first is 1.

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
 use crate::github::deliveries::Known;
+use crate::github::jobs;
 use crate::github::payload::Installation;
 use crate::init::Ready;
 use crate::platform::db::{DbError, first_row};
@@ -57,6 +58,7 @@ pub async fn put_on_record(
         store::upsert(installation, minted, &installed.id, now_ms),
         outbox::insert_if_installed(&installed, overdue_ms),
         outbox::insert_if_orphaned(&orphaned, overdue_ms),
+        jobs::wake(installation.id, now_ms),
         store::known(installation.id),
     ];
     let mut results = ready.db().batch(statements).await?.into_iter().skip(1);
@@ -67,6 +69,6 @@ pub async fn put_on_record(
             events.push(event);
         }
     }
-    let row = first_row(results.next()).ok_or(DbError::Shape)?;
+    let row = first_row(results.nth(1)).ok_or(DbError::Shape)?;
     Ok((store::read_known(row)?, events))
 }

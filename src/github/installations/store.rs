@@ -76,16 +76,25 @@ pub fn upsert(
     .bind(revision)
 }
 
-/// Marks an installation uninstalled, and forgets its token.
-pub fn uninstall(id: i64, at: &str, revision: &str) -> [Statement; 2] {
-    let end = Statement::new(
+/// Marks an installation uninstalled.
+pub fn uninstall(id: i64, at: &str, revision: &str) -> Statement {
+    Statement::new(
         "UPDATE installations SET uninstalled_at = ?2, updated_at = ?2, revision = ?3 \
          WHERE installation_id = ?1 AND uninstalled_at IS NULL",
     )
     .bind(id)
     .bind(at)
-    .bind(revision);
-    [end, Statement::new("DELETE FROM github_tokens WHERE installation_id = ?1").bind(id)]
+    .bind(revision)
+}
+
+/// Forgets the token of an installation that is suspended or uninstalled, in the batch that makes it so.
+pub fn forget_token_unless_live(id: i64) -> Statement {
+    Statement::new(
+        "DELETE FROM github_tokens WHERE installation_id = ?1 \
+         AND EXISTS (SELECT 1 FROM installations WHERE installation_id = ?1 \
+         AND (suspended_at IS NOT NULL OR uninstalled_at IS NOT NULL))",
+    )
+    .bind(id)
 }
 
 /// Adds repositories to those that an installation is known to have, and takes others away.
@@ -119,12 +128,60 @@ pub fn read_known(mut row: Row) -> Result<Known, DbError> {
     Ok(Known { chitty_id: row.text(0)?, is_live: row.integer(1)? == 1 })
 }
 
-/// Gives an installation to an actor who has shown that it is theirs to administer. Returns a row if it
-/// was not theirs before.
-pub fn claim(id: i64, owner: &str, revision: &str, now_ms: u64) -> Statement {
+/// Who has an installation: for [`read_owner`].
+pub fn owner(id: i64) -> Statement {
+    Statement::new("SELECT owner_chitty_id FROM installations WHERE installation_id = ?1").bind(id)
+}
+
+/// Reads the row of [`owner`], if there is one.
+///
+/// # Errors
+/// [`DbError::Shape`].
+pub fn read_owner(rows: Vec<Row>) -> Result<Option<String>, DbError> {
+    let owner = rows.into_iter().next().map(|mut row| row.optional_text(0)).transpose()?;
+    Ok(owner.flatten())
+}
+
+/// An installation for an actor who has shown at GitHub that the account is theirs.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    /// Its number.
+    pub id: i64,
+    /// The actor.
+    pub actor: &'a str,
+    /// Who had it when they were asked; nobody else loses it.
+    pub from: Option<&'a str>,
+    /// Who they are at GitHub: number, and name where they own an organization.
+    pub github: (i64, Option<&'a str>),
+}
+
+/// Gives an installation to an actor, unless that is suspended or somebody else has it than it is
+/// claimed from. Returns a row if that changes anything.
+pub fn claim(claim: &Claim<'_>, revision: &str, now_ms: u64) -> Statement {
+    let (github_id, github_login) = claim.github;
     Statement::new(
-        "UPDATE installations SET owner_chitty_id = ?2, revision = ?3, updated_at = ?4 \
-         WHERE installation_id = ?1 AND owner_chitty_id IS NOT ?2 RETURNING 1 AS claimed",
+        "UPDATE installations SET owner_chitty_id = ?2, owner_github_id = ?4, \
+         owner_github_login = ?5, revision = ?6, updated_at = ?7 \
+         WHERE installation_id = ?1 AND owner_chitty_id IS ?3 \
+         AND (owner_chitty_id IS NOT ?2 OR owner_github_id IS NOT ?4 OR owner_github_login IS NOT ?5) \
+         AND NOT EXISTS (SELECT 1 FROM actors WHERE chitty_id = ?2 AND status <> 'active') \
+         RETURNING 1 AS claimed",
+    )
+    .bind(claim.id)
+    .bind(claim.actor)
+    .bind(claim.from)
+    .bind(github_id)
+    .bind(github_login)
+    .bind(revision)
+    .bind(time::iso8601(now_ms))
+}
+
+/// Takes an installation from its owner, who has let go of it. Returns a row if it was theirs.
+pub fn release(id: i64, owner: &str, revision: &str, now_ms: u64) -> Statement {
+    Statement::new(
+        "UPDATE installations SET owner_chitty_id = NULL, owner_github_id = NULL, \
+         owner_github_login = NULL, revision = ?3, updated_at = ?4 \
+         WHERE installation_id = ?1 AND owner_chitty_id = ?2 RETURNING 1 AS released",
     )
     .bind(id)
     .bind(owner)
@@ -163,8 +220,19 @@ pub struct Found {
     pub document: String,
     /// Its number.
     pub id: i64,
+    /// Its ChittyID.
+    pub chitty_id: String,
     /// Whether it is neither suspended nor uninstalled.
     pub is_live: bool,
+    /// Who has it.
+    pub owner: Option<String>,
+    /// Who that has shown to be at GitHub: number, and name where that was as an owner of an organization
+    /// and not of their own account.
+    pub github: Option<(i64, Option<String>)>,
+    /// The name of the organization that it is on, if that is one.
+    pub organization: Option<String>,
+    /// Whether the caller is an administrator of this gateway.
+    pub by_admin: bool,
 }
 
 /// Looks one up.
@@ -179,12 +247,25 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Fou
     };
     let (own, admin) = (params.add(scope.actor()), scope.is_admin_sql(&mut params));
     let query = params.statement(format!(
-        "SELECT {DOCUMENT} AS item, installation_id, \
-         suspended_at IS NULL AND uninstalled_at IS NULL AS is_live FROM installations \
+        "SELECT {DOCUMENT} AS item, installation_id, chitty_id, \
+         suspended_at IS NULL AND uninstalled_at IS NULL AS is_live, owner_chitty_id, \
+         owner_github_id, owner_github_login, \
+         iif(account_type = 'Organization', account_login, NULL) AS organization, \
+         {admin} AS by_admin FROM installations \
          WHERE {key} = {value} AND (owner_chitty_id = {own} OR {admin})"
     ));
     let Some(mut row) = scope.rows(ready, query).await?.into_iter().next() else {
         return Ok(None);
     };
-    Ok(Some(Found { document: row.text(0)?, id: row.integer(1)?, is_live: row.integer(2)? == 1 }))
+    let github_id = row.integer(5).ok();
+    Ok(Some(Found {
+        document: row.text(0)?,
+        id: row.integer(1)?,
+        chitty_id: row.text(2)?,
+        is_live: row.integer(3)? == 1,
+        owner: row.optional_text(4)?,
+        github: github_id.zip(Some(row.optional_text(6)?)),
+        organization: row.optional_text(7)?,
+        by_admin: row.integer(8)? == 1,
+    }))
 }

@@ -50,6 +50,18 @@ pub(crate) struct InstallationView {
     updated_at: String,
 }
 
+/// An installation that is nobody's any more.
+#[derive(ToSchema)]
+#[schema(as = InstallationRelease)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct InstallationReleaseView {
+    success: bool,
+    message: String,
+    /// GitHub's number of it.
+    installation_id: i64,
+    chitty_id: String,
+}
+
 /// A page of installations.
 #[derive(ToSchema)]
 #[schema(as = InstallationList)]

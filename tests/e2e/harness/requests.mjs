@@ -93,6 +93,7 @@ export const requests = (entities) => {
 
     "GET /v1/github/installations": { other: OWN },
     "GET /v1/github/installations/{id}": { id: entities.installation, other: HIDDEN },
+    "DELETE /v1/github/installations/{id}/owner": { id: entities.installation, other: HIDDEN },
     "GET /v1/github/installations/{id}/repositories": { id: entities.installation, other: HIDDEN },
 
     "GET /v1/orchestrations/{id}": { id: entities.orchestration, other: HIDDEN },

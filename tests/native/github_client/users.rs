@@ -1,6 +1,6 @@
 //! Users who come back from GitHub.
 
-use chittyconnect::github::client::{self, Account, ErrorKind, Installation};
+use chittyconnect::github::client::{self, Account, ErrorKind, Installation, Ownership};
 use chittyconnect::platform::outside::OutsideResponse;
 use serde_json::{Value, json};
 
@@ -56,11 +56,10 @@ fn a_code_becomes_a_token_or_a_refusal() {
 struct Says {
     sees: Value,
     membership: OutsideResponse,
-    repositories: OutsideResponse,
 }
 
 #[test]
-fn who_may_administer_an_installation() {
+fn whose_an_installation_is() {
     let (world, gateway) = World::warm();
     let account = |id: i64, kind: &str| Account {
         id,
@@ -70,34 +69,24 @@ fn who_may_administer_an_installation() {
     };
     let member =
         |state: &str, role: &str| answer(200, &json!({"state": state, "role": role}).to_string());
-    let repositories = |admin: Value| {
-        let list = json!([{"id": 1}, {"permissions": {"admin": admin}}]);
-        answer(200, &json!({"total_count": 2, "repositories": list}).to_string())
-    };
-    let says = |membership, repositories| Says {
-        sees: json!([{"id": 6}, {"id": 7}]),
-        membership,
-        repositories,
-    };
+    let says = |membership| Says { sees: json!([{"id": 6}, {"id": 7}]), membership };
     let limited = || with(403, &[("retry-after", "5")], &json!({}));
-    let (none, some) = (|| repositories(json!(false)), || repositories(json!(true)));
-    let own = says(answer(500, ""), answer(500, ""));
+    let own = says(answer(500, ""));
     let hidden = Says { sees: json!([{"id": 6}]), ..own.clone() };
     let cases = [
-        (5, "User", own.clone(), Ok(true)),
-        (5, "User", hidden.clone(), Ok(false)),
-        (77, "User", own, Ok(false)),
-        (77, "Organization", hidden, Ok(false)),
-        (77, "Organization", says(member("active", "admin"), none()), Ok(true)),
-        (77, "Organization", says(member("pending", "admin"), none()), Ok(false)),
-        (77, "Organization", says(member("active", "member"), none()), Ok(false)),
-        (77, "Organization", says(member("active", "member"), some()), Ok(true)),
-        (77, "Organization", says(answer(403, "{}"), some()), Ok(true)),
-        (77, "Organization", says(answer(404, "{}"), none()), Ok(false)),
-        (77, "Organization", says(answer(200, "[]"), some()), Err(ErrorKind::Unreadable)),
-        (77, "Organization", says(limited(), some()), Err(ErrorKind::RateLimited)),
-        (77, "Organization", says(answer(502, ""), some()), Err(ErrorKind::Unavailable)),
-        (77, "Organization", says(answer(404, "{}"), answer(404, "{}")), Err(ErrorKind::NotFound)),
+        (5, "User", own.clone(), Ok(Ownership::Owned)),
+        (5, "User", hidden.clone(), Ok(Ownership::NotOwned)),
+        (77, "User", own, Ok(Ownership::NotOwned)),
+        (77, "Organization", hidden, Ok(Ownership::NotOwned)),
+        (77, "Organization", says(member("active", "admin")), Ok(Ownership::Owned)),
+        (77, "Organization", says(member("pending", "admin")), Ok(Ownership::NotOwned)),
+        (77, "Organization", says(member("active", "member")), Ok(Ownership::NotOwned)),
+        (77, "Organization", says(answer(403, "{}")), Ok(Ownership::Untold)),
+        (77, "Organization", says(answer(404, "{}")), Ok(Ownership::NotOwned)),
+        (77, "Organization", says(answer(200, "[]")), Err(ErrorKind::Unreadable)),
+        (77, "Organization", says(limited()), Err(ErrorKind::RateLimited)),
+        (77, "Organization", says(answer(502, "")), Err(ErrorKind::Unavailable)),
+        (77, "Organization", says(answer(401, "{}")), Err(ErrorKind::Refused)),
     ];
     run(async {
         world.outside.set(|_| Ok(answer(200, r#"{"access_token":"ghu_1"}"#)));
@@ -110,15 +99,14 @@ fn who_may_administer_an_installation() {
                         answer(200, &json!({"installations": shared.sees}).to_string())
                     }
                     "/user/memberships/orgs/octo-org" => shared.membership.clone(),
-                    "/user/installations/7/repositories" => shared.repositories.clone(),
                     other => panic!("{other}"),
                 })
             });
             let body = installation_body(7, id, kind);
             let installation: Installation = serde_json::from_value(body).unwrap();
             let user = account(5, "User");
-            let may = client::may_administer(&gateway.app, &token, &user, &installation).await;
-            assert_eq!(may.map_err(|error| error.kind), expected, "{kind} {id}");
+            let said = client::ownership(&gateway.app, &token, &user, &installation).await;
+            assert_eq!(said.map_err(|error| error.kind), expected, "{kind} {id}");
         }
         // Pages are looked through within a bound.
         let next = [("link", "<x>; rel=\"next\"")];
@@ -127,8 +115,8 @@ fn who_may_administer_an_installation() {
         let body = installation_body(7, 5, "User");
         let installation: Installation = serde_json::from_value(body).unwrap();
         let user = account(5, "User");
-        let may = client::may_administer(&gateway.app, &token, &user, &installation).await;
-        assert_eq!(may, Ok(false));
+        let said = client::ownership(&gateway.app, &token, &user, &installation).await;
+        assert_eq!(said, Ok(Ownership::NotOwned));
         assert_eq!(world.outside.take().len(), 10);
     });
 }

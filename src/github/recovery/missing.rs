@@ -1,0 +1,230 @@
+//! The deliveries that are missing: found on GitHub's list and not on record. Each is asked for by
+//! itself, until it arrives or GitHub repeats it no longer; then it has a dead letter.
+
+use chitty_core::Backoff;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use super::{REACH_MS, Trouble};
+use crate::app::App;
+use crate::events::dead;
+use crate::github::client::{self, ErrorKind, GithubError, HookDelivery};
+use crate::github::message::{self, Delivered, Elsewhere, Kind};
+use crate::init::Ready;
+use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::{log, time};
+
+/// How many deliveries are taken at a time, how many of them are asked for at once, and how often that
+/// is done in one round.
+const TAKEN: i64 = 10;
+const AT_ONCE: usize = 3;
+const MAX_TAKES: usize = 10;
+
+/// The longest pause between two times that one is asked for, in ms.
+const LONGEST_PAUSE_MS: u32 = 3_600_000;
+
+/// How long what was taken is left alone should whoever took it die, in ms.
+const TAKEN_FOR_MS: u64 = 600_000;
+
+/// How many are given up in one round.
+const MAX_ENDED: i64 = 100;
+
+/// For how long one is asked for whose dead letter is replayed, in ms.
+const ONCE_MORE_MS: u64 = 24 * 3_600_000;
+
+/// Notes those of a page that are not on record; of one that is noted already, its newest attempt. What
+/// is younger than `settled_ms` may be on its way.
+pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> Statement {
+    let seen = |delivery: &HookDelivery| {
+        let made_ms =
+            time::parse(&delivery.delivered_at).filter(|made_ms| *made_ms <= settled_ms)?;
+        let until_ms = made_ms + REACH_MS;
+        (until_ms > now_ms).then(|| {
+            json!([
+                delivery.guid,
+                delivery.event,
+                delivery.id.to_string(),
+                time::iso8601(made_ms),
+                time::iso8601(until_ms),
+            ])
+        })
+    };
+    // The oldest first, so that the newest attempt is the last that is noted.
+    let rows: Vec<Value> = page.iter().rev().filter_map(seen).collect();
+    Statement::new(
+        "INSERT INTO github_missing (delivery_id, event, github_id, made_at, until_at, due_at) \
+         SELECT r.value ->> '$[0]', r.value ->> '$[1]', r.value ->> '$[2]', r.value ->> '$[3]', \
+         r.value ->> '$[4]', ?2 FROM json_each(?1) AS r WHERE NOT EXISTS \
+         (SELECT 1 FROM github_deliveries WHERE delivery_id = r.value ->> '$[0]') \
+         AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE event_id = r.value ->> '$[0]') \
+         ON CONFLICT (delivery_id) DO UPDATE SET \
+         github_id = iif(excluded.made_at >= made_at, excluded.github_id, github_id), \
+         made_at = min(made_at, excluded.made_at), until_at = min(until_at, excluded.until_at)",
+    )
+    .bind(Value::Array(rows).to_string())
+    .bind(time::iso8601(now_ms))
+}
+
+/// Asks for a delivery once more whose dead letter is replayed, for a day.
+pub fn ask_once_more(app: &App, delivered: &Delivered, number: &str) -> Statement {
+    let now_ms = app.now_ms();
+    Statement::new(
+        "INSERT INTO github_missing (delivery_id, event, github_id, made_at, until_at, due_at) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS \
+         (SELECT 1 FROM github_deliveries WHERE delivery_id = ?1) ON CONFLICT (delivery_id) \
+         DO UPDATE SET until_at = excluded.until_at, due_at = excluded.due_at",
+    )
+    .bind(delivered.delivery_id.as_str())
+    .bind(delivered.event.as_str())
+    .bind(number)
+    .bind(delivered.received_at.as_str())
+    .bind(time::iso8601(now_ms + ONCE_MORE_MS))
+    .bind(time::iso8601(now_ms))
+}
+
+/// One that is asked for.
+struct Missing {
+    delivery_id: String,
+    github_id: String,
+    tries: i64,
+}
+
+/// Asks for what is due, a few at a time, until `until_ms`. Where GitHub does not answer at all, the
+/// rest is left for another round.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn ask(app: &App, ready: Ready<'_>, until_ms: u64) -> Result<(), Trouble> {
+    // What is asked for now is due later, so that each is asked for once a round.
+    let began_ms = app.now_ms();
+    for _ in 0..MAX_TAKES {
+        if app.now_ms() >= until_ms {
+            return Ok(());
+        }
+        let taken = take(ready, began_ms).await?;
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<(Missing, Result<(), GithubError>)> = futures_util::stream::iter(taken)
+            .map(|missing| async move {
+                let outcome = match missing.github_id.parse() {
+                    Ok(number) => client::redeliver(app, number).await,
+                    Err(_) => Err(GithubError::unreadable()),
+                };
+                (missing, outcome)
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let is_down = asked.iter().all(|(_, outcome)| is_outage(outcome))
+            || asked.iter().any(|(_, outcome)| is_limit(outcome));
+        let notes = asked.iter().map(|(missing, outcome)| asked_for(app, missing, outcome));
+        ready.db().batch(notes.collect()).await?;
+        if is_down {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn is_outage(outcome: &Result<(), GithubError>) -> bool {
+    matches!(outcome, Err(error) if error.is_transient())
+}
+
+fn is_limit(outcome: &Result<(), GithubError>) -> bool {
+    matches!(outcome, Err(error) if error.kind == ErrorKind::RateLimited)
+}
+
+/// Takes some that were due at an instant, those that have waited longest first.
+async fn take(ready: Ready<'_>, now_ms: u64) -> Result<Vec<Missing>, DbError> {
+    // What has arrived and could not be read has its dead letter.
+    let dead = Statement::new(
+        "DELETE FROM github_missing WHERE delivery_id IN (SELECT m.delivery_id \
+         FROM github_missing AS m WHERE m.due_at <= ?1 AND EXISTS (SELECT 1 FROM dead_letters \
+         WHERE event_id = m.delivery_id AND replayed_at IS NULL) ORDER BY m.due_at LIMIT 500)",
+    )
+    .bind(time::iso8601(now_ms));
+    let take = Statement::new(
+        "UPDATE github_missing SET due_at = ?2, tries = tries + 1 WHERE delivery_id IN \
+         (SELECT delivery_id FROM github_missing WHERE due_at <= ?1 ORDER BY due_at LIMIT ?3) \
+         RETURNING delivery_id, github_id, tries",
+    )
+    .bind(time::iso8601(now_ms))
+    .bind(time::iso8601(now_ms + TAKEN_FOR_MS))
+    .bind(TAKEN);
+    let rows = ready.db().batch(vec![dead, take]).await?.pop().unwrap_or_default();
+    let read = |mut row: Row| {
+        let (delivery_id, github_id) = (row.text(0)?, row.text(1)?);
+        Ok(Missing { delivery_id, github_id, tries: row.integer(2)? })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// Notes what GitHub has said, and when one is asked for again; nothing where it was taken again since.
+fn asked_for(app: &App, missing: &Missing, outcome: &Result<(), GithubError>) -> Statement {
+    let error = outcome.as_ref().err();
+    let text = error.map(ToString::to_string);
+    let fields = [
+        ("delivery_id", missing.delivery_id.as_str()),
+        ("tries", &missing.tries.to_string()),
+        ("error", text.as_deref().unwrap_or("none")),
+    ];
+    log::info("delivery_asked_again", &fields);
+    let first = u32::try_from(app.config.github_recovery_ms).unwrap_or(LONGEST_PAUSE_MS);
+    let pauses = Backoff { first, longest: LONGEST_PAUSE_MS };
+    let tries = u32::try_from(missing.tries).unwrap_or(u32::MAX);
+    let pause_ms = u64::from(pauses.pause(tries, |bound| app.jitter(bound)));
+    let asked_ms = u64::from(error.and_then(|error| error.retry_after_s).unwrap_or(0)) * 1000;
+    let pause_ms = pause_ms.max(asked_ms.min(u64::from(LONGEST_PAUSE_MS))).max(1);
+    Statement::new(
+        "UPDATE github_missing SET due_at = ?3, last_error = ?4 WHERE delivery_id = ?1 AND tries = ?2",
+    )
+    .bind(missing.delivery_id.as_str())
+    .bind(missing.tries)
+    .bind(time::iso8601(app.now_ms() + pause_ms))
+    .bind(text)
+}
+
+/// Gives up what GitHub repeats no longer: each has a dead letter from now on, by whose replay it is
+/// asked for once more.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn give_up_ended(app: &App, ready: Ready<'_>) -> Result<(), Trouble> {
+    let ended = Statement::new(
+        "SELECT delivery_id, event, github_id, made_at, tries, last_error FROM github_missing \
+         WHERE until_at <= ?1 ORDER BY until_at LIMIT ?2",
+    )
+    .bind(time::iso8601(app.now_ms()))
+    .bind(MAX_ENDED);
+    let mut batch = Vec::new();
+    for mut row in ready.db().rows(ended).await? {
+        let (delivery_id, event, github_id) = (row.text(0)?, row.text(1)?, row.text(2)?);
+        let tries = u32::try_from(row.integer(4)?).unwrap_or(u32::MAX);
+        let last = row.optional_text(5)?;
+        let last = last.map(|error| format!("; at last {error}")).unwrap_or_default();
+        let reason = format!("GitHub was asked {tries} times to deliver it again, in vain{last}");
+        log::error("delivery_never_arrives", &[("delivery_id", &delivery_id), ("reason", &reason)]);
+        let delivered = Delivered {
+            kind: Kind::Delivery,
+            delivery_id,
+            event,
+            received_at: row.text(3)?,
+            traceparent: None,
+            elsewhere: Some(Elsewhere::AtGithub(github_id)),
+        };
+        let subject = dead::Subject {
+            event_id: &delivered.delivery_id,
+            event_type: &delivered.event,
+            entity_id: "github:app",
+        };
+        let body = message::encode(&delivered, "");
+        batch.push(dead::insert(app, dead::GITHUB, &body, Some(subject), &reason, tries));
+        let remove = Statement::new("DELETE FROM github_missing WHERE delivery_id = ?1");
+        batch.push(remove.bind(delivered.delivery_id.as_str()));
+    }
+    if !batch.is_empty() {
+        ready.db().batch(batch).await?;
+    }
+    Ok(())
+}

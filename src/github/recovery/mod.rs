@@ -1,0 +1,174 @@
+//! Deliveries that GitHub made and that never arrived: after an outage, or where a queue has lost what it
+//! was handed. GitHub keeps a list of what it delivered; what is on that and not on record here is
+//! [`missing`], and asked for again.
+//!
+//! The list is gone through in passes, from its newest end to where the last pass had begun. A pass goes
+//! on from round to round, some pages each; what it finds is noted by itself, so the next pass need not
+//! look at it again.
+
+pub mod missing;
+
+use crate::app::App;
+use crate::github::client::{self, ErrorKind, GithubError};
+use crate::init::Ready;
+use crate::platform::db::{DbError, Statement, first_row};
+use crate::platform::{log, time};
+
+/// How far back GitHub's list is read at most, in ms: as long as GitHub delivers again (three days).
+const REACH_MS: u64 = 3 * 24 * 3_600_000;
+
+/// How many pages of 100 one round reads: of 5000 calls an hour that GitHub allows, 3600 at most, since
+/// a pass that is behind goes on every minute.
+const MAX_PAGES: usize = 60;
+
+/// For how long a round goes through the list, and for how long it asks for what is missing, in ms.
+const PASS_MS: u64 = 45_000;
+const ASK_MS: u64 = 45_000;
+
+/// How long a round may take, in ms: nobody else begins one meanwhile.
+const LEASE_MS: u64 = 300_000;
+
+/// The turn to make a round.
+struct Turn {
+    /// The lease on it: whoever has another notes nothing.
+    lease: String,
+    /// From which instant on deliveries may be unseen, in ms since the Unix epoch.
+    from_ms: u64,
+    /// Where the pass goes on; `None` at the newest end.
+    cursor: Option<String>,
+    /// Until when nothing is unseen once the pass has ended, in ms since the Unix epoch.
+    until_ms: u64,
+}
+
+/// Why a round, or a part of one, was not made.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Github(#[from] GithubError),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Makes a round, when one is due: once a minute at most, in one isolate at a time. Neither part keeps
+/// the other from its turn.
+pub async fn round(app: &App, ready: Ready<'_>) {
+    if app.config.github.app.is_none() {
+        return;
+    }
+    let turn = match begin(app, ready).await {
+        Ok(Some(turn)) => turn,
+        Ok(None) => return,
+        Err(error) => return log::warn("recovery_not_begun", &[("error", &error.to_string())]),
+    };
+    let failed = |error: &Trouble| log::warn("recovery_failed", &[("error", &error.to_string())]);
+    let passed = pass(app, ready, &turn).await.inspect_err(failed);
+    let _ = missing::give_up_ended(app, ready).await.inspect_err(failed);
+    let _ = missing::ask(app, ready, app.now_ms() + ASK_MS).await.inspect_err(failed);
+    // A pass that is behind goes on with the next round of the cron.
+    let next_ms = if matches!(passed, Ok(false)) { 0 } else { app.config.github_recovery_ms };
+    if let Err(error) = end(ready, &turn, app.now_ms() + next_ms).await {
+        log::warn("recovery_not_noted", &[("error", &error.to_string())]);
+    }
+}
+
+/// Takes the turn, unless somebody has it or it is too early.
+async fn begin(app: &App, ready: Ready<'_>) -> Result<Option<Turn>, DbError> {
+    let now_ms = app.now_ms();
+    let reach_ms = now_ms.saturating_sub(REACH_MS);
+    let lease = time::iso8601(now_ms + LEASE_MS);
+    let first = Statement::new(
+        "INSERT INTO github_recovery (id, complete_until) VALUES (1, ?1) ON CONFLICT DO NOTHING",
+    )
+    .bind(time::iso8601(reach_ms));
+    let take = Statement::new(
+        "UPDATE github_recovery SET leased_until = ?2, next_at = ?3 \
+         WHERE id = 1 AND leased_until <= ?1 AND next_at <= ?1 \
+         RETURNING complete_until, pass_cursor, pass_until",
+    )
+    .bind(time::iso8601(now_ms))
+    .bind(lease.as_str())
+    .bind(time::iso8601(now_ms + app.config.github_recovery_ms));
+    let taken = ready.db().batch(vec![first, take]).await?.pop();
+    let Some(mut row) = first_row(taken) else { return Ok(None) };
+    // What cannot be read is looked through again.
+    let from_ms = time::parse(&row.text(0)?).unwrap_or_default().max(reach_ms);
+    let (cursor, until) = (row.optional_text(1)?, row.optional_text(2)?);
+    // What is younger when the pass begins may be on its way.
+    let settled_ms = now_ms.saturating_sub(app.config.github_recovery_ms);
+    let (cursor, until_ms) = match until.as_deref().and_then(time::parse) {
+        Some(until_ms) => (cursor, until_ms),
+        None => (None, settled_ms),
+    };
+    Ok(Some(Turn { lease, from_ms, cursor, until_ms }))
+}
+
+/// Gives the turn back.
+async fn end(ready: Ready<'_>, turn: &Turn, next_ms: u64) -> Result<(), DbError> {
+    let end = Statement::new(
+        "UPDATE github_recovery SET leased_until = '', next_at = ?2 \
+         WHERE id = 1 AND leased_until = ?1",
+    )
+    .bind(turn.lease.as_str())
+    .bind(time::iso8601(next_ms));
+    ready.db().batch(vec![end]).await.map(|_| ())
+}
+
+/// Takes the pass some pages further, and notes each with what is missing of it. Whether the pass has
+/// ended.
+async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble> {
+    let stop_ms = app.now_ms() + PASS_MS;
+    let mut cursor = turn.cursor.clone();
+    for _ in 0..MAX_PAGES {
+        if app.now_ms() >= stop_ms {
+            return Ok(false);
+        }
+        let page = match client::deliveries(app, cursor.as_deref()).await {
+            Ok(page) => page,
+            Err(error) if cursor.is_some() && is_about_the_cursor(&error) => {
+                log::warn("recovery_cursor_refused", &[("error", &error.to_string())]);
+                let again = vec![assert_held(turn), noted(turn.from_ms, None, None)];
+                ready.db().batch(again).await?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let is_old = |at: &str| time::parse(at).is_some_and(|at_ms| at_ms < turn.from_ms);
+        let has_reached = page.items.last().is_none_or(|oldest| is_old(&oldest.delivered_at));
+        cursor = page.next_cursor.filter(|_| !has_reached);
+        let progress = match &cursor {
+            Some(next) => noted(turn.from_ms, Some(next), Some(turn.until_ms)),
+            None => noted(turn.until_ms.max(turn.from_ms), None, None),
+        };
+        let found = missing::note(&page.items, app.now_ms(), turn.until_ms);
+        ready.db().batch(vec![assert_held(turn), found, progress]).await?;
+        if cursor.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether GitHub does not know the place in its list any more.
+fn is_about_the_cursor(error: &GithubError) -> bool {
+    matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound)
+}
+
+/// Fails the transaction that it begins unless the turn is still held.
+fn assert_held(turn: &Turn) -> Statement {
+    Statement::new(
+        "INSERT INTO assertions (held) SELECT 0 WHERE NOT EXISTS \
+         (SELECT 1 FROM github_recovery WHERE id = 1 AND leased_until = ?1)",
+    )
+    .bind(turn.lease.as_str())
+}
+
+/// How far the passes have come.
+fn noted(complete_ms: u64, cursor: Option<&str>, until_ms: Option<u64>) -> Statement {
+    Statement::new(
+        "UPDATE github_recovery SET complete_until = ?1, pass_cursor = ?2, pass_until = ?3 \
+         WHERE id = 1",
+    )
+    .bind(time::iso8601(complete_ms))
+    .bind(cursor)
+    .bind(until_ms.map(time::iso8601))
+}
