@@ -280,21 +280,15 @@ async fn note_vouched(
     let carried = json!(scopes).to_string();
     let look = Statement::new(format!(
         "SELECT (SELECT capabilities FROM actors WHERE chitty_id = ?1) AS own, \
-         {SPONSOR} AS sponsor, k.token_sha256 IS NOT NULL AS is_made, {}, {} AS is_news \
+         {SPONSOR} AS sponsor, k.token_sha256 IS NOT NULL AS is_made, {} \
          FROM (SELECT 1 AS one) LEFT JOIN made_tokens AS k ON k.token_sha256 = ?2",
         Backing::columns(Standing::Made, "?3"),
-        standing::is_news("?1", "?2", "?4", "?5"),
     ))
     .bind(actor)
     .bind(sha256)
-    .bind(standing::cutoff(now_ms))
-    .bind(carried.as_str())
-    .bind(standing::noted_since(now_ms));
-    let rows = ready.db().rows(look.clone()).await?;
-    let is_news =
-        |rows: &[Row]| rows.first().is_some_and(|row| row.integer(3 + Backing::COLUMNS) == Ok(1));
-    if !is_news(&rows) || !app.tokens.takes_note(sha256, &carried, now_ms) {
-        return Known::read(rows.into_iter().next());
+    .bind(standing::cutoff(now_ms));
+    if !app.tokens.takes_note(sha256, &carried, now_ms) {
+        return Known::read(ready.db().rows(look).await?.into_iter().next());
     }
     let mut batch = note_carried(sha256, &carried);
     batch.push(standing::note(actor, scopes, now_ms));

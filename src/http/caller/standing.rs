@@ -47,32 +47,6 @@ pub fn note(actor: &str, scopes: &[String], now_ms: u64) -> Statement {
     .bind(cutoff(now_ms))
 }
 
-/// From when on the same word of ChittyAuth counts as noted.
-pub fn noted_since(now_ms: u64) -> String {
-    time::iso8601(now_ms.saturating_sub(NOTED_MS))
-}
-
-/// SQL for whether what ChittyAuth says of a token (`sha256`) and its bearer is to be noted: because
-/// it has not said so since `noted_since`, or because something that was made by the token does not
-/// know yet. All are placeholders.
-pub fn is_news(actor: &str, sha256: &str, scopes: &str, noted_since: &str) -> String {
-    let differs = |table: &str| {
-        format!(
-            " OR EXISTS (SELECT 1 FROM {table} WHERE source_token = {sha256} \
-             AND source_scopes <> {scopes})"
-        )
-    };
-    let made = ["delegations", "keys", "connection_secrets", "made_tokens"].map(differs).concat();
-    format!(
-        "(NOT EXISTS (SELECT 1 FROM vouchers AS v WHERE v.chitty_id = {actor} \
-         AND v.said_at > {noted_since} \
-         AND NOT EXISTS (SELECT 1 FROM json_each({scopes}) \
-         WHERE value NOT IN (SELECT w.key FROM json_each(v.said) AS w)) \
-         AND NOT EXISTS (SELECT 1 FROM json_each(v.said) AS w WHERE w.value >= v.said_at \
-         AND w.key NOT IN (SELECT value FROM json_each({scopes})))){made})"
-    )
-}
-
 /// SQL for whether a list of scopes has one of `needs`.
 pub fn among(scopes: &str, needs: &str) -> String {
     format!(
