@@ -113,7 +113,7 @@ async fn exercise_access(gateway: &Isolate) {
     let made = gateway.send(keyed("/v1/connections", &make)).await;
     gateway.post("/v1/connections", "dev-a", &make).await;
     let made_for_it = json!({
-        "source_chitty_id": "CHITTY-PEO-a", "source_type": "actor", "target_service": "finance",
+        "source_chitty_id": "CHITTY-PEO-a", "source_type": "actor", "target_service": "evidence",
         "credentials": {"type": "provisioned"},
     });
     for _ in 0..2 {
