@@ -92,6 +92,10 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
 /// in ms.
 const LIFE_MS: std::ops::RangeInclusive<u64> = 60_000..=24 * 3_600_000;
 
+/// By how much sooner the token is asked to end, in s: ChittyAuth counts from when its step comes, which
+/// is later than now by the steps before it.
+const HEAD_START_S: u64 = 15;
+
 /// What of the caller's authority the token of a new identity gets.
 async fn for_role(
     ready: Ready<'_>,
@@ -119,7 +123,8 @@ fn stand_on(input: &mut Value, grant: &Grant, scope: &Scope, now_ms: u64) {
     let Some(members) = input.as_object_mut() else { return };
     let ends_ms = grant.ends_ms().unwrap_or(now_ms + LIFE_MS.end());
     members.insert("until".to_owned(), time::iso8601(ends_ms).into());
-    members.insert("expires_in_s".to_owned(), (ends_ms.saturating_sub(now_ms) / 1000).into());
+    let left_s = ends_ms.saturating_sub(now_ms) / 1000;
+    members.insert("expires_in_s".to_owned(), left_s.saturating_sub(HEAD_START_S).max(1).into());
     members.insert(store::SOURCE.to_owned(), json!(grant.source()));
     members.insert(store::STARTED_BY.to_owned(), scope.credential().sha256().into());
 }
