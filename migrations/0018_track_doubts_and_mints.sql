@@ -14,7 +14,10 @@ CREATE TABLE mint_intents (
   -- What for, such as context.
   purpose TEXT NOT NULL,
   actor_id TEXT NOT NULL,
-  created_at TEXT NOT NULL
+  -- Of one that is attempted again and again: later than its last attempt.
+  created_at TEXT NOT NULL,
+  -- How often it was attempted: whether one before the last may have minted is open.
+  attempts INTEGER NOT NULL DEFAULT 1
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX mint_intents_created ON mint_intents (created_at);

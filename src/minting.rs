@@ -28,14 +28,49 @@ pub struct MintIntent {
     purpose: &'static str,
     actor: String,
     at: String,
+    is_repeat: bool,
 }
+
+/// How long after its last attempt an intent that is attempted again and again is left alone, in ms:
+/// longer than the pauses between the attempts.
+const ATTEMPTED_AGAIN_MS: u64 = 2 * 3_600_000;
 
 impl MintIntent {
     /// For a purpose (such as `context`) of an actor, now.
     pub fn new(app: &App, purpose: &'static str, actor: &str) -> Self {
         let now_ms = app.now_ms();
         let id = format!("mnt_{}", ids::uuid_v7(now_ms));
-        MintIntent { id, purpose, actor: actor.to_owned(), at: time::iso8601(now_ms) }
+        let (actor, at) = (actor.to_owned(), time::iso8601(now_ms));
+        MintIntent { id, purpose, actor, at, is_repeat: false }
+    }
+
+    /// For what is attempted again until it has its identity, such as a delivery: every attempt is under
+    /// one intent, which goes on record here. If an attempt before this may have minted, that is reported
+    /// once, after the last.
+    ///
+    /// # Errors
+    /// When the database does not answer; then nothing may be minted.
+    pub async fn attempted(
+        app: &App,
+        ready: Ready<'_>,
+        purpose: &'static str,
+        of: &str,
+        actor: &str,
+    ) -> Result<Self, DbError> {
+        let at = time::iso8601(app.now_ms() + ATTEMPTED_AGAIN_MS);
+        let (id, actor) = (format!("mnt_{purpose}_{of}"), actor.to_owned());
+        let record = Statement::new(
+            "INSERT INTO mint_intents (intent_id, purpose, actor_id, created_at, attempts) \
+             VALUES (?1, ?2, ?3, ?4, 1) ON CONFLICT (intent_id) DO UPDATE \
+             SET created_at = excluded.created_at, attempts = attempts + 1 RETURNING attempts",
+        )
+        .bind(id.as_str())
+        .bind(purpose)
+        .bind(actor.as_str())
+        .bind(at.as_str());
+        let rows = ready.db().batch(vec![record]).await?.into_iter().flatten().next();
+        let attempts = rows.ok_or(DbError::Shape)?.integer(0)?;
+        Ok(MintIntent { id, purpose, actor, at, is_repeat: attempts > 1 })
     }
 
     /// The row of the intent, which must be there before anything is minted.
@@ -54,9 +89,11 @@ impl MintIntent {
         ))
     }
 
-    /// Forgets the intent; for the batch that puts the id to use.
+    /// Forgets the intent; for the batch that puts the id to use. Where an attempt before this may have
+    /// minted too it stays, to be reported.
     pub fn fulfilled(&self) -> Statement {
-        Statement::new("DELETE FROM mint_intents WHERE intent_id = ?1").bind(self.id.as_str())
+        let sql = "DELETE FROM mint_intents WHERE intent_id = ?1 AND attempts = 1";
+        Statement::new(sql).bind(self.id.as_str())
     }
 
     /// Mints the identity. The metadata must be a JSON object without personal data. Where ChittyID
@@ -82,7 +119,7 @@ impl MintIntent {
             idempotency_key: Some(self.id.clone()),
         };
         let minted = session.id().mint(&wanted).await;
-        if matches!(&minted, Err(error) if !error.may_have_had_its_effect()) {
+        if !self.is_repeat && matches!(&minted, Err(error) if !error.may_have_had_its_effect()) {
             self.withdraw(ready).await;
         }
         minted

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use chitty_core::{Backoff, CallContext, ChittyId, EntityLabel, MintRequest, ServiceError};
+use chitty_core::{Backoff, CallContext, ChittyId, EntityLabel, ServiceError};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -22,6 +22,7 @@ use crate::github::payload::Facts;
 use crate::github::recovery::missing;
 use crate::github::{apply, client, installations};
 use crate::init::Ready;
+use crate::minting::MintIntent;
 use crate::platform::db::{DbError, Statement};
 use crate::platform::queue::Delivery;
 use crate::platform::{log, time};
@@ -409,9 +410,10 @@ async fn perform(
     let chitty_id = match row.chitty_id.clone() {
         Some(id) => id,
         None => {
-            let id = mint(app, row).await?;
+            let intent = intended(app, ready, "github_delivery", row).await?;
+            let id = mint(app, ready, row, &intent).await?;
             row.chitty_id = Some(id.to_string());
-            keep(app, ready, row, &id).await?;
+            keep(app, ready, row, &id, &intent).await?;
             id.to_string()
         }
     };
@@ -452,12 +454,23 @@ async fn keep(
     ready: Ready<'_>,
     row: &Claimed,
     minted: &ChittyId,
+    intent: &MintIntent,
 ) -> Result<(), Trouble> {
-    if deliveries::keep_ids(ready, row).await? {
+    if deliveries::keep_ids(ready, row, intent).await? {
         return Ok(());
     }
-    outbox::report_orphan(app, ready, minted, "github:app", "lease_lost").await;
+    intent.orphaned(app, ready, minted, "lease_lost").await;
     Err(Trouble::Lost)
+}
+
+/// The intent to mint an identity for a delivery, on record.
+async fn intended(
+    app: &App,
+    ready: Ready<'_>,
+    what: &'static str,
+    row: &Claimed,
+) -> Result<MintIntent, DbError> {
+    MintIntent::attempted(app, ready, what, &row.delivery_id, "github:app").await
 }
 
 /// Puts an installation on record that a delivery describes and nobody has seen before.
@@ -477,15 +490,17 @@ async fn meet(
     let minted = match row.subject_id.clone() {
         Some(id) => id,
         None => {
-            let id = installations::mint(app, installation.id, context(row)).await?;
+            let intent = intended(app, ready, "github_installation", row).await?;
+            let id =
+                installations::mint(app, ready, installation.id, context(row), &intent).await?;
             row.subject_id = Some(id.to_string());
-            keep(app, ready, row, &id).await?;
+            keep(app, ready, row, &id, &intent).await?;
             id.to_string()
         }
     };
     let traceparent = row.traceparent.as_deref();
     let (now, told) =
-        installations::put_on_record(app, ready, &installation, &minted, traceparent).await?;
+        installations::put_on_record(app, ready, &installation, &minted, None, traceparent).await?;
     known.insert(installation.id, now);
     // What was asked for before is due now.
     app.github_work.set(true);
@@ -497,17 +512,18 @@ fn context(row: &Claimed) -> CallContext {
 }
 
 /// Mints the EVNT ChittyID of a delivery.
-async fn mint(app: &App, row: &Claimed) -> Result<ChittyId, ServiceError> {
-    let wanted = MintRequest {
-        label: EntityLabel::Event,
-        metadata: json!({
-            "type": "github_delivery", "event": row.event, "deliveryId": row.delivery_id,
-            "service": "chittyconnect",
-        }),
-        timestamp: row.received_at.clone(),
-        idempotency_key: None,
-    };
-    app.core.session(context(row)).id().mint(&wanted).await
+async fn mint(
+    app: &App,
+    ready: Ready<'_>,
+    row: &Claimed,
+    intent: &MintIntent,
+) -> Result<ChittyId, ServiceError> {
+    let metadata = json!({
+        "type": "github_delivery", "event": row.event, "deliveryId": row.delivery_id,
+        "service": "chittyconnect",
+    });
+    let session = app.core.session(context(row));
+    intent.mint(app, ready, &session, EntityLabel::Event, metadata).await
 }
 
 /// Keeps a delivery that cannot be dealt with as a dead letter, so that it holds up nothing.

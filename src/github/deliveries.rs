@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::github::message::Delivered;
 use crate::github::payload::Facts;
 use crate::init::Ready;
+use crate::minting::MintIntent;
 use crate::platform::db::{DbError, Row, Statement, first_row};
 use crate::platform::time;
 
@@ -243,12 +244,17 @@ pub fn assert_held(row: &Claimed) -> Statement {
     .bind(row.lease.as_str())
 }
 
-/// Keeps the ids that were minted for a delivery, so that another try does not mint again. Returns
+/// Keeps the ids that were minted for a delivery, so that another try does not mint again, and fulfils
+/// the intent of the newest. Returns
 /// whether the delivery is still in the hands of who claimed it; otherwise nothing was kept.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn keep_ids(ready: Ready<'_>, row: &Claimed) -> Result<bool, DbError> {
+pub async fn keep_ids(
+    ready: Ready<'_>,
+    row: &Claimed,
+    intent: &MintIntent,
+) -> Result<bool, DbError> {
     let keep = Statement::new(
         "UPDATE github_deliveries SET chitty_id = coalesce(chitty_id, ?3), \
          subject_id = coalesce(subject_id, ?4) WHERE delivery_id = ?1 AND leased_until = ?2 \
@@ -258,8 +264,13 @@ pub async fn keep_ids(ready: Ready<'_>, row: &Claimed) -> Result<bool, DbError> 
     .bind(row.lease.as_str())
     .bind(row.chitty_id.as_deref())
     .bind(row.subject_id.as_deref());
-    let results = ready.db().batch(vec![keep]).await?;
-    Ok(first_row(results.into_iter().next()).is_some())
+    // It fails where somebody else has the delivery by now: then nothing of this takes place.
+    let results = ready.db().batch(vec![assert_held(row), keep, intent.fulfilled()]).await;
+    match results {
+        Ok(results) => Ok(first_row(results.into_iter().nth(1)).is_some()),
+        Err(DbError::Unauthorized) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Marks a delivery done, in the batch with its effects, which [`assert_held`] begins.

@@ -32,6 +32,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
+use crate::minting::MintIntent;
 use crate::platform::db::{DbError, Statement, first_row};
 use crate::platform::{ids, log, time};
 
@@ -303,7 +304,10 @@ async fn on_record(
         return Ok(store::read_known(row)?);
     }
     let cx: CallContext = request.trace.call(None);
-    let minted = installations::mint(app, confirmed.id, cx).await.map_err(|error| {
+    let intent = MintIntent::new(app, "github_installation", "github:app");
+    ready.db().batch(vec![intent.record()]).await?;
+    let minted = installations::mint(app, ready, confirmed.id, cx, &intent).await;
+    let minted = minted.map_err(|error| {
         Problem::upstream(
             Code::IdentityAuthorityUnavailable,
             "ChittyID did not mint an identity. The App is installed; begin again at \
@@ -313,15 +317,16 @@ async fn on_record(
     })?;
     let traceparent = Some(request.trace.traceparent.as_str());
     let described = described(confirmed);
-    let put = installations::put_on_record(app, ready, &described, minted.as_str(), traceparent);
-    match put.await {
+    let id = minted.as_str();
+    let put =
+        installations::put_on_record(app, ready, &described, id, Some(&intent), traceparent).await;
+    match put {
         Ok((known, events)) => {
             outbox::announce(app, events).await;
             Ok(known)
         }
         Err(error) => {
-            let reason = "storage_unavailable";
-            outbox::report_orphan(app, ready, &minted, "github:app", reason).await;
+            intent.orphaned(app, ready, &minted, "storage_unavailable").await;
             Err(error.into())
         }
     }

@@ -301,6 +301,40 @@ fn deliveries_of_one_repository_are_told_in_the_order_in_which_they_were_taken()
 }
 
 #[test]
+fn an_identity_that_was_minted_for_a_delivery_and_not_kept_is_reported_once() {
+    for (fault, strays) in [(Fault::Before, 1), (Fault::After, 0)] {
+        let (world, gateway) = World::warm();
+        run(async {
+            world.services.reset_calls();
+            gateway.webhook("d-1", "push", &push("c")).await;
+            world.db.set_fault_at("SET chitty_id = coalesce", fault, 1);
+            gateway.deliver_webhooks().await;
+            settle(&world, &gateway).await;
+            // It may be attempted again for a while.
+            world.advance_ms(2 * 3_600_000);
+            settle(&world, &gateway).await;
+            let kept = world.db.cells("SELECT chitty_id FROM github_deliveries");
+            let mints: Vec<(String, String)> = world
+                .services
+                .mints()
+                .into_iter()
+                .filter(|(_, intent)| intent.contains("d-1"))
+                .collect();
+            assert_eq!(mints.len(), 1 + strays, "{mints:?}");
+            assert_eq!(kept, [mints.last().unwrap().0.as_str()]);
+            // Both were under one intent, by which ChittyID knows the one that nobody uses.
+            let reports = world
+                .db
+                .cells("SELECT entity_id FROM outbox WHERE event_type = 'identity.orphaned'");
+            let expected: Vec<&str> =
+                mints.iter().take(strays).map(|(_, intent)| intent.as_str()).collect();
+            assert_eq!(reports, expected);
+            assert_eq!(world.db.count("mint_intents"), 0);
+        });
+    }
+}
+
+#[test]
 fn an_installation_has_one_row_one_identity_and_one_lineage() {
     let (world, gateway) = World::warm();
     run(async {
@@ -373,7 +407,7 @@ fn of_two_who_put_an_installation_on_record_one_wins_and_no_id_is_forgotten() {
             let described = described.clone();
             async move {
                 let ready = Ready::ensure(&isolate.app).await.unwrap();
-                installations::put_on_record(&isolate.app, ready, &described, minted, None)
+                installations::put_on_record(&isolate.app, ready, &described, minted, None, None)
                     .await
                     .unwrap()
             }

@@ -6,7 +6,7 @@
 pub mod handlers;
 pub mod store;
 
-use chitty_core::{CallContext, ChittyId, EntityLabel, MintRequest, ServiceError};
+use chitty_core::{CallContext, ChittyId, EntityLabel, ServiceError};
 use serde_json::json;
 
 use crate::app::App;
@@ -15,27 +15,28 @@ use crate::github::deliveries::Known;
 use crate::github::jobs;
 use crate::github::payload::Installation;
 use crate::init::Ready;
+use crate::minting::MintIntent;
 use crate::platform::db::{DbError, first_row};
-use crate::platform::time;
 
-/// Mints the CONTEXT ChittyID of an installation.
+/// Mints the CONTEXT ChittyID of an installation; the intent is on record.
 ///
 /// # Errors
 /// What ChittyID said.
-pub async fn mint(app: &App, id: i64, cx: CallContext) -> Result<ChittyId, ServiceError> {
-    let wanted = MintRequest {
-        label: EntityLabel::Context,
-        metadata: json!({
-            "type": "github_installation", "installationId": id, "service": "chittyconnect",
-        }),
-        timestamp: time::iso8601(app.now_ms()),
-        idempotency_key: None,
-    };
-    app.core.session(cx).id().mint(&wanted).await
+pub async fn mint(
+    app: &App,
+    ready: Ready<'_>,
+    id: i64,
+    cx: CallContext,
+    intent: &MintIntent,
+) -> Result<ChittyId, ServiceError> {
+    let metadata = json!({
+        "type": "github_installation", "installationId": id, "service": "chittyconnect",
+    });
+    intent.mint(app, ready, &app.core.session(cx), EntityLabel::Context, metadata).await
 }
 
 /// Puts an installation on record under a minted id, and tells of it. Of two at once one wins; the id of
-/// the other is reported as an orphan. Returns what is known of it now, and what is to be announced.
+/// the other is reported as an orphan. The intent of a mint that was for this alone ends with it. Returns what is known of it now, and what is to be announced.
 ///
 /// # Errors
 /// When the database does not answer; whether the installation is on record is open then, and to do it
@@ -45,6 +46,7 @@ pub async fn put_on_record(
     ready: Ready<'_>,
     installation: &Installation,
     minted: &str,
+    intent: Option<&MintIntent>,
     traceparent: Option<&str>,
 ) -> Result<(Known, Vec<Event>), DbError> {
     let (now_ms, overdue_ms) = (app.now_ms(), app.config.outbox_overdue_ms);
@@ -54,13 +56,15 @@ pub async fn put_on_record(
     let lost = json!({ "reason": "installation_race" });
     let orphaned =
         Event::new(now_ms, EventKind::IdentityOrphaned, minted, minted, lost, traceparent);
-    let statements = vec![
+    let mut statements = vec![
         store::upsert(installation, minted, &installed.id, now_ms),
         outbox::insert_if_installed(&installed, overdue_ms),
         outbox::insert_if_orphaned(&orphaned, overdue_ms),
         jobs::wake(installation.id, now_ms),
         store::known(installation.id),
     ];
+    // The id is in use now, or told of as nobody's.
+    statements.extend(intent.map(MintIntent::fulfilled));
     let mut results = ready.db().batch(statements).await?.into_iter().skip(1);
     // What was not written now was told before.
     let mut events = Vec::new();
