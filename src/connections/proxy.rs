@@ -5,11 +5,14 @@
 //! that the target answers sends the gateway elsewhere.
 
 use chitty_core::TransportError;
+use serde_json::json;
 
 use crate::app::App;
+use crate::audit::BEGUN;
 use crate::connections::call::Base;
 use crate::connections::store::{self, Link};
 use crate::connections::{secrets, target};
+use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
@@ -121,7 +124,13 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     };
     let now = time::iso8601(request.now_ms);
     let needed = if is_read { "read" } else { "write" };
-    let link = store::use_link(ready, &scope, &request.id, needed, &now).await?;
+    // What a request may change at the target is on record before it goes; what came of it is the
+    // target's to know.
+    let payload = json!({ "method": method, "outcome": BEGUN });
+    let kind = EventKind::ConnectionUsed;
+    let used = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
+    let used = (!is_read).then_some(&used);
+    let link = store::use_link(ready, &scope, &request.id, needed, &now, used).await?;
     admit(&link, needed)?;
     let credential = secrets::usable(app, ready, &link).await?;
     let base = Base::of(app, &link.service, &link.endpoint);

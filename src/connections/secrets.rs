@@ -5,6 +5,7 @@
 //! token while that lasts, and wait for the new one otherwise.
 
 use chitty_core::Backoff;
+use futures_util::StreamExt;
 use serde_json::Value;
 
 use crate::app::App;
@@ -16,6 +17,7 @@ use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
 use crate::platform::{ids, log, time};
+use crate::work::{self, Batch, Bounds, Due};
 
 /// How long a lease lasts, in ms: longer than the call that it is for.
 const LEASE_MS: u64 = 30_000;
@@ -26,10 +28,12 @@ const LOOK_MS: u64 = 150;
 
 /// How long before its end the cron, which runs every minute, replaces an access token that nobody uses,
 /// in ms.
-const AHEAD_MS: u64 = 3 * 60_000;
+pub const AHEAD_MS: u64 = 3 * 60_000;
 
-/// How many credentials one run of the cron refreshes or revokes.
-const CRON_LIMIT: i64 = 20;
+/// How many credentials one run of the cron refreshes or revokes, and how many of them at once. Each is
+/// up to four round trips.
+const AT_MOST: usize = 300;
+const AT_ONCE: usize = 2;
 
 /// The pauses between two attempts to revoke, in ms: up to an hour.
 const REVOKE_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 3_600_000 };
@@ -123,8 +127,9 @@ async fn fresh(
         if oauth.is_good_for(early_ms, now_ms) {
             return Ok(Some(kept.credential));
         }
-        if take_lease(ready, id, kept.version, now_ms).await? {
-            return refresh(app, ready, id, oauth, kept.version).await.map(Some);
+        let lease = Lease { version: kept.version, until: time::iso8601(now_ms + LEASE_MS) };
+        if lease.take(ready, id, now_ms).await? {
+            return refresh(app, ready, id, oauth, &lease).await.map(Some);
         }
         // Somebody else is at it.
         if oauth.is_good_for(0, now_ms) {
@@ -144,22 +149,38 @@ fn unavailable() -> Problem {
     )
 }
 
-async fn take_lease(
-    ready: Ready<'_>,
-    id: &str,
+/// The right to refresh a version of a credential, which only its holder gives back.
+struct Lease {
     version: i64,
-    now_ms: u64,
-) -> Result<bool, DbError> {
-    let take = Statement::new(
-        "UPDATE connection_secrets SET leased_until = ?3 \
-         WHERE connection_id = ?1 AND version = ?2 AND leased_until < ?4 RETURNING 1 AS taken",
-    )
-    .bind(id)
-    .bind(version)
-    .bind(time::iso8601(now_ms + LEASE_MS))
-    .bind(time::iso8601(now_ms));
-    let results = ready.db().batch(vec![take]).await?;
-    Ok(results.into_iter().next().is_some_and(|rows| !rows.is_empty()))
+    /// Until when it lasts: it is held as long as the row says the same.
+    until: String,
+}
+
+impl Lease {
+    /// Takes it, if nobody has it; whether it was taken.
+    async fn take(&self, ready: Ready<'_>, id: &str, now_ms: u64) -> Result<bool, DbError> {
+        let take = Statement::new(
+            "UPDATE connection_secrets SET leased_until = ?3 \
+             WHERE connection_id = ?1 AND version = ?2 AND leased_until < ?4 RETURNING 1 AS taken",
+        )
+        .bind(id)
+        .bind(self.version)
+        .bind(self.until.as_str())
+        .bind(time::iso8601(now_ms));
+        let results = ready.db().batch(vec![take]).await?;
+        Ok(results.into_iter().next().is_some_and(|rows| !rows.is_empty()))
+    }
+
+    /// The statement that gives it back, and sets what else there is to set.
+    fn give_back(&self, id: &str, set: &str) -> Statement {
+        Statement::new(format!(
+            "UPDATE connection_secrets SET {set}leased_until = '' \
+             WHERE connection_id = ?1 AND version = ?2 AND leased_until = ?3"
+        ))
+        .bind(id)
+        .bind(self.version)
+        .bind(self.until.as_str())
+    }
 }
 
 /// What came of asking for another access token.
@@ -214,19 +235,21 @@ async fn refresh(
     ready: Ready<'_>,
     id: &str,
     oauth: &Oauth,
-    version: i64,
+    lease: &Lease,
 ) -> Result<Credential, Problem> {
     match renew(app, oauth).await {
         Renewal::Done(renewed) => {
             let credential = Credential::Oauth(renewed);
             let sealed = seal(app, id, &credential)?;
+            // Also after the lease: what was renewed is good, as long as the version is the one that it
+            // came from.
             let put = Statement::new(
                 "UPDATE connection_secrets SET sealed = ?3, expires_at = ?4, \
                  version = version + 1, leased_until = '' \
                  WHERE connection_id = ?1 AND version = ?2 RETURNING 1 AS taken",
             )
             .bind(id)
-            .bind(version)
+            .bind(lease.version)
             .bind(sealed.text.as_str())
             .bind(sealed.expires_at.as_deref());
             let results = ready.db().batch(vec![put]).await?;
@@ -242,13 +265,10 @@ async fn refresh(
             let kind = EventKind::ConnectionFailed;
             let payload = serde_json::json!({ "error": error });
             let event = Event::new(app.now_ms(), kind, id, "chittyconnect", payload, None);
-            let mut batch = store::fail(&event, error, app.config.outbox_overdue_ms);
+            let overdue_ms = app.config.outbox_overdue_ms;
+            let mut batch = store::fail(&event, error, overdue_ms, lease.version, &lease.until);
             // It is not tried again by itself.
-            let forget_end = Statement::new(
-                "UPDATE connection_secrets SET expires_at = NULL, leased_until = '' \
-                 WHERE connection_id = ?1 AND version = ?2",
-            );
-            batch.push(forget_end.bind(id).bind(version));
+            batch.push(lease.give_back(id, "expires_at = NULL, "));
             ready.db().batch(batch).await?;
             Err(Problem::new(
                 Code::TargetRefusedCredential,
@@ -257,11 +277,7 @@ async fn refresh(
             ))
         }
         Renewal::Open => {
-            let release = Statement::new(
-                "UPDATE connection_secrets SET leased_until = '' \
-                 WHERE connection_id = ?1 AND version = ?2",
-            );
-            ready.db().batch(vec![release.bind(id).bind(version)]).await?;
+            ready.db().batch(vec![lease.give_back(id, "")]).await?;
             if oauth.is_good_for(0, app.now_ms()) {
                 return Ok(Credential::Oauth(oauth.clone()));
             }
@@ -270,24 +286,26 @@ async fn refresh(
     }
 }
 
-/// Refreshes what ends soon; the cron runs it.
-pub async fn refresh_due(app: &App, ready: Ready<'_>) {
-    let query = Statement::new(
-        "SELECT connection_id FROM connection_secrets \
-         WHERE expires_at IS NOT NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
-    )
-    .bind(time::iso8601(app.now_ms() + AHEAD_MS))
-    .bind(CRON_LIMIT);
-    let due = match ready.db().rows(query).await {
-        Ok(rows) => rows,
-        Err(error) => return log::warn("refresh_not_looked", &[("error", &error.to_string())]),
-    };
-    for mut row in due {
-        let Ok(id) = row.text(0) else { continue };
-        if let Err(problem) = fresh(app, ready, &id, AHEAD_MS).await {
-            log::warn("refresh_failed", &[("connection_id", &id), ("error", &problem.detail)]);
+/// Refreshes what ends soon, until the time is up; the cron runs it.
+pub async fn refresh_due(app: &App, ready: Ready<'_>, until_ms: u64) {
+    let take = async |limit| {
+        let by = time::iso8601(app.now_ms() + AHEAD_MS);
+        match store::take_ending(ready, &by, limit).await {
+            Ok(due) => Some(due),
+            Err(error) => {
+                log::warn("refresh_not_looked", &[("error", &error.to_string())]);
+                None
+            }
         }
-    }
+    };
+    work::taken(app, Bounds { batch: 2 * AT_ONCE, at_most: AT_MOST, until_ms }, take)
+        .for_each_concurrent(AT_ONCE, |id| async move {
+            if let Err(problem) = fresh(app, ready, &id, AHEAD_MS).await {
+                let fields = [("connection_id", id.as_str()), ("error", &problem.detail)];
+                log::warn("refresh_failed", &fields);
+            }
+        })
+        .await;
 }
 
 /// Puts a credential among those that are to be revoked.
@@ -308,75 +326,113 @@ pub async fn abandon(app: &App, ready: Ready<'_>, connection_id: &str, sealed: &
 }
 
 /// A credential that is to be revoked.
-struct Due {
+struct Revocation {
     id: String,
     connection_id: String,
     sealed: String,
     attempts: i64,
     created_at: String,
+    /// Until when it is this run's.
+    leased_until: String,
 }
 
-impl Due {
+impl Revocation {
     fn read(mut row: Row) -> Result<Self, DbError> {
-        Ok(Due {
+        Ok(Revocation {
             id: row.text(0)?,
             connection_id: row.text(1)?,
             sealed: row.text(2)?,
             attempts: row.integer(3)?,
             created_at: row.text(4)?,
+            leased_until: row.text(5)?,
         })
     }
 }
 
-/// Revokes what is due; run after the end of a connection, and by the cron.
-pub async fn revoke_due(app: &App, ready: Ready<'_>) {
-    let now = time::iso8601(app.now_ms());
-    // Put off before it is tried, so that no other run tries it too.
-    let take = Statement::new(
-        "UPDATE credential_revocations SET due_at = ?2, attempts = attempts + 1 WHERE id IN \
-         (SELECT id FROM credential_revocations WHERE due_at <= ?1 ORDER BY due_at LIMIT ?3) \
-         RETURNING id, connection_id, sealed, attempts, created_at",
-    )
-    .bind(now.as_str())
-    .bind(time::iso8601(app.now_ms() + LEASE_MS))
-    .bind(CRON_LIMIT);
-    let taken = match ready.db().batch(vec![take]).await {
-        Ok(results) => results.into_iter().next().unwrap_or_default(),
-        Err(error) => return log::warn("revocation_not_looked", &[("error", &error.to_string())]),
-    };
-    for due in taken.into_iter().filter_map(|row| Due::read(row).ok()) {
-        let done = revoke(app, &due).await;
-        let age_ms = app.now_ms().saturating_sub(time::parse(&due.created_at).unwrap_or_default());
-        let over = age_ms > REVOKE_FOR_MS;
-        let write = match done {
-            Err(error) if !over => {
-                log::warn("revocation_failed", &[("error", &error)]);
-                let attempt = u32::try_from(due.attempts).unwrap_or(u32::MAX);
-                let pause_ms = REVOKE_PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
-                Statement::new(
-                    "UPDATE credential_revocations SET due_at = ?2, last_error = ?3 WHERE id = ?1",
-                )
-                .bind(due.id.as_str())
-                .bind(time::iso8601(app.now_ms() + u64::from(pause_ms)))
-                .bind(error)
-            }
-            result => {
-                if result.is_err() {
-                    let id = due.connection_id.as_str();
-                    log::error("credential_never_revoked", &[("connection_id", id)]);
-                }
-                Statement::new("DELETE FROM credential_revocations WHERE id = ?1")
-                    .bind(due.id.as_str())
-            }
-        };
-        if let Err(error) = ready.db().batch(vec![write]).await {
-            log::warn("revocation_not_noted", &[("error", &error.to_string())]);
+/// The credentials that are to be revoked.
+pub const REVOCATIONS: Due = Due {
+    name: "credential_revocations",
+    from: "credential_revocations AS r",
+    key: "id",
+    owner: "(SELECT owner_chitty_id FROM connections AS c WHERE c.connection_id = r.connection_id)",
+    at: "due_at",
+    condition: "id IS NOT NULL",
+};
+
+/// Revokes what is due, until the time is up; run after the end of a connection, and by the cron.
+pub async fn revoke_due(app: &App, ready: Ready<'_>, until_ms: u64) {
+    // Longer than the calls for one batch take: two tokens each, one after another.
+    let lease_ms = LEASE_MS + 4 * u64::from(app.config.connection_timeout_ms);
+    let take = async |limit| match take_revocations(app, ready, lease_ms, limit).await {
+        Ok(due) => Some(due),
+        Err(error) => {
+            log::warn("revocation_not_looked", &[("error", &error.to_string())]);
+            None
         }
+    };
+    work::taken(app, Bounds { batch: AT_ONCE, at_most: AT_MOST, until_ms }, take)
+        .for_each_concurrent(AT_ONCE, |due| revoke_one(app, ready, due))
+        .await;
+}
+
+/// Takes credentials that are to be revoked: put off before it is tried, so that no other run tries it
+/// too.
+async fn take_revocations(
+    app: &App,
+    ready: Ready<'_>,
+    lease_ms: u64,
+    limit: i64,
+) -> Result<Batch<Revocation>, DbError> {
+    let take = Statement::new(format!(
+        "UPDATE credential_revocations SET due_at = ?2, attempts = attempts + 1 WHERE id IN ({}) \
+         RETURNING id, connection_id, sealed, attempts, created_at, due_at",
+        REVOCATIONS.keys("?1", "?3")
+    ))
+    .bind(time::iso8601(app.now_ms()))
+    .bind(time::iso8601(app.now_ms() + lease_ms))
+    .bind(limit);
+    let rows = ready.db().batch(vec![take]).await?.into_iter().next().unwrap_or_default();
+    let taken = rows.len();
+    Ok(Batch { rows: rows.into_iter().filter_map(|row| Revocation::read(row).ok()).collect(), taken })
+}
+
+/// Revokes one credential, and notes what came of it while it is still this run's.
+async fn revoke_one(app: &App, ready: Ready<'_>, due: Revocation) {
+    let done = revoke(app, &due).await;
+    let age_ms = app.now_ms().saturating_sub(time::parse(&due.created_at).unwrap_or_default());
+    let over = age_ms > REVOKE_FOR_MS;
+    let write = match done {
+        Err(error) if !over => {
+            log::warn("revocation_failed", &[("error", &error)]);
+            let attempt = u32::try_from(due.attempts).unwrap_or(u32::MAX);
+            let pause_ms = REVOKE_PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
+            Statement::new(
+                "UPDATE credential_revocations SET due_at = ?3, last_error = ?4 \
+                 WHERE id = ?1 AND due_at = ?2",
+            )
+            .bind(due.id.as_str())
+            .bind(due.leased_until.as_str())
+            .bind(time::iso8601(app.now_ms() + u64::from(pause_ms)))
+            .bind(error)
+        }
+        // Done for good, whoever holds it by now.
+        Ok(()) => Statement::new("DELETE FROM credential_revocations WHERE id = ?1")
+            .bind(due.id.as_str()),
+        Err(_) => {
+            let id = due.connection_id.as_str();
+            log::error("credential_never_revoked", &[("connection_id", id)]);
+            Statement::new("DELETE FROM credential_revocations WHERE id = ?1 AND due_at = ?2")
+                .bind(due.id.as_str())
+                .bind(due.leased_until.as_str())
+        }
+    };
+    if let Err(error) = ready.db().batch(vec![write]).await {
+        log::warn("revocation_not_noted", &[("error", &error.to_string())]);
     }
 }
 
 /// Takes a credential back where it came from. `Err` says why that is not certain yet.
-async fn revoke(app: &App, due: &Due) -> Result<(), String> {
+async fn revoke(app: &App, due: &Revocation) -> Result<(), String> {
     let credential =
         open(app, &due.connection_id, &due.sealed).map_err(|p| p.detail.into_owned())?;
     match credential {

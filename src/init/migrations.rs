@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 14] = [
+pub const MIGRATIONS: [(&str, &str); 15] = [
     migration!("0001_create_contexts_table"),
     migration!("0002_create_installations_table"),
     migration!("0003_create_actors_table"),
@@ -29,6 +29,7 @@ pub const MIGRATIONS: [(&str, &str); 14] = [
     migration!("0012_extend_connections"),
     migration!("0013_create_dead_letters_table"),
     migration!("0014_create_github_tables"),
+    migration!("0020_fair_work_and_audit_archive"),
 ];
 
 /// As wrangler 4 creates it.

@@ -153,6 +153,7 @@ impl World {
                     Binding::Absent
                 }
                 name if name.starts_with("CHITTY_") || name.contains("_SECONDS") => Binding::Absent,
+                name if name.starts_with("AUDIT_") => Binding::Absent,
                 name if name.ends_with("_MS") || name.ends_with("_ATTEMPTS") => Binding::Absent,
                 _ => Binding::Resource,
             },
