@@ -112,7 +112,10 @@ pub fn kept() -> Statement {
 /// Archives the next segment, if there is a whole one; whether there may be another.
 async fn archive_segment(app: &App, ready: Ready<'_>) -> Result<bool, ArchiveError> {
     let columns = Segment::COLUMNS;
-    let last = format!("SELECT {columns} FROM audit_segments ORDER BY last_seq DESC LIMIT 1");
+    let last = format!(
+        "SELECT {columns} FROM audit_segments \
+         WHERE last_seq = (SELECT max(last_seq) FROM audit_segments)"
+    );
     let head = "SELECT seq, hash FROM audit_seals ORDER BY seq DESC LIMIT 1";
     let queries = vec![Statement::new(last), Statement::new(head)];
     let mut results = ready.db().batch(queries).await?.into_iter();

@@ -15,7 +15,7 @@ use crate::work::Due;
 
 /// How many overdue events one round of a sweep announces, and how many rounds it makes.
 const SWEEP_LIMIT: i64 = 100;
-const SWEEP_ROUNDS: usize = 50;
+const SWEEP_ROUNDS: usize = 40;
 
 /// The pauses between two sweeps of one event, in ms: up to ten minutes, so that what has waited for a
 /// long outage follows soon after its end.

@@ -24,6 +24,8 @@ mod metrics;
 mod orchestrations;
 mod plans;
 mod races;
+mod record;
 mod resilience;
 mod search;
+mod work;
 mod world;
