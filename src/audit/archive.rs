@@ -154,8 +154,9 @@ async fn read_segment(
     let mut bytes = 0;
     loop {
         let after = segment.last.seq;
-        let entries =
-            format!("SELECT {COLUMNS} FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3");
+        let entries = format!(
+            "SELECT {COLUMNS} FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
+        );
         let seals =
             "SELECT seq, hash FROM audit_seals WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
         let page = |sql: String| Statement::new(sql).bind(after).bind(to).bind(PAGE);

@@ -14,8 +14,7 @@ use crate::platform::ids;
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The columns that an entry is read from, in their order.
-pub(super) const COLUMNS: &str =
-    "seq, event_id, at, actor_id, via, action, entity_type, entity_id, detail, traceparent, outcome";
+pub(super) const COLUMNS: &str = "seq, event_id, at, actor_id, via, action, entity_type, entity_id, detail, traceparent, outcome";
 
 /// A seal.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -41,6 +41,8 @@ pub struct Verdict {
     pub next: Option<i64>,
     /// How many rows wait for their seal.
     pub unsealed: i64,
+    /// The number of the newest seal in the database; 0 when there is none.
+    newest: i64,
 }
 
 impl Verdict {
@@ -68,9 +70,8 @@ async fn read(ready: Ready<'_>, expected: i64, verdict: &mut Verdict) -> Result<
         "SELECT {columns} FROM audit_segments WHERE last_seq >= ?1 ORDER BY last_seq LIMIT 2"
     );
     let seals = "SELECT seq, hash FROM audit_seals WHERE seq >= ?1 AND seq < ?1 + ?2 ORDER BY seq";
-    let entries = format!(
-        "SELECT {COLUMNS} FROM audit WHERE seq >= ?1 AND seq < ?1 + ?2 ORDER BY seq"
-    );
+    let entries =
+        format!("SELECT {COLUMNS} FROM audit WHERE seq >= ?1 AND seq < ?1 + ?2 ORDER BY seq");
     let queries = vec![
         Statement::new(segments).bind(expected - 1),
         Statement::new(seals).bind(expected - 1).bind(PAGE + 1),
@@ -84,7 +85,9 @@ async fn read(ready: Ready<'_>, expected: i64, verdict: &mut Verdict) -> Result<
     let mut seals = next().into_iter().map(Seal::read).collect::<Result<Vec<_>, _>>()?;
     let entries = next().into_iter().map(Entry::read).collect::<Result<_, _>>()?;
     // What is missing on this page shows only where something is sealed after it.
-    if let Some(newest) = first_row(Some(next())).map(Seal::read).transpose()?
+    let newest = first_row(Some(next())).map(Seal::read).transpose()?;
+    verdict.newest = newest.as_ref().map_or(0, |seal| seal.seq);
+    if let Some(newest) = newest
         && seals.last().is_none_or(|last| last.seq < newest.seq)
         && newest.seq >= expected
     {
@@ -117,7 +120,7 @@ pub async fn verify(app: &App, ready: Ready<'_>, from: i64) -> Result<Verdict, D
         }
         expected = verdict.head.as_ref().map_or(expected, |head| head.seq) + 1;
     }
-    verdict.next = Some(expected);
+    verdict.next = (expected <= verdict.newest).then_some(expected);
     Ok(verdict)
 }
 
@@ -175,7 +178,8 @@ fn compare_rows(step: Step, expected: i64, verdict: &mut Verdict) -> bool {
         return false;
     }
     // A segment that begins later ends this page.
-    let later = segments.iter().map(|segment| segment.first).filter(|first| *first > expected).min();
+    let later =
+        segments.iter().map(|segment| segment.first).filter(|first| *first > expected).min();
     let end = later.unwrap_or(i64::MAX).min(expected + PAGE);
     let mut entries = entries.into_iter().peekable();
     let mut expected = expected;

@@ -19,7 +19,7 @@ use crate::platform::db::{DbError, Row, Statement};
 use crate::platform::{ids, log, time};
 use crate::work::{self, Batch, Bounds, Due};
 
-/// How long a lease lasts, in ms: longer than the call that it is for.
+/// How much longer than the calls that it is for a lease lasts, in ms.
 const LEASE_MS: u64 = 30_000;
 
 /// How long a request waits for another isolate's refresh, and how often it looks, in ms.
@@ -127,7 +127,8 @@ async fn fresh(
         if oauth.is_good_for(early_ms, now_ms) {
             return Ok(Some(kept.credential));
         }
-        let lease = Lease { version: kept.version, until: time::iso8601(now_ms + LEASE_MS) };
+        let end_ms = now_ms + LEASE_MS + u64::from(app.config.connection_timeout_ms);
+        let lease = Lease { version: kept.version, until: time::iso8601(end_ms) };
         if lease.take(ready, id, now_ms).await? {
             return refresh(app, ready, id, oauth, &lease).await.map(Some);
         }
@@ -393,7 +394,10 @@ async fn take_revocations(
     .bind(limit);
     let rows = ready.db().batch(vec![take]).await?.into_iter().next().unwrap_or_default();
     let taken = rows.len();
-    Ok(Batch { rows: rows.into_iter().filter_map(|row| Revocation::read(row).ok()).collect(), taken })
+    Ok(Batch {
+        rows: rows.into_iter().filter_map(|row| Revocation::read(row).ok()).collect(),
+        taken,
+    })
 }
 
 /// Revokes one credential, and notes what came of it while it is still this run's.
@@ -416,8 +420,9 @@ async fn revoke_one(app: &App, ready: Ready<'_>, due: Revocation) {
             .bind(error)
         }
         // Done for good, whoever holds it by now.
-        Ok(()) => Statement::new("DELETE FROM credential_revocations WHERE id = ?1")
-            .bind(due.id.as_str()),
+        Ok(()) => {
+            Statement::new("DELETE FROM credential_revocations WHERE id = ?1").bind(due.id.as_str())
+        }
         Err(_) => {
             let id = due.connection_id.as_str();
             log::error("credential_never_revoked", &[("connection_id", id)]);

@@ -26,7 +26,7 @@ const SWEEP_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 600_000 };
 pub const KEEP_DONE_MS: u64 = 7 * 24 * 3_600_000;
 
 /// How many rows there may be before what is done is kept for a shorter time, in ms: the database holds
-/// 10 GB, and two million rows are about 1.5 GB.
+/// 10 GB, and two million rows are about 1 GB.
 const KEEP_ROWS: i64 = 2_000_000;
 const KEEP_MANY_MS: u64 = 6 * 3_600_000;
 
@@ -348,7 +348,7 @@ pub const PRUNED: Due = Due {
 };
 
 /// Removes a bounded number of rows that have been done for long; the cron runs it. Where there are more
-/// than [`KEEP_ROWS`], also those that have not been done for that long.
+/// than two million, also those that have not been done for that long.
 pub fn prune(now_ms: u64) -> Statement {
     Statement::new(
         "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE done_at IS NOT NULL \

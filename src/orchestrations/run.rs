@@ -105,7 +105,5 @@ pub(crate) async fn resume_due(app: &App, ready: Ready<'_>, until_ms: u64) {
             None
         }
     };
-    work::taken(app, bounds, take)
-        .for_each_concurrent(AT_ONCE, |row| go_on(app, ready, row))
-        .await;
+    work::taken(app, bounds, take).for_each_concurrent(AT_ONCE, |row| go_on(app, ready, row)).await;
 }

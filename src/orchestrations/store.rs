@@ -302,8 +302,9 @@ impl<'a> RowJournal<'a> {
         let mut payload = Map::new();
         payload.insert("flow".to_owned(), json!(saga.flow));
         payload.insert("outcome".to_owned(), json!(outcome));
-        let minted = saga.steps.iter().filter_map(|step| step.result.as_ref()?.get("chitty_id"));
-        if let Some(id) = minted.last().filter(|_| saga.status == SagaStatus::Completed) {
+        let mut minted =
+            saga.steps.iter().filter_map(|step| step.result.as_ref()?.get("chitty_id"));
+        if let Some(id) = minted.next().filter(|_| saga.status == SagaStatus::Completed) {
             payload.insert("chitty_id".to_owned(), id.clone());
         }
         let Started { owner, via, traceparent } = &self.started;

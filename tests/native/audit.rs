@@ -197,7 +197,10 @@ fn an_audit_of_any_length_is_compared_page_by_page() {
         for seq in [501, 777, 1001, 9_999] {
             world.db.execute(&format!("UPDATE audit SET actor_id = 'm' WHERE seq = {seq}"));
             let found = verdict(&gateway).await;
-            assert_eq!((&found["result"], &found["fault"]["seq"]), (&json!("altered"), &json!(seq)));
+            assert_eq!(
+                (&found["result"], &found["fault"]["seq"]),
+                (&json!("altered"), &json!(seq))
+            );
             assert_eq!(found["verified"], json!({"from": 1, "to": seq - 1}));
             world.db.execute(&format!("UPDATE audit SET actor_id = 'y' WHERE seq = {seq}"));
         }
@@ -234,7 +237,9 @@ fn what_is_old_moves_to_the_archive_and_is_compared_there() {
         assert_eq!(world.db.cell("SELECT min(seq) FROM audit").as_deref(), Some("4001"));
         assert_eq!(world.db.cell("SELECT min(seq) FROM audit_seals").as_deref(), Some("4001"));
         let ttls = world.cache.ttls.borrow().clone();
-        assert!(ttls.iter().filter(|(key, _)| key.starts_with("audit/")).all(|(_, ttl)| ttl.is_none()));
+        assert!(
+            ttls.iter().filter(|(key, _)| key.starts_with("audit/")).all(|(_, ttl)| ttl.is_none())
+        );
         let found = verdict(&gateway).await;
         assert_eq!(found["verified"], json!({"from": 1, "to": last}), "{found}");
         assert_eq!((&found["valid"], &found["archived"]), (&json!(true), &json!(4000)));
@@ -256,25 +261,37 @@ fn what_is_old_moves_to_the_archive_and_is_compared_there() {
         let put = |text: String| world.cache.values.borrow_mut().insert(keys[1].clone(), text);
         put(text.replacen("\"x3\"", "\"x4\"", 1));
         let altered = verdict(&gateway).await;
-        assert_eq!((&altered["result"], &altered["fault"]["seq"]), (&json!("altered"), &json!(2001)));
+        assert_eq!(
+            (&altered["result"], &altered["fault"]["seq"]),
+            (&json!("altered"), &json!(2001))
+        );
         let lines: Vec<&str> = text.lines().collect();
         put([&lines[..501], &lines[502..]].concat().join("\n"));
         let removed = verdict(&gateway).await;
-        assert_eq!((&removed["result"], &removed["fault"]["seq"]), (&json!("altered"), &json!(2501)));
+        assert_eq!(
+            (&removed["result"], &removed["fault"]["seq"]),
+            (&json!("altered"), &json!(2501))
+        );
         put(lines[..1501].join("\n"));
         assert_eq!(verdict(&gateway).await["fault"]["seq"], 3501, "cut off");
         put(text.clone() + "[4001]\n");
         assert_eq!(verdict(&gateway).await["result"], "altered", "drawn out");
         world.cache.values.borrow_mut().remove(&keys[1]);
         let gone = verdict(&gateway).await;
-        assert_eq!((&gone["result"], &gone["valid"], &gone["fault"]), (&json!("unreadable"), &json!(false), &json!(null)));
+        assert_eq!(
+            (&gone["result"], &gone["valid"], &gone["fault"]),
+            (&json!("unreadable"), &json!(false), &json!(null))
+        );
         assert_eq!((&gone["unreadable"]["from"], &gone["next"]), (&json!(2001), &json!(4001)));
         assert_eq!(gone["verified"], json!({"from": 1, "to": 2000}));
         assert_eq!(verdict_from(&gateway, 4001).await["valid"], true);
         put(text);
         world.cache.mute.set(true);
         let mute = verdict(&gateway).await;
-        assert_eq!((&mute["result"], &mute["verified"], &mute["next"]), (&json!("unreadable"), &json!(null), &json!(2001)));
+        assert_eq!(
+            (&mute["result"], &mute["verified"], &mute["next"]),
+            (&json!("unreadable"), &json!(null), &json!(2001))
+        );
         world.cache.mute.set(false);
         assert_eq!(verdict(&gateway).await["valid"], true);
     });
@@ -287,7 +304,10 @@ fn an_entry_goes_only_with_its_segment_and_never_when_it_was_altered() {
         happen(&world, 1, 5_500);
         world.cache.down.set(true);
         tasks::scheduled(&gateway.app).await;
-        assert_eq!((world.db.count("audit_segments"), world.db.count("audit")), (0, everything(&world).len()));
+        assert_eq!(
+            (world.db.count("audit_segments"), world.db.count("audit")),
+            (0, everything(&world).len())
+        );
         assert_eq!(verdict(&gateway).await["valid"], true, "sealed all the same");
         world.cache.down.set(false);
         world.cache.mute.set(true);

@@ -150,7 +150,11 @@ fn a_sweep_is_bounded_goes_oldest_first_and_gives_way() {
     );
     run(async {
         tasks::scheduled(&gateway.app).await;
-        assert_eq!(world.queue.messages.borrow().len(), 4000, "a minute of five million a day and more");
+        assert_eq!(
+            world.queue.messages.borrow().len(),
+            4000,
+            "a minute of five million a day and more"
+        );
         assert!(world.queue.messages.borrow()[0].contains("evt_0000"));
         tasks::scheduled(&gateway.app).await;
         assert_eq!(world.queue.messages.borrow().len(), 4100, "the next ones, not the same");

@@ -100,7 +100,9 @@ async fn sample(world: &World, gateway: &Isolate, method: &str, path: &str) -> O
     let me = "/v1/actors/CHITTY-PEO-a";
     let sent = |token: &str, path: &str, body: Value| Some(by(token, method, path, &body));
     match (method, path) {
-        ("POST", "/v1/contexts" | "/v1/contexts/create") => sent("dev-a", path, json!({"name": "n"})),
+        ("POST", "/v1/contexts" | "/v1/contexts/create") => {
+            sent("dev-a", path, json!({"name": "n"}))
+        }
         ("PATCH" | "DELETE", "/v1/contexts/{id}") => {
             let id = gateway.create("dev-a", &json!({"name": "n"})).await;
             sent("dev-a", &format!("/v1/contexts/{id}"), json!({"name": "m"}))
@@ -212,7 +214,10 @@ fn tried(method: &str, path: &str) -> (Vec<Written>, &'static str) {
 
 fn assert_is_full(entry: &Value, route: &str) {
     for part in ["actor_id", "action", "entity_type", "entity_id", "outcome"] {
-        assert!(entry[part].as_str().is_some_and(|text| !text.is_empty()), "{route} {part} {entry}");
+        assert!(
+            entry[part].as_str().is_some_and(|text| !text.is_empty()),
+            "{route} {part} {entry}"
+        );
     }
 }
 

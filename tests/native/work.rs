@@ -140,9 +140,12 @@ fn dead_token_endpoints_stop_neither_others_renewals_nor_the_rest_of_the_cron() 
     let before = world.db.cell(&ends).unwrap();
     world.advance_ms(3_500_000);
     world.outside.take();
-    world.outside.take_time(&world.clock, |request| {
-        if request.url.contains("dead") { 60_000 } else { 100 }
-    });
+    world.outside.take_time(
+        &world.clock,
+        |request| {
+            if request.url.contains("dead") { 60_000 } else { 100 }
+        },
+    );
     let begun_ms = world.clock_ms();
     run(gateway.create("dev-a", &json!({"name": "n"})));
     let unsealed =

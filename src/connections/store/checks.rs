@@ -146,11 +146,7 @@ pub const RENEWALS: Due = Due {
 ///
 /// # Errors
 /// Storage failures.
-pub async fn take_ending(
-    ready: Ready<'_>,
-    by: &str,
-    limit: i64,
-) -> Result<Batch<String>, DbError> {
+pub async fn take_ending(ready: Ready<'_>, by: &str, limit: i64) -> Result<Batch<String>, DbError> {
     let take = Statement::new(format!(
         "UPDATE connection_secrets SET renew_after = strftime('%Y-%m-%dT%H:%M:%fZ', ?1, '+' || \
          (next.pause_s + abs(random()) % (next.pause_s / 4)) || ' seconds'), \

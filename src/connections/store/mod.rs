@@ -5,9 +5,7 @@
 mod checks;
 mod writes;
 
-pub use self::checks::{
-    CHECKS, Finding, RENEWALS, fail, note, take_due, take_ending,
-};
+pub use self::checks::{CHECKS, Finding, RENEWALS, fail, note, take_due, take_ending};
 pub use self::writes::{
     Change, FirstCheck, Insertion, Sealed, check_free, disconnect, end_with_context, insert,
     is_taken, taken, update,

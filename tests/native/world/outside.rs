@@ -51,7 +51,8 @@ impl TestOutside {
 
     /// Waits for an answer; whether there is one within the deadline.
     async fn wait(&self, request: &OutsideRequest) -> bool {
-        let latency = self.latency.borrow().as_ref().map(|(clock, ms)| (Rc::clone(clock), ms(request)));
+        let latency =
+            self.latency.borrow().as_ref().map(|(clock, ms)| (Rc::clone(clock), ms(request)));
         let Some((clock, ms)) = latency else { return true };
         self.waiting.set(self.waiting.get() + 1);
         self.most_waiting.set(self.most_waiting.get().max(self.waiting.get()));
