@@ -363,7 +363,6 @@ fn ten_thousand_connections_are_checked_in_time() {
     let late_s = late_s.take();
     assert!(late_s.iter().max() <= Some(&180), "late by {late_s:?} s");
     assert!(late_s.iter().skip(7).all(|late_s| *late_s <= 120), "late by {late_s:?} s");
-    assert!(world.outside.take().len() > 20_000);
     // Four at once and two for renewals in a run, and at most five runs beside each other.
     assert!(world.outside.most_waiting.get() <= 5 * 6, "{}", world.outside.most_waiting.get());
 }
