@@ -100,9 +100,9 @@ pub fn note(finding: &Finding<'_>) -> Vec<Statement> {
     let told = |event: &Event| {
         outbox::insert_if_changed(event, finding.overdue_ms, "connections", "connection_id")
     };
-    let mut batch = vec![note, told(finding.failed), told(finding.recovered)];
-    batch.extend(finding.asked.map(|event| outbox::insert(event, finding.overdue_ms)));
-    batch
+    let asked = finding.asked.map(|event| outbox::insert(event, finding.overdue_ms));
+    let told = [told(finding.failed), told(finding.recovered)];
+    std::iter::once(note).chain(asked).chain(told).collect()
 }
 
 /// Marks a connection failed at once, because its credential is good for nothing any more: if the lease
