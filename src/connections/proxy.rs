@@ -7,12 +7,15 @@
 use std::rc::Rc;
 
 use chitty_core::TransportError;
+use serde_json::json;
 
 use crate::app::App;
+use crate::audit::BEGUN;
 use crate::connections::call::{Base, is_closed};
 use crate::connections::headers::overrides_method;
 use crate::connections::store::{self, Link};
 use crate::connections::{headers, provisioned, secrets, target};
+use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
@@ -73,7 +76,13 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     }
     let now = time::iso8601(request.now_ms);
     let needed = if is_read { "read" } else { "write" };
-    let link = store::use_link(ready, &scope, &request.id, needed, &now).await?;
+    // What a request may change at the target is on record before it goes; what came of it is the
+    // target's to know.
+    let payload = json!({ "method": method, "outcome": BEGUN });
+    let kind = EventKind::ConnectionUsed;
+    let used = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
+    let used = (!is_read).then_some(&used);
+    let link = store::use_link(ready, &scope, &request.id, needed, &now, used).await?;
     admit(&link, needed)?;
     if is_closed(app, &link.service, &link.endpoint) {
         return Err(Problem::new(

@@ -302,6 +302,8 @@ async fn claim(
     let traceparent = Some(request.trace.traceparent.as_str());
     let kind = EventKind::AppClaimed;
     let event = Event::new(app.now_ms(), kind, chitty_id, actor, payload, traceparent);
+    // By the way back from GitHub that the actor asked for.
+    let event = Event { via: Some("github:install".to_owned()), ..event };
     let claim = store::claim(id, actor, &event.id, app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
     let told = outbox::insert_if_changed(&event, overdue_ms, "installations", "chitty_id");

@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 17] = [
+pub const MIGRATIONS: [(&str, &str); 18] = [
     migration!("0001_create_contexts_table"),
     migration!("0002_create_installations_table"),
     migration!("0003_create_actors_table"),
@@ -32,6 +32,7 @@ pub const MIGRATIONS: [(&str, &str); 17] = [
     migration!("0015_bound_credentials_by_their_source"),
     migration!("0016_credentials_of_nobody"),
     migration!("0018_track_doubts_and_mints"),
+    migration!("0020_fair_work_and_audit_archive"),
 ];
 
 /// As wrangler 4 creates it.

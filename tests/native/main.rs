@@ -29,6 +29,8 @@ mod outages;
 mod passing;
 mod plans;
 mod races;
+mod record;
 mod resilience;
 mod search;
+mod work;
 mod world;
