@@ -19,7 +19,7 @@ use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
-use crate::http::reply::{Body, Reply};
+use crate::http::reply::{After, Body, Reply};
 use crate::http::request::{MAX_BODY_BYTES, Request};
 use crate::init::Ready;
 use crate::platform::log;
@@ -91,7 +91,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
              another.",
         ));
     }
-    provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
+    let rekeyed = provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
     let credential = secrets::usable(app, ready, &link).await?;
     let base = Base::of(app, &link.service, &link.endpoint);
     let query = match request.raw_query() {
@@ -114,7 +114,10 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     call.share = Rc::downgrade(&share);
     let origin = call.url.clone();
     match app.outside.send(call).await {
-        Ok(answer) => returned(&link, &origin, answer),
+        Ok(answer) => {
+            let reply = returned(&link, &origin, answer)?;
+            Ok(rekeyed.into_iter().fold(reply, |reply, event| reply.then(After::Announce(event))))
+        }
         Err(TransportError::TooLarge(_)) if share.was_refused() => Err(too_much()),
         Err(error) => Err(failed(&error)),
     }

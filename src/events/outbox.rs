@@ -52,6 +52,14 @@ pub fn insert_if_changed(
     insert_where(event, overdue_ms, &condition)
 }
 
+/// The row of the event that a connection has another credential, written only if the batch has put that
+/// there: `sealed`, as it is stored.
+pub fn insert_if_rekeyed(event: &Event, overdue_ms: u64, sealed: &str) -> Statement {
+    let condition = "WHERE EXISTS (SELECT 1 FROM connection_secrets WHERE connection_id = ?4 \
+         AND sealed = ?11)";
+    insert_where(event, overdue_ms, condition).bind(sealed)
+}
+
 /// The row of an event that tells of a webhook delivery, written only while that is still open: whoever
 /// else has dealt with it has told of it.
 pub fn insert_if_delivery_is_open(event: &Event, overdue_ms: u64) -> Statement {
