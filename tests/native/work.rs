@@ -310,6 +310,38 @@ fn one_kind_that_cannot_be_removed_keeps_no_other() {
 }
 
 #[test]
+fn what_has_a_dead_letter_is_kept_with_it_and_is_no_backlog() {
+    let (world, gateway) = World::warm_with(ALONE);
+    run(async {
+        let event = |seq: u32, id: &str, at: &str| {
+            world.db.execute(&format!(
+                "INSERT INTO outbox (seq, event_id, event_type, entity_type, entity_id, actor_id, \
+                 created_at, due_at, done_at) VALUES ({seq}, '{id}', 'context.updated', 'context', 'x', \
+                 'y', '{at}', '{at}', '{at}')"
+            ));
+        };
+        // Old ones, and ones that are old enough where there are more than two million.
+        for (seq, old, id) in
+            [(101, true, "a"), (102, true, "b"), (103, false, "c"), (104, false, "d")]
+        {
+            let at = if old { "2025-12-20T00:00:00.000Z" } else { "2026-01-01T18:00:00.000Z" };
+            event(seq, id, at);
+        }
+        event(3_000_000, "e", &chittyconnect::platform::time::iso8601(gateway.app.now_ms()));
+        world.db.execute(
+            "INSERT INTO dead_letters (id, queue, body, reason, event_id, attempts, created_at) \
+             SELECT 'dl_' || event_id, 'CONTEXT_OPS_Q', '', 'r', event_id, 1, created_at FROM outbox \
+             WHERE event_id IN ('a', 'c')",
+        );
+        tasks::scheduled(&gateway.app).await;
+        let kept = "SELECT event_id FROM outbox WHERE length(event_id) = 1 ORDER BY seq";
+        assert_eq!(world.db.cells(kept), ["a", "c", "e"]);
+        let due = "chittyconnect_work_due{work=\"pruning_events\"}";
+        assert_eq!(sample(&page(&gateway).await, due), 0);
+    });
+}
+
+#[test]
 fn findings_are_noted_also_where_one_cannot_be() {
     let (world, gateway) = World::warm_with(ALONE);
     run(async {
