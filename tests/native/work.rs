@@ -179,6 +179,46 @@ fn dead_token_endpoints_stop_neither_others_renewals_nor_the_rest_of_the_cron() 
 }
 
 #[test]
+fn a_credential_that_was_handed_in_anew_does_not_rest_for_the_one_before() {
+    let (world, gateway) = World::warm_with(ALONE);
+    world.outside.set(|_| Ok(answer(200, &tokens())));
+    run(async {
+        let id = oauth(&gateway, "slow", "dev-a").await;
+        // As after many attempts in vain.
+        world.db.execute(
+            "UPDATE connection_secrets SET renew_after = '2026-01-02T12:00:00.000Z', renew_tries = 10",
+        );
+        let body = json!({"credentials": {
+            "type": "oauth", "token_endpoint": "https://slow.partner.example/token",
+            "client_id": "c", "client_secret": "s", "refresh_token": "r5",
+        }});
+        let changed = gateway.patch(&format!("/v1/connections/{id}"), "dev-a", &body).await;
+        assert_eq!(changed.status, 200, "{changed:?}");
+        let ends = || world.db.cell("SELECT expires_at FROM connection_secrets").unwrap();
+        let before = ends();
+        world.advance_ms(3_500_000);
+        tasks::scheduled(&gateway.app).await;
+        assert_ne!(ends(), before, "renewed ahead of its end");
+    });
+}
+
+#[test]
+fn tokens_of_new_identities_are_forgotten_a_month_after_their_end() {
+    let (world, gateway) = World::warm_with(ALONE);
+    run(async {
+        for (token, ended) in [("a", "2025-11-01T00:00:00.000Z"), ("b", "2025-12-20T00:00:00.000Z")]
+        {
+            world.db.execute(&format!(
+                "INSERT INTO made_tokens (token_sha256, chitty_id, scopes, source_actor, \
+                 source_scopes, expires_at) VALUES ('{token}', 'x', '[]', 'y', '[]', '{ended}')"
+            ));
+        }
+        tasks::scheduled(&gateway.app).await;
+        assert_eq!(world.db.cells("SELECT token_sha256 FROM made_tokens"), ["b"]);
+    });
+}
+
+#[test]
 fn a_lease_is_given_back_by_its_holder_only() {
     for status in [400, 503] {
         let (world, gateway) = World::warm_with(ALONE);
