@@ -94,6 +94,8 @@ pub struct Config {
     pub key_grace_ms: u64,
     /// How often the cron checks a connection, in ms.
     pub connection_check_ms: u64,
+    /// How many of the newest entries of the audit are kept in the database.
+    pub audit_keep_entries: i64,
     /// Deadline of one call to the target of a connection, in ms.
     pub connection_timeout_ms: u32,
     /// How long a positive answer about a token is kept, in ms; 0 to 60,000.
@@ -228,6 +230,13 @@ impl Config {
             ))
             .unwrap_or(10_000),
             connection_check_ms: reader.number("CONNECTION_CHECK_SECONDS", 300, 1, 86_400) * 1000,
+            audit_keep_entries: i64::try_from(reader.number(
+                "AUDIT_KEEP_ENTRIES",
+                1_000_000,
+                1000,
+                4_000_000,
+            ))
+            .unwrap_or(1_000_000),
             service_url_template: reader.service_url_template(environment),
             auth_cache_ms: reader.number("AUTH_CACHE_SECONDS", 60, 0, 60) * 1000,
             upstream_timeout_ms: u32::try_from(reader.number(

@@ -27,6 +27,7 @@ pub mod platform;
 pub mod routes;
 pub mod sealing;
 pub mod tasks;
+pub mod work;
 
 /// What the runtime calls.
 #[cfg(target_family = "wasm")]

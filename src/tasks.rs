@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use futures_util::future::{LocalBoxFuture, join_all};
+
 use crate::actors::seen;
 use crate::app::App;
-use crate::audit::seal;
+use crate::audit::{archive, seal};
 use crate::ecosystem::{stream, watch};
 use crate::events::{consumer, dead, outbox};
 use crate::http::idempotency;
@@ -13,7 +15,17 @@ use crate::init::{self, Ready};
 use crate::metrics::handover;
 use crate::platform::log;
 use crate::platform::queue::Delivery;
+use crate::work::{self, Prune};
 use crate::{connections, delegation, github, keys, minting, orchestrations};
+
+/// How long after a reply no more is begun, in ms: the platform ends what is left after 30 s.
+const AFTER_REPLY_MS: u64 = 10_000;
+
+/// How long one run of the cron begins new work of a kind, in ms. What is done in the database ends
+/// before the next run; what waits for others may go on beside it, each run with calls of its own, so that
+/// capacity grows with what is due.
+const QUICK_MS: u64 = 50_000;
+const LONG_MS: u64 = 240_000;
 
 /// The work that a reply left behind. What others wait for comes first.
 pub async fn after_reply(app: &App, work: Vec<After>) {
@@ -44,7 +56,8 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
         orchestrations::run::resume(app, &id).await;
     }
     if revoke && let Ok(ready) = Ready::ensure(app).await {
-        connections::secrets::revoke_due(app, ready).await;
+        let until_ms = app.now_ms() + AFTER_REPLY_MS;
+        connections::secrets::revoke_due(app, ready, until_ms).await;
     }
     if note_seen {
         seen::perform(app).await;
@@ -118,40 +131,58 @@ pub fn hand_over(app: Rc<App>) -> Option<impl Future<Output = ()> + 'static> {
     turn.then_some(async move { handover::perform(&app).await })
 }
 
-/// The cron's round: announce overdue events, take the registration and unfinished orchestrations
-/// further, wake the objects that watch the services, forget what is past its time. Each part is
-/// bounded and may be repeated, and none keeps another from its turn.
+/// The cron's round: announce overdue events, report identities that may be nobody's, take the
+/// registration and unfinished orchestrations further, wake the objects that watch the services, deal with
+/// connections and with GitHub, seal and archive the audit, forget what is past its time. The parts go
+/// side by side, each is bounded, has its time and may be repeated, and none keeps another from its turn.
 pub async fn scheduled(app: &App) {
     let Ok(ready) = Ready::ensure(app).await else { return };
-    if let Err(error) = outbox::sweep(app, ready).await {
-        log::warn("sweep_failed", &[("error", &error.to_string())]);
-    }
-    if let Err(error) = minting::report_unfulfilled(app, ready).await {
-        log::warn("mint_intents_not_read", &[("error", &error.to_string())]);
-    }
-    init::advance(app).await;
-    watch::ensure_all(app).await;
-    orchestrations::run::resume_due(app, ready).await;
-    connections::cron(app, ready).await;
-    seal::seal(app, ready).await;
     let now_ms = app.now_ms();
-    let prune = vec![
-        outbox::prune(now_ms),
-        dead::prune(now_ms),
-        idempotency::prune(now_ms),
-        delegation::store::prune(now_ms),
-        keys::store::prune(now_ms),
-        handover::prune(now_ms),
-        stream::prune(),
-        orchestrations::store::prune(now_ms),
-        orchestrations::store::prune_tokens(now_ms),
-        github::deliveries::prune(now_ms),
-        github::jobs::prune(now_ms),
-        github::install::prune(now_ms),
+    let (quick_ms, long_ms) = (now_ms + QUICK_MS, now_ms + LONG_MS);
+    let events = async {
+        if let Err(error) = outbox::sweep(app, ready).await {
+            log::warn("sweep_failed", &[("error", &error.to_string())]);
+        }
+    };
+    let identities = async {
+        if let Err(error) = minting::report_unfulfilled(app, ready).await {
+            log::warn("mint_intents_not_read", &[("error", &error.to_string())]);
+        }
+    };
+    let audit = async {
+        seal::seal(app, ready).await;
+        archive::archive(app, ready, quick_ms).await;
+    };
+    let parts: Vec<LocalBoxFuture<'_, ()>> = vec![
+        Box::pin(events),
+        Box::pin(identities),
+        Box::pin(audit),
+        Box::pin(work::prune(app, ready, past_its_time(now_ms), quick_ms)),
+        Box::pin(init::advance(app)),
+        Box::pin(watch::ensure_all(app)),
+        Box::pin(orchestrations::run::resume_due(app, ready, quick_ms)),
+        Box::pin(connections::cron(app, ready, long_ms)),
+        Box::pin(github::cron(app, ready)),
     ];
-    if let Err(error) = ready.db().batch(prune).await {
-        log::warn("prune_failed", &[("error", &error.to_string())]);
-    }
-    // Last, because GitHub may be slow.
-    github::cron(app, ready).await;
+    join_all(parts).await;
+}
+
+/// What is past its time, kind by kind.
+fn past_its_time(now_ms: u64) -> Vec<Prune> {
+    [
+        ("events", outbox::prune(now_ms)),
+        ("dead_letters", dead::prune(now_ms)),
+        ("idempotency_keys", idempotency::prune(now_ms)),
+        ("delegations", delegation::store::prune(now_ms)),
+        ("key_secrets", keys::store::prune(now_ms)),
+        ("metric_isolates", handover::prune(now_ms)),
+        ("connection_events", stream::prune()),
+        ("orchestrations", orchestrations::store::prune(now_ms)),
+        ("made_tokens", orchestrations::store::prune_tokens(now_ms)),
+        ("github_deliveries", github::deliveries::prune(now_ms)),
+        ("github_jobs", github::jobs::prune(now_ms)),
+        ("github_states", github::install::prune(now_ms)),
+    ]
+    .map(|(what, statement)| Prune { what, statement })
+    .into()
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::app::App;
-use crate::audit::seal;
+use crate::audit::verify as verification;
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::listing::{Asked, Page, SEPARATOR};
@@ -80,7 +80,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
         "SELECT count(*), group_concat(item, '{SEPARATOR}'), min(seq) || '|' FROM (SELECT seq, \
          json_object('seq', seq, 'event_id', event_id, 'at', at, 'actor_id', actor_id, \
          'via', via, 'action', action, 'entity_type', entity_type, 'entity_id', entity_id, \
-         'detail', json(detail)) AS item FROM ({rows}) ORDER BY seq DESC LIMIT {limit_at})"
+         'outcome', outcome, 'detail', json(detail)) AS item FROM ({rows}) ORDER BY seq DESC LIMIT {limit_at})"
     ));
     let rows = reader.rows(ready, query).await.map_err(|problem| match problem.code {
         Code::InsufficientScope if asks_for_others => {
@@ -93,7 +93,10 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
 
 /// Compare the audit with its seals. Administrators only.
 ///
-/// One call compares 10,000 entries at most; `next` is where another goes on.
+/// One call compares about 10,000 entries, in the archive and in the database; `verified` says exactly
+/// which, and `next` is where another call goes on. `result` is `valid`, `altered` (see `fault`), or
+/// `unreadable` where a part of the archive cannot be read (see `unreadable`), which is no sign that
+/// anybody has altered it.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/audit/verify",
@@ -105,7 +108,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
         (status = 422, description = "A parameter is not acceptable."),
     ),
 ))]
-pub async fn verify(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     scope.check(ready).await?;
     let from = match request.query("from") {
         None => 1,
@@ -114,13 +117,25 @@ pub async fn verify(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
             _ => return Err(Problem::invalid("?from", "must be a number from 1 on")),
         },
     };
-    let verdict = seal::verify(ready, from).await?;
+    let verdict = verification::verify(app, ready, from).await?;
+    let result = match (&verdict.fault, &verdict.unreadable) {
+        (Some(_), _) => "altered",
+        (None, Some(_)) => "unreadable",
+        (None, None) => "valid",
+    };
+    let verified = verdict.from.zip(verdict.head.as_ref());
     let text = json!({
-        "valid": verdict.fault.is_none(),
-        "checked": verdict.checked,
+        "result": result,
+        "valid": result == "valid",
+        "verified": verified.map(|(from, head)| json!({ "from": from, "to": head.seq })),
+        "checked": verdict.checked(),
+        "archived": verdict.archived,
         "sealed_to": verdict.head.as_ref().map(|head| head.seq),
         "unsealed": verdict.unsealed,
         "fault": verdict.fault.map(|(seq, what)| json!({ "seq": seq, "what": what })),
+        "unreadable": verdict.unreadable.map(|part| {
+            json!({ "from": part.from, "to": part.to, "what": part.what })
+        }),
         "head": verdict.head.map(|head| json!({ "seq": head.seq, "hash": head.hash })),
         "next": verdict.next,
     });

@@ -11,15 +11,12 @@ use crate::connections::store::{self, Finding, Link};
 use crate::connections::{provisioned, secrets};
 use crate::events::{Event, EventKind};
 use crate::init::Ready;
-use crate::platform::db::DbError;
+use crate::platform::db::{DbError, Statement};
 use crate::platform::{log, time};
+use crate::work::{self, Bounds};
 
 /// After how many checks in a row that found something wrong a connection has failed.
 const FAILED_AFTER: i64 = 3;
-
-/// How many connections one run of the cron checks, and how many of them at once.
-const CRON_LIMIT: i64 = 30;
-const AT_ONCE: usize = 5;
 
 /// When the cron checks a connection next.
 pub fn next(app: &App) -> String {
@@ -74,17 +71,9 @@ pub async fn ask(app: &App, base: &Base, path: &str, credential: Option<&Credent
     }
 }
 
-/// Checks a connection and puts on record what was found. `by` is who asked for it.
-///
-/// # Errors
-/// Storage failures.
-pub async fn check(
-    app: &App,
-    ready: Ready<'_>,
-    link: &Link,
-    by: &str,
-) -> Result<Vec<Event>, DbError> {
-    let Some(path) = &link.check_path else { return Ok(Vec::new()) };
+/// Checks a connection. `None` where it has no path to check.
+async fn look(app: &App, ready: Ready<'_>, link: &Link) -> Result<Option<Health>, DbError> {
+    let Some(path) = &link.check_path else { return Ok(None) };
     let base = Base::of(app, &link.service, &link.endpoint);
     let health = match provisioned::stands(ready, link, app.now_ms()).await? {
         true => match secrets::usable(app, ready, link).await {
@@ -100,37 +89,106 @@ pub async fn check(
             health => health,
         },
     };
+    Ok(Some(health))
+}
+
+/// The statements that put on record what a check has found. `asked` tells that somebody has asked for
+/// it; what comes of it then is that somebody's doing.
+fn noted(app: &App, link: &Link, health: &Health, asked: Option<&Event>) -> Vec<Statement> {
     let error = health.error();
     let now_ms = app.now_ms();
-    let event = |kind| Event::new(now_ms, kind, &link.id, by, json!({ "error": error }), None);
+    let event = |kind| {
+        let by = asked.map_or("chittyconnect", |asked| asked.actor_id.as_str());
+        let traceparent = asked.and_then(|asked| asked.traceparent.as_deref());
+        let event = Event::new(now_ms, kind, &link.id, by, json!({ "error": error }), traceparent);
+        Event { via: asked.and_then(|asked| asked.via.clone()), ..event }
+    };
     let (failed, recovered) =
         (event(EventKind::ConnectionFailed), event(EventKind::ConnectionRecovered));
-    let finding = Finding {
+    store::note(&Finding {
         id: &link.id,
         at: &time::iso8601(now_ms),
         error: error.as_deref(),
         limit: FAILED_AFTER,
         failed: &failed,
         recovered: &recovered,
+        asked,
         overdue_ms: 0,
-    };
-    ready.db().batch(store::note(&finding)).await?;
-    Ok(vec![failed, recovered])
+    })
 }
 
-/// Checks what is due; the cron runs it.
-pub async fn check_due(app: &App, ready: Ready<'_>) {
-    let now = time::iso8601(app.now_ms());
+/// Checks a connection and puts on record what was found, and who has asked for it.
+///
+/// # Errors
+/// Storage failures.
+pub async fn check(
+    app: &App,
+    ready: Ready<'_>,
+    link: &Link,
+    mut asked: Event,
+) -> Result<Option<Event>, DbError> {
+    let Some(health) = look(app, ready, link).await? else { return Ok(None) };
+    asked.payload = json!({ "error": health.error() });
+    ready.db().batch(noted(app, link, &health, Some(&asked))).await?;
+    Ok(Some(asked))
+}
+
+/// How many checks one run of the cron makes: each is a call, and a read where there is a credential or
+/// two where ChittyAuth made it. Ten thousand connections every five minutes are two thousand a minute.
+const AT_MOST: usize = 2000;
+
+/// How many of them at once. The platform lets six calls of one run wait for their answers, and the
+/// renewals take two.
+const AT_ONCE: usize = 4;
+
+/// How many findings are noted in one round trip.
+const NOTED_AT_ONCE: usize = 20;
+
+/// Checks what is due, until the time is up; the cron runs it.
+pub async fn check_due(app: &App, ready: Ready<'_>, until_ms: u64) {
     let interval_s = i64::try_from(app.config.connection_check_ms / 1000).unwrap_or(300);
-    let due = match store::take_due(ready, &now, interval_s, CRON_LIMIT).await {
-        Ok(due) => due,
-        Err(error) => return log::warn("checks_not_taken", &[("error", &error.to_string())]),
+    let take = async |limit| {
+        let now = time::iso8601(app.now_ms());
+        match store::take_due(ready, &now, interval_s, limit).await {
+            Ok(due) => Some(due),
+            Err(error) => {
+                log::warn("checks_not_taken", &[("error", &error.to_string())]);
+                None
+            }
+        }
     };
-    futures_util::stream::iter(due)
-        .for_each_concurrent(AT_ONCE, |link| async move {
-            if let Err(error) = check(app, ready, &link, "chittyconnect").await {
-                log::warn("check_not_noted", &[("error", &error.to_string())]);
+    work::taken(app, Bounds { batch: 60, at_most: AT_MOST, until_ms }, take)
+        .map(|link| async move {
+            match look(app, ready, &link).await {
+                Ok(health) => Some((health?, link)),
+                Err(error) => {
+                    not_noted(&link, &error);
+                    None
+                }
             }
         })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(|found| async move { found })
+        .chunks(NOTED_AT_ONCE)
+        .for_each(|found| note_all(app, ready, found))
         .await;
+}
+
+/// Notes findings: all at once, and if that fails each by itself, so that one does not stand in the way
+/// of the others.
+async fn note_all(app: &App, ready: Ready<'_>, found: Vec<(Health, Link)>) {
+    let batch = found.iter().flat_map(|(health, link)| noted(app, link, health, None)).collect();
+    if ready.db().batch(batch).await.is_ok() {
+        return;
+    }
+    for (health, link) in &found {
+        if let Err(error) = ready.db().batch(noted(app, link, health, None)).await {
+            not_noted(link, &error);
+        }
+    }
+}
+
+fn not_noted(link: &Link, error: &DbError) {
+    let fields = [("connection_id", link.id.as_str()), ("error", &error.to_string())];
+    log::warn("check_not_noted", &fields);
 }

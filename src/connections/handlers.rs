@@ -153,8 +153,14 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     if let Some(detail) = detail {
         return Err(Problem::new(Code::ConnectionInactive, detail));
     }
-    check::check(app, ready, &link, scope.actor()).await?;
-    Ok(Reply::json(store::status(ready, &scope, &request.id).await?))
+    let kind = EventKind::ConnectionChecked;
+    let asked = Event::caused(request, &scope, kind, &link.id, json!({}), app.now_ms());
+    let asked = check::check(app, ready, &link, asked).await?;
+    let reply = Reply::json(store::status(ready, &scope, &request.id).await?);
+    Ok(match asked {
+        Some(asked) => reply.then(After::Announce(asked)),
+        None => reply,
+    })
 }
 
 /// Change a connection: what is sent replaces what was there.

@@ -5,11 +5,13 @@
 //! another made in its place, which then stands on that caller.
 
 use chitty_core::ProvisionRequest;
+use serde_json::json;
 
 use crate::app::App;
 use crate::connections::intents::{self, Intent, Obtained};
 use crate::connections::secrets;
 use crate::connections::store::Link;
+use crate::events::{Event, EventKind, outbox};
 use crate::http::caller::standing::{among, carried_above, cutoff, source_is_good, vouched};
 use crate::http::caller::{Grant, Scope, scopes};
 use crate::http::problem::{Code, Problem};
@@ -132,7 +134,7 @@ pub async fn stands(ready: Ready<'_>, link: &Link, now_ms: u64) -> Result<bool, 
 }
 
 /// Sees to it that the key of a connection may be used for `needed`: where the one that is there may
-/// not, another is made by the caller's authority.
+/// not, another is made by the caller's authority. Returns the event that tells so.
 ///
 /// # Errors
 /// 403 where the caller does not hold as much; 503 where ChittyAuth makes none; storage failures.
@@ -143,8 +145,8 @@ pub async fn see_to(
     request: &Request<'_>,
     link: &Link,
     needed: &str,
-) -> Result<(), Problem> {
-    let Some(ended) = ended(ready, link, needed, request.now_ms).await? else { return Ok(()) };
+) -> Result<Option<Event>, Problem> {
+    let Some(ended) = ended(ready, link, needed, request.now_ms).await? else { return Ok(None) };
     let grant = grant(ready, scope, &link.service, &link.scopes, request.now_ms).await;
     let grant = grant.map_err(|problem| match problem.code {
         Code::InsufficientScope | Code::DelegatedCredential => Problem::new(
@@ -157,10 +159,12 @@ pub async fn see_to(
     let of = (ended.source.as_str(), link.service.as_str());
     let made = make(app, ready, request, &link.id, of, &grant).await?;
     let sealed = secrets::seal(app, &link.id, &made.credential)?;
-    match made.intent {
-        Some(intent) => replace(app, ready, &link.id, &ended, &sealed.text, &grant, &intent).await,
-        None => Ok(()),
-    }
+    let Some(intent) = made.intent else { return Ok(None) };
+    let payload = json!({ "changes": ["credentials"] });
+    let kind = EventKind::ConnectionUpdated;
+    let event = Event::caused(request, scope, kind, &link.id, payload, app.now_ms());
+    replace(app, ready, &event, &ended, &sealed.text, &grant, &intent).await?;
+    Ok(Some(event))
 }
 
 /// Puts a new key in place of the one that has ended. Of the two the one that is not kept is revoked:
@@ -169,13 +173,14 @@ pub async fn see_to(
 async fn replace(
     app: &App,
     ready: Ready<'_>,
-    id: &str,
+    event: &Event,
     ended: &Ended,
     sealed: &str,
     grant: &Grant,
     intent: &Intent,
 ) -> Result<(), Problem> {
     let (now_ms, source) = (app.now_ms(), grant.source());
+    let id = event.entity_id.as_str();
     let mut params = Params::default();
     let (row, version) = (params.add(id), params.add(ended.version));
     let (revocation, now) = (params.add(ids::event(now_ms)), params.add(time::iso8601(now_ms)));
@@ -202,7 +207,8 @@ async fn replace(
          WHERE connection_id = {row} AND version = {version} AND {open} RETURNING 1 AS taken"
     ));
     let fulfilled = intent.fulfilled_by(id, sealed);
-    let results = ready.db().batch(vec![give_up, put, fulfilled]).await;
+    let told = outbox::insert_if_rekeyed(event, app.config.outbox_overdue_ms, sealed);
+    let results = ready.db().batch(vec![give_up, put, fulfilled, told]).await;
     let is_taken = matches!(&results, Ok(rows) if rows.get(1).is_some_and(|rows| !rows.is_empty()));
     if !is_taken {
         // It does nothing where the batch took place and its answer was lost.

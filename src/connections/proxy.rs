@@ -7,16 +7,19 @@
 use std::rc::Rc;
 
 use chitty_core::TransportError;
+use serde_json::json;
 
 use crate::app::App;
+use crate::audit::BEGUN;
 use crate::connections::call::{Base, is_closed};
 use crate::connections::headers::overrides_method;
 use crate::connections::store::{self, Link};
 use crate::connections::{headers, provisioned, secrets, target};
+use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
-use crate::http::reply::{Body, Reply};
+use crate::http::reply::{After, Body, Reply};
 use crate::http::request::{MAX_BODY_BYTES, Request};
 use crate::init::Ready;
 use crate::platform::log;
@@ -73,7 +76,13 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     }
     let now = time::iso8601(request.now_ms);
     let needed = if is_read { "read" } else { "write" };
-    let link = store::use_link(ready, &scope, &request.id, needed, &now).await?;
+    // What a request may change at the target is on record before it goes; what came of it is the
+    // target's to know.
+    let payload = json!({ "method": method, "outcome": BEGUN });
+    let kind = EventKind::ConnectionUsed;
+    let used = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
+    let used = (!is_read).then_some(&used);
+    let link = store::use_link(ready, &scope, &request.id, needed, &now, used).await?;
     admit(&link, needed)?;
     if is_closed(app, &link.service, &link.endpoint) {
         return Err(Problem::new(
@@ -82,7 +91,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
              another.",
         ));
     }
-    provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
+    let rekeyed = provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
     let credential = secrets::usable(app, ready, &link).await?;
     let base = Base::of(app, &link.service, &link.endpoint);
     let query = match request.raw_query() {
@@ -105,7 +114,10 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     call.share = Rc::downgrade(&share);
     let origin = call.url.clone();
     match app.outside.send(call).await {
-        Ok(answer) => returned(&link, &origin, answer),
+        Ok(answer) => {
+            let reply = returned(&link, &origin, answer)?;
+            Ok(rekeyed.into_iter().fold(reply, |reply, event| reply.then(After::Announce(event))))
+        }
         Err(TransportError::TooLarge(_)) if share.was_refused() => Err(too_much()),
         Err(error) => Err(failed(&error)),
     }

@@ -23,6 +23,7 @@ use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement, first_row};
 use crate::platform::{ids, log, time};
+use crate::work::{self, Batch, Bounds, Due};
 
 /// How much longer a lease lasts than the calls that it is for, in ms.
 const LEASE_MS: u64 = 30_000;
@@ -39,10 +40,12 @@ const LOOK_MS: u64 = 150;
 
 /// How long before its end the cron, which runs every minute, replaces an access token that nobody uses,
 /// in ms.
-const AHEAD_MS: u64 = 3 * 60_000;
+pub const AHEAD_MS: u64 = 3 * 60_000;
 
-/// How many credentials one run of the cron refreshes or revokes, and how many are revoked at once.
-const CRON_LIMIT: i64 = 20;
+/// How many credentials one run of the cron refreshes and revokes, and how many of each at once. One is
+/// up to five round trips to refresh and eight to revoke.
+const AT_MOST: usize = 300;
+const REVOKED_AT_MOST: usize = 150;
 const AT_ONCE: usize = 2;
 
 /// The pauses between two attempts to revoke, in ms: up to an hour, and after a week up to a day. It is
@@ -469,24 +472,26 @@ pub async fn write_all_again(app: &App, ready: Ready<'_>) {
     }
 }
 
-/// Refreshes what ends soon; the cron runs it.
-pub async fn refresh_due(app: &App, ready: Ready<'_>) {
-    let query = Statement::new(
-        "SELECT connection_id FROM connection_secrets \
-         WHERE expires_at IS NOT NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
-    )
-    .bind(time::iso8601(app.now_ms() + AHEAD_MS))
-    .bind(CRON_LIMIT);
-    let due = match ready.db().rows(query).await {
-        Ok(rows) => rows,
-        Err(error) => return log::warn("refresh_not_looked", &[("error", &error.to_string())]),
-    };
-    for mut row in due {
-        let Ok(id) = row.text(0) else { continue };
-        if let Err(problem) = fresh(app, ready, &id, AHEAD_MS).await {
-            log::warn("refresh_failed", &[("connection_id", &id), ("error", &problem.detail)]);
+/// Refreshes what ends soon, until the time is up; the cron runs it.
+pub async fn refresh_due(app: &App, ready: Ready<'_>, until_ms: u64) {
+    let take = async |limit| {
+        let by = time::iso8601(app.now_ms() + AHEAD_MS);
+        match store::take_ending(ready, &by, limit).await {
+            Ok(due) => Some(due),
+            Err(error) => {
+                log::warn("refresh_not_looked", &[("error", &error.to_string())]);
+                None
+            }
         }
-    }
+    };
+    work::taken(app, Bounds { batch: 2 * AT_ONCE, at_most: AT_MOST, until_ms }, take)
+        .for_each_concurrent(AT_ONCE, |id| async move {
+            if let Err(problem) = fresh(app, ready, &id, AHEAD_MS).await {
+                let fields = [("connection_id", id.as_str()), ("error", &problem.detail)];
+                log::warn("refresh_failed", &fields);
+            }
+        })
+        .await;
 }
 
 /// Puts a credential among those that are to be revoked.
@@ -530,29 +535,55 @@ impl Revocation {
     }
 }
 
-/// Revokes what is due; run after the end of a connection, and by the cron.
-pub async fn revoke_due(app: &App, ready: Ready<'_>) {
-    let now = time::iso8601(app.now_ms());
-    // Longer than the calls for all of them take: up to four each, one after another.
+/// The credentials that are to be revoked.
+pub const REVOCATIONS: Due = Due {
+    name: "credential_revocations",
+    from: "credential_revocations AS r",
+    key: "id",
+    owner: "(SELECT owner_chitty_id FROM connections AS c WHERE c.connection_id = r.connection_id)",
+    at: "due_at",
+    condition: "id IS NOT NULL",
+};
+
+/// Revokes what is due, until the time is up; run after the end of a connection, and by the cron.
+pub async fn revoke_due(app: &App, ready: Ready<'_>, until_ms: u64) {
+    // Longer than the calls for one batch take: up to four each, and one may wait for another.
     let call_ms = app.config.connection_timeout_ms.max(app.config.upstream_timeout_ms);
-    let batches = u64::try_from(CRON_LIMIT).unwrap_or(1) / AT_ONCE as u64;
-    let lease_ms = LEASE_MS + batches * 4 * u64::from(call_ms);
-    // Put off before it is tried, so that no other run tries it too.
-    let take = Statement::new(
-        "UPDATE credential_revocations SET due_at = ?2, attempts = attempts + 1 WHERE id IN \
-         (SELECT id FROM credential_revocations WHERE due_at <= ?1 ORDER BY due_at LIMIT ?3) \
-         RETURNING id, connection_id, sealed, attempts, created_at, due_at",
-    )
-    .bind(now.as_str())
-    .bind(time::iso8601(app.now_ms() + lease_ms))
-    .bind(CRON_LIMIT);
-    let taken = match ready.db().batch(vec![take]).await {
-        Ok(results) => results.into_iter().next().unwrap_or_default(),
-        Err(error) => return log::warn("revocation_not_looked", &[("error", &error.to_string())]),
+    let lease_ms = LEASE_MS + 8 * u64::from(call_ms);
+    let take = async |limit| match take_revocations(app, ready, lease_ms, limit).await {
+        Ok(due) => Some(due),
+        Err(error) => {
+            log::warn("revocation_not_looked", &[("error", &error.to_string())]);
+            None
+        }
     };
-    futures_util::stream::iter(taken.into_iter().filter_map(|row| Revocation::read(row).ok()))
+    work::taken(app, Bounds { batch: AT_ONCE, at_most: REVOKED_AT_MOST, until_ms }, take)
         .for_each_concurrent(AT_ONCE, |due| revoke_one(app, ready, due))
         .await;
+}
+
+/// Takes credentials that are to be revoked: put off before it is tried, so that no other run tries it
+/// too.
+async fn take_revocations(
+    app: &App,
+    ready: Ready<'_>,
+    lease_ms: u64,
+    limit: i64,
+) -> Result<Batch<Revocation>, DbError> {
+    let take = Statement::new(format!(
+        "UPDATE credential_revocations SET due_at = ?2, attempts = attempts + 1 WHERE id IN ({}) \
+         RETURNING id, connection_id, sealed, attempts, created_at, due_at",
+        REVOCATIONS.keys("?1", "?3")
+    ))
+    .bind(time::iso8601(app.now_ms()))
+    .bind(time::iso8601(app.now_ms() + lease_ms))
+    .bind(limit);
+    let rows = ready.db().batch(vec![take]).await?.into_iter().next().unwrap_or_default();
+    let taken = rows.len();
+    Ok(Batch {
+        rows: rows.into_iter().filter_map(|row| Revocation::read(row).ok()).collect(),
+        taken,
+    })
 }
 
 /// Revokes one credential, and notes what came of it while it is still this run's.

@@ -4,6 +4,7 @@ use chitty_core::{BreakerState, Service};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::audit::BEGUN;
 use crate::ecosystem::connection::Command;
 use crate::ecosystem::watch::{self, Published};
 use crate::events::{Event, EventKind, outbox};
@@ -165,7 +166,7 @@ async fn command(
     let service = service(request)?;
     // Put on record first: what may have been done must not go unsaid.
     let kind = EventKind::ServiceCommanded;
-    let payload = json!({ "command": command.as_str() });
+    let payload = json!({ "command": command.as_str(), "outcome": BEGUN });
     let event = Event::caused(request, &scope, kind, service.as_str(), payload, app.now_ms());
     scope.write(ready, vec![outbox::insert(&event, app.config.outbox_overdue_ms)]).await?;
     let Some(objects) = app.connections.as_deref() else {

@@ -71,6 +71,7 @@ fn visible(scope: &Scope, entity: &str) -> Statement {
         ("connections", "connection_id", "owner_chitty_id"),
         ("delegations", "delegation_id", "delegator_chitty_id"),
         ("keys", "key_id", "owner_chitty_id"),
+        ("orchestrations", "id", "owner_chitty_id"),
         ("installations", "chitty_id", "owner_chitty_id"),
     ]
     .map(|(table, key, owner)| {

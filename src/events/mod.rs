@@ -77,6 +77,10 @@ kinds! {
     ConnectionFailed = "connection.failed", "connection";
     /// A failed connection works again.
     ConnectionRecovered = "connection.recovered", "connection";
+    /// Somebody has had a connection checked.
+    ConnectionChecked = "connection.checked", "connection";
+    /// A request that may change something went through a connection. Only the audit is told.
+    ConnectionUsed = "connection.used", "connection";
     /// A connection has ended.
     ConnectionDisconnected = "connection.disconnected", "connection";
     /// A token was delegated.
@@ -89,6 +93,14 @@ kinds! {
     KeyRotated = "key.rotated", "key";
     /// An API key was revoked.
     KeyRevoked = "key.revoked", "key";
+    /// A run of a flow was started.
+    OrchestrationStarted = "orchestration.started", "orchestration";
+    /// Every step of a run is done.
+    OrchestrationCompleted = "orchestration.completed", "orchestration";
+    /// What a run had done is undone, because a service refused.
+    OrchestrationUndone = "orchestration.undone", "orchestration";
+    /// A run was given up with something that could not be undone.
+    OrchestrationFailed = "orchestration.failed", "orchestration";
     /// The gateway has its own identity.
     ServiceInitialized = "service.initialized", "context";
     /// An administrator has commanded the connection to a ChittyOS service.
@@ -166,7 +178,7 @@ pub struct Event {
     pub entity_id: String,
     /// Who did it: a ChittyID.
     pub actor_id: String,
-    /// By which credential, where that was not the actor's own token.
+    /// By which credential; `None` where it was the gateway itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
     /// When, ISO-8601 UTC.
@@ -211,7 +223,7 @@ impl Event {
     ) -> Self {
         let traceparent = Some(request.trace.traceparent.as_str());
         let event = Event::new(now_ms, kind, entity_id, scope.actor(), payload, traceparent);
-        Event { via: scope.via(), ..event }
+        Event { via: Some(scope.credential_name()), ..event }
     }
 }
 

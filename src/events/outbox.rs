@@ -10,10 +10,11 @@ use crate::events::{Event, EventKind, Message};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
 use crate::platform::{log, time};
+use crate::work::Due;
 
 /// How many overdue events one round of a sweep announces, and how many rounds it makes.
 const SWEEP_LIMIT: i64 = 100;
-const SWEEP_ROUNDS: usize = 10;
+const SWEEP_ROUNDS: usize = 40;
 
 /// The pauses between two sweeps of one event, in ms: up to ten minutes, so that what has waited for a
 /// long outage follows soon after its end.
@@ -21,7 +22,12 @@ const SWEEP_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 600_000 };
 
 /// How long done rows are kept, in ms: seven days, longer than any queue keeps a message (four by
 /// default), so that a late repeat still finds its row done.
-const KEEP_DONE_MS: u64 = 7 * 24 * 3_600_000;
+pub const KEEP_DONE_MS: u64 = 7 * 24 * 3_600_000;
+
+/// How many rows there may be before what is done is kept for a shorter time, in ms: the database holds
+/// 10 GB, and two million rows are about 1 GB.
+const KEEP_ROWS: i64 = 2_000_000;
+const KEEP_MANY_MS: u64 = 6 * 3_600_000;
 
 /// The row of an event, for the batch of its change.
 pub fn insert(event: &Event, overdue_ms: u64) -> Statement {
@@ -62,6 +68,14 @@ pub fn insert_beside(
         .bind(first.id.as_str())
 }
 
+/// The row of the event that a connection has another credential, written only if the batch has put that
+/// there: `sealed`, as it is stored.
+pub fn insert_if_rekeyed(event: &Event, overdue_ms: u64, sealed: &str) -> Statement {
+    let condition = "WHERE EXISTS (SELECT 1 FROM connection_secrets WHERE connection_id = ?4 \
+         AND sealed = ?11)";
+    insert_where(event, overdue_ms, condition).bind(sealed)
+}
+
 /// The row of an event that tells of a webhook delivery, written only while that is still open: whoever
 /// else has dealt with it has told of it.
 pub fn insert_if_delivery_is_open(event: &Event, overdue_ms: u64) -> Statement {
@@ -74,7 +88,7 @@ pub fn insert_if_delivery_is_open(event: &Event, overdue_ms: u64) -> Statement {
 /// installation has the event's ChittyID. Returns a row if it was.
 pub fn insert_if_installed(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "WHERE EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4) AND NOT EXISTS \
-         (SELECT 1 FROM audit WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
+         (SELECT 1 FROM audit_once WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
     insert_where(event, overdue_ms, condition)
 }
 
@@ -82,7 +96,7 @@ pub fn insert_if_installed(event: &Event, overdue_ms: u64) -> Statement {
 /// Returns a row if it was.
 pub fn insert_if_orphaned(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "WHERE NOT EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4) AND NOT \
-         EXISTS (SELECT 1 FROM audit WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
+         EXISTS (SELECT 1 FROM audit_once WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
     insert_where(event, overdue_ms, condition)
 }
 
@@ -99,6 +113,14 @@ pub fn insert_if_intended(event: &Event, overdue_ms: u64) -> Statement {
 pub fn insert_if_run_is_at(event: &Event, overdue_ms: u64, run: &str, version: i64) -> Statement {
     let condition = "WHERE EXISTS (SELECT 1 FROM orchestrations WHERE id = ?11 AND version = ?12)";
     insert_where(event, overdue_ms, condition).bind(run).bind(version)
+}
+
+/// The row of the event that tells of the end of a run of a flow, written only if the batch has saved
+/// that as the run's `version`.
+pub fn insert_if_ended(event: &Event, overdue_ms: u64, version: i64) -> Statement {
+    let condition = "WHERE EXISTS (SELECT 1 FROM orchestrations WHERE id = ?4 AND version = ?11 \
+         AND status NOT IN ('running', 'compensating'))";
+    insert_where(event, overdue_ms, condition).bind(version)
 }
 
 /// The row of the event that tells of replayed dead letters, written only if there were some.
@@ -264,13 +286,28 @@ pub async fn standing(
     read_standing(ready.db().rows(query).await?)
 }
 
-/// Removes a bounded number of rows that have been done for long; the cron runs it. One that has a dead
-/// letter stays as long as that, so that a replay finds what has been told.
+/// The rows that are removed when they have been done for [`KEEP_DONE_MS`]. One that has a dead letter
+/// stays as long as that, so that a replay finds what has been told.
+pub const PRUNED: Due = Due {
+    name: "pruning_events",
+    from: "outbox",
+    key: "seq",
+    owner: "entity_id",
+    at: "done_at",
+    condition: "done_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM dead_letters \
+         WHERE dead_letters.event_id = outbox.event_id)",
+};
+
+/// Removes a bounded number of rows that have been done for long; the cron runs it. Where there are more
+/// than two million, also those that have not been done for that long.
 pub fn prune(now_ms: u64) -> Statement {
-    Statement::new(
-        "DELETE FROM outbox WHERE seq IN \
-         (SELECT seq FROM outbox WHERE done_at IS NOT NULL AND done_at <= ?1 AND NOT EXISTS \
-         (SELECT 1 FROM dead_letters WHERE dead_letters.event_id = outbox.event_id) LIMIT 500)",
-    )
+    let Due { condition, .. } = PRUNED;
+    Statement::new(format!(
+        "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE {condition} \
+         AND done_at <= max(?1, min(?2, ifnull((SELECT created_at FROM outbox \
+         WHERE seq <= (SELECT max(seq) FROM outbox) - ?3 ORDER BY seq DESC LIMIT 1), ''))) LIMIT 2000)"
+    ))
     .bind(time::iso8601(now_ms.saturating_sub(KEEP_DONE_MS)))
+    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MANY_MS)))
+    .bind(KEEP_ROWS)
 }

@@ -368,10 +368,14 @@ async fn hand_over(
         payload.insert("from".to_owned(), from.into());
     }
     let kind = EventKind::AppClaimed;
+    // By the way back from GitHub that the actor asked for.
+    let by_way_back = |event| Event { via: Some("github:install".to_owned()), ..event };
     let claimed = Event::new(now_ms, kind, chitty_id, claim.actor, payload, traceparent);
+    let claimed = by_way_back(claimed);
     let lost = from.map(|from| {
         let payload = json!({ "installation_id": claim.id, "chitty_id": chitty_id });
-        Event::new(now_ms, EventKind::InstallationLost, from, claim.actor, payload, traceparent)
+        let kind = EventKind::InstallationLost;
+        by_way_back(Event::new(now_ms, kind, from, claim.actor, payload, traceparent))
     });
     let mut statements = vec![
         store::claim(claim, &claimed.id, now_ms),

@@ -15,6 +15,7 @@ use crate::http::request::Request;
 use crate::init::Ready;
 use crate::platform::db::{DbError, Params, Row, Statement};
 use crate::platform::{ids, time};
+use crate::work::Due;
 
 /// How long a key is remembered, in ms: 24 h.
 const KEEP_MS: u64 = 24 * 60 * 60 * 1000;
@@ -208,11 +209,21 @@ pub fn key_reused() -> Problem {
     )
 }
 
+/// The keys that are removed when they have expired.
+pub const PRUNED: Due = Due {
+    name: "pruning_idempotency_keys",
+    from: "idempotency_keys",
+    key: "key",
+    owner: "actor_id",
+    at: "expires_at",
+    condition: "expires_at IS NOT NULL",
+};
+
 /// Removes a bounded number of expired keys; the cron runs it.
 pub fn prune(now_ms: u64) -> Statement {
     Statement::new(
         "DELETE FROM idempotency_keys WHERE (actor_id, key) IN \
-         (SELECT actor_id, key FROM idempotency_keys WHERE expires_at <= ?1 LIMIT 500)",
+         (SELECT actor_id, key FROM idempotency_keys WHERE expires_at <= ?1 LIMIT 2000)",
     )
     .bind(time::iso8601(now_ms))
 }

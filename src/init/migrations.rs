@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 19] = [
+pub const MIGRATIONS: [(&str, &str); 20] = [
     migration!("0001_create_contexts_table"),
     migration!("0002_create_installations_table"),
     migration!("0003_create_actors_table"),
@@ -34,6 +34,7 @@ pub const MIGRATIONS: [(&str, &str); 19] = [
     migration!("0017_create_quota_tables"),
     migration!("0018_track_doubts_and_mints"),
     migration!("0019_extend_github_tables"),
+    migration!("0020_fair_work_and_audit_archive"),
 ];
 
 /// As wrangler 4 creates it.

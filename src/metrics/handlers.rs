@@ -6,21 +6,27 @@ use chitty_core::Service;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::audit::archive;
 use crate::connections::secrets;
+use crate::connections::store::{CHECKS, RENEWALS};
 use crate::ecosystem::{STATES, watch};
+use crate::events::outbox;
 use crate::http::Outcome;
+use crate::http::idempotency;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::metrics::handover;
 use crate::metrics::text::{
-    BREAKERS, CONNECTIONS, COUNTED, DEAD_LETTERS, Family, GITHUB_DELIVERIES, GITHUB_DELIVERIES_AGE,
-    GITHUB_JOBS, GITHUB_JOBS_OVERDUE, GITHUB_MISSING, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH,
-    Sample, Text, UNREVOKED, UNREVOKED_AGE,
+    AUDIT, BREAKERS, CONNECTIONS, COUNTED, DEAD_LETTERS, Family, GITHUB_DELIVERIES,
+    GITHUB_DELIVERIES_AGE, GITHUB_JOBS, GITHUB_JOBS_OVERDUE, GITHUB_MISSING, HEALTH_CHECKS,
+    OUTBOX_AGE, OUTBOX_DEPTH, Sample, Text, UNREVOKED, UNREVOKED_AGE, WORK_AGE, WORK_DUE,
 };
+use crate::orchestrations;
 use crate::platform::db::{DbError, Row, Statement};
 use crate::platform::time;
+use crate::work::{Backlog, Due};
 
 /// The content type of the text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -94,7 +100,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     handover::now(app, ready).await?;
     let now_ms = app.now_ms();
     let seen = time::iso8601(now_ms.saturating_sub(SEEN_MS));
-    let queries = vec![
+    let mut queries = vec![
         Statement::new(
             "SELECT family, labels, part, position, value FROM metrics \
              ORDER BY family, labels, part, position",
@@ -117,7 +123,10 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
              WHERE done_version < version",
         ),
         Statement::new("SELECT count(*) AS depth, NULL AS oldest FROM github_missing"),
+        archive::kept(),
     ];
+    let as_of = |offset_ms: i64| now_ms.saturating_add_signed(offset_ms);
+    queries.extend(WORK.iter().map(|(due, offset_ms)| due.backlog(as_of(*offset_ms))));
     let mut results = ready.db().batch(queries).await?.into_iter();
     let mut next = || results.next().unwrap_or_default();
     let mut text = Text::default();
@@ -133,7 +142,45 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     backlog(&mut text, next(), now_ms, &GITHUB_DELIVERIES, Some(&GITHUB_DELIVERIES_AGE))?;
     backlog(&mut text, next(), now_ms, &GITHUB_JOBS, Some(&GITHUB_JOBS_OVERDUE))?;
     backlog(&mut text, next(), now_ms, &GITHUB_MISSING, None)?;
+    audit(&mut text, next())?;
+    let backlogs: Vec<_> = WORK
+        .iter()
+        .map(|(due, offset_ms)| Ok((due, Backlog::read(next(), as_of(*offset_ms))?)))
+        .collect::<Result<_, DbError>>()?;
+    work(&mut text, &backlogs);
     Ok(text.finish())
+}
+
+/// The background work that is shown, and how long before (or, negative, after) the instant in the row it
+/// is due, in ms.
+const WORK: [(Due, i64); 6] = [
+    (CHECKS, 0),
+    (RENEWALS, secrets::AHEAD_MS.cast_signed()),
+    (secrets::REVOCATIONS, 0),
+    (orchestrations::store::DUE, 0),
+    (outbox::PRUNED, -outbox::KEEP_DONE_MS.cast_signed()),
+    (idempotency::PRUNED, 0),
+];
+
+fn work(text: &mut Text, backlogs: &[(&Due, Backlog)]) {
+    text.head(&WORK_DUE);
+    for (due, backlog) in backlogs {
+        text.sample(&WORK_DUE, &format!("work=\"{}\"", due.name), backlog.depth);
+    }
+    text.head(&WORK_AGE);
+    for (due, backlog) in backlogs {
+        let age_s = i64::try_from(backlog.oldest_ms / 1000).unwrap_or(i64::MAX);
+        text.sample(&WORK_AGE, &format!("work=\"{}\"", due.name), age_s);
+    }
+}
+
+fn audit(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
+    let row = rows.into_iter().next().ok_or(DbError::Shape)?;
+    text.head(&AUDIT);
+    for (index, place) in ["database", "archive", "unsealed"].into_iter().enumerate() {
+        text.sample(&AUDIT, &format!("place=\"{place}\""), row.integer(index)?);
+    }
+    Ok(())
 }
 
 fn sample(mut row: Row) -> Result<Sample, DbError> {

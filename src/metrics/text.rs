@@ -86,6 +86,21 @@ pub(super) const GITHUB_MISSING: Family = family(
     "gauge",
     "Deliveries that GitHub made and that never arrived: it is asked for them again.",
 );
+pub(super) const WORK_DUE: Family = family(
+    "chittyconnect_work_due",
+    "gauge",
+    "Background work that is due and not begun, by kind; at most 10000 is counted.",
+);
+pub(super) const WORK_AGE: Family = family(
+    "chittyconnect_work_oldest_seconds",
+    "gauge",
+    "For how long the oldest background work of a kind has been due; 0 when none is.",
+);
+pub(super) const AUDIT: Family = family(
+    "chittyconnect_audit_entries",
+    "gauge",
+    "Entries of the audit, by where they are; those that are not sealed yet are in the database.",
+);
 
 /// A sample of a counted family, as it is in the database.
 pub(super) struct Sample {

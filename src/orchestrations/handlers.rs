@@ -4,6 +4,8 @@ use chitty_core::{FLOWS, Flow, Saga, SagaStatus, role_of, role_scopes};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::audit::BEGUN;
+use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::{Grant, Scope};
 use crate::http::idempotency;
@@ -75,17 +77,22 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     stand_on(&mut input, &grant, &scope, request.now_ms);
     let id = format!("orc_{}", ids::uuid_v7(request.now_ms));
     let saga = Saga::new(flow, id, input, time::iso8601(request.now_ms));
-    let traceparent = Some(request.trace.traceparent.as_str());
-    let (owner, key) = (scope.actor(), key.as_deref());
-    let inserted = store::insert(app, ready, owner, key, &fingerprint, traceparent, saga).await?;
+    let payload = json!({ "flow": flow.name, "outcome": BEGUN });
+    let kind = EventKind::OrchestrationStarted;
+    let started = Event::caused(request, &scope, kind, &saga.id, payload, app.now_ms());
+    let key = key.as_deref();
+    let inserted = store::insert(app, ready, &scope, key, &fingerprint, &started, saga).await?;
     let Some(mut row) = inserted else {
         // Another request with this key was faster.
-        let rows = ready.db().rows(store::by_key(owner, key.unwrap_or_default())).await?;
+        let rows = ready.db().rows(store::by_key(scope.actor(), key.unwrap_or_default())).await?;
         let row = store::found(app, rows)?.ok_or(DbError::Shape)?;
         return replay(&row, &scope, &fingerprint);
     };
-    run::advance(app, ready, &request.session(app), &mut row).await;
-    reply(&row, true)
+    let ended = run::advance(app, ready, &request.session(app), &mut row).await;
+    reply(&row, true).map(|reply| {
+        let told = [Some(started), ended].into_iter().flatten();
+        told.fold(reply, |reply, event| reply.then(After::Announce(event)))
+    })
 }
 
 /// The longest life of a token that is made for a new identity, and the shortest that is worth making,
@@ -204,6 +211,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Db(error) => error.into(),
+            StoreError::Refused(problem) => *problem,
             StoreError::Sealed(_) => {
                 log::error("orchestration_sealed", &[("error", &error.to_string())]);
                 Problem::new(

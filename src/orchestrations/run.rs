@@ -1,24 +1,31 @@
 //! Taking runs further.
 
-use chitty_core::{Backoff, CallContext, Halt, SagaStatus, Session};
+use chitty_core::{CallContext, Halt, SagaStatus, Session};
+use futures_util::StreamExt;
 
 use crate::app::App;
+use crate::events::{Event, outbox};
 use crate::init::Ready;
 use crate::orchestrations::flow;
-use crate::orchestrations::store::{self, Orchestration, RowJournal};
+use crate::orchestrations::store::{self, Orchestration, PAUSES_MS, RowJournal};
 use crate::platform::log;
+use crate::work::{self, Bounds};
 
-/// The pauses of a run that an outage has stopped, in ms.
-const PAUSES_MS: Backoff = Backoff { first: 5_000, longest: 300_000 };
-
-/// Takes a leased run as far as it goes. What stops it is logged; it then rests for a while.
-pub async fn advance(app: &App, ready: Ready<'_>, session: &Session, row: &mut Orchestration) {
+/// Takes a leased run as far as it goes. What stops it is logged; it then rests for a while. Returns
+/// the event that tells of its end, if that is where it has come.
+pub async fn advance(
+    app: &App,
+    ready: Ready<'_>,
+    session: &Session,
+    row: &mut Orchestration,
+) -> Option<Event> {
+    let journal = RowJournal::new(app, ready, row);
     let Some(flow) = flow(&row.saga.flow) else {
         // A newer version has started it.
         log::warn("orchestration_unknown_flow", &[("id", &row.saga.id)]);
-        return;
+        rest(app, &journal, row, 0).await;
+        return None;
     };
-    let journal = RowJournal::new(app, ready, row);
     let result = session.advance(flow, &mut row.saga, &journal).await;
     if let Some(saved_at) = journal.saved_at() {
         row.updated_at = saved_at;
@@ -26,17 +33,24 @@ pub async fn advance(app: &App, ready: Ready<'_>, session: &Session, row: &mut O
     let id = row.saga.id.as_str();
     let Err(halt) = result else {
         finished(row);
-        return;
+        return journal.take_ended();
     };
     log::warn("orchestration_halted", &[("id", id), ("error", &halt.to_string())]);
     let asked_s = match &halt {
         Halt::Service(error) => error.retry_after_s.unwrap_or(0),
         Halt::Journal(_) => 0,
     };
+    rest(app, &journal, row, asked_s).await;
+    None
+}
+
+/// Lets go of a run for a while, for longer after each attempt and for as long as a service asks.
+async fn rest(app: &App, journal: &RowJournal<'_>, row: &Orchestration, asked_s: u32) {
     let pause_ms = PAUSES_MS
         .pause(row.attempts, |bound| app.jitter(bound))
         .max(asked_s.saturating_mul(1000))
         .min(PAUSES_MS.longest);
+    let id = row.saga.id.as_str();
     if let Err(error) = journal.rest(id, u64::from(pause_ms)).await {
         log::warn("orchestration_lease_kept", &[("id", id), ("error", &error.to_string())]);
     }
@@ -59,11 +73,7 @@ fn finished(row: &Orchestration) {
 pub async fn resume(app: &App, id: &str) {
     let Ok(ready) = Ready::ensure(app).await else { return };
     match store::lease(app, ready, id).await {
-        Ok(Some(mut row)) => {
-            let traceparent = row.traceparent.clone();
-            let session = app.core.session(CallContext { traceparent, ..CallContext::default() });
-            advance(app, ready, &session, &mut row).await;
-        }
+        Ok(Some(row)) => go_on(app, ready, row).await,
         Ok(None) => {}
         Err(error) => {
             log::error("orchestration_not_resumed", &[("id", id), ("error", &error.to_string())]);
@@ -71,14 +81,29 @@ pub async fn resume(app: &App, id: &str) {
     }
 }
 
-/// Takes every run further that is due, bounded; the cron runs it.
-pub(crate) async fn resume_due(app: &App, ready: Ready<'_>) {
-    match store::due(app, ready).await {
-        Ok(ids) => {
-            for id in ids {
-                resume(app, &id).await;
-            }
-        }
-        Err(error) => log::warn("orchestrations_not_found", &[("error", &error.to_string())]),
+async fn go_on(app: &App, ready: Ready<'_>, mut row: Orchestration) {
+    let traceparent = row.traceparent.clone();
+    let session = app.core.session(CallContext { traceparent, ..CallContext::default() });
+    if let Some(ended) = advance(app, ready, &session, &mut row).await {
+        outbox::announce(app, vec![ended]).await;
     }
+}
+
+/// How many runs are taken further at once; as many are leased, so that none waits out its lease.
+const AT_ONCE: usize = 2;
+
+/// How many runs one run of the cron takes further: each makes some twenty calls.
+const AT_MOST: usize = 60;
+
+/// Takes every run further that is due, until the time is up; the cron runs it.
+pub(crate) async fn resume_due(app: &App, ready: Ready<'_>, until_ms: u64) {
+    let bounds = Bounds { batch: AT_ONCE, at_most: AT_MOST, until_ms };
+    let take = async |limit| match store::take_due(app, ready, limit).await {
+        Ok(batch) => Some(batch),
+        Err(error) => {
+            log::warn("orchestrations_not_found", &[("error", &error.to_string())]);
+            None
+        }
+    };
+    work::taken(app, bounds, take).for_each_concurrent(AT_ONCE, |row| go_on(app, ready, row)).await;
 }

@@ -4,20 +4,21 @@
 //! that it has read: a process whose lease has run out under it finds at its next save that another
 //! has gone on, and stops.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use async_trait::async_trait;
-use chitty_core::{Journal, Saga};
-
-use serde_json::json;
+use chitty_core::{Backoff, Journal, Saga, SagaStatus};
+use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
-use crate::http::caller::{Scope, Source};
+use crate::http::caller::{Scope, Source, WriteError};
+use crate::http::problem::Problem;
 use crate::init::Ready;
 use crate::platform::db::{DbError, Params, Row, Statement, first_row};
-use crate::platform::{ids, time};
+use crate::platform::{ids, log, time};
 use crate::sealing::Sealer;
+use crate::work::{Batch, Due};
 
 /// How long a process may be silent before another takes its run over, in ms: longer than a step with
 /// its retries.
@@ -79,6 +80,19 @@ pub fn prune_tokens(now_ms: u64) -> Statement {
     .bind(time::iso8601(now_ms.saturating_sub(KEEP_TOKENS_MS)))
 }
 
+/// The pauses of a run that an outage has stopped, or that cannot be read, in ms.
+pub const PAUSES_MS: Backoff = Backoff { first: 5_000, longest: 300_000 };
+
+/// The runs that nobody is at and that are to be taken further.
+pub const DUE: Due = Due {
+    name: "flows",
+    from: "orchestrations",
+    key: "id",
+    owner: "owner_chitty_id",
+    at: "lease_until",
+    condition: "status IN ('running', 'compensating')",
+};
+
 /// A run as it is stored.
 #[derive(Debug, Clone)]
 pub struct Orchestration {
@@ -86,6 +100,10 @@ pub struct Orchestration {
     pub saga: Saga,
     /// Of the request that started it.
     pub fingerprint: String,
+    /// Who has started it.
+    pub owner: String,
+    /// By which credential.
+    pub via: Option<String>,
     /// The trace of that request.
     pub traceparent: Option<String>,
     /// When it was last saved, ISO-8601.
@@ -93,11 +111,10 @@ pub struct Orchestration {
     /// How often it has been taken further.
     pub attempts: u32,
     version: i64,
-    owner: String,
 }
 
 const COLUMNS: &str =
-    "state, fingerprint, traceparent, updated_at, attempts, version, id, owner_chitty_id";
+    "state, fingerprint, traceparent, updated_at, attempts, version, id, owner_chitty_id, via";
 
 /// Why there is no run.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +125,18 @@ pub enum StoreError {
     /// The stored state does not open, or is none.
     #[error("orchestration {0} does not open")]
     Sealed(String),
+    /// The caller may not, or not any more.
+    #[error("refused")]
+    Refused(Box<Problem>),
+}
+
+impl From<WriteError> for StoreError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Db(error) => StoreError::Db(error),
+            WriteError::Refused(problem) => StoreError::Refused(Box::new(problem)),
+        }
+    }
 }
 
 /// What a run is sealed for: its own row.
@@ -128,11 +157,12 @@ fn read(sealer: &Sealer, mut row: Row) -> Result<Orchestration, StoreError> {
     Ok(Orchestration {
         saga: saga.ok_or(StoreError::Sealed(id))?,
         fingerprint: row.text(1)?,
+        owner: row.text(7)?,
+        via: row.optional_text(8)?,
         traceparent: row.optional_text(2)?,
         updated_at: row.text(3)?,
         attempts: u32::try_from(row.integer(4)?).unwrap_or(u32::MAX),
         version: row.integer(5)?,
-        owner: row.text(7)?,
     })
 }
 
@@ -140,37 +170,40 @@ fn one(app: &App, rows: Vec<Row>) -> Result<Option<Orchestration>, StoreError> {
     rows.into_iter().next().map(|row| read(&app.config.sealer, row)).transpose()
 }
 
-/// A new run, leased to whoever inserts it. `Ok(None)` when its idempotency key is taken.
+/// A new run, leased to whoever inserts it, and the event that tells of it, in one transaction.
+/// `Ok(None)` when its idempotency key is taken.
 ///
 /// # Errors
-/// When it cannot be sealed or stored.
+/// When the caller may not; when it cannot be sealed or stored.
 pub async fn insert(
     app: &App,
     ready: Ready<'_>,
-    owner: &str,
+    scope: &Scope,
     key: Option<&str>,
     fingerprint: &str,
-    traceparent: Option<&str>,
+    started: &Event,
     saga: Saga,
 ) -> Result<Option<Orchestration>, StoreError> {
     let state = seal(app, &saga).map_err(|_| StoreError::Sealed(saga.id.clone()))?;
     let now_ms = app.now_ms();
     let insert = Statement::new(format!(
         "INSERT INTO orchestrations (id, owner_chitty_id, flow, state, status, idempotency_key, \
-         fingerprint, traceparent, version, lease_until, attempts, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, 1, ?8, 1, ?9, ?10) RETURNING {COLUMNS}"
+         fingerprint, traceparent, version, lease_until, attempts, created_at, updated_at, via) \
+         VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, 1, ?8, 1, ?9, ?10, ?11) RETURNING {COLUMNS}"
     ))
     .bind(saga.id.as_str())
-    .bind(owner)
+    .bind(scope.actor())
     .bind(saga.flow.as_str())
     .bind(state)
     .bind(key)
     .bind(fingerprint)
-    .bind(traceparent)
+    .bind(started.traceparent.as_deref())
     .bind(time::iso8601(now_ms + LEASE_MS))
     .bind(saga.started_at.as_str())
-    .bind(time::iso8601(now_ms));
-    match ready.db().batch(vec![insert]).await {
+    .bind(time::iso8601(now_ms))
+    .bind(started.via.as_deref());
+    let told = outbox::insert(started, app.config.outbox_overdue_ms);
+    match scope.write(ready, vec![insert, told]).await {
         Ok(rows) => one(app, rows.into_iter().flatten().collect()),
         Err(error) if error.is_unique("orchestrations.owner_chitty_id") => Ok(None),
         Err(error) => Err(error.into()),
@@ -205,19 +238,57 @@ pub fn found(app: &App, rows: Vec<Row>) -> Result<Option<Orchestration>, StoreEr
     one(app, rows)
 }
 
-/// The runs that nobody is at and that are due, oldest first and bounded.
+/// Takes the leases of some runs that are due. What does not open is put off for a while, so that it
+/// does not stand in the way of the others.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn due(app: &App, ready: Ready<'_>) -> Result<Vec<String>, DbError> {
-    const LIMIT: i64 = 20;
-    let query = Statement::new(
-        "SELECT id FROM orchestrations WHERE status IN ('running', 'compensating') \
-         AND lease_until <= ?1 ORDER BY lease_until LIMIT ?2",
-    )
-    .bind(time::iso8601(app.now_ms()))
-    .bind(LIMIT);
-    ready.db().rows(query).await?.into_iter().map(|mut row| row.text(0)).collect()
+pub async fn take_due(
+    app: &App,
+    ready: Ready<'_>,
+    limit: i64,
+) -> Result<Batch<Orchestration>, DbError> {
+    let now_ms = app.now_ms();
+    let take = Statement::new(format!(
+        "UPDATE orchestrations SET lease_until = ?2, version = version + 1, attempts = attempts + 1 \
+         WHERE id IN ({}) RETURNING {COLUMNS}",
+        DUE.keys("?1", "?3")
+    ))
+    .bind(time::iso8601(now_ms))
+    .bind(time::iso8601(now_ms + LEASE_MS))
+    .bind(limit);
+    let taken: Vec<Row> = ready.db().batch(vec![take]).await?.into_iter().flatten().collect();
+    let mut batch = Batch { rows: Vec::new(), taken: taken.len() };
+    let mut put_off = Vec::new();
+    for row in taken {
+        let unread = row.clone();
+        match read(&app.config.sealer, row) {
+            Ok(run) => batch.rows.push(run),
+            Err(error) => {
+                log::error("orchestration_sealed", &[("error", &error.to_string())]);
+                put_off.extend(after_pause(app, unread));
+            }
+        }
+    }
+    if !put_off.is_empty() {
+        ready.db().batch(put_off).await?;
+    }
+    Ok(batch)
+}
+
+/// The statement that lets go of a run that was leased and cannot be read.
+fn after_pause(app: &App, mut row: Row) -> Option<Statement> {
+    let attempts = u32::try_from(row.integer(4).ok()?).unwrap_or(u32::MAX);
+    let pause_ms = PAUSES_MS.pause(attempts, |bound| app.jitter(bound));
+    Some(rest(&row.text(6).ok()?, row.integer(5).ok()?, app.now_ms() + u64::from(pause_ms)))
+}
+
+/// The statement that lets go of a run that is held under a version: it is due again at `until_ms`.
+fn rest(id: &str, version: i64, until_ms: u64) -> Statement {
+    Statement::new("UPDATE orchestrations SET lease_until = ?3 WHERE id = ?1 AND version = ?2")
+        .bind(id)
+        .bind(version)
+        .bind(time::iso8601(until_ms))
 }
 
 /// Takes the lease of a run that is due. `Ok(None)` when it is not, or not any more.
@@ -245,16 +316,57 @@ pub async fn lease(
 pub struct RowJournal<'a> {
     app: &'a App,
     ready: Ready<'a>,
-    owner: String,
     version: Cell<i64>,
     saved_ms: Cell<Option<u64>>,
+    /// Who has started the run, by which credential and in which trace.
+    started: Started,
+    ended: RefCell<Option<Event>>,
+}
+
+struct Started {
+    owner: String,
+    via: Option<String>,
+    traceparent: Option<String>,
 }
 
 impl<'a> RowJournal<'a> {
     /// For a run that has just been inserted or leased.
     pub fn new(app: &'a App, ready: Ready<'a>, row: &Orchestration) -> Self {
-        let (owner, version) = (row.owner.clone(), Cell::new(row.version));
-        RowJournal { app, ready, owner, version, saved_ms: Cell::new(None) }
+        let started = Started {
+            owner: row.owner.clone(),
+            via: row.via.clone(),
+            traceparent: row.traceparent.clone(),
+        };
+        let (version, saved_ms, ended) =
+            (Cell::new(row.version), Cell::default(), RefCell::default());
+        RowJournal { app, ready, version, saved_ms, started, ended }
+    }
+
+    /// The event that tells of the end of the run, if this journal has saved that.
+    pub fn take_ended(&self) -> Option<Event> {
+        self.ended.take()
+    }
+
+    /// What tells of the end of a run; nothing before that.
+    fn end(&self, saga: &Saga, now_ms: u64) -> Option<Event> {
+        let (kind, outcome) = match saga.status {
+            SagaStatus::Running | SagaStatus::Compensating => return None,
+            SagaStatus::Completed => (EventKind::OrchestrationCompleted, "done"),
+            SagaStatus::Compensated => (EventKind::OrchestrationUndone, "undone"),
+            SagaStatus::Failed => (EventKind::OrchestrationFailed, "failed"),
+        };
+        let mut payload = Map::new();
+        payload.insert("flow".to_owned(), json!(saga.flow));
+        payload.insert("outcome".to_owned(), json!(outcome));
+        let mut minted =
+            saga.steps.iter().filter_map(|step| step.result.as_ref()?.get("chitty_id"));
+        if let Some(id) = minted.next().filter(|_| saga.status == SagaStatus::Completed) {
+            payload.insert("chitty_id".to_owned(), id.clone());
+        }
+        let Started { owner, via, traceparent } = &self.started;
+        let payload = Value::Object(payload);
+        let event = Event::new(now_ms, kind, &saga.id, owner, payload, traceparent.as_deref());
+        Some(Event { via: via.clone(), ..event })
     }
 
     /// When it was last saved, ISO-8601, if it was.
@@ -268,12 +380,7 @@ impl<'a> RowJournal<'a> {
     /// When the database does not answer; the lease then runs out by itself.
     pub async fn rest(&self, id: &str, pause_ms: u64) -> Result<(), DbError> {
         let until_ms = self.app.now_ms() + pause_ms;
-        let rest = Statement::new(
-            "UPDATE orchestrations SET lease_until = ?3 WHERE id = ?1 AND version = ?2",
-        )
-        .bind(id)
-        .bind(self.version.get())
-        .bind(time::iso8601(until_ms));
+        let rest = rest(id, self.version.get(), until_ms);
         self.ready.db().batch(vec![rest]).await.map(|_| ())
     }
 }
@@ -291,7 +398,10 @@ impl RowJournal<'_> {
                 "purpose": "orchestration", "intended_at": saga.started_at,
             });
             let kind = EventKind::IdentityOrphaned;
-            let event = Event::new(self.app.now_ms(), kind, &intent, &self.owner, payload, None);
+            let Started { owner, via, traceparent } = &self.started;
+            let (now_ms, trace) = (self.app.now_ms(), traceparent.as_deref());
+            let event = Event::new(now_ms, kind, &intent, owner, payload, trace);
+            let event = Event { via: via.clone(), ..event };
             let overdue_ms = self.app.config.outbox_overdue_ms;
             outbox::insert_if_run_is_at(&event, overdue_ms, &saga.id, self.version.get())
         };
@@ -313,13 +423,20 @@ impl Journal for RowJournal<'_> {
         .bind(saga.status.as_str())
         .bind(time::iso8601(now_ms + LEASE_MS))
         .bind(time::iso8601(now_ms));
+        let ended = self.end(saga, now_ms);
         let mut batch = self.reports(saga);
         let saved_at = batch.len();
         batch.push(save);
         batch.extend(made(saga));
+        // Only if it was saved by this: any other save has another version and is no end.
+        batch.extend(ended.as_ref().map(|event| {
+            let version = self.version.get() + 1;
+            outbox::insert_if_ended(event, self.app.config.outbox_overdue_ms, version)
+        }));
         let rows = self.ready.db().batch(batch).await.map_err(|error| error.to_string())?;
         match first_row(rows.into_iter().nth(saved_at)) {
             Some(row) => {
+                *self.ended.borrow_mut() = ended;
                 self.version.set(row.integer(0).map_err(|error| error.to_string())?);
                 self.saved_ms.set(Some(now_ms));
                 Ok(())

@@ -66,12 +66,13 @@ describe("a connection", () => {
     const audit = (await pages(call, `/v1/audit?entity=${made.connection_id}`, "entries")).flat();
     assert.deepEqual(audit.map(({ action, actor_id }) => [action, actor_id]).reverse(), [
       ["connection.created", id],
+      ["connection.checked", id],
       ["connection.updated", id],
       ["connection.disconnected", id],
     ]);
     const history = (await pages(call, `${pathOf(made)}/history?limit=2`, "history")).flat();
     assert.deepEqual(history.map(({ event_id, event }) => [event_id, event]), audit.map(({ event_id, action }) => [event_id, action]));
-    await until(async () => (await sandbox.entries({ entityId: made.connection_id })).total === 3, { timeout: 15_000, what: "ChittyChronicle's entries" });
+    await until(async () => (await sandbox.entries({ entityId: made.connection_id })).total === 4, { timeout: 15_000, what: "ChittyChronicle's entries" });
   });
 
   test("of an actor itself is one too", async () => {
@@ -271,7 +272,9 @@ describe("checks", () => {
     assert.deepEqual([(await stateOf(one.call, connection)).status, (await stateOf(one.call, connection)).last_error], ["active", null]);
     assert.equal((await through(one, connection, "/me")).status, 200);
     const audit = (await admin("GET", `/v1/audit?entity=${connection.connection_id}`)).json.entries.map(({ action }) => action);
-    assert.deepEqual(audit.reverse(), ["connection.created", "connection.failed", "connection.recovered"]);
+    // Each check that somebody has asked for is on record, and what came of it after it.
+    const [created, checked, failure, recovered] = ["created", "checked", "failed", "recovered"].map((name) => `connection.${name}`);
+    assert.deepEqual(audit.reverse(), [created, ...Array(6).fill(checked), failure, ...Array(2).fill(checked), recovered]);
   });
 
   test("the cron makes them, when they are due", async () => {

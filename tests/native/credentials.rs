@@ -417,7 +417,8 @@ fn a_revocation_is_noted_by_its_holder_only() {
         let first = due();
         let mut late = pin!(chittyconnect::connections::secrets::revoke_due(
             &a.app,
-            chittyconnect::init::Ready::ensure(&a.app).await.unwrap()
+            chittyconnect::init::Ready::ensure(&a.app).await.unwrap(),
+            u64::MAX,
         ));
         while due() == first {
             assert!(killed_after(1, late.as_mut()).await.is_none());
@@ -425,7 +426,8 @@ fn a_revocation_is_noted_by_its_holder_only() {
         world.advance_ms(3_600_000);
         let b = world.isolate();
         let ready = chittyconnect::init::Ready::ensure(&b.app).await.unwrap();
-        let mut holder = pin!(chittyconnect::connections::secrets::revoke_due(&b.app, ready));
+        let mut holder =
+            pin!(chittyconnect::connections::secrets::revoke_due(&b.app, ready, u64::MAX,));
         let of_a = due();
         while due() == of_a {
             assert!(killed_after(1, holder.as_mut()).await.is_none());

@@ -142,20 +142,22 @@ fn with_the_database_down_no_message_is_acknowledged() {
 #[test]
 fn a_sweep_is_bounded_goes_oldest_first_and_gives_way() {
     let (world, gateway) = World::warm();
-    for n in 0..1100 {
-        world.db.execute(&format!(
-            "INSERT INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, \
-             created_at, due_at) VALUES ('evt_{n:04}', 'context.created', 'context', 'x', 'y', \
-             '2026-01-01T00:00:00.000Z', '2026-01-01T00:{:02}:00.000Z')",
-            n / 20
-        ));
-    }
+    world.db.execute(
+        "WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 4099) \
+         INSERT INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, created_at, \
+         due_at) SELECT format('evt_%04d', n), 'context.created', 'context', 'x', 'y', \
+         '2026-01-01T00:00:00.000Z', format('2026-01-01T00:%02d:00.000Z', n / 100) FROM numbers",
+    );
     run(async {
         tasks::scheduled(&gateway.app).await;
-        assert_eq!(world.queue.messages.borrow().len(), 1000);
+        assert_eq!(
+            world.queue.messages.borrow().len(),
+            4000,
+            "a minute of five million a day and more"
+        );
         assert!(world.queue.messages.borrow()[0].contains("evt_0000"));
         tasks::scheduled(&gateway.app).await;
-        assert_eq!(world.queue.messages.borrow().len(), 1100, "the next ones, not the same");
+        assert_eq!(world.queue.messages.borrow().len(), 4100, "the next ones, not the same");
         gateway.deliver_all().await;
         let told: Vec<String> = world
             .services
@@ -163,7 +165,7 @@ fn a_sweep_is_bounded_goes_oldest_first_and_gives_way() {
             .iter()
             .map(|entry| entry["metadata"]["eventId"].as_str().unwrap().to_owned())
             .collect();
-        let expected: Vec<String> = (0..1100).map(|n| format!("evt_{n:04}")).collect();
+        let expected: Vec<String> = (0..4100).map(|n| format!("evt_{n:04}")).collect();
         assert_eq!(told, expected, "each once, in the order of commit");
         // A row that nobody can read keeps nothing from its turn.
         world.db.execute("UPDATE outbox SET event_type = 'unheard.of', due_at = '' WHERE seq = 5");

@@ -562,6 +562,12 @@ fn a_key_that_has_ended_is_made_again_by_who_holds_as_much() {
         assert_eq!(gateway.get(&path, Some(&root())).await.status, 200);
         let second = shown();
         assert_ne!(first, second);
+        let entries = world.db.cells(&format!(
+            "SELECT actor_id || ' ' || substr(via, 1, 6) || ' ' || detail FROM audit \
+             WHERE action = 'connection.updated' AND entity_id = '{id}'"
+        ));
+        let expected = r#"CHITTY-PEO-a token: {"changes":["credentials"]}"#;
+        assert_eq!(entries, [expected], "whose doing it was is on record");
         assert_eq!(gateway.get(&path, Some(USER)).await.status, 200, "and for everybody again");
         assert_eq!(shown(), second);
         chittyconnect::tasks::scheduled(&gateway.app).await;

@@ -34,6 +34,8 @@ mod passing;
 mod plans;
 mod quotas;
 mod races;
+mod record;
 mod resilience;
 mod search;
+mod work;
 mod world;

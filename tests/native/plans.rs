@@ -113,7 +113,7 @@ async fn exercise_access(gateway: &Isolate) {
     let made = gateway.send(keyed("/v1/connections", &make)).await;
     gateway.post("/v1/connections", "dev-a", &make).await;
     let made_for_it = json!({
-        "source_chitty_id": "CHITTY-PEO-a", "source_type": "actor", "target_service": "evidence",
+        "source_chitty_id": "CHITTY-PEO-a", "source_type": "actor", "target_service": "finance",
         "credentials": {"type": "provisioned"},
     });
     for _ in 0..2 {
@@ -121,7 +121,7 @@ async fn exercise_access(gateway: &Isolate) {
     }
     let link = made.headers["location"].clone();
     let make = json!({
-        "source_chitty_id": "CHITTY-PEO-a", "source_type": "actor", "target_service": "finance",
+        "source_chitty_id": "CHITTY-PEO-a", "source_type": "actor", "target_service": "evidence",
         "credentials": {"type": "provisioned"},
     });
     let provisioned = gateway.send(keyed("/v1/connections", &make)).await;
@@ -250,6 +250,8 @@ fn no_statement_scans_a_table_or_sorts_one() {
         "sponsors",
         "audit",
         "audit_seals",
+        "audit_segments",
+        "audit_once",
         "connection_secrets",
         "credential_revocations",
         "dead_letters",
@@ -273,7 +275,9 @@ fn no_statement_scans_a_table_or_sorts_one() {
             let sorted = step.contains("USE TEMP B-TREE");
             // Two pages are merged to one.
             let merged = sorted && sql.contains("UNION ALL SELECT * FROM (SELECT * FROM audit");
-            if (scanned && !walked) || (sorted && !merged) {
+            // What is due is shared out by owner: of an index, and no more than its limit.
+            let shared = sorted && sql.contains("AS turn") && sql.contains("LIMIT 5000");
+            if (scanned && !walked) || (sorted && !merged && !shared) {
                 faults.push(format!("{step}\n{sql}\n"));
             }
         }

@@ -4,9 +4,22 @@ use super::{Link, link_columns, read_link};
 use crate::events::{Event, outbox};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Statement};
+use crate::platform::log;
+use crate::work::{Batch, Due};
 
-/// Takes the connections that are due, and puts their next check off, so that no other run takes them
-/// too: by `interval_s` and up to a quarter more, which spreads out what was made together.
+/// The connections that are to be checked.
+pub const CHECKS: Due = Due {
+    name: "connection_checks",
+    from: "connections",
+    key: "connection_id",
+    owner: "owner_chitty_id",
+    at: "check_due_at",
+    condition: "check_due_at IS NOT NULL AND status IN ('active', 'failed')",
+};
+
+/// Takes connections that are due, and puts their next check off, so that no other run takes them
+/// too: by `interval_s` and up to a quarter more, which spreads out what was made together. Where
+/// something has been wrong three times in a row and more, by twice as long each time, up to an hour.
 ///
 /// # Errors
 /// Storage failures.
@@ -15,20 +28,29 @@ pub async fn take_due(
     now: &str,
     interval_s: i64,
     limit: i64,
-) -> Result<Vec<Link>, DbError> {
+) -> Result<Batch<Link>, DbError> {
     let take = Statement::new(format!(
         "UPDATE connections SET check_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', ?1, '+' || \
-         (CAST(?2 AS INTEGER) + abs(random()) % (CAST(?2 AS INTEGER) / 4 + 1)) || ' seconds') \
-         WHERE connection_id IN (SELECT connection_id FROM connections \
-         WHERE check_due_at IS NOT NULL AND check_due_at <= ?1 ORDER BY check_due_at LIMIT ?3) \
-         AND status IN ('active', 'failed') RETURNING {}",
+         (max(CAST(?2 AS INTEGER), min(3600, \
+         CAST(?2 AS INTEGER) << min(max(error_count - 2, 0), 12))) \
+         + abs(random()) % (CAST(?2 AS INTEGER) / 4 + 1)) || ' seconds') \
+         WHERE connection_id IN ({}) RETURNING {}",
+        CHECKS.keys("?1", "?3"),
         link_columns()
     ))
     .bind(now)
     .bind(interval_s)
     .bind(limit);
     let rows = ready.db().batch(vec![take]).await?.into_iter().next().unwrap_or_default();
-    rows.into_iter().map(read_link).collect()
+    let mut batch = Batch { rows: Vec::new(), taken: rows.len() };
+    for row in rows {
+        match read_link(row) {
+            Ok(link) => batch.rows.push(link),
+            // It is put off like the others.
+            Err(error) => log::error("connection_unreadable", &[("error", &error.to_string())]),
+        }
+    }
+    Ok(batch)
 }
 
 /// What a check has found.
@@ -45,6 +67,8 @@ pub struct Finding<'a> {
     pub failed: &'a Event,
     /// Told if it has recovered by this.
     pub recovered: &'a Event,
+    /// That somebody has asked for it, if somebody has.
+    pub asked: Option<&'a Event>,
     /// How long after them the events are overdue.
     pub overdue_ms: u64,
 }
@@ -76,7 +100,9 @@ pub fn note(finding: &Finding<'_>) -> Vec<Statement> {
     let told = |event: &Event| {
         outbox::insert_if_changed(event, finding.overdue_ms, "connections", "connection_id")
     };
-    vec![note, told(finding.failed), told(finding.recovered)]
+    let asked = finding.asked.map(|event| outbox::insert(event, finding.overdue_ms));
+    let told = [told(finding.failed), told(finding.recovered)];
+    std::iter::once(note).chain(asked).chain(told).collect()
 }
 
 /// Marks a connection failed at once, because its credential is good for nothing any more: if the lease
@@ -102,4 +128,39 @@ pub fn fail(
     .bind(leased_until);
     let told = outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id");
     vec![fail, told]
+}
+
+/// The credentials that are to be renewed before they end. One that was tried is tried again after its
+/// pause, which `renew_after` is that far ahead of, too.
+pub const RENEWALS: Due = Due {
+    name: "credential_renewals",
+    from: "connection_secrets AS s",
+    key: "connection_id",
+    owner: "(SELECT owner_chitty_id FROM connections AS c WHERE c.connection_id = s.connection_id)",
+    at: "max(expires_at, renew_after)",
+    condition: "expires_at IS NOT NULL",
+};
+
+/// Takes credentials that end until `by`, and puts the next attempt at each off: by a minute, doubling
+/// with each attempt at the same version, up to six hours, and up to a quarter more.
+///
+/// # Errors
+/// Storage failures.
+pub async fn take_ending(ready: Ready<'_>, by: &str, limit: i64) -> Result<Batch<String>, DbError> {
+    let take = Statement::new(format!(
+        "UPDATE connection_secrets SET renew_after = strftime('%Y-%m-%dT%H:%M:%fZ', ?1, '+' || \
+         (next.pause_s + abs(random()) % (next.pause_s / 4)) || ' seconds'), \
+         renew_tries = next.tries, renew_version = version FROM (SELECT connection_id AS id, tries, \
+         min(21600, 60 << min(tries - 1, 12)) AS pause_s FROM (SELECT connection_id, \
+         iif(renew_version = version, renew_tries, 0) + 1 AS tries FROM connection_secrets \
+         WHERE connection_id IN ({}))) AS next WHERE connection_id = next.id \
+         RETURNING connection_id",
+        RENEWALS.keys("?1", "?2")
+    ))
+    .bind(by)
+    .bind(limit);
+    let rows = ready.db().batch(vec![take]).await?.into_iter().next().unwrap_or_default();
+    let taken = rows.len();
+    let rows = rows.into_iter().map(|mut row| row.text(0)).collect::<Result<_, _>>()?;
+    Ok(Batch { rows, taken })
 }

@@ -5,12 +5,14 @@
 mod checks;
 mod writes;
 
-pub use self::checks::{Finding, fail, note, take_due};
+pub use self::checks::{CHECKS, Finding, RENEWALS, fail, note, take_due, take_ending};
 pub use self::writes::{
     Change, FirstCheck, Insertion, Sealed, check_free, disconnect, end_with_context, insert,
     is_taken, taken, update,
 };
+use crate::audit;
 use crate::connections::target::Endpoint;
+use crate::events::Event;
 use crate::http::caller::Scope;
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::problem::{Code, Problem};
@@ -234,7 +236,8 @@ pub async fn link(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Link, Pro
     Ok(read_link(select(ready, scope, id, &link_columns()).await?)?)
 }
 
-/// The same, counted as a use if it can be used for what is `needed`; in one round trip.
+/// The same, counted as a use if it can be used for what is `needed`, and then put into the audit as
+/// `used`; in one round trip.
 ///
 /// # Errors
 /// 404; when the caller may not; storage failures.
@@ -244,15 +247,28 @@ pub async fn use_link(
     id: &str,
     needed: &str,
     now: &str,
+    used: Option<&Event>,
 ) -> Result<Link, Problem> {
+    let usable = |params: &mut Params| {
+        let (id, needed) = (params.add(id), params.add(needed));
+        let own = reach(scope, params);
+        format!(
+            "connection_id = {id} AND {own} AND status = 'active' AND {SOURCE_IS_THERE} \
+             AND EXISTS (SELECT 1 FROM json_each(scopes) WHERE value = {needed})"
+        )
+    };
     let mut params = Params::default();
-    let (id_at, now_at, needed) = (params.add(id), params.add(now), params.add(needed));
-    let own = reach(scope, &mut params);
+    let (now_at, condition) = (params.add(now), usable(&mut params));
     let count = params.statement(format!(
         "UPDATE connections SET request_count = request_count + 1, last_used_at = {now_at} \
-         WHERE connection_id = {id_at} AND {own} AND status = 'active' AND {SOURCE_IS_THERE} \
-         AND EXISTS (SELECT 1 FROM json_each(scopes) WHERE value = {needed})"
+         WHERE {condition}"
     ));
+    let recorded = used.map(|event| {
+        let mut params = Params::default();
+        let condition = usable(&mut params);
+        let condition = format!("EXISTS (SELECT 1 FROM connections WHERE {condition})");
+        audit::record(event, params, &condition)
+    });
     let mut params = Params::default();
     let id_at = params.add(id);
     let own = reach(scope, &mut params);
@@ -260,7 +276,8 @@ pub async fn use_link(
         "SELECT {} FROM connections WHERE connection_id = {id_at} AND {own}",
         link_columns()
     ));
-    let mut results = scope.write(ready, vec![count, read]).await?;
+    let batch = [Some(count), recorded, Some(read)].into_iter().flatten().collect();
+    let mut results = scope.write(ready, batch).await?;
     let row = first_row(results.pop());
     Ok(read_link(row.ok_or_else(|| Problem::not_found("connection"))?)?)
 }

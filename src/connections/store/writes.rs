@@ -229,7 +229,7 @@ fn put_secret(event: &Event, sealed: &Sealed, grant: Option<&Grant>) -> Statemen
           expires_at = excluded.expires_at, source_actor = excluded.source_actor, \
           source_token = excluded.source_token, source_secret = excluded.source_secret, \
           source_scopes = excluded.source_scopes, key_expires_at = excluded.key_expires_at, \
-          version = version + 1, leased_until = '', in_doubt = 0",
+          version = version + 1, leased_until = '', in_doubt = 0, renew_after = ''",
     )
     .bind(event.entity_id.as_str())
     .bind(event.id.as_str())

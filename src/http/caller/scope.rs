@@ -159,13 +159,15 @@ impl Scope {
         self.caller.actor.as_str()
     }
 
-    /// By which credential, where it is not a token of the actor's own: `key:key_…` or
-    /// `delegation:dlg_…`.
-    pub fn via(&self) -> Option<String> {
+    /// By which credential, for the record: `key:key_…`, `delegation:dlg_…`, or `token:` and the
+    /// beginning of the SHA-256 of the actor's own token.
+    pub fn credential_name(&self) -> String {
         match &self.caller.credential {
-            Credential::Token { .. } => None,
-            Credential::Key { id, .. } => Some(format!("key:{id}")),
-            Credential::Delegation { id, .. } => Some(format!("delegation:{id}")),
+            Credential::Token { sha256, .. } => {
+                format!("token:{}", sha256.get(..16).unwrap_or_default())
+            }
+            Credential::Key { id, .. } => format!("key:{id}"),
+            Credential::Delegation { id, .. } => format!("delegation:{id}"),
         }
     }
 

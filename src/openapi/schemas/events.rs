@@ -17,7 +17,8 @@ pub(crate) struct EventView {
     entity_id: String,
     /// Who did it.
     actor_id: String,
-    /// By which credential, where that was a key or a delegation.
+    /// By which credential: `token:` and the beginning of the token's SHA-256, `key:key_…` or
+    /// `delegation:dlg_…`; null where it was the gateway itself.
     via: Option<String>,
     /// ISO-8601 UTC with milliseconds.
     at: String,

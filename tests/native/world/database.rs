@@ -1,6 +1,7 @@
 //! SQLite in memory behind the gateway's own seam, with faults.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use chittyconnect::platform::db::{Db, DbError, Row, Statement, Value};
@@ -20,7 +21,18 @@ pub(crate) enum Fault {
     After,
 }
 
+/// What one transaction has written.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Written {
+    /// The tables that its statements have changed, without what triggers did.
+    pub(crate) tables: BTreeSet<String>,
+    /// The entries that it has added to the audit, as JSON.
+    pub(crate) audit: Vec<serde_json::Value>,
+}
+
 pub(crate) struct Database {
+    /// What each transaction has written since somebody began to look.
+    written: RefCell<Option<Vec<Written>>>,
     connection: RefCell<Connection>,
     calls: Cell<usize>,
     effort_ns: Cell<u64>,
@@ -33,6 +45,7 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) fn empty() -> Self {
         Database {
+            written: RefCell::default(),
             connection: RefCell::new(Connection::open_in_memory().unwrap()),
             calls: Cell::new(0),
             effort_ns: Cell::new(0),
@@ -74,6 +87,39 @@ impl Database {
         }
         *times -= 1;
         *fault
+    }
+
+    /// Begins to look at what transactions write.
+    pub(crate) fn watch(&self) {
+        *self.written.borrow_mut() = Some(Vec::new());
+    }
+
+    /// What the transactions have written since, those that have written nothing left out.
+    pub(crate) fn watched(&self) -> Vec<Written> {
+        self.written.take().unwrap_or_default()
+    }
+
+    fn note_change(&self, connection: &Connection, sql: &str) {
+        let words: Vec<&str> = sql.split([' ', '(']).collect();
+        let table = words.iter().position(|word| ["INTO", "UPDATE", "FROM"].contains(word));
+        if let Some(written) = self.written.borrow_mut().as_mut()
+            && connection.changes() > 0
+            && let (Some(now), Some(table)) = (written.last_mut(), table)
+        {
+            now.tables.insert(words[table + 1].to_owned());
+        }
+    }
+
+    fn newest_entry(&self) -> i64 {
+        self.cell("SELECT ifnull(max(seq), 0) FROM audit").unwrap().parse().unwrap()
+    }
+
+    fn entries_after(&self, seq: i64) -> Vec<serde_json::Value> {
+        let rows = self.cells(&format!(
+            "SELECT json_object('actor_id', actor_id, 'via', via, 'action', action, 'entity_type', \
+             entity_type, 'entity_id', entity_id, 'outcome', outcome) FROM audit WHERE seq > {seq}"
+        ));
+        rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
     }
 
     /// Every statement that was run, in order.
@@ -202,8 +248,15 @@ impl Database {
             let cells = (0..columns).map(|index| cell(row.get_ref(index).unwrap()));
             found.push(Row(cells.collect()));
         }
+        if !is_reading(&statement.sql) {
+            self.note_change(connection, &statement.sql);
+        }
         Ok(found)
     }
+}
+
+fn is_reading(sql: &str) -> bool {
+    !["INSERT", "UPDATE", "DELETE"].iter().any(|word| sql.starts_with(word))
 }
 
 fn cell(value: ValueRef<'_>) -> Value {
@@ -227,11 +280,24 @@ impl Db for Database {
     async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DbError> {
         let fault = self.fault_of(&statements);
         self.call(fault, |connection| {
+            let is_watched = self.written.borrow().is_some();
+            let before = if is_watched { self.newest_entry() } else { 0 };
+            if let Some(written) = self.written.borrow_mut().as_mut() {
+                written.push(Written::default());
+            }
             let transaction = connection.unchecked_transaction().unwrap();
             let results: Result<Vec<_>, DbError> =
                 statements.iter().map(|statement| self.run(&transaction, statement)).collect();
             if results.is_ok() {
                 transaction.commit().unwrap();
+            }
+            let added = if is_watched { self.entries_after(before) } else { Vec::new() };
+            if let Some(written) = self.written.borrow_mut().as_mut() {
+                let mut now = written.pop().unwrap();
+                now.audit = added;
+                if results.is_ok() && !now.tables.is_empty() {
+                    written.push(now);
+                }
             }
             results
         })

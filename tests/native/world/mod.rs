@@ -4,6 +4,7 @@ mod database;
 mod objects;
 pub(crate) mod outside;
 mod services;
+mod simulation;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -26,10 +27,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
-pub(crate) use database::{Database, Fault};
+pub(crate) use database::{Database, Fault, Written};
 pub(crate) use objects::TestObjects;
 pub(crate) use outside::{TestEs256, TestLimiter, TestOutside, TestRs256};
 pub(crate) use services::{Behaviour, Services};
+pub(crate) use simulation::{TestClock, simulate};
 
 pub(crate) const SEALING_KEYS: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
@@ -124,7 +126,7 @@ impl World {
             rate_limit: Rc::default(),
             limiter: Rc::default(),
             outside: Rc::default(),
-            clock: Rc::new(TestClock(Cell::new(START_MS))),
+            clock: Rc::new(TestClock::at(START_MS)),
         };
         let watching = world.isolate();
         *world.objects.app.borrow_mut() = Some(watching.app);
@@ -184,6 +186,7 @@ impl World {
                     Binding::Absent
                 }
                 name if name.starts_with("CHITTY_") || name.contains("_SECONDS") => Binding::Absent,
+                name if name.starts_with("AUDIT_") => Binding::Absent,
                 name if name.ends_with("_MS") || name.ends_with("_ATTEMPTS") => Binding::Absent,
                 _ => Binding::Resource,
             },
@@ -212,31 +215,11 @@ impl World {
     }
 
     pub(crate) fn clock_ms(&self) -> u64 {
-        self.clock.0.get()
+        self.clock.now_ms()
     }
 
     pub(crate) fn advance_ms(&self, ms: u64) {
-        self.clock.0.set(self.clock.0.get() + ms);
-    }
-}
-
-pub(crate) struct TestClock(Cell<u64>);
-
-#[async_trait(?Send)]
-impl Clock for TestClock {
-    fn now_ms(&self) -> u64 {
-        self.0.get()
-    }
-
-    /// Time passes at once.
-    async fn sleep(&self, ms: u64) {
-        yield_now().await;
-        self.0.set(self.0.get() + ms);
-    }
-
-    /// The longest pause that there can be.
-    fn jitter(&self, bound: u32) -> u32 {
-        bound.saturating_sub(1)
+        self.clock.advance_ms(ms);
     }
 }
 
@@ -247,12 +230,17 @@ pub(crate) struct TestKv {
     /// How long each is kept, in seconds, as it was put last.
     pub(crate) ttls: RefCell<BTreeMap<String, Option<u32>>>,
     pub(crate) down: Cell<bool>,
+    /// Whether it fails to answer what is under a key.
+    pub(crate) mute: Cell<bool>,
 }
 
 #[async_trait(?Send)]
 impl Kv for TestKv {
     async fn get(&self, key: &str) -> Result<Option<String>, String> {
         yield_now().await;
+        if self.mute.get() {
+            return Err("kv mute".to_owned());
+        }
         Ok(self.values.borrow().get(key).cloned())
     }
 

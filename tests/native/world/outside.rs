@@ -3,9 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use async_trait::async_trait;
-use chitty_core::TransportError;
+use chitty_core::{Clock, TransportError};
 use chittyconnect::platform::es256::{Es256, PublicKey};
 use chittyconnect::platform::limiter::{Limiter, Step};
 use chittyconnect::platform::outside::{Outside, OutsideRequest, OutsideResponse};
@@ -13,14 +14,21 @@ use chittyconnect::platform::rs256::Rs256;
 use p256::ecdsa::signature::{Signer, Verifier};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 
-use super::yield_now;
+use super::{TestClock, yield_now};
 
 type Behave = Box<dyn FnMut(&OutsideRequest) -> Result<OutsideResponse, TransportError>>;
+
+/// After how many ms a request is answered, on whose clock.
+type Latency = (Rc<TestClock>, Box<dyn Fn(&OutsideRequest) -> u64>);
 
 /// The world outside. Answers 200 `{}` unless told otherwise.
 #[derive(Default)]
 pub(crate) struct TestOutside {
     behave: RefCell<Option<Behave>>,
+    latency: RefCell<Option<Latency>>,
+    /// How many calls wait for their answers, and how many did at most.
+    waiting: Cell<usize>,
+    pub(crate) most_waiting: Cell<usize>,
     calls: RefCell<Vec<OutsideRequest>>,
 }
 
@@ -30,6 +38,27 @@ impl TestOutside {
         behave: impl FnMut(&OutsideRequest) -> Result<OutsideResponse, TransportError> + 'static,
     ) {
         *self.behave.borrow_mut() = Some(Box::new(behave));
+    }
+
+    /// Answers take their time from now on; after the deadline of a request there is none.
+    pub(crate) fn take_time(
+        &self,
+        clock: &Rc<TestClock>,
+        latency: impl Fn(&OutsideRequest) -> u64 + 'static,
+    ) {
+        *self.latency.borrow_mut() = Some((Rc::clone(clock), Box::new(latency)));
+    }
+
+    /// Waits for an answer; whether there is one within the deadline.
+    async fn wait(&self, request: &OutsideRequest) -> bool {
+        let latency =
+            self.latency.borrow().as_ref().map(|(clock, ms)| (Rc::clone(clock), ms(request)));
+        let Some((clock, ms)) = latency else { return true };
+        self.waiting.set(self.waiting.get() + 1);
+        self.most_waiting.set(self.most_waiting.get().max(self.waiting.get()));
+        clock.sleep(ms.min(u64::from(request.deadline_ms))).await;
+        self.waiting.set(self.waiting.get() - 1);
+        ms <= u64::from(request.deadline_ms)
     }
 
     /// Answers this status to everything.
@@ -53,6 +82,9 @@ impl Outside for TestOutside {
     async fn send(&self, request: OutsideRequest) -> Result<OutsideResponse, TransportError> {
         yield_now().await;
         self.calls.borrow_mut().push(request.clone());
+        if !self.wait(&request).await {
+            return Err(TransportError::Timeout);
+        }
         let answered = match self.behave.borrow_mut().as_mut() {
             Some(behave) => behave(&request),
             None => Ok(answer(200, "{}")),
