@@ -96,7 +96,7 @@ describe("a path", () => {
       }
     }
     assert.deepEqual((await sandbox.calls({ after: seq })).filter(({ service }) => service === "outside"), [], "nothing went out");
-    for (const path of ["a;v=1/b;w", "caf%C3%A9", "100%25", "x%2Fy", "..a/b..", "a/"]) {
+    for (const path of ["a;v=1/b;w", "na%C3%AFve", "100%25", "x%2Fy", "..a/b..", "a/"]) {
       const answer = await unmended(gateway, `${base}/${path}`, { headers });
       assert.equal(answer.status, 200, `${path}: ${answer.text}`);
       assert.equal(JSON.parse(answer.text).path, `/echo/base/${path}`);
