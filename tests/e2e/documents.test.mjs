@@ -157,6 +157,8 @@ const RUN = {
   "npx wrangler login": "account",
   "npx wrangler secret put": "account",
   "npx wrangler kv key put": "this file",
+  "npx wrangler kv key list": "account",
+  "npx wrangler kv key get": "account",
   "npx wrangler deployments list": "account",
   "npx wrangler rollback": "account",
   "npx wrangler tail": "account",
