@@ -3,10 +3,11 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{FailureKind, ServiceError};
+use crate::error::ServiceError;
 use crate::retry::Repeat;
 use crate::service::Service;
 use crate::session::Session;
+use crate::verdict::FailureKind;
 use crate::wire::{Call, Variant};
 
 /// From this latency on a service that answers counts as degraded, in ms.

@@ -2,7 +2,8 @@
 //! budget and the deadline of the whole call. Pure.
 
 use crate::backoff::Backoff;
-use crate::error::{FailureKind, ServiceError};
+use crate::error::ServiceError;
+use crate::verdict::FailureKind;
 
 /// The most attempts of one call.
 const MAX_ATTEMPTS: u32 = 3;

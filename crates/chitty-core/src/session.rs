@@ -199,7 +199,7 @@ impl Session {
             // A refusal is an answer; an old one would contradict it.
             (Err(error), Some(cached))
                 if freshness == Some(Freshness::Stale)
-                    && error.kind != crate::error::FailureKind::Refused =>
+                    && error.kind != crate::verdict::FailureKind::Refused =>
             {
                 let age_ms = cached.age_ms(self.wire.clock.now_ms());
                 Ok(Aged { value: cached.value, age_ms, stale: true })

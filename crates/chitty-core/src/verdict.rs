@@ -7,7 +7,43 @@
 use std::ops::RangeInclusive;
 
 use crate::breaker::Outcome;
-use crate::error::FailureKind;
+
+/// What went wrong, so that an outage is never mistaken for a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// No answer within the deadline. The call may have had its effect.
+    Timeout,
+    /// No connection, or it broke.
+    Unreachable,
+    /// Answered 5xx, or that it is too busy (408, 425, 429).
+    Unavailable,
+    /// Answered about what was asked (400, 409, 413, 422, or a status that is an answer to this very
+    /// call): the service understood and said no.
+    Refused,
+    /// Answered another 4xx: about how it was asked (the token, the path, the method), so that it would
+    /// say so of anything. An outage, for however long.
+    Denied,
+    /// Not asked at all: the breaker is open, because the service kept failing a moment ago.
+    CircuitOpen,
+    /// Answered something that is not what this call promises: not JSON, a field missing, a
+    /// redirect, too large, an id that is none.
+    Malformed,
+}
+
+impl FailureKind {
+    /// A stable name for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureKind::Timeout => "timeout",
+            FailureKind::Unreachable => "unreachable",
+            FailureKind::Unavailable => "unavailable",
+            FailureKind::Refused => "refused",
+            FailureKind::Denied => "denied",
+            FailureKind::Malformed => "malformed",
+            FailureKind::CircuitOpen => "circuit_open",
+        }
+    }
+}
 
 /// What each status says. The first line that a status is in counts.
 const STATUSES: [(RangeInclusive<u16>, FailureKind); 10] = [

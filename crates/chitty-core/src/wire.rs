@@ -13,14 +13,14 @@ use crate::cache::Cached;
 use crate::call::CallContext;
 use crate::clock::Clock;
 use crate::config::CoreConfig;
-use crate::error::{FailureKind, ServiceError};
+use crate::error::ServiceError;
 use crate::metrics::{self, Metrics};
 use crate::retry::{self, Repeat, RetryBudget};
 use crate::service::Service;
 use crate::signing::{self, Signed};
 use crate::token::{Renewal, ServiceToken};
 use crate::transport::{HttpMethod, HttpRequest, HttpResponse, Transport};
-use crate::verdict;
+use crate::verdict::{self, FailureKind};
 
 /// The most bytes of a service's answer that are read. The largest real answer is a registry list
 /// of some tens of kilobytes.

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::error::{FailureKind, ServiceError};
+use crate::error::ServiceError;
 use crate::id::{ChittyId, IdError};
 use crate::retry::Repeat;
 use crate::service::Service;
 use crate::session::Session;
+use crate::verdict::FailureKind;
 use crate::wire::{Call, Variant, first_string, segment};
 
 /// What an identity is minted for, and how each generation of ChittyID names it.
