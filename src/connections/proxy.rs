@@ -69,11 +69,8 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let share = app.passing_bodies.share();
     let body = match is_read {
         true => Vec::new(),
-        false => request.body_bytes(MAX_BODY_BYTES).await?,
+        false => request.gradual_bytes(MAX_BODY_BYTES, &*share).await?,
     };
-    if !share.grow(body.len()) {
-        return Err(too_much());
-    }
     let now = time::iso8601(request.now_ms);
     let needed = if is_read { "read" } else { "write" };
     // What a request may change at the target is on record before it goes; what came of it is the

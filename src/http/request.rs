@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::app::App;
 use crate::http::problem::{Code, Problem};
 use crate::http::trace::Trace;
-use crate::platform::inbound::{BodyError, HeldBody, Inbound};
+use crate::platform::inbound::{BodyError, HeldBody, Inbound, Intake};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -93,6 +93,19 @@ impl<'a> Request<'a> {
     /// 413 over `limit` bytes, 400 when it breaks off.
     pub async fn body_bytes(&self, limit: usize) -> Result<Vec<u8>, Problem> {
         self.inbound.body(limit).await.map_err(|error| no_body(error, limit))
+    }
+
+    /// The body, whatever it is; each piece of it is taken from the intake as it comes.
+    ///
+    /// # Errors
+    /// Those of [`Request::body_bytes`]; 503 where there is no room.
+    pub async fn gradual_bytes(
+        &self,
+        limit: usize,
+        intake: &dyn Intake,
+    ) -> Result<Vec<u8>, Problem> {
+        let body = self.inbound.gradual_body(limit, intake).await;
+        body.map(|body| body.bytes()).map_err(|error| no_body(error, limit))
     }
 
     /// The body, whatever it is, where the runtime keeps it.

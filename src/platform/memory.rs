@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::inbound::Intake;
+
 /// What may be held at a time, in bytes, and what is.
 #[derive(Debug)]
 pub struct Memory {
@@ -53,6 +55,12 @@ impl Share {
     /// Whether it could not grow at some time.
     pub fn was_refused(&self) -> bool {
         self.was_refused.get()
+    }
+}
+
+impl Intake for Share {
+    fn take(&self, bytes: usize) -> bool {
+        self.grow(bytes)
     }
 }
 

@@ -4,10 +4,10 @@ use chittyconnect::connections::credential::{Credential, Oauth};
 use chittyconnect::connections::{proxy, secrets};
 use chittyconnect::platform::outside::{OutsideRequest, OutsideResponse};
 use chittyconnect::tasks;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Isolate, TestRequest, World, run};
+use crate::world::{Answer, Isolate, TestRequest, World, killed_after, run, yield_now};
 
 /// Everything that a caller should not be able to say to a target, with what it is known for.
 const NEVER: [&str; 48] = [
@@ -382,5 +382,30 @@ fn bodies_that_pass_are_held_within_bounds_and_given_back() {
         assert!(most.get() <= proxy::MAX_HELD_BYTES);
         assert_eq!(memory.held(), 0, "all of it is given back");
         assert_eq!(through(&gateway, &id, "x").await.status, 200);
+    });
+}
+
+#[test]
+fn a_body_that_stalls_holds_no_more_than_has_come_of_it() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = connect(&gateway, json!({})).await;
+        let memory = &gateway.app.passing_bodies;
+        let most = std::cell::Cell::new(0);
+        let path = format!("/v1/connections/{id}/proxy/x");
+        let mut request = TestRequest::new("POST", &path).token("dev-a").body(vec![0; 1 << 20]);
+        request.stalls_after = Some(1);
+        let look = async {
+            loop {
+                most.set(memory.held().max(most.get()));
+                yield_now().await;
+            }
+        };
+        let ended: Option<(_, ())> = killed_after(200, join(gateway.send(request), look)).await;
+        assert!(ended.is_none());
+        // It comes in two pieces, of which the second never does.
+        assert_eq!(most.get(), (1 << 19) + 1);
+        assert_eq!(memory.held(), 0, "it is given back with the request");
+        assert!(world.outside.take().iter().all(|call| !call.url.ends_with("/x")));
     });
 }
