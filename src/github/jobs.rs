@@ -140,20 +140,27 @@ pub async fn run_due(app: &App, ready: Ready<'_>, for_ms: u64) {
     }
 }
 
-/// Takes a lease on the jobs that are due first. One that cannot be read is given up.
+/// Among how many due jobs, the longest due first, the next ones are shared out.
+const CANDIDATES: i64 = 5000;
+
+/// Takes a lease on the jobs that are due first, of each installation one before any has another. One that
+/// cannot be read is given up.
 async fn take(app: &App, ready: Ready<'_>) -> Result<Vec<Job>, DbError> {
     let now_ms = app.now_ms();
     let lease = time::iso8601(now_ms + LEASE_MS);
-    let take = Statement::new(
+    let take = Statement::new(format!(
         "UPDATE github_jobs SET leased_until = ?2, tries = tries + 1 \
-         WHERE (repository_id, number, kind) IN (SELECT repository_id, number, kind \
-         FROM github_jobs WHERE done_version < version AND due_at <= ?1 AND leased_until <= ?1 \
-         ORDER BY due_at LIMIT ?3) RETURNING kind, repository_id, number, installation_id, \
+         WHERE (repository_id, number, kind) IN (SELECT repository_id, number, kind FROM \
+         (SELECT repository_id, number, kind, due_at, \
+         row_number() OVER (PARTITION BY installation_id ORDER BY due_at) AS turn FROM \
+         (SELECT repository_id, number, kind, installation_id, due_at FROM github_jobs \
+         WHERE done_version < version AND due_at <= ?1 AND leased_until <= ?1 \
+         ORDER BY due_at LIMIT {CANDIDATES})) ORDER BY turn, due_at LIMIT ?3) RETURNING kind, repository_id, number, installation_id, \
          repository, comment_id, check_run_id, check_run_sha, version, tries, \
          EXISTS (SELECT 1 FROM installations AS i \
          WHERE i.installation_id = github_jobs.installation_id \
-         AND i.suspended_at IS NULL AND i.uninstalled_at IS NULL) AS is_live",
-    )
+         AND i.suspended_at IS NULL AND i.uninstalled_at IS NULL) AS is_live"
+    ))
     .bind(time::iso8601(now_ms))
     .bind(lease.as_str())
     .bind(AT_ONCE);

@@ -335,6 +335,38 @@ fn a_stored_payload_is_waited_for_for_minutes_without_holding_the_batch() {
 }
 
 #[test]
+fn an_installation_with_many_jobs_lets_others_have_their_turn() {
+    let (world, gateway) = World::warm();
+    run(async {
+        deal(&gateway, "d-1", "installation", &installation("created")).await;
+        let job = |installation: i64, number: i64, due: &str| {
+            world.db.execute(&format!(
+                "INSERT INTO github_jobs (kind, repository_id, number, installation_id, repository, \
+                 due_at, updated_at) VALUES ('triage', {installation}, {number}, {installation}, \
+                 'o/r', '2026-01-01T00:00:{due}Z', '')"
+            ));
+        };
+        for number in 0..50 {
+            job(1, number, "00.000");
+        }
+        for installation in [2, 3] {
+            job(installation, 1, "59.000");
+        }
+        // GitHub takes longer than there is time, so one batch of three is begun.
+        let clock = std::rc::Rc::clone(&world.clock);
+        world.outside.set(move |_| {
+            clock.advance_ms(1000);
+            Ok(answer(404, "{}"))
+        });
+        let ready = Ready::ensure(&gateway.app).await.unwrap();
+        jobs::run_due(&gateway.app, ready, 500).await;
+        let done = "SELECT installation_id || ' ' || count(*) FROM github_jobs \
+             WHERE done_version = version OR tries > 0 GROUP BY installation_id ORDER BY 1";
+        assert_eq!(world.db.cells(done), ["1 1", "2 1", "3 1"]);
+    });
+}
+
+#[test]
 fn how_much_is_open_is_seen_in_the_metrics() {
     let (world, gateway) = World::warm();
     let began_ms = world.clock_ms();
