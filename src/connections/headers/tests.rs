@@ -117,6 +117,13 @@ fn what_steers_or_opens_goes_to_no_target() {
 }
 
 #[test]
+fn what_steers_by_its_beginning_goes_to_no_target() {
+    for name in ["upgrade-insecure-requests", "proxy", "proxy-status"] {
+        assert!(!goes(name, false) && !goes(name, true), "{name}");
+    }
+}
+
+#[test]
 fn what_a_target_needs_goes() {
     for name in [
         "accept",
