@@ -29,9 +29,12 @@ export function oauth(name, more = {}) {
   };
 }
 
-/** Starts it: a target has a second and a half to answer. */
+/**
+ * Starts it: a target has a second and a half to answer. ChittyAuth has long, because hundreds ask it at once
+ * here, also on a machine that is busy with something else.
+ */
 export async function startConnected() {
-  const together = await startTogether({ isolates: 2, vars: { CONNECTION_TIMEOUT_MS: "1500" } });
+  const together = await startTogether({ isolates: 2, vars: { CONNECTION_TIMEOUT_MS: "1500", UPSTREAM_TIMEOUT_MS: "30000" } });
   const { gateway, sandbox } = together;
   const said = [];
   const heard = { ...gateway, fetch: listen };
