@@ -135,7 +135,7 @@ impl MintIntent {
     /// Reports that the minted id is not used.
     pub async fn orphaned(&self, app: &App, ready: Ready<'_>, id: &ChittyId, reason: &str) {
         let actor = if self.actor.is_empty() { id.as_str() } else { &self.actor };
-        outbox::report_orphan_and(app, ready, id, actor, reason, vec![self.fulfilled()]).await;
+        outbox::report_orphan(app, ready, id, actor, reason, vec![self.fulfilled()]).await;
     }
 }
 

@@ -163,13 +163,14 @@ pub async fn see_to(
     let payload = json!({ "changes": ["credentials"] });
     let kind = EventKind::ConnectionUpdated;
     let event = Event::caused(request, scope, kind, &link.id, payload, app.now_ms());
-    replace(app, ready, &event, &ended, &sealed.text, &grant, &intent).await?;
-    Ok(Some(event))
+    let is_taken = replace(app, ready, &event, &ended, &sealed.text, &grant, &intent).await?;
+    // What was not written must not be announced: it would be taken for true.
+    Ok(is_taken.then_some(event))
 }
 
 /// Puts a new key in place of the one that has ended. Of the two the one that is not kept is revoked:
 /// the new one, where the connection is gone, another request was faster, or its intent has been taken
-/// back.
+/// back. Returns whether the new one is kept.
 async fn replace(
     app: &App,
     ready: Ready<'_>,
@@ -178,7 +179,7 @@ async fn replace(
     sealed: &str,
     grant: &Grant,
     intent: &Intent,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     let (now_ms, source) = (app.now_ms(), grant.source());
     let id = event.entity_id.as_str();
     let mut params = Params::default();
@@ -214,5 +215,5 @@ async fn replace(
         // It does nothing where the batch took place and its answer was lost.
         intent.abandon(app, ready, Some(sealed)).await;
     }
-    results.map(|_| ()).map_err(Problem::from)
+    results.map(|_| is_taken).map_err(Problem::from)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::events::Event;
 use crate::events::effects::{self, Effect, Effects};
-use crate::events::outbox::{STANDING, Standing, read, read_standing};
+use crate::events::outbox::{self, COLUMNS, STANDING, Standing, VALUES, read, read_standing};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
 use crate::platform::{log, time};
@@ -138,25 +138,12 @@ fn read_claimed(row: &mut Row) -> Result<Claimed, DbError> {
 pub async fn adopt(ready: Ready<'_>, events: &[&Event]) -> Result<(), DbError> {
     let every = [Effect::Chronicle, Effect::Dna, Effect::Beacon];
     let doubts = every.into_iter().collect::<Effects>().text();
-    let adopt = |event: &&Event| {
-        // OR IGNORE also where the audit has it already.
-        Statement::new(
-            "INSERT OR IGNORE INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, \
-             payload, traceparent, created_at, due_at, via, doubts, replays) \
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, coalesce((SELECT replays \
-             FROM dead_letters WHERE event_id = ?1), 0)",
-        )
-        .bind(event.id.as_str())
-        .bind(event.kind.as_str())
-        .bind(event.kind.entity_type())
-        .bind(event.entity_id.as_str())
-        .bind(event.actor_id.as_str())
-        .bind(event.payload.to_string())
-        .bind(event.traceparent.as_deref())
-        .bind(event.at.as_str())
-        .bind(event.via.as_deref())
-        .bind(doubts.as_str())
-    };
+    // OR IGNORE also where the audit has it already.
+    let sql = format!(
+        "INSERT OR IGNORE INTO outbox ({COLUMNS}, doubts, replays) SELECT {VALUES}, ?11, \
+         coalesce((SELECT replays FROM dead_letters WHERE event_id = ?1), 0)"
+    );
+    let adopt = |event: &&Event| outbox::row(event, 0, &sql).bind(doubts.as_str());
     ready.db().batch(events.iter().map(adopt).collect()).await.map(|_| ())
 }
 

@@ -130,22 +130,28 @@ pub fn insert_if_replayed(event: &Event, overdue_ms: u64) -> Statement {
 }
 
 fn insert_where(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
+    row(event, overdue_ms, &format!("INSERT INTO outbox ({COLUMNS}) SELECT {VALUES} {condition}"))
+}
+
+/// The columns of an event's row, and their placeholders in a statement of [`row`].
+pub(super) const COLUMNS: &str = "event_id, event_type, entity_type, entity_id, actor_id, payload, \
+     traceparent, created_at, due_at, via";
+pub(super) const VALUES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10";
+
+/// A statement with the values of an event's row bound.
+pub(super) fn row(event: &Event, overdue_ms: u64, sql: &str) -> Statement {
     let due_ms = time::parse(&event.at).unwrap_or(0) + overdue_ms;
-    Statement::new(format!(
-        "INSERT INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, payload, \
-         traceparent, created_at, due_at, via) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 {condition}"
-    ))
-    .bind(event.id.as_str())
-    .bind(event.kind.as_str())
-    .bind(event.kind.entity_type())
-    .bind(event.entity_id.as_str())
-    .bind(event.actor_id.as_str())
-    .bind(event.payload.to_string())
-    .bind(event.traceparent.as_deref())
-    .bind(event.at.as_str())
-    .bind(time::iso8601(due_ms))
-    .bind(event.via.as_deref())
+    Statement::new(sql.to_owned())
+        .bind(event.id.as_str())
+        .bind(event.kind.as_str())
+        .bind(event.kind.entity_type())
+        .bind(event.entity_id.as_str())
+        .bind(event.actor_id.as_str())
+        .bind(event.payload.to_string())
+        .bind(event.traceparent.as_deref())
+        .bind(event.at.as_str())
+        .bind(time::iso8601(due_ms))
+        .bind(event.via.as_deref())
 }
 
 /// Tells the queue of committed events. A failure is logged and mended by the sweep.
@@ -156,14 +162,10 @@ pub async fn announce(app: &App, events: Vec<Event>) {
     }
 }
 
-/// Records that an id was minted and then not used, so that it can be found and retired. Where
-/// even the database fails, the queue alone carries the report; where that fails too, the log.
-pub async fn report_orphan(app: &App, ready: Ready<'_>, id: &ChittyId, actor: &str, reason: &str) {
-    report_orphan_and(app, ready, id, actor, reason, Vec::new()).await;
-}
-
-/// The same, with what else is to be done in the same transaction.
-pub async fn report_orphan_and(
+/// Records that an id was minted and then not used, so that it can be found and retired, with what else is
+/// to be done in the same transaction. Where even the database fails, the queue alone carries the report;
+/// where that fails too, the log.
+pub async fn report_orphan(
     app: &App,
     ready: Ready<'_>,
     id: &ChittyId,

@@ -3,6 +3,7 @@
 
 use chitty_core::{Clock, HttpRequest};
 use chittyconnect::platform::time;
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 use crate::access::{create, delegated, jwt, key, list};
@@ -574,6 +575,28 @@ fn a_key_that_has_ended_is_made_again_by_who_holds_as_much() {
         let revoked = world.services.calls("auth");
         let revoked = revoked.iter().filter(|call| call.url.ends_with("/v1/api-keys/revoke"));
         assert_eq!(revoked.count(), 1, "the one before is taken back");
+    });
+}
+
+#[test]
+fn of_two_that_make_an_ended_key_again_at_once_one_has_done_so() {
+    let (world, gateway) = world();
+    run(async {
+        let by = Kind::Jwt.make(&gateway).await;
+        let made = provision(&gateway, &by.token, "cases", &["read"]).await;
+        let id = made.json["connection"]["connection_id"].as_str().unwrap().to_owned();
+        let path = format!("/v1/connections/{id}/proxy/x");
+        world.advance_ms(3_700_000);
+        let root = root();
+        let (one, other) =
+            join(gateway.get(&path, Some(&root)), gateway.get(&path, Some(&root))).await;
+        assert_eq!((one.status, other.status), (200, 200));
+        gateway.deliver_all().await;
+        let rows = format!("outbox WHERE event_type = 'connection.updated' AND entity_id = '{id}'");
+        assert_eq!(world.db.count(&rows), 1);
+        let told = world.services.entries().into_iter();
+        let told = told.filter(|entry| entry["action"] == "connection.updated");
+        assert_eq!(told.count(), 1, "what did not take place is not told");
     });
 }
 
