@@ -205,11 +205,11 @@ pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let kind = EventKind::DelegationRevoked;
     let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
-    if !store::revoke(ready, &scope, &request.id, &event, overdue_ms).await? {
-        return Err(Problem::not_found("delegation"));
-    }
+    let revoked = store::revoke(ready, &scope, &request.id, &event, overdue_ms).await?;
+    let Some(is_news) = revoked else { return Err(Problem::not_found("delegation")) };
     let text = json!({ "success": true, "message": "Delegation revoked", "token_id": request.id });
-    Ok(Reply::json(text.to_string()).then(After::Announce(event)))
+    let reply = Reply::json(text.to_string());
+    Ok(if is_news { reply.then(After::Announce(event)) } else { reply })
 }
 
 /// Ask whether a delegated token is good, and for what (in the manner of RFC 7662).

@@ -219,7 +219,7 @@ pub async fn list(
 }
 
 /// Revokes a delegation and every one below it, in one statement: one that the caller has to do with,
-/// or as an administrator anybody's. Whether there is such a one; one that is revoked already stays as it is.
+/// or as an administrator anybody's. `None` where there is no such one; otherwise whether it was good until now.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -229,7 +229,7 @@ pub async fn revoke(
     id: &str,
     event: &Event,
     overdue_ms: u64,
-) -> Result<bool, WriteError> {
+) -> Result<Option<bool>, WriteError> {
     let mut params = Params::default();
     let reached = revocable(scope, id, &mut params);
     let found = params.statement(format!("SELECT 1 AS found FROM delegations WHERE {reached}"));
@@ -241,11 +241,13 @@ pub async fn revoke(
          FROM (SELECT path FROM delegations WHERE {reached} AND revoked_at IS NULL) AS above \
          WHERE delegations.path >= above.path \
          AND delegations.path < substr(above.path, 1, length(above.path) - 1) || '0' \
-         AND delegations.revoked_at IS NULL"
+         AND delegations.revoked_at IS NULL RETURNING 1 AS revoked"
     ));
     let told = outbox::insert_if_changed(event, overdue_ms, "delegations", "delegation_id");
-    let results = scope.write(ready, vec![found, revoke, told]).await?;
-    Ok(results.into_iter().next().is_some_and(|rows| !rows.is_empty()))
+    let mut results = scope.write(ready, vec![found, revoke, told]).await?.into_iter();
+    let mut any = || results.next().is_some_and(|rows| !rows.is_empty());
+    let (is_there, is_news) = (any(), any());
+    Ok(is_there.then_some(is_news))
 }
 
 /// The condition under which the caller may revoke the delegation of this id.

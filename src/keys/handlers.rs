@@ -263,11 +263,12 @@ pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
     let change = Change { event: &event, overdue_ms };
-    match store::revoke(ready, &scope, &change).await? {
-        Revocation::Done => {}
+    let is_news = match store::revoke(ready, &scope, &change).await? {
+        Revocation::Done { is_news } => is_news,
         Revocation::Missing => return Err(Problem::not_found("key")),
         Revocation::Retired => return Err(retired()),
-    }
+    };
     let text = json!({ "success": true, "message": "Key revoked", "key_id": request.id });
-    Ok(Reply::json(text.to_string()).then(After::Announce(event)))
+    let reply = Reply::json(text.to_string());
+    Ok(if is_news { reply.then(After::Announce(event)) } else { reply })
 }

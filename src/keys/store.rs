@@ -256,8 +256,11 @@ pub async fn rotate(
 /// What came of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
-    /// It is revoked, now or before.
-    Done,
+    /// It is revoked; whether it is so by this.
+    Done {
+        /// It was not before.
+        is_news: bool,
+    },
     /// The caller has no such key.
     Missing,
     /// The caller calls by a secret that was rotated out.
@@ -285,7 +288,7 @@ pub async fn revoke(
     let (reached, may) = (reach(scope, &mut params), may_change(scope, &mut params));
     let mark = params.statement(format!(
         "UPDATE keys SET revoked_at = {now}, updated_at = {now}, revision = {revision} \
-         WHERE key_id = {id} AND {reached} AND {may} AND revoked_at IS NULL"
+         WHERE key_id = {id} AND {reached} AND {may} AND revoked_at IS NULL RETURNING 1 AS revoked"
     ));
     let changed = |sql: &'static str| {
         Statement::new(sql).bind(event.entity_id.as_str()).bind(event.id.as_str())
@@ -301,11 +304,13 @@ pub async fn revoke(
     );
     let told = outbox::insert_if_changed(event, *overdue_ms, "keys", "key_id");
     let batch = vec![found, mark, forget, delegations, told];
-    let results = scope.write(ready, batch).await?;
-    Ok(match first_row(results.into_iter().next()) {
+    let mut results = scope.write(ready, batch).await?.into_iter();
+    let found = first_row(results.next());
+    let is_news = results.next().is_some_and(|rows| !rows.is_empty());
+    Ok(match found {
         None => Revocation::Missing,
         Some(row) if row.integer(0)? == 0 => Revocation::Retired,
-        Some(_) => Revocation::Done,
+        Some(_) => Revocation::Done { is_news },
     })
 }
 

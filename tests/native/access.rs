@@ -569,3 +569,26 @@ fn a_batch_that_fails_leaves_no_half_of_a_credential() {
         }
     }
 }
+
+#[test]
+fn what_is_revoked_already_is_not_told_again() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let make = json!({"target_service": "connect", "scopes": ["read"]});
+        let made = gateway.post("/v1/delegate", "dev-a", &make).await.json;
+        let delegation = made["delegation"]["token_id"].as_str().unwrap().to_owned();
+        let make = json!({"name": "n", "scopes": ["read"]});
+        let made = gateway.post("/v1/keys", "dev-a", &make).await.json;
+        let key = made["key"]["key_id"].as_str().unwrap().to_owned();
+        for path in [format!("/v1/delegate/{delegation}"), format!("/v1/keys/{key}")] {
+            for _ in 0..2 {
+                assert_eq!(gateway.delete(&path, "dev-a").await.status, 200);
+                gateway.deliver_all().await;
+            }
+        }
+        for action in ["delegation.revoked", "key.revoked"] {
+            let entries = world.services.entries();
+            assert_eq!(entries.iter().filter(|one| one["action"] == action).count(), 1, "{action}");
+        }
+    });
+}
