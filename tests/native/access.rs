@@ -203,6 +203,24 @@ fn what_is_granted_holds_at_once_and_so_does_its_end() {
 }
 
 #[test]
+fn what_was_made_by_a_grant_does_not_live_on_by_another_token() {
+    let (_world, gateway) = World::warm();
+    run(async {
+        let path = "/v1/actors/CHITTY-PEO-a/capabilities";
+        let grant = json!({"capabilities": ["contexts:write", "delegations:write", "keys:write"]});
+        assert_eq!(gateway.put(path, ADMIN, &grant).await.status, 200);
+        let (token, _) = delegated(&gateway, "dev-a+read", &["contexts:write"]).await;
+        let (api_key, _) = key(&gateway, "dev-a+read", &["contexts:write"]).await;
+        assert_eq!(create(&gateway, "dev-a+contexts:write").await.0, 201, "ChittyAuth says so");
+        assert_eq!(gateway.put(path, ADMIN, &json!({"capabilities": []})).await.status, 200);
+        for credential in [&token, &api_key] {
+            assert_eq!(create(&gateway, credential).await.1, "insufficient_scope");
+        }
+        assert_eq!(create(&gateway, "dev-a+contexts:write").await.0, 201);
+    });
+}
+
+#[test]
 fn a_delegation_narrows_with_the_token_that_made_it() {
     let (world, _) = World::warm();
     let gateway = world.isolate_with(&[("AUTH_CACHE_SECONDS", Some("0"))]);

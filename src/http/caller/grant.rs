@@ -185,8 +185,16 @@ mod tests {
                             before.clone()
                         }
                     },
-                    Narrowing::Within(scopes) => grant.within(&scopes),
-                    Narrowing::Until(ms) => grant.until(ms),
+                    Narrowing::Within(scopes) => {
+                        let within = grant.within(&scopes);
+                        prop_assert!(within.scopes().iter().all(|one| holds(&scopes, one)));
+                        within
+                    }
+                    Narrowing::Until(ms) => {
+                        let until = grant.until(ms);
+                        prop_assert!(until.ends_ms().is_some_and(|ends_ms| ends_ms <= ms));
+                        until
+                    }
                 };
                 for permission in PERMISSIONS {
                     prop_assert!(

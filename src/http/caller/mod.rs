@@ -210,6 +210,7 @@ async fn vouched(
             (info.actor, info.scopes, info.expires_at)
         }
     };
+    let scopes = scopes::carried(scopes);
     let expiry = match expires_at.as_deref() {
         None => Expiry::Open,
         Some(text) => time::parse(text).map_or(Expiry::Unreadable, Expiry::At),

@@ -6,6 +6,9 @@
 //! service calls a scope is a word that means only itself here.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+
+use crate::platform::log;
 
 /// What a route asks of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,21 +217,51 @@ fn is_same(one: &str, other: &str) -> bool {
     pattern(one).is_some_and(|p| Some(p) == pattern(other))
 }
 
-/// What both hold, without repeats and without what a wider one among it says already.
+/// A scope in the one form of all that mean the same: `admin` for `*`, `read` for `*:read`.
+fn canonical(scope: &str) -> Cow<'_, str> {
+    pattern(scope).map_or(scope.into(), |(resource, action)| written(resource, action))
+}
+
+/// Whether a scope means more than the one thing that it names.
+fn is_wide(scope: &str) -> bool {
+    !matches!(pattern(scope), None | Some((Some(_), Action::Named(_))))
+}
+
+/// The canonical forms of all scopes that are wider than this one.
+fn wider(scope: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let (whole, broad) = match pattern(scope) {
+        Some((Some(resource), Action::Named(action))) => {
+            let whole = (action != ADMIN_ACTION).then(|| written(Some(resource), Action::Ordinary));
+            (whole, Some(written(None, Action::Named(action))))
+        }
+        _ => (None, None),
+    };
+    let all = (canonical(scope) != ADMIN_ACTION).then_some(ADMIN_ACTION.into());
+    [whole, broad, all].into_iter().flatten()
+}
+
+/// What both hold, in canonical form, without repeats and without what a wider one among it says
+/// already. Costs a comparison for each pair of which one is wide, and no more than that: a token may
+/// carry hundreds.
 pub fn intersection(some: &[String], others: &[String]) -> Vec<String> {
-    let mut common: Vec<String> = Vec::new();
+    let named: HashSet<Cow<'_, str>> = others.iter().map(|scope| canonical(scope)).collect();
+    let wide: Vec<&String> = others.iter().filter(|scope| is_wide(scope)).collect();
+    let mut order = Vec::new();
+    let mut common = HashSet::new();
     for one in some {
-        for other in others {
-            if let Some(both) = meet(one, other)
-                && !holds(&common, &both)
-            {
-                let both = [both.into_owned()];
-                common.retain(|known| !holds(&both, known));
-                common.extend(both);
+        let same = canonical(one);
+        let same = named.contains(&same).then_some(same);
+        let against: &mut dyn Iterator<Item = &String> =
+            if is_wide(one) { &mut others.iter() } else { &mut wide.iter().copied() };
+        for both in same.into_iter().chain(against.filter_map(|other| meet(one, other))) {
+            let both = canonical(&both).into_owned();
+            if common.insert(both.clone()) {
+                order.push(both);
             }
         }
     }
-    common
+    order.retain(|scope| !wider(scope).any(|wider| common.contains(wider.as_ref())));
+    order
 }
 
 /// A list of scopes as it is stored.
@@ -238,6 +271,29 @@ pub fn list(json: &str) -> Vec<String> {
 
 /// The most scopes that a credential of this gateway names.
 pub const MAX_SCOPES: usize = 50;
+
+/// The most scopes of a token of ChittyAuth that count; its tokens carry a few.
+const MAX_CARRIED: usize = 200;
+
+/// The longest of them, in bytes.
+const MAX_CARRIED_BYTES: usize = 200;
+
+/// What a token of ChittyAuth carries, without repeats and in bounds: work on it grows with its square.
+/// What is over the bounds does not count, which is logged.
+pub fn carried(mut scopes: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut left_out = 0;
+    scopes.retain(|scope| {
+        let counts = (1..=MAX_CARRIED_BYTES).contains(&scope.len())
+            && (seen.len() < MAX_CARRIED || seen.contains(scope));
+        left_out += usize::from(!counts);
+        counts && seen.insert(scope.clone())
+    });
+    if left_out > 0 {
+        log::warn("token_scopes_left_out", &[("count", &left_out.to_string())]);
+    }
+    scopes
+}
 
 /// Whether a text can be a scope of a credential of this gateway: 1 to 100 of the characters that
 /// scopes have here.
@@ -329,6 +385,31 @@ pub(super) mod tests {
         assert!(!holds(&held, "write"));
     }
 
+    #[test]
+    fn a_token_carries_a_bounded_number_of_scopes() {
+        let long = "x".repeat(MAX_CARRIED_BYTES + 1);
+        let mut many: Vec<String> = (0..MAX_CARRIED + 5).map(|n| format!("r{n}:read")).collect();
+        many.splice(1..1, all(&["r0:read", "", &long]));
+        let carried = carried(many.clone());
+        assert_eq!(carried.len(), MAX_CARRIED);
+        assert_eq!(carried[..2], ["r0:read", "r1:read"]);
+        assert_eq!(carried.last(), Some(&format!("r{}:read", MAX_CARRIED - 1)));
+    }
+
+    #[test]
+    fn an_intersection_says_nothing_twice() {
+        for (some, others, common) in [
+            (&["*:read", "read"][..], &["read", "*:read"][..], &["read"][..]),
+            (&["contexts:read", "contexts:*"], &["contexts:*", "read"], &["contexts:*"]),
+            (&["*", "word"], &["admin:*", "word"], &["admin"]),
+            (&["contexts:admin", "contexts:*"], &["*"], &["contexts:admin", "contexts:*"]),
+            (&["*:certify"], &["id:certify", "id:*"], &["id:certify"]),
+            (&["word"], &["admin"], &["word"]),
+        ] {
+            assert_eq!(intersection(&all(some), &all(others)), common, "{some:?} {others:?}");
+        }
+    }
+
     /// Scopes of every form.
     pub(in crate::http::caller) fn scope() -> impl Strategy<Value = String> {
         let half = prop_oneof![Just("contexts"), Just("keys"), Just("ecosystem"), Just("*")];
@@ -362,8 +443,13 @@ pub(super) mod tests {
                     "{:?} of {:?}", permission, both
                 );
             }
-            for scope in &both {
+            for (at, scope) in both.iter().enumerate() {
                 prop_assert!(holds(&some, scope) && holds(&others, scope), "{}", scope);
+                let (before, after) = (&both[..at], &both[at + 1..]);
+                prop_assert!(!holds(before, scope) && !holds(after, scope), "{} twice", scope);
+            }
+            for scope in some.iter().filter(|scope| holds(&others, scope)) {
+                prop_assert!(holds(&both, scope), "{} is missing of {:?}", scope, both);
             }
         }
 

@@ -21,9 +21,6 @@ pub const VOUCHED_MS: u64 = 120_000;
 /// by a new token writes once.
 pub const NOTED_MS: u64 = 20_000;
 
-/// The most scopes of one token that are noted; ChittyAuth's tokens carry a few.
-const MAX_NOTED: usize = 500;
-
 /// Until which a scope that a later token does not carry has been said too long ago.
 pub fn cutoff(now_ms: u64) -> String {
     time::iso8601(now_ms.saturating_sub(VOUCHED_MS))
@@ -31,7 +28,7 @@ pub fn cutoff(now_ms: u64) -> String {
 
 /// Notes what ChittyAuth says of an actor now.
 pub fn note(actor: &str, scopes: &[String], now_ms: u64) -> Statement {
-    let scopes: BTreeSet<&String> = scopes.iter().take(MAX_NOTED).collect();
+    let scopes: BTreeSet<&String> = scopes.iter().collect();
     Statement::new(
         "INSERT INTO vouchers (chitty_id, said, said_at) SELECT ?1, \
          (SELECT json_group_object(value, ?3) FROM json_each(?2)), ?3 \
