@@ -386,6 +386,12 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_makes_something_with_a_chitty_id_counts_as_minting() {
+        assert!(Permission::ContextsWrite.mints() && Permission::OrchestrationsWrite.mints());
+        assert!(!Permission::ContextsRead.mints() && !Permission::KeysWrite.mints());
+    }
+
+    #[test]
     fn a_token_carries_a_bounded_number_of_scopes() {
         let long = "x".repeat(MAX_CARRIED_BYTES + 1);
         let mut many: Vec<String> = (0..MAX_CARRIED + 5).map(|n| format!("r{n}:read")).collect();
@@ -458,6 +464,12 @@ pub(super) mod tests {
             held in proptest::collection::vec(scope(), 0..4),
             one in scope(),
         ) {
+            let granting: Vec<String> = serde_json::from_str(&granting(&one)).unwrap();
+            prop_assert_eq!(
+                holds(&held, &one),
+                held.iter().any(|scope| granting.contains(scope)),
+                "{:?} of {}", held, one
+            );
             if holds(&held, &one) {
                 for permission in PERMISSIONS {
                     let by_one = permission.is_granted_by(std::slice::from_ref(&one));
