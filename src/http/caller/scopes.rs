@@ -372,6 +372,10 @@ pub(super) mod tests {
             ("contexts:read", "actors:read", None),
             ("anything", "anything:*", None),
             ("contexts", "contexts:read", None),
+            // What has an empty half is a word.
+            ("read", ":read", None),
+            ("contexts:*", "contexts:", None),
+            ("*:read", ":read", None),
         ] {
             assert_eq!(meet(one, other).as_deref(), common, "{one} {other}");
         }
