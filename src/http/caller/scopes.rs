@@ -208,13 +208,8 @@ fn meet_actions<'a>(one: Action<'a>, other: Action<'a>) -> Option<Action<'a>> {
 
 /// Whether the holder of `held` holds all of `scope`.
 pub fn holds(held: &[String], scope: &str) -> bool {
-    let same = |common: Cow<'_, str>| common == scope || is_same(&common, scope);
-    held.iter().any(|one| meet(one, scope).is_some_and(same))
-}
-
-/// Whether two scopes mean the same, such as `admin` and `*`.
-fn is_same(one: &str, other: &str) -> bool {
-    pattern(one).is_some_and(|p| Some(p) == pattern(other))
+    let whole = canonical(scope);
+    held.iter().any(|one| meet(one, scope).is_some_and(|common| canonical(&common) == whole))
 }
 
 /// A scope in the one form of all that mean the same: `admin` for `*`, `read` for `*:read`.
@@ -378,6 +373,7 @@ pub(super) mod tests {
             ("*:read", ":read", None),
         ] {
             assert_eq!(meet(one, other).as_deref(), common, "{one} {other}");
+            assert_eq!(meet(other, one).as_deref(), common, "{other} {one}");
         }
         let held = all(&["read", "contexts:write", "connections:*"]);
         assert_eq!(
@@ -385,7 +381,8 @@ pub(super) mod tests {
             ["contexts:read", "contexts:write"]
         );
         assert_eq!(intersection(&all(&["*"]), &held), held);
-        assert!(holds(&all(&["*"]), "admin"));
+        assert!(holds(&all(&["*"]), "admin") && holds(&all(&["admin"]), "*"));
+        assert!(holds(&all(&["*:read"]), "read") && holds(&all(&["read"]), "*:read"));
         assert!(!holds(&held, "write"));
     }
 
