@@ -387,6 +387,18 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_can_be_a_scope_of_this_gateway() {
+        let longest = "a".repeat(100);
+        for good in ["read", "contexts:*", "*:*", "a.b_c-d:1", &longest] {
+            assert!(is_scope(good), "{good}");
+        }
+        let longer = "a".repeat(101);
+        for bad in ["", "two words", "\u{e9}", "a/b", "a\n", &longer] {
+            assert!(!is_scope(bad), "{bad}");
+        }
+    }
+
+    #[test]
     fn what_makes_something_with_a_chitty_id_counts_as_minting() {
         assert!(Permission::ContextsWrite.mints() && Permission::OrchestrationsWrite.mints());
         assert!(!Permission::ContextsRead.mints() && !Permission::KeysWrite.mints());
