@@ -54,7 +54,8 @@ pub fn plan(app: &App, row: &Claimed, chitty_id: &str, known: Option<&Known>) ->
         Some(known) if is_about_installation(&row.event) => {
             installation(row, known, &event.id, app.now_ms())
         }
-        _ => Vec::new(),
+        Some(_) => renamed(row, &event.id, app.now_ms()).into_iter().collect(),
+        None => Vec::new(),
     };
     // Of an installation that is not known yet it waits until that is.
     let job = if known.is_none_or(|known| known.is_live) { job(app, row) } else { None };
@@ -90,7 +91,10 @@ fn payload(row: &Claimed, chitty_id: &str) -> Value {
     });
     let mut told = serde_json::to_value(facts).unwrap_or_default();
     if let (Some(payload), Some(told)) = (payload.as_object_mut(), told.as_object_mut()) {
-        told.remove("installation");
+        // Accounts are told of by their numbers.
+        for name in ["installation", "account", "organization", "changes"] {
+            told.remove(name);
+        }
         for name in ["repositories", "repositories_added", "repositories_removed"] {
             if let Some(Value::Array(list)) = told.remove(name) {
                 told.insert(format!("{name}_count"), list.len().into());
@@ -124,6 +128,13 @@ fn installation(row: &Claimed, known: &Known, revision: &str, now_ms: u64) -> Ve
         statements.push(store::change_repositories(id, &added, &facts.repositories_removed));
     }
     statements
+}
+
+/// The account of an installation has another name.
+fn renamed(row: &Claimed, revision: &str, now_ms: u64) -> Option<Statement> {
+    let (account, from) = row.facts.renamed(&row.event)?;
+    let id = row.facts.installation_id()?;
+    Some(store::rename_account(id, account, from, revision, now_ms))
 }
 
 /// What is to be done at GitHub because of a delivery.

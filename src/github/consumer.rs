@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::events::consumer::{again, keep_letters};
 use crate::events::{Event, dead, outbox};
 use crate::github::deliveries::{self, Claimed, Known};
+use crate::github::encoding::Encoding;
 use crate::github::message::{self, Delivered, Elsewhere, Kind};
 use crate::github::payload::Facts;
 use crate::github::recovery::missing;
@@ -147,7 +148,9 @@ async fn look<'d>(app: &App, delivery: &'d dyn Delivery) -> Looked<'d> {
     }
     let facts = match &delivered.elsewhere {
         Some(Elsewhere::Stored(key)) => match stored(app, key).await {
-            Ok(Some(payload)) => Facts::read(&payload),
+            Ok(Some(body)) => {
+                delivered.encoding.payload(body).and_then(|payload| Facts::read(&payload))
+            }
             Ok(None) if is_gone(app, &delivered, delivery.attempts()) => {
                 Err("the stored payload is gone".to_owned())
             }
@@ -534,6 +537,7 @@ fn give_up(app: &App, row: &Claimed, lane: &str, reason: &str) -> Vec<Statement>
         event: row.event.clone(),
         received_at: row.received_at.clone(),
         traceparent: row.traceparent.clone(),
+        encoding: Encoding::Json,
         elsewhere: Some(Elsewhere::Recorded),
     };
     let subject =

@@ -23,9 +23,10 @@ use crate::github::client::{self, ErrorKind, GithubError, Ownership};
 use crate::github::deliveries::Known;
 use crate::github::installations;
 use crate::github::installations::handlers::{UNTOLD, unavailable};
-use crate::github::installations::store::{self, Claim};
+use crate::github::installations::store::{self, Claim, Seen};
 use crate::github::page;
-use crate::github::payload;
+use crate::github::visit::{self, Visit};
+use crate::github::{payload, unbegun};
 use crate::http::Outcome;
 use crate::http::caller::{Caller, Permission};
 use crate::http::problem::{Code, Problem};
@@ -158,13 +159,14 @@ fn opened<T: for<'de> Deserialize<'de>>(app: &App, place: &str, text: &str) -> O
     operation_id = "githubCallback",
     tag = "github",
     params(
-        ("state" = String, Query, description = "As it went to GitHub."),
-        ("code" = String, Query, description = "By which GitHub says who the user is."),
-        ("installation_id" = i64, Query, description = "The installation."),
+        ("state" = Option<String>, Query, description = "As it went to GitHub; none where GitHub's own button has begun."),
+        ("code" = Option<String>, Query, description = "By which GitHub says who the user is."),
+        ("installation_id" = Option<i64>, Query, description = "The installation."),
         ("setup_action" = Option<String>, Query, description = "`install`, `update` or `request`."),
+        ("error" = Option<String>, Query, description = "Why GitHub sends the user back without a code: `access_denied` where they said no."),
     ),
     responses(
-        (status = 200, description = "A page: installed.", content_type = "text/html"),
+        (status = 200, description = "A page: what is so, and what to do next.", content_type = "text/html"),
         (status = 403, description = "`installation_refused`: the state is not good any more, or the user does not own the account at GitHub."),
         (status = 409, description = "`installation_owned`: it belongs to another actor, and was not claimed."),
         (status = 503, description = "`github_unavailable`, `identity_authority_unavailable`: begin again later."),
@@ -178,23 +180,28 @@ pub async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     }
 }
 
-fn refused(detail: &'static str) -> Problem {
+pub(super) fn refused(detail: &'static str) -> Problem {
     Problem::new(Code::InstallationRefused, detail)
 }
 
-const BEGIN_AGAIN: &str = "This way back from GitHub is not good any more: it works once, within a \
+pub(super) const BEGIN_AGAIN: &str = "This way back from GitHub is not good any more: it works once, within a \
      quarter of an hour. Begin again at /integrations/github/install.";
 
 async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     if app.config.github.client.is_none() {
         return Err(unconfigured());
     }
+    if let Some(error) = request.query("error") {
+        return stopped(app, request, &error);
+    }
+    let Some(text) = request.query("state") else { return unbegun::come_back(app, request).await };
     // 1. What went out comes back, once and in time.
-    let state = request.query("state").and_then(|text| opened::<State>(app, STATE, &text));
-    let state = state.filter(|state| request.now_ms < state.until_ms);
-    let state = state.ok_or_else(|| refused(BEGIN_AGAIN))?;
+    let state = opened::<State>(app, STATE, &text).ok_or_else(|| refused(BEGIN_AGAIN))?;
     let ready = Ready::ensure(app).await?;
-    use_once(ready, &state.nonce, state.until_ms).await?;
+    let is_late = request.now_ms >= state.until_ms;
+    if is_late || !use_once(ready, &state.nonce, state.until_ms).await? {
+        return come_again(app, ready, request, &state, is_late).await;
+    }
     if request.query("setup_action").as_deref() == Some("request") {
         return Ok(page::requested());
     }
@@ -202,31 +209,35 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     let (confirmed, user) = confirmed(app, request).await?;
     // 3. It is put on record, and its first token fetched.
     let known = on_record(app, ready, request, &confirmed).await?;
-    if let Err(error) = client::installation_token(app, ready, confirmed.id).await {
-        // It is fetched when it is needed.
-        log::warn("token_not_fetched", &[("error", &error.to_string())]);
-    }
+    fetch_token(app, ready, confirmed.id).await;
     // 4. It belongs to whoever asked for it, if that is who came, and if it is not somebody else's.
-    let login = &confirmed.account.login;
-    let had = ready.db().rows(store::owner(confirmed.id)).await?;
-    let from = store::read_owner(had)?;
-    let Some(actor) = state.actor else {
-        return Ok(page::installed(login, &known.chitty_id, from.as_deref()));
+    let visit = Visit {
+        nonce: state.nonce,
+        installation_id: confirmed.id,
+        is_update: is_update(request),
+        user: user.login.clone(),
+        question: None,
     };
+    let seen = seen(ready, &confirmed, state.actor.as_deref()).await?;
+    let origin = page::origin(request, &app.config.public_url);
+    let Some(actor) = state.actor else {
+        let page = page::installed(&seen.shown, visit.is_update, &origin);
+        return Ok(visit::kept(app, page, &visit));
+    };
+    let from = seen.shown.owner.as_ref().map(|owner| owner.id.clone());
     if !state.claims && from.as_ref().is_some_and(|owner| *owner != actor) {
         return Err(owned());
     }
-    let navigates = request.header("sec-fetch-mode").as_deref() == Some("navigate");
     let is_own = user.id == confirmed.account.id;
     let github = (user.id, (!is_own).then_some(user.login));
-    if navigates || page::is_wanted(request) {
+    if visit::is_by_browser(request) {
         let nonce = ids::random_hex::<16>();
         let until_ms = request.now_ms + QUESTION_FOR_MS;
         let installation_id = confirmed.id;
         let question = Question { nonce, until_ms, actor, installation_id, from, github };
         let sealed = sealed(app, QUESTION, &question)?;
-        let Question { actor, from, .. } = &question;
-        return Ok(page::question(login, &known.chitty_id, actor, from.as_deref(), &sealed));
+        let page = page::question(&seen.shown, &seen.asks(&question.actor), &visit.user, &sealed);
+        return Ok(visit::kept(app, page, &Visit { question: Some(sealed), ..visit }));
     }
     let claim = Claim {
         id: confirmed.id,
@@ -235,7 +246,94 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         github: (github.0, github.1.as_deref()),
     };
     let events = hand_over(app, ready, &claim, &known.chitty_id, request).await?;
-    Ok(telling(page::installed(login, &known.chitty_id, Some(&actor)), events))
+    let seen = self::seen(ready, &confirmed, None).await?;
+    Ok(telling(page::installed(&seen.shown, visit.is_update, &origin), events))
+}
+
+/// Whether an installation was there already, and what it may see was changed.
+pub(super) fn is_update(request: &Request<'_>) -> bool {
+    request.query("setup_action").as_deref() == Some("update")
+}
+
+/// The user has said no at GitHub, or GitHub could not ask them: nothing has happened, and the way back is
+/// still good.
+fn stopped(app: &App, request: &Request<'_>, error: &str) -> Outcome {
+    if error == "access_denied" {
+        return Ok(page::cancelled(&page::origin(request, &app.config.public_url)));
+    }
+    log::warn("github_sent_back", &[("error", error.get(..64).unwrap_or("another"))]);
+    Err(refused(match error {
+        "application_suspended" => "GitHub has suspended this App. Ask who runs the gateway.",
+        "redirect_uri_mismatch" => {
+            "GitHub knows this App under another callback URL: see docs/github-app.md."
+        }
+        _ => "GitHub could not ask you. Begin again at /integrations/github/install.",
+    }))
+}
+
+/// The way back is used again, or too late: the browser that used it sees what has come of that.
+async fn come_again(
+    app: &App,
+    ready: Ready<'_>,
+    request: &Request<'_>,
+    state: &State,
+    is_late: bool,
+) -> Outcome {
+    if !visit::is_by_browser(request) {
+        return Err(refused(BEGIN_AGAIN));
+    }
+    if let Some(visit) = visit::of(app, request, &state.nonce) {
+        return shown_again(app, ready, request, &visit, state.actor.as_deref()).await;
+    }
+    match request.query("setup_action").as_deref() {
+        Some("request") if !is_late => Ok(page::requested()),
+        _ if is_late => Err(refused(BEGIN_AGAIN)),
+        _ => Ok(page::used(&page::origin(request, &app.config.public_url))),
+    }
+}
+
+/// The page of a visit once more: its question, while that is open, or what is so now.
+pub(super) async fn shown_again(
+    app: &App,
+    ready: Ready<'_>,
+    request: &Request<'_>,
+    visit: &Visit,
+    actor: Option<&str>,
+) -> Outcome {
+    let origin = page::origin(request, &app.config.public_url);
+    let Some(seen) = store::seen(ready, visit.installation_id, actor).await? else {
+        return Ok(page::used(&origin));
+    };
+    let asked = visit.question.as_deref().and_then(|text| {
+        let question = opened::<Question>(app, QUESTION, text)?;
+        (request.now_ms < question.until_ms).then_some((question, text))
+    });
+    if let Some((question, text)) = asked
+        && !is_used(ready, &question.nonce).await?
+    {
+        let asks = seen.asks(&question.actor);
+        return Ok(page::question(&seen.shown, &asks, &visit.user, text));
+    }
+    Ok(page::installed(&seen.shown, visit.is_update, &origin))
+}
+
+/// Fetches the first token of an installation; where that fails, it is fetched when it is needed.
+pub(super) async fn fetch_token(app: &App, ready: Ready<'_>, id: i64) {
+    if let Err(error) = client::installation_token(app, ready, id).await {
+        log::warn("token_not_fetched", &[("error", &error.to_string())]);
+    }
+}
+
+/// What a page shows of an installation: as GitHub has it, and as it is here.
+pub(super) async fn seen(
+    ready: Ready<'_>,
+    confirmed: &client::Installation,
+    actor: Option<&str>,
+) -> Result<Seen, Problem> {
+    let mut seen = store::seen(ready, confirmed.id, actor).await?.ok_or(DbError::Shape)?;
+    seen.shown.account.clone_from(&confirmed.account.login);
+    seen.shown.repository_selection.clone_from(&confirmed.repository_selection);
+    Ok(seen)
 }
 
 /// The refusal of what has another owner.
@@ -248,52 +346,87 @@ fn owned() -> Problem {
     )
 }
 
-/// Notes that a nonce has come back.
-async fn use_once(ready: Ready<'_>, nonce: &str, until_ms: u64) -> Result<(), Problem> {
+/// Notes that a nonce has come back; whether it is the first time.
+async fn use_once(ready: Ready<'_>, nonce: &str, until_ms: u64) -> Result<bool, Problem> {
     let used = Statement::new("INSERT INTO github_states (nonce, expires_at) VALUES (?1, ?2)")
         .bind(nonce)
         .bind(time::iso8601(until_ms));
     match ready.db().batch(vec![used]).await {
-        Ok(_) => Ok(()),
-        Err(DbError::Unique(_)) => Err(refused(BEGIN_AGAIN)),
+        Ok(_) => Ok(true),
+        Err(DbError::Unique(_)) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// The installation that somebody came back from, and who they are at GitHub.
+/// Whether a nonce has come back.
+async fn is_used(ready: Ready<'_>, nonce: &str) -> Result<bool, DbError> {
+    let query = Statement::new("SELECT 1 AS used FROM github_states WHERE nonce = ?1").bind(nonce);
+    Ok(!ready.db().rows(query).await?.is_empty())
+}
+
+/// The installation that somebody came back from, and who they are at GitHub, if it is theirs.
 async fn confirmed(
     app: &App,
     request: &Request<'_>,
 ) -> Result<(client::Installation, client::Account), Problem> {
-    let id = request.query("installation_id").and_then(|id| id.parse::<i64>().ok());
-    let (Some(id), Some(code)) = (id, request.query("code")) else {
-        return Err(refused(
-            "GitHub sent no installation or no code. The App must be set to request user \
-             authorization during installation: see docs/github-app.md.",
-        ));
-    };
-    let said = |error: GithubError| match error.kind {
-        ErrorKind::NotFound => refused("GitHub has no such installation of this App."),
-        ErrorKind::Refused | ErrorKind::Invalid => {
-            refused("GitHub did not accept the code. Begin again at /integrations/github/install.")
-        }
-        _ => unavailable(&error),
-    };
-    let token = client::exchange_code(app, &code).await.map_err(said)?;
-    let user = client::user(app, &token).await.map_err(said)?;
-    let installation = client::installation(app, id).await.map_err(said)?;
-    match client::ownership(app, &token, &user, &installation).await.map_err(said)? {
+    let (installation, user, ownership) =
+        found(app, request).await.map_err(|error| match error {
+            NotFound::Refused => refused(
+                "GitHub did not accept the code. Begin again at /integrations/github/install.",
+            ),
+            NotFound::Problem(problem) => problem,
+        })?;
+    match ownership {
         Ownership::Owned => Ok((installation, user)),
-        Ownership::NotOwned => Err(refused(
-            "At GitHub you do not own the account of this installation, whatever you may do in some of \
-             its repositories. Ask an owner of the organization.",
-        )),
+        Ownership::NotOwned | Ownership::Unseen => Err(not_owned()),
         Ownership::Untold => Err(refused(UNTOLD)),
     }
 }
 
+/// The refusal of who does not own the account.
+pub(super) fn not_owned() -> Problem {
+    refused(
+        "At GitHub you do not own the account of this installation, whatever you may do in some of \
+         its repositories. Ask an owner of the organization.",
+    )
+}
+
+/// Why it is not known who came back from where.
+pub(super) enum NotFound {
+    /// GitHub does not accept the code: it was used, or is none.
+    Refused,
+    /// Something else.
+    Problem(Problem),
+}
+
+/// The installation that somebody came back from, who they are at GitHub, and whether it is theirs.
+pub(super) async fn found(
+    app: &App,
+    request: &Request<'_>,
+) -> Result<(client::Installation, client::Account, Ownership), NotFound> {
+    let id = request.query("installation_id").and_then(|id| id.parse::<i64>().ok());
+    let (Some(id), Some(code)) = (id, request.query("code")) else {
+        return Err(NotFound::Problem(refused(
+            "GitHub sent no installation or no code. The App must be set to request user \
+             authorization during installation: see docs/github-app.md.",
+        )));
+    };
+    let said = |error: GithubError| match error.kind {
+        ErrorKind::NotFound => {
+            NotFound::Problem(refused("GitHub has no such installation of this App."))
+        }
+        ErrorKind::Refused | ErrorKind::Invalid => NotFound::Refused,
+        _ => NotFound::Problem(unavailable(&error)),
+    };
+    let token = client::exchange_code(app, &code).await.map_err(said)?;
+    let user = client::user(app, &token).await.map_err(said)?;
+    let installation = client::installation(app, id).await.map_err(said)?;
+    let ownership = client::ownership(app, &token, &user, &installation).await.map_err(said)?;
+    Ok((installation, user, ownership))
+}
+
 /// Finds the installation, or mints its identity and puts it on record.
-async fn on_record(
+pub(super) async fn on_record(
     app: &App,
     ready: Ready<'_>,
     request: &Request<'_>,
@@ -436,8 +569,10 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
     let question = question.filter(|question| request.now_ms < question.until_ms);
     let question = question.ok_or_else(|| refused(BEGIN_AGAIN))?;
     let ready = Ready::ensure(app).await?;
-    use_once(ready, &question.nonce, question.until_ms).await?;
     let id = question.installation_id;
+    if !use_once(ready, &question.nonce, question.until_ms).await? {
+        return answered(app, ready, request, &question).await;
+    }
     let known = ready.db().batch(vec![store::known(id)]).await?;
     let known = first_row(known.into_iter().next()).ok_or_else(|| refused(BEGIN_AGAIN))?;
     let known = store::read_known(known)?;
@@ -449,7 +584,27 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
         github: (*github_id, github_login.as_deref()),
     };
     let events = hand_over(app, ready, &claim, &known.chitty_id, request).await?;
-    Ok(telling(page::claimed(&known.chitty_id, &question.actor), events))
+    let seen = store::seen(ready, id, None).await?.ok_or(DbError::Shape)?;
+    let origin = page::origin(request, &app.config.public_url);
+    Ok(telling(page::claimed(&seen.shown, &origin), events))
+}
+
+/// An answer that was given before: the browser sees what has come of it.
+async fn answered(
+    app: &App,
+    ready: Ready<'_>,
+    request: &Request<'_>,
+    question: &Question,
+) -> Outcome {
+    let seen = store::seen(ready, question.installation_id, None).await?;
+    let is_theirs =
+        |seen: &Seen| seen.shown.owner.as_ref().is_some_and(|owner| owner.id == question.actor);
+    match seen.filter(is_theirs) {
+        Some(seen) if visit::is_by_browser(request) => {
+            Ok(page::claimed(&seen.shown, &page::origin(request, &app.config.public_url)))
+        }
+        _ => Err(refused(BEGIN_AGAIN)),
+    }
 }
 
 /// Removes a bounded number of states that are not good any more anyway; the cron runs it.

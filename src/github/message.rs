@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::github::encoding::Encoding;
+
 /// The most bytes of a message, below what the platform takes (128 KB of 1000 bytes, metadata included).
 pub const MAX_BYTES: usize = 120_000;
 
@@ -33,6 +35,9 @@ pub struct Delivered {
     /// The trace of the request that brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// How what is stored carries the payload; what follows is always the payload itself.
+    #[serde(default, skip_serializing_if = "Encoding::is_json")]
+    pub encoding: Encoding,
     /// Where the payload is, if it does not follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<Elsewhere>,
@@ -88,6 +93,7 @@ mod tests {
             event: "push".to_owned(),
             received_at: "2026-01-02T03:04:05.678Z".to_owned(),
             traceparent: None,
+            encoding: Encoding::Json,
             elsewhere,
         }
     }
@@ -111,6 +117,15 @@ mod tests {
             assert_eq!(encode(&delivered, payload), golden);
             assert_eq!(decode(golden).unwrap(), (delivered, payload));
         }
+    }
+
+    #[test]
+    fn a_form_that_is_stored_is_said_so() {
+        let elsewhere = Some(Elsewhere::Stored("github/payload/1".to_owned()));
+        let form = Delivered { encoding: Encoding::Form, ..delivered(elsewhere) };
+        let text = encode(&form, "");
+        assert!(text.contains(r#""encoding":"form""#), "{text}");
+        assert_eq!(decode(&text).unwrap(), (form, ""));
     }
 
     #[test]

@@ -7,13 +7,15 @@
 //! the App's [`client`], by the rules of [`repository_intelligence`]. What is lost on the way to the record is found
 //! on GitHub's list and asked for again ([`recovery`]).
 //!
-//! [`install`] brings a user to GitHub and back; [`installations`] keeps where the App is installed.
+//! [`install`] brings a user to GitHub and back ([`unbegun`] is back only), the browser keeps its [`visit`];
+//! [`installations`] keeps where the App is installed.
 
 pub mod act;
 pub mod apply;
 pub mod client;
 pub mod consumer;
 pub mod deliveries;
+pub mod encoding;
 pub mod install;
 pub mod installations;
 pub mod jobs;
@@ -25,6 +27,8 @@ pub mod recovery;
 pub mod settings;
 pub mod signature;
 pub mod summary;
+mod unbegun;
+pub mod visit;
 pub mod webhook;
 
 use crate::app::App;

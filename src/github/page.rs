@@ -1,9 +1,7 @@
-//! The few pages that a person sees on the way back from GitHub. Plain HTML without scripts; every value
-//! is escaped.
+//! The few pages that a person sees on the way back from GitHub: what is so, and what to do next. Plain HTML
+//! without scripts; every value is escaped.
 
-use std::fmt::Write;
-
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 
@@ -11,16 +9,87 @@ use crate::http::request::Request;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
      frame-ancestors 'none'; base-uri 'none'";
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:38rem;margin:12vh auto;\
-     padding:0 1.5rem;color:#1f2328;background:#fff}h1{font-size:1.6rem;margin-bottom:.5rem}\
-     code{background:#eef1f4;padding:.1em .35em;border-radius:4px;overflow-wrap:anywhere}\
-     button{font:inherit;padding:.5rem 1.2rem;border:0;border-radius:6px;background:#1a7f37;\
-     color:#fff;cursor:pointer}@media(prefers-color-scheme:dark){body{background:#0d1117;\
-     color:#e6edf3}code{background:#21262d}}";
+const STYLE: &str = "body{font:16px/1.55 system-ui,sans-serif;max-width:40rem;margin:12vh auto;\
+     padding:0 1.5rem;color:#1f2328;background:#fff}h1{font-size:1.6rem;margin:0 0 1rem}\
+     h2{font-size:1rem;margin:2rem 0 .5rem}.brand{color:#59636e;font-size:.9rem;margin:0 0 .5rem}\
+     code{background:#eef1f4;padding:.1em .35em;border-radius:4px;overflow-wrap:anywhere;\
+     font-size:.9em}pre{background:#eef1f4;padding:.8rem 1rem;border-radius:6px;\
+     white-space:pre-wrap;overflow-wrap:anywhere}pre code{padding:0}small{color:#59636e}\
+     button{font:inherit;font-weight:600;padding:.5rem 1.2rem;border:0;border-radius:6px;\
+     background:#1a7f37;color:#fff;cursor:pointer}li{margin:.4rem 0}\
+     @media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}\
+     code,pre{background:#21262d}small,.brand{color:#9198a1}}";
 
 /// Whether the caller is somebody who reads pages.
 pub fn is_wanted(request: &Request<'_>) -> bool {
     request.header("accept").is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// Under which address the caller sees this gateway.
+pub fn origin(request: &Request<'_>, public_url: &str) -> String {
+    let scheme = if public_url.starts_with("http:") { "http" } else { "https" };
+    let host = request.header("host").filter(|host| !host.is_empty());
+    host.map_or_else(|| public_url.to_owned(), |host| format!("{scheme}://{host}"))
+}
+
+/// Somebody in ChittyOS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Their ChittyID.
+    pub id: String,
+    /// What they call themselves, here or at GitHub.
+    pub name: Option<String>,
+}
+
+impl Person {
+    /// Their name, and small beside it what nobody else can be called.
+    fn html(&self) -> String {
+        let id = escaped(&self.id);
+        match &self.name {
+            Some(name) => {
+                format!("<strong>{}</strong> <small>(<code>{id}</code>)</small>", escaped(name))
+            }
+            None => format!("<code>{id}</code>"),
+        }
+    }
+}
+
+/// An installation, as far as a page shows it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// On whose account it is: the name at GitHub.
+    pub account: String,
+    /// Its ChittyID.
+    pub chitty_id: String,
+    /// `all` or `selected`.
+    pub repository_selection: String,
+    /// Who has it in ChittyOS.
+    pub owner: Option<Person>,
+}
+
+impl Shown {
+    fn html(&self) -> String {
+        let (account, id) = (escaped(&self.account), escaped(&self.chitty_id));
+        let repositories = match self.repository_selection.as_str() {
+            "all" => "all its repositories",
+            _ => "the repositories that were selected",
+        };
+        format!(
+            "<p>The App is installed on <strong>{account}</strong> and hears of {repositories}. Its \
+             ChittyID is <code>{id}</code>.</p>"
+        )
+    }
+
+    /// What its owner does next.
+    fn next(&self, origin: &str) -> String {
+        format!(
+            "<h2>Next</h2><p>See what happens there, with your ChittyOS token:</p>\
+             <pre><code>curl -s '{}/v1/events?entity={}' -H \"Authorization: Bearer $TOKEN\"</code></pre>\
+             <p>You can close this page.</p>",
+            escaped(origin),
+            escaped(&self.chitty_id)
+        )
+    }
 }
 
 /// A text as HTML, in an element or in a quoted attribute.
@@ -44,7 +113,8 @@ fn page(status: u16, title: &str, body: &str) -> Reply {
     let text = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title} · ChittyConnect</title>\
-         <style>{STYLE}</style></head><body><h1>{title}</h1>{body}</body></html>"
+         <style>{STYLE}</style></head><body><p class=\"brand\">ChittyConnect at GitHub</p>\
+         <h1>{title}</h1>{body}</body></html>"
     );
     Reply::new(status, Body::Text { content_type: "text/html; charset=utf-8", text })
         .header("content-security-policy", POLICY)
@@ -52,60 +122,75 @@ fn page(status: u16, title: &str, body: &str) -> Reply {
         .header("referrer-policy", "no-referrer")
 }
 
-fn about(login: &str, chitty_id: &str) -> String {
-    let (login, id) = (escaped(login), escaped(chitty_id));
+/// How to have an installation in ChittyOS.
+fn how_to_have(origin: &str) -> String {
     format!(
-        "<p>The App is installed on <strong>{login}</strong>. Its ChittyID is <code>{id}</code>.</p>"
+        "<h2>Next</h2><ol><li>Ask for the way, with your ChittyOS token:\
+         <pre><code>curl -s -o /dev/null -w '%{{redirect_url}}\\n' {}/integrations/github/install \
+         -H \"Authorization: Bearer $TOKEN\"</code></pre></li>\
+         <li>Open the address that it prints in this browser, and say that it is you.</li></ol>",
+        escaped(origin)
     )
 }
 
-/// The App is installed.
-pub fn installed(login: &str, chitty_id: &str, actor: Option<&str>) -> Reply {
-    let mut body = about(login, chitty_id);
-    match actor {
-        // Writing to a text does not fail.
-        Some(actor) => drop(write!(body, "<p>It belongs to <code>{}</code>.</p>", escaped(actor))),
-        None => body.push_str(
-            "<p>It belongs to nobody in ChittyOS yet. Begin with your token at \
-             <code>/integrations/github/install</code> to have it.</p>",
-        ),
-    }
-    body.push_str("<p>You can close this page.</p>");
-    page(200, "Installed", &body)
+/// The App is installed, or what it may see there was changed.
+pub fn installed(shown: &Shown, is_update: bool, origin: &str) -> Reply {
+    let (whose, next) = match &shown.owner {
+        Some(owner) => (owner.html(), shown.next(origin)),
+        None => ("nobody yet, so nobody sees what happens there".to_owned(), how_to_have(origin)),
+    };
+    let body = format!("{}<p>In ChittyOS it belongs to {whose}.</p>{next}", shown.html());
+    page(200, if is_update { "Saved" } else { "Installed" }, &body)
+}
+
+/// The App is installed by somebody who may not have the installation.
+pub fn installed_for_owner(is_update: bool, origin: &str) -> Reply {
+    let body = format!(
+        "<p>GitHub has it. In ChittyOS an installation may be had by who owns its account at GitHub: the \
+         user, or an owner of the organization. Pass this on to them.</p>{}",
+        how_to_have(origin)
+    );
+    page(200, if is_update { "Saved" } else { "Installed" }, &body)
+}
+
+/// GitHub does not say who has come back.
+pub fn saved(is_update: bool, origin: &str) -> Reply {
+    let body = format!(
+        "<p>GitHub has it, and what happens in the repositories arrives here by itself. Whose it is in \
+         ChittyOS stays as it was: of a new installation, nobody.</p>{}",
+        how_to_have(origin)
+    );
+    page(200, if is_update { "Saved" } else { "Installed" }, &body)
 }
 
 /// The App is installed; is it for who asked for it?
-pub fn question(
-    login: &str,
-    chitty_id: &str,
-    actor: &str,
-    from: Option<&str>,
-    question: &str,
-) -> Reply {
-    let from = from.filter(|from| *from != actor).map(|from| {
-        let from = escaped(from);
-        format!(" It belongs to <code>{from}</code> now, who loses it and is told.")
-    });
-    let (actor, question) = (escaped(actor), escaped(question));
+pub fn question(shown: &Shown, asks: &Person, user: &str, question: &str) -> Reply {
+    let from = shown
+        .owner
+        .as_ref()
+        .filter(|owner| owner.id != asks.id)
+        .map(|owner| format!(" It belongs to {} now, who loses it and is told.", owner.html()));
     let from = from.unwrap_or_default();
     let body = format!(
-        "{}<p>The ChittyOS actor <code>{actor}</code> asks to have it: to see its repositories and \
-         what happens to it.{from} If that is not you, close this page.</p>\
+        "{}<p>{} asks to have it in ChittyOS: to see its repositories and what happens to it.{from}</p>\
+         <p>At GitHub you are <strong>{}</strong>. If it was not you who asked, close this page: nothing \
+         is changed then.</p>\
          <form method=\"post\" action=\"/integrations/github/confirm\">\
-         <input type=\"hidden\" name=\"question\" value=\"{question}\">\
+         <input type=\"hidden\" name=\"question\" value=\"{}\">\
          <button>Yes, that is me</button></form>",
-        about(login, chitty_id)
+        shown.html(),
+        asks.html(),
+        escaped(user),
+        escaped(question)
     );
     page(200, "Is this you?", &body)
 }
 
-/// The installation belongs to an actor.
-pub fn claimed(chitty_id: &str, actor: &str) -> Reply {
-    let (id, actor) = (escaped(chitty_id), escaped(actor));
-    let body = format!(
-        "<p>The installation <code>{id}</code> belongs to <code>{actor}</code>.</p>\
-         <p>You can close this page.</p>"
-    );
+/// The installation belongs to the actor who asked for it.
+pub fn claimed(shown: &Shown, origin: &str) -> Reply {
+    let whose = shown.owner.as_ref().map(Person::html).unwrap_or_default();
+    let body =
+        format!("{}<p>In ChittyOS it belongs to {whose}.</p>{}", shown.html(), shown.next(origin));
     page(200, "Connected", &body)
 }
 
@@ -114,15 +199,51 @@ pub fn requested() -> Reply {
     page(
         200,
         "Requested",
-        "<p>GitHub has asked an owner of the account to install the App. Come back to \
-         <code>/integrations/github/install</code> when they have.</p>",
+        "<p>GitHub has asked an owner of the account to install the App. Nothing is installed until they \
+         agree.</p><h2>Next</h2><p>When they have, they or you come back to \
+         <code>/integrations/github/install</code>.</p>",
     )
+}
+
+/// The user has said no at GitHub.
+pub fn cancelled(origin: &str) -> Reply {
+    let body = format!(
+        "<p>You have said no at GitHub, so nothing was changed here. If the App was installed before that, \
+         it belongs to nobody in ChittyOS; take it away at GitHub under Settings → Applications.</p>\
+         <h2>Next</h2><p>To begin again: <code>{}/integrations/github/install</code></p>",
+        escaped(origin)
+    );
+    page(200, "Cancelled", &body)
+}
+
+/// The way back was used, and this is not the browser that used it.
+pub fn used(origin: &str) -> Reply {
+    let body = format!(
+        "<p>This way back from GitHub has been used, and each works once. If a page said that the App is \
+         installed or connected, that is so, and nothing is left to do.</p>\
+         <h2>Next</h2><p>Otherwise begin again: <code>{0}/integrations/github/install</code>. What you have \
+         is listed by <code>{0}/v1/github/installations</code>.</p>",
+        escaped(origin)
+    );
+    page(200, "Used already", &body)
 }
 
 /// What went wrong, for somebody who reads pages.
 pub fn of_problem(problem: &Problem) -> Reply {
-    let body = format!("<p>{}</p>", escaped(&problem.detail));
-    page(problem.code.status(), problem.code.title(), &body)
+    let next = match problem.code.status() {
+        503 => "<h2>Next</h2><p>Begin again in a minute.</p>",
+        _ if problem.code == Code::InstallationOwned => "",
+        _ => {
+            "<h2>Next</h2><p>Nothing was given to anybody. Begin again at \
+             <code>/integrations/github/install</code>.</p>"
+        }
+    };
+    let body = format!("<p>{}</p>{next}", escaped(&problem.detail));
+    let page = page(problem.code.status(), problem.code.title(), &body);
+    match problem.seconds_to_wait() {
+        Some(seconds) => page.header("retry-after", seconds.to_string()),
+        None => page,
+    }
 }
 
 #[cfg(test)]
@@ -132,17 +253,36 @@ mod tests {
     #[test]
     fn no_value_becomes_part_of_the_page() {
         let evil = "<script>alert('1')</script>\"&";
+        let person =
+            |name: Option<&str>| Person { id: evil.to_owned(), name: name.map(str::to_owned) };
+        let shown = |owner| Shown {
+            account: evil.to_owned(),
+            chitty_id: evil.to_owned(),
+            repository_selection: evil.to_owned(),
+            owner,
+        };
         for reply in [
-            installed(evil, evil, Some(evil)),
-            installed(evil, evil, None),
-            question(evil, evil, evil, None, evil),
-            question(evil, evil, "me", Some(evil), evil),
-            claimed(evil, evil),
+            installed(&shown(Some(person(Some(evil)))), false, evil),
+            installed(&shown(None), true, evil),
+            installed_for_owner(false, evil),
+            saved(true, evil),
+            question(&shown(None), &person(None), evil, evil),
+            question(&shown(Some(person(Some("me")))), &person(Some(evil)), evil, evil),
+            claimed(&shown(Some(person(None))), evil),
+            cancelled(evil),
+            used(evil),
         ] {
             let text = reply.body.text().unwrap();
             assert!(!text.contains("<script") && !text.contains("'1'"), "{text}");
             assert!(text.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;"));
             assert!(reply.header_value("content-security-policy").is_some());
         }
+    }
+
+    #[test]
+    fn people_are_named_by_name() {
+        let person = Person { id: "03-1".to_owned(), name: Some("Alice".to_owned()) };
+        assert!(person.html().starts_with("<strong>Alice</strong> <small>"), "{}", person.html());
+        assert_eq!(Person { name: None, ..person }.html(), "<code>03-1</code>");
     }
 }

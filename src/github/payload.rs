@@ -24,6 +24,15 @@ pub struct Facts {
     /// Which installation of the App hears of it; whole where the event is about it.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub installation: Option<Installation>,
+    /// Of an account that was renamed: what it is called now.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub account: Option<Named>,
+    /// The same of an organization, where GitHub tells of it as that.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Named>,
+    /// What it was called before.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
     /// Where it has happened.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub repository: Option<Repository>,
@@ -119,6 +128,29 @@ pub struct Account {
     /// Its picture.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
+}
+
+/// A user or an organization, by its number and its name in addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its number.
+    pub id: i64,
+    /// Its name.
+    pub login: String,
+}
+
+/// What an event says of how something was before, as far as that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The name of an account.
+    pub login: Former,
+}
+
+/// What something was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// Before.
+    pub from: String,
 }
 
 /// A repository.
@@ -291,6 +323,43 @@ impl Facts {
             let what = if error.is_data() { "is no JSON object" } else { "is no JSON" };
             format!("the payload {what}: line {}, column {}", error.line(), error.column())
         })
+    }
+
+    /// What an event has at GitHub and this one has not, or not in the expected form: JSON pointers. Only
+    /// what the App cannot do without, so that GitHub may change the rest.
+    pub fn missing(&self, event: &str) -> Vec<&'static str> {
+        let members = [
+            ("/installation", self.installation_id().is_some()),
+            ("/repository", self.repository.is_some()),
+            ("/pull_request", self.pull_request.is_some()),
+            ("/issue", self.issue.is_some()),
+            ("/account", self.account.is_some()),
+        ];
+        let needed: &[&str] = match event {
+            "installation" | "installation_repositories" => &["/installation"],
+            "installation_target" => &["/installation", "/account"],
+            "pull_request" => &["/repository", "/pull_request"],
+            "issues" | "issue_comment" => &["/repository", "/issue"],
+            "push" | "release" | "check_run" | "workflow_run" => &["/repository"],
+            _ => &[],
+        };
+        let lacking =
+            members.into_iter().filter(|(name, is_there)| !is_there && needed.contains(name));
+        lacking.map(|(name, _)| name).collect()
+    }
+
+    /// The account that a rename is about, its name and the one before; `None` where it is none.
+    pub fn renamed(&self, event: &str) -> Option<(&Named, Option<&str>)> {
+        if self.action.as_deref() != Some("renamed") {
+            return None;
+        }
+        let account = match event {
+            "installation_target" => self.account.as_ref(),
+            "organization" => self.organization.as_ref(),
+            _ => None,
+        };
+        let from = self.changes.as_ref().map(|changes| changes.login.from.as_str());
+        account.map(|account| (account, from))
     }
 
     /// The number of the installation that hears of it.

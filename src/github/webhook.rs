@@ -1,9 +1,10 @@
 //! `POST /integrations/github/webhook`: the door for GitHub's deliveries.
 //!
 //! 1. The signature is checked before anything else is looked at.
-//! 2. The delivery is handed over: to the queue, or where it is too long for one, to storage with a
+//! 2. What cannot be read, now or ever, is refused with a 4xx, so that it is red at GitHub.
+//! 3. The delivery is handed over: to the queue, or where it is too long for one, to storage with a
 //!    message that says so.
-//! 3. Only then it is acknowledged. Whatever fails before that is a 5xx, so that GitHub counts the
+//! 4. Only then it is acknowledged. Whatever fails before that is a 5xx, so that GitHub counts the
 //!    delivery as failed; nothing has marked it as seen, so it is accepted when it comes again.
 //!
 //! Whether it is a repeat is found out when it is recorded ([`super::deliveries`]): here it would cost a
@@ -17,11 +18,13 @@ use futures_util::future::{Either, select};
 use serde_json::json;
 
 use crate::app::App;
+use crate::github::encoding::Encoding;
 use crate::github::message::{self, Delivered, Elsewhere, Kind};
+use crate::github::payload::Facts;
 use crate::github::signature;
 use crate::http::Outcome;
 use crate::http::limits::{Class, Limits};
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::{Request, no_body};
 use crate::platform::inbound::{BodyError, HeldBody, Intake};
@@ -109,11 +112,16 @@ impl Drop for Share<'_> {
         ("X-GitHub-Event" = String, Header, description = "The name of the event."),
         ("X-GitHub-Delivery" = String, Header, description = "The id of the delivery."),
     ),
-    request_body(content = serde_json::Value, description = "The payload, up to 25 MB."),
+    request_body(description = "The payload, up to 25 MB: as JSON, or as the field `payload` of a form. The signature is over the body as it is sent.", content(
+        (serde_json::Value = "application/json"),
+        (String = "application/x-www-form-urlencoded"),
+    )),
     responses(
         (status = 202, description = "Handed over.", body = WebhookView),
-        (status = 400, description = "A header is missing, or the body is no text."),
+        (status = 400, description = "A header is missing, or the body is no JSON."),
         (status = 401, description = "`invalid_signature`: the signature is missing or wrong."),
+        (status = 415, description = "The body is neither JSON nor a form, by its `Content-Type`."),
+        (status = 422, description = "The payload lacks what this event has at GitHub."),
     ),
 ))]
 pub async fn receive(app: &App, request: &Request<'_>) -> Outcome {
@@ -121,12 +129,39 @@ pub async fn receive(app: &App, request: &Request<'_>) -> Outcome {
     // 1. Check.
     let body = checked(app, request, &share).await?;
     let delivered = delivered(request)?;
-    // 2. Hand over.
+    // 2. Read.
+    let payload = payload(&delivered, &*body)?;
+    // 3. Hand over.
     let reply = accepted(&delivered);
-    hand_over(app, delivered, &*body).await?;
+    hand_over(app, delivered, &*body, payload).await?;
     drop(share);
-    // 3. Acknowledge.
+    // 4. Acknowledge.
     Ok(reply)
+}
+
+/// The payload of a delivery, if it is one that the App can read; `None` where it is too long for a queue.
+/// At most one payload at a time is in this program's memory, as when it is dealt with.
+fn payload(delivered: &Delivered, body: &dyn HeldBody) -> Result<Option<String>, Problem> {
+    let note = |error: &str| {
+        let fields = [("delivery_id", delivered.delivery_id.as_str()), ("error", error)];
+        log::warn("webhook_unreadable", &fields);
+    };
+    let broken = |error: String| {
+        note(&error);
+        let detail = format!("The delivery is signed and cannot be read: {error}.");
+        Problem::new(Code::MalformedRequest, detail)
+    };
+    let is_long = body.length() + 1024 > message::MAX_BYTES;
+    let payload = delivered.encoding.payload(body.bytes()).map_err(broken)?;
+    let payload = String::from_utf8(payload).map_err(|_| broken("it is not UTF-8".to_owned()))?;
+    let facts = Facts::read(payload.as_bytes()).map_err(broken)?;
+    let missing = facts.missing(&delivered.event);
+    if missing.is_empty() {
+        return Ok((!is_long).then_some(payload));
+    }
+    note(&format!("{} lacks {}", delivered.event, missing.join(", ")));
+    let wrong = |pointer: &&str| FieldError::new(*pointer, "is missing, or not like GitHub's");
+    Err(Problem::validation(missing.iter().map(wrong).collect()))
 }
 
 /// The body, if it was signed with one of the secrets.
@@ -238,7 +273,19 @@ fn delivered(request: &Request<'_>) -> Result<Delivered, Problem> {
         delivery_id: header("x-github-delivery", |b| b.is_ascii_alphanumeric() || b == b'-')?,
         received_at: time::iso8601(request.now_ms),
         traceparent: Some(request.trace.traceparent.clone()),
+        encoding: encoding(request)?,
         elsewhere: None,
+    })
+}
+
+fn encoding(request: &Request<'_>) -> Result<Encoding, Problem> {
+    let content_type = request.header("content-type").unwrap_or_default();
+    Encoding::of(&content_type).ok_or_else(|| {
+        Problem::new(
+            Code::UnsupportedMediaType,
+            "A delivery is `application/json` or `application/x-www-form-urlencoded`, by its \
+             `Content-Type`: choose one of them on the settings page of the webhook.",
+        )
     })
 }
 
@@ -251,11 +298,10 @@ async fn hand_over(
     app: &App,
     mut delivered: Delivered,
     body: &dyn HeldBody,
+    payload: Option<String>,
 ) -> Result<(), Problem> {
-    let mut payload = String::new();
-    if body.length() + 1024 <= message::MAX_BYTES {
-        payload = String::from_utf8(body.bytes())
-            .map_err(|_| Problem::new(Code::MalformedRequest, "The payload is not UTF-8."))?;
+    if payload.is_some() {
+        delivered.encoding = Encoding::Json;
     } else {
         let key = payload_key(&delivered.delivery_id);
         let Some(storage) = &app.cache else { return Err(not_taken("no storage is bound")) };
@@ -263,7 +309,7 @@ async fn hand_over(
         delivered.elsewhere = Some(Elsewhere::Stored(key));
     }
     let Some(queue) = &app.github_events else { return Err(not_taken("no queue is bound")) };
-    let message = message::encode(&delivered, &payload);
+    let message = message::encode(&delivered, payload.as_deref().unwrap_or_default());
     queue.send(vec![message]).await.map_err(|error| not_taken(&error))
 }
 

@@ -266,6 +266,11 @@ impl Problem {
         self
     }
 
+    /// The seconds to wait before it is tried again, where that may help.
+    pub fn seconds_to_wait(&self) -> Option<u32> {
+        self.retry_after_s
+    }
+
     /// The reply that carries it.
     pub fn into_reply(self, trace: &Trace) -> Reply {
         let (chitty_id, connection) = match &self.existing {

@@ -45,7 +45,7 @@ async function goThere({ token, target, from = gateway, claim = false } = {}) {
 
 const comeBack = (back, isolate) => anyone("GET", back.pathname + back.search, { isolate });
 /** As a browser comes back: `fetch` would say itself how it fetches. */
-const navigate = (back) => unmended(gateway, back.pathname + back.search, { headers: { "sec-fetch-mode": "navigate", accept: "text/html" } });
+const navigate = (back, headers = {}) => unmended(gateway, back.pathname + back.search, { headers: { "sec-fetch-mode": "navigate", accept: "text/html", ...headers } });
 const idIn = (back) => Number(back.searchParams.get("installation_id"));
 
 /** The whole way, by somebody here who is somebody there. */
@@ -171,7 +171,7 @@ describe("what comes back", () => {
     const state = back.searchParams.get("state");
     const middle = Math.floor(state.length / 2);
     const altered = state.slice(0, middle) + (state[middle] === "A" ? "B" : "A") + state.slice(middle + 1);
-    for (const wrong of [searchParams.get("state"), altered, state.slice(0, -1), `${state}A`, "", "x", null]) isRefused(await comeBack(changed(back, { state: wrong })), wrong);
+    for (const wrong of [searchParams.get("state"), altered, state.slice(0, -1), `${state}A`, "x"]) isRefused(await comeBack(changed(back, { state: wrong })), wrong);
     assert.equal(await hooked.installation(idIn(back)), undefined);
     assert.deepEqual(await mintsOf(idIn(back)), []);
     assert.equal((await comeBack(back)).status, 200, "none of that has used it up");
@@ -218,7 +218,7 @@ describe("what comes back", () => {
     expect(await alice.call("GET", path), 404, "not_found");
     const told = async ({ call }, entity) => (await call("GET", `/v1/events?entity=${entity}`)).json.events.map(({ type }) => type);
     assert.equal((await told(alice, alice.id))[0], "actor.installation_lost");
-    assert.deepEqual((await told(bob, row.chitty_id)).slice(0, 2), ["github.app.claimed", "github.app.claimed"]);
+    assert.deepEqual((await told(bob, row.chitty_id)).slice(0, 2), ["github.app.claimed", "github.app.installed"]);
     await until(async () => (await actionsOf(alice.id)).includes("actor.installation_lost"), { what: "the loss to be told" });
 
     // Who is no owner at GitHub any more is shown nothing of what is there now.
@@ -251,6 +251,30 @@ describe("what comes back", () => {
     const page = await comeBack(back);
     assert.deepEqual([page.status, /asked an owner/.test(page.text)], [200, true]);
     isRefused(await comeBack(back));
+  });
+
+  test("from GitHub's own button, from Configure and from Cancel ends on a page that says what to do next", async () => {
+    const alice = person();
+    const user = await signIn();
+    const back = changed(await goThere(), { state: null });
+    const page = await navigate(back);
+    assert.deepEqual([page.status, page.text.match(/<h1>(.*?)<\/h1>/)[1]], [200, "Installed"], page.text);
+    const row = await hooked.installation(idIn(back));
+    assert.deepEqual([row.account_login, row.owner_chitty_id], [user.login, null]);
+    for (const shown of [user.login, row.chitty_id, "nobody yet", `${gateway.url}${INSTALL}`]) assert.ok(page.text.includes(shown), shown);
+    const [cookie] = page.headers["set-cookie"][0].split(";");
+    const again = await navigate(back, { cookie });
+    assert.ok(again.status === 200 && again.text.includes(user.login), again.text);
+    const elsewhere = await navigate(back);
+    assert.ok(elsewhere.status === 200 && !elsewhere.text.includes(user.login), elsewhere.text);
+
+    // "Configure", once it is somebody's: they are called by their name.
+    await alice.call("POST", "/v1/actors/register", { body: { actor_type: "human", display_name: "Alice Liddell" } });
+    await install({ token: alice.token });
+    const saved = await navigate(changed(await goThere(), { state: null }));
+    assert.ok(saved.text.includes("<h1>Saved</h1>") && saved.text.includes("<strong>Alice Liddell</strong>"), saved.text);
+    const cancelled = await navigate(new URL(`${gateway.url}${CALLBACK}?error=access_denied`));
+    assert.deepEqual([cancelled.status, cancelled.text.includes("<h1>Cancelled</h1>")], [200, true]);
   });
 
   test("is never part of a page's own text", async () => {

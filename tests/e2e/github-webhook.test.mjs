@@ -95,21 +95,46 @@ describe("a delivery", () => {
     assert.deepEqual(entries.map(({ metadata }) => metadata.payload.delivery_id), guidsOf(deliveries));
   });
 
-  test("that is signed and no JSON is taken, and kept for somebody to look at", async () => {
-    const bad = ["{ not JSON, and private", "[\"private\"]", "\"private\"", ""];
+  test("that is signed and cannot be read is refused, so that it is red at GitHub", async () => {
+    const long = `{"x": "${"x".repeat(300_000)}`;
+    const form = { "content-type": "application/x-www-form-urlencoded" };
+    const bad = [
+      ["{ not JSON, and private", 400, "malformed_request"],
+      ["[\"private\"]", 400, "malformed_request"],
+      ["\"private\"", 400, "malformed_request"],
+      ["", 400, "malformed_request"],
+      [long, 400, "malformed_request"],
+      ["{}", 422, "validation_failed"],
+      ["{}", 415, "unsupported_media_type", { "content-type": "text/plain" }],
+      ["{}", 415, "unsupported_media_type", { "content-type": null }],
+      ["payload=private", 400, "malformed_request", form],
+      ["private=%7B%7D", 400, "malformed_request", form],
+    ];
     const guids = bad.map(() => randomUUID());
-    for (const [n, body] of bad.entries()) for (let times = 0; times < 2; times += 1) expect(await post(body, { guid: guids[n] }), 202);
-    for (const guid of guids) {
-      const [letter, ...more] = await until(async () => {
-        const found = await lettersOf(guid);
-        return found.length > 0 && found;
-      }, { what: "a dead letter" });
-      assert.deepEqual([letter.queue, letter.event_type, more], ["EVENT_Q", "push", []]);
-      assert.match(letter.reason, /the payload is no JSON/);
-      assert.doesNotMatch(letter.reason, /private/);
+    for (const [n, [body, status, code, headers]] of bad.entries()) {
+      const answer = await post(body, { guid: guids[n], headers });
+      expect(answer, status, code);
+      assert.doesNotMatch(answer.text, /private/);
     }
+    // What is taken after them is dealt with after them.
+    const { guid, ...more } = { guid: randomUUID(), ...eventOf("push", { repository_id: 77 }) };
+    expect(await post(JSON.stringify(more.payload), { guid }), 202);
+    await hooked.told([guid]);
+    for (const refused of guids) assert.deepEqual(await lettersOf(refused), []);
     assert.deepEqual(await rows("SELECT 1 FROM github_deliveries WHERE delivery_id IN (SELECT value FROM json_each(?1))", JSON.stringify(guids)), []);
     assert.equal((await hooked.person().call("GET", LETTERS)).code, "insufficient_scope");
+  });
+
+  test("that is a form is read as the JSON in it, short and long", async () => {
+    for (const payload of [eventOf("push", { repository_id: 78 }).payload, pushOf(300_000, { repository_id: 78 }).payload, pushOf(4_000_000, { repository_id: 78 }).payload]) {
+      const [asForm, asJson] = [randomUUID(), randomUUID()];
+      const body = new URLSearchParams({ payload: JSON.stringify(payload) }).toString();
+      expect(await post(body, { guid: asForm, headers: { "content-type": "application/x-www-form-urlencoded" } }), 202);
+      expect(await post(JSON.stringify(payload), { guid: asJson }), 202);
+      await hooked.told([asForm, asJson]);
+      const found = await rows("SELECT DISTINCT facts FROM github_deliveries WHERE delivery_id IN (?1, ?2)", asForm, asJson);
+      assert.equal(found.length, 1, JSON.stringify(found));
+    }
   });
 });
 

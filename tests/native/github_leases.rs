@@ -296,7 +296,8 @@ fn who_has_lost_a_job_does_not_note_it_and_what_is_asked_anew_is_due_at_once() {
 fn a_stored_payload_is_waited_for_for_minutes_without_holding_the_batch() {
     let (world, gateway) = World::warm();
     run(async {
-        let long = json!({"ref": "x".repeat(200_000)});
+        let repository = json!({"id": 7, "full_name": "octo/hello"});
+        let long = json!({"repository": repository, "ref": "x".repeat(200_000)});
         assert_eq!(gateway.webhook("d-1", "push", &long).await.status, 202);
         let stored = std::mem::take(&mut *world.cache.values.borrow_mut());
         let message = world.github_events.messages.borrow_mut().pop().unwrap();

@@ -1,6 +1,6 @@
 //! Whose an installation is: who may have it, who keeps it, and how it changes hands.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use chittyconnect::platform::outside::{OutsideRequest, OutsideResponse};
@@ -19,16 +19,25 @@ const REPOSITORIES: &str = "/v1/github/installations/3/repositories";
 /// GitHub, as far as a browser and the owner of an installation get to see it. The code is the name of
 /// who is signed in: `owner…` owns the organization, `holder` is the account of the user's own, all
 /// others are members who administer a repository.
-struct Github {
+pub(crate) struct Github {
     /// On whose account the installation is.
     kind: &'static str,
     /// What GitHub says of memberships, where it says nothing of the kind.
-    memberships: RefCell<Option<u16>>,
+    pub(crate) memberships: RefCell<Option<u16>>,
+    /// Which codes were redeemed, each good for once where that matters.
+    pub(crate) redeemed: RefCell<Vec<String>>,
+    /// Whether a code is good for once.
+    pub(crate) once: Cell<bool>,
 }
 
 impl Github {
-    fn of(world: &World, kind: &'static str) -> Rc<Self> {
-        let github = Rc::new(Github { kind, memberships: RefCell::default() });
+    pub(crate) fn of(world: &World, kind: &'static str) -> Rc<Self> {
+        let github = Rc::new(Github {
+            kind,
+            memberships: RefCell::default(),
+            redeemed: RefCell::default(),
+            once: Cell::new(false),
+        });
         let shared = Rc::clone(&github);
         world.outside.set(move |request| Ok(shared.answer(request)));
         github
@@ -38,6 +47,11 @@ impl Github {
         if request.url.ends_with("/login/oauth/access_token") {
             let form = request.body.clone().unwrap();
             let code = form_urlencoded::parse(&form).find(|(name, _)| name == "code").unwrap().1;
+            let was_used = self.redeemed.borrow().iter().any(|used| *used == code);
+            if was_used && self.once.get() {
+                return answer(200, &json!({"error": "bad_verification_code"}).to_string());
+            }
+            self.redeemed.borrow_mut().push(code.to_string());
             return answer(200, &json!({"access_token": format!("ghu_{code}")}).to_string());
         }
         let header = |(name, value): &(String, String)| {
@@ -60,6 +74,9 @@ impl Github {
             "/app/installations/3" => self.installation(),
             "/app/installations/3/access_tokens" => {
                 json!({"token": "ghs_1", "expires_at": "2026-01-02T04:04:05Z"})
+            }
+            "/user/installations" if user == "stranger" => {
+                json!({"total_count": 0, "installations": []})
             }
             "/user/installations" => json!({"total_count": 1, "installations": [{"id": 3}]}),
             "/user/memberships/orgs/octo" => return self.membership(&user),
@@ -121,7 +138,7 @@ async fn come_back(
         .await
 }
 
-fn owner(world: &World) -> String {
+pub(crate) fn owner(world: &World) -> String {
     world.db.cell("SELECT owner_chitty_id FROM installations").unwrap()
 }
 
@@ -192,7 +209,8 @@ fn an_owner_of_the_organization_claims_it_and_both_are_told() {
         let shown = gateway.get(SHOW, Some("dev-b")).await;
         let id = shown.json["chitty_id"].as_str().unwrap().to_owned();
         let told = timeline(&gateway, "dev-b", &id).await;
-        assert_eq!(told, ["github.app.claimed", "github.app.claimed", "github.app.installed"]);
+        // Not what happened while it was somebody else's.
+        assert_eq!(told, ["github.app.claimed", "github.app.installed"]);
         let told = timeline(&gateway, "dev-a", "CHITTY-PEO-a").await;
         assert_eq!(told[0], "actor.installation_lost");
         let audit = gateway.get("/v1/audit?action=actor.installation_lost", Some("dev-a")).await;

@@ -23,6 +23,7 @@ struct Attempt {
     id: u64,
     guid: String,
     at: String,
+    status: u16,
 }
 
 /// GitHub's list of deliveries, the oldest first, and what it says to those who ask for one again.
@@ -47,9 +48,14 @@ impl Hook {
     }
 
     fn add(&self, guid: &str, at_ms: u64) {
+        self.add_refused(guid, at_ms, 502);
+    }
+
+    /// One that was answered with this status.
+    fn add_refused(&self, guid: &str, at_ms: u64, status: u16) {
         let mut attempts = self.attempts.borrow_mut();
         let id = 7_000_000_000 + attempts.len() as u64;
-        attempts.push(Attempt { id, guid: guid.to_owned(), at: time::iso8601(at_ms) });
+        attempts.push(Attempt { id, guid: guid.to_owned(), at: time::iso8601(at_ms), status });
     }
 
     fn asked(&self, guid: &str) -> usize {
@@ -78,7 +84,7 @@ impl Hook {
         let shown = attempts[begin..end].iter().rev().map(|attempt| {
             json!({
                 "id": attempt.id, "guid": attempt.guid, "delivered_at": attempt.at,
-                "redelivery": false, "status_code": 502, "event": "push", "action": null,
+                "redelivery": false, "status_code": attempt.status, "event": "push", "action": null,
             })
         });
         let mut page = answer(200, &Value::Array(shown.collect()).to_string());
@@ -343,5 +349,36 @@ fn a_database_fault_at_any_call_only_puts_it_off() {
                 }
             });
         }
+    }
+}
+
+/// What the gateway has refused for what it is comes to the same however often it comes.
+#[test]
+fn what_was_refused_is_not_asked_for_any_more() {
+    for status in [400, 413, 415, 422] {
+        let (world, gateway) = World::warm();
+        let hook = Hook::of(&world);
+        let now_ms = world.clock_ms();
+        hook.add_refused("never", now_ms - 2 * HOUR_MS, status);
+        hook.add("later", now_ms - 2 * HOUR_MS);
+        // What somebody can mend here is still asked for.
+        hook.add_refused("secret", now_ms - 2 * HOUR_MS, 401);
+        run(async {
+            rounds(&world, &gateway, 1).await;
+            assert_eq!(*hook.asked.borrow(), ["later", "secret"], "{status}");
+            // The outage is over, and it is refused for what it is.
+            hook.add_refused("later", world.clock_ms(), status);
+            slow_rounds(&world, &gateway, 20, 10).await;
+            assert_eq!(hook.asked("never"), 0, "{status}");
+            assert!(hook.asked("later") <= 2, "{status} {}", hook.asked("later"));
+            assert!(hook.asked("secret") >= 3, "{status}");
+            let open = "SELECT group_concat(delivery_id) FROM github_missing";
+            assert_eq!(world.db.cell(open).unwrap(), "secret");
+            slow_rounds(&world, &gateway, 80, 60).await;
+            let letters = gateway.get("/v1/events/dead-letters", Some(ADMIN)).await;
+            let letters = letters.json["dead_letters"].as_array().unwrap();
+            let ids: Vec<&Value> = letters.iter().map(|letter| &letter["event_id"]).collect();
+            assert_eq!(ids, [&json!("secret")], "{status}");
+        });
     }
 }

@@ -85,6 +85,14 @@ pub struct HookDelivery {
     pub action: Option<String>,
 }
 
+impl HookDelivery {
+    /// Whether this gateway has refused it for what it is, which is the same however often it comes: what
+    /// it is no longer asked for. A refusal that somebody can mend here, such as of another secret, is none.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.status_code, 400 | 413 | 415 | 422)
+    }
+}
+
 /// A page of deliveries, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deliveries {

@@ -81,6 +81,8 @@ pub enum Ownership {
     Owned,
     /// Not theirs, whatever they may do in some of its repositories.
     NotOwned,
+    /// GitHub does not show them the installation at all.
+    Unseen,
     /// GitHub does not say so to this App.
     Untold,
 }
@@ -98,7 +100,7 @@ pub async fn ownership(
 ) -> Result<Ownership, GithubError> {
     // What GitHub does not show to this user is not theirs, whatever else is so.
     if !can_see(app, token, installation.id).await? {
-        return Ok(Ownership::NotOwned);
+        return Ok(Ownership::Unseen);
     }
     if user.id == installation.account.id {
         return Ok(Ownership::Owned);

@@ -136,7 +136,7 @@ async fn still_owned(app: &App, ready: Ready<'_>, found: &store::Found) -> Resul
     let said = client::organization_ownership(app, ready, found.id, organization, user).await;
     match said.map_err(|error| unavailable(&error))? {
         Ownership::Owned => Ok(()),
-        Ownership::NotOwned => refused(
+        Ownership::NotOwned | Ownership::Unseen => refused(
             "At GitHub you are no owner of this organization. If you have another name there now, \
              begin again at /integrations/github/install.",
         ),

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::github::deliveries::Known;
-use crate::github::payload::{Installation, Repository};
+use crate::github::page::{Person, Shown};
+use crate::github::payload::{Installation, Named, Repository};
 use crate::http::caller::Scope;
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::problem::Problem;
@@ -76,6 +77,28 @@ pub fn upsert(
     .bind(revision)
 }
 
+/// Gives the account of an installation its new name. A rename that comes after the one that has followed
+/// it changes nothing.
+pub fn rename_account(
+    id: i64,
+    account: &Named,
+    from: Option<&str>,
+    revision: &str,
+    now_ms: u64,
+) -> Statement {
+    Statement::new(
+        "UPDATE installations SET account_login = ?3, account_former_login = ?4, revision = ?5, \
+         updated_at = ?6 WHERE installation_id = ?1 AND account_id = ?2 AND account_login <> ?3 \
+         AND (account_login = ?4 OR account_former_login IS NOT ?3)",
+    )
+    .bind(id)
+    .bind(account.id)
+    .bind(account.login.as_str())
+    .bind(from)
+    .bind(revision)
+    .bind(time::iso8601(now_ms))
+}
+
 /// Marks an installation uninstalled.
 pub fn uninstall(id: i64, at: &str, revision: &str) -> Statement {
     Statement::new(
@@ -140,6 +163,48 @@ pub fn owner(id: i64) -> Statement {
 pub fn read_owner(rows: Vec<Row>) -> Result<Option<String>, DbError> {
     let owner = rows.into_iter().next().map(|mut row| row.optional_text(0)).transpose()?;
     Ok(owner.flatten())
+}
+
+/// An installation as pages show it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// What they show of it.
+    pub shown: Shown,
+    /// What the actor who asks for it calls themselves.
+    asker_name: Option<String>,
+}
+
+impl Seen {
+    /// The actor who asks for it.
+    pub fn asks(&self, actor: &str) -> Person {
+        Person { id: actor.to_owned(), name: self.asker_name.clone() }
+    }
+}
+
+/// What is shown of an installation, where it is on record; and what an actor calls themselves who asks for it.
+/// Who has not said so here is called as at GitHub.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn seen(ready: Ready<'_>, id: i64, asker: Option<&str>) -> Result<Option<Seen>, DbError> {
+    let query = Statement::new(
+        "SELECT i.account_login, i.chitty_id, i.repository_selection, i.owner_chitty_id, \
+         ifnull((SELECT display_name FROM actors WHERE chitty_id = i.owner_chitty_id), \
+         ifnull(i.owner_github_login, iif(i.owner_github_id = i.account_id, i.account_login, NULL))) \
+         AS owner_name, (SELECT display_name FROM actors WHERE chitty_id = ?2) AS asker_name \
+         FROM installations AS i WHERE i.installation_id = ?1",
+    )
+    .bind(id)
+    .bind(asker);
+    let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else { return Ok(None) };
+    let (owner, name) = (row.optional_text(3)?, row.optional_text(4)?);
+    let shown = Shown {
+        account: row.text(0)?,
+        chitty_id: row.text(1)?,
+        repository_selection: row.text(2)?,
+        owner: owner.map(|id| Person { id, name }),
+    };
+    Ok(Some(Seen { shown, asker_name: row.optional_text(5)? }))
 }
 
 /// An installation for an actor who has shown at GitHub that the account is theirs.

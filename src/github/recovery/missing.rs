@@ -1,6 +1,8 @@
 //! The deliveries that are missing: found on GitHub's list and not on record. Each is asked for by
 //! itself, until it arrives or GitHub repeats it no longer; then it has a dead letter.
 
+use std::collections::BTreeMap;
+
 use chitty_core::Backoff;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -9,6 +11,7 @@ use super::{REACH_MS, Trouble};
 use crate::app::App;
 use crate::events::dead;
 use crate::github::client::{self, ErrorKind, GithubError, HookDelivery};
+use crate::github::encoding::Encoding;
 use crate::github::message::{self, Delivered, Elsewhere, Kind};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
@@ -33,8 +36,20 @@ const MAX_ENDED: i64 = 100;
 const ONCE_MORE_MS: u64 = 24 * 3_600_000;
 
 /// Notes those of a page that are not on record; of one that is noted already, its newest attempt. What
-/// is younger than `settled_ms` may be on its way.
-pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> Statement {
+/// is younger than `settled_ms` may be on its way. What this gateway refused when it came last is not noted,
+/// and not asked for any more: it is red at GitHub.
+pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> [Statement; 2] {
+    // The newest first, so that the last attempt at each is the first that is met.
+    let mut last = BTreeMap::new();
+    for delivery in page {
+        last.entry(delivery.guid.as_str()).or_insert(delivery);
+    }
+    let is_refused = |guid: &str| last.get(guid).is_some_and(|delivery| delivery.is_refused());
+    let refused: Vec<&str> = last.keys().copied().filter(|guid| is_refused(guid)).collect();
+    let forget = Statement::new(
+        "DELETE FROM github_missing WHERE delivery_id IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(json!(refused).to_string());
     let seen = |delivery: &HookDelivery| {
         let made_ms =
             time::parse(&delivery.delivered_at).filter(|made_ms| *made_ms <= settled_ms)?;
@@ -50,8 +65,9 @@ pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> State
         })
     };
     // The oldest first, so that the newest attempt is the last that is noted.
-    let rows: Vec<Value> = page.iter().rev().filter_map(seen).collect();
-    Statement::new(
+    let standing = page.iter().rev().filter(|delivery| !is_refused(&delivery.guid));
+    let rows: Vec<Value> = standing.filter_map(seen).collect();
+    let note = Statement::new(
         "INSERT INTO github_missing (delivery_id, event, github_id, made_at, until_at, due_at) \
          SELECT r.value ->> '$[0]', r.value ->> '$[1]', r.value ->> '$[2]', r.value ->> '$[3]', \
          r.value ->> '$[4]', ?2 FROM json_each(?1) AS r WHERE NOT EXISTS \
@@ -62,7 +78,8 @@ pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> State
          made_at = min(made_at, excluded.made_at), until_at = min(until_at, excluded.until_at)",
     )
     .bind(Value::Array(rows).to_string())
-    .bind(time::iso8601(now_ms))
+    .bind(time::iso8601(now_ms));
+    [forget, note]
 }
 
 /// Asks for a delivery once more whose dead letter is replayed, for a day.
@@ -211,6 +228,7 @@ pub(super) async fn give_up_ended(app: &App, ready: Ready<'_>) -> Result<(), Tro
             event,
             received_at: row.text(3)?,
             traceparent: None,
+            encoding: Encoding::Json,
             elsewhere: Some(Elsewhere::AtGithub(github_id)),
         };
         let subject = dead::Subject {

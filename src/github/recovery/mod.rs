@@ -139,8 +139,10 @@ async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble>
             Some(next) => noted(turn.from_ms, Some(next), Some(turn.until_ms)),
             None => noted(turn.until_ms.max(turn.from_ms), None, None),
         };
-        let found = missing::note(&page.items, app.now_ms(), turn.until_ms);
-        ready.db().batch(vec![assert_held(turn), found, progress]).await?;
+        let mut batch = vec![assert_held(turn)];
+        batch.extend(missing::note(&page.items, app.now_ms(), turn.until_ms));
+        batch.push(progress);
+        ready.db().batch(batch).await?;
         if cursor.is_none() {
             return Ok(true);
         }

@@ -75,9 +75,9 @@ fn whose_an_installation_is() {
     let hidden = Says { sees: json!([{"id": 6}]), ..own.clone() };
     let cases = [
         (5, "User", own.clone(), Ok(Ownership::Owned)),
-        (5, "User", hidden.clone(), Ok(Ownership::NotOwned)),
+        (5, "User", hidden.clone(), Ok(Ownership::Unseen)),
         (77, "User", own, Ok(Ownership::NotOwned)),
-        (77, "Organization", hidden, Ok(Ownership::NotOwned)),
+        (77, "Organization", hidden, Ok(Ownership::Unseen)),
         (77, "Organization", says(member("active", "admin")), Ok(Ownership::Owned)),
         (77, "Organization", says(member("pending", "admin")), Ok(Ownership::NotOwned)),
         (77, "Organization", says(member("active", "member")), Ok(Ownership::NotOwned)),
@@ -116,7 +116,7 @@ fn whose_an_installation_is() {
         let installation: Installation = serde_json::from_value(body).unwrap();
         let user = account(5, "User");
         let said = client::ownership(&gateway.app, &token, &user, &installation).await;
-        assert_eq!(said, Ok(Ownership::NotOwned));
+        assert_eq!(said, Ok(Ownership::Unseen));
         assert_eq!(world.outside.take().len(), 10);
     });
 }

@@ -1,6 +1,6 @@
 //! A gateway with everything around it, in memory and in the test's hand.
 
-mod database;
+pub(crate) mod database;
 mod objects;
 pub(crate) mod outside;
 mod services;
@@ -427,6 +427,7 @@ pub(crate) fn signed(id: &str, event: &str, body: &[u8]) -> TestRequest {
         .header("x-hub-signature-256", &format!("sha256={code}"))
         .header("x-github-event", event)
         .header("x-github-delivery", id)
+        .header("content-type", "application/json")
         .body(body)
 }
 
@@ -567,7 +568,12 @@ impl Answer {
             text => serde_json::from_str(text).expect("a body is JSON"),
         };
         let is_problem = reply.body.content_type() == Some("application/problem+json");
-        if reply.status >= 400 && !text.is_empty() && passed_on.is_none() {
+        // A person is told of a problem by a page.
+        let is_page = text.starts_with("<!doctype html>");
+        if reply.status >= 400 && is_page {
+            let passes = matches!(reply.status, 429 | 503);
+            assert_eq!(passes, headers.contains_key("retry-after"), "{text}");
+        } else if reply.status >= 400 && !text.is_empty() && passed_on.is_none() {
             assert!(is_problem, "{reply:?}");
             assert_eq!(json["status"], reply.status);
             assert_eq!(json["request_id"], headers["x-request-id"]);

@@ -1,0 +1,52 @@
+//! Back from GitHub without having begun here: from GitHub's own Install button, or from "Configure".
+//!
+//! Nobody in ChittyOS has asked for anything, so nobody gets anything: the installation is put on record where
+//! its owner comes, and the page says how to have it.
+
+use crate::app::App;
+use crate::github::client::Ownership;
+use crate::github::install::{self, BEGIN_AGAIN, NotFound};
+use crate::github::page;
+use crate::github::visit::{self, Visit};
+use crate::http::Outcome;
+use crate::http::request::Request;
+use crate::init::Ready;
+use crate::platform::ids;
+
+/// Come back without a state.
+pub(super) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
+    let is_update = install::is_update(request);
+    let origin = page::origin(request, &app.config.public_url);
+    if request.query("setup_action").as_deref() == Some("request") {
+        return Ok(page::requested());
+    }
+    if request.query("installation_id").is_none() {
+        return Err(install::refused(BEGIN_AGAIN));
+    }
+    // Without it nobody knows who comes: then nothing is said that is not known to everybody.
+    let Some(code) = request.query("code") else { return Ok(page::saved(is_update, &origin)) };
+    let ready = Ready::ensure(app).await?;
+    let nonce = ids::sha256_hex(&code);
+    if let Some(visit) = visit::of(app, request, &nonce) {
+        return install::shown_again(app, ready, request, &visit, None).await;
+    }
+    let (installation, user, ownership) = match install::found(app, request).await {
+        Ok(found) => found,
+        Err(NotFound::Refused) if visit::is_by_browser(request) => return Ok(page::used(&origin)),
+        Err(NotFound::Refused) => return Err(install::refused(BEGIN_AGAIN)),
+        Err(NotFound::Problem(problem)) => return Err(problem),
+    };
+    match ownership {
+        Ownership::Owned => {}
+        Ownership::NotOwned | Ownership::Untold => {
+            return Ok(page::installed_for_owner(is_update, &origin));
+        }
+        Ownership::Unseen => return Err(install::not_owned()),
+    }
+    install::on_record(app, ready, request, &installation).await?;
+    install::fetch_token(app, ready, installation.id).await;
+    let seen = install::seen(ready, &installation, None).await?;
+    let page = page::installed(&seen.shown, is_update, &origin);
+    let (installation_id, user) = (installation.id, user.login);
+    Ok(visit::kept(app, page, &Visit { nonce, installation_id, is_update, user, question: None }))
+}
