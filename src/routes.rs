@@ -13,6 +13,7 @@ use crate::contexts::handlers as contexts;
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::events::handlers as events;
+use crate::events::timeline;
 use crate::github::installations::handlers as installations;
 use crate::github::{install, webhook};
 use crate::health;
@@ -116,7 +117,7 @@ pub static ROUTES: &[Route] = &[
     scoped!(Get "/v1/audit",        AuditRead  => audit::list),
     scoped!(Get "/v1/audit/verify", AuditAdmin => audit::verify),
 
-    scoped!(Get    "/v1/events",                          EventsRead  => events::timeline),
+    scoped!(Get    "/v1/events",                          EventsRead  => timeline::timeline),
     scoped!(Get    "/v1/events/dead-letters",             EventsAdmin => events::list),
     scoped!(Post   "/v1/events/dead-letters/replay",      EventsAdmin => events::replay_many),
     scoped!(Get    "/v1/events/dead-letters/{id}",        EventsAdmin => events::show),

@@ -20,10 +20,11 @@ use crate::platform::db::{Params, Statement};
 /// event's payload: that it has begun.
 pub const BEGUN: &str = "begun";
 
-/// The row of something that only the audit is told, written if the `condition`, whose parameters are
-/// in `params`, holds.
+/// The row of something about a connection that only the audit is told, written if the `condition`, whose
+/// parameters are in `params`, holds.
 pub fn record(event: &Event, mut params: Params, condition: &str) -> Statement {
     let outcome = event.payload.get("outcome").and_then(serde_json::Value::as_str);
+    let entity = params.add(event.entity_id.as_str());
     let values = [
         params.add(event.id.as_str()),
         params.add(event.at.as_str()),
@@ -31,14 +32,15 @@ pub fn record(event: &Event, mut params: Params, condition: &str) -> Statement {
         params.add(event.via.as_deref()),
         params.add(event.kind.as_str()),
         params.add(event.kind.entity_type()),
-        params.add(event.entity_id.as_str()),
+        entity.clone(),
         params.add(event.payload.to_string()),
         params.add(event.traceparent.as_deref()),
         params.add(outcome.unwrap_or("done")),
     ];
     params.statement(format!(
         "INSERT INTO audit (event_id, at, actor_id, via, action, entity_type, entity_id, detail, \
-         traceparent, outcome) SELECT {} WHERE {condition}",
+         traceparent, outcome, owner_id) SELECT {}, (SELECT owner_chitty_id FROM connections \
+         WHERE connection_id = {entity}) WHERE {condition}",
         values.join(", ")
     ))
 }

@@ -1,4 +1,4 @@
-//! `/v1/events`: what has happened to an entity, and the dead letters.
+//! `/v1/events/dead-letters`.
 
 use serde_json::{Value, json};
 
@@ -8,81 +8,17 @@ use crate::events::{Event, EventKind, outbox};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::fields::Fields;
-use crate::http::listing::{Asked, Newest, Page};
+use crate::http::listing::Asked;
 use crate::http::problem::Problem;
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{Params, Statement};
 use crate::platform::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{
-    DeadLetterListView, DeadLetterView, DiscardedView, ReplayDraftView, ReplayedView, TimelineView,
+    DeadLetterListView, DeadLetterView, DiscardedView, ReplayDraftView, ReplayedView,
 };
-
-/// What has happened to an entity of yours, newest first.
-///
-/// From this gateway's own record, so it is there at once and while ChittyChronicle is down; `told` says
-/// whether Chronicle has heard of it.
-#[cfg_attr(not(target_family = "wasm"), utoipa::path(
-    get,
-    path = "/v1/events",
-    operation_id = "eventsTimeline",
-    tag = "events",
-    params(
-        ("entity" = String, Query, description = "The id of a context, an actor, a connection, a delegation, a key or an installation."),
-        ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
-    ),
-    responses(
-        (status = 200, description = "A page.", body = TimelineView, headers(("Link" = String))),
-        (status = 404, description = "You have no such entity."),
-        (status = 422, description = "A parameter is not acceptable."),
-    ),
-))]
-pub async fn timeline(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let entity = request.query("entity");
-    let entity = entity.ok_or_else(|| Problem::invalid("?entity", "is required"))?;
-    let asked = Asked::of(request)?;
-    let item = "json_object('id', event_id, 'type', action, 'entity_type', entity_type, \
-         'entity_id', entity_id, 'actor_id', actor_id, 'via', via, 'at', at, \
-         'payload', json(detail), 'told', json(iif(EXISTS (SELECT 1 FROM outbox AS o \
-         WHERE o.event_id = audit.event_id AND o.done_at IS NULL), 'false', 'true')))";
-    let mut params = Params::default();
-    let condition = format!("entity_id = {}", params.add(&*entity));
-    let list = Newest { from: "audit", keys: ["seq", "event_id"], item, condition };
-    let page = list.statement(params, asked.limit, asked.cursor);
-    let mut results = scope.read(ready, vec![visible(&scope, &entity), page]).await?.into_iter();
-    if results.next().is_none_or(|rows| rows.is_empty()) {
-        return Err(Problem::not_found("entity"));
-    }
-    let page = Page::of(results.next().unwrap_or_default(), asked.limit)?;
-    Ok(page.reply(request, "events", &[]))
-}
-
-/// The statement that finds a row if the caller may see what happens to an entity.
-fn visible(scope: &Scope, entity: &str) -> Statement {
-    let mut params = Params::default();
-    let (id, own) = (params.add(entity), params.add(scope.actor()));
-    let admin = scope.is_admin_sql(&mut params);
-    let owned = [
-        ("contexts", "chitty_id", "owner_chitty_id"),
-        ("connections", "connection_id", "owner_chitty_id"),
-        ("delegations", "delegation_id", "delegator_chitty_id"),
-        ("keys", "key_id", "owner_chitty_id"),
-        ("orchestrations", "id", "owner_chitty_id"),
-        ("installations", "chitty_id", "owner_chitty_id"),
-    ]
-    .map(|(table, key, owner)| {
-        format!("EXISTS (SELECT 1 FROM {table} WHERE {key} = {id} AND {owner} = {own})")
-    })
-    .join(" OR ");
-    params.statement(format!(
-        "SELECT 1 AS found WHERE {id} = {own} OR {owned} OR \
-         ({admin} AND EXISTS (SELECT 1 FROM audit WHERE entity_id = {id}))"
-    ))
-}
 
 fn filter(request: &Request<'_>) -> Filter {
     let text = |name: &str| request.query(name).map(|text| text.into_owned());

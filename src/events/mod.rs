@@ -12,6 +12,7 @@ pub mod dead;
 pub mod effects;
 pub mod handlers;
 pub mod outbox;
+pub mod timeline;
 pub mod verdict;
 
 use serde::{Deserialize, Serialize};

@@ -70,6 +70,9 @@ impl Page {
     }
 }
 
+/// The keys of an item as a text that sorts as they do: numbers with zeros before them.
+const LAST: &str = "iif(typeof(one) = 'integer', printf('%020d', one), one) || '|' || other";
+
 /// A list that is walked from the newest on, along an index over two columns.
 pub struct Newest<'a> {
     /// What is listed: `FROM …` with its alias.
@@ -92,7 +95,7 @@ impl Newest<'_> {
         }
         let limit = params.add(limit + 1);
         params.statement(format!(
-            "SELECT count(*), group_concat(item, '{SEPARATOR}'), min(one || '|' || other) \
+            "SELECT count(*), group_concat(item, '{SEPARATOR}'), min({LAST}) \
              FROM (SELECT {one} AS one, {other} AS other, {item} AS item FROM {table} \
              WHERE {condition} ORDER BY {one} DESC, {other} DESC LIMIT {limit})"
         ))

@@ -12,6 +12,7 @@ use crate::contexts::{Context, handlers as contexts, input};
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::events::handlers as events;
+use crate::events::timeline;
 use crate::github::installations::handlers as installations;
 use crate::github::{install, webhook};
 use crate::health;
@@ -100,7 +101,7 @@ pub fn document() -> String {
         keys::revoke,
         audit::list,
         audit::verify,
-        events::timeline,
+        timeline::timeline,
         events::list,
         events::show,
         events::replay,

@@ -15,6 +15,12 @@ pub fn event(now_ms: u64) -> String {
     format!("evt_{}", uuid_v7(now_ms))
 }
 
+/// What no id of an event that happens at this instant or later comes before, and every earlier one does.
+pub fn first_event_of(at_ms: u64) -> String {
+    let at_ms = at_ms.min((1 << 48) - 1);
+    format!("evt_{:08x}-{:04x}", at_ms >> 16, at_ms & 0xffff)
+}
+
 /// `N` random bytes as lower-case hex.
 pub fn random_hex<const N: usize>() -> String {
     let mut bytes = [0u8; N];
@@ -77,6 +83,9 @@ mod tests {
         assert!(early < late, "{early} {late}");
         assert_ne!(event(1), event(1));
         assert_eq!(early.len(), 40);
+        let (first, next) = (first_event_of(1_767_322_245_678), first_event_of(1_767_322_245_679));
+        assert!(first < early && early < next && next < late, "{first} {early} {next} {late}");
+        assert!(first_event_of(0) < first && late < first_event_of(u64::MAX));
         assert_eq!(hex(&[0, 15, 255]), "000fff");
         assert_eq!(random_hex::<8>().len(), 16);
     }

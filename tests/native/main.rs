@@ -39,5 +39,6 @@ mod races;
 mod record;
 mod resilience;
 mod search;
+mod timeline;
 mod work;
 mod world;

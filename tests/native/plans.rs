@@ -191,7 +191,19 @@ async fn exercise_access(gateway: &Isolate) {
         gateway.post("/v1/events/dead-letters/replay", ADMIN, &filter).await;
     }
     gateway.post("/v1/events/dead-letters/dl_x/replay", ADMIN, &json!(null)).await;
-    gateway.get("/v1/events?entity=CHITTY-PEO-a", Some("dev-a")).await;
+    for credential in ["dev-a", ADMIN] {
+        for narrowed in ["", "&type=key.created", "&since=2026-01-01&until=2027-01-01"] {
+            for list in
+                ["entity=CHITTY-PEO-a", "entity=github:repository:7", "owner=all", "limit=1"]
+            {
+                let target = format!("/v1/events?{list}{narrowed}");
+                let page = gateway.get(&target, Some(credential)).await;
+                if let Some(cursor) = page.json["next_cursor"].as_str() {
+                    gateway.get(&format!("{target}&cursor={cursor}"), Some(credential)).await;
+                }
+            }
+        }
+    }
     gateway.delete(&link, "dev-a").await;
     let pull = json!({
         "action": "opened", "number": 1, "pull_request": {"number": 1, "head": {"sha": "c"}},
