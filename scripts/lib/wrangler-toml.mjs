@@ -36,6 +36,42 @@ export function environmentOf(text, environment) {
   };
 }
 
+/** The custom domains of an environment: those that it has, and those that it may claim, which are commented out. */
+export function domainsOf(text, environment) {
+  const lines = routesOf(text, environment).lines;
+  const named = (pattern) => lines.map((line) => pattern.exec(line)?.[1]).filter(Boolean);
+  return { claimed: named(/^\s*\{ pattern = "([^"]+)"/), claimable: named(/^\s*# \{ pattern = "([^"]+)"/) };
+}
+
+/** The same with a domain claimed. Throws for one that may not be. */
+export function withDomain(text, environment, name) {
+  const { claimed, claimable } = domainsOf(text, environment);
+  if (claimed.includes(name)) return text;
+  if (!claimable.includes(name)) throw new Error(`${environment} may not claim ${name}; wrangler.toml names ${claimable.join(" and ") || "nothing"} to be claimed.`);
+  const { start, lines } = routesOf(text, environment);
+  const all = text.split("\n");
+  const place = start + lines.findIndex((line) => line.trim().startsWith(`# { pattern = "${name}"`));
+  all[place] = all[place].replace("# {", "{");
+  return all.join("\n");
+}
+
+/** The same without custom domains: what is deployed by it leaves those of the account as they are. */
+export function withoutDomains(text, environment) {
+  const { start, lines } = routesOf(text, environment);
+  const all = text.split("\n");
+  all.splice(start, lines.length);
+  return all.join("\n");
+}
+
+/** The lines of `routes = [ … ]` of an environment, and where they begin. */
+function routesOf(text, environment) {
+  const table = tablesOf(text).find(({ name }) => name === `env.${environment}`);
+  const start = table?.lines.routes;
+  if (start === undefined) throw new Error(`wrangler.toml has no routes for ${environment}`);
+  const rest = text.split("\n").slice(start);
+  return { start, lines: rest.slice(0, rest.findIndex((line) => line.trim() === "]") + 1) };
+}
+
 /** Sets `key` in the table of that name whose binding is `binding`, below that line if it is new. */
 export function withValue(text, name, binding, key, value) {
   const table = tablesOf(text).find((one) => one.name === name && one.values.binding === binding);

@@ -1,14 +1,15 @@
 import { spawnSync } from "node:child_process";
+import { FROM_HERE } from "./deploy-guard.mjs";
 import { ROOT, WRANGLER, wranglerEnv } from "./paths.mjs";
 
 /**
- * Wrangler against the account, for scripts: never asks, never colours.
+ * Wrangler against the account, for scripts: never colours, and asks only where that is wanted.
  *
  * @param {string} [executable] another program in wrangler's place, for tests
  */
 export function wranglerIn(cwd = ROOT, executable = WRANGLER) {
   const call = (args, options) => {
-    const env = wranglerEnv({ WRANGLER_LOG: "log", NO_COLOR: "1", CI: "true" });
+    const env = wranglerEnv({ WRANGLER_LOG: "log", NO_COLOR: "1", CI: "true", [FROM_HERE]: "1" });
     return spawnSync(executable, args, { cwd, env, encoding: "utf8", ...options });
   };
   return {
@@ -26,6 +27,11 @@ export function wranglerIn(cwd = ROOT, executable = WRANGLER) {
     /** Lets it print for itself; gives its exit code. */
     show(args) {
       return call(args, { stdio: ["ignore", "inherit", "inherit"] }).status ?? 1;
+    },
+    /** The same in a terminal, where it may ask; without one it would take its own answers. */
+    ask(args) {
+      const env = wranglerEnv({ [FROM_HERE]: "1" });
+      return spawnSync(executable, args, { cwd, env, stdio: "inherit" }).status ?? 1;
     },
   };
 }
