@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { builtFrom } from "./lib/built-from.mjs";
 import { cargoBuild } from "./lib/cargo.mjs";
 import { refusal } from "./lib/deploy-guard.mjs";
 import { placeDocsPage } from "./lib/docs-page.mjs";
@@ -77,7 +78,7 @@ const outputs = (directory) => ["index.js", "worker_bg.wasm"].map((name) => join
 
 /** Everything that the steps after cargo depend on. */
 function fingerprint(profile, cargoOutput) {
-  const hash = createHash("sha256").update(profile);
+  const hash = createHash("sha256").update(`${profile} ${builtFrom()}`);
   for (const file of [cargoOutput, ...BUNDLED_WITH]) hash.update(readFileSync(file));
   return hash.digest("hex");
 }

@@ -26,11 +26,37 @@ use crate::platform::queue::Queue;
 use crate::platform::rs256::Rs256;
 use crate::{github, init, metrics};
 
+/// What this program was built from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Build {
+    /// The commit that was checked out, 40 hexadecimal digits; none where there was no repository.
+    pub commit: Option<String>,
+    /// Whether tracked files differed from that commit.
+    pub modified: bool,
+}
+
+impl Build {
+    /// Reads what the build has left: a commit, with a `+` behind it where files differed from it.
+    pub fn parse(text: &str) -> Self {
+        let (commit, modified) = match text.strip_suffix('+') {
+            Some(commit) => (commit, true),
+            None => (text, false),
+        };
+        let is_commit = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match is_commit {
+            true => Build { commit: Some(commit.to_owned()), modified },
+            false => Build::default(),
+        }
+    }
+}
+
 /// What the runtime hands in. A resource that is not bound is `None`; the configuration lists it
 /// as a deficiency.
 pub struct Parts {
     /// The checked configuration.
     pub config: Config,
+    /// What this program was built from.
+    pub build: Build,
     /// D1 `DB`.
     pub db: Option<Rc<dyn Db>>,
     /// Queue `CONTEXT_OPS_QUEUE`.
@@ -69,6 +95,8 @@ pub struct Parts {
 pub struct App {
     /// The checked configuration.
     pub config: Config,
+    /// What this program was built from.
+    pub build: Build,
     /// The clients of the ChittyOS services.
     pub core: ChittyCore,
     /// Who stood behind a credential a moment ago.
@@ -163,6 +191,7 @@ impl App {
             seen: Seen::default(),
             outside: parts.outside,
             config: parts.config,
+            build: parts.build,
             core,
             init: init::State::default(),
             context_ops: parts.context_ops,

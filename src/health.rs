@@ -1,8 +1,12 @@
 //! `GET /health`: what this gateway knows of itself. Asks nobody, not even its database, so it
 //! answers when everything else is down. With `?full=true` it asks every service how it is.
+//!
+//! It answers 200 also when it is `degraded`, as document 004 has it: the gateway serves then, and who
+//! takes it out of service for that would make an outage of a weakness.
 
 use std::collections::BTreeMap;
 
+use chitty_core::connection::{Connection, State, Statistics, Status};
 use chitty_core::{HealthReport, Service, ServiceHealth};
 use serde::Serialize;
 
@@ -13,38 +17,99 @@ use crate::http::Outcome;
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init;
+use crate::init::registration::Step;
 use crate::platform::time;
+
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::StatisticsView;
 
 /// The reply.
 #[derive(Debug, Serialize)]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 pub struct Health<'a> {
-    /// `healthy`, or `degraded` when the database or the registration failed, or something is
-    /// missing.
-    #[cfg_attr(not(target_family = "wasm"), schema(example = "healthy"))]
+    /// `ok`, or `degraded` when the database or the registration failed, something is missing, or
+    /// ChittyID is not connected.
+    #[cfg_attr(not(target_family = "wasm"), schema(example = "ok"))]
     status: &'static str,
     /// Always `chittyconnect`.
     service: &'static str,
     /// The gateway's version.
     version: &'static str,
+    /// The commit that it was built from, 40 hexadecimal digits; null where it was built outside a
+    /// repository.
+    commit: Option<&'a str>,
+    /// Whether files differed from that commit; only then it is there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(not(target_family = "wasm"), schema(required = false))]
+    modified: bool,
     /// `development`, `staging` or `production`.
     environment: &'static str,
     /// ISO-8601 UTC.
     timestamp: String,
+    /// The connection to ChittyID, as the isolate that answers has last heard of it.
+    connection: &'a ConnectionHealth<'a>,
+    /// The same connection, where document 004 has it on its page.
+    chittyid: ChittyIdHealth<'a>,
     /// The schema, as the isolate that answers has last seen it.
     database: DatabaseHealth,
     /// The gateway's own registration.
-    ecosystem: EcosystemHealth,
+    ecosystem: EcosystemHealth<'a>,
     /// Bindings, secrets and variables that are missing or senseless, and what to do.
     #[cfg_attr(not(target_family = "wasm"), schema(value_type = Vec<DeficiencySchema>))]
     missing: &'a [Deficiency],
     /// With `?full=true`: every service by its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(not(target_family = "wasm"), schema(value_type = Option<BTreeMap<String, ServiceReportSchema>>))]
-    services: Option<BTreeMap<Service, HealthReport>>,
+    services: Option<&'a BTreeMap<Service, HealthReport>>,
     /// With `?full=true`: when the services were asked; at most five seconds ago.
     #[serde(skip_serializing_if = "Option::is_none")]
     checked_at: Option<String>,
+}
+
+/// The connection to ChittyID.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
+pub struct ConnectionHealth<'a> {
+    /// Whether the isolate that answers has heard of the connection. False in its first moments, and where
+    /// nobody watches; the rest says nothing then.
+    initialized: bool,
+    /// `DISCONNECTED`, `CONNECTING`, `CONNECTED`, `RECONNECTING` or `FAILED`.
+    #[cfg_attr(not(target_family = "wasm"), schema(value_type = String))]
+    state: State,
+    /// Whether the last check succeeded, and nobody has disconnected it since.
+    is_healthy: bool,
+    /// Which attempt to reconnect is planned or under way; 0 when connected.
+    reconnect_attempts: u32,
+    /// For how long it has been connected, in ms; 0 when it is not.
+    uptime: u64,
+    /// When the last check ended that this isolate has heard of, ISO-8601.
+    last_check_at: Option<String>,
+    /// What was counted.
+    #[cfg_attr(not(target_family = "wasm"), schema(value_type = StatisticsView))]
+    stats: &'a Statistics,
+}
+
+impl<'a> ConnectionHealth<'a> {
+    fn of(status: &'a Status, initialized: bool) -> Self {
+        ConnectionHealth {
+            initialized,
+            state: status.state,
+            is_healthy: status.is_healthy,
+            reconnect_attempts: status.reconnect_attempts,
+            uptime: status.uptime,
+            last_check_at: status.last_check_at.map(time::iso8601),
+            stats: &status.stats,
+        }
+    }
+}
+
+/// ChittyID.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
+pub struct ChittyIdHealth<'a> {
+    /// The connection to it.
+    connection: &'a ConnectionHealth<'a>,
 }
 
 /// How a service is.
@@ -72,17 +137,17 @@ pub struct DatabaseHealth {
 /// The registration in the ecosystem.
 #[derive(Debug, Serialize)]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
-pub struct EcosystemHealth {
+pub struct EcosystemHealth<'a> {
     /// `pending`, `registered`, or `degraded` while it is tried again.
     state: &'static str,
     /// The gateway's own ChittyID, once it has one.
-    chitty_id: Option<String>,
+    chitty_id: Option<&'a str>,
     /// The steps of the registration that have succeeded, in order.
-    completed: Vec<init::registration::Step>,
+    completed: &'a [Step],
     /// The steps that are still to be taken, in order. A later request or the cron goes on with them.
-    pending: Vec<init::registration::Step>,
+    pending: &'a [Step],
     /// Why the last try failed: who, and how.
-    last_error: Option<String>,
+    last_error: Option<&'a str>,
 }
 
 /// A missing thing.
@@ -112,36 +177,51 @@ pub(crate) struct DeficiencySchema {
     responses((status = 200, description = "Always; `status` says how it is.", body = Health<'_>)),
 ))]
 pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
-    let database = app.init.database();
-    let registration = app.init.registration();
     let full = match request.query("full").as_deref() {
         Some("true") => Some(probe::services(app).await),
         _ => None,
     };
+    let database = app.init.database();
+    let registration = app.init.registration();
+    let known = app.known.identity(request.now_ms);
+    let unheard;
+    let connection = match known.as_deref() {
+        Some(status) => ConnectionHealth::of(status, true),
+        None => {
+            unheard = Connection::default().status(request.now_ms);
+            ConnectionHealth::of(&unheard, false)
+        }
+    };
+    let connected = connection.is_healthy || !connection.initialized;
     let all_well = |reports: &BTreeMap<Service, HealthReport>| {
         reports.values().all(|report| report.status == ServiceHealth::Healthy)
     };
     let degraded = database == init::Database::Failed
         || registration.as_str() == "degraded"
         || !app.config.deficiencies.is_empty()
+        || !connected
         || full.as_ref().is_some_and(|(reports, _)| !all_well(reports));
     let health = Health {
-        status: if degraded { "degraded" } else { "healthy" },
+        status: if degraded { "degraded" } else { "ok" },
         service: "chittyconnect",
         version: VERSION,
+        commit: app.build.commit.as_deref(),
+        modified: app.build.modified,
         environment: app.config.environment.as_str(),
         timestamp: time::iso8601(request.now_ms),
+        connection: &connection,
+        chittyid: ChittyIdHealth { connection: &connection },
         database: DatabaseHealth { state: database.as_str() },
         ecosystem: EcosystemHealth {
             state: registration.as_str(),
-            chitty_id: registration.chitty_id,
-            completed: registration.completed,
-            pending: registration.pending,
-            last_error: registration.last_error,
+            chitty_id: registration.chitty_id.as_deref(),
+            completed: &registration.completed,
+            pending: &registration.pending,
+            last_error: registration.last_error.as_deref(),
         },
         missing: &app.config.deficiencies,
         checked_at: full.as_ref().map(|(_, at_ms)| time::iso8601(*at_ms)),
-        services: full.map(|(reports, _)| BTreeMap::clone(&reports)),
+        services: full.as_ref().map(|(reports, _)| reports.as_ref()),
     };
     // Strings and lists of them: this cannot fail.
     Ok(Reply::json(serde_json::to_string(&health).unwrap_or_default()))

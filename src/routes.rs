@@ -62,6 +62,8 @@ macro_rules! scoped {
 pub static ROUTES: &[Route] = &[
     open!(Get "/" => health::show),
     open!(Get "/health" => health::show),
+    open!(Get "/api/health" => health::show),
+    open!(Get "/api/v1/status" => health::show),
     open!(Get "/openapi.json" => openapi::show),
     open!(Get "/metrics" => metrics::show),
 

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { builtFrom } from "./built-from.mjs";
 import { run } from "./command.mjs";
 import { BIN, NODE_MODULES, ROOT } from "./paths.mjs";
 
@@ -57,7 +58,7 @@ export async function bundleWorker(profile, cargoOutput, directory) {
     ...(optimize ? [[WASM_OPT, [wasm, ...optimize, "-o", wasm]]] : []),
     [ESBUILD, [
       ENTRY, `--alias:worker-glue=${glue}`, "--bundle", "--format=esm", "--external:*.wasm", "--external:cloudflare:*",
-      "--log-level=warning", `--outfile=${bundle}`,
+      "--log-level=warning", `--define:BUILT_FROM=${JSON.stringify(builtFrom())}`, `--outfile=${bundle}`,
     ]],
   ];
   const log = [];

@@ -253,7 +253,7 @@ fn breaker(app: &App, service: Service) -> Value {
 
 fn registration(app: &App) -> Value {
     let progress = app.init.registration();
-    let mut text = json!(progress);
+    let mut text = json!(*progress);
     if let Some(text) = text.as_object_mut() {
         text.insert("state".to_owned(), progress.as_str().into());
     }

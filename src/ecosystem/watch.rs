@@ -1,8 +1,9 @@
 //! What is published of the connections, and what an isolate makes of it.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 
+use chitty_core::connection::{State, Status};
 use chitty_core::{BreakerState, Service};
 use serde_json::Value;
 
@@ -27,6 +28,28 @@ const WAKE_PAUSE_MS: u64 = 60_000;
 pub struct Known {
     news: RefCell<BTreeMap<Service, i64>>,
     woken_ms: RefCell<BTreeMap<Service, u64>>,
+    identity: RefCell<Option<Status>>,
+}
+
+impl Known {
+    /// What this isolate knows of the connection to ChittyID, with its uptime as of now; nothing before
+    /// it has heard of it, and where its object is silent. It stays what it was while this isolate has
+    /// nothing to do: better the last word than none.
+    pub(crate) fn identity(&self, now_ms: u64) -> Option<RefMut<'_, Status>> {
+        let mut status = RefMut::filter_map(self.identity.borrow_mut(), Option::as_mut).ok()?;
+        let since_ms = status.since.filter(|_| status.state == State::Connected);
+        status.uptime = since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms));
+        status.stats.uptime = status.uptime;
+        Some(status)
+    }
+
+    /// Takes note of what is published of the connection to ChittyID.
+    pub(crate) fn note(&self, app: &App, news: &[News]) {
+        let found = news.iter().find(|news| news.service == Service::Id);
+        let current = found.filter(|found| !found.is_silent(app, app.now_ms()));
+        let status = current.and_then(|found| serde_json::from_str(&found.status).ok());
+        *self.identity.borrow_mut() = status;
+    }
 }
 
 /// News of a service.
@@ -39,11 +62,23 @@ pub(crate) struct News {
     updated_ms: u64,
     /// Whether somebody has disconnected it.
     disconnected: bool,
+    /// Of ChittyID: the connection's status, as its object has published it.
+    status: String,
+}
+
+impl News {
+    /// Whether its object has not been heard of for longer than it may be silent.
+    fn is_silent(&self, app: &App, now_ms: u64) -> bool {
+        !self.disconnected && now_ms.saturating_sub(self.updated_ms) > silent_ms(app)
+    }
 }
 
 /// The statement that looks for news: one of the handover's batch.
 pub(crate) fn look() -> Statement {
-    Statement::new("SELECT service, is_down, news, updated_at, state FROM service_connections")
+    Statement::new(
+        "SELECT service, is_down, news, updated_at, state, \
+         CASE service WHEN 'id' THEN status ELSE '' END AS status FROM service_connections",
+    )
 }
 
 /// Reads what [`look`] found.
@@ -58,6 +93,7 @@ pub(crate) fn read(rows: Vec<Row>) -> Result<Vec<News>, DbError> {
             number: row.integer(2)?,
             updated_ms: time::parse(&row.text(3)?).unwrap_or(0),
             disconnected: row.text(4)? == "DISCONNECTED",
+            status: row.text(5)?,
         });
     }
     Ok(news)
@@ -78,9 +114,7 @@ pub(crate) async fn act(app: &App, news: &[News], breakers_changed: bool) {
             }
             app.known.news.borrow_mut().insert(*service, found.number);
         }
-        let silent = found.is_none_or(|found| {
-            !found.disconnected && now_ms.saturating_sub(found.updated_ms) > silent_ms(app)
-        });
+        let silent = found.is_none_or(|found| found.is_silent(app, now_ms));
         let open = matches!(app.core.breaker(*service), BreakerState::Open { .. });
         let contradicts = breakers_changed
             && found.is_some_and(|found| !found.disconnected && found.is_down != open);

@@ -8,7 +8,7 @@
 pub mod migrations;
 pub mod registration;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 use crate::app::App;
@@ -54,9 +54,9 @@ impl State {
         self.database.get()
     }
 
-    /// How far the registration is.
-    pub fn registration(&self) -> registration::Progress {
-        self.registration.borrow().clone()
+    /// How far the registration is. Not to be held while anything is awaited.
+    pub fn registration(&self) -> Ref<'_, registration::Progress> {
+        self.registration.borrow()
     }
 }
 

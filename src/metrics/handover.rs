@@ -108,7 +108,9 @@ pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>,
     .bind(breakers(&app.core).to_string());
     let mut results = ready.db().batch(vec![add, note, watch::look()]).await?;
     app.metrics.handed_over(batch);
-    watch::read(results.pop().unwrap_or_default())
+    let news = watch::read(results.pop().unwrap_or_default())?;
+    app.known.note(app, &news);
+    Ok(news)
 }
 
 /// Removes a bounded number of isolates that have not been seen for a day; the cron runs it. One that

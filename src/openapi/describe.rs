@@ -24,8 +24,10 @@ use crate::orchestrations::handlers as orchestrations;
 use crate::routes::ROUTES;
 
 /// Paths of the predecessor, and the ones that they stand for.
-const ALIASES: [(Method, &str, &str); 14] = [
+const ALIASES: [(Method, &str, &str); 16] = [
     (Method::Get, "/", "/health"),
+    (Method::Get, "/api/health", "/health"),
+    (Method::Get, "/api/v1/status", "/health"),
     (Method::Post, "/v1/contexts/create", "/v1/contexts"),
     (Method::Get, "/v1/contexts/list", "/v1/contexts"),
     (Method::Get, "/v1/actors/list", "/v1/actors"),

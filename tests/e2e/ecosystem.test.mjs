@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { after, before, beforeEach, test } from "node:test";
+import { builtFrom } from "../../scripts/lib/built-from.mjs";
 import { until } from "./harness/await.mjs";
 import { client } from "./harness/client.mjs";
 import { startGateway, startGatewayProcess } from "./harness/gateway.mjs";
@@ -37,6 +38,23 @@ const reaches = (state, call, service) =>
     const now = await connection(call, service);
     return now?.state === state && now;
   }, { timeout: 15_000, what: state });
+
+test("health is degraded while ChittyID is not connected, and names the commit that it was built from", async () => {
+  const call = client(gateway);
+  const says = (status) => until(async () => {
+    const { json } = await call("GET", "/health");
+    return json.status === status && json.connection.initialized && json;
+  }, { timeout: 15_000, what: status });
+  const well = await says("ok");
+  assert.deepEqual([well.connection.state, well.connection.isHealthy], ["CONNECTED", true]);
+  assert.equal(well.commit, builtFrom().replace("+", "") || null);
+  await sandbox.fault("id", { mode: "fail", status: 503 });
+  const lost = await says("degraded");
+  assert.equal(lost.connection.isHealthy, false);
+  await sandbox.clear();
+  await says("ok");
+  for (const path of ["/api/health", "/api/v1/status"]) assert.equal((await call("GET", path)).json.status, "ok", path);
+});
 
 test("every service is connected, with the statistics of its connection", async () => {
   await until(async () => (await admin("GET", "/v1/ecosystem")).json.services.every(({ status }) => status === "active"), { timeout: 15_000, what: "all services" });

@@ -164,7 +164,7 @@ fn with_chittyid_down_the_gateway_serves_and_tries_again_with_pauses() {
         }
         let health = gateway.get("/health", None).await;
         assert_eq!(health.json["ecosystem"]["state"], "registered");
-        assert_eq!(health.json["status"], "healthy");
+        assert_eq!(health.json["status"], "ok");
     });
 }
 

@@ -235,7 +235,7 @@ pub enum Event {
 }
 
 /// What was counted since the beginning or the last reset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
     /// How often the first attempt after `Connect` succeeded.
@@ -259,7 +259,7 @@ pub struct Statistics {
 }
 
 /// How a connection is doing, for people and dashboards.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Where it stands.

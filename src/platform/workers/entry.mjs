@@ -6,6 +6,10 @@
 // object as the handler costs nothing for that; only objects that live in the old memory need care.
 import * as worker from "worker-glue";
 
+// The commit that scripts/build.mjs has found, "+" behind it where files differed from it; empty without a
+// repository. Put here and not into the wasm: a commit alone must not compile anything anew.
+globalThis.CHITTYCONNECT_BUILD = BUILT_FROM;
+
 export default {
   fetch(request, env, context) {
     const response = worker.fetch(request, env, context);

@@ -22,7 +22,7 @@ use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 
-use crate::app::{App, Parts};
+use crate::app::{App, Build, Parts};
 use crate::config::{Binding, Config, service_binding};
 use crate::platform::db::Db;
 use crate::platform::ids;
@@ -49,6 +49,7 @@ fn compose(env: &Env) -> App {
     let fetch = Rc::new(fetch::Fetch::new(|service| binding(env, &service_binding(service))));
     App::new(Parts {
         config: Config::read(&|name| look_up(env, name)),
+        build: build(),
         db,
         context_ops: queue("CONTEXT_OPS_QUEUE"),
         github_events: queue("EVENT_Q"),
@@ -70,6 +71,12 @@ fn compose(env: &Env) -> App {
         outside: fetch,
         clock: Rc::new(RuntimeClock),
     })
+}
+
+/// What entry.mjs says that this was built from.
+fn build() -> Build {
+    let said = Reflect::get(&js_sys::global(), &JsValue::from_str("CHITTYCONNECT_BUILD")).ok();
+    said.and_then(|said| said.as_string()).map(|said| Build::parse(&said)).unwrap_or_default()
 }
 
 fn look_up(env: &Env, name: &str) -> Binding {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use chitty_core::Clock;
-use chittyconnect::app::{App, Parts};
+use chittyconnect::app::{App, Build, Parts};
 use chittyconnect::config::{Binding, Config};
 use chittyconnect::events::{consumer, dead};
 use chittyconnect::github::signature;
@@ -34,6 +34,8 @@ pub(crate) use services::{Behaviour, Services};
 pub(crate) use simulation::{TestClock, simulate};
 
 pub(crate) const SEALING_KEYS: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+pub(crate) const BUILT_FROM: &str = "0123456789abcdef0123456789abcdef01234567";
 
 pub(crate) const WEBHOOK_SECRET: &str = "webhook-secret";
 
@@ -194,6 +196,7 @@ impl World {
         let has = |name: &str| look_up(name) == Binding::Resource;
         let app = App::new(Parts {
             config: Config::read(&look_up),
+            build: Build::parse(BUILT_FROM),
             db: has("DB").then(|| Rc::clone(&self.db) as _),
             context_ops: has("CONTEXT_OPS_QUEUE").then(|| Rc::clone(&self.queue) as _),
             connections: has("SERVICE_CONNECTION").then(|| Rc::clone(&self.objects) as _),
