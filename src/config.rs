@@ -526,6 +526,7 @@ impl Reader<'_> {
             ("QUOTA_CHECKED_CONNECTIONS", 500),
             ("QUOTA_KEYS", 500),
             ("QUOTA_DELEGATIONS", 5_000),
+            ("QUOTA_IDENTITIES", 100_000),
         ];
         Quotas(quotas.map(|(name, usual)| {
             u32::try_from(self.number(name, usual, 0, 1_000_000)).unwrap_or_default()

@@ -17,6 +17,7 @@ pub mod events;
 pub mod github;
 pub mod health;
 pub mod http;
+pub mod identities;
 pub mod init;
 pub mod keys;
 pub mod metrics;

@@ -28,7 +28,10 @@ pub struct MintIntent {
     purpose: &'static str,
     actor: String,
     at: String,
+    /// Whether an attempt before this one may have minted too, and stays to be reported.
     is_repeat: bool,
+    /// Whether several attempts may be open at once under the same id, which the row counts.
+    is_counted: bool,
 }
 
 /// How long after its last attempt an intent that is attempted again and again is left alone, in ms:
@@ -41,7 +44,16 @@ impl MintIntent {
         let now_ms = app.now_ms();
         let id = format!("mnt_{}", ids::uuid_v7(now_ms));
         let (actor, at) = (actor.to_owned(), time::iso8601(now_ms));
-        MintIntent { id, purpose, actor, at, is_repeat: false }
+        MintIntent { id, purpose, actor, at, is_repeat: false, is_counted: false }
+    }
+
+    /// For what an actor asks for under an idempotency key: every request with the key is an attempt under
+    /// one intent, so that an authority which recognises repeats answers all of them with one identity. The
+    /// row counts the attempts of which nobody knows what has come.
+    pub fn keyed(app: &App, purpose: &'static str, actor: &str, key: &str) -> Self {
+        let of = ids::sha256_hex(&format!("{actor}\n{key}"));
+        let id = format!("mnt_{purpose}_{}", of.get(..32).unwrap_or_default());
+        MintIntent { id, is_counted: true, ..MintIntent::new(app, purpose, actor) }
     }
 
     /// For what is attempted again until it has its identity, such as a delivery: every attempt is under
@@ -70,7 +82,7 @@ impl MintIntent {
         .bind(at.as_str());
         let rows = ready.db().batch(vec![record]).await?.into_iter().flatten().next();
         let attempts = rows.ok_or(DbError::Shape)?.integer(0)?;
-        Ok(MintIntent { id, purpose, actor, at, is_repeat: attempts > 1 })
+        Ok(MintIntent { id, purpose, actor, at, is_repeat: attempts > 1, is_counted: false })
     }
 
     /// The row of the intent, which must be there before anything is minted.
@@ -83,16 +95,27 @@ impl MintIntent {
     pub fn record_if(&self, mut params: Params, condition: &str) -> Statement {
         let values = [self.id.as_str(), self.purpose, self.actor.as_str(), self.at.as_str()];
         let values = values.map(|value| params.add(value)).join(", ");
+        let again = match self.is_counted {
+            true => {
+                "ON CONFLICT (intent_id) DO UPDATE SET created_at = excluded.created_at, \
+                 attempts = attempts + 1"
+            }
+            false => "",
+        };
         params.statement(format!(
             "INSERT INTO mint_intents (intent_id, purpose, actor_id, created_at) \
-             SELECT {values} WHERE {condition} RETURNING intent_id"
+             SELECT {values} WHERE {condition} {again} RETURNING intent_id"
         ))
     }
 
     /// Forgets the intent; for the batch that puts the id to use. Where an attempt before this may have
     /// minted too it stays, to be reported.
     pub fn fulfilled(&self) -> Statement {
-        let sql = "DELETE FROM mint_intents WHERE intent_id = ?1 AND attempts = 1";
+        let sql = match self.is_counted {
+            // The last one of them takes the row with it: see `migrations/0024…`.
+            true => "UPDATE mint_intents SET attempts = attempts - 1 WHERE intent_id = ?1",
+            false => "DELETE FROM mint_intents WHERE intent_id = ?1 AND attempts = 1",
+        };
         Statement::new(sql).bind(self.id.as_str())
     }
 

@@ -20,6 +20,7 @@ use crate::health;
 use crate::http::caller::Permission;
 use crate::http::limits::Class;
 use crate::http::route::{Access, Method, Route, Table};
+use crate::identities::handlers as identities;
 use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
 use crate::openapi;
@@ -143,6 +144,10 @@ pub static ROUTES: &[Route] = &[
     scoped!(Get    "/v1/github/installations/{id}",              GithubRead  => installations::show),
     scoped!(Delete "/v1/github/installations/{id}/owner",        GithubWrite => installations::release),
     scoped!(Get    "/v1/github/installations/{id}/repositories", GithubRead  => installations::repositories),
+
+    scoped!(Post "/api/chittyid/mint",          IdentitiesWrite => identities::mint),
+    scoped!(Post "/api/chittyid/validate",      IdentitiesRead  => identities::validate),
+    scoped!(Get  "/api/chittyid/validate/{id}", IdentitiesRead  => identities::show),
 
     scoped!(Post "/v1/orchestrations/{id}", OrchestrationsWrite => orchestrations::start),
     scoped!(Get  "/v1/orchestrations/{id}", OrchestrationsRead  => orchestrations::show),

@@ -108,6 +108,8 @@ kinds! {
     ServiceCommanded = "service.commanded", "service";
     /// The audit was sealed up to an entry.
     AuditSealed = "audit.sealed", "audit";
+    /// A ChittyID was minted for who had asked for one.
+    IdentityMinted = "identity.minted", "identity";
     /// A ChittyID was minted and then not used.
     IdentityOrphaned = "identity.orphaned", "identity";
     /// An administrator has replayed dead letters.

@@ -52,6 +52,11 @@ impl Idempotency {
         Ok(key.map(|key| Idempotency { key, fingerprint: fingerprint(operation, body) }))
     }
 
+    /// The key as it was sent.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The statement that looks for a stored reply, to be run beside the other checks of a creation.
     pub fn look_up(&self, scope: &Scope, now_ms: u64) -> Statement {
         Statement::new(

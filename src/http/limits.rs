@@ -93,6 +93,7 @@ pub struct Overrides {
     checked_connections: Option<u32>,
     keys: Option<u32>,
     delegations: Option<u32>,
+    identities: Option<u32>,
 }
 
 impl Overrides {
@@ -113,6 +114,7 @@ impl Overrides {
             Kind::CheckedConnections => self.checked_connections,
             Kind::Keys => self.keys,
             Kind::Delegations => self.delegations,
+            Kind::Identities => self.identities,
         }
     }
 }

@@ -107,8 +107,8 @@ codes! {
     TargetUnavailable = "target_unavailable", 502, "The target did not answer";
     /// ChittyAuth could not be asked about the token.
     AuthenticationUnavailable = "authentication_unavailable", 503, "Tokens cannot be checked at the moment";
-    /// ChittyID could not mint.
-    IdentityAuthorityUnavailable = "identity_authority_unavailable", 503, "Identities cannot be minted at the moment";
+    /// ChittyID could not mint, or not be asked.
+    IdentityAuthorityUnavailable = "identity_authority_unavailable", 503, "ChittyID did not answer as it should";
     /// GitHub did not answer, or is not to be asked at the moment.
     GithubUnavailable = "github_unavailable", 503, "GitHub did not answer";
     /// The object that watches a service did not answer.

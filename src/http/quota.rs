@@ -21,16 +21,19 @@ pub enum Kind {
     Keys,
     /// Delegations that are good.
     Delegations,
+    /// Identities that were minted on request; they are for good.
+    Identities,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 6] = [
         Kind::Contexts,
         Kind::Connections,
         Kind::CheckedConnections,
         Kind::Keys,
         Kind::Delegations,
+        Kind::Identities,
     ];
 
     /// Its column of `quota_assertions`, and its name in `RATE_LIMIT`.
@@ -41,6 +44,7 @@ impl Kind {
             Kind::CheckedConnections => "checked_connections",
             Kind::Keys => "keys",
             Kind::Delegations => "delegations",
+            Kind::Identities => "identities",
         }
     }
 
@@ -56,6 +60,9 @@ impl Kind {
             Kind::Keys => "The owner has as many API keys as it may. Revoke one",
             Kind::Delegations => {
                 "You have as many delegations as you may. Revoke one, wait until one ends"
+            }
+            Kind::Identities => {
+                "You have had as many identities minted as you may. Use one that you have"
             }
         }
     }
@@ -79,13 +86,14 @@ impl Kind {
                 "delegations WHERE delegator_chitty_id = {owner} AND revoked_at IS NULL \
                  AND ifnull(expires_at, '9999') > {now}"
             ),
+            Kind::Identities => format!("identity_counts WHERE owner_chitty_id = {owner}"),
         }
     }
 }
 
 /// How much an actor may have, in the order of [`Kind::ALL`]; 0 is no quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quotas(pub [u32; 5]);
+pub struct Quotas(pub [u32; 6]);
 
 impl Quotas {
     /// The quota of the caller, at an instant (ISO-8601 UTC).
@@ -134,6 +142,7 @@ impl Quota {
         let rows = self.kind.rows(&owner, &now);
         match self.kind {
             Kind::Contexts => format!("ifnull((SELECT live FROM {rows}), 0) > {most}"),
+            Kind::Identities => format!("ifnull((SELECT minted FROM {rows}), 0) > {most}"),
             // No further than it matters.
             _ => format!("(SELECT count(*) FROM (SELECT 1 FROM {rows} LIMIT {most} + 1)) > {most}"),
         }

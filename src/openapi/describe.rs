@@ -18,6 +18,7 @@ use crate::github::{install, webhook};
 use crate::health;
 use crate::http::problem::{FieldErrorSchema, ProblemBody};
 use crate::http::route::{Access, Method};
+use crate::identities::handlers as identities;
 use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
 use crate::orchestrations::handlers as orchestrations;
@@ -117,6 +118,9 @@ pub fn document() -> String {
         ecosystem::disconnect,
         ecosystem::reset,
         stream::events,
+        identities::mint,
+        identities::validate,
+        identities::show,
         orchestrations::start,
         orchestrations::show,
         webhook::receive,
@@ -147,6 +151,7 @@ pub fn document() -> String {
         (name = "audit", description = "Who did what to which entity."),
         (name = "events", description = "What has happened, and what could not be told."),
         (name = "ecosystem", description = "The ChittyOS services as this gateway sees them."),
+        (name = "identities", description = "ChittyIDs of all nine kinds, minted and validated by ChittyID."),
         (name = "orchestrations", description = "Flows over several services: all of it, or nothing."),
         (name = "github", description = "The GitHub App: its webhook, and where it is installed."),
         (name = "gateway", description = "The gateway itself.")
@@ -235,6 +240,8 @@ impl Modify for Aliases {
             let suffix = match alias {
                 PROXY => method.as_str().to_owned(),
                 BARE_PROXY => format!("{}Bare", method.as_str()),
+                "/api/health" => "Api".to_owned(),
+                "/api/v1/status" => "Status".to_owned(),
                 _ => "Alias".to_owned(),
             };
             copy.operation_id = copy.operation_id.map(|id| format!("{id}{suffix}"));

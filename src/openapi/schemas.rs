@@ -4,11 +4,13 @@ mod access;
 mod connections;
 mod events;
 mod github;
+mod identities;
 
 pub(crate) use self::access::*;
 pub(crate) use self::connections::*;
 pub(crate) use self::events::*;
 pub(crate) use self::github::*;
+pub(crate) use self::identities::*;
 use std::collections::BTreeMap;
 
 use utoipa::ToSchema;

@@ -25,6 +25,7 @@ mod github_recovery;
 mod github_visits;
 mod grants;
 mod health;
+mod identities;
 mod init;
 mod limits;
 mod links;

@@ -265,6 +265,8 @@ fn no_statement_scans_a_table_or_sorts_one() {
         "audit_segments",
         "audit_once",
         "connection_secrets",
+        "identities",
+        "identity_counts",
         "credential_revocations",
         "dead_letters",
         "github_deliveries",

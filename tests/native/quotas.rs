@@ -8,8 +8,9 @@ const ADMIN: &str = "dev-root+admin";
 
 /// Every quota is three.
 fn three() -> (World, Isolate) {
-    let vars = ["CONTEXTS", "CONNECTIONS", "CHECKED_CONNECTIONS", "KEYS", "DELEGATIONS"]
-        .map(|kind| format!("QUOTA_{kind}"));
+    let vars =
+        ["CONTEXTS", "CONNECTIONS", "CHECKED_CONNECTIONS", "KEYS", "DELEGATIONS", "IDENTITIES"]
+            .map(|kind| format!("QUOTA_{kind}"));
     let vars: Vec<(&str, Option<&str>)> =
         vars.iter().map(|name| (name.as_str(), Some("3"))).collect();
     World::warm_with(&vars)

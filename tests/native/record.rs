@@ -11,7 +11,8 @@ use crate::world::{Behaviour, Isolate, TestRequest, World, Written, run};
 const ADMIN: &str = "dev-root+admin";
 
 /// Routes that change nothing of their own, each with the reason.
-const CHANGES_NOTHING: [(&str, &str, &str); 2] = [
+const CHANGES_NOTHING: [(&str, &str, &str); 3] = [
+    ("POST", "/api/chittyid/validate", "asks ChittyID a question"),
     ("POST", "/v1/delegate/validate", "answers a question"),
     (
         "POST",
@@ -110,6 +111,7 @@ async fn sample(world: &World, gateway: &Isolate, method: &str, path: &str) -> O
             let id = gateway.create("dev-a", &json!({"name": "n"})).await;
             sent("dev-a", &format!("/v1/contexts/{id}"), json!({"name": "m"}))
         }
+        ("POST", "/api/chittyid/mint") => sent("dev-a", path, json!({"entity": "EVNT"})),
         ("POST", "/v1/actors/register") => sent("dev-a", path, json!({"actor_type": "ai"})),
         ("PATCH", "/v1/actors/{id}") => {
             gateway.post("/v1/actors/register", "dev-a", &json!({"actor_type": "ai"})).await;
@@ -276,6 +278,9 @@ fn what_is_exempt_changes_nothing_and_nor_does_a_read() {
         let validate = TestRequest::new("POST", "/v1/delegate/validate").json(&validate);
         let (answer, _) = gateway.send_only(validate).await;
         assert_eq!(answer.json["active"], true);
+        let validate = json!({"chittyId": "03-1-USA-9002-T-2602-0-81"});
+        let validate = TestRequest::new("POST", "/api/chittyid/validate").json(&validate);
+        assert_eq!(gateway.send_only(validate.token("dev-a")).await.0.json["valid"], true);
         gateway.webhook("d-1", "push", &json!({"repository": {"id": 7, "full_name": "o/r"}})).await;
         for route in ROUTES.iter().filter(|route| route.method == Method::Get) {
             let path = route.path.replace("{id}", &id).replace("{*path}", "x");

@@ -31,7 +31,8 @@ const MINT: Step = Step {
     name: "mint",
     run: |facts| Operation::MintIdentity {
         label: EntityLabel::Person,
-        metadata: json!({ "email": facts.input("email") }),
+        // The authority keeps it beside the id: no e-mail here.
+        metadata: json!({ "service": "chittyconnect", "role": role(facts) }),
         timestamp: facts.started_at.to_owned(),
     },
     // What is minted stays minted: that it is not used is put on record, so that it can be retired.

@@ -55,6 +55,10 @@ pub enum Permission {
     GithubRead,
     /// Installing the GitHub App for oneself.
     GithubWrite,
+    /// Having ChittyIDs validated.
+    IdentitiesRead,
+    /// Having ChittyIDs minted.
+    IdentitiesWrite,
 }
 
 impl Permission {
@@ -82,12 +86,19 @@ impl Permission {
             Permission::OrchestrationsWrite => "orchestrations:write",
             Permission::GithubRead => "github:read",
             Permission::GithubWrite => "github:write",
+            Permission::IdentitiesRead => "identities:read",
+            Permission::IdentitiesWrite => "identities:write",
         }
     }
 
     /// Whether what is made by it gets a ChittyID.
     pub fn mints(self) -> bool {
-        matches!(self, Permission::ContextsWrite | Permission::OrchestrationsWrite)
+        matches!(
+            self,
+            Permission::ContextsWrite
+                | Permission::OrchestrationsWrite
+                | Permission::IdentitiesWrite
+        )
     }
 
     /// Whether one of these scopes grants it.

@@ -96,6 +96,10 @@ export const requests = (entities) => {
     "DELETE /v1/github/installations/{id}/owner": { id: entities.installation, other: HIDDEN },
     "GET /v1/github/installations/{id}/repositories": { id: entities.installation, other: HIDDEN },
 
+    "POST /api/chittyid/mint": { body: { entity: "EVNT" }, other: OWN },
+    "POST /api/chittyid/validate": { body: { chittyId: actor }, other: PUBLIC },
+    "GET /api/chittyid/validate/{id}": { id: actor, other: PUBLIC },
+
     "GET /v1/orchestrations/{id}": { id: entities.orchestration, other: HIDDEN },
     "POST /v1/orchestrations/{id}": { id: "secure-user", body: { email: "table@example.org" }, other: OWN },
   };

@@ -215,6 +215,9 @@ impl Services {
         match service {
             "auth" if request.url.ends_with("/jwks.json") => (200, self.jwks()),
             "auth" if request.url.ends_with("/v1/api-keys/revoke") => self.revoke(&body["key_id"]),
+            "id" if request.url.ends_with("/api/validate") => {
+                (200, json!({"success": true, "valid": body["id"] != "03-1-USA-5537-P-2602-0-38"}))
+            }
             "id" => {
                 let n = self.minted.get() + 1;
                 self.minted.set(n);

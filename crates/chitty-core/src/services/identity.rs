@@ -11,42 +11,96 @@ use crate::session::Session;
 use crate::verdict::FailureKind;
 use crate::wire::{Call, Variant, first_string, segment};
 
-/// What an identity is minted for, and how each generation of ChittyID names it.
+/// What an identity is minted for: the nine kinds of ChittyID, and how each generation of it names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntityLabel {
-    /// A context: a synthetic person, never a thing.
-    Context,
     /// A person.
     Person,
+    /// A place.
+    Place,
+    /// A property: a thing that is owned.
+    Property,
     /// Something that has happened.
     Event,
+    /// An authority.
+    Authority,
+    /// A piece of information.
+    Information,
+    /// A fact.
+    Fact,
+    /// A context: a synthetic person, never a thing.
+    Context,
+    /// An actor that is no natural person, such as an AI agent: a synthetic person too.
+    Actor,
 }
 
 impl EntityLabel {
+    /// Every kind.
+    pub const ALL: [EntityLabel; 9] = [
+        EntityLabel::Person,
+        EntityLabel::Place,
+        EntityLabel::Property,
+        EntityLabel::Event,
+        EntityLabel::Authority,
+        EntityLabel::Information,
+        EntityLabel::Fact,
+        EntityLabel::Context,
+        EntityLabel::Actor,
+    ];
+
+    /// The kind of a name, in upper or lower case: a label (`PEO`, `PLACE`, `PROP`, `EVNT`, `AUTH`, `INFO`,
+    /// `FACT`, `CONTEXT`, `ACTOR`), a canonical word (`person`, `place`, `thing`, `event`, `authority`) or its
+    /// letter, of which a thing is a property; or another spelling that is in use (`LOC`).
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_uppercase().as_str() {
+            "PEO" | "PERSON" | "P" => EntityLabel::Person,
+            "PLACE" | "LOC" | "L" => EntityLabel::Place,
+            "PROP" | "THING" | "T" => EntityLabel::Property,
+            "EVNT" | "EVENT" | "E" => EntityLabel::Event,
+            "AUTH" | "AUTHORITY" | "A" => EntityLabel::Authority,
+            "INFO" => EntityLabel::Information,
+            "FACT" => EntityLabel::Fact,
+            "CONTEXT" => EntityLabel::Context,
+            "ACTOR" => EntityLabel::Actor,
+            _ => return None,
+        })
+    }
+
     /// The label of the first API generation (`type`).
-    fn label(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
-            EntityLabel::Context => "CONTEXT",
             EntityLabel::Person => "PEO",
+            EntityLabel::Place => "PLACE",
+            EntityLabel::Property => "PROP",
             EntityLabel::Event => "EVNT",
+            EntityLabel::Authority => "AUTH",
+            EntityLabel::Information => "INFO",
+            EntityLabel::Fact => "FACT",
+            EntityLabel::Context => "CONTEXT",
+            EntityLabel::Actor => "ACTOR",
         }
+    }
+
+    /// The canonical letter (`entity`).
+    pub fn letter(self) -> &'static str {
+        self.canonical().0
     }
 
     /// The canonical letter (`entity`) and word (`entityType`).
     fn canonical(self) -> (&'static str, &'static str) {
         match self {
-            EntityLabel::Context | EntityLabel::Person => ("P", "person"),
+            EntityLabel::Person | EntityLabel::Context | EntityLabel::Actor => ("P", "person"),
+            EntityLabel::Place => ("L", "place"),
+            EntityLabel::Property | EntityLabel::Information | EntityLabel::Fact => ("T", "thing"),
             EntityLabel::Event => ("E", "event"),
+            EntityLabel::Authority => ("A", "authority"),
         }
     }
 
     /// `characterization`, for what is no natural entity.
     fn characterization(self) -> Option<&'static str> {
-        match self {
-            EntityLabel::Context => Some("Synthetic"),
-            EntityLabel::Person | EntityLabel::Event => None,
-        }
+        matches!(self, EntityLabel::Context | EntityLabel::Actor).then_some("Synthetic")
     }
 }
 
@@ -148,11 +202,13 @@ impl IdClient<'_> {
     /// # Errors
     /// What leaves the question open: no answer, or one without a verdict.
     pub async fn validate(&self, id: &str) -> Result<Validity, ServiceError> {
-        match ChittyId::parse(id) {
+        let id = match ChittyId::parse(id) {
             Err(IdError::Form | IdError::Checksum) => return Ok(Validity::Invalid),
             Err(IdError::ErrorId) => return Ok(Validity::Pending),
-            Ok(_) => {}
-        }
+            // Without `did:chitty:`, which the authority does not read.
+            Ok(id) => id,
+        };
+        let id = id.as_str();
         let variants = vec![
             Variant::post(Service::Id, "/api/validate", json!({ "id": id })),
             Variant::get(Service::Id, format!("/v1/validate/{}", segment(id))),

@@ -1,0 +1,253 @@
+//! `/api/chittyid`.
+
+use chitty_core::{ChittyId, IdError, Validity};
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::events::{Event, EventKind};
+use crate::http::Outcome;
+use crate::http::caller::{Scope, WriteError};
+use crate::http::idempotency::{self, Idempotency, Stored};
+use crate::http::precondition::etag;
+use crate::http::problem::{Code, Problem};
+use crate::http::quota::{Kind, Quota};
+use crate::http::reply::{After, Body, Reply};
+use crate::http::request::Request;
+use crate::identities::input::{self, Wanted};
+use crate::identities::store::{self, Failure, Insertion};
+use crate::init::Ready;
+use crate::minting::MintIntent;
+use crate::platform::db::DbError;
+use crate::platform::time;
+
+#[cfg(not(target_family = "wasm"))]
+use crate::openapi::schemas::{
+    IdentityDraftView, IdentityReplyView, IdentityValidationView, ValidityView,
+};
+
+/// Have a ChittyID minted, of one of nine kinds.
+///
+/// ChittyID mints it; while that is down the answer is 503 and nothing is stored. Send an
+/// `Idempotency-Key` to be able to repeat the request safely for 24 hours: also where ChittyID's answer was
+/// lost, it is asked under the same key again.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/api/chittyid/mint",
+    operation_id = "identitiesMint",
+    tag = "identities",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
+    request_body = IdentityDraftView,
+    responses(
+        (status = 201, description = "Minted.", body = IdentityReplyView,
+            headers(("ETag" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
+        (status = 403, description = "`quota_exceeded`: you have had as many minted as you may."),
+        (status = 422, description = "A value is not acceptable, such as an e-mail address in `metadata`."),
+    ),
+))]
+pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let body = request.json_bytes().await?;
+    let wanted = input::wanted(&body)?;
+    let key = Idempotency::of(request, "chittyid.mint", &body)?;
+    let intent = match &key {
+        Some(key) => MintIntent::keyed(app, "identity", scope.actor(), key.key()),
+        None => MintIntent::new(app, "identity", scope.actor()),
+    };
+    let now = time::iso8601(request.now_ms);
+    let quota = app.config.quotas.of_caller(Kind::Identities, &scope, &now);
+    let stored = store::admit(ready, &scope, &quota, key.as_ref(), &intent, request.now_ms).await?;
+    if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
+        return Ok(replay);
+    }
+    let metadata = metadata(&wanted, &scope);
+    let minted = intent.mint(app, ready, &request.session(app), wanted.label, metadata).await;
+    let id = minted.map_err(|error| {
+        Problem::upstream(
+            Code::IdentityAuthorityUnavailable,
+            "ChittyID did not mint an identity, so nothing was stored. Repeat the request later.",
+            &error,
+        )
+    })?;
+    Minting { app, ready, scope, request, wanted, quota, key, intent, id }.perform().await
+}
+
+/// What ChittyID keeps beside the id: what the caller has said, and by whom and through what it was asked for.
+fn metadata(wanted: &Wanted, scope: &Scope) -> Value {
+    let mut metadata: Map<String, Value> = wanted.metadata.as_object().cloned().unwrap_or_default();
+    metadata.insert("owner".to_owned(), scope.actor().into());
+    metadata.insert("service".to_owned(), "chittyconnect".into());
+    metadata.into()
+}
+
+/// A mint that has passed every check and has its id.
+struct Minting<'a> {
+    app: &'a App,
+    ready: Ready<'a>,
+    scope: Scope,
+    request: &'a Request<'a>,
+    wanted: Wanted,
+    quota: Quota,
+    key: Option<Idempotency>,
+    intent: MintIntent,
+    id: ChittyId,
+}
+
+impl Minting<'_> {
+    async fn perform(&self) -> Outcome {
+        let payload = json!({ "type": self.wanted.label.label() });
+        let (kind, now_ms) = (EventKind::IdentityMinted, self.app.now_ms());
+        let id = self.id.as_str();
+        let event = Event::caused(self.request, &self.scope, kind, id, payload, now_ms);
+        let tag = etag(&event.id);
+        let location = format!("/api/chittyid/validate/{id}");
+        let insertion = Insertion {
+            id: &self.id,
+            wanted: &self.wanted,
+            intent: &self.intent,
+            event: &event,
+            overdue_ms: self.app.config.outbox_overdue_ms,
+            quota: &self.quota,
+            key: self.key.as_ref(),
+            reply: Stored { status: 201, etag: &tag, location: &location },
+        };
+        let text = match store::insert(self.ready, &self.scope, &insertion).await {
+            Ok(text) => text,
+            Err(failure) => match self.recover(failure, &event).await? {
+                Recovered::Committed(text) => text,
+                Recovered::Replayed(reply) => return Ok(reply),
+            },
+        };
+        Ok(Reply::new(201, Body::Json(text))
+            .header("etag", tag)
+            .header("location", location)
+            .then(After::Announce(event)))
+    }
+
+    /// After a batch that failed: what there is to reply all the same, or the problem.
+    async fn recover(&self, failure: Failure, event: &Event) -> Result<Recovered, Problem> {
+        let reason = match &failure {
+            Failure::Other(WriteError::Db(DbError::OverQuota(_))) => "quota_exceeded",
+            Failure::Other(WriteError::Refused(_)) => "not_authorized",
+            Failure::Other(WriteError::Db(_)) => {
+                if let Ok(Some(text)) = store::minted(self.ready, &self.id, event).await {
+                    return Ok(Recovered::Committed(text));
+                }
+                "storage_unavailable"
+            }
+            Failure::Given | Failure::LostRace => {
+                // An authority that recognises repeats has answered both with one identity, which is in use.
+                if let Some(reply) = self.replay().await? {
+                    self.settle(&reply).await;
+                    return Ok(Recovered::Replayed(reply));
+                }
+                if let Failure::Given = failure {
+                    // Somebody else's: it is not this request's to report. Its own was perhaps minted.
+                    return Err(failure.into());
+                }
+                "idempotency_race"
+            }
+        };
+        self.intent.orphaned(self.app, self.ready, &self.id, reason).await;
+        Err(failure.into())
+    }
+
+    /// What becomes of this request's own id, where another request with the same key was faster.
+    async fn settle(&self, reply: &Reply) {
+        let is_same = matches!(&reply.body, Body::Json(text)
+            if serde_json::from_str::<Value>(text).is_ok_and(|body| body["chitty_id"] == self.id.as_str()));
+        match is_same {
+            true => self.intent.withdraw(self.ready).await,
+            false => {
+                self.intent.orphaned(self.app, self.ready, &self.id, "idempotency_race").await;
+            }
+        }
+    }
+
+    /// The reply that another request with this key has stored.
+    async fn replay(&self) -> Result<Option<Reply>, Problem> {
+        let now_ms = self.request.now_ms;
+        idempotency::find(self.ready, &self.scope, self.key.as_ref(), now_ms).await
+    }
+}
+
+enum Recovered {
+    /// The batch had been committed after all; the reply's body.
+    Committed(String),
+    /// Another request with the same idempotency key was faster; its reply.
+    Replayed(Reply),
+}
+
+/// Have a ChittyID validated.
+///
+/// What is no ChittyID by its form is not valid, and ChittyID is not asked about it.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    post,
+    path = "/api/chittyid/validate",
+    operation_id = "identitiesValidate",
+    tag = "identities",
+    request_body = IdentityValidationView,
+    responses(
+        (status = 200, description = "Whether it is valid.", body = ValidityView),
+        (status = 422, description = "There is no id in the body."),
+    ),
+))]
+pub async fn validate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    let body = request.json_bytes().await?;
+    let asked = input::asked(&body)?;
+    verdict(app, ready, &scope, request, &asked).await
+}
+
+/// Have the ChittyID of the path validated.
+#[cfg_attr(not(target_family = "wasm"), utoipa::path(
+    get,
+    path = "/api/chittyid/validate/{id}",
+    operation_id = "identitiesShowValidity",
+    tag = "identities",
+    params(("id" = String, Path, description = "The ChittyID.")),
+    responses((status = 200, description = "Whether it is valid.", body = ValidityView)),
+))]
+pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    verdict(app, ready, &scope, request, &request.id).await
+}
+
+async fn verdict(
+    app: &App,
+    ready: Ready<'_>,
+    scope: &Scope,
+    request: &Request<'_>,
+    asked: &str,
+) -> Outcome {
+    scope.check(ready).await?;
+    let (status, id, reason) = match ChittyId::parse(asked) {
+        Err(error @ IdError::ErrorId) => ("pending", None, Some(error.to_string())),
+        Err(error) => ("invalid", None, Some(error.to_string())),
+        Ok(id) => {
+            let said = request.session(app).id().validate(id.as_str()).await.map_err(|error| {
+                Problem::upstream(
+                    Code::IdentityAuthorityUnavailable,
+                    "ChittyID did not say whether the id is valid. Repeat the request later.",
+                    &error,
+                )
+            })?;
+            let (status, reason) = match said {
+                Validity::Valid => ("valid", None),
+                Validity::Invalid => {
+                    ("invalid", Some("ChittyID does not hold it for valid".to_owned()))
+                }
+                Validity::Pending => {
+                    ("pending", Some("it stands for an identity to come".to_owned()))
+                }
+            };
+            (status, Some(id), reason)
+        }
+    };
+    let shown = id.as_ref().map_or(asked, ChittyId::as_str);
+    let text = json!({
+        "success": true,
+        "valid": status == "valid",
+        "status": status,
+        "chittyId": shown,
+        "chitty_id": shown,
+        "error": reason,
+    });
+    Ok(Reply::json(text.to_string()))
+}

@@ -1,0 +1,164 @@
+//! All SQL on minted identities.
+
+use chitty_core::ChittyId;
+
+use crate::events::{Event, outbox};
+use crate::http::caller::{Scope, WriteError};
+use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::problem::{Code, Problem};
+use crate::http::quota::Quota;
+use crate::identities::input::Wanted;
+use crate::init::Ready;
+use crate::minting::MintIntent;
+use crate::platform::db::{DbError, Params, Row, Statement, first_row};
+
+/// The constraint that speaks when an identity is here already.
+const GIVEN: &str = "identities.chitty_id";
+
+/// The body of the reply to a mint, over a row of `identities`.
+const MINTED: &str = "json_object('success', json('true'), 'chittyId', chitty_id, 'chitty_id', chitty_id, \
+     'type', entity_type, 'entity', entity, 'minted_at', minted_at)";
+
+/// What stands in the way of a mint, read in one round trip before it; where it is nothing, the intent is on
+/// record from the same round trip on. Returns the reply that is stored under the request's key.
+///
+/// # Errors
+/// 403 when the caller may do nothing or has had as many as it may; storage failures.
+pub async fn admit(
+    ready: Ready<'_>,
+    scope: &Scope,
+    quota: &Quota,
+    key: Option<&Idempotency>,
+    intent: &MintIntent,
+    now_ms: u64,
+) -> Result<Vec<Row>, Problem> {
+    let mut checks = vec![quota.question()];
+    let mut params = Params::default();
+    let mut free = format!("{} AND NOT {}", scope.may_sql(&mut params), quota.is_full(&mut params));
+    if let Some(key) = key {
+        checks.push(key.look_up(scope, now_ms));
+        free += &format!(" AND {}", key.is_unused_sql(scope, now_ms, &mut params));
+    }
+    checks.push(intent.record_if(params, &free));
+    let mut results = scope.read(ready, checks).await?;
+    let recorded = results.pop().unwrap_or_default();
+    let mut results = results.into_iter();
+    let room = results.next().unwrap_or_default();
+    let stored = results.next().unwrap_or_default();
+    if stored.is_empty() {
+        quota.judge(&room)?;
+        // Nothing is minted without its intent.
+        if recorded.is_empty() {
+            return Err(DbError::Shape.into());
+        }
+    }
+    Ok(stored)
+}
+
+/// Why an identity is not on record.
+#[derive(Debug)]
+pub enum Failure {
+    /// It is here already.
+    Given,
+    /// Another request with the same idempotency key was faster.
+    LostRace,
+    /// Nothing of the batch is there, or whether it is there is open.
+    Other(WriteError),
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        match &error {
+            WriteError::Db(failure) if Idempotency::lost_race(failure) => Failure::LostRace,
+            WriteError::Db(failure) if failure.is_unique(GIVEN) => Failure::Given,
+            _ => Failure::Other(error),
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Given => Problem::new(
+                Code::IdentityAuthorityUnavailable,
+                "ChittyID answered with an identity that it has given away before. Repeat the request.",
+            ),
+            Failure::LostRace => Problem::new(
+                Code::StorageUnavailable,
+                "A request with the same Idempotency-Key is being handled. Repeat this one.",
+            ),
+            Failure::Other(error) => error.into(),
+        }
+    }
+}
+
+/// An identity to be put on record.
+pub struct Insertion<'a> {
+    /// Minted a moment ago.
+    pub id: &'a ChittyId,
+    /// What was asked for.
+    pub wanted: &'a Wanted,
+    /// What it was minted for, which is fulfilled by this.
+    pub intent: &'a MintIntent,
+    /// Its id becomes the revision.
+    pub event: &'a Event,
+    /// How long after it the event is overdue.
+    pub overdue_ms: u64,
+    /// How many the owner may have.
+    pub quota: &'a Quota,
+    /// The request's idempotency key.
+    pub key: Option<&'a Idempotency>,
+    /// The reply to be kept under the key.
+    pub reply: Stored<'a>,
+}
+
+/// Puts an identity on record: the row, its event and, with a key, the reply, in one batch. Returns the
+/// reply's body.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn insert(
+    ready: Ready<'_>,
+    scope: &Scope,
+    new: &Insertion<'_>,
+) -> Result<String, Failure> {
+    let row = Statement::new(format!(
+        "INSERT INTO identities (chitty_id, owner_chitty_id, entity_type, entity, minted_at, revision) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING {MINTED} AS body"
+    ))
+    .bind(new.id.as_str())
+    .bind(scope.actor())
+    .bind(new.wanted.label.label())
+    .bind(new.wanted.label.letter())
+    .bind(new.event.at.as_str())
+    .bind(new.event.id.as_str());
+    let mut batch = vec![row, outbox::insert(new.event, new.overdue_ms), new.intent.fulfilled()];
+    if let Some(key) = new.key {
+        let body =
+            format!("SELECT {MINTED} FROM identities WHERE chitty_id = ?1 AND revision = ?2");
+        batch.extend(key.store(scope, new.event, &new.reply, &body));
+    }
+    batch.extend(new.quota.assertion());
+    let results = scope.write(ready, batch).await?;
+    let row = first_row(results.into_iter().next()).ok_or(WriteError::Db(DbError::Shape))?;
+    Ok(text_of(row)?)
+}
+
+fn text_of(mut row: Row) -> Result<String, WriteError> {
+    Ok(row.text(0)?)
+}
+
+/// The body of the reply to a mint whose batch was committed after all, if it was: by the event that it wrote.
+///
+/// # Errors
+/// Storage failures.
+pub async fn minted(
+    ready: Ready<'_>,
+    id: &ChittyId,
+    event: &Event,
+) -> Result<Option<String>, DbError> {
+    let query =
+        format!("SELECT {MINTED} AS body FROM identities WHERE chitty_id = ?1 AND revision = ?2");
+    let query = Statement::new(query).bind(id.as_str()).bind(event.id.as_str());
+    first_row(Some(ready.db().rows(query).await?)).map(|mut row| row.text(0)).transpose()
+}
