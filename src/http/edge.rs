@@ -6,6 +6,7 @@ use std::cell::Cell;
 use percent_encoding::percent_decode_str;
 
 use crate::app::App;
+use crate::http::Outcome;
 use crate::http::caller::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
@@ -88,21 +89,31 @@ async fn answer(
     };
     let id = decode(matched.id)?;
     let rest = rest(route, whole, path);
-    let request = Request { id, rest, trace, now_ms, path, query, inbound };
+    let budget = Cell::default();
+    let request = Request { id, rest, trace, now_ms, path, query, inbound, budget };
+    let outcome = admitted(app, route, &request).await;
+    match request.budget.get() {
+        Some(budget) => budget.told(outcome),
+        None => outcome,
+    }
+}
+
+/// Lets a request through to its handler, if it may pass.
+async fn admitted(app: &App, route: &Route, request: &Request<'_>) -> Outcome {
     match route.access {
-        Access::Open(handler) => handler(app, &request).await,
+        Access::Open(handler) => handler(app, request).await,
         Access::Counted(class, handler) => {
-            app.limits.of_address(&request, class).await?;
-            handler(app, &request).await
+            app.limits.of_address(request, class).await?;
+            handler(app, request).await
         }
         Access::Scoped(permission, handler) => {
             let ready = Ready::ensure(app).await?;
-            let caller = Caller::authenticate(app, ready, &request).await?;
-            app.limits.of_actor(&caller, route.class(), now_ms).await?;
-            app.seen.note(&caller, now_ms);
-            let scope = caller.scope(permission, now_ms);
+            let caller = Caller::authenticate(app, ready, request).await?;
+            app.limits.of_actor(&caller, request, route.class()).await?;
+            app.seen.note(&caller, request.now_ms);
+            let scope = caller.scope(permission, request.now_ms);
             scope.admit_to(ready, permission, route.method != Method::Get).await?;
-            handler(app, ready, scope, &request).await
+            handler(app, ready, scope, request).await
         }
     }
 }

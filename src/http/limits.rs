@@ -5,6 +5,8 @@
 //! costs nothing extra; everything else asks at once. Credentials that nobody knows here count for the
 //! address that sent them.
 //!
+//! Whatever was counted says in its headers what is left ([`Budget`]).
+//!
 //! The platform's bindings have fixed limits ([`Step`]), so a limit is made of the largest step that
 //! fits, spread over as many keys as it takes: 600 is six keys of 100. It is rounded up to that.
 
@@ -15,8 +17,9 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
+use crate::http::budget::Budget;
 use crate::http::caller::Caller;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::http::quota::Kind;
 use crate::http::request::Request;
 use crate::platform::kv::Kv;
@@ -120,7 +123,7 @@ impl Overrides {
 }
 
 /// The window, in ms.
-const WINDOW_MS: u64 = 60_000;
+pub const WINDOW_MS: u64 = 60_000;
 
 /// From which part of its limit on an actor is busy.
 const BUSY_PART: u32 = 10;
@@ -191,11 +194,11 @@ impl Limits {
     pub async fn of_actor(
         &self,
         caller: &Caller,
+        request: &Request<'_>,
         class: Class,
-        now_ms: u64,
     ) -> Result<(), Problem> {
         let limit = caller.limits().of(class).unwrap_or_else(|| self.rates.of(class));
-        self.count(class, Cow::Borrowed(caller.answers_for()), limit, now_ms).await
+        self.count(request, class, Cow::Borrowed(caller.answers_for()), limit).await
     }
 
     /// Counts a request of an address.
@@ -213,14 +216,14 @@ impl Limits {
                 // All of these together, so that making up names buys no end of budgets. In this isolate
                 // only: what it costs is this isolate's.
                 let all = limit.saturating_mul(UNADDRESSED_SENDERS);
-                let (count, left_ms) = self.count_here(class, UNADDRESSED, all, request.now_ms);
+                let (count, budget) = self.count_here(class, UNADDRESSED, all, request.now_ms);
                 if let Count::Over = count {
-                    return Err(over(class, all, left_ms));
+                    return Err(refuse(request, budget));
                 }
                 unaddressed(request)
             }
         };
-        self.count(class, Cow::Owned(sender), limit, request.now_ms).await
+        self.count(request, class, Cow::Owned(sender), limit).await
     }
 
     /// Refuses an address that has had all of its window already, as far as this isolate knows. Counts
@@ -237,7 +240,10 @@ impl Limits {
         };
         let age_ms = request.now_ms.abs_diff(window.from_ms);
         match age_ms < WINDOW_MS && (window.is_spent || window.count >= limit) {
-            true => Err(over(class, limit, WINDOW_MS - age_ms)),
+            true => {
+                let left_ms = WINDOW_MS - age_ms;
+                Err(refuse(request, Budget { class, limit, left: 0, left_ms }))
+            }
             false => Ok(()),
         }
     }
@@ -250,10 +256,13 @@ impl Limits {
             return;
         }
         let sender = Limits::sender(request);
-        let _ = self.count_here(class, &sender, limit, request.now_ms);
+        let (_, mut budget) = self.count_here(class, &sender, limit, request.now_ms);
+        let more = limit.div_ceil(10).saturating_sub(1);
         if let Some(window) = self.windows.borrow_mut().get_mut(&(class, sender)) {
-            window.count = window.count.saturating_add(limit.div_ceil(10).saturating_sub(1));
+            window.count = window.count.saturating_add(more);
         }
+        budget.left = budget.left.saturating_sub(more);
+        request.budget.set(Some(budget));
     }
 
     /// By what requests of a sender count together.
@@ -263,19 +272,21 @@ impl Limits {
 
     async fn count(
         &self,
+        request: &Request<'_>,
         class: Class,
         subject: Cow<'_, str>,
         limit: u32,
-        now_ms: u64,
     ) -> Result<(), Problem> {
         if limit == 0 {
+            // Nothing is left of another limit that counted before: this one has no end.
+            request.budget.set(None);
             return Ok(());
         }
-        let over = |left_ms: u64| Err(over(class, limit, left_ms));
-        let (count, left_ms) = self.count_here(class, &subject, limit, now_ms);
+        let (count, budget) = self.count_here(class, &subject, limit, request.now_ms);
+        request.budget.set(Some(budget));
         let number = match count {
             Count::Few => return Ok(()),
-            Count::Over => return over(left_ms),
+            Count::Over => return Err(budget.refusal()),
             Count::Ask(number) => number,
         };
         let Some(limiter) = &self.limiter else { return Ok(()) };
@@ -291,7 +302,7 @@ impl Limits {
                 {
                     window.is_spent = true;
                 }
-                over(left_ms)
+                Err(refuse(request, budget.spent()))
             }
             // A limiter that fails must not be what keeps everybody out.
             Err(error) => {
@@ -301,8 +312,8 @@ impl Limits {
         }
     }
 
-    /// Counts in this isolate; also says what is left of the window, in ms.
-    fn count_here(&self, class: Class, subject: &str, limit: u32, now_ms: u64) -> (Count, u64) {
+    /// Counts in this isolate; also says what is left of the window.
+    fn count_here(&self, class: Class, subject: &str, limit: u32, now_ms: u64) -> (Count, Budget) {
         let mut windows = self.windows.borrow_mut();
         let is_over = |window: &Window| now_ms.abs_diff(window.from_ms) >= WINDOW_MS;
         if windows.len() >= MAX_SUBJECTS {
@@ -328,8 +339,15 @@ impl Limits {
         } else {
             Count::Ask(window.count)
         };
-        (count, left_ms)
+        let left = if window.is_spent { 0 } else { limit.saturating_sub(window.count) };
+        (count, Budget { class, limit, left, left_ms })
     }
+}
+
+/// The refusal of a request that finds nothing left; its headers say so.
+fn refuse(request: &Request<'_>, budget: Budget) -> Problem {
+    request.budget.set(Some(budget));
+    budget.refusal()
 }
 
 /// The step of which a limit is made, and over how many keys.
@@ -369,19 +387,6 @@ fn unaddressed(request: &Request<'_>) -> String {
     let mut hash = crate::platform::ids::sha256_hex(&format!("{said:?}"));
     hash.truncate(16);
     format!("{UNADDRESSED}/{hash}")
-}
-
-/// 429, with how much there is and when there is more.
-fn over(class: Class, limit: u32, left_ms: u64) -> Problem {
-    let seconds = u32::try_from(left_ms.div_ceil(1000)).unwrap_or(60).max(1);
-    let name = class.as_str();
-    Problem::new(
-        Code::RateLimited,
-        format!("At most {limit} requests of the class `{name}` a minute. Wait {seconds} seconds."),
-    )
-    .retry_after(seconds)
-    .header("ratelimit-policy", format!("\"{name}\";q={limit};w={}", WINDOW_MS / 1000))
-    .header("ratelimit", format!("\"{name}\";r=0;t={seconds}"))
 }
 
 #[cfg(test)]
@@ -424,8 +429,9 @@ mod tests {
             let mut passed: Vec<u64> = Vec::new();
             for pause in pauses {
                 now_ms += pause;
-                let (count, left_ms) = limits.count_here(Class::Read, "a", limit, now_ms);
-                prop_assert!(left_ms <= WINDOW_MS && left_ms > 0);
+                let (count, budget) = limits.count_here(Class::Read, "a", limit, now_ms);
+                prop_assert!(budget.left_ms <= WINDOW_MS && budget.left_ms > 0);
+                prop_assert!(budget.left < limit);
                 if !matches!(count, Count::Over) {
                     passed.push(now_ms);
                 }

@@ -1,6 +1,7 @@
 //! The thin edge: from an incoming request to a handler and back. `edge` is the way, `route` what a
 //! route is (the table is `crate::routes`); the rest are the pieces that a handler takes or gives.
 
+pub mod budget;
 pub mod caller;
 pub mod edge;
 pub mod fields;

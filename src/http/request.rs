@@ -1,12 +1,14 @@
 //! What a handler reads of a request.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use chitty_core::Session;
 use serde_json::value::RawValue;
 
 use crate::app::App;
+use crate::http::budget::Budget;
 use crate::http::problem::{Code, Problem};
 use crate::http::trace::Trace;
 use crate::platform::inbound::{BodyError, HeldBody, Inbound, Intake};
@@ -28,6 +30,8 @@ pub struct Request<'a> {
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
     pub(crate) inbound: &'a dyn Inbound,
+    /// What is left of the limit that it was counted against last.
+    pub(crate) budget: Cell<Option<Budget>>,
 }
 
 impl<'a> Request<'a> {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{TestRequest, World, run};
+use crate::world::{Answer, TestRequest, World, run};
 
 #[test]
 fn a_quiet_reader_asks_nobody_and_a_busy_one_the_limiter() {
@@ -27,6 +27,102 @@ fn a_quiet_reader_asks_nobody_and_a_busy_one_the_limiter() {
         world.advance_ms(60_000);
         world.limiter.counts.borrow_mut().clear();
         assert_eq!(get().await.status, 200);
+    });
+}
+
+/// What an answer says of the limit that it was counted against: the policy, and the rest of it.
+fn said(answer: &Answer) -> Option<(&str, &str)> {
+    let header = |name| answer.headers.get(name).map(String::as_str);
+    header("ratelimit-policy").zip(header("ratelimit"))
+}
+
+#[test]
+fn every_answer_that_was_counted_says_what_is_left() {
+    let rates = ["READ", "WRITE", "MINT", "VALIDATE", "WEBHOOK", "AUTHENTICATE", "INSTALL"];
+    let vars = rates.map(|class| format!("RATE_LIMIT_{class}"));
+    let vars: Vec<_> = vars.iter().map(|name| (name.as_str(), Some("20"))).collect();
+    let (world, gateway) = World::warm_with(&vars);
+    let ask = |method: &str, path: &str| TestRequest::new(method, path).token("dev-a");
+    let name = || json!({"name": "n"});
+    run(async {
+        let read = "\"read\";q=20;w=60";
+        let mint = "\"mint\";q=20;w=60";
+        let create = || ask("POST", "/v1/contexts").json(&name()).header("idempotency-key", "k");
+        let made = gateway.send(create()).await;
+        assert_eq!((made.status, said(&made)), (201, Some((mint, "\"mint\";r=19;t=60"))));
+        let path = made.headers["location"].clone();
+        world.advance_ms(10_500);
+        let again = gateway.send(create()).await;
+        assert_eq!(again.headers["idempotency-replayed"], "true");
+        assert_eq!(said(&again), Some((mint, "\"mint\";r=18;t=50")));
+        let taken = gateway.send(ask("POST", "/v1/contexts").json(&name())).await;
+        assert_eq!(
+            (taken.code(), said(&taken)),
+            ("name_taken", Some((mint, "\"mint\";r=17;t=50")))
+        );
+        let unread = gateway.send(ask("POST", "/v1/contexts")).await;
+        assert_eq!((unread.status, said(&unread)), (415, Some((mint, "\"mint\";r=16;t=50"))));
+
+        let etag = made.headers["etag"].clone();
+        let unchanged = ask("GET", &path).header("if-none-match", &etag);
+        for (n, (request, status)) in [
+            (ask("GET", &path), 200),
+            (unchanged, 304),
+            (ask("HEAD", &path), 200),
+            (ask("GET", "/v1/contexts/CHITTY-CONTEXT-none"), 404),
+            (ask("GET", "/v1/contexts?limit=x"), 422),
+            (ask("GET", "/v1/actors"), 403),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let answer = gateway.send(request).await;
+            let left = format!("\"read\";r={};t=60", 19 - n);
+            assert_eq!((answer.status, said(&answer)), (status, Some((read, left.as_str()))));
+        }
+
+        // Those that count for the address.
+        let guess = gateway.get("/v1/contexts", Some("made-up")).await;
+        assert_eq!(
+            (guess.code(), said(&guess).unwrap().1),
+            ("invalid_token", "\"authenticate\";r=18;t=50")
+        );
+        let validate = TestRequest::new("POST", "/v1/delegate/validate");
+        let answer = gateway.send(validate.json(&json!({"token": "cdt_x"}))).await;
+        assert_eq!(said(&answer).unwrap().1, "\"validate\";r=19;t=60");
+        let answer = gateway.get("/integrations/github/callback?state=x", None).await;
+        assert_eq!(said(&answer).unwrap().1, "\"install\";r=19;t=60");
+        let unsigned = TestRequest::new("POST", "/integrations/github/webhook").json(&json!({}));
+        let answer = gateway.send(unsigned).await;
+        assert_eq!(
+            (answer.code(), said(&answer).unwrap().1),
+            ("invalid_signature", "\"webhook\";r=19;t=60")
+        );
+
+        // Those that nobody counts.
+        for request in [
+            TestRequest::new("GET", "/health"),
+            ask("GET", "/v1/nowhere"),
+            ask("PUT", "/v1/contexts"),
+            ask("OPTIONS", "/v1/contexts"),
+            TestRequest::new("GET", "/v1/contexts"),
+        ] {
+            let answer = gateway.send(request).await;
+            assert_eq!(said(&answer), None, "{}", answer.status);
+        }
+    });
+}
+
+#[test]
+fn an_actor_without_a_limit_is_told_of_none() {
+    let vars = [("RATE_LIMIT_READ", Some("10")), ("RATE_LIMIT_AUTHENTICATE", Some("10"))];
+    let (world, gateway) = World::warm_with(&vars);
+    let unlimited = ("actor:CHITTY-PEO-a".to_owned(), r#"{"read": 0}"#.to_owned());
+    world.rate_limit.values.borrow_mut().extend([unlimited]);
+    run(async {
+        for _ in 0..2 {
+            assert_eq!(said(&gateway.get("/v1/contexts", Some("dev-a")).await), None);
+        }
     });
 }
 

@@ -1,0 +1,60 @@
+//! What is left of a limit, as the headers of an answer say it.
+
+use crate::http::Outcome;
+use crate::http::limits::{Class, WINDOW_MS};
+use crate::http::problem::{Code, Problem};
+
+/// What is left of a limit after a request was counted, as far as this isolate knows: others may have
+/// let requests of the same subject through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Of which class.
+    pub class: Class,
+    /// How many requests there are in a window.
+    pub limit: u32,
+    /// How many of them are left.
+    pub left: u32,
+    /// For how long the window goes on, in ms.
+    pub left_ms: u64,
+}
+
+impl Budget {
+    /// The same with nothing left.
+    #[must_use]
+    pub fn spent(self) -> Self {
+        Budget { left: 0, ..self }
+    }
+
+    /// Seconds until there is more, at least one.
+    fn seconds(self) -> u32 {
+        u32::try_from(self.left_ms.div_ceil(1000)).unwrap_or(60).max(1)
+    }
+
+    /// 429, with when there is more. How much there is stands in the headers of every answer.
+    pub fn refusal(self) -> Problem {
+        let (name, limit, seconds) = (self.class.as_str(), self.limit, self.seconds());
+        Problem::new(
+            Code::RateLimited,
+            format!(
+                "At most {limit} requests of the class `{name}` a minute. Wait {seconds} seconds."
+            ),
+        )
+        .retry_after(seconds)
+    }
+
+    /// The answer with `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
+    ///
+    /// # Errors
+    /// The problem that the answer is, with the same headers.
+    pub fn told(self, outcome: Outcome) -> Outcome {
+        let (name, limit, left) = (self.class.as_str(), self.limit, self.left);
+        let policy = format!("\"{name}\";q={limit};w={}", WINDOW_MS / 1000);
+        let state = format!("\"{name}\";r={left};t={}", self.seconds());
+        match outcome {
+            Ok(reply) => Ok(reply.header("ratelimit-policy", policy).header("ratelimit", state)),
+            Err(problem) => {
+                Err(problem.header("ratelimit-policy", policy).header("ratelimit", state))
+            }
+        }
+    }
+}
