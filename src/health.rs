@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::config::{Deficiency, VERSION};
 use crate::ecosystem::probe;
 use crate::http::Outcome;
+use crate::http::problem::Problem;
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init;
@@ -174,12 +175,16 @@ pub(crate) struct DeficiencySchema {
     operation_id = "health",
     tag = "gateway",
     params(("full" = Option<bool>, Query, description = "Whether to ask every service too.")),
-    responses((status = 200, description = "Always; `status` says how it is.", body = Health<'_>)),
+    responses(
+        (status = 200, description = "Always; `status` says how it is.", body = Health<'_>),
+        (status = 422, description = "A parameter is not acceptable."),
+    ),
 ))]
 pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
     let full = match request.query("full").as_deref() {
         Some("true") => Some(probe::services(app).await),
-        _ => None,
+        Some("false") | None => None,
+        Some(_) => return Err(Problem::invalid("?full", "must be true or false")),
     };
     let database = app.init.database();
     let registration = app.init.registration();

@@ -103,7 +103,7 @@ async fn warn_if_large(app: &App, ready: Ready<'_>) {
 pub fn kept() -> Statement {
     Statement::new(
         "SELECT ifnull(head, 0) - ifnull(archived, 0) AS entries, ifnull(archived, 0) AS archived, \
-         ifnull(head, 0) - max(ifnull(sealed, 0), ifnull(archived, 0)) AS unsealed FROM (SELECT \
+         max(0, ifnull(head, 0) - max(ifnull(sealed, 0), ifnull(archived, 0))) AS unsealed FROM (SELECT \
          (SELECT max(seq) FROM audit) AS head, (SELECT max(last_seq) FROM audit_segments) AS archived, \
          (SELECT max(seq) FROM audit_seals) AS sealed)",
     )

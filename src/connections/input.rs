@@ -184,6 +184,11 @@ pub fn patch(body: &[u8], now_ms: u64) -> Result<Patch, Problem> {
             fields.wrong(fixed, "cannot change: make another connection");
         }
     }
+    for name in ["scopes", "config", "credentials"] {
+        if fields.any(name) == Sent::Null {
+            fields.wrong(name, "must not be null: leave out what stays as it is");
+        }
+    }
     let status = fields.word("status", &["active", "inactive"]);
     let patch = Patch {
         scopes: scopes(&mut fields),
@@ -242,6 +247,10 @@ mod tests {
         }
         assert!(patch(br#"{"target_endpoint":"https://a.example"}"#, 0).is_err());
         assert!(patch(b"{}", 0).is_err());
+        for name in ["scopes", "config", "credentials", "status"] {
+            let null = format!(r#"{{"{name}":null,"check_path":"/x"}}"#);
+            assert!(patch(null.as_bytes(), 0).is_err(), "{name}");
+        }
         assert_eq!(patch(br#"{"check_path":null}"#, 0).unwrap().changed(), ["check_path"]);
     }
 }

@@ -12,7 +12,7 @@ use crate::delegation::{
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::{Grant, Scope};
-use crate::http::fields::Fields;
+use crate::http::fields::{Fields, Sent as Member};
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::listing::{Asked, word};
 use crate::http::precondition::etag;
@@ -28,6 +28,10 @@ use crate::openapi::schemas::{
     DelegationDraftView, DelegationListView, DelegationReplyView, IntrospectionView,
     RevocationView, ValidationDraftView,
 };
+
+/// The audience of a token that is for this gateway, where the question names nobody: as in the tokens
+/// of ChittyAuth.
+const AUDIENCE: &str = "chittyconnect";
 
 /// The most bytes of what a maker notes about a delegation.
 const MAX_METADATA_BYTES: usize = 4096;
@@ -109,7 +113,9 @@ fn sent(body: &[u8], held: Grant) -> Result<Sent, Problem> {
     if !target.is_empty() && !is_service_name(&target) {
         fields.wrong("target_service", "must be the name of a service, such as `chittycases`");
     }
-    let grant = match fields.scopes("scopes", 1).value() {
+    let scopes = fields.scopes("scopes", 1);
+    let is_named = fields.has("scopes") && scopes != Member::Null;
+    let grant = match scopes.value() {
         Some(asked) => held.clone().narrowed(&asked).unwrap_or_else(|more| {
             fields.wrong("scopes", format!("you do not hold {more}"));
             held.within(&[])
@@ -117,7 +123,7 @@ fn sent(body: &[u8], held: Grant) -> Result<Sent, Problem> {
         // As the predecessor: to read, as far as the maker may.
         None => {
             let grant = held.within(&["read".to_owned()]);
-            if grant.scopes().is_empty() && !fields.has("scopes") {
+            if grant.scopes().is_empty() && !is_named {
                 fields.wrong("scopes", "is required: you do not hold `read`");
             }
             grant
@@ -234,14 +240,14 @@ pub async fn validate(app: &App, request: &Request<'_>) -> Outcome {
     let mut fields = Fields::of(&body)?;
     let token = fields.text("token", 4096);
     let token = fields.required("token", token).unwrap_or_default();
-    let service = fields.text("target_service", 64).value();
+    let asked = fields.text("target_service", 64).value();
     fields.finish()?;
     let ready = Ready::ensure(app).await?;
     let good = match token.starts_with("cdt_") {
         true => store::good(ready, &ids::sha256_hex(&token), request.now_ms).await?,
         false => None,
     };
-    let service = service.map_or_else(|| THIS_GATEWAY.to_owned(), |name| service_name(&name));
+    let service = asked.as_deref().map_or_else(|| THIS_GATEWAY.to_owned(), service_name);
     let good = good.filter(|good| good.target_service == service);
     let answer = good.and_then(|good| {
         let scopes = good.scopes;
@@ -253,7 +259,8 @@ pub async fn validate(app: &App, request: &Request<'_>) -> Outcome {
                 "token_type": "Bearer",
                 "scope": scopes.join(" "),
                 "sub": good.delegator,
-                "aud": good.target_service,
+                // Who asks compares it with its own name, as it spells that.
+                "aud": asked.as_deref().unwrap_or(AUDIENCE),
                 "iat": seconds(&good.created_at),
                 "exp": seconds(&good.expires_at),
                 "jti": good.id,

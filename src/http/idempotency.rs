@@ -33,7 +33,7 @@ pub struct Stored<'a> {
     pub status: i64,
     /// `ETag` header.
     pub etag: &'a str,
-    /// `Location` header.
+    /// `Location` header; empty where the reply has none.
     pub location: &'a str,
 }
 
@@ -90,7 +90,7 @@ impl Idempotency {
         let status = u16::try_from(row.integer(1)?).map_err(|_| DbError::Shape)?;
         let mut reply = Reply::new(status, Body::Json(row.text(2)?));
         for (index, name) in [(3, "etag"), (4, "location")] {
-            if let Some(value) = row.optional_text(index)? {
+            if let Some(value) = row.optional_text(index)?.filter(|value| !value.is_empty()) {
                 reply = reply.header(name, value);
             }
         }

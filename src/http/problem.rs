@@ -300,6 +300,10 @@ impl Problem {
             reply = reply.header(name, value);
         }
         match self.code {
+            // A 401 has a challenge (RFC 9110 §15.5.2); this one is met by a signature.
+            Code::InvalidSignature => {
+                reply.header("www-authenticate", "HMAC-SHA256 realm=\"github\"")
+            }
             // RFC 6750 §3: no error code where no credential was sent.
             Code::AuthenticationRequired => {
                 reply.header("www-authenticate", "Bearer realm=\"chittyconnect\"")

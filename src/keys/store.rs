@@ -88,7 +88,11 @@ fn keep_reply(
     status: i64,
 ) -> Vec<Statement> {
     let Some(key) = key else { return Vec::new() };
-    let location = format!("/v1/keys/{}", event.entity_id);
+    // What is made is somewhere; what is changed is where it was.
+    let location = match status {
+        201 => format!("/v1/keys/{}", event.entity_id),
+        _ => String::new(),
+    };
     let reply = Stored { status, etag: &etag(&event.id), location: &location };
     key.store(scope, event, &reply, &replayed()).into()
 }

@@ -317,7 +317,50 @@ fn a_token_for_another_service_is_no_token_here() {
         ] {
             let ask = json!({"token": token, "target_service": service});
             let ask = TestRequest::new("POST", "/v1/delegate/validate").json(&ask);
-            assert_eq!(gateway.send(ask).await.json["active"], active, "{service}");
+            let answer = gateway.send(ask).await.json;
+            assert_eq!(answer["active"], active, "{service}");
+            // Who asks compares it with its own name.
+            assert!(!active || answer["aud"] == service, "{answer}");
+        }
+    });
+}
+
+#[test]
+fn the_audience_of_a_token_is_told_as_it_was_asked_for() {
+    let (_, gateway) = World::warm();
+    run(async {
+        let (token, _) = delegated(&gateway, "dev-a", &["read"]).await;
+        for (asked, told) in [
+            (json!({}), "chittyconnect"),
+            (json!({"target_service": null}), "chittyconnect"),
+            (json!({"target_service": "connect"}), "connect"),
+            (json!({"target_service": "ChittyConnect"}), "ChittyConnect"),
+        ] {
+            let mut body = asked.clone();
+            body["token"] = json!(token);
+            let ask = TestRequest::new("POST", "/v1/delegate/validate").json(&body);
+            let answer = gateway.send(ask).await.json;
+            assert_eq!(
+                (&answer["aud"], &answer["active"]),
+                (&json!(told), &json!(true)),
+                "{asked}"
+            );
+        }
+    });
+}
+
+#[test]
+fn scopes_of_null_are_scopes_that_were_not_named() {
+    let (_, gateway) = World::warm();
+    run(async {
+        let body = json!({"target_service": "connect", "scopes": null});
+        let made = delegate(&gateway, "dev-a", &body).await;
+        assert_eq!(made.json["delegation"]["scopes"], json!(["read"]));
+        // Somebody who may not read is told to name some, and gets no token that may nothing.
+        let (writer, _) = delegated(&gateway, "dev-a", &["delegations:write"]).await;
+        for body in [body, json!({"target_service": "connect"})] {
+            let refused = delegate(&gateway, &writer, &body).await;
+            assert_eq!(refused.json["errors"][0]["pointer"], "/scopes", "{}", refused.text);
         }
     });
 }
@@ -378,6 +421,7 @@ fn a_rotated_key_works_beside_its_successor_for_a_while() {
         assert_eq!((list(&gateway, &old).await, list(&gateway, &new).await), (200, 200));
         let replay = gateway.send(rotate).await;
         assert_eq!(replay.headers["idempotency-replayed"], "true");
+        assert_eq!(replay.headers.get("location"), made.headers.get("location"), "the same reply");
         assert!(!replay.text.contains(&new) && replay.json["key"].get("key").is_none());
         let by_header = TestRequest::new("GET", "/v1/contexts").header("x-chittyos-api-key", &new);
         assert_eq!(gateway.send(by_header).await.status, 200);

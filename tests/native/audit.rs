@@ -82,6 +82,7 @@ fn whatever_is_altered_behind_its_back_shows() {
         run(async {
             let found = verdict(&gateway).await;
             assert_eq!(found["valid"], false, "{what}");
+            assert_eq!(found["unsealed"], 0, "{what}");
             let expected = if seq == 0 { last } else { seq };
             assert_eq!(found["fault"]["seq"], expected, "{what}: {found}");
         });

@@ -334,6 +334,9 @@ fn full_health_asks_every_service_once_in_five_seconds() {
     run(async {
         world.services.set("canon", Behaviour::Hang);
         world.services.set("chat", Behaviour::Answer(200, r#"{"status":"degraded"}"#.to_owned()));
+        for (query, status) in [("full=false", 200), ("full=", 200), ("full=yes", 422)] {
+            assert_eq!(gateway.get(&format!("/health?{query}"), None).await.status, status);
+        }
         let full = gateway.get("/health?full=true", None).await;
         assert_eq!(full.json["status"], "degraded");
         assert_eq!(full.json["services"].as_object().unwrap().len(), 12);
