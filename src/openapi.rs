@@ -21,7 +21,7 @@ pub const DOCUMENT: &str = include_str!("../openapi.json");
     path = "/openapi.json",
     operation_id = "openapi",
     tag = "gateway",
-    responses((status = 200, description = "OpenAPI 3.1.")),
+    responses((status = 200, description = "OpenAPI 3.1.", body = Object)),
 ))]
 pub async fn show(_: &App, _: &Request<'_>) -> Outcome {
     Ok(Reply::new(200, Body::StaticJson(DOCUMENT)).header("cache-control", "max-age=300"))

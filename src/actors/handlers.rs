@@ -91,7 +91,7 @@ fn already_registered(scope: &Scope) -> Problem {
     path = "/v1/actors/me",
     operation_id = "actorsMe",
     tag = "actors",
-    responses((status = 200, description = "Yourself, registered or not.", body = OwnActorView)),
+    responses((status = 200, description = "Yourself, registered or not.", body = OwnActorView, headers(("ETag" = String)))),
 ))]
 pub async fn me(_: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Outcome {
     let found = store::get(ready, &scope, scope.actor()).await?;

@@ -133,9 +133,11 @@ pub enum Handed {
     Provision,
 }
 
+/// The types of credentials.
+pub const TYPES: [&str; 5] = ["api_key", "bearer", "basic", "oauth", "provisioned"];
+
 /// Reads the member `credentials`, and notes there what is wrong.
 pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<Handed> {
-    const TYPES: [&str; 5] = ["api_key", "bearer", "basic", "oauth", "provisioned"];
     let mut inner = fields.within("credentials")?;
     let kind = inner.word("type", &TYPES);
     let handed = match inner.required("type", kind) {

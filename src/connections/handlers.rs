@@ -74,7 +74,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
     responses(
         (status = 200, description = "The connection.", body = LinkView, headers(("ETag" = String))),
-        (status = 304, description = "Not changed, but for what checks and use have noted."),
+        (status = 304, description = "Not changed, but for what checks and use have noted.", headers(("ETag" = String))),
         (status = 404, description = "You have no such connection."),
     ),
 ))]

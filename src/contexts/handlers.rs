@@ -145,7 +145,7 @@ fn since(request: &Request<'_>, errors: &mut Vec<FieldError>) -> Option<String> 
     ),
     responses(
         (status = 200, description = "The context.", body = Context, headers(("ETag" = String))),
-        (status = 304, description = "Not changed."),
+        (status = 304, description = "Not changed.", headers(("ETag" = String))),
         (status = 404, description = "You have no such context."),
     ),
 ))]

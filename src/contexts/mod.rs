@@ -62,7 +62,7 @@ impl Status {
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 pub struct Context {
     /// The ChittyID, minted by ChittyID.
-    #[cfg_attr(not(target_family = "wasm"), schema(example = "03-1-USA-0001-P-2611-0-42"))]
+    #[cfg_attr(not(target_family = "wasm"), schema(example = "03-1-USA-0001-P-2611-0-92"))]
     pub chitty_id: String,
     /// The same, for callers of the predecessor.
     #[serde(rename = "chittyId")]

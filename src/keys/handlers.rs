@@ -25,10 +25,10 @@ use crate::openapi::schemas::{
 };
 
 /// The longest life of a key that ends, in seconds: five years.
-const MAX_LIFE_S: u64 = 5 * 365 * 24 * 3600;
+pub(crate) const MAX_LIFE_S: u64 = 5 * 365 * 24 * 3600;
 
 /// The longest time that a replaced secret goes on working, in seconds: a week.
-const MAX_GRACE_S: u64 = 7 * 24 * 3600;
+pub(crate) const MAX_GRACE_S: u64 = 7 * 24 * 3600;
 
 /// A fresh secret: what is shown once, and what is kept.
 fn fresh() -> Result<(String, Secret), Problem> {

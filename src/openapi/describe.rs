@@ -1,8 +1,13 @@
 //! Makes the API description from the handlers' annotations. Native only.
 
+mod examples;
+mod rules;
+mod shapes;
+mod words;
+
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, Parameter, PathItem};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{LicenseBuilder, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use crate::actors::handlers as actors;
@@ -17,12 +22,11 @@ use crate::github::installations::handlers as installations;
 use crate::github::{install, webhook};
 use crate::health;
 use crate::http::problem::{FieldErrorSchema, ProblemBody};
-use crate::http::route::{Access, Method};
+use crate::http::route::{Method, Route};
 use crate::identities::handlers as identities;
 use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
 use crate::orchestrations::handlers as orchestrations;
-use crate::routes::ROUTES;
 
 /// Paths of the predecessor, and the ones that they stand for.
 const ALIASES: [(Method, &str, &str); 16] = [
@@ -52,7 +56,12 @@ const BARE_PROXY: &str = "/v1/connections/{id}/proxy";
 
 /// The document as it is committed: indented JSON with a line feed at its end.
 pub fn document() -> String {
-    let mut text = Description::openapi().to_pretty_json().unwrap_or_default();
+    let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    shapes::refine(&mut document);
+    words::close(&mut document);
+    rules::apply(&mut document);
+    examples::add(&mut document);
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     text
 }
@@ -66,7 +75,13 @@ pub fn document() -> String {
             `application/problem+json` (RFC 9457) with a stable `code`. Lists are paged by \
             `limit` and `cursor`; `next_cursor` and the `Link` header lead to the next page. \
             `ETag`, `If-Match` and `If-None-Match` work on what has a version. HEAD and OPTIONS \
-            work on every path."
+            work on every path.",
+        contact(name = "ChittyConnect", url = "https://connect.chitty.cc/docs")
+    ),
+    servers(
+        (url = "/", description = "The gateway that serves this description."),
+        (url = "https://connect.chitty.cc", description = "Production."),
+        (url = "http://localhost:8787", description = "On your machine, after `npm start`.")
     ),
     paths(
         health::show,
@@ -156,72 +171,18 @@ pub fn document() -> String {
         (name = "github", description = "The GitHub App: its webhook, and where it is installed."),
         (name = "gateway", description = "The gateway itself.")
     ),
-    modifiers(&Bearer, &Aliases, &Guards, &Problems)
+    modifiers(&Licence, &Aliases)
 )]
 struct Description;
 
-/// The way to authenticate.
-struct Bearer;
+/// Who answers for the gateway, and what may be done with it.
+struct Licence;
 
-impl Modify for Bearer {
+impl Modify for Licence {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("A token of ChittyAuth. With the sandbox: `dev-<name>`."))
-            .build();
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
         // The derive takes it from Cargo.toml, where there is none, and leaves an empty name.
-        document.info.license = None;
-    }
-}
-
-/// What stands before every route on owned data, as the route table has it.
-struct Guards;
-
-impl Modify for Guards {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        for route in ROUTES {
-            let Access::Scoped(permission, _) = route.access else { continue };
-            let item = document.paths.paths.get_mut(&route.described_path());
-            let Some(operation) = item.and_then(|item| operation(item, route.method)) else {
-                continue;
-            };
-            let scope = permission.as_str();
-            let requirement =
-                utoipa::openapi::security::SecurityRequirement::new("bearer", [scope]);
-            operation.security = Some(vec![requirement]);
-            for (status, description) in [
-                ("401", "No token, or none that is good."),
-                ("403", "The token does not carry the scope, or the actor is suspended."),
-                ("503", "A service or the database did not answer; see `Retry-After`."),
-            ] {
-                let response = ResponseBuilder::new().description(description).build();
-                operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
-            }
-        }
-    }
-}
-
-/// The body of every reply that says no.
-struct Problems;
-
-impl Modify for Problems {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let schema = RefOr::Ref(Ref::from_schema_name("Problem"));
-        let content = ContentBuilder::new().schema(Some(schema)).build();
-        for route in ROUTES {
-            let item = document.paths.paths.get_mut(&route.described_path());
-            let Some(operation) = item.and_then(|item| operation(item, route.method)) else {
-                continue;
-            };
-            for (status, response) in &mut operation.responses.responses {
-                if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response) {
-                    let media_type = "application/problem+json".to_owned();
-                    response.content.insert(media_type, RefOr::T(content.clone()));
-                }
-            }
-        }
+        let licence = LicenseBuilder::new().name("MIT").identifier(Some("MIT"));
+        document.info.license = Some(licence.build());
     }
 }
 
@@ -233,7 +194,7 @@ impl Modify for Aliases {
         for (method, alias, path) in ALIASES {
             let described = if path == PROXY { Method::Get } else { method };
             let canonical = document.paths.paths.get_mut(path);
-            let Some(found) = canonical.and_then(|item| operation(item, described)) else {
+            let Some(found) = canonical.and_then(|item| slot(item, described)?.as_mut()) else {
                 continue;
             };
             let mut copy = found.clone();
@@ -261,10 +222,6 @@ impl Modify for Aliases {
     }
 }
 
-fn operation(item: &mut PathItem, method: Method) -> Option<&mut Operation> {
-    slot(item, method)?.as_mut()
-}
-
 fn slot(item: &mut PathItem, method: Method) -> Option<&mut Option<Operation>> {
     Some(match method {
         Method::Get => &mut item.get,
@@ -273,4 +230,58 @@ fn slot(item: &mut PathItem, method: Method) -> Option<&mut Option<Operation>> {
         Method::Patch => &mut item.patch,
         Method::Delete => &mut item.delete,
     })
+}
+
+/// The operation of a route, in the document.
+fn operation<'d>(document: &'d mut Value, route: &Route) -> Option<&'d mut Value> {
+    let path = route.described_path().replace('/', "~1");
+    let method = route.method.as_str().to_ascii_lowercase();
+    document.pointer_mut(&format!("/paths/{path}/{method}"))
+}
+
+/// A member of a schema, in the document.
+fn member<'d>(document: &'d mut Value, schema: &str, name: &str) -> Option<&'d mut Value> {
+    document.pointer_mut(&format!("/components/schemas/{schema}/properties/{name}"))
+}
+
+/// A parameter of an operation, in the document.
+struct Found<'d> {
+    path: &'d str,
+    value: &'d mut Value,
+}
+
+impl Found<'_> {
+    /// Whether it is of this path, or of another name of it.
+    fn stands_for(&self, path: &str) -> bool {
+        let is_alias = |(_, alias, canonical): &(Method, &str, &str)| {
+            *alias == self.path && *canonical == path
+        };
+        self.path == path || ALIASES.iter().any(is_alias)
+    }
+
+    /// Whether it is the one of this name and place: `query`, `path` or `header`.
+    fn is(&self, place: &str, name: &str) -> bool {
+        let says =
+            |member: &str, text: &str| self.value.get(member).and_then(Value::as_str) == Some(text);
+        says("in", place) && says("name", name)
+    }
+}
+
+/// Every parameter of every operation, in the document.
+fn parameters(document: &mut Value) -> impl Iterator<Item = Found<'_>> {
+    let paths = document.pointer_mut("/paths").and_then(Value::as_object_mut);
+    paths.into_iter().flatten().flat_map(|(path, item)| {
+        let operations = item.as_object_mut().into_iter().flatten();
+        operations.flat_map(move |(_, operation)| {
+            let all = operation.pointer_mut("/parameters").and_then(Value::as_array_mut);
+            all.into_iter().flatten().map(move |value| Found { path, value })
+        })
+    })
+}
+
+/// Sets a member of an object.
+fn put(target: &mut Value, name: &str, value: Value) {
+    if let Value::Object(members) = target {
+        members.insert(name.to_owned(), value);
+    }
 }

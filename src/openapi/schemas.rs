@@ -179,7 +179,7 @@ pub(crate) struct OrchestrationView {
     steps: Vec<StepView>,
     /// What the steps yielded, once it is completed; the `token` only in replies to who has started
     /// it.
-    result: BTreeMap<String, String>,
+    result: BTreeMap<String, serde_json::Value>,
     /// ISO-8601.
     created_at: String,
     /// ISO-8601.

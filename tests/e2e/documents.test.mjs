@@ -148,6 +148,7 @@ const RUN = {
   "npm test": ".ci/run",
   "npm test --": "scripts/test-arguments.test.mjs",
   "npm run lint": ".ci/run",
+  "npm run clients": ".ci/run",
   "npm run bench": ".ci/run",
   "npm run openapi": ".ci/run",
   "npm run sandbox": "this file",

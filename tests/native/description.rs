@@ -1,9 +1,11 @@
 //! The API description and the documentation say what the code does.
 
+use chittyconnect::actors;
 use chittyconnect::http::problem::Code;
+use chittyconnect::http::route::{Access, Route};
 use chittyconnect::openapi::{DOCUMENT, describe};
 use chittyconnect::routes::ROUTES;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::{World, run};
 
@@ -17,7 +19,7 @@ fn the_committed_description_is_up_to_date() {
 
 #[test]
 fn every_route_is_described_and_nothing_else() {
-    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let document = document();
     assert_eq!(document["openapi"], "3.1.0");
     let mut described: Vec<String> = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -34,6 +36,183 @@ fn every_route_is_described_and_nothing_else() {
     described.sort();
     routed.sort();
     assert_eq!(described, routed);
+}
+
+/// The committed description.
+fn document() -> Value {
+    serde_json::from_str(DOCUMENT).unwrap()
+}
+
+/// What a reference leads to; what is none is itself.
+fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
+    match value["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => value,
+    }
+}
+
+fn operation<'d>(document: &'d Value, route: &Route) -> &'d Value {
+    let method = route.method.as_str().to_lowercase();
+    &document["paths"][route.described_path()][method]
+}
+
+fn parameters(operation: &Value) -> Vec<&Value> {
+    operation["parameters"].as_array().map(|all| all.iter().collect()).unwrap_or_default()
+}
+
+/// Every operation says all by which it can be refused, and how one authenticates: by the table of routes,
+/// so that a new one cannot forget it.
+#[test]
+fn every_operation_says_how_it_refuses() {
+    let document = document();
+    for route in ROUTES {
+        let operation = operation(&document, route);
+        let what = format!("{} {}", route.method.as_str(), route.path);
+        let mut expected: Vec<u16> = match route.access {
+            Access::Scoped(..) => vec![401, 403, 422, 429, 500, 503],
+            Access::Counted(..) => vec![422, 429, 500, 503],
+            Access::Open(_) => vec![],
+        };
+        let content = operation["requestBody"]["content"].as_object();
+        if let Some(content) = content {
+            expected.extend([400, 413]);
+            expected.extend(content.contains_key("application/json").then_some(415));
+        }
+        if route.path.contains("{id}") {
+            expected.extend([400, 404]);
+        }
+        let names: Vec<&str> =
+            parameters(operation).iter().map(|one| one["name"].as_str().unwrap()).collect();
+        expected.extend(names.contains(&"If-Match").then_some(412));
+        let responses = operation["responses"].as_object().unwrap();
+        for status in expected {
+            assert!(responses.contains_key(&status.to_string()), "{what} lacks {status}");
+        }
+        for (status, response) in responses {
+            let response = resolved(&document, response);
+            assert!(response["description"].is_string(), "{what} {status}");
+            if status.starts_with(['4', '5']) {
+                let media = &response["content"]["application/problem+json"];
+                assert_eq!(media["schema"]["$ref"], "#/components/schemas/Problem", "{what}");
+                assert_eq!(media["example"]["status"].to_string(), *status, "{what}");
+            }
+        }
+        let security = operation["security"].as_array().unwrap();
+        if let Access::Scoped(permission, _) = route.access {
+            let ways: Vec<&str> = security
+                .iter()
+                .map(|one| {
+                    let (name, scopes) = one.as_object().unwrap().iter().next().unwrap();
+                    assert_eq!(scopes[0], permission.as_str(), "{what}");
+                    name.as_str()
+                })
+                .collect();
+            assert_eq!(ways, ["bearer", "chittyosApiKey", "apiKey"], "{what}");
+        }
+        for way in security.iter().flat_map(|one| one.as_object().unwrap().keys()) {
+            assert!(document["components"]["securitySchemes"][way].is_object(), "{what} {way}");
+        }
+    }
+    assert_eq!(document["servers"][0]["url"], "/");
+}
+
+/// Where the words between backticks are a closed set, they are an enum; no generated client has to read
+/// the description.
+#[test]
+fn what_is_one_of_some_words_says_which() {
+    let document = document();
+    let lacks = |schema: &Value, description: &Value| {
+        let description = description.as_str().unwrap_or_default();
+        let words = description.split('`').skip(1).step_by(2);
+        let plain = words.filter(|word| {
+            word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_') && !word.is_empty()
+        });
+        let is_text = schema["type"] == "string" || schema["type"][0] == "string";
+        let of_words = schema["items"]["type"] == "string";
+        let is_closed = schema["enum"].is_array() || schema["items"]["enum"].is_array();
+        (is_text || of_words) && plain.count() > 1 && !is_closed
+    };
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        for (member, schema) in schema["properties"].as_object().into_iter().flatten() {
+            assert!(!lacks(schema, &schema["description"]), "{name}.{member}");
+        }
+    }
+    for route in ROUTES {
+        for parameter in parameters(operation(&document, route)) {
+            let what = format!("{} {}", route.path, parameter["name"]);
+            // What GitHub says there is GitHub's to extend.
+            let in_query = parameter["in"] == "query" && parameter["name"] != "setup_action";
+            assert!(!in_query || !lacks(&parameter["schema"], &parameter["description"]), "{what}");
+            if parameter["name"] == "limit" {
+                let schema = &parameter["schema"];
+                assert_eq!((&schema["minimum"], &schema["maximum"]), (&json!(1), &json!(100)));
+            }
+        }
+    }
+    // Two that the code has a list of.
+    let members = |schema: &str, member: &str| {
+        document["components"]["schemas"][schema]["properties"][member]["enum"].clone()
+    };
+    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(members("Problem", "code"), json!(codes));
+    assert_eq!(members("Actor", "actor_type"), json!(actors::TYPES));
+}
+
+/// A body takes no member that it does not name, and no generated type takes a member that may be left
+/// out for one that must be there.
+#[test]
+fn what_is_sent_is_described_to_the_last_member() {
+    let document = document();
+    let mut schemas: Vec<&Value> = Vec::new();
+    for route in ROUTES {
+        let body = &operation(&document, route)["requestBody"]["content"]["application/json"];
+        let schema = &body["schema"];
+        if schema["$ref"].is_string() {
+            schemas.push(resolved(&document, schema));
+        }
+    }
+    assert!(schemas.len() > 10);
+    while let Some(schema) = schemas.pop() {
+        assert!(
+            schema["properties"].is_null() || schema["additionalProperties"] == false,
+            "{schema}"
+        );
+        let members = schema["properties"].as_object();
+        for (name, member) in members.into_iter().flatten() {
+            assert!(member["default"].is_null(), "{name}");
+        }
+        let inner = members.into_iter().flat_map(|all| all.values());
+        let either = schema["oneOf"].as_array();
+        let parts = inner.chain(either.into_iter().flatten());
+        let parts = parts.flat_map(|part| {
+            let either = part["oneOf"].as_array();
+            std::iter::once(part).chain(either.into_iter().flatten())
+        });
+        schemas.extend(
+            parts.filter(|part| part["$ref"].is_string()).map(|part| resolved(&document, part)),
+        );
+    }
+}
+
+/// Whoever reads the description sees what a body and an answer look like.
+#[test]
+fn every_body_and_answer_has_an_example() {
+    let document = document();
+    for route in ROUTES {
+        let operation = operation(&document, route);
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let answers = operation["responses"].as_object().unwrap().values();
+        let answers = answers.map(|one| &one["content"]["application/json"]["schema"]);
+        for schema in answers.chain([body]).filter(|schema| schema["$ref"].is_string()) {
+            let schema = resolved(&document, schema);
+            let example = &schema["examples"][0];
+            assert!(example.is_object(), "{} {schema}", route.path);
+            for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+                let can_be_null = member["type"][1] == "null" || member["oneOf"].is_array();
+                assert!(can_be_null || !example[name].is_null(), "{}: {name}", route.path);
+            }
+        }
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) struct ActorRegistrationView {
     avatar_url: Option<String>,
     /// Changes nothing; 422 when it names something that you do not hold.
     #[schema(required = false)]
-    capabilities: Vec<String>,
+    capabilities: Option<Vec<String>>,
 }
 
 /// What to change of an actor.
@@ -87,8 +87,57 @@ pub(crate) struct ActorView {
 pub(crate) struct ActorReplyView {
     /// Always true.
     success: bool,
+    /// What was done, in words; not in the reply to a registration.
+    #[schema(required = false)]
+    message: String,
     /// The actor as it is now.
     actor: ActorView,
+}
+
+/// What everybody may know of an actor.
+#[derive(ToSchema)]
+#[schema(as = PublicActor)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct PublicActorView {
+    /// The ChittyID that ChittyAuth vouches for.
+    chitty_id: String,
+    /// The same, for callers of the predecessor.
+    #[schema(rename = "chittyId")]
+    chitty_id_camel: String,
+    /// `human`, `ai`, `service` or `system`.
+    actor_type: String,
+    /// 1 to 200 characters.
+    display_name: Option<String>,
+    /// An https URL.
+    avatar_url: Option<String>,
+}
+
+/// An actor who has not registered.
+#[derive(ToSchema)]
+#[schema(as = UnregisteredActor)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct UnregisteredActorView {
+    /// The ChittyID that ChittyAuth vouches for.
+    chitty_id: String,
+    /// The same, for callers of the predecessor.
+    #[schema(rename = "chittyId")]
+    chitty_id_camel: String,
+    /// Always false.
+    registered: bool,
+    /// How to register.
+    message: String,
+}
+
+/// All of an actor for itself and administrators, and what everybody may know for others.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[schema(as = VisibleActor)]
+#[allow(dead_code, clippy::large_enum_variant, reason = "a description")]
+pub(crate) enum VisibleActorView {
+    /// For itself and administrators.
+    Whole(ActorView),
+    /// For others.
+    Public(PublicActorView),
 }
 
 /// An actor, or what others may know of it.
@@ -96,8 +145,20 @@ pub(crate) struct ActorReplyView {
 #[schema(as = ShownActor)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct ShownActorView {
-    /// For others: `chitty_id`, `chittyId`, `actor_type`, `display_name` and `avatar_url` only.
-    actor: ActorView,
+    /// The actor.
+    actor: VisibleActorView,
+}
+
+/// Who calls, registered or not.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[schema(as = CallingActor)]
+#[allow(dead_code, clippy::large_enum_variant, reason = "a description")]
+pub(crate) enum CallingActorView {
+    /// It has registered.
+    Registered(ActorView),
+    /// It has not.
+    Unregistered(UnregisteredActorView),
 }
 
 /// Oneself.
@@ -105,8 +166,8 @@ pub(crate) struct ShownActorView {
 #[schema(as = OwnActor)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct OwnActorView {
-    /// Unregistered: `chitty_id`, `chittyId`, `registered` and a `message` only.
-    actor: ActorView,
+    /// Yourself.
+    actor: CallingActorView,
     /// What the credential in use may.
     scopes: Vec<String>,
 }
@@ -163,13 +224,13 @@ pub(crate) struct DelegationDraftView {
     target_service: String,
     /// At most what you hold; reading, as far as you may, by default.
     #[schema(required = false)]
-    scopes: Vec<String>,
+    scopes: Option<Vec<String>>,
     /// 60 to 86400; 3600 by default.
     #[schema(required = false)]
-    expires_in_seconds: u32,
+    expires_in_seconds: Option<u32>,
     /// An object of at most 4 KB, for yourself.
     #[schema(required = false)]
-    metadata: serde_json::Value,
+    metadata: Option<serde_json::Value>,
 }
 
 /// A delegation.
@@ -203,7 +264,7 @@ pub(crate) struct DelegationView {
     /// ISO-8601 UTC with milliseconds.
     revoked_at: Option<String>,
     /// Its whole life.
-    expires_in_seconds: u32,
+    expires_in_seconds: i64,
 }
 
 /// The reply to a delegation.
@@ -252,42 +313,74 @@ pub(crate) struct ValidationDraftView {
     token: String,
     /// Who asks: a token for another service is not active there.
     #[schema(required = false)]
-    target_service: String,
+    target_service: Option<String>,
 }
 
-/// What is said of a token (RFC 7662). Of one that is not good, `active` and `valid` only.
+/// What is said of a token (RFC 7662).
 #[derive(ToSchema)]
+#[serde(untagged)]
 #[schema(as = Introspection)]
+#[allow(dead_code, clippy::large_enum_variant, reason = "a description")]
+pub(crate) enum IntrospectionView {
+    /// It is good at the service in question.
+    Active(ActiveTokenView),
+    /// It is not, which is all that is said of it.
+    Inactive(InactiveTokenView),
+}
+
+/// A token that is good.
+#[derive(ToSchema)]
+#[schema(as = ActiveToken)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct IntrospectionView {
-    /// Whether it is good now.
+pub(crate) struct ActiveTokenView {
+    /// Always true.
     active: bool,
     /// The same, for callers of the predecessor.
     valid: bool,
-    /// `Bearer`
-    #[schema(required = false)]
+    /// Always `Bearer`.
     token_type: String,
     /// What it may at this moment, separated by spaces.
-    #[schema(required = false)]
     scope: String,
     /// The delegator.
-    #[schema(required = false)]
     sub: String,
-    /// The service that it is for.
-    #[schema(required = false)]
+    /// The service that it is for, as the question names it; `chittyconnect` where it names none.
     aud: String,
     /// Seconds since the Unix epoch.
-    #[schema(required = false)]
     iat: u64,
     /// Seconds since the Unix epoch.
-    #[schema(required = false)]
     exp: u64,
     /// `dlg_…`
-    #[schema(required = false)]
     jti: String,
     /// The same in the predecessor's words.
-    #[schema(required = false)]
-    delegation: DelegationView,
+    delegation: DelegationGistView,
+}
+
+/// A token that is not good, or not at this service.
+#[derive(ToSchema)]
+#[schema(as = InactiveToken)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct InactiveTokenView {
+    /// Always false.
+    active: bool,
+    /// The same, for callers of the predecessor.
+    valid: bool,
+}
+
+/// What a service may know of a delegation.
+#[derive(ToSchema)]
+#[schema(as = DelegationGist)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct DelegationGistView {
+    /// `dlg_…`
+    token_id: String,
+    /// For whom the token acts.
+    delegator_chitty_id: String,
+    /// For which service it is, in lower case and without `chitty`.
+    target_service: String,
+    /// What it may at this moment.
+    scopes: Vec<String>,
+    /// ISO-8601 UTC with milliseconds.
+    expires_at: String,
 }
 
 /// A key to be made.
@@ -301,10 +394,10 @@ pub(crate) struct KeyDraftView {
     scopes: Vec<String>,
     /// 60 to 157680000 (five years); without it the key does not end by itself.
     #[schema(required = false)]
-    expires_in_seconds: u32,
+    expires_in_seconds: Option<u32>,
     /// For whom; yourself by default, somebody else by an administrator only.
     #[schema(required = false)]
-    actor_chitty_id: String,
+    actor_chitty_id: Option<String>,
 }
 
 /// An API key.
@@ -374,7 +467,7 @@ pub(crate) struct KeyListView {
 pub(crate) struct RotationView {
     /// How long the secret before goes on working: 0 to 604800 (a week); a day by default.
     #[schema(required = false)]
-    grace_seconds: u32,
+    grace_seconds: Option<u32>,
 }
 
 /// The reply to a revocation of a key.

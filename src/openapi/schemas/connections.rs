@@ -18,67 +18,112 @@ pub(crate) struct LinkDraftView {
     target_endpoint: Option<String>,
     /// `api` (the default), `webhook`, `oauth` or `direct`.
     #[schema(required = false)]
-    connection_type: String,
+    connection_type: Option<String>,
     /// What the proxy lets through: `read` (the default), `write`.
     #[schema(required = false)]
-    scopes: Vec<String>,
+    scopes: Option<Vec<String>>,
     /// A path below the endpoint that tells whether target and credential are good; `/health` at a
     /// service of ChittyOS.
     #[schema(required = false)]
     check_path: Option<String>,
     /// An object of at most 16 KB, for yourself. It is returned: no place for a secret.
     #[schema(required = false)]
-    config: serde_json::Value,
+    config: Option<serde_json::Value>,
     /// What the target wants to see. Never returned.
     #[schema(required = false)]
-    credentials: CredentialDraftView,
+    credentials: Option<CredentialDraftView>,
 }
 
-/// A credential, by its `type`: `api_key` (`key`, `header`), `bearer` (`token`), `basic` (`username`,
-/// `password`), `oauth` (`token_endpoint`, `client_id`, `refresh_token` and what else there is) or
-/// `provisioned` (ChittyAuth makes it).
+/// A credential: what its `type` says.
 #[derive(ToSchema)]
+#[serde(untagged)]
 #[schema(as = CredentialDraft)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct CredentialDraftView {
-    /// `api_key`, `bearer`, `basic`, `oauth` or `provisioned`.
+pub(crate) enum CredentialDraftView {
+    /// A key in a header of its own.
+    ApiKey(ApiKeyDraftView),
+    /// A bearer token.
+    Bearer(BearerDraftView),
+    /// User and password.
+    Basic(BasicDraftView),
+    /// OAuth 2 with a refresh token.
+    Oauth(OauthDraftView),
+    /// A key that ChittyAuth makes.
+    Provisioned(ProvisionedDraftView),
+}
+
+/// A key in a header of its own.
+#[derive(ToSchema)]
+#[schema(as = ApiKeyCredential)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct ApiKeyDraftView {
+    /// Always `api_key`.
     r#type: String,
-    /// Of `api_key`.
-    #[schema(required = false)]
+    /// The key.
     key: String,
-    /// Of `api_key`: the header that carries it; `X-API-Key` by default.
+    /// The header that carries it; `X-API-Key` by default.
     #[schema(required = false)]
-    header: String,
-    /// Of `bearer`.
-    #[schema(required = false)]
+    header: Option<String>,
+}
+
+/// A bearer token (RFC 6750).
+#[derive(ToSchema)]
+#[schema(as = BearerCredential)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct BearerDraftView {
+    /// Always `bearer`.
+    r#type: String,
+    /// The token.
     token: String,
-    /// Of `basic`.
-    #[schema(required = false)]
+}
+
+/// User and password (RFC 7617).
+#[derive(ToSchema)]
+#[schema(as = BasicCredential)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct BasicDraftView {
+    /// Always `basic`.
+    r#type: String,
+    /// Without a colon.
     username: String,
-    /// Of `basic`.
-    #[schema(required = false)]
+    /// The password.
     password: String,
-    /// Of `oauth`: an https URL.
-    #[schema(required = false)]
+}
+
+/// OAuth 2 with a refresh token (RFC 6749 §6).
+#[derive(ToSchema)]
+#[schema(as = OauthCredential)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct OauthDraftView {
+    /// Always `oauth`.
+    r#type: String,
+    /// An https URL of a public host.
     token_endpoint: String,
-    /// Of `oauth`: an https URL (RFC 7009), by which the tokens are revoked at the end.
+    /// An https URL (RFC 7009), by which the tokens are revoked at the end.
     #[schema(required = false)]
-    revocation_endpoint: String,
-    /// Of `oauth`.
-    #[schema(required = false)]
+    revocation_endpoint: Option<String>,
+    /// Who asks.
     client_id: String,
-    /// Of `oauth`.
+    /// Unless it is a public client.
     #[schema(required = false)]
-    client_secret: String,
-    /// Of `oauth`.
-    #[schema(required = false)]
+    client_secret: Option<String>,
+    /// By which access tokens are got.
     refresh_token: String,
-    /// Of `oauth`; without it the refresh token gets one at once.
+    /// Without it the refresh token gets one at once.
     #[schema(required = false)]
-    access_token: String,
-    /// Of `oauth`: the life of `access_token` in seconds.
+    access_token: Option<String>,
+    /// The life of `access_token` in seconds.
     #[schema(required = false)]
-    expires_in: u32,
+    expires_in: Option<u32>,
+}
+
+/// A key that ChittyAuth makes, for a ChittyOS service.
+#[derive(ToSchema)]
+#[schema(as = ProvisionedCredential)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct ProvisionedDraftView {
+    /// Always `provisioned`.
+    r#type: String,
 }
 
 /// What to change of a connection.
@@ -157,6 +202,9 @@ pub(crate) struct LinkView {
 pub(crate) struct LinkReplyView {
     /// Always true.
     success: bool,
+    /// What was done, in words; not in the reply to a creation.
+    #[schema(required = false)]
+    message: String,
     /// The connection as it is now.
     connection: LinkView,
 }
@@ -176,7 +224,7 @@ pub(crate) struct LinkListView {
 
 /// How a connection is.
 #[derive(ToSchema)]
-#[schema(as = LinkStatus)]
+#[schema(as = LinkHealth)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct LinkStatusView {
     /// `conn_…`

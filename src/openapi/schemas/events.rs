@@ -90,13 +90,13 @@ pub(crate) struct DeadLetterListView {
 pub(crate) struct ReplayDraftView {
     /// Only events of this type.
     #[schema(required = false)]
-    r#type: String,
+    r#type: Option<String>,
     /// Only about this entity.
     #[schema(required = false)]
-    entity: String,
+    entity: Option<String>,
     /// Only those that died before this ISO-8601 instant or date.
     #[schema(required = false)]
-    before: String,
+    before: Option<String>,
 }
 
 /// What is delivered again.

@@ -19,25 +19,38 @@ pub(crate) struct WebhookView {
     event_type: String,
 }
 
-/// An installation of the GitHub App. Some names are there in two spellings.
+/// An installation of the GitHub App. Some names are there in two spellings, as other clients of
+/// GitHub's have them.
 #[derive(ToSchema)]
 #[schema(as = Installation)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct InstallationView {
-    /// GitHub's number of it; also `installationId`.
+    /// GitHub's number of it.
     installation_id: i64,
-    /// Also `chittyId`.
+    /// The same.
+    #[schema(rename = "installationId")]
+    installation_id_camel: i64,
+    /// Its ChittyID.
     chitty_id: String,
+    /// The same.
+    #[schema(rename = "chittyId")]
+    chitty_id_camel: String,
     /// The name of the user or organization.
     account: String,
     account_id: i64,
-    /// `User` or `Organization`; also `accountType`.
+    /// `User` or `Organization`.
     account_type: String,
+    /// The same.
+    #[schema(rename = "accountType")]
+    account_type_camel: String,
     account_avatar_url: Option<String>,
     /// The actor whose it is, or null.
     owner_chitty_id: Option<String>,
-    /// `all` or `selected`; also `repositorySelection`.
+    /// `all` or `selected`.
     repository_selection: String,
+    /// The same.
+    #[schema(rename = "repositorySelection")]
+    repository_selection_camel: String,
     /// What it may at GitHub.
     permissions: serde_json::Value,
     /// What it hears of.

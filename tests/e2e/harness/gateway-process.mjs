@@ -6,6 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { until } from "./await.mjs";
+import { checkDescribed } from "./description.mjs";
 
 const CHILD = fileURLToPath(new URL("./gateway-child.mjs", import.meta.url));
 
@@ -34,7 +35,11 @@ export async function startGatewayProcess(options = {}) {
   return {
     url: urls[0],
     urls,
-    fetch: (route, init, { isolate = 0 } = {}) => fetch(urls[isolate] + route, { redirect: "manual", ...init }),
+    fetch: async (route, init, { isolate = 0 } = {}) => {
+      const response = await fetch(urls[isolate] + route, { redirect: "manual", ...init });
+      await checkDescribed(route, init, response);
+      return response;
+    },
     scheduled: (event) => ask("scheduled", event),
     queue: (queue, messages) => ask("queue", queue, messages),
     /** The rows of a D1 query. */

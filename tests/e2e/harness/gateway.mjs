@@ -1,6 +1,7 @@
 /** The built gateway in workerd, with every binding that wrangler.toml gives it. */
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
+import { checkDescribed } from "./description.mjs";
 import { mainOf, readWorker, ROOT, run } from "./runtime.mjs";
 
 export { startGatewayProcess } from "./gateway-process.mjs";
@@ -38,14 +39,20 @@ export async function startGateway(options = {}) {
   };
   const { miniflare, urls } = await run([...workers, ...beside], { port, persist, onLog: keep });
   const { name, env } = first.config;
+  // Another Worker of another file answers as it likes.
+  const isGateway = mainOf(options.config ?? CONFIG) === DEVELOPMENT_BUILD;
   const worker = await miniflare.getWorker(name);
   return {
     /** The first isolate's address, without a slash at the end. */
     url: urls[0],
     /** Every isolate's address. */
     urls,
-    /** Sends a request to an isolate, the first by default. Redirects are not followed. */
-    fetch: (route, init, { isolate = 0 } = {}) => fetch(urls[isolate] + route, { redirect: "manual", ...init }),
+    /** Sends a request to an isolate, the first by default. Redirects are not followed; the reply must be as it is described. */
+    fetch: async (route, init, { isolate = 0 } = {}) => {
+      const response = await fetch(urls[isolate] + route, { redirect: "manual", ...init });
+      if (isGateway) await checkDescribed(route, init, response);
+      return response;
+    },
     /** Runs the cron handler and gives `{outcome}`: "ok" when it did not throw. */
     scheduled: ({ cron = "* * * * *", time = Date.now() } = {}) => worker.scheduled({ cron, scheduledTime: new Date(time) }),
     /**
@@ -70,7 +77,7 @@ export async function startGateway(options = {}) {
  *
  * @param {GatewayOptions & {entry?: {type: string, path: string}}} options
  */
-export function gatewayWorker({ sandboxUrl, vars, secrets, withoutBindings = [], assets = true, config = path.join(ROOT, "wrangler.toml"), entry }) {
+export function gatewayWorker({ sandboxUrl, vars, secrets, withoutBindings = [], assets = true, config = CONFIG, entry }) {
   const modules = [...(entry ? [entry] : []), ...builtModules(mainOf(config))];
   const addresses = sandboxUrl && {
     SERVICE_URL_TEMPLATE: `${sandboxUrl}/{name}`,
@@ -94,6 +101,7 @@ function withoutAssets(described) {
   for (const [name, binding] of Object.entries(described.env)) if (binding.type === "assets") delete described.env[name];
 }
 
+const CONFIG = path.join(ROOT, "wrangler.toml");
 const DEVELOPMENT_BUILD = path.join(ROOT, "build", "dev", "index.js");
 /** The gateway as it was built: the development build, or the release build under `npm test -- --release`. */
 export const GATEWAY = path.join(ROOT, "build", process.env.WORKER_PROFILE ?? "dev", "index.js");

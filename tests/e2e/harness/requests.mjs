@@ -110,8 +110,9 @@ export function routesOf({ paths }) {
   const all = Object.entries(paths).flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, { security }]) => [`${method.toUpperCase()} ${path}`, security]),
   );
-  const scoped = all.filter(([, security]) => security?.length > 0).map(([route, [{ bearer }]]) => [route, bearer[0]]);
-  return { scoped: new Map(scoped), open: all.filter(([, security]) => !security?.length).map(([route]) => route) };
+  const scopeOf = ([, [first]]) => first?.bearer?.[0];
+  const scoped = all.filter(scopeOf).map((route) => [route[0], scopeOf(route)]);
+  return { scoped: new Map(scoped), open: all.filter((route) => !scopeOf(route)).map(([route]) => route) };
 }
 
 /** The request as `[method, path, options]`; `id` and `body` come over the row's own. */
