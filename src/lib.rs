@@ -22,6 +22,7 @@ pub mod init;
 pub mod keys;
 pub mod metrics;
 pub mod minting;
+pub mod names;
 pub mod openapi;
 pub mod orchestrations;
 pub mod platform;

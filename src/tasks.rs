@@ -16,7 +16,7 @@ use crate::metrics::handover;
 use crate::platform::log;
 use crate::platform::queue::Delivery;
 use crate::work::{self, Prune};
-use crate::{connections, delegation, github, keys, minting, orchestrations};
+use crate::{connections, contexts, delegation, github, keys, minting, orchestrations};
 
 /// How long after a reply no more is begun, in ms: the platform ends what is left after 30 s.
 const AFTER_REPLY_MS: u64 = 10_000;
@@ -162,6 +162,7 @@ pub async fn scheduled(app: &App) {
         Box::pin(watch::ensure_all(app)),
         Box::pin(orchestrations::run::resume_due(app, ready, quick_ms)),
         Box::pin(connections::cron(app, ready, long_ms)),
+        Box::pin(contexts::cron(app, ready, quick_ms)),
         Box::pin(github::cron(app, ready)),
     ];
     join_all(parts).await;

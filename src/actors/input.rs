@@ -5,9 +5,6 @@ use crate::http::caller::scopes;
 use crate::http::fields::{Fields, Sent};
 use crate::http::problem::Problem;
 
-/// The most characters of a display name.
-const MAX_NAME_CHARS: usize = 200;
-
 /// The most characters of an e-mail address (RFC 5321 §4.5.3.1.3).
 const MAX_EMAIL_CHARS: usize = 254;
 
@@ -27,7 +24,11 @@ pub struct Profile {
 
 impl Profile {
     fn read(fields: &mut Fields<'_>) -> Self {
-        let display_name = fields.text("display_name", MAX_NAME_CHARS);
+        let display_name = match fields.name("display_name") {
+            Sent::Value(name) => Sent::Value(name.text().to_owned()),
+            Sent::Null => Sent::Null,
+            Sent::Absent => Sent::Absent,
+        };
         let email = fields.text("email", MAX_EMAIL_CHARS);
         if email.as_ref().is_some_and(|email| !is_email(email)) {
             fields.wrong("email", "must be an e-mail address");
@@ -154,6 +155,7 @@ mod tests {
             r#"{"actor_type":"ai","avatar_url":"javascript:alert(1)"}"#,
             r#"{"actor_type":"ai","avatar_url":"http://x.example/a"}"#,
             r#"{"actor_type":"ai","display_name":"a\u0000"}"#,
+            r#"{"actor_type":"ai","display_name":"\u200b"}"#,
         ] {
             assert!(registration(bad.as_bytes(), &held).is_err(), "{bad}");
         }

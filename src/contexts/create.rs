@@ -146,7 +146,8 @@ impl Creation<'_> {
             Failure::NameTaken(_) | Failure::LostRace => match self.replay().await? {
                 Some(reply) => Ok(Recovered::Replayed(reply)),
                 None => {
-                    Err(store::explain(self.ready, &self.scope, &self.draft.name, failure).await)
+                    Err(store::explain(self.ready, &self.scope, self.draft.name.key(), failure)
+                        .await)
                 }
             },
         }

@@ -15,6 +15,7 @@ use crate::http::problem::{FieldError, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
+use crate::names::Name;
 use crate::platform::time;
 
 #[cfg(not(target_family = "wasm"))]
@@ -196,7 +197,7 @@ pub async fn change(
     let changed = match store::update(ready, &scope, &change, &patch).await {
         Ok(changed) => changed,
         Err(failure) => {
-            let name = patch.name.as_deref().unwrap_or_default();
+            let name = patch.name.as_ref().map(Name::key).unwrap_or_default();
             return Err(store::explain(ready, &scope, name, failure).await);
         }
     };

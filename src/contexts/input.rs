@@ -9,9 +9,7 @@ use crate::contexts::Status;
 use crate::contexts::search::Words;
 use crate::http::problem::{FieldError, Problem};
 use crate::http::request::{Members, parse_object};
-
-/// The most characters of a name.
-const MAX_NAME_CHARS: usize = 200;
+use crate::names::Name;
 
 /// The most entries of `data`.
 const MAX_DATA_ENTRIES: usize = 1000;
@@ -42,8 +40,8 @@ impl List {
 /// A context to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// Checked.
-    pub name: String,
+    /// Checked, in its normal form.
+    pub name: Name,
     /// Empty unless sent.
     pub data: List,
     /// Empty unless sent.
@@ -58,7 +56,7 @@ pub struct Draft {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Patch {
     /// A new name.
-    pub name: Option<String>,
+    pub name: Option<Name>,
     /// Replaces all data.
     pub data: Option<List>,
     /// Replaces all systems.
@@ -148,21 +146,14 @@ impl<'m> Reader<'_, 'm> {
         None
     }
 
-    fn name(&mut self) -> Option<String> {
+    fn name(&mut self) -> Option<Name> {
         let raw = self.raw("name")?.get();
         let Ok(name) = serde_json::from_str::<String>(raw) else {
             return self.wrong("/name".to_owned(), "must be a text".to_owned());
         };
-        let chars = name.chars().count();
-        if chars > MAX_NAME_CHARS || name.trim().is_empty() {
-            let detail =
-                format!("must have 1 to {MAX_NAME_CHARS} characters, not all of them blank");
-            return self.wrong("/name".to_owned(), detail);
-        }
-        if name.chars().any(char::is_control) {
-            return self.wrong("/name".to_owned(), "must not hold control characters".to_owned());
-        }
-        Some(name)
+        Name::parse(&name)
+            .map_err(|fault| self.errors.push(FieldError::new("/name", fault.to_string())))
+            .ok()
     }
 
     fn list(&mut self, name: &'static str, most: usize) -> Option<List> {
@@ -203,7 +194,8 @@ impl<'m> Reader<'_, 'm> {
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "describes what `draft` reads")]
 pub(crate) struct ContextDraft {
-    /// Unique among your contexts that are not deleted.
+    /// Unique among your contexts that are not deleted. Kept in Unicode NFC, without white space at its
+    /// ends, runs of white space as one space; characters that cannot be seen are refused.
     #[schema(min_length = 1, max_length = 200, example = "release-42")]
     name: String,
     /// Any JSON values; at most 1000 entries and 192 KiB.
@@ -225,7 +217,7 @@ pub(crate) struct ContextDraft {
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "describes what `patch` reads")]
 pub(crate) struct ContextPatch {
-    /// Unique among your contexts that are not deleted.
+    /// Unique among your contexts that are not deleted; in the same form as at the creation.
     #[schema(required = false, min_length = 1, max_length = 200)]
     name: String,
     /// Any JSON values; at most 1000 entries and 192 KiB.
@@ -263,7 +255,7 @@ mod tests {
     #[test]
     fn a_minimal_and_a_full_draft() {
         let draft = body(r#"{"name":"a"}"#).unwrap();
-        assert_eq!((draft.name.as_str(), draft.status), ("a", Status::Active));
+        assert_eq!((draft.name.text(), draft.status), ("a", Status::Active));
         assert_eq!(draft.data, List::empty());
         let draft = body(
             r#"{"name":"é🚀","data":[ {"k": 1} ],"systems":["s"],"tools":[],"status":"inactive",

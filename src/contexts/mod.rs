@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::events::{Event, EventKind};
 use crate::http::caller::Scope;
 use crate::http::request::Request;
+use crate::init::Ready;
 
 /// The event of what a request does to a context, now.
 fn event(
@@ -25,6 +26,11 @@ fn event(
     request: &Request<'_>,
 ) -> Event {
     Event::caused(request, scope, kind, id.as_str(), payload, app.now_ms())
+}
+
+/// What the cron does for contexts, until the time is up.
+pub async fn cron(app: &App, ready: Ready<'_>, until_ms: u64) {
+    store::former_names::settle_all(app, ready, until_ms).await;
 }
 
 /// The status that a caller can give; `deleted` comes by deleting.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::http::caller::scopes::{MAX_SCOPES, is_scope};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::request::{Members, parse_object};
+use crate::names::Name;
 
 /// A member of a body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -154,6 +155,21 @@ impl<'m> Fields<'m> {
             }
             _ => None,
         })
+    }
+
+    /// A name, in its normal form.
+    pub fn name(&mut self, name: &str) -> Sent<Name> {
+        let fault = match self.any(name) {
+            Sent::Absent => return Sent::Absent,
+            Sent::Null => return Sent::Null,
+            Sent::Value(Value::String(text)) => match Name::parse(&text) {
+                Ok(name) => return Sent::Value(name),
+                Err(fault) => fault.to_string(),
+            },
+            Sent::Value(_) => "must be a text".to_owned(),
+        };
+        self.wrong(name, fault);
+        Sent::Absent
     }
 
     /// A whole number within bounds.

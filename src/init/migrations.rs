@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 23] = [
+pub const MIGRATIONS: [(&str, &str); 24] = [
     migration!("0001_create_contexts_table"),
     migration!("0002_create_installations_table"),
     migration!("0003_create_actors_table"),
@@ -35,6 +35,7 @@ pub const MIGRATIONS: [(&str, &str); 23] = [
     migration!("0018_track_doubts_and_mints"),
     migration!("0019_extend_github_tables"),
     migration!("0020_fair_work_and_audit_archive"),
+    migration!("0021_compare_names_by_their_key"),
     migration!("0024_create_identities_table"),
     migration!("0026_list_events_by_owner"),
     migration!("0027_follow_renamed_accounts"),

@@ -17,6 +17,7 @@ use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::keys::store::{self, Change, Draft, Revocation, Secret};
+use crate::names::Name;
 use crate::platform::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
@@ -68,8 +69,8 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     scope.by_lasting_token(ready).await?;
     let body = request.json_bytes().await?;
     let mut fields = Fields::of(&body)?;
-    let name = fields.text("name", 200);
-    let name = fields.required("name", name).unwrap_or_default();
+    let name = fields.name("name");
+    let name = fields.required("name", name);
     let asked = fields.scopes("scopes", 1);
     let asked = fields.required("scopes", asked).unwrap_or_default();
     let held = Grant::of(&scope);
@@ -101,7 +102,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let event = Event::caused(request, &scope, EventKind::KeyCreated, &id, payload, now_ms);
     let draft = Draft {
         owner: &owner,
-        name: &name,
+        name: name.as_ref().map(Name::text).unwrap_or_default(),
         grant: &grant,
         expires_at: life_s.map(|life_s| time::iso8601(now_ms + life_s * 1000)),
         quota: app.config.quotas.of_owner(Kind::Keys, &owner, &scope, &event.at),

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::audit::archive;
 use crate::connections::secrets;
 use crate::connections::store::{CHECKS, RENEWALS};
+use crate::contexts;
 use crate::ecosystem::{STATES, watch};
 use crate::events::outbox;
 use crate::http::Outcome;
@@ -21,7 +22,8 @@ use crate::metrics::handover;
 use crate::metrics::text::{
     AUDIT, BREAKERS, CONNECTIONS, COUNTED, DEAD_LETTERS, Family, GITHUB_DELIVERIES,
     GITHUB_DELIVERIES_AGE, GITHUB_JOBS, GITHUB_JOBS_OVERDUE, GITHUB_MISSING, HEALTH_CHECKS,
-    OUTBOX_AGE, OUTBOX_DEPTH, Sample, Text, UNREVOKED, UNREVOKED_AGE, WORK_AGE, WORK_DUE,
+    OUTBOX_AGE, OUTBOX_DEPTH, Sample, Text, UNPREPARED, UNREVOKED, UNREVOKED_AGE, WORK_AGE,
+    WORK_DUE,
 };
 use crate::orchestrations;
 use crate::platform::db::{DbError, Row, Statement};
@@ -124,6 +126,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
         ),
         Statement::new("SELECT count(*) AS depth, NULL AS oldest FROM github_missing"),
         archive::kept(),
+        contexts::store::unprepared(),
     ];
     let as_of = |offset_ms: i64| now_ms.saturating_add_signed(offset_ms);
     queries.extend(WORK.iter().map(|(due, offset_ms)| due.backlog(as_of(*offset_ms))));
@@ -143,6 +146,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     backlog(&mut text, next(), now_ms, &GITHUB_JOBS, Some(&GITHUB_JOBS_OVERDUE))?;
     backlog(&mut text, next(), now_ms, &GITHUB_MISSING, None)?;
     audit(&mut text, next())?;
+    unprepared(&mut text, next())?;
     let backlogs: Vec<_> = WORK
         .iter()
         .map(|(due, offset_ms)| Ok((due, Backlog::read(next(), as_of(*offset_ms))?)))
@@ -179,6 +183,15 @@ fn audit(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
     text.head(&AUDIT);
     for (index, place) in ["database", "archive", "unsealed"].into_iter().enumerate() {
         text.sample(&AUDIT, &format!("place=\"{place}\""), row.integer(index)?);
+    }
+    Ok(())
+}
+
+fn unprepared(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
+    let row = rows.into_iter().next().ok_or(DbError::Shape)?;
+    text.head(&UNPREPARED);
+    for (index, what) in contexts::store::PREPARED.into_iter().enumerate() {
+        text.sample(&UNPREPARED, &format!("what=\"{what}\""), row.integer(index)?);
     }
     Ok(())
 }

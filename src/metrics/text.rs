@@ -96,6 +96,11 @@ pub(super) const WORK_AGE: Family = family(
     "gauge",
     "For how long the oldest background work of a kind has been due; 0 when none is.",
 );
+pub(super) const UNPREPARED: Family = family(
+    "chittyconnect_contexts_unprepared",
+    "gauge",
+    "Contexts of an earlier version that the cron still prepares, by what of them; at most 10000 is counted.",
+);
 pub(super) const AUDIT: Family = family(
     "chittyconnect_audit_entries",
     "gauge",

@@ -428,3 +428,186 @@ fn round_trips() {
         count("create", 2, 1, 0);
     });
 }
+
+#[test]
+fn one_name_in_two_spellings_is_one_name() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "cafe\u{301} bar"})).await;
+        let path = format!("/v1/contexts/{id}");
+        let read = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!(read.json["name"], "café bar", "kept in the normal form");
+        let other = gateway.create(ALICE, &json!({"name": "other"})).await;
+        let other = format!("/v1/contexts/{other}");
+        let minted = world.services.calls("id").len();
+        for name in
+            ["café bar", "cafe\u{301} bar", " café  bar\n", "café\u{a0}bar", "café\u{3000}bar"]
+        {
+            let made = gateway.post("/v1/contexts", ALICE, &json!({"name": name})).await;
+            assert_eq!((made.status, made.code()), (409, "name_taken"), "{name:?}");
+            assert_eq!(made.json["existing_chitty_id"], id, "{name:?}");
+            let renamed = gateway.patch(&other, ALICE, &json!({"name": name})).await;
+            assert_eq!((renamed.status, renamed.code()), (409, "name_taken"), "{name:?}");
+            assert_eq!(renamed.json["existing_chitty_id"], id, "{name:?}");
+            let query: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+            let found = gateway.get(&format!("/v1/contexts/search?q={query}"), Some(ALICE)).await;
+            assert_eq!(found.json["contexts"][0]["chitty_id"], id, "{name:?}");
+        }
+        assert_eq!(world.services.calls("id").len(), minted, "nothing is minted for a refusal");
+        let again = gateway.patch(&path, ALICE, &json!({"name": "cafe\u{301} bar "})).await;
+        assert_eq!(again.status, 200, "one's own name is free in every spelling");
+        gateway.create(BOB, &json!({"name": "café bar"})).await;
+    });
+}
+
+#[test]
+fn a_name_that_cannot_be_seen_is_refused_with_what_to_leave_out() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "seen"})).await;
+        let path = format!("/v1/contexts/{id}");
+        for (name, part) in [
+            ("\u{200b}", "U+200B"),
+            ("seen\u{200b}", "U+200B"),
+            ("\u{feff}seen", "U+FEFF"),
+            ("\u{3164}", "U+3164"),
+            ("\u{301}", "U+0301"),
+            ("\u{2003}\u{a0}", "blank"),
+            ("a\u{1}", "U+0001"),
+        ] {
+            let made = gateway.post("/v1/contexts", ALICE, &json!({"name": name})).await;
+            let renamed = gateway.patch(&path, ALICE, &json!({"name": name})).await;
+            let key = json!({"name": name, "scopes": ["read"]});
+            let key = gateway.post("/v1/keys", ALICE, &key).await;
+            for answer in [made, renamed, key] {
+                assert_eq!((answer.status, answer.code()), (422, "validation_failed"), "{name:?}");
+                assert_eq!(answer.json["errors"][0]["pointer"], "/name");
+                let detail = answer.json["errors"][0]["detail"].as_str().unwrap();
+                assert!(detail.contains(part), "{name:?}: {detail}");
+            }
+        }
+        assert_eq!(world.db.count("contexts WHERE owner_chitty_id = 'CHITTY-PEO-alice'"), 1);
+        let labelled = json!({"name": " my  ke\u{301}y ", "scopes": ["read"]});
+        let labelled = gateway.post("/v1/keys", ALICE, &labelled).await;
+        assert_eq!(labelled.json["key"]["name"], "my kéy");
+    });
+}
+
+/// Contexts as they were made before names had keys.
+fn put_former(world: &World, names: &[(&str, &str)]) {
+    for (id, name) in names {
+        world.db.execute(&format!(
+            "INSERT INTO contexts (chitty_id, name, owner_chitty_id, created_at, updated_at, \
+             revision) VALUES ('{id}', '{name}', 'CHITTY-PEO-alice', '2026-01-01', '2026-01-01', 'r')"
+        ));
+    }
+}
+
+#[test]
+fn names_from_before_are_unique_from_the_first_request_on() {
+    for (name, holder) in [
+        ("café", "CHITTY-CONTEXT-nfd"),
+        ("cafe\u{301}", "CHITTY-CONTEXT-nfd"),
+        ("blank", "CHITTY-CONTEXT-blank"),
+        ("plain name", "CHITTY-CONTEXT-plain"),
+    ] {
+        for renames in [false, true] {
+            let (world, gateway) = World::warm();
+            put_former(
+                &world,
+                &[
+                    ("CHITTY-CONTEXT-nfd", "cafe\u{301}"),
+                    ("CHITTY-CONTEXT-blank", " blank "),
+                    ("CHITTY-CONTEXT-plain", "plain name"),
+                ],
+            );
+            run(async {
+                let taken = match renames {
+                    false => gateway.post("/v1/contexts", ALICE, &json!({"name": name})).await,
+                    true => {
+                        put_former(&world, &[("CHITTY-CONTEXT-other", "other")]);
+                        let path = "/v1/contexts/CHITTY-CONTEXT-other";
+                        gateway.patch(path, ALICE, &json!({"name": name})).await
+                    }
+                };
+                assert_eq!((taken.status, taken.code()), (409, "name_taken"), "{name:?}");
+                assert_eq!(taken.json["existing_chitty_id"], holder, "{name:?}");
+                assert_eq!(world.services.calls("id").len(), 0, "nothing is minted");
+            });
+        }
+    }
+}
+
+#[test]
+fn two_names_from_before_that_are_alike_both_stay() {
+    let (world, gateway) = World::warm();
+    put_former(
+        &world,
+        &[
+            ("CHITTY-CONTEXT-1", "cafe\u{301}"),
+            ("CHITTY-CONTEXT-2", "café"),
+            ("CHITTY-CONTEXT-3", " x"),
+            ("CHITTY-CONTEXT-4", "x "),
+            ("CHITTY-CONTEXT-5", "\u{200b}"),
+        ],
+    );
+    let (other, _) = (world.isolate(), ());
+    run(async {
+        // Two runs of the cron at once settle each name once.
+        futures_util::future::join(
+            chittyconnect::tasks::scheduled(&gateway.app),
+            chittyconnect::tasks::scheduled(&other.app),
+        )
+        .await;
+        let keys = world.db.cells(
+            "SELECT replace(ifnull(name_key, '-'), char(10), '|') FROM contexts \
+             WHERE owner_chitty_id = 'CHITTY-PEO-alice' ORDER BY chitty_id",
+        );
+        let zero_width = "\u{200b}";
+        assert_eq!(keys, ["café|CHITTY-CONTEXT-1", "café", "x", "x|CHITTY-CONTEXT-4", zero_width]);
+        for id in 1..=5 {
+            let path = format!("/v1/contexts/CHITTY-CONTEXT-{id}");
+            assert_eq!(gateway.get(&path, Some(ALICE)).await.status, 200);
+        }
+        let taken = gateway.post("/v1/contexts", ALICE, &json!({"name": "x"})).await;
+        assert_eq!(taken.json["existing_chitty_id"], "CHITTY-CONTEXT-3");
+        // Each gets a name of its own when it is given one.
+        let path = "/v1/contexts/CHITTY-CONTEXT-4";
+        assert_eq!(gateway.patch(path, ALICE, &json!({"name": "y "})).await.status, 200);
+        let taken = gateway.post("/v1/contexts", ALICE, &json!({"name": "y"})).await;
+        assert_eq!(taken.json["existing_chitty_id"], "CHITTY-CONTEXT-4");
+    });
+}
+
+#[test]
+fn a_name_that_a_version_without_keys_gives_is_keyed_too() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "né"})).await;
+        world.db.execute(&format!(
+            "UPDATE contexts SET name = ' e\u{301}t\u{e9}' WHERE chitty_id = '{id}'"
+        ));
+        let taken = gateway.post("/v1/contexts", ALICE, &json!({"name": "été"})).await;
+        assert_eq!((taken.status, taken.code()), (409, "name_taken"));
+        gateway.create(ALICE, &json!({"name": "né"})).await;
+    });
+}
+
+#[test]
+fn an_owner_with_very_many_names_from_before_is_asked_to_wait_and_then_served() {
+    let (world, gateway) = World::warm();
+    world.db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) \
+         INSERT INTO contexts (chitty_id, name, owner_chitty_id, created_at, updated_at, revision) \
+         SELECT 'CHITTY-CONTEXT-' || i, 'é' || i, 'CHITTY-PEO-alice', '2026-01-01', '2026-01-01', 'r' \
+         FROM n",
+    );
+    run(async {
+        let body = json!({"name": "e\u{301}1400"});
+        let first = gateway.post("/v1/contexts", ALICE, &body).await;
+        assert_eq!((first.status, first.code()), (503, "not_ready"));
+        assert!(first.headers.contains_key("retry-after"));
+        let second = gateway.post("/v1/contexts", ALICE, &body).await;
+        assert_eq!((second.status, second.code()), (409, "name_taken"));
+    });
+}

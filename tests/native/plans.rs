@@ -35,6 +35,9 @@ fn exercised() -> World {
         gateway.delete(&path, "dev-a").await;
         gateway.get(&path, Some("dev-a")).await;
         gateway.deliver_all().await;
+        let former = "INSERT INTO contexts (chitty_id, name, owner_chitty_id, created_at, updated_at, \
+             revision) VALUES ('CHITTY-CONTEXT-f', ' é', 'CHITTY-PEO-a', '2026', '2026', 'r')";
+        world.db.execute(former);
         world.objects.awake.set(true);
         chittyconnect::tasks::scheduled(&gateway.app).await;
         gateway.get("/v1/ecosystem/id", Some("dev-a")).await;

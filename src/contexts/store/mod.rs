@@ -2,6 +2,7 @@
 //! `?1` is the actor. Here is what one context is and how it is read; `pages` lists and searches,
 //! `writes` makes, changes and deletes.
 
+pub mod former_names;
 mod pages;
 mod writes;
 
@@ -16,6 +17,17 @@ use crate::http::caller::Scope;
 use crate::http::problem::Problem;
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
+
+/// What of contexts of an earlier version the cron prepares, as [`unprepared`] counts it.
+pub const PREPARED: [&str; 1] = ["names"];
+
+/// The statement that counts what is still to be prepared, as far as ten thousand.
+pub fn unprepared() -> Statement {
+    let count = |condition: &str| {
+        format!("(SELECT count(*) FROM (SELECT 1 FROM contexts WHERE {condition} LIMIT 10000))")
+    };
+    Statement::new(format!("SELECT {} AS depth", count(former_names::CONDITION)))
+}
 
 /// A context with its version.
 #[derive(Debug)]

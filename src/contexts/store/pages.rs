@@ -8,6 +8,7 @@ use crate::http::listing::{Page, SEPARATOR};
 use crate::http::paging::{Cursor, invalid_cursor};
 use crate::http::problem::Problem;
 use crate::init::Ready;
+use crate::names;
 use crate::platform::db::{Params, Statement};
 
 use super::first;
@@ -141,8 +142,9 @@ fn tiers(
     matches: Matches,
     limit_at: &str,
 ) -> String {
-    let name = params.add(text.trim());
-    let same_name = format!("owner_chitty_id = ?1 AND name = {name} AND deleted_at IS NULL");
+    let name = params.add(names::key(text));
+    let same_name =
+        format!("owner_chitty_id = ?1 AND ifnull(name_key, name) = {name} AND deleted_at IS NULL");
     let mut parts = Vec::new();
     // An exact match is one row at most, and the first of the first page.
     if start.tier == EXACT {

@@ -6,6 +6,7 @@ use crate::connections;
 use crate::contexts::Status;
 use crate::contexts::input::{Draft, List, Patch};
 use crate::contexts::search::{Key, name_column};
+use crate::contexts::store::former_names::{self, Patience};
 use crate::events::{Event, outbox};
 use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::{Idempotency, Stored};
@@ -14,20 +15,21 @@ use crate::http::problem::{Code, Problem};
 use crate::http::quota::Quota;
 use crate::init::Ready;
 use crate::minting::MintIntent;
+use crate::names::Name;
 use crate::platform::db::{DbError, Params, Row, Statement, first_row};
 
-/// The unique index over live names, as SQLite names it.
-const LIVE_NAME: &str = "contexts.owner_chitty_id, contexts.name";
+/// The unique index over the keys of live names, as SQLite names it.
+const LIVE_NAME: &str = "contexts_live_key";
 
-/// The id of the live context of the owner `?1` that has the name `?2`.
+/// The id of the live context of the owner `?1` whose name has the key `?2`.
 const HOLDER_OF_NAME: &str = "SELECT chitty_id FROM contexts \
-     WHERE owner_chitty_id = ?1 AND name = ?2 AND deleted_at IS NULL";
+     WHERE owner_chitty_id = ?1 AND ifnull(name_key, name) = ?2 AND deleted_at IS NULL";
 
 /// What a creation needs that is there before it: a free name, and room for one more.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {
     /// The name.
-    pub name: &'a str,
+    pub name: &'a Name,
     /// How many contexts the owner may have.
     pub quota: &'a Quota,
     /// The instant of the request, in ms since the Unix epoch.
@@ -48,29 +50,60 @@ pub async fn check_free(
     key: Option<&Idempotency>,
     intent: &MintIntent,
 ) -> Result<Vec<Row>, Problem> {
+    let mut patience = Patience::default();
+    loop {
+        let mut checks = checks(scope, wanted, key, intent);
+        checks.push(former_names::next(Some(scope.actor())));
+        let mut results = scope.read(ready, checks).await?;
+        // A name is judged only among names that all have their keys.
+        let former = results.pop().unwrap_or_default();
+        if former.is_empty() {
+            return judge(results, wanted.quota);
+        }
+        patience.settle(ready, former).await?;
+    }
+}
+
+/// The questions of [`check_free`]: who holds the name, the quota, the stored reply; and the intent, which
+/// goes on record where nothing is in the way.
+fn checks(
+    scope: &Scope,
+    wanted: &Wanted<'_>,
+    key: Option<&Idempotency>,
+    intent: &MintIntent,
+) -> Vec<Statement> {
     let Wanted { name, quota, now_ms } = *wanted;
-    let holder = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name);
+    let holder = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name.key());
     let mut checks = vec![holder, quota.question()];
     let mut params = Params::default();
-    let (owner, wanted) = (params.add(scope.actor()), params.add(name));
+    let (owner, wanted) = (params.add(scope.actor()), params.add(name.key()));
     let mut nothing_is_in_the_way = format!(
-        "{} AND NOT EXISTS (SELECT 1 FROM contexts \
-         WHERE owner_chitty_id = {owner} AND name = {wanted} AND deleted_at IS NULL) AND NOT {}",
+        "{} AND NOT EXISTS (SELECT 1 FROM contexts WHERE owner_chitty_id = {owner} \
+         AND ifnull(name_key, name) = {wanted} AND deleted_at IS NULL) AND NOT EXISTS \
+         (SELECT 1 FROM contexts AS former WHERE owner_chitty_id = {owner} AND {}) AND NOT {}",
         scope.may_sql(&mut params),
+        former_names::CONDITION,
         quota.is_full(&mut params),
     );
-    if let Some(key) = key {
-        checks.push(key.look_up(scope, now_ms));
-        let is_unused = key.is_unused_sql(scope, now_ms, &mut params);
-        nothing_is_in_the_way += &format!(" AND {is_unused}");
+    match key {
+        Some(key) => {
+            checks.push(key.look_up(scope, now_ms));
+            let is_unused = key.is_unused_sql(scope, now_ms, &mut params);
+            nothing_is_in_the_way += &format!(" AND {is_unused}");
+        }
+        None => checks.push(Statement::new("SELECT 1 AS stored WHERE 0")),
     }
     checks.push(intent.record_if(params, &nothing_is_in_the_way));
-    let mut results = scope.read(ready, checks).await?;
-    let recorded = results.pop().unwrap_or_default();
+    checks
+}
+
+/// Judges the answers to [`checks`].
+fn judge(results: Vec<Vec<Row>>, quota: &Quota) -> Result<Vec<Row>, Problem> {
     let mut results = results.into_iter();
     let holder = first_row(results.next());
     let room = results.next().unwrap_or_default();
     let stored = results.next().unwrap_or_default();
+    let recorded = results.next().unwrap_or_default();
     match holder.map(|mut row| row.text(0)).transpose()? {
         // A replay answers as the first time, whose own context it is that has the name.
         Some(existing) if stored.is_empty() => Err(Failure::NameTaken(Some(existing)).into()),
@@ -139,10 +172,10 @@ impl From<Failure> for Problem {
     }
 }
 
-/// The problem of a failure, with the context that holds the name where that is it.
-pub async fn explain(ready: Ready<'_>, scope: &Scope, name: &str, failure: Failure) -> Problem {
+/// The problem of a failure, with the context that holds the key of the name where that is it.
+pub async fn explain(ready: Ready<'_>, scope: &Scope, key: &str, failure: Failure) -> Problem {
     match failure {
-        Failure::NameTaken(None) => match id_of_name(ready, scope, name).await {
+        Failure::NameTaken(None) => match id_of_name(ready, scope, key).await {
             Ok(existing) => Failure::NameTaken(existing).into(),
             Err(error) => error.into(),
         },
@@ -150,13 +183,9 @@ pub async fn explain(ready: Ready<'_>, scope: &Scope, name: &str, failure: Failu
     }
 }
 
-/// The id of the caller's live context of this name.
-async fn id_of_name(
-    ready: Ready<'_>,
-    scope: &Scope,
-    name: &str,
-) -> Result<Option<String>, DbError> {
-    let query = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name);
+/// The id of the caller's live context whose name has this key.
+async fn id_of_name(ready: Ready<'_>, scope: &Scope, key: &str) -> Result<Option<String>, DbError> {
+    let query = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(key);
     let row = ready.db().rows(query).await?.into_iter().next();
     row.map(|mut row| row.text(0)).transpose()
 }
@@ -218,9 +247,9 @@ pub async fn created(ready: Ready<'_>, id: &ChittyId) -> Result<Option<String>, 
 }
 
 /// The statements that make the gateway's own context, which belongs to itself.
-pub fn insert_own(id: &ChittyId, name: &str, event: &Event) -> Vec<Statement> {
+pub fn insert_own(id: &ChittyId, name: &'static str, event: &Event) -> Vec<Statement> {
     let draft = Draft {
-        name: name.to_owned(),
+        name: Name::own(name),
         data: List::empty(),
         systems: List::empty(),
         tools: List::empty(),
@@ -232,25 +261,27 @@ pub fn insert_own(id: &ChittyId, name: &str, event: &Event) -> Vec<Statement> {
 fn insert_statements(owner: &str, id: &ChittyId, draft: &Draft, event: &Event) -> Vec<Statement> {
     let row = Statement::new(format!(
         "INSERT INTO contexts (owner_chitty_id, chitty_id, name, data, systems, tools, status, \
-         created_at, updated_at, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9) \
+         created_at, updated_at, revision, name_key) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10) \
          RETURNING {CREATED}"
     ))
     .bind(owner)
     .bind(id.as_str())
-    .bind(draft.name.as_str())
+    .bind(draft.name.text())
     .bind(draft.data.json.as_str())
     .bind(draft.systems.json.as_str())
     .bind(draft.tools.json.as_str())
     .bind(draft.status.as_str())
     .bind(event.at.as_str())
-    .bind(event.id.as_str());
+    .bind(event.id.as_str())
+    .bind(draft.name.key());
     let key = Key::of(owner, draft.status);
     let words = Statement::new(
         "INSERT INTO contexts_fts (rowid, name, data, systems, tools) \
          SELECT row_id, ?2, ?3, ?4, ?5 FROM contexts WHERE chitty_id = ?1",
     )
     .bind(id.as_str())
-    .bind(name_column(&draft.name, &key))
+    .bind(name_column(draft.name.text(), &key))
     .bind(draft.data.words.under(&key))
     .bind(draft.systems.words.under(&key))
     .bind(draft.tools.words.under(&key));
@@ -280,20 +311,47 @@ pub async fn update(
     change: &Change<'_>,
     patch: &Patch,
 ) -> Result<Changed, Failure> {
+    let mut patience = Patience::default();
+    loop {
+        let (row, words) = (changed_row(scope, change, patch), changed_words(scope, change, patch));
+        // A name is judged only among names that all have their keys.
+        let former = patch.name.as_ref().map(|_| former_names::next(Some(scope.actor())));
+        let rest = former.into_iter().collect();
+        let (changed, mut rest) = perform(ready, scope, change, [row, words], rest).await?;
+        match rest.pop().filter(|former| !former.is_empty()) {
+            Some(former) => patience.settle(ready, former).await.map_err(Failure::Refused)?,
+            None => return Ok(changed),
+        }
+    }
+}
+
+/// The row as it is to be.
+fn changed_row(scope: &Scope, change: &Change<'_>, patch: &Patch) -> Statement {
     let set = "name = coalesce(?6, name), data = coalesce(?7, data), \
                systems = coalesce(?8, systems), tools = coalesce(?9, tools), \
-               status = coalesce(?10, status)";
-    let row = change_row(scope, change, set)
-        .bind(patch.name.as_deref())
+               status = coalesce(?10, status), name_key = coalesce(?11, name_key)";
+    let condition = match patch.name {
+        Some(_) => format!(
+            " AND NOT EXISTS (SELECT 1 FROM contexts AS former WHERE owner_chitty_id = ?1 AND {})",
+            former_names::CONDITION
+        ),
+        None => String::new(),
+    };
+    change_row(scope, change, set, &condition)
+        .bind(patch.name.as_ref().map(Name::text))
         .bind(patch.data.as_ref().map(|list| list.json.as_str()))
         .bind(patch.systems.as_ref().map(|list| list.json.as_str()))
         .bind(patch.tools.as_ref().map(|list| list.json.as_str()))
-        .bind(patch.status.map(Status::as_str));
-    // The words that are there, and those that come, are under the key of one status or the other;
-    // all of them end under the key of the status that the row has now.
+        .bind(patch.status.map(Status::as_str))
+        .bind(patch.name.as_ref().map(Name::key))
+}
+
+/// The words as they are to be: those that are there, and those that come, are under the key of one status
+/// or the other; all of them end under the key of the status that the row has now.
+fn changed_words(scope: &Scope, change: &Change<'_>, patch: &Patch) -> Statement {
     let active = Key::of(scope.actor(), Status::Active);
     let inactive = Key::of(scope.actor(), Status::Inactive);
-    let words = Statement::new(
+    Statement::new(
         "UPDATE contexts_fts SET name = replace(coalesce(?5, contexts_fts.name), old, new), \
          data = replace(coalesce(?6, contexts_fts.data), old, new), \
          systems = replace(coalesce(?7, contexts_fts.systems), old, new), \
@@ -307,11 +365,10 @@ pub async fn update(
     .bind(change.event.id.as_str())
     .bind(active.as_str())
     .bind(inactive.as_str())
-    .bind(patch.name.as_deref().map(|name| name_column(name, &active)))
+    .bind(patch.name.as_ref().map(|name| name_column(name.text(), &active)))
     .bind(patch.data.as_ref().map(|list| list.words.under(&active)))
     .bind(patch.systems.as_ref().map(|list| list.words.under(&active)))
-    .bind(patch.tools.as_ref().map(|list| list.words.under(&active)));
-    perform(ready, scope, change, [row, words], Vec::new()).await
+    .bind(patch.tools.as_ref().map(|list| list.words.under(&active)))
 }
 
 /// Deletes a context softly: the row stays with its event, its words go, its name is free.
@@ -323,7 +380,7 @@ pub async fn delete(
     scope: &Scope,
     change: &Change<'_>,
 ) -> Result<Changed, Failure> {
-    let row = change_row(scope, change, "status = 'deleted', deleted_at = ?4");
+    let row = change_row(scope, change, "status = 'deleted', deleted_at = ?4", "");
     let words = Statement::new(
         "DELETE FROM contexts_fts \
          WHERE rowid = (SELECT row_id FROM contexts WHERE chitty_id = ?1 AND revision = ?2)",
@@ -332,15 +389,16 @@ pub async fn delete(
     .bind(change.event.id.as_str());
     // What was connected to it ends with it.
     let rest = connections::store::end_with_context(change.event);
-    perform(ready, scope, change, [row, words], rest).await
+    Ok(perform(ready, scope, change, [row, words], rest).await?.0)
 }
 
 /// An update of one live context of the caller's, if its revision is one that the caller accepts.
-fn change_row(scope: &Scope, change: &Change<'_>, set: &str) -> Statement {
+fn change_row(scope: &Scope, change: &Change<'_>, set: &str, condition: &str) -> Statement {
     Statement::new(format!(
         "UPDATE contexts SET {set}, updated_at = ?4, revision = ?5 \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL \
-         AND (?3 IS NULL OR revision IN (SELECT value FROM json_each(?3))) RETURNING document"
+         AND (?3 IS NULL OR revision IN (SELECT value FROM json_each(?3))){condition} \
+         RETURNING document"
     ))
     .bind(scope.actor())
     .bind(change.id.as_str())
@@ -349,13 +407,14 @@ fn change_row(scope: &Scope, change: &Change<'_>, set: &str) -> Statement {
     .bind(change.event.id.as_str())
 }
 
+/// Makes a change. Returns what came of it, and the results of the `rest` of its batch.
 async fn perform(
     ready: Ready<'_>,
     scope: &Scope,
     change: &Change<'_>,
     [row, words]: [Statement; 2],
     rest: Vec<Statement>,
-) -> Result<Changed, Failure> {
+) -> Result<(Changed, Vec<Vec<Row>>), Failure> {
     let before = Statement::new(
         "SELECT revision FROM contexts \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
@@ -366,5 +425,6 @@ async fn perform(
     let event_row = outbox::insert_if_changed(event, overdue_ms, "contexts", "chitty_id");
     let batch = [before, row, words, event_row].into_iter().chain(rest).collect();
     let mut results = scope.write(ready, batch).await?.into_iter();
-    Ok(Changed::read(results.next(), results.next(), &change.if_match)?)
+    let changed = Changed::read(results.next(), results.next(), &change.if_match)?;
+    Ok((changed, results.skip(2).collect()))
 }

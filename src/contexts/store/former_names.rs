@@ -1,0 +1,108 @@
+//! Names from before names had a key: each gets its own, by the cron and, so that no name is given twice
+//! meanwhile, before its owner gives another.
+//!
+//! Of two names of before that are alike the one that is the key itself keeps it, else the older one; the
+//! other's key gets its ChittyID behind a line break, which no name holds. Both stay as they are written.
+
+use crate::app::App;
+use crate::http::problem::{Code, Problem};
+use crate::init::Ready;
+use crate::names;
+use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::log;
+
+/// How many names are worked on at once, and how often at most by one request and by one run of the cron.
+const AT_ONCE: i64 = 100;
+const ROUNDS_OF_A_REQUEST: usize = 10;
+const ROUNDS_OF_THE_CRON: usize = 400;
+
+/// Which rows of `contexts` have no key yet: the condition of the index `contexts_unkeyed`.
+pub const CONDITION: &str = "name_key IS NULL AND deleted_at IS NULL AND (name GLOB '*[^ -~]*' \
+     OR name GLOB ' *' OR name GLOB '* ' OR name GLOB '*  *')";
+
+/// Reads the next names of an owner, or of all, that have no key yet.
+pub fn next(owner: Option<&str>) -> Statement {
+    let of_owner = if owner.is_some() { "owner_chitty_id = ?2 AND " } else { "" };
+    let query = Statement::new(format!(
+        "SELECT row_id, owner_chitty_id, name FROM contexts WHERE {of_owner}{CONDITION} \
+         ORDER BY owner_chitty_id, row_id LIMIT ?1"
+    ))
+    .bind(AT_ONCE);
+    match owner {
+        Some(owner) => query.bind(owner),
+        None => query,
+    }
+}
+
+/// Gives names that [`next`] has read their keys. Doing it twice is as good as once.
+///
+/// # Errors
+/// Storage failures.
+pub async fn settle(ready: Ready<'_>, rows: Vec<Row>) -> Result<(), DbError> {
+    let statements = rows.into_iter().map(|mut row| {
+        let (row_id, owner, name) = (row.integer(0)?, row.text(1)?, row.text(2)?);
+        Ok(Statement::new(
+            "UPDATE contexts SET name_key = iif(EXISTS (SELECT 1 FROM contexts AS other \
+             WHERE other.owner_chitty_id = ?2 AND ifnull(other.name_key, other.name) = ?3 \
+             AND other.deleted_at IS NULL AND other.row_id <> ?1), ?3 || char(10) || chitty_id, ?3) \
+             WHERE row_id = ?1 AND name = ?4 AND name_key IS NULL AND deleted_at IS NULL",
+        )
+        .bind(row_id)
+        .bind(owner)
+        .bind(names::key(&name))
+        .bind(name))
+    });
+    let statements = statements.collect::<Result<Vec<_>, DbError>>()?;
+    ready.db().batch(statements).await.map(|_| ())
+}
+
+/// How often a request may have to settle names before its own can be judged.
+pub struct Patience(usize);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience(ROUNDS_OF_A_REQUEST)
+    }
+}
+
+impl Patience {
+    /// Settles names of the caller's that stood in the way of judging another.
+    ///
+    /// # Errors
+    /// 503 when there are too many for one request; storage failures.
+    pub async fn settle(&mut self, ready: Ready<'_>, rows: Vec<Row>) -> Result<(), Problem> {
+        settle(ready, rows).await?;
+        self.0 = self.0.saturating_sub(1);
+        if self.0 > 0 {
+            return Ok(());
+        }
+        let detail =
+            "The names of your contexts are being prepared for comparison. Repeat the request.";
+        Err(Problem::new(Code::NotReady, detail).retry_after(1))
+    }
+}
+
+/// Works on what is left, until the time is up; the cron runs it.
+pub async fn settle_all(app: &App, ready: Ready<'_>, until_ms: u64) {
+    for _ in 0..ROUNDS_OF_THE_CRON {
+        if app.now_ms() >= until_ms {
+            return;
+        }
+        let settled = async {
+            let rows = ready.db().rows(next(None)).await?;
+            let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) < AT_ONCE;
+            if !rows.is_empty() {
+                settle(ready, rows).await?;
+            }
+            Ok::<bool, DbError>(is_last)
+        };
+        match settled.await {
+            Ok(false) => {}
+            Ok(true) => return,
+            Err(error) => {
+                log::warn("names_not_settled", &[("error", &error.to_string())]);
+                return;
+            }
+        }
+    }
+}
