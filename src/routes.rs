@@ -19,7 +19,7 @@ use crate::github::{install, webhook};
 use crate::health;
 use crate::http::caller::Permission;
 use crate::http::limits::Class;
-use crate::http::route::{Access, Method, Route, Table};
+use crate::http::route::{Access, Method, Parameters, Route, Table};
 use crate::identities::handlers as identities;
 use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
@@ -32,6 +32,7 @@ macro_rules! open {
             method: Method::$method,
             path: $path,
             access: Access::Open(|app, request| Box::pin($handler(app, request))),
+            parameters: Parameters::NONE,
         }
     };
 }
@@ -42,6 +43,7 @@ macro_rules! counted {
             method: Method::$method,
             path: $path,
             access: Access::Counted(Class::$class, |app, request| Box::pin($handler(app, request))),
+            parameters: Parameters::NONE,
         }
     };
 }
@@ -54,6 +56,7 @@ macro_rules! scoped {
             access: Access::Scoped(Permission::$permission, |app, ready, scope, request| {
                 Box::pin($handler(app, ready, scope, request))
             }),
+            parameters: Parameters::NONE,
         }
     };
 }
@@ -61,89 +64,89 @@ macro_rules! scoped {
 /// The table.
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
-    open!(Get "/" => health::show),
-    open!(Get "/health" => health::show),
-    open!(Get "/api/health" => health::show),
-    open!(Get "/api/v1/status" => health::show),
-    open!(Get "/openapi.json" => openapi::show),
-    open!(Get "/metrics" => metrics::show),
+    open!(Get "/" => health::show).reads(&["full"]).ignores_others(),
+    open!(Get "/health" => health::show).reads(&["full"]).ignores_others(),
+    open!(Get "/api/health" => health::show).reads(&["full"]).ignores_others(),
+    open!(Get "/api/v1/status" => health::show).reads(&["full"]).ignores_others(),
+    open!(Get "/openapi.json" => openapi::show).ignores_others(),
+    open!(Get "/metrics" => metrics::show).ignores_others(),
 
     scoped!(Post   "/v1/contexts",        ContextsWrite => create_context),
     scoped!(Post   "/v1/contexts/create", ContextsWrite => create_context),
-    scoped!(Get    "/v1/contexts",        ContextsRead  => contexts::list),
-    scoped!(Get    "/v1/contexts/list",   ContextsRead  => contexts::list),
-    scoped!(Get    "/v1/contexts/search", ContextsRead  => contexts::search),
-    scoped!(Get    "/v1/contexts/{id}",   ContextsRead  => contexts::show),
+    scoped!(Get    "/v1/contexts",        ContextsRead  => contexts::list).reads(&["status", "type", "since", "limit", "cursor"]),
+    scoped!(Get    "/v1/contexts/list",   ContextsRead  => contexts::list).reads(&["status", "type", "since", "limit", "cursor"]),
+    scoped!(Get    "/v1/contexts/search", ContextsRead  => contexts::search).reads(&["q", "status", "limit", "cursor"]).tolerates(&["owner"]),
+    scoped!(Get    "/v1/contexts/{id}",   ContextsRead  => contexts::show).tolerates(&["resolve"]),
     scoped!(Patch  "/v1/contexts/{id}",   ContextsWrite => contexts::change),
     scoped!(Delete "/v1/contexts/{id}",   ContextsWrite => contexts::remove),
 
     scoped!(Post  "/v1/actors/register",          ActorsWrite => actors::register),
     scoped!(Get   "/v1/actors/me",                ActorsRead  => actors::me),
-    scoped!(Get   "/v1/actors",                   ActorsAdmin => actors::list),
-    scoped!(Get   "/v1/actors/list",              ActorsAdmin => actors::list),
+    scoped!(Get   "/v1/actors",                   ActorsAdmin => actors::list).reads(&["type", "status", "limit", "cursor"]),
+    scoped!(Get   "/v1/actors/list",              ActorsAdmin => actors::list).reads(&["type", "status", "limit", "cursor"]),
     scoped!(Get   "/v1/actors/{id}",              ActorsRead  => actors::show),
     scoped!(Patch "/v1/actors/{id}",              ActorsWrite => actors::change),
     scoped!(Get   "/v1/actors/{id}/capabilities", ActorsRead  => actors::capabilities),
     scoped!(Put   "/v1/actors/{id}/capabilities", ActorsAdmin => actors::grant),
 
     scoped!(Post   "/v1/connections",              ConnectionsWrite => create_connection),
-    scoped!(Get    "/v1/connections",              ConnectionsRead  => connections::list),
-    scoped!(Get    "/v1/connections/list",         ConnectionsRead  => connections::list),
+    scoped!(Get    "/v1/connections",              ConnectionsRead  => connections::list).reads(&["source", "target", "type", "status", "limit", "cursor"]),
+    scoped!(Get    "/v1/connections/list",         ConnectionsRead  => connections::list).reads(&["source", "target", "type", "status", "limit", "cursor"]),
     scoped!(Get    "/v1/connections/{id}",         ConnectionsRead  => connections::show),
     scoped!(Patch  "/v1/connections/{id}",         ConnectionsWrite => connections::change),
     scoped!(Delete "/v1/connections/{id}",         ConnectionsWrite => connections::remove),
     scoped!(Get    "/v1/connections/{id}/status",  ConnectionsRead  => connections::status),
     scoped!(Post   "/v1/connections/{id}/check",   ConnectionsWrite => connections::check),
-    scoped!(Get    "/v1/connections/{id}/history", ConnectionsRead  => connections::history),
-    scoped!(Get    "/v1/connections/{id}/proxy",         ConnectionsRead  => proxy::forward),
-    scoped!(Get    "/v1/connections/{id}/proxy/{*path}", ConnectionsRead  => proxy::forward),
-    scoped!(Post   "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward),
-    scoped!(Post   "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward),
-    scoped!(Put    "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward),
-    scoped!(Put    "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward),
-    scoped!(Patch  "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward),
-    scoped!(Patch  "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward),
-    scoped!(Delete "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward),
-    scoped!(Delete "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward),
+    scoped!(Get    "/v1/connections/{id}/history", ConnectionsRead  => connections::history).reads(&["limit", "cursor"]),
+    scoped!(Get    "/v1/connections/{id}/proxy",         ConnectionsRead  => proxy::forward).passes_query(),
+    scoped!(Get    "/v1/connections/{id}/proxy/{*path}", ConnectionsRead  => proxy::forward).passes_query(),
+    scoped!(Post   "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward).passes_query(),
+    scoped!(Post   "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward).passes_query(),
+    scoped!(Put    "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward).passes_query(),
+    scoped!(Put    "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward).passes_query(),
+    scoped!(Patch  "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward).passes_query(),
+    scoped!(Patch  "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward).passes_query(),
+    scoped!(Delete "/v1/connections/{id}/proxy",         ConnectionsWrite => proxy::forward).passes_query(),
+    scoped!(Delete "/v1/connections/{id}/proxy/{*path}", ConnectionsWrite => proxy::forward).passes_query(),
 
     scoped!(Post   "/v1/delegate",          DelegationsWrite => delegation::create),
-    scoped!(Get    "/v1/delegate",          DelegationsRead  => delegation::list),
+    scoped!(Get    "/v1/delegate",          DelegationsRead  => delegation::list).reads(&["status", "limit", "cursor"]),
     counted!(Post  "/v1/delegate/validate", Validate => delegation::validate),
     scoped!(Delete "/v1/delegate/{id}",     DelegationsWrite => delegation::revoke),
 
     scoped!(Post   "/v1/keys",             KeysWrite => keys::create),
-    scoped!(Get    "/v1/keys",             KeysRead  => keys::list),
+    scoped!(Get    "/v1/keys",             KeysRead  => keys::list).reads(&["owner", "limit", "cursor"]),
     scoped!(Get    "/v1/keys/{id}",        KeysRead  => keys::show),
     scoped!(Post   "/v1/keys/{id}/rotate", KeysWrite => keys::rotate),
     scoped!(Delete "/v1/keys/{id}",        KeysWrite => keys::revoke),
 
-    scoped!(Get "/v1/audit",        AuditRead  => audit::list),
-    scoped!(Get "/v1/audit/verify", AuditAdmin => audit::verify),
+    scoped!(Get "/v1/audit",        AuditRead  => audit::list).reads(&["actor", "entity", "action", "limit", "cursor"]),
+    scoped!(Get "/v1/audit/verify", AuditAdmin => audit::verify).reads(&["from"]),
 
-    scoped!(Get    "/v1/events",                          EventsRead  => timeline::timeline),
-    scoped!(Get    "/v1/events/dead-letters",             EventsAdmin => events::list),
+    scoped!(Get    "/v1/events",                          EventsRead  => timeline::timeline).reads(&["entity", "owner", "type", "since", "until", "limit", "cursor"]),
+    scoped!(Get    "/v1/events/dead-letters",             EventsAdmin => events::list).reads(&["type", "entity", "limit", "cursor"]),
     scoped!(Post   "/v1/events/dead-letters/replay",      EventsAdmin => events::replay_many),
     scoped!(Get    "/v1/events/dead-letters/{id}",        EventsAdmin => events::show),
     scoped!(Post   "/v1/events/dead-letters/{id}/replay", EventsAdmin => events::replay),
     scoped!(Delete "/v1/events/dead-letters/{id}",        EventsAdmin => events::discard),
 
     scoped!(Get  "/v1/ecosystem",                 EcosystemRead  => ecosystem::list),
-    scoped!(Get  "/v1/ecosystem/events",          EcosystemRead  => stream::events),
+    scoped!(Get  "/v1/ecosystem/events",          EcosystemRead  => stream::events).reads(&["service"]),
     scoped!(Get  "/v1/ecosystem/{id}",            EcosystemRead  => ecosystem::show),
     scoped!(Post "/v1/ecosystem/{id}/check",      EcosystemAdmin => ecosystem::check),
     scoped!(Post "/v1/ecosystem/{id}/connect",    EcosystemAdmin => ecosystem::connect),
     scoped!(Post "/v1/ecosystem/{id}/disconnect", EcosystemAdmin => ecosystem::disconnect),
     scoped!(Post "/v1/ecosystem/{id}/reset",      EcosystemAdmin => ecosystem::reset),
 
-    open!(Post "/integrations/github/webhook"  => webhook::receive),
-    counted!(Get  "/integrations/github/install",  Install => install::begin),
-    counted!(Get  "/integrations/github/callback", Install => install::come_back),
+    open!(Post "/integrations/github/webhook"  => webhook::receive).ignores_others(),
+    counted!(Get  "/integrations/github/install",  Install => install::begin).reads(&["claim"]),
+    counted!(Get  "/integrations/github/callback", Install => install::come_back).reads(&["state", "code", "installation_id", "setup_action"]).ignores_others(),
     counted!(Post "/integrations/github/confirm",  Install => install::confirm),
 
-    scoped!(Get    "/v1/github/installations",                   GithubRead  => installations::list),
+    scoped!(Get    "/v1/github/installations",                   GithubRead  => installations::list).reads(&["owner", "limit", "cursor"]),
     scoped!(Get    "/v1/github/installations/{id}",              GithubRead  => installations::show),
     scoped!(Delete "/v1/github/installations/{id}/owner",        GithubWrite => installations::release),
-    scoped!(Get    "/v1/github/installations/{id}/repositories", GithubRead  => installations::repositories),
+    scoped!(Get    "/v1/github/installations/{id}/repositories", GithubRead  => installations::repositories).reads(&["limit", "cursor"]),
 
     scoped!(Post "/api/chittyid/mint",          IdentitiesWrite => identities::mint),
     scoped!(Post "/api/chittyid/validate",      IdentitiesRead  => identities::validate),
@@ -177,5 +180,41 @@ mod tests {
         for path in ["/v1/contextsXYZ", "/v1", "/v1/contexts/a/b", "", "v1/contexts", "/Health"] {
             assert!(table().find(path).is_none(), "{path}");
         }
+    }
+
+    #[test]
+    fn every_permission_of_a_route_is_among_all() {
+        for route in ROUTES {
+            if let Access::Scoped(permission, _) = route.access {
+                assert!(Permission::ALL.contains(&permission), "{permission:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_path_is_named() {
+        for (path, near) in [
+            ("/v1/context", Some("/v1/contexts")),
+            ("/V1/Contexts", Some("/v1/contexts")),
+            ("/v1//contexts", Some("/v1/contexts")),
+            ("/contexts", Some("/v1/contexts")),
+            ("/api/v1/contexts", Some("/v1/contexts")),
+            ("/api/contexts", Some("/v1/contexts")),
+            ("/v1/context/03-1-USA-0001-P-2611-0-42", Some("/v1/contexts/{id}")),
+            ("/v1/contexts/serach", None),
+            ("/v1/conections/x/status", Some("/v1/connections/{id}/status")),
+            ("/v1/delegates", Some("/v1/delegate")),
+            ("/heatlh", Some("/health")),
+            ("/wp-login.php", None),
+            ("/", None),
+            ("", None),
+            ("/v2", None),
+        ] {
+            // What a parameter fits is found, and is no unknown path.
+            if table().find(path).is_none() {
+                assert_eq!(table().nearest(path).as_deref(), near, "{path}");
+            }
+        }
+        assert_eq!(table().nearest(&"/v1/contexts".repeat(100)), None);
     }
 }

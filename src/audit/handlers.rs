@@ -7,6 +7,7 @@ use crate::audit::verify as verification;
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::listing::{Asked, Page, SEPARATOR};
+use crate::http::numbers::whole;
 use crate::http::paging::{Cursor, invalid_cursor};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
@@ -112,8 +113,8 @@ pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     scope.check(ready).await?;
     let from = match request.query("from") {
         None => 1,
-        Some(text) => match text.parse() {
-            Ok(from) if from >= 1 => from,
+        Some(text) => match whole(&text).and_then(|from| i64::try_from(from).ok()) {
+            Some(from) if from >= 1 => from,
             _ => return Err(Problem::invalid("?from", "must be a number from 1 on")),
         },
     };

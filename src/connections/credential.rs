@@ -138,8 +138,27 @@ pub const TYPES: [&str; 5] = ["api_key", "bearer", "basic", "oauth", "provisione
 
 /// Reads the member `credentials`, and notes there what is wrong.
 pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<Handed> {
+    /// The members of all types.
+    const MEMBERS: [&str; 12] = [
+        "key",
+        "header",
+        "token",
+        "username",
+        "password",
+        "token_endpoint",
+        "revocation_endpoint",
+        "client_id",
+        "client_secret",
+        "refresh_token",
+        "access_token",
+        "expires_in",
+    ];
     let mut inner = fields.within("credentials")?;
     let kind = inner.word("type", &TYPES);
+    if kind.as_ref().is_none() {
+        // Of which type the others are members cannot be told.
+        inner.knows(&MEMBERS);
+    }
     let handed = match inner.required("type", kind) {
         Some("api_key") => api_key(&mut inner),
         Some("bearer") => secret(&mut inner, "token").map(|token| Credential::Bearer { token }),
@@ -156,7 +175,7 @@ pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<Handed> {
 }
 
 /// A secret that goes into a header: visible ASCII.
-fn secret(fields: &mut Fields<'_>, name: &str) -> Option<String> {
+fn secret(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
     let text = fields.text(name, MAX_SECRET_CHARS);
     let text = fields.required(name, text)?;
     if text.bytes().all(|b| b.is_ascii_graphic()) {
@@ -201,7 +220,7 @@ fn oauth(fields: &mut Fields<'_>, now_ms: u64) -> Option<Credential> {
     }
     let revocation_endpoint = endpoint(fields, "revocation_endpoint");
     let client_id = secret(fields, "client_id");
-    let optional = |fields: &mut Fields<'_>, name: &str| {
+    let optional = |fields: &mut Fields<'_>, name: &'static str| {
         if matches!(fields.any(name), Sent::Value(_)) { secret(fields, name) } else { None }
     };
     let client_secret = optional(fields, "client_secret");
@@ -220,7 +239,7 @@ fn oauth(fields: &mut Fields<'_>, now_ms: u64) -> Option<Credential> {
 }
 
 /// A URL that the gateway will call: as carefully read as the target itself, and nowhere in ChittyOS.
-fn endpoint(fields: &mut Fields<'_>, name: &str) -> Option<String> {
+fn endpoint(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
     let text = fields.text(name, crate::connections::target::MAX_ENDPOINT_BYTES).value()?;
     match Endpoint::for_credential(&text) {
         Ok(endpoint) => Some(endpoint.to_string()),

@@ -13,6 +13,7 @@ use crate::delegation::service_name;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
+use crate::http::fields::nothing;
 use crate::http::listing::{Asked, word};
 use crate::http::precondition::{Changed, IfMatch, etag, none_match_hits};
 use crate::http::problem::{Code, Problem};
@@ -141,6 +142,7 @@ pub async fn history(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     ),
 ))]
 pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    nothing(request).await?;
     let link = store::link(ready, &scope, &request.id).await?;
     let detail = match link.status.as_str() {
         _ if !link.has_source => Some("The source of the connection is gone."),

@@ -101,8 +101,9 @@ pub fn draft(body: &[u8], now_ms: u64) -> Result<Draft, Problem> {
     if credentials == Some(Handed::Provision) && !is_chittyos(&service) {
         fields.wrong("credentials", "are provisioned for services of ChittyOS only");
     }
+    fields.finish()?;
     match (source, source_type) {
-        (Some(source), Some(source_type)) if !fields.has_errors() => Ok(Draft {
+        (Some(source), Some(source_type)) => Ok(Draft {
             source,
             source_type,
             target_service: service,
@@ -113,7 +114,7 @@ pub fn draft(body: &[u8], now_ms: u64) -> Result<Draft, Problem> {
             config: config.unwrap_or_else(|| "{}".to_owned()),
             credentials,
         }),
-        _ => Err(fields.finish().err().unwrap_or_else(|| Problem::invalid("", "is incomplete"))),
+        _ => Err(Problem::invalid("", "is incomplete")),
     }
 }
 
@@ -179,7 +180,9 @@ impl Patch {
 /// 400, 422.
 pub fn patch(body: &[u8], now_ms: u64) -> Result<Patch, Problem> {
     let mut fields = Fields::of(body)?;
-    for fixed in ["source_chitty_id", "target_service", "target_endpoint", "connection_type"] {
+    for fixed in
+        ["source_chitty_id", "source_type", "target_service", "target_endpoint", "connection_type"]
+    {
         if fields.has(fixed) {
             fields.wrong(fixed, "cannot change: make another connection");
         }

@@ -36,6 +36,7 @@ const MAX_QUERY_CHARS: usize = 200;
     tag = "contexts",
     params(
         ("status" = Option<String>, Query, description = "`active`, `inactive` or `all` (the default)."),
+        ("type" = Option<String>, Query, description = "Only of this type."),
         ("since" = Option<String>, Query, description = "Only what was made at this ISO-8601 instant or date, or later."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
@@ -52,8 +53,11 @@ pub async fn list(
     request: &Request<'_>,
 ) -> Result<Reply, Problem> {
     let mut errors = Vec::new();
-    let filter =
-        Filter { status: status(request, None, &mut errors), since: since(request, &mut errors) };
+    let filter = Filter {
+        status: status(request, None, &mut errors),
+        kind: request.query("type").map(|text| text.into_owned()),
+        since: since(request, &mut errors),
+    };
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
@@ -127,9 +131,9 @@ fn status(
 /// The `since` filter in the form in which instants are stored.
 fn since(request: &Request<'_>, errors: &mut Vec<FieldError>) -> Option<String> {
     let text = request.query("since")?;
-    let instant = time::parse(&text).map(time::iso8601);
+    let instant = time::read(&text).map(time::iso8601);
     if instant.is_none() {
-        errors.push(FieldError::new("?since", "must be an ISO-8601 instant or date"));
+        errors.push(FieldError::new("?since", time::FORM));
     }
     instant
 }

@@ -1,12 +1,11 @@
 //! What a caller may send about a context. Pure: text in, checked values or a list of errors out.
-//!
-//! Members that are not listed here are ignored, as the predecessor did: its callers send some.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::contexts::Status;
 use crate::contexts::search::Words;
+use crate::http::fields::{Sent, unknown, unreadable};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::request::{Members, parse_object};
 use crate::names::Name;
@@ -17,8 +16,14 @@ const MAX_DATA_ENTRIES: usize = 1000;
 /// The most entries of `systems` and of `tools`.
 const MAX_LIST_ENTRIES: usize = 100;
 
-/// The most bytes of `data`, `systems` and `tools` each, as JSON: a D1 row holds 2 MB, and a
-/// context holds them twice, once as returned.
+/// The most characters of a type.
+const MAX_TYPE_CHARS: usize = 64;
+
+/// The members that a body may have.
+const KNOWN: [&str; 7] = ["name", "type", "data", "systems", "tools", "customizations", "status"];
+
+/// The most bytes of `data`, `systems`, `tools` and `customizations` each, as JSON: a D1 row holds 2 MB,
+/// and a context holds all but the last twice, once as returned.
 const MAX_FIELD_BYTES: usize = 192 * 1024;
 
 /// A checked array: its JSON, and the words in it for the search.
@@ -48,6 +53,10 @@ pub struct Draft {
     pub systems: List,
     /// Empty unless sent.
     pub tools: List,
+    /// What kind of context its caller calls it.
+    pub kind: Option<String>,
+    /// JSON of an object, as it was sent.
+    pub customizations: Option<String>,
     /// Active unless sent.
     pub status: Status,
 }
@@ -63,6 +72,10 @@ pub struct Patch {
     pub systems: Option<List>,
     /// Replaces all tools.
     pub tools: Option<List>,
+    /// Another type, or none.
+    pub kind: Sent<String>,
+    /// Replaces all customizations.
+    pub customizations: Sent<String>,
     /// A new status.
     pub status: Option<Status>,
 }
@@ -72,9 +85,11 @@ impl Patch {
     pub fn changed(&self) -> Vec<&'static str> {
         let fields = [
             ("name", self.name.is_some()),
+            ("type", self.kind.is_sent()),
             ("data", self.data.is_some()),
             ("systems", self.systems.is_some()),
             ("tools", self.tools.is_some()),
+            ("customizations", self.customizations.is_sent()),
             ("status", self.status.is_some()),
         ];
         fields.into_iter().filter(|(_, sent)| *sent).map(|(name, _)| name).collect()
@@ -87,7 +102,7 @@ impl Patch {
 /// 400 when it is not JSON; 422 naming every member that is not acceptable.
 pub fn draft(body: &[u8]) -> Result<Draft, Problem> {
     let members = parse_object(body)?;
-    let mut errors = Vec::new();
+    let mut errors = unknown(&members, "", &KNOWN);
     let fields = fields(&members, &mut errors);
     if fields.name.is_none() && !members.contains_key("name") {
         errors.push(FieldError::new("/name", "is required"));
@@ -98,6 +113,8 @@ pub fn draft(body: &[u8]) -> Result<Draft, Problem> {
             data: fields.data.unwrap_or_else(List::empty),
             systems: fields.systems.unwrap_or_else(List::empty),
             tools: fields.tools.unwrap_or_else(List::empty),
+            kind: fields.kind.value(),
+            customizations: fields.customizations.value(),
             status: fields.status.unwrap_or(Status::Active),
         }),
         _ => Err(Problem::validation(errors)),
@@ -111,10 +128,10 @@ pub fn draft(body: &[u8]) -> Result<Draft, Problem> {
 /// to change.
 pub fn patch(body: &[u8]) -> Result<Patch, Problem> {
     let members = parse_object(body)?;
-    let mut errors = Vec::new();
+    let mut errors = unknown(&members, "", &KNOWN);
     let patch = fields(&members, &mut errors);
     if errors.is_empty() && patch == Patch::default() {
-        errors.push(FieldError::new("", "needs one of name, data, systems, tools, status"));
+        errors.push(FieldError::new("", format!("needs one of {}", KNOWN.join(", "))));
     }
     if errors.is_empty() { Ok(patch) } else { Err(Problem::validation(errors)) }
 }
@@ -127,6 +144,8 @@ fn fields(members: &Members<'_>, errors: &mut Vec<FieldError>) -> Patch {
         data: read.list("data", MAX_DATA_ENTRIES),
         systems: read.list("systems", MAX_LIST_ENTRIES),
         tools: read.list("tools", MAX_LIST_ENTRIES),
+        kind: read.kind(),
+        customizations: read.customizations(),
         status: read.status(),
     }
 }
@@ -166,13 +185,50 @@ impl<'m> Reader<'_, 'm> {
         let entries = match serde_json::from_str::<Value>(raw) {
             Ok(Value::Array(entries)) => entries,
             Ok(_) => return self.wrong(pointer, "must be an array".to_owned()),
-            // A number beyond what JSON numbers can hold, or half a surrogate pair.
-            Err(error) => return self.wrong(pointer, format!("cannot be read: {error}")),
+            // A number beyond what JSON numbers can hold, half a surrogate pair, or too deep.
+            Err(error) => return self.wrong(pointer, unreadable(&error).to_owned()),
         };
         if entries.len() > most {
             return self.wrong(pointer, format!("must have at most {most} entries"));
         }
         Some(List { json: raw.to_owned(), words: Words::of(&entries) })
+    }
+
+    fn kind(&mut self) -> Sent<String> {
+        let Some(raw) = self.raw("type") else { return Sent::Absent };
+        let kind = match serde_json::from_str::<Option<String>>(raw.get()) {
+            Ok(None) => return Sent::Null,
+            Ok(kind) => kind,
+            Err(_) => None,
+        };
+        let is_good = |kind: &String| {
+            (1..=MAX_TYPE_CHARS).contains(&kind.chars().count())
+                && kind.trim() == kind
+                && !kind.chars().any(char::is_control)
+        };
+        match kind.filter(is_good) {
+            Some(kind) => Sent::Value(kind),
+            None => {
+                let detail = format!("must be a word of 1 to {MAX_TYPE_CHARS} characters, or null");
+                self.wrong::<()>("/type".to_owned(), detail);
+                Sent::Absent
+            }
+        }
+    }
+
+    fn customizations(&mut self) -> Sent<String> {
+        let Some(raw) = self.raw("customizations").map(RawValue::get) else { return Sent::Absent };
+        let detail = match raw.len() <= MAX_FIELD_BYTES {
+            false => format!("must be at most {MAX_FIELD_BYTES} bytes as JSON"),
+            true => match serde_json::from_str::<Value>(raw) {
+                Ok(Value::Null) => return Sent::Null,
+                Ok(Value::Object(_)) => return Sent::Value(raw.to_owned()),
+                Ok(_) => "must be an object, or null".to_owned(),
+                Err(error) => unreadable(&error).to_owned(),
+            },
+        };
+        self.wrong::<()>("/customizations".to_owned(), detail);
+        Sent::Absent
     }
 
     fn status(&mut self) -> Option<Status> {
@@ -207,6 +263,18 @@ pub(crate) struct ContextDraft {
     /// Any JSON values; at most 100 entries and 192 KiB.
     #[schema(required = false, max_items = 100, example = json!(["search"]))]
     tools: Vec<Value>,
+    /// What kind of context you call it; null is none. Lists are narrowed to it with `?type=`.
+    #[schema(
+        required = false,
+        rename = "type",
+        min_length = 1,
+        max_length = 64,
+        example = "session"
+    )]
+    kind: Option<String>,
+    /// Any object of at most 192 KiB, returned as it was sent; null is none. Not searched.
+    #[schema(required = false, value_type = Option<Object>, example = json!({"agents": ["reviewer"]}))]
+    customizations: Option<serde_json::Map<String, Value>>,
     /// `active` or `inactive`.
     #[schema(required = false, default = "active", example = "active")]
     status: String,
@@ -229,6 +297,12 @@ pub(crate) struct ContextPatch {
     /// Any JSON values; at most 100 entries and 192 KiB.
     #[schema(required = false, max_items = 100)]
     tools: Vec<Value>,
+    /// What kind of context you call it; null is none.
+    #[schema(required = false, rename = "type", min_length = 1, max_length = 64)]
+    kind: Option<String>,
+    /// Any object of at most 192 KiB; null is none.
+    #[schema(required = false, value_type = Option<Object>)]
+    customizations: Option<serde_json::Map<String, Value>>,
     /// `active` or `inactive`.
     #[schema(required = false, example = "inactive")]
     status: String,
@@ -241,11 +315,14 @@ mod tests {
 
     fn body(text: &str) -> Result<Draft, Vec<String>> {
         draft(text.as_bytes()).map_err(|problem| {
-            let reply = problem.into_reply(&crate::http::trace::Trace {
-                tracestate: None,
-                request_id: String::new(),
-                traceparent: String::new(),
-            });
+            let reply = problem.into_reply(
+                &crate::http::trace::Trace {
+                    tracestate: None,
+                    request_id: String::new(),
+                    traceparent: String::new(),
+                },
+                "",
+            );
             let value: Value = serde_json::from_str(reply.body.text().unwrap()).unwrap();
             let errors = value["errors"].as_array().cloned().unwrap_or_default();
             errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
@@ -265,6 +342,10 @@ mod tests {
         assert_eq!(draft.data.json, r#"[ {"k": 1} ]"#);
         assert_eq!(draft.data.words, Words::of(&[serde_json::json!({"k": 1})]));
         assert_eq!(draft.status, Status::Inactive);
+        assert_eq!(draft.kind.as_deref(), Some("session"));
+        assert_eq!(draft.customizations.as_deref(), Some(r#"{"agents":[]}"#));
+        let draft = body(r#"{"name":"a","type":null,"customizations":null}"#).unwrap();
+        assert_eq!((draft.kind, draft.customizations), (None, None));
     }
 
     #[test]
@@ -280,6 +361,17 @@ mod tests {
             (r#"{"name":"a","data":[1e999]}"#.to_owned(), "/data"),
             (format!(r#"{{"name":"a","tools":[{}1]}}"#, "1,".repeat(100)), "/tools"),
             (format!(r#"{{"name":"a","data":["{}"]}}"#, "x".repeat(192 * 1024)), "/data"),
+            (r#"{"name":"a","nmae":"b"}"#.to_owned(), "/nmae"),
+            (r#"{"name":"a","type":""}"#.to_owned(), "/type"),
+            (r#"{"name":"a","type":" session"}"#.to_owned(), "/type"),
+            (r#"{"name":"a","type":7}"#.to_owned(), "/type"),
+            (format!(r#"{{"name":"a","type":"{}"}}"#, "x".repeat(65)), "/type"),
+            (r#"{"name":"a","customizations":[]}"#.to_owned(), "/customizations"),
+            (r#"{"name":"a","customizations":{"a":1e999}}"#.to_owned(), "/customizations"),
+            (
+                format!(r#"{{"name":"a","customizations":{{"a":"{}"}}}}"#, "x".repeat(192 * 1024)),
+                "/customizations",
+            ),
             (r#"[]"#.to_owned(), ""),
             (r#""name""#.to_owned(), ""),
         ] {
@@ -292,7 +384,12 @@ mod tests {
     #[test]
     fn a_patch_needs_something_to_change() {
         assert!(patch(b"{}").is_err());
-        assert!(patch(br#"{"unknown":1}"#).is_err());
+        let unknown = patch(br#"{"stauts":"active"}"#).unwrap_err();
+        assert_eq!(unknown.code, crate::http::problem::Code::UnknownField);
+        assert!(unknown.errors()[0].detail.contains("`status`"), "{:?}", unknown.errors());
+        let cleared = patch(br#"{"type":null,"customizations":{}}"#).unwrap();
+        assert_eq!(cleared.changed(), ["type", "customizations"]);
+        assert_eq!(cleared.kind, Sent::Null);
         assert_eq!(
             patch(br#"{"status":"active","tools":[]}"#).unwrap().changed(),
             ["tools", "status"]

@@ -62,7 +62,7 @@ impl Status {
 }
 
 /// A context as it is returned. The JSON itself is made by the database (the column
-/// `document`); this type describes it, and a test holds the two together.
+/// `shown`); this type describes it, and a test holds the two together.
 #[derive(Debug, Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
@@ -102,6 +102,16 @@ pub struct Context {
     pub chitty_chronicle_timeline_id: Option<String>,
     /// The same as `created_at`, for callers of the predecessor.
     pub created: String,
+    /// What kind of context its maker calls it.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// An object of its maker's, as it was sent.
+    #[cfg_attr(not(target_family = "wasm"), schema(value_type = Option<Object>))]
+    pub customizations: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What was asked for and not done, where that is so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(not(target_family = "wasm"), schema(required = false))]
+    pub warnings: Vec<String>,
 }
 
 /// The reply to a creation or a change.
@@ -132,6 +142,9 @@ pub(crate) struct ContextList {
     query: String,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
+    /// What was asked for and not done, where that is so.
+    #[schema(required = false)]
+    warnings: Vec<String>,
 }
 
 /// The reply to a deletion.

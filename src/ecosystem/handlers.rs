@@ -10,6 +10,7 @@ use crate::ecosystem::watch::{self, Published};
 use crate::events::{Event, EventKind, outbox};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
+use crate::http::fields::nothing;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
@@ -163,6 +164,7 @@ async fn command(
     request: &Request<'_>,
     command: Command,
 ) -> Outcome {
+    nothing(request).await?;
     let service = service(request)?;
     // Put on record first: what may have been done must not go unsaid.
     let kind = EventKind::ServiceCommanded;

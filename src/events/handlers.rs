@@ -7,7 +7,7 @@ use crate::events::dead::{self, Filter};
 use crate::events::{Event, EventKind, outbox};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
-use crate::http::fields::Fields;
+use crate::http::fields::{Fields, nothing};
 use crate::http::listing::Asked;
 use crate::http::problem::Problem;
 use crate::http::reply::{After, Reply};
@@ -76,6 +76,7 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn replay(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    nothing(request).await?;
     let filter = Filter { id: Some(request.id.clone()), ..Filter::default() };
     let (replayed, reply) = send_again(app, ready, &scope, request, &filter, &request.id).await?;
     if replayed == 0 { Err(Problem::not_found("dead letter")) } else { Ok(reply) }
@@ -99,14 +100,14 @@ pub async fn replay_many(
     scope: Scope,
     request: &Request<'_>,
 ) -> Outcome {
-    let body = request.json_bytes().await?;
+    let body = request.optional_json_bytes().await?;
     let mut fields = Fields::of(&body)?;
     let event_type = fields.text("type", 100).value();
     let entity = fields.text("entity", 128).value();
     let before = fields.text("before", 40).value();
-    let instant = before.as_deref().and_then(time::parse);
+    let instant = before.as_deref().and_then(time::read);
     if before.is_some() && instant.is_none() {
-        fields.wrong("before", "must be an ISO-8601 instant or date");
+        fields.wrong("before", time::FORM);
     }
     fields.finish()?;
     // What was replayed already goes last, so that call after call reaches all of them.

@@ -177,8 +177,12 @@ async fn checked(
             "This gateway has no webhook secret; GET /health lists what is missing.",
         ));
     }
-    let code = request.header("x-hub-signature-256").and_then(|header| signature::code(&header));
-    let Some(code) = code else { return Err(refused(app, request).await) };
+    let Some(header) = request.header("x-hub-signature-256") else {
+        return Err(refused(app, request, UNSIGNED).await);
+    };
+    let Some(code) = signature::code(&header) else {
+        return Err(refused(app, request, NO_SIGNATURE).await);
+    };
     let body = match is_long(request) {
         false => request.held_body(message::MAX_BYTES).await?,
         true => in_time(app, request, share).await?,
@@ -201,7 +205,7 @@ async fn checked(
     if is_long(request) {
         app.limits.charge_tenth(request, Class::Webhook);
     }
-    Err(refused(app, request).await)
+    Err(refused(app, request, OTHER_SECRET).await)
 }
 
 /// Whether a body may be longer than what a queue takes.
@@ -246,18 +250,22 @@ async fn stalled(app: &App, share: &Share<'_>) -> &'static str {
     "the body did not come in time"
 }
 
+/// What is said of a delivery without a signature, without one that can be read, and of one by another
+/// secret.
+const UNSIGNED: &str = "The header `X-Hub-Signature-256` is missing: the webhook has no secret at GitHub. Set \
+     one on the settings page of the App, the same as `GITHUB_WEBHOOK_SECRET`.";
+const NO_SIGNATURE: &str = "The header `X-Hub-Signature-256` is not `sha256=` and 64 hexadecimal digits, as \
+     GitHub sends it.";
+const OTHER_SECRET: &str = "The body is not signed with the webhook secret of this gateway's GitHub App. Compare \
+     the secret on the settings page of the App with `GITHUB_WEBHOOK_SECRET`.";
+
 /// The refusal of a delivery that GitHub has not signed; who sends many is told to wait.
-async fn refused(app: &App, request: &Request<'_>) -> Problem {
+async fn refused(app: &App, request: &Request<'_>, why: &'static str) -> Problem {
     match app.limits.of_address(request, Class::Webhook).await {
         Err(limited) => limited,
-        Ok(()) => Problem::new(
-            Code::InvalidSignature,
-            "The body is not signed with the webhook secret of this gateway's GitHub App. Compare \
-             the secret on the settings page of the App with `GITHUB_WEBHOOK_SECRET`.",
-        ),
+        Ok(()) => Problem::new(Code::InvalidSignature, why),
     }
 }
-
 fn delivered(request: &Request<'_>) -> Result<Delivered, Problem> {
     let header = |name: &'static str, is_sound: fn(u8) -> bool| {
         let value = request.header(name).unwrap_or_default();

@@ -37,7 +37,11 @@ pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
     let label = Cell::new(metrics::UNMATCHED);
     let mut reply = match answer(app, table, inbound, &method, &trace, now_ms, &label).await {
         Ok(reply) => reply,
-        Err(problem) => problem.into_reply(&trace),
+        Err(problem) => {
+            let is_change = !matches!(method.as_str(), "GET" | "HEAD");
+            let problem = if is_change { problem.of_a_change() } else { problem };
+            problem.into_reply(&trace, &inbound.origin())
+        }
     };
     if method == "HEAD" {
         reply.body = Body::Empty;
@@ -77,20 +81,18 @@ async fn answer(
     // One trailing slash is the same resource.
     let whole = path;
     let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
-    let matched = table.find(path).ok_or_else(|| {
-        Problem::new(Code::UnknownPath, "GET /openapi.json lists every path; /docs shows them.")
-    })?;
+    let matched = table.find(path).ok_or_else(|| unknown_path(table, path))?;
     if let Some(route) = matched.routes.first() {
         label.set(route.path);
     }
     let route = match method {
-        "OPTIONS" => return Ok(options(&matched)),
+        "OPTIONS" => return Ok(options(&matched, inbound)),
         _ => choose(&matched, method)?,
     };
     let id = decode(matched.id)?;
     let rest = rest(route, whole, path);
-    let budget = Cell::default();
-    let request = Request { id, rest, trace, now_ms, path, query, inbound, budget };
+    let (parameters, budget) = (route.parameters, Cell::default());
+    let request = Request { id, rest, trace, now_ms, path, query, parameters, inbound, budget };
     let outcome = admitted(app, route, &request).await;
     match request.budget.get() {
         Some(budget) => budget.told(outcome),
@@ -100,10 +102,15 @@ async fn answer(
 
 /// Lets a request through to its handler, if it may pass.
 async fn admitted(app: &App, route: &Route, request: &Request<'_>) -> Outcome {
-    match route.access {
-        Access::Open(handler) => handler(app, request).await,
+    let parameters = route.parameters;
+    let reply = match route.access {
+        Access::Open(handler) => {
+            parameters.check(request)?;
+            handler(app, request).await
+        }
         Access::Counted(class, handler) => {
             app.limits.of_address(request, class).await?;
+            parameters.check(request)?;
             handler(app, request).await
         }
         Access::Scoped(permission, handler) => {
@@ -113,9 +120,19 @@ async fn admitted(app: &App, route: &Route, request: &Request<'_>) -> Outcome {
             app.seen.note(&caller, request.now_ms);
             let scope = caller.scope(permission, request.now_ms);
             scope.admit_to(ready, permission, route.method != Method::Get).await?;
+            parameters.check(request)?;
             handler(app, ready, scope, request).await
         }
-    }
+    };
+    reply.map(|reply| reply.warning(&parameters.warnings(request)))
+}
+
+/// 404 for a path that is not there, with the one that may have been meant.
+fn unknown_path(table: &Table, path: &str) -> Problem {
+    let near = table.nearest(path);
+    let hint = near.map(|near| format!("Did you mean {near}? ")).unwrap_or_default();
+    let detail = format!("{hint}GET /openapi.json lists every path; /docs shows them.");
+    Problem::new(Code::UnknownPath, detail)
 }
 
 /// What follows the part of the path that the route names, with the slash at its end.
@@ -153,18 +170,56 @@ fn allowed(matched: &Matched<'_, '_>) -> String {
     methods.join(", ")
 }
 
-/// `OPTIONS`, a CORS preflight included.
-fn options(matched: &Matched<'_, '_>) -> Reply {
+/// The headers that the gateway's own routes listen to.
+const OWN_HEADERS: [&str; 14] = [
+    "Authorization",
+    "X-ChittyOS-API-Key",
+    "X-API-Key",
+    "Content-Type",
+    "Content-Encoding",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "X-Request-ID",
+    "X-Session-ID",
+    "X-Source-Service",
+    "Last-Event-ID",
+    "traceparent",
+    "tracestate",
+];
+
+/// `OPTIONS`, a CORS preflight included. On the way through a connection a browser may send whatever the
+/// target needs; what of it goes along is judged when it comes.
+fn options(matched: &Matched<'_, '_>, inbound: &dyn Inbound) -> Reply {
     let methods = allowed(matched);
+    let mut headers = OWN_HEADERS.join(", ");
+    if matched.routes.iter().any(|route| route.is_proxy()) {
+        let asked = inbound.header("access-control-request-headers").unwrap_or_default();
+        for name in asked_headers(&asked) {
+            headers += ", ";
+            headers += name;
+        }
+    }
     Reply::new(204, Body::Empty)
         .header("allow", methods.clone())
         .header("access-control-allow-methods", methods)
-        .header(
-            "access-control-allow-headers",
-            "Authorization, X-ChittyOS-API-Key, Content-Type, Idempotency-Key, If-Match, \
-             If-None-Match, X-Request-ID, X-Session-ID, Last-Event-ID, traceparent, tracestate",
-        )
+        .header("access-control-allow-headers", headers)
         .header("access-control-max-age", "86400")
+        .header("vary", "Access-Control-Request-Headers")
+}
+
+/// The names of headers in a preflight that are names (RFC 9110 §5.6.2), and not the gateway's own: the
+/// first of them, none too long.
+fn asked_headers(asked: &str) -> impl Iterator<Item = &str> {
+    const MAX_HEADERS: usize = 50;
+    const MAX_NAME_BYTES: usize = 64;
+    let is_name = |name: &&str| {
+        (1..=MAX_NAME_BYTES).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+            && *name != "*"
+            && !OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name))
+    };
+    asked.split(',').map(str::trim).take(MAX_HEADERS).filter(is_name)
 }
 
 /// A path parameter, percent-decoded.

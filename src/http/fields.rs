@@ -1,11 +1,13 @@
 //! Reading the members of a JSON body one by one: what is wrong is collected, so that the caller learns
-//! all of it at once. Members that nobody asks for are ignored, as the predecessor did.
+//! all of it at once. A member that nobody has asked for by the end is wrong too.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::http::caller::scopes::{MAX_SCOPES, is_scope};
+use crate::http::caller::scopes::{MAX_SCOPES, is_scope, misspelt};
+use crate::http::numbers::whole;
 use crate::http::problem::{FieldError, Problem};
-use crate::http::request::{Members, parse_object};
+use crate::http::request::{MAX_REPORTED, Members, Object, Request, TWICE, parse_object, pointer};
 use crate::names::Name;
 
 /// A member of a body.
@@ -47,6 +49,8 @@ impl<T> Sent<T> {
 pub struct Fields<'m> {
     members: Members<'m>,
     prefix: &'static str,
+    /// The names that were asked for: whatever else is there is not known.
+    asked: Vec<&'static str>,
     errors: Vec<FieldError>,
 }
 
@@ -56,16 +60,25 @@ impl<'m> Fields<'m> {
     /// # Errors
     /// 400 when it is not JSON, 422 when it is no object.
     pub fn of(body: &'m [u8]) -> Result<Self, Problem> {
-        Ok(Fields { members: parse_object(body)?, prefix: "", errors: Vec::new() })
+        Ok(Fields::over(parse_object(body)?, ""))
+    }
+
+    fn over(members: Members<'m>, prefix: &'static str) -> Self {
+        Fields { members, prefix, asked: Vec::new(), errors: Vec::new() }
     }
 
     /// The members of the object in a member; what is wrong in there is noted under its name.
     pub fn within(&mut self, name: &'static str) -> Option<Fields<'m>> {
-        let raw = self.members.get(name).filter(|raw| raw.get() != "null")?;
+        let raw = self.raw(name).filter(|raw| raw.get() != "null")?;
         // An error of the parser would repeat whatever else it is, however long.
-        let members = raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok());
-        match members.flatten() {
-            Some(members) => Some(Fields { members, prefix: name, errors: Vec::new() }),
+        let object = raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok());
+        match object.flatten() {
+            Some(Object { members, repeated }) => {
+                let mut inner = Fields::over(members, name);
+                let twice = |member: &String| FieldError::new(pointer(name, member), TWICE);
+                inner.errors.extend(repeated.iter().map(twice));
+                Some(inner)
+            }
             None => {
                 self.wrong(name, "must be an object");
                 None
@@ -73,18 +86,35 @@ impl<'m> Fields<'m> {
         }
     }
 
-    /// Takes over what was wrong in an object inside.
+    /// Takes over what was wrong in an object inside, and what is not known there.
     pub fn absorb(&mut self, inner: Fields<'_>) {
-        self.errors.extend(inner.errors);
+        self.errors.extend(inner.ended());
     }
 
-    /// Notes that a member is not acceptable.
-    pub fn wrong(&mut self, name: &str, detail: impl Into<std::borrow::Cow<'static, str>>) {
+    /// A member as it was sent.
+    pub fn raw(&mut self, name: &'static str) -> Option<&'m RawValue> {
+        self.knows(&[name]);
+        self.members.get(name).copied()
+    }
+
+    /// Notes names that are known here, whether or not they are read this time.
+    pub fn knows(&mut self, names: &[&'static str]) {
+        for name in names {
+            if !self.asked.contains(name) {
+                self.asked.push(name);
+            }
+        }
+    }
+
+    /// Notes that a member is not acceptable. It is known, then.
+    pub fn wrong(&mut self, name: &'static str, detail: impl Into<std::borrow::Cow<'static, str>>) {
         let pointer = match (self.prefix, name) {
             ("", "") => String::new(),
-            ("", name) => format!("/{name}"),
             (prefix, "") => format!("/{prefix}"),
-            (prefix, name) => format!("/{prefix}/{name}"),
+            (prefix, name) => {
+                self.knows(&[name]);
+                pointer(prefix, name)
+            }
         };
         self.errors.push(FieldError::new(pointer, detail));
     }
@@ -100,7 +130,7 @@ impl<'m> Fields<'m> {
     }
 
     /// The value of a member that must be there.
-    pub fn required<T>(&mut self, name: &str, sent: Sent<T>) -> Option<T> {
+    pub fn required<T>(&mut self, name: &'static str, sent: Sent<T>) -> Option<T> {
         match sent {
             Sent::Value(value) => Some(value),
             Sent::Absent if self.has(name) => None,
@@ -112,13 +142,13 @@ impl<'m> Fields<'m> {
     }
 
     /// Any JSON value.
-    pub fn any(&mut self, name: &str) -> Sent<Value> {
-        let Some(raw) = self.members.get(name) else { return Sent::Absent };
+    pub fn any(&mut self, name: &'static str) -> Sent<Value> {
+        let Some(raw) = self.raw(name) else { return Sent::Absent };
         match serde_json::from_str(raw.get()) {
             Ok(Value::Null) => Sent::Null,
             Ok(value) => Sent::Value(value),
-            Err(_) => {
-                self.wrong(name, "must not be nested that deep");
+            Err(error) => {
+                self.wrong(name, unreadable(&error));
                 Sent::Absent
             }
         }
@@ -126,7 +156,7 @@ impl<'m> Fields<'m> {
 
     fn checked<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         rule: &str,
         check: impl FnOnce(Value) -> Option<T>,
     ) -> Sent<T> {
@@ -144,7 +174,7 @@ impl<'m> Fields<'m> {
     }
 
     /// Text of 1 to `max` characters, none of them a control character.
-    pub fn text(&mut self, name: &str, max: usize) -> Sent<String> {
+    pub fn text(&mut self, name: &'static str, max: usize) -> Sent<String> {
         let rule = format!("must be a text of 1 to {max} characters without control characters");
         self.checked(name, &rule, |value| match value {
             Value::String(text)
@@ -158,7 +188,7 @@ impl<'m> Fields<'m> {
     }
 
     /// A name, in its normal form.
-    pub fn name(&mut self, name: &str) -> Sent<Name> {
+    pub fn name(&mut self, name: &'static str) -> Sent<Name> {
         let fault = match self.any(name) {
             Sent::Absent => return Sent::Absent,
             Sent::Null => return Sent::Null,
@@ -172,14 +202,25 @@ impl<'m> Fields<'m> {
         Sent::Absent
     }
 
-    /// A whole number within bounds.
-    pub fn number(&mut self, name: &str, min: u64, max: u64) -> Sent<u64> {
-        let rule = format!("must be a whole number from {min} to {max}");
-        self.checked(name, &rule, |value| value.as_u64().filter(|n| (min..=max).contains(n)))
+    /// A whole number within bounds, however JSON writes it.
+    pub fn number(&mut self, name: &'static str, min: u64, max: u64) -> Sent<u64> {
+        let Some(raw) = self.raw(name) else { return Sent::Absent };
+        if raw.get() == "null" {
+            return Sent::Null;
+        }
+        match whole(raw.get()).filter(|number| (min..=max).contains(number)) {
+            Some(number) => Sent::Value(number),
+            None => {
+                let quoted = if raw.get().starts_with('"') { ", without quotes" } else { "" };
+                let rule = format!("must be a whole number from {min} to {max}{quoted}");
+                self.wrong(name, rule);
+                Sent::Absent
+            }
+        }
     }
 
     /// One of some words.
-    pub fn word(&mut self, name: &str, words: &[&'static str]) -> Sent<&'static str> {
+    pub fn word(&mut self, name: &'static str, words: &[&'static str]) -> Sent<&'static str> {
         let rule = format!("must be one of {}", words.join(", "));
         self.checked(name, &rule, |value| {
             words.iter().copied().find(|word| value.as_str() == Some(word))
@@ -187,7 +228,7 @@ impl<'m> Fields<'m> {
     }
 
     /// An object of at most `max` bytes, as JSON.
-    pub fn object(&mut self, name: &str, max: usize) -> Sent<String> {
+    pub fn object(&mut self, name: &'static str, max: usize) -> Sent<String> {
         let rule = format!("must be an object of at most {max} bytes");
         self.checked(name, &rule, |value| {
             let text = value.is_object().then(|| value.to_string())?;
@@ -195,13 +236,14 @@ impl<'m> Fields<'m> {
         })
     }
 
-    /// A list of at least `min` scopes, without repeats.
-    pub fn scopes(&mut self, name: &str, min: usize) -> Sent<Vec<String>> {
+    /// A list of at least `min` scopes, without repeats. One that says nothing here and is written nearly
+    /// as one that does is refused.
+    pub fn scopes(&mut self, name: &'static str, min: usize) -> Sent<Vec<String>> {
         let rule = format!(
             "must be a list of {min} to {MAX_SCOPES} scopes, such as `contexts:read`, `contexts:*` or \
              `read`"
         );
-        self.checked(name, &rule, |value| {
+        let sent = self.checked(name, &rule, |value| {
             let Value::Array(values) = value else { return None };
             // Before they are compared with each other: there may be as many as a body holds.
             if values.len() > MAX_SCOPES {
@@ -218,21 +260,72 @@ impl<'m> Fields<'m> {
                 }
             }
             (scopes.len() >= min).then_some(scopes)
-        })
+        });
+        let Sent::Value(scopes) = &sent else { return sent };
+        let slips: Vec<String> = scopes
+            .iter()
+            .filter_map(|scope| misspelt(scope).map(|meant| (scope, meant)))
+            .map(|(scope, meant)| format!("there is no scope {scope} here: did you mean {meant}?"))
+            .collect();
+        if slips.is_empty() {
+            return sent;
+        }
+        self.wrong(name, slips.join(" "));
+        Sent::Absent
+    }
+
+    /// What was wrong, with the members that nobody has asked for.
+    fn ended(self) -> Vec<FieldError> {
+        let mut errors = unknown(&self.members, self.prefix, &self.asked);
+        errors.extend(self.errors);
+        errors
     }
 
     /// Ends the reading.
     ///
     /// # Errors
-    /// 422 with all that was wrong.
+    /// 422 with all that was wrong, what is not known first.
     pub fn finish(self) -> Result<(), Problem> {
-        if self.errors.is_empty() { Ok(()) } else { Err(Problem::validation(self.errors)) }
+        let errors = self.ended();
+        if errors.is_empty() { Ok(()) } else { Err(Problem::validation(errors)) }
     }
+}
+
+/// The members that are not among those known, of which the first are named.
+pub fn unknown(members: &Members<'_>, prefix: &str, known: &[&'static str]) -> Vec<FieldError> {
+    let names = members.keys().filter(|name| !known.contains(&name.as_ref()));
+    let errors = names.map(|name| FieldError::unknown(pointer(prefix, name), name, known));
+    errors.take(MAX_REPORTED).collect()
+}
+
+/// What is said of a value that is JSON and yet cannot be read.
+pub fn unreadable(error: &serde_json::Error) -> &'static str {
+    let text = error.to_string();
+    if text.starts_with("recursion") {
+        "must not be nested more than 127 deep"
+    } else if text.starts_with("number out of range") {
+        "must not have a number beyond 1.7e308"
+    } else {
+        "must be whole Unicode text: it has half of a surrogate pair"
+    }
+}
+
+/// Reads the body of a request that takes no members: none, or an empty object.
+///
+/// # Errors
+/// Those of [`Request::optional_json_bytes`]; 422 for any member.
+pub async fn nothing(request: &Request<'_>) -> Result<(), Problem> {
+    Fields::of(&request.optional_json_bytes().await?)?.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::problem::Code;
+
+    fn pointers(errors: &[FieldError]) -> Vec<&str> {
+        errors.iter().map(|error| error.pointer.as_str()).collect()
+    }
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
@@ -250,8 +343,67 @@ mod tests {
         fields.absorb(inner);
         let missing = fields.text("z", 10);
         assert_eq!(fields.required("z", missing), None);
-        let pointers: Vec<String> = fields.errors.iter().map(|e| e.pointer.clone()).collect();
-        assert_eq!(pointers, ["/a", "/b", "/c", "/d", "/g/h", "/z"]);
-        assert!(fields.finish().is_err());
+        assert_eq!(pointers(&fields.errors), ["/a", "/b", "/c", "/d", "/g/h", "/z"]);
+        let problem = fields.finish().unwrap_err();
+        assert_eq!(problem.code, Code::ValidationFailed);
+    }
+
+    #[test]
+    fn a_member_that_nobody_asks_for_is_named_with_the_one_that_it_may_mean() {
+        let body = br#"{"nmae": "n", "g": {"tokn": "t", "colour": 1}, "a/b": 1}"#;
+        let mut fields = Fields::of(body).unwrap();
+        let name = fields.text("name", 10);
+        fields.required("name", name);
+        let mut inner = fields.within("g").unwrap();
+        let token = inner.text("token", 10);
+        inner.required("token", token);
+        fields.absorb(inner);
+        let problem = fields.finish().unwrap_err();
+        assert_eq!(problem.code, Code::UnknownField);
+        assert_eq!(
+            pointers(problem.errors()),
+            ["/a~1b", "/nmae", "/name", "/g/colour", "/g/tokn", "/g/token"]
+        );
+        let said = |index: usize| problem.errors()[index].detail.clone();
+        assert_eq!(said(1), "is not known here: did you mean `name`?");
+        assert_eq!(said(3), "is not known here: there are `token`");
+        assert_eq!(said(4), "is not known here: did you mean `token`?");
+    }
+
+    #[test]
+    fn of_a_hundred_thousand_unknown_members_the_first_are_named() {
+        let members: Vec<String> = (0..100_000).map(|n| format!("\"m{n:06}\":{n}")).collect();
+        let body = format!("{{\"{}\":1,{}}}", "x".repeat(10_000), members.join(","));
+        let mut fields = Fields::of(body.as_bytes()).unwrap();
+        fields.text("name", 10);
+        let problem = fields.finish().unwrap_err();
+        assert_eq!(problem.errors().len(), MAX_REPORTED);
+        assert!(problem.errors().iter().all(|error| error.pointer.len() < 80));
+    }
+
+    #[test]
+    fn a_whole_number_is_read_however_it_is_written() {
+        let body = br#"{"a":600.0,"b":6e2,"c":-0.0,"d":1e400,"e":"600","f":0.5,"g":null,"h":601}"#;
+        let mut fields = Fields::of(body).unwrap();
+        let mut read = |name| fields.number(name, 0, 600);
+        assert_eq!(
+            (read("a"), read("b"), read("c")),
+            (Sent::Value(600), Sent::Value(600), Sent::Value(0))
+        );
+        assert_eq!(read("g"), Sent::Null);
+        for name in ["d", "e", "f", "h"] {
+            assert_eq!(read(name), Sent::Absent, "{name}");
+        }
+        assert_eq!(pointers(&fields.errors), ["/d", "/e", "/f", "/h"]);
+        assert!(fields.errors[1].detail.ends_with("without quotes"));
+    }
+
+    #[test]
+    fn a_misspelt_scope_is_refused_with_the_one_that_was_meant() {
+        let body = br#"{"a":["contexts:raed","chronicle:read"],"b":["chronicle:read","word"]}"#;
+        let mut fields = Fields::of(body).unwrap();
+        assert_eq!(fields.scopes("a", 1), Sent::Absent);
+        assert!(fields.errors[0].detail.contains("`contexts:read`"), "{:?}", fields.errors);
+        assert_eq!(fields.scopes("b", 1).value().unwrap(), ["chronicle:read", "word"]);
     }
 }

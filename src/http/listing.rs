@@ -19,7 +19,7 @@ pub struct Page {
     /// How many.
     pub count: i64,
     /// Where the next page starts, if there is one.
-    pub next: Option<String>,
+    pub next: Option<Cursor<2>>,
 }
 
 /// Stands between the items: JSON that is made by the database holds no line feed, so this finds
@@ -42,7 +42,7 @@ impl Page {
         items.truncate(items.rfind(SEPARATOR).unwrap_or(0));
         let keys = row.text(at + 2)?;
         let (one, other) = keys.split_once('|').ok_or(DbError::Shape)?;
-        let next = Cursor([one.to_owned(), other.to_owned()]).encode();
+        let next = Cursor([one.to_owned(), other.to_owned()]);
         Ok(Page { items, count: limit, next: Some(next) })
     }
 
@@ -56,7 +56,7 @@ impl Page {
 
     /// The envelope of the list: its items under the plural of what they are, beside `count`.
     pub fn reply(&self, request: &Request<'_>, plural: &str, more: &[(&str, &str)]) -> Reply {
-        let next = self.next.as_deref();
+        let next = self.next.as_ref().map(|cursor| cursor.encode(request));
         let mut text = format!("{{\"{plural}\":[{}],\"count\":{}", self.items, self.count);
         for (name, value) in more {
             text += &format!(",\"{name}\":{}", json!(value));
@@ -64,7 +64,7 @@ impl Page {
         text += &format!(",\"next_cursor\":{}}}", json!(next));
         let reply = Reply::json(text);
         match next {
-            Some(cursor) => reply.header("link", paging::next_link(request, cursor)),
+            Some(cursor) => reply.header("link", paging::next_link(request, &cursor)),
             None => reply,
         }
     }

@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::http::numbers::whole;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
+use crate::platform::ids;
 
 /// The largest page.
 pub const MAX_LIMIT: i64 = 100;
@@ -17,51 +19,78 @@ pub const MAX_LIMIT: i64 = 100;
 /// 422 for anything else.
 pub fn limit(request: &Request<'_>, default: i64) -> Result<i64, Problem> {
     let Some(text) = request.query("limit") else { return Ok(default) };
-    match text.parse() {
-        Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+    match whole(&text).and_then(|limit| i64::try_from(limit).ok()) {
+        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
         _ => Err(Problem::invalid("?limit", "must be a whole number from 1 to 100")),
     }
 }
 
 /// Where a page starts: the sort keys of its first entry, which may be gone by then. Opaque to
-/// callers; they hand back what they were given.
+/// callers; they hand back what they were given, to the list that gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor<const N: usize>(pub [String; N]);
 
-/// Separates the keys. No key holds one: they are ids, instants and numbers.
+/// Separates the list from the keys, and the keys. No key holds one: they are ids, instants and numbers.
 const SEPARATOR: char = '|';
 
 impl<const N: usize> Cursor<N> {
     /// The caller's cursor, if it sent one.
     ///
     /// # Errors
-    /// 422 when it is none of ours.
+    /// 422 when it is none of ours, or one of another list or of the same with other filters.
     pub fn of(request: &Request<'_>) -> Result<Option<Self>, Problem> {
-        request.query("cursor").map(|text| Self::decode(&text)).transpose()
+        let Some(text) = request.query("cursor") else { return Ok(None) };
+        let (list, cursor) = Self::decode(&text).ok_or_else(invalid_cursor)?;
+        if list == list_of::<N>(request) { Ok(Some(cursor)) } else { Err(foreign_cursor()) }
     }
 
-    fn decode(text: &str) -> Result<Self, Problem> {
-        URL_SAFE_NO_PAD
-            .decode(text)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .and_then(|keys| {
-                let keys: Vec<String> = keys.split(SEPARATOR).map(str::to_owned).collect();
-                keys.try_into().ok()
-            })
-            .map(Cursor)
-            .ok_or_else(invalid_cursor)
+    fn decode(text: &str) -> Option<(String, Self)> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let (list, keys) = text.split_once(SEPARATOR)?;
+        let keys: Vec<String> = keys.split(SEPARATOR).map(str::to_owned).collect();
+        Some((list.to_owned(), Cursor(keys.try_into().ok()?)))
     }
 
-    /// The opaque text.
-    pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0.join("|"))
+    /// The opaque text, for the list that the request asks for.
+    pub fn encode(&self, request: &Request<'_>) -> String {
+        self.encode_for(&list_of::<N>(request))
     }
+
+    fn encode_for(&self, list: &str) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{list}{SEPARATOR}{}", self.0.join("|")))
+    }
+}
+
+/// What stands for a list in its cursors: a hash of its path and of what it is narrowed to. The page size
+/// may change from page to page, except where pages are counted (a cursor of one key).
+fn list_of<const N: usize>(request: &Request<'_>) -> String {
+    let path = request.path();
+    let mut parts: Vec<String> = request
+        .query_pairs()
+        .filter(|(name, value)| {
+            name != "cursor" && !value.is_empty() && (N == 1 || name != "limit")
+        })
+        .map(|(name, value)| format!("{}={name}{value}", name.len()))
+        .collect();
+    parts.sort_unstable();
+    // The predecessor's path of a list is the same list.
+    let path = path.strip_suffix("/list").unwrap_or(path);
+    let mut hash = ids::sha256_hex(&format!("{path}?{}", parts.join("&")));
+    hash.truncate(12);
+    hash
 }
 
 /// What is said of a cursor that is not one.
 pub fn invalid_cursor() -> Problem {
     Problem::invalid("?cursor", "is not a cursor of this list: use a `next_cursor` as it was given")
+}
+
+fn foreign_cursor() -> Problem {
+    Problem::invalid(
+        "?cursor",
+        "is not a cursor of this list, or not with these parameters: use it with the path and the \
+         parameters of the page that gave it, or leave it out to begin anew",
+    )
 }
 
 /// The `Link` header to the next page (RFC 8288): this request with another cursor.
@@ -82,11 +111,12 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_as_it_was_given_and_nothing_else_passes() {
         let cursor = Cursor(["2026-01-02T03:04:05.678Z".to_owned(), "CHITTY-SYS-X".to_owned()]);
-        assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
-        let three = Cursor(["a".to_owned(), "b".to_owned(), "c".to_owned()]);
-        for text in ["", "x", "!!!!", "%00", &three.encode(), &URL_SAFE_NO_PAD.encode([0xff, b'|'])]
-        {
-            assert!(Cursor::<2>::decode(text).is_err(), "{text}");
+        let text = cursor.encode_for("0123456789ab");
+        assert_eq!(Cursor::decode(&text).unwrap(), ("0123456789ab".to_owned(), cursor));
+        let three = Cursor(["a".to_owned(), "b".to_owned(), "c".to_owned()]).encode_for("list");
+        let bare = URL_SAFE_NO_PAD.encode("2026-01-02T03:04:05.678Z|CHITTY-SYS-X");
+        for text in ["", "x", "!!!!", "%00", &three, &bare, &URL_SAFE_NO_PAD.encode([0xff, b'|'])] {
+            assert!(Cursor::<2>::decode(text).is_none(), "{text}");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use chitty_core::{Service, ServiceError};
 use serde::Serialize;
 
+use crate::http::nearest::{listed, nearest};
 use crate::http::quota;
 use crate::http::reply::{Body, Reply};
 use crate::http::trace::Trace;
@@ -87,6 +88,10 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, "The body must be JSON";
     /// A field or a parameter is not acceptable; `errors` says which and why.
     ValidationFailed = "validation_failed", 422, "Some values are not acceptable";
+    /// The body has a member that this request does not take; `errors` names it.
+    UnknownField = "unknown_field", 422, "The body has a member that is not known";
+    /// The query has a parameter that this path does not take; `errors` names it.
+    UnknownParameter = "unknown_parameter", 422, "The query has a parameter that is not known";
     /// The idempotency key was used for another request.
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key belongs to another request";
     /// The target does not accept the credential that was handed in.
@@ -131,12 +136,27 @@ pub struct FieldError {
     pub pointer: String,
     /// What is wrong with it.
     pub detail: Cow<'static, str>,
+    /// Whether it is a member that nobody asked for.
+    #[serde(skip)]
+    is_unknown: bool,
 }
 
 impl FieldError {
     /// `pointer` is wrong because of `detail`.
     pub fn new(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
-        FieldError { pointer: pointer.into(), detail: detail.into() }
+        FieldError { pointer: pointer.into(), detail: detail.into(), is_unknown: false }
+    }
+
+    /// Nobody reads what is at `pointer`: `name`, beside what is `known` there.
+    pub fn unknown(pointer: impl Into<String>, name: &str, known: &[&'static str]) -> Self {
+        let detail = match (nearest(name, known.iter().copied()), known) {
+            (Some(meant), _) => format!("is not known here: did you mean `{meant}`?"),
+            (None, []) => "is not known here: nothing is".to_owned(),
+            (None, known) => {
+                format!("is not known here: there are {}", listed(known.iter().copied()))
+            }
+        };
+        FieldError { is_unknown: true, ..FieldError::new(pointer, detail) }
     }
 }
 
@@ -183,14 +203,46 @@ impl Problem {
         }
     }
 
-    /// Unacceptable values.
+    /// Unacceptable values, and members that are not known: one of those is enough to be `unknown_field`,
+    /// because a misspelt name is the reason why the right one is missing.
     pub fn validation(errors: Vec<FieldError>) -> Self {
+        let mut problem = match errors.iter().any(|error| error.is_unknown) {
+            false => Problem::new(
+                Code::ValidationFailed,
+                "`errors` names each value and what is wrong with it.",
+            ),
+            true => Problem::new(
+                Code::UnknownField,
+                "`errors` names each member that is not known, and what it may have been meant for.",
+            ),
+        };
+        problem.errors = errors;
+        problem
+    }
+
+    /// Query parameters that the path does not take.
+    pub fn unknown_parameters(errors: Vec<FieldError>) -> Self {
         let mut problem = Problem::new(
-            Code::ValidationFailed,
-            "Nothing was changed. `errors` names each value and what is wrong with it.",
+            Code::UnknownParameter,
+            "`errors` names each parameter that this path does not take, and what it may have been \
+             meant for.",
         );
         problem.errors = errors;
         problem
+    }
+
+    /// What is wrong with the request, one by one.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    /// Says that nothing was changed, where somebody could fear that something was.
+    #[must_use]
+    pub fn of_a_change(mut self) -> Self {
+        if !self.errors.is_empty() {
+            self.detail = format!("Nothing was changed. {}", self.detail).into();
+        }
+        self
     }
 
     /// One unacceptable value.
@@ -271,15 +323,16 @@ impl Problem {
         self.retry_after_s
     }
 
-    /// The reply that carries it.
-    pub fn into_reply(self, trace: &Trace) -> Reply {
+    /// The reply that carries it; `origin` is where the caller found this gateway, and finds what the
+    /// code means.
+    pub fn into_reply(self, trace: &Trace, origin: &str) -> Reply {
         let (chitty_id, connection) = match &self.existing {
             Some(Existing::ChittyId(id)) => (Some(id.as_str()), None),
             Some(Existing::Connection(id)) => (None, Some(id.as_str())),
             None => (None, None),
         };
         let body = ProblemBody {
-            kind: format!("https://connect.chitty.cc/docs/errors#{}", self.code.as_str()),
+            kind: format!("{origin}/docs/errors#{}", self.code.as_str()),
             title: self.code.title(),
             status: self.code.status(),
             detail: &self.detail,

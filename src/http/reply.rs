@@ -124,6 +124,20 @@ impl Reply {
         self
     }
 
+    /// Adds what the caller should know to a JSON object, as its member `warnings`.
+    #[must_use]
+    pub fn warning(mut self, warnings: &[String]) -> Self {
+        if let Body::Json(text) = &mut self.body
+            && !warnings.is_empty()
+            && text.ends_with('}')
+        {
+            text.pop();
+            let comma = if text.ends_with('{') { "" } else { "," };
+            text.push_str(&format!("{comma}\"warnings\":{}}}", serde_json::json!(warnings)));
+        }
+        self
+    }
+
     /// Adds work for afterwards.
     #[must_use]
     pub fn then(mut self, work: After) -> Self {

@@ -3,13 +3,17 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use chitty_core::Session;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::app::App;
+use crate::http::body::{self, Coding};
 use crate::http::budget::Budget;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Code, FieldError, Problem};
+use crate::http::route::Parameters;
 use crate::http::trace::Trace;
 use crate::platform::inbound::{BodyError, HeldBody, Inbound, Intake};
 
@@ -29,6 +33,7 @@ pub struct Request<'a> {
     pub now_ms: u64,
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
+    pub(crate) parameters: Parameters,
     pub(crate) inbound: &'a dyn Inbound,
     /// What is left of the limit that it was counted against last.
     pub(crate) budget: Cell<Option<Budget>>,
@@ -40,8 +45,10 @@ impl<'a> Request<'a> {
         self.path
     }
 
-    /// The first query parameter of this name; an empty one counts as absent.
+    /// The first query parameter of this name, which the route says that it reads; an empty one counts
+    /// as absent.
     pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
+        debug_assert!(self.parameters.reads(name), "the route does not say that it reads ?{name}");
         self.query_pairs().find(|(key, _)| key == name).map(|(_, v)| v).filter(|v| !v.is_empty())
     }
 
@@ -76,19 +83,42 @@ impl<'a> Request<'a> {
         app.core.session(self.trace.call(self.header("x-session-id")))
     }
 
-    /// The body of a request that must carry JSON, as it was sent.
+    /// The body of a request that must carry JSON, unpacked, without a byte order mark.
     ///
     /// # Errors
-    /// 415 unless the content type is JSON, 413 over [`MAX_BODY_BYTES`], 400 when it breaks off.
+    /// 415 unless the content type is JSON in UTF-8 and the content coding is known, 413 over
+    /// [`MAX_BODY_BYTES`], 400 when it breaks off or is empty.
     pub async fn json_bytes(&self) -> Result<Vec<u8>, Problem> {
-        let content_type = self.header("content-type").unwrap_or_default();
-        if !is_json(&content_type) {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "Send the body as JSON with the header `Content-Type: application/json`.",
-            ));
+        if let Err(refusal) = body::check_json(&self.header("content-type").unwrap_or_default()) {
+            let is_empty = self.header("content-type").is_none() && self.read().await?.is_empty();
+            return Err(if is_empty { body::empty() } else { refusal });
         }
-        self.body_bytes(MAX_BODY_BYTES).await
+        let bytes = self.read().await?;
+        let text = body::text(&bytes)?;
+        Ok(if text.len() == bytes.len() { bytes } else { text.to_vec() })
+    }
+
+    /// The same, of a request whose every member may be left out: then no body, with or without a
+    /// content type, is an empty object, and `null` is one.
+    ///
+    /// # Errors
+    /// Those of [`Request::json_bytes`], except for an empty body.
+    pub async fn optional_json_bytes(&self) -> Result<Vec<u8>, Problem> {
+        let bytes = self.read().await?;
+        if matches!(bytes.trim_ascii(), b"" | b"null") {
+            return Ok(b"{}".to_vec());
+        }
+        body::check_json(&self.header("content-type").unwrap_or_default())?;
+        let text = body::text(&bytes)?;
+        Ok(if text.len() == bytes.len() { bytes } else { text.to_vec() })
+    }
+
+    /// The body as it was before it was compressed, of at most [`MAX_BODY_BYTES`] either way.
+    async fn read(&self) -> Result<Vec<u8>, Problem> {
+        let coding = Coding::of(self.header("content-encoding").as_deref())?;
+        let bytes = self.body_bytes(MAX_BODY_BYTES).await?;
+        // Some clients say that they compress, and have nothing to compress.
+        if bytes.is_empty() { Ok(bytes) } else { coding.decode(bytes, MAX_BODY_BYTES) }
     }
 
     /// The body, whatever it is.
@@ -141,41 +171,121 @@ pub(crate) fn no_body(error: BodyError, limit: usize) -> Problem {
 /// The members of a JSON object, each still as it was written.
 pub type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
-/// Reads a JSON object, leaving the reading of each member to whoever knows what it may be. Of a
-/// repeated member the last counts.
+/// The members of an object, and the names that it has more than once.
+#[derive(Debug, Default)]
+pub struct Object<'a> {
+    /// Of a repeated member the last.
+    pub members: Members<'a>,
+    /// The first of the repeated names.
+    pub repeated: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Object<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut object = Object::default();
+                while let Some((name, value)) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+                    let is_noted = object.repeated.len() >= MAX_REPORTED
+                        || object.repeated.iter().any(|one| *one == name);
+                    if object.members.insert(name.clone(), value).is_some() && !is_noted {
+                        object.repeated.push(name.into_owned());
+                    }
+                }
+                Ok(object)
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// How many members of one kind of fault are named in an answer: a body may have a hundred thousand.
+pub const MAX_REPORTED: usize = 20;
+
+/// Reads a JSON object, leaving the reading of each member to whoever knows what it may be.
 ///
 /// # Errors
-/// 400 when it is not JSON, 422 when it is JSON but no object.
+/// 400 when it is not JSON, 422 when it is JSON but no object, or has a member twice.
 pub fn parse_object(bytes: &[u8]) -> Result<Members<'_>, Problem> {
     let is_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    let members = if is_object {
-        serde_json::from_slice(bytes)
+    let object = if is_object {
+        serde_json::from_slice::<Object<'_>>(bytes).map(Some)
     } else {
         // Of what it is instead, which may be as long as a body, nothing is said.
         serde_json::from_slice::<&RawValue>(bytes).map(|_| None)
     };
-    match members {
-        Ok(Some(members)) => Ok(members),
-        Ok(None) => Err(Problem::invalid("", "must be a JSON object")),
-        Err(error) => {
-            Err(Problem::new(Code::MalformedRequest, format!("The body is not JSON: {error}.")))
+    match object {
+        Ok(Some(object)) if object.repeated.is_empty() => Ok(object.members),
+        Ok(Some(object)) => {
+            let twice = |name: &String| FieldError::new(pointer("", name), TWICE);
+            Err(Problem::validation(object.repeated.iter().map(twice).collect()))
         }
+        Ok(None) => Err(Problem::invalid("", "must be a JSON object")),
+        Err(error) => Err(not_json(bytes, &error)),
     }
 }
 
-/// `application/json` or any `+json` type; a charset, if named, must be UTF-8 (RFC 8259 §8.1).
-fn is_json(content_type: &str) -> bool {
-    let mut parts = content_type.split(';').map(str::trim);
-    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let json =
-        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"));
-    json && parts.all(|parameter| {
-        let parameter = parameter.to_ascii_lowercase();
-        match parameter.strip_prefix("charset=") {
-            Some(charset) => charset.trim_matches('"') == "utf-8",
-            None => true,
+/// What is said of a member that an object has more than once.
+pub const TWICE: &str = "is there more than once: send it once";
+
+/// 400 for what is no JSON, with the mistake that is easily made.
+fn not_json(bytes: &[u8], error: &serde_json::Error) -> Problem {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
+    let at = line_offset(bytes, error.line(), error.column());
+    let before = bytes.get(..at).unwrap_or_default();
+    let here = bytes.get(at).copied();
+    let last = before.iter().rfind(|byte| !byte.is_ascii_whitespace()).copied();
+    let is_form = first.is_some_and(|b| b.is_ascii_alphabetic() || b == b'%')
+        && bytes.iter().take(1024).any(|b| *b == b'=');
+    let hint = match (last, here) {
+        _ if is_form => " It looks like a form: send a JSON object, such as {\"name\": \"value\"}.",
+        _ if error.is_eof() => " It ends too early: close every string, array and object.",
+        (Some(b','), Some(b'}' | b']')) => " Take the comma before it away.",
+        (_, Some(b'\'')) => " Strings and names stand in double quotes.",
+        (_, Some(b'N' | b'I' | b'-' | b'+' | b'.' | b'0'..=b'9')) => {
+            " JSON has no NaN, no Infinity, and no numbers such as `.5`, `+1` or `01`."
         }
-    })
+        (_, Some(b'T' | b'F' | b'u')) => " JSON writes `true`, `false` and `null`.",
+        (_, Some(b'/' | b'#')) => " JSON has no comments.",
+        (Some(b'{' | b','), Some(b'a'..=b'z' | b'A'..=b'Z' | b'_')) => {
+            " Names of members stand in double quotes."
+        }
+        _ => "",
+    };
+    Problem::new(Code::MalformedRequest, format!("The body is not JSON: {error}.{hint}"))
+}
+
+/// Where in a text the character at a line and a column (both from 1 on, as serde_json counts) is.
+fn line_offset(bytes: &[u8], line: usize, column: usize) -> usize {
+    let line = line.saturating_sub(1);
+    let from = match line {
+        0 => 0,
+        _ => {
+            let mut ends = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n');
+            ends.nth(line - 1).map_or(bytes.len(), |(at, _)| at + 1)
+        }
+    };
+    (from + column.saturating_sub(1)).min(bytes.len())
+}
+
+/// The JSON pointer (RFC 6901) to a member, below the member `prefix` if that is not empty. A name may
+/// be anything, and as long as a body: it is cut.
+pub fn pointer(prefix: &str, name: &str) -> String {
+    const MAX_CHARS: usize = 64;
+    let escaped = name.replace('~', "~0").replace('/', "~1");
+    let mut cut: String = escaped.chars().take(MAX_CHARS).collect();
+    if cut.len() < escaped.len() {
+        cut.push('…');
+    }
+    match prefix {
+        "" => format!("/{cut}"),
+        prefix => format!("/{prefix}/{cut}"),
+    }
 }
 
 #[cfg(test)]
@@ -183,18 +293,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_types() {
-        for good in [
-            "application/json",
-            "Application/JSON; charset=UTF-8",
-            "application/json;charset=\"utf-8\"",
-            "application/merge-patch+json",
-            "application/json; version=1",
+    fn a_member_that_is_there_twice_is_named() {
+        let problem = parse_object(br#"{"a":1,"b":2,"\u0061":3,"a":4}"#).unwrap_err();
+        assert_eq!(problem.code, Code::ValidationFailed);
+        assert_eq!(problem.errors(), [FieldError::new("/a", TWICE)]);
+        let many: String = (0..50_000).map(|n| format!("\"{n}\":1,\"{n}\":1,")).collect();
+        let many = format!("{{{}\"z\":1}}", many);
+        assert_eq!(parse_object(many.as_bytes()).unwrap_err().errors().len(), MAX_REPORTED);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_said() {
+        for (body, says) in [
+            (r#"{"name": "n",}"#, "comma"),
+            (r#"{"data": [1, ]}"#, "comma"),
+            ("{'name': 'n'}", "double quotes"),
+            (r#"{name: "n"}"#, "double quotes"),
+            (r#"{"data": [NaN]}"#, "NaN"),
+            (r#"{"data": [01]}"#, "NaN"),
+            (r#"{"data": [.5]}"#, "NaN"),
+            (r#"{"data": [True]}"#, "`true`"),
+            ("{\n  // a comment\n  \"name\": 1}", "comments"),
+            (r#"{"name": "n""#, "ends too early"),
+            ("name=n&data=1", "form"),
         ] {
-            assert!(is_json(good), "{good}");
+            let problem = parse_object(body.as_bytes()).unwrap_err();
+            assert_eq!(problem.code, Code::MalformedRequest, "{body}");
+            assert!(problem.detail.contains(says), "{body}: {}", problem.detail);
         }
-        for bad in ["", "text/plain", "text/json", "application/json; charset=latin1", "json"] {
-            assert!(!is_json(bad), "{bad}");
-        }
+    }
+
+    #[test]
+    fn pointers() {
+        assert_eq!(pointer("", "a/b~c"), "/a~1b~0c");
+        assert_eq!(pointer("credentials", "x"), "/credentials/x");
+        assert_eq!(pointer("", &"é".repeat(1000)).chars().count(), 66);
     }
 }

@@ -6,7 +6,9 @@ use crate::app::App;
 use crate::http::Outcome;
 use crate::http::caller::{Permission, Scope};
 use crate::http::limits::Class;
-use crate::http::request::Request;
+use crate::http::nearest::nearest;
+use crate::http::problem::{FieldError, Problem};
+use crate::http::request::{MAX_REPORTED, Request, TWICE, pointer};
 use crate::init::Ready;
 
 /// A handler that anyone may call and that works without a database.
@@ -54,6 +56,89 @@ impl Method {
     }
 }
 
+/// Which query parameters a route takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameters {
+    /// What its handler reads.
+    read: &'static [&'static str],
+    /// What callers send that expect more of it than there is: taken, and named in `warnings`.
+    tolerated: &'static [&'static str],
+    others: Others,
+}
+
+/// What becomes of the parameters that nobody reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// 422.
+    Refused,
+    /// Nothing: who calls appends what it likes.
+    Ignored,
+    /// They are read as a whole.
+    Passed,
+}
+
+impl Parameters {
+    /// None at all.
+    pub const NONE: Parameters = Parameters { read: &[], tolerated: &[], others: Others::Refused };
+
+    /// Whether a handler may ask for this one.
+    pub fn reads(&self, name: &str) -> bool {
+        self.others == Others::Passed || self.read.contains(&name)
+    }
+
+    /// What is read of a query, by name; `None` where that is all of it.
+    pub fn read(&self) -> Option<&'static [&'static str]> {
+        (self.others != Others::Passed).then_some(self.read)
+    }
+
+    /// Checks a query: each parameter is one that is taken, and there once.
+    ///
+    /// # Errors
+    /// 422 that names those that are not.
+    pub fn check(&self, request: &Request<'_>) -> Result<(), Problem> {
+        if self.others != Others::Refused || request.raw_query().is_empty() {
+            return Ok(());
+        }
+        let mut unknown: Vec<FieldError> = Vec::new();
+        let mut twice: Vec<FieldError> = Vec::new();
+        let mut seen: Vec<&'static str> = Vec::new();
+        for (name, _) in request.query_pairs() {
+            let known = self.read.iter().chain(self.tolerated).find(|known| **known == name);
+            match known {
+                Some(known) if seen.contains(known) => {
+                    twice.push(FieldError::new(format!("?{known}"), TWICE));
+                }
+                Some(known) => seen.push(known),
+                None => {
+                    let at = format!("?{}", pointer("", &name).trim_start_matches('/'));
+                    unknown.push(FieldError::unknown(at, &name, self.read));
+                }
+            }
+            if unknown.len() + twice.len() >= MAX_REPORTED {
+                break;
+            }
+        }
+        match (unknown.is_empty(), twice.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Problem::validation(twice)),
+            (false, _) => {
+                unknown.extend(twice);
+                Err(Problem::unknown_parameters(unknown))
+            }
+        }
+    }
+
+    /// What to tell of a query that was taken: each parameter that does nothing.
+    pub fn warnings(&self, request: &Request<'_>) -> Vec<String> {
+        if self.tolerated.is_empty() || request.raw_query().is_empty() {
+            return Vec::new();
+        }
+        let is_sent = |name: &&&str| request.query_pairs().any(|(sent, _)| sent == ***name);
+        let sent = self.tolerated.iter().filter(is_sent);
+        sent.map(|name| format!("The parameter `{name}` does nothing here.")).collect()
+    }
+}
+
 /// One line of the table.
 pub struct Route {
     /// Method.
@@ -62,9 +147,37 @@ pub struct Route {
     pub path: &'static str,
     /// Who may, and what happens.
     pub access: Access,
+    /// Which query parameters it takes.
+    pub parameters: Parameters,
 }
 
 impl Route {
+    /// The same route, which reads these query parameters.
+    pub const fn reads(self, names: &'static [&'static str]) -> Self {
+        Route { parameters: Parameters { read: names, ..self.parameters }, ..self }
+    }
+
+    /// The same route, to which callers send these too, though it does not read them.
+    pub const fn tolerates(self, names: &'static [&'static str]) -> Self {
+        Route { parameters: Parameters { tolerated: names, ..self.parameters }, ..self }
+    }
+
+    /// The same route, which is asked by machines that append what they like: a health check never fails
+    /// because of its query.
+    pub const fn ignores_others(self) -> Self {
+        Route { parameters: Parameters { others: Others::Ignored, ..self.parameters }, ..self }
+    }
+
+    /// The same route, which passes the whole query on.
+    pub const fn passes_query(self) -> Self {
+        Route { parameters: Parameters { others: Others::Passed, ..self.parameters }, ..self }
+    }
+
+    /// Whether it passes the query, and so the headers, of a caller on.
+    pub fn is_proxy(&self) -> bool {
+        self.parameters.others == Others::Passed
+    }
+
     /// Its path as the API description has it.
     pub fn described_path(&self) -> String {
         self.path.replace("{*", "{")
@@ -80,8 +193,68 @@ impl Route {
     }
 }
 
+/// The most bytes and segments of a path for which a near one is looked for.
+const MAX_NEAR_BYTES: usize = 128;
+const MAX_NEAR_SEGMENTS: usize = 8;
+
+/// The path of a table that somebody who asked for `path` most likely meant, if one is near: segment by
+/// segment, with what is a parameter left open. Bounded: who asks for nothing that is there must not
+/// cost more than who does.
+pub fn nearest_path(routes: &[Route], path: &str) -> Option<String> {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    if path.len() > MAX_NEAR_BYTES || segments.len() > MAX_NEAR_SEGMENTS {
+        return None;
+    }
+    // As it was sent; without `/api` before it; with `/v1` before it.
+    let mut ways = vec![segments.clone()];
+    if let ["api", rest @ ..] = segments.as_slice() {
+        ways.push(rest.to_vec());
+    }
+    for way in ways.clone() {
+        if way.first().is_some_and(|first| !first.eq_ignore_ascii_case("v1")) {
+            ways.push(["v1"].into_iter().chain(way).collect());
+        }
+    }
+    let mut best: Option<(usize, &str)> = None;
+    for (cost, way) in ways.iter().enumerate() {
+        for route in routes {
+            let far = far_from(way, route.path).map(|far| 10 * far + cost);
+            if let Some(far) = far
+                && best.is_none_or(|(least, _)| far < least)
+            {
+                best = Some((far, route.path));
+            }
+        }
+    }
+    best.map(|(_, path)| path.replace("{*", "{"))
+}
+
+/// How far the segments of a path are from those of a route, if they are near. A parameter fits whatever
+/// stands there, a little worse than a word that is the same.
+fn far_from(segments: &[&str], path: &str) -> Option<usize> {
+    let route = path.split('/').filter(|segment| !segment.is_empty());
+    let route: Vec<&str> = route.collect();
+    if route.len() != segments.len() || route.is_empty() {
+        return None;
+    }
+    let mut far = 0;
+    for (segment, known) in segments.iter().zip(route) {
+        far += match () {
+            () if *segment == known => 0,
+            () if known.starts_with('{') => 1,
+            // A few slips, or another case: farther than the same word.
+            () => {
+                nearest(segment, [known])?;
+                2
+            }
+        };
+    }
+    Some(far)
+}
+
 /// A table of routes, ready to be searched.
 pub struct Table {
+    routes: &'static [Route],
     matcher: matchit::Router<Vec<&'static Route>>,
 }
 
@@ -107,7 +280,7 @@ impl Table {
                 }
             }
         }
-        Table { matcher }
+        Table { routes, matcher }
     }
 
     /// The routes of a path.
@@ -115,5 +288,10 @@ impl Table {
         let found = self.matcher.at(path).ok()?;
         let id = found.params.get("id").unwrap_or_default();
         Some(Matched { routes: found.value, id })
+    }
+
+    /// The path that is near to one that is not there; see [`nearest_path`].
+    pub fn nearest(&self, path: &str) -> Option<String> {
+        nearest_path(self.routes, path)
     }
 }

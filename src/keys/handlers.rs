@@ -193,7 +193,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Credential::Key { id, .. } if *id == request.id => {}
         _ => scope.by_lasting_token(ready).await?,
     }
-    let body = request.json_bytes().await?;
+    let body = request.optional_json_bytes().await?;
     let mut fields = Fields::of(&body)?;
     let grace_s = fields.number("grace_seconds", 0, MAX_GRACE_S).value();
     fields.finish()?;

@@ -8,6 +8,7 @@ use crate::audit::BEGUN;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::{Grant, Scope};
+use crate::http::fields::{unknown, unreadable};
 use crate::http::idempotency;
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::reply::{After, Body, Reply};
@@ -138,12 +139,12 @@ fn stand_on(input: &mut Value, grant: &Grant, scope: &Scope, now_ms: u64) {
 
 fn input(flow: &Flow, body: &[u8]) -> Result<Value, Problem> {
     // What is no object is refused in the words of every other body.
-    parse_object(body)?;
-    let input: Value = serde_json::from_slice(body).unwrap_or_default();
-    let errors: Vec<FieldError> = (flow.check)(&input)
-        .into_iter()
-        .map(|error| FieldError::new(error.pointer, error.detail))
-        .collect();
+    let members = parse_object(body)?;
+    let input: Value =
+        serde_json::from_slice(body).map_err(|error| Problem::invalid("", unreadable(&error)))?;
+    let mut errors = unknown(&members, "", flow.members);
+    let wrong = (flow.check)(&input).into_iter();
+    errors.extend(wrong.map(|error| FieldError::new(error.pointer, error.detail)));
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }

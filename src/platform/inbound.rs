@@ -14,6 +14,9 @@ pub trait Inbound {
     /// Path and query as the client wrote them, percent-encoded, without scheme and host.
     fn target(&self) -> String;
 
+    /// Where the client has found this gateway: scheme and host, without a slash at its end.
+    fn origin(&self) -> String;
+
     /// A header's value; several of one name are joined by `, `.
     fn header(&self, name: &str) -> Option<String>;
 

@@ -15,9 +15,13 @@ fn registration_binds_the_identity_that_is_vouched_for() {
         assert_eq!(me.json["actor"]["registered"], false);
         let body = json!({
             "actor_type": "human", "display_name": "Alice", "email": "alice@example.org",
-            "avatar_url": "https://img.example/a.png", "chitty_id": "CHITTY-PEO-root",
-            "status": "suspended", "capabilities": ["contexts:read"],
+            "avatar_url": "https://img.example/a.png", "capabilities": ["contexts:read"],
         });
+        let mut posing = body.clone();
+        posing["chitty_id"] = json!("CHITTY-PEO-root");
+        posing["status"] = json!("suspended");
+        let refused = gateway.post("/v1/actors/register", "dev-a", &posing).await;
+        assert_eq!((refused.status, refused.code()), (422, "unknown_field"));
         let made = gateway.post("/v1/actors/register", "dev-a", &body).await;
         assert_eq!(made.status, 201, "{made:?}");
         let actor = &made.json["actor"];

@@ -216,6 +216,27 @@ fn every_body_and_answer_has_an_example() {
 }
 
 #[test]
+fn the_query_parameters_of_every_route_are_described_and_no_others() {
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    for route in ROUTES {
+        let operation = route.method.as_str().to_lowercase();
+        let operation = &document["paths"][route.described_path()][operation];
+        let described: Vec<&str> = operation["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|parameter| parameter["in"] == "query")
+            .map(|parameter| parameter["name"].as_str().unwrap())
+            .collect();
+        let mut read = route.parameters.read().unwrap_or_default().to_vec();
+        let mut described = described;
+        read.sort_unstable();
+        described.sort_unstable();
+        assert_eq!(described, read, "{} {}", route.method.as_str(), route.path);
+    }
+}
+
+#[test]
 fn every_error_code_is_documented() {
     let page = std::fs::read_to_string("docs/errors.md").unwrap();
     for code in Code::ALL {

@@ -27,6 +27,7 @@ mod grants;
 mod health;
 mod identities;
 mod init;
+mod input;
 mod limits;
 mod links;
 mod metrics;

@@ -21,12 +21,22 @@ fn exercised() -> World {
             gateway.post("/v1/contexts", "dev-a", &json!({"name": name})).await;
         }
         for list in ["contexts?limit=1", "contexts/search?q=n&limit=1", "contexts/search?limit=1"] {
-            for narrowed in ["", "&status=active", "&since=2026-01-01", "&status=all"] {
+            let since = if list.contains("search") { "" } else { "&since=2026-01-01" };
+            for narrowed in ["", "&status=active", since, "&status=all"] {
                 let target = format!("/v1/{list}{narrowed}");
                 let page = gateway.get(&target, Some("dev-a")).await;
                 let cursor = page.json["next_cursor"].as_str().expect(&target);
                 gateway.get(&format!("{target}&cursor={cursor}"), Some("dev-a")).await;
             }
+        }
+        for name in ["t one", "t two"] {
+            gateway.create("dev-a", &json!({"name": name, "type": "t"})).await;
+        }
+        for target in ["?type=t&limit=1", "?type=t&status=active&since=2026-01-01&limit=1"] {
+            let target = format!("/v1/contexts{target}");
+            let page = gateway.get(&target, Some("dev-a")).await;
+            let cursor = page.json["next_cursor"].as_str().expect(&target);
+            gateway.get(&format!("{target}&cursor={cursor}"), Some("dev-a")).await;
         }
         let id = gateway.create("dev-a", &json!({"name": "gone"})).await;
         let path = format!("/v1/contexts/{id}");
@@ -313,12 +323,13 @@ fn a_list_page_is_one_range_of_one_index() {
     assert!(!lists.is_empty());
     for sql in lists {
         let plan = world.db.plan(sql).join("\n");
-        let index = if sql.contains("AND status") {
-            "contexts_live_status"
-        } else {
-            "contexts_live_created"
+        let index = match (sql.contains("AND type"), sql.contains("AND status")) {
+            (true, true) => "contexts_live_type_status",
+            (true, false) => "contexts_live_type",
+            (false, true) => "contexts_live_status",
+            (false, false) => "contexts_live_created",
         };
-        assert!(plan.contains(&format!("SEARCH contexts USING INDEX {index}")), "{plan}\n{sql}");
+        assert!(plan.contains(&format!("SEARCH contexts USING INDEX {index} ")), "{plan}\n{sql}");
         let bounded = plan.contains("(created_at,chitty_id)<") || plan.contains("created_at>");
         let asked = sql.contains("(created_at, chitty_id) <=") || sql.contains("created_at >=");
         assert_eq!(bounded, asked, "{plan}\n{sql}");

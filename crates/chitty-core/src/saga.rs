@@ -90,6 +90,8 @@ pub struct Flow {
     pub steps: &'static [Step],
     /// Says what is wrong with an input; nothing when it is acceptable.
     pub check: fn(&Value) -> Vec<InputError>,
+    /// The members that an input may have; whoever takes it refuses others.
+    pub members: &'static [&'static str],
 }
 
 /// How a run stands.

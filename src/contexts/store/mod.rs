@@ -44,7 +44,7 @@ pub struct Found {
 /// 404 when the caller has none of this id; 403 when it may do nothing; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Found, Problem> {
     let query = Statement::new(format!(
-        "SELECT {}, revision, document FROM contexts \
+        "SELECT {}, revision, shown FROM contexts \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
         Scope::STATE_SQL
     ))

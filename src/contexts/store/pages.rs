@@ -18,6 +18,8 @@ use super::first;
 pub struct Filter {
     /// Only this status.
     pub status: Option<Status>,
+    /// Only this type.
+    pub kind: Option<String>,
     /// Only what was made at this instant (ISO-8601 UTC) or later.
     pub since: Option<String>,
 }
@@ -40,6 +42,9 @@ pub async fn list(
     if let Some(status) = filter.status {
         narrowed += &format!(" AND status = {}", params.add(status.as_str()));
     }
+    if let Some(kind) = &filter.kind {
+        narrowed += &format!(" AND type = {}", params.add(kind.as_str()));
+    }
     if let Some(since) = &filter.since {
         narrowed += &format!(" AND created_at >= {}", params.add(since.as_str()));
     }
@@ -48,9 +53,9 @@ pub async fn list(
         narrowed += &format!(" AND (created_at, chitty_id) <= ({at}, {id})");
     }
     let query = params.statement(format!(
-        "SELECT {}, count(*), group_concat(document, '{SEPARATOR}'), \
+        "SELECT {}, count(*), group_concat(shown, '{SEPARATOR}'), \
          min(created_at || '|' || chitty_id) \
-         FROM (SELECT created_at, chitty_id, document FROM contexts \
+         FROM (SELECT created_at, chitty_id, shown FROM contexts \
          WHERE owner_chitty_id = ?1 AND deleted_at IS NULL{narrowed} \
          ORDER BY created_at DESC, chitty_id DESC LIMIT {limit_at} + 1)",
         Scope::STATE_SQL
@@ -85,9 +90,9 @@ pub async fn find(
     // The last row is the one of the lowest tier and number; SQLite takes the other columns beside
     // a lone min() from the row that has it.
     let query = params.statement(format!(
-        "SELECT {}, count(*), group_concat(document, '{SEPARATOR}'), tier || '|' || chitty_id, \
+        "SELECT {}, count(*), group_concat(shown, '{SEPARATOR}'), tier || '|' || chitty_id, \
          min(tier * 1000000000000 + row_id) \
-         FROM (SELECT tier, row_id, chitty_id, document \
+         FROM (SELECT tier, row_id, chitty_id, shown \
          FROM (SELECT tier, row_id FROM ({hits} LIMIT {limit_at} + 1)) \
          CROSS JOIN contexts USING (row_id) \
          WHERE owner_chitty_id = ?1 AND deleted_at IS NULL)",

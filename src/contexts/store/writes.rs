@@ -191,7 +191,7 @@ async fn id_of_name(ready: Ready<'_>, scope: &Scope, key: &str) -> Result<Option
 }
 
 /// The body of the reply to a creation, over a row of `contexts`.
-const CREATED: &str = "'{\"success\":true,\"context\":' || document || '}'";
+const CREATED: &str = "'{\"success\":true,\"context\":' || shown || '}'";
 
 /// A context to be stored.
 pub struct Insertion<'a> {
@@ -253,6 +253,8 @@ pub fn insert_own(id: &ChittyId, name: &'static str, event: &Event) -> Vec<State
         data: List::empty(),
         systems: List::empty(),
         tools: List::empty(),
+        kind: None,
+        customizations: None,
         status: Status::Active,
     };
     insert_statements(id.as_str(), id, &draft, event)
@@ -261,8 +263,8 @@ pub fn insert_own(id: &ChittyId, name: &'static str, event: &Event) -> Vec<State
 fn insert_statements(owner: &str, id: &ChittyId, draft: &Draft, event: &Event) -> Vec<Statement> {
     let row = Statement::new(format!(
         "INSERT INTO contexts (owner_chitty_id, chitty_id, name, data, systems, tools, status, \
-         created_at, updated_at, revision, name_key) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10) \
+         created_at, updated_at, revision, type, customizations, name_key) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, json(?11), ?12) \
          RETURNING {CREATED}"
     ))
     .bind(owner)
@@ -274,6 +276,8 @@ fn insert_statements(owner: &str, id: &ChittyId, draft: &Draft, event: &Event) -
     .bind(draft.status.as_str())
     .bind(event.at.as_str())
     .bind(event.id.as_str())
+    .bind(draft.kind.as_deref())
+    .bind(draft.customizations.as_deref())
     .bind(draft.name.key());
     let key = Key::of(owner, draft.status);
     let words = Statement::new(
@@ -329,7 +333,9 @@ pub async fn update(
 fn changed_row(scope: &Scope, change: &Change<'_>, patch: &Patch) -> Statement {
     let set = "name = coalesce(?6, name), data = coalesce(?7, data), \
                systems = coalesce(?8, systems), tools = coalesce(?9, tools), \
-               status = coalesce(?10, status), name_key = coalesce(?11, name_key)";
+               status = coalesce(?10, status), name_key = coalesce(?11, name_key), \
+               type = iif(?12, ?13, type), \
+               customizations = iif(?14, json(?15), customizations)";
     let condition = match patch.name {
         Some(_) => format!(
             " AND NOT EXISTS (SELECT 1 FROM contexts AS former WHERE owner_chitty_id = ?1 AND {})",
@@ -344,6 +350,10 @@ fn changed_row(scope: &Scope, change: &Change<'_>, patch: &Patch) -> Statement {
         .bind(patch.tools.as_ref().map(|list| list.json.as_str()))
         .bind(patch.status.map(Status::as_str))
         .bind(patch.name.as_ref().map(Name::key))
+        .bind(i64::from(patch.kind.is_sent()))
+        .bind(patch.kind.as_ref().map(String::as_str))
+        .bind(i64::from(patch.customizations.is_sent()))
+        .bind(patch.customizations.as_ref().map(String::as_str))
 }
 
 /// The words as they are to be: those that are there, and those that come, are under the key of one status
@@ -398,7 +408,7 @@ fn change_row(scope: &Scope, change: &Change<'_>, set: &str, condition: &str) ->
         "UPDATE contexts SET {set}, updated_at = ?4, revision = ?5 \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL \
          AND (?3 IS NULL OR revision IN (SELECT value FROM json_each(?3))){condition} \
-         RETURNING document"
+         RETURNING shown"
     ))
     .bind(scope.actor())
     .bind(change.id.as_str())

@@ -102,7 +102,7 @@ pub async fn repositories(
     if !found.by_admin {
         still_owned(app, ready, &found).await?;
     }
-    let next = listed.has_more.then(|| Cursor([(page + 1).to_string()]).encode());
+    let next = listed.has_more.then(|| Cursor([(page + 1).to_string()]).encode(request));
     let text = json!({
         "repositories": listed.items,
         "count": listed.items.len(),

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::http::nearest::{nearest, slips};
 use crate::platform::log;
 
 /// What a route asks of a credential.
@@ -62,6 +63,31 @@ pub enum Permission {
 }
 
 impl Permission {
+    /// Every permission: a test walks the routes for one that is not here.
+    pub const ALL: &[Permission] = &[
+        Permission::ContextsRead,
+        Permission::ContextsWrite,
+        Permission::ActorsRead,
+        Permission::ActorsWrite,
+        Permission::ActorsAdmin,
+        Permission::ConnectionsRead,
+        Permission::ConnectionsWrite,
+        Permission::DelegationsRead,
+        Permission::DelegationsWrite,
+        Permission::KeysRead,
+        Permission::KeysWrite,
+        Permission::AuditRead,
+        Permission::AuditAdmin,
+        Permission::EventsRead,
+        Permission::EventsAdmin,
+        Permission::EcosystemRead,
+        Permission::EcosystemAdmin,
+        Permission::OrchestrationsRead,
+        Permission::OrchestrationsWrite,
+        Permission::GithubRead,
+        Permission::GithubWrite,
+    ];
+
     /// The narrowest scope that grants it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -308,6 +334,81 @@ pub fn is_scope(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":*._-".contains(&b))
 }
 
+/// The actions that a scope on one of the gateway's own resources can name, whether or not the resource
+/// has them.
+const ACTIONS: [&str; 4] = ["read", "write", ADMIN_ACTION, "*"];
+
+/// The scope, in backquotes, that was meant by one that says nothing here and is written nearly as one
+/// that does, or the scopes that there are of its resource. `None`
+/// for what says something here, and for the scopes of other services, of which any word may be one.
+pub fn misspelt(scope: &str) -> Option<String> {
+    let resources = || {
+        let mut all: Vec<&str> = Vec::new();
+        for permission in Permission::ALL {
+            let resource = permission.as_str().split(':').next().unwrap_or_default();
+            if !all.contains(&resource) {
+                all.push(resource);
+            }
+        }
+        all
+    };
+    let Some((resource, action)) = scope.split_once(':') else {
+        return misspelt_word(scope, &resources());
+    };
+    let own = resources();
+    if own.contains(&resource) {
+        if ACTIONS.contains(&action) {
+            return None;
+        }
+        return Some(match nearest(action, ["read", "write", ADMIN_ACTION]) {
+            Some(action) => format!("`{resource}:{action}`"),
+            None => format!("`{resource}:read` or `{resource}:write`"),
+        });
+    }
+    let lower = (resource.to_ascii_lowercase(), action.to_ascii_lowercase());
+    // The halves in the other order, as some write them: `read:contexts`.
+    if ACTIONS.contains(&lower.0.as_str())
+        && let Some(resource) = own.iter().find(|one| **one == lower.1)
+    {
+        return Some(format!("`{resource}:{}`", lower.0));
+    }
+    // `context:read`: one slip in the resource, and an action of this gateway's; and no service of
+    // ChittyOS has such a name.
+    let is_action = ACTIONS.contains(&lower.1.as_str());
+    let is_service = chitty_core::Service::parse(resource).is_some();
+    let meant = own.iter().find(|one| is_action && !is_service && is_one_slip(&lower.0, one));
+    meant.map(|resource| format!("`{resource}:{}`", lower.1))
+}
+
+/// The same for one word: one of the broad words, or both halves of a scope with another character
+/// between them.
+fn misspelt_word(word: &str, own: &[&str]) -> Option<String> {
+    if matches!(word, "read" | "write") || ADMIN.contains(&word) {
+        return None;
+    }
+    let lower = word.to_ascii_lowercase();
+    let broad = ["read", "write", ADMIN_ACTION].into_iter();
+    let same_letters = |one: &&str| {
+        let sorted = |text: &str| {
+            let mut letters: Vec<char> = text.chars().collect();
+            letters.sort_unstable();
+            letters
+        };
+        lower == *one || (is_one_slip(&lower, one) && sorted(&lower) == sorted(one))
+    };
+    if let Some(meant) = broad.clone().find(same_letters) {
+        return Some(format!("`{meant}`"));
+    }
+    let (resource, action) = lower.split_once(['.', '-', '_'])?;
+    let is_own = own.contains(&resource) && ACTIONS.contains(&action);
+    is_own.then(|| format!("`{resource}:{action}`"))
+}
+
+fn is_one_slip(one: &str, other: &str) -> bool {
+    let chars = |text: &str| text.chars().collect::<Vec<char>>();
+    one.len().abs_diff(other.len()) <= 1 && slips(&chars(one), &chars(other)) <= 1
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;
@@ -437,6 +538,60 @@ pub(super) mod tests {
             (&["word"], &["admin"], &["word"]),
         ] {
             assert_eq!(intersection(&all(some), &all(others)), common, "{some:?} {others:?}");
+        }
+    }
+
+    #[test]
+    fn a_scope_that_says_nothing_here_is_told_from_one_of_another_service() {
+        for (scope, meant) in [
+            ("contexts:raed", "contexts:read"),
+            ("contexts:Read", "contexts:read"),
+            ("contexts:reads", "contexts:read"),
+            ("contexts:delete", "contexts:read` or `contexts:write"),
+            ("contexts:", "contexts:read` or `contexts:write"),
+            ("context:read", "contexts:read"),
+            ("contxts:write", "contexts:write"),
+            ("Contexts:read", "contexts:read"),
+            ("read:contexts", "contexts:read"),
+            ("connections:wirte", "connections:write"),
+            ("contexts.read", "contexts:read"),
+            ("contexts_read", "contexts:read"),
+            ("key:read", "keys:read"),
+            ("raed", "read"),
+            ("READ", "read"),
+            ("wirte", "write"),
+            ("Admin", "admin"),
+        ] {
+            assert_eq!(misspelt(scope), Some(format!("`{meant}`")), "{scope}");
+        }
+        for permission in Permission::ALL {
+            assert_eq!(misspelt(permission.as_str()), None);
+        }
+        for scope in [
+            "read",
+            "write",
+            "admin",
+            "admin:*",
+            "*",
+            "*:*",
+            "contexts:*",
+            "chronicle:read",
+            "cases:write",
+            "chittycontextual:read",
+            "word",
+            "ready",
+            "writer",
+            "dare",
+            "cases:approve",
+            "repo:status",
+            "*:read",
+            "a.b",
+            "openid",
+            "evidence.read",
+            "auth:read",
+            "id:mint",
+        ] {
+            assert_eq!(misspelt(scope), None, "{scope}");
         }
     }
 

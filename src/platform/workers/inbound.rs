@@ -28,6 +28,14 @@ impl Inbound for WebRequest {
         path.and_then(|at| url.get(at..)).unwrap_or("/").to_owned()
     }
 
+    fn origin(&self) -> String {
+        let url = self.0.url();
+        let after_scheme = url.find("://").map_or(0, |at| at + 3);
+        let rest = url.get(after_scheme..).unwrap_or_default();
+        let end = rest.find(['/', '?', '#']).map_or(url.len(), |at| after_scheme + at);
+        url.get(..end).unwrap_or_default().to_owned()
+    }
+
     fn header(&self, name: &str) -> Option<String> {
         self.0.headers().get(name).ok().flatten()
     }

@@ -381,6 +381,9 @@ impl Inbound for TestRequest {
     fn target(&self) -> String {
         self.target.clone()
     }
+    fn origin(&self) -> String {
+        "http://gateway.test:8787".to_owned()
+    }
     fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name).cloned()
     }

@@ -1,0 +1,373 @@
+//! From the bytes that a client sends to the text that is read: by which content type and which content
+//! coding they come, and what is said of those that are not taken. Pure.
+
+use std::borrow::Cow;
+
+use crate::http::problem::{Code, Problem};
+
+/// How a body comes, as its headers say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is.
+    Identity,
+    /// Compressed (RFC 1952).
+    Gzip,
+}
+
+impl Coding {
+    /// Reads `Content-Encoding`.
+    ///
+    /// # Errors
+    /// 415 with `Accept-Encoding` for any other coding, and for several.
+    pub fn of(header: Option<&str>) -> Result<Self, Problem> {
+        let header = header.unwrap_or_default().trim();
+        match header.to_ascii_lowercase().as_str() {
+            "" | "identity" => Ok(Coding::Identity),
+            "gzip" | "x-gzip" => Ok(Coding::Gzip),
+            _ => Err(Problem::new(
+                Code::UnsupportedMediaType,
+                format!(
+                    "`Content-Encoding: {}` is not taken. Send the body as it is, or with \
+                     `Content-Encoding: gzip`.",
+                    shown(header)
+                ),
+            )
+            .header("accept-encoding", "gzip, identity".to_owned())),
+        }
+    }
+
+    /// The body as it was before it was compressed, of at most `limit` bytes. No more than that is ever
+    /// unpacked.
+    ///
+    /// # Errors
+    /// 413 over `limit` bytes; 400 when it is not what its coding says.
+    pub fn decode(self, bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>, Problem> {
+        match self {
+            Coding::Identity => Ok(bytes),
+            Coding::Gzip => gunzip(&bytes, limit).map_err(|error| match error {
+                GzipError::TooLarge => Problem::new(
+                    Code::PayloadTooLarge,
+                    format!("The body may hold at most {limit} bytes, unpacked."),
+                ),
+                GzipError::Broken => Problem::new(
+                    Code::MalformedRequest,
+                    "`Content-Encoding: gzip` was sent, but the body is no whole gzip member. \
+                     Compress it once, or leave the header out.",
+                ),
+            }),
+        }
+    }
+}
+
+/// Why a body is not unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GzipError {
+    /// It would be larger than the limit.
+    TooLarge,
+    /// It is no gzip member, or not all of one.
+    Broken,
+}
+
+/// Unpacks one gzip member (RFC 1952 §2.3). Its last word says how long it is unpacked: so much is made
+/// room for, within the limit, and if it is not exactly that, with its CRC, it is refused.
+fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, GzipError> {
+    use miniz_oxide::inflate::TINFLStatus;
+    use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+    use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
+    let content = gzip_content(bytes).ok_or(GzipError::Broken)?;
+    let (packed, length) = content.split_last_chunk::<4>().ok_or(GzipError::Broken)?;
+    let (packed, crc) = packed.split_last_chunk::<4>().ok_or(GzipError::Broken)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let mut unpacked = vec![0; length.min(limit)];
+    let (status, taken, given) = decompress(
+        &mut Box::<DecompressorOxide>::default(),
+        packed,
+        &mut unpacked,
+        0,
+        TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
+    );
+    if status == TINFLStatus::HasMoreOutput && length > limit {
+        return Err(GzipError::TooLarge);
+    }
+    let is_whole = status == TINFLStatus::Done
+        && (taken, given) == (packed.len(), length)
+        && u32::from_le_bytes(*crc) == crc32(&unpacked);
+    if is_whole { Ok(unpacked) } else { Err(GzipError::Broken) }
+}
+
+/// What follows the header of a gzip member.
+fn gzip_content(bytes: &[u8]) -> Option<&[u8]> {
+    const HEADER_CRC: u8 = 2;
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    const COMMENT: u8 = 16;
+    let [0x1f, 0x8b, 8, flags, _, _, _, _, _, _, rest @ ..] = bytes else { return None };
+    if flags & 0xe0 != 0 {
+        return None;
+    }
+    let mut rest = rest;
+    if flags & EXTRA != 0 {
+        let [low, high, after @ ..] = rest else { return None };
+        rest = after.get(usize::from(u16::from_le_bytes([*low, *high]))..)?;
+    }
+    for text in [NAME, COMMENT] {
+        if flags & text != 0 {
+            let end = rest.iter().position(|byte| *byte == 0)?;
+            rest = rest.get(end + 1..)?;
+        }
+    }
+    if flags & HEADER_CRC != 0 {
+        rest = rest.get(2..)?;
+    }
+    Some(rest)
+}
+
+/// CRC-32 of RFC 1952 §8.
+fn crc32(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 16] = {
+        let mut table = [0; 16];
+        let mut n = 0;
+        while n < 16 {
+            let mut crc = n as u32;
+            let mut bit = 0;
+            while bit < 4 {
+                crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+                bit += 1;
+            }
+            #[allow(clippy::indexing_slicing, reason = "at compile time, below its length")]
+            {
+                table[n] = crc;
+            }
+            n += 1;
+        }
+        table
+    };
+    let step = |crc: u32, nibble: u32| {
+        let entry = TABLE.get(((crc ^ nibble) & 15) as usize).copied().unwrap_or_default();
+        (crc >> 4) ^ entry
+    };
+    !bytes.iter().fold(!0, |crc, byte| {
+        let byte = u32::from(*byte);
+        step(step(crc, byte), byte >> 4)
+    })
+}
+
+/// Judges a `Content-Type`: `application/json` or any `+json` type, in UTF-8 (RFC 8259 §8.1) however a
+/// client spells that.
+///
+/// # Errors
+/// 415 that names what was sent, and what to send.
+pub fn check_json(content_type: &str) -> Result<(), Problem> {
+    let mut parts = content_type.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let is_json =
+        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"));
+    if !is_json {
+        let sent = match kind.as_str() {
+            "" => Cow::Borrowed("No `Content-Type` was sent."),
+            kind => format!("`Content-Type: {}` was sent.", shown(kind)).into(),
+        };
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            format!(
+                "{sent} Send the body as JSON with the header `Content-Type: application/json`."
+            ),
+        ));
+    }
+    let charset = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
+        .map(|(_, charset)| charset.trim().trim_matches(['"', '\'']).trim())
+        .find(|charset| !is_utf8(charset));
+    match charset {
+        None => Ok(()),
+        Some(charset) => Err(Problem::new(
+            Code::UnsupportedMediaType,
+            format!(
+                "`charset={}` was sent. Send the body in UTF-8, with the header `Content-Type: \
+                 application/json`.",
+                shown(charset)
+            ),
+        )),
+    }
+}
+
+/// Whether a charset is UTF-8, or a part of it, by any of the names under which clients send it.
+fn is_utf8(charset: &str) -> bool {
+    let plain: String = charset
+        .chars()
+        .filter(|c| !matches!(c, '-' | '_' | ' '))
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    matches!(plain.as_str(), "" | "utf8" | "unicode11utf8" | "utf8mb4" | "usascii" | "ascii")
+}
+
+/// The JSON text in a body: without the mark that some clients put before UTF-8.
+///
+/// # Errors
+/// 400 for an empty body, and for one in UTF-16 or UTF-32.
+pub fn text(bytes: &[u8]) -> Result<&[u8], Problem> {
+    let malformed = |detail: &'static str| Err(Problem::new(Code::MalformedRequest, detail));
+    match bytes {
+        [0xef, 0xbb, 0xbf, rest @ ..] => Ok(rest),
+        // By their marks, or by where the zeros of `{` are (RFC 4627 §3).
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [b'{' | b'[' | b'"' | b' ', 0, ..] => {
+            malformed(
+                "The body is in UTF-16 or UTF-32. Send it in UTF-8, without a byte order mark.",
+            )
+        }
+        _ if bytes.iter().all(u8::is_ascii_whitespace) => Err(empty()),
+        _ => Ok(bytes),
+    }
+}
+
+/// 400 for a body that is not there.
+pub fn empty() -> Problem {
+    Problem::new(
+        Code::MalformedRequest,
+        "The body is empty. Send a JSON object with the header `Content-Type: application/json`.",
+    )
+}
+
+/// What a client wrote, as far as it can be repeated: its visible characters, no quotes, not too long.
+fn shown(text: &str) -> String {
+    const MAX_CHARS: usize = 80;
+    text.chars().filter(|c| matches!(c, ' '..='~') && *c != '`').take(MAX_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types() {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+            "application/json; charset=utf8",
+            "application/json; charset=UTF_8",
+            "application/json; charset='utf-8'",
+            "application/json; charset=\"utf-8 \"",
+            "application/json ; Charset = utf-8 ;",
+            "application/json; charset=us-ascii",
+            "application/json; charset=",
+            "application/merge-patch+json",
+            "application/json; version=1",
+        ] {
+            assert!(check_json(good).is_ok(), "{good}");
+        }
+        for (bad, named) in [
+            ("", "No `Content-Type`"),
+            ("text/plain", "text/plain"),
+            ("text/json", "text/json"),
+            ("application/json; charset=latin1", "charset=latin1"),
+            ("application/json; charset=utf-16", "charset=utf-16"),
+            ("application/json; charset=utf-8; charset=koi8-r", "charset=koi8-r"),
+            ("application/x-www-form-urlencoded", "application/x-www-form-urlencoded"),
+            ("json", "json"),
+        ] {
+            let problem = check_json(bad).unwrap_err();
+            assert_eq!(problem.code, Code::UnsupportedMediaType);
+            assert!(problem.detail.contains(named), "{bad}: {}", problem.detail);
+            assert!(
+                problem.detail.contains("Content-Type: application/json"),
+                "{}",
+                problem.detail
+            );
+        }
+        let long = check_json(&"`\u{7f}é".repeat(10_000)).unwrap_err();
+        assert!(long.detail.len() < 200);
+    }
+
+    fn gzip(content: &[u8], flags: u8, extra: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 3];
+        bytes.extend(extra);
+        bytes.extend(miniz_oxide::deflate::compress_to_vec(content, 6));
+        bytes.extend(crc32(content).to_le_bytes());
+        bytes.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn gzip_is_unpacked_whole_or_not_at_all() {
+        // As gzip(1) writes `{"name":"n"}`, with the name of the file.
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        let content = br#"{"name":"a name of some length, of some length, of some length"}"#;
+        for (flags, extra) in [
+            (0, &b""[..]),
+            (8, b"body.json\0"),
+            (16, b"a comment\0"),
+            (4, b"\x03\0abc"),
+            (2, b"\x12\x34"),
+            (30, b"\x01\0xname\0comment\0\x12\x34"),
+        ] {
+            let packed = gzip(content, flags, extra);
+            assert_eq!(gunzip(&packed, 1000).unwrap(), content, "{flags}");
+            for end in 0..packed.len() {
+                assert_eq!(gunzip(&packed[..end], 1000), Err(GzipError::Broken), "{flags} {end}");
+            }
+            for at in packed.len() - 8..packed.len() {
+                let mut bent = packed.clone();
+                bent[at] ^= 1;
+                assert_eq!(gunzip(&bent, 1000), Err(GzipError::Broken));
+            }
+        }
+        let packed = gzip(content, 0, b"");
+        assert_eq!(gunzip(&packed, content.len()).unwrap(), content);
+        assert_eq!(gunzip(&packed, content.len() - 1), Err(GzipError::TooLarge));
+        let twice = [packed.clone(), packed.clone()].concat();
+        assert_eq!(gunzip(&twice, 1000), Err(GzipError::Broken));
+        assert_eq!(gunzip(&gzip(content, 0x20, b""), 1000), Err(GzipError::Broken));
+        assert_eq!(gunzip(b"{}", 1000), Err(GzipError::Broken));
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_expands() {
+        let bomb = gzip(&vec![b' '; 64 << 20], 0, b"");
+        assert!(bomb.len() < 1 << 17, "{}", bomb.len());
+        assert_eq!(gunzip(&bomb, 1 << 20), Err(GzipError::TooLarge));
+        // One that says that it is small is cut off where it said that it ends.
+        let mut lying = bomb;
+        let at = lying.len() - 4;
+        lying[at..].copy_from_slice(&100u32.to_le_bytes());
+        assert_eq!(gunzip(&lying, 1 << 20), Err(GzipError::Broken));
+    }
+
+    #[test]
+    fn codings() {
+        for (header, coding) in [
+            (None, Coding::Identity),
+            (Some(""), Coding::Identity),
+            (Some("identity"), Coding::Identity),
+            (Some("gzip"), Coding::Gzip),
+            (Some(" GZIP "), Coding::Gzip),
+            (Some("x-gzip"), Coding::Gzip),
+        ] {
+            assert_eq!(Coding::of(header).unwrap(), coding, "{header:?}");
+        }
+        for header in ["br", "deflate", "zstd", "gzip, gzip", "gzip;q=1", "*"] {
+            let problem = Coding::of(Some(header)).unwrap_err();
+            assert_eq!(problem.code, Code::UnsupportedMediaType, "{header}");
+            assert!(problem.detail.contains(header) && problem.detail.contains("gzip"));
+        }
+    }
+
+    #[test]
+    fn marks_before_the_text() {
+        assert_eq!(text(b"\xef\xbb\xbf{}").unwrap(), b"{}");
+        assert_eq!(text(b"{}").unwrap(), b"{}");
+        for (bytes, says) in [
+            (&b""[..], "empty"),
+            (b" \r\n", "empty"),
+            (b"\xff\xfe{\0}\0", "UTF-8"),
+            (b"\xfe\xff\0{\0}", "UTF-8"),
+            (b"{\0}\0", "UTF-8"),
+            (b"\0{\0}", "UTF-8"),
+        ] {
+            let problem = text(bytes).unwrap_err();
+            assert_eq!(problem.code, Code::MalformedRequest);
+            assert!(problem.detail.contains(says), "{}", problem.detail);
+        }
+    }
+}

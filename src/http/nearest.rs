@@ -1,0 +1,130 @@
+//! What a misspelt name was meant to be: the known name that is nearest to it. Pure, and bounded
+//! whatever is asked: names longer than [`MAX_CHARS`] are near to nothing.
+
+/// The most characters of a name that is compared.
+const MAX_CHARS: usize = 64;
+
+/// The name of `known` that somebody who wrote `name` most likely meant, if one is near: the same but
+/// for case and separators, or with a few slips, or with only its beginning or its end.
+pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let name = plain(name)?;
+    let near = known.into_iter().filter_map(|one| {
+        let distance = distance(&name, &plain(one)?)?;
+        Some((distance, one))
+    });
+    near.min_by_key(|(distance, _)| *distance).map(|(_, one)| one)
+}
+
+/// How far a name is from a known one, where that is not too far.
+fn distance(name: &[char], known: &[char]) -> Option<usize> {
+    // A third of the letters may be wrong, one at least.
+    let most = (name.len().max(known.len()) / 3).max(1);
+    let slips = slips(name, known);
+    if slips <= most && slips < known.len() {
+        return Some(slips);
+    }
+    let (short, long) = if name.len() < known.len() { (name, known) } else { (known, name) };
+    // `expires_in` for `expires_in_seconds`: farther than any slip.
+    (short.len() >= 4 && (long.starts_with(short) || long.ends_with(short)))
+        .then_some(MAX_CHARS + long.len())
+}
+
+/// The letters and digits of a name in lower case, or `None` where it has too many characters, or none
+/// of these.
+fn plain(name: &str) -> Option<Vec<char>> {
+    if name.len() > 4 * MAX_CHARS || name.chars().nth(MAX_CHARS).is_some() {
+        return None;
+    }
+    let plain: Vec<char> =
+        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    (!plain.is_empty()).then_some(plain)
+}
+
+/// In how many places two texts differ: a letter more, a letter less, another letter, or two letters
+/// in the wrong order (optimal string alignment).
+pub fn slips(one: &[char], other: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (i, c) in one.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, d) in other.iter().enumerate() {
+            let at =
+                |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
+            let replaced = at(&last, j) + usize::from(c != d);
+            let mut least = replaced.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let swapped =
+                i > 0 && j > 0 && one.get(i - 1) == Some(d) && other.get(j - 1) == Some(c);
+            if swapped {
+                least = least.min(at(&before, j - 1) + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or_default()
+}
+
+/// Names as a sentence lists them, each in backquotes.
+pub fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_nearest_name_is_found_and_nothing_that_is_far() {
+        let known = ["name", "data", "systems", "tools", "status", "expires_in_seconds"];
+        for (name, meant) in [
+            ("nmae", Some("name")),
+            ("Name", Some("name")),
+            ("names", Some("name")),
+            ("system", Some("systems")),
+            ("expiresInSeconds", Some("expires_in_seconds")),
+            ("expires_in", Some("expires_in_seconds")),
+            ("operating_systems", Some("systems")),
+            ("stauts", Some("status")),
+            ("colour", None),
+            ("", None),
+            ("_", None),
+            ("é", None),
+        ] {
+            assert_eq!(nearest(name, known), meant, "{name}");
+        }
+        assert_eq!(nearest(&"n".repeat(100_000), known), None);
+    }
+
+    #[test]
+    fn slips_are_counted() {
+        let count = |one: &str, other: &str| {
+            slips(&one.chars().collect::<Vec<_>>(), &other.chars().collect::<Vec<_>>())
+        };
+        for (one, other, slips) in [
+            ("read", "raed", 1),
+            ("read", "read", 0),
+            ("read", "reed", 1),
+            ("read", "rea", 1),
+            ("read", "bread", 1),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(count(one, other), slips, "{one} {other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn slips_are_the_same_both_ways_and_never_more_than_the_longer_text(
+            one in proptest::collection::vec(any::<char>(), 0..12),
+            other in proptest::collection::vec(any::<char>(), 0..12),
+        ) {
+            let there = slips(&one, &other);
+            prop_assert_eq!(there, slips(&other, &one));
+            prop_assert!(there <= one.len().max(other.len()));
+            prop_assert_eq!(there == 0, one == other);
+        }
+    }
+}
