@@ -24,7 +24,7 @@ use crate::platform::objects::Objects;
 use crate::platform::outside::Outside;
 use crate::platform::queue::Queue;
 use crate::platform::rs256::Rs256;
-use crate::{github, init, metrics};
+use crate::{discovery, github, init, metrics};
 
 /// What this program was built from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -145,6 +145,8 @@ pub struct App {
     pub unsealed: Cell<bool>,
     /// Whether a delivery of GitHub has asked for something to be done there.
     pub github_work: Cell<bool>,
+    /// Where this isolate has heard that services are.
+    pub discovery: discovery::Known,
     /// What this isolate has made of the news of the services.
     pub known: watch::Known,
     /// How much of long webhook payloads this isolate holds.
@@ -210,6 +212,7 @@ impl App {
             chronicle_busy_until_ms: Cell::default(),
             unsealed: Cell::default(),
             github_work: Cell::default(),
+            discovery: discovery::Known::default(),
             known: watch::Known::default(),
             held_payloads: webhook::Payloads::default(),
             unwritten: secrets::Unwrittens::default(),

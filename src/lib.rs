@@ -12,6 +12,7 @@ pub mod config;
 pub mod connections;
 pub mod contexts;
 pub mod delegation;
+pub mod discovery;
 pub mod ecosystem;
 pub mod events;
 pub mod github;

@@ -7,6 +7,7 @@ use futures_util::future::{LocalBoxFuture, join_all};
 use crate::actors::seen;
 use crate::app::App;
 use crate::audit::{archive, seal};
+use crate::discovery;
 use crate::ecosystem::{stream, watch};
 use crate::events::{consumer, dead, outbox};
 use crate::http::idempotency;
@@ -160,6 +161,7 @@ pub async fn scheduled(app: &App) {
         Box::pin(work::prune(app, ready, past_its_time(now_ms), quick_ms)),
         Box::pin(init::advance(app)),
         Box::pin(watch::ensure_all(app)),
+        Box::pin(discovery::cron(app, ready)),
         Box::pin(orchestrations::run::resume_due(app, ready, quick_ms)),
         Box::pin(connections::cron(app, ready, long_ms)),
         Box::pin(contexts::cron(app, ready, quick_ms)),

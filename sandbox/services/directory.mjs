@@ -31,6 +31,7 @@ const SERVICES = {
   cases: target("cases"),
   finance: target("finance"),
   evidence: target("evidence"),
+  almanac: target("almanac"),
   // Where a redirect fault points to: whoever follows it shows up in the calls.
   elsewhere: () => answer(404, { error: "Not found" }),
 };

@@ -12,6 +12,8 @@ const CATEGORIES = {
   "ai-intelligence": ["dna"],
   "document-evidence": ["chronicle"],
   "business-operations": ["chat"],
+  // Which nobody knows but by this list.
+  uncategorized: ["almanac"],
 };
 
 /** registry.chitty.cc. */

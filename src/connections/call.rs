@@ -5,7 +5,7 @@ use std::rc::Weak;
 use chitty_core::{Service, TransportError};
 
 use crate::app::App;
-use crate::connections::target::{Endpoint, is_chittyos, is_gateway, is_reserved};
+use crate::connections::target::{Endpoint, is_chittyos, is_gateway, is_reserved, own_name};
 use crate::platform::outside::{OutsideRequest, OutsideResponse};
 
 /// The most bytes of an answer that are read.
@@ -27,13 +27,13 @@ impl Base {
     /// reserved name is the sandbox's in development; everything else is where its name says.
     pub fn of(app: &App, service: &str, endpoint: &Endpoint) -> Self {
         let known = Service::parse(service);
-        let origin = if is_chittyos(service) {
-            match known {
-                Some(service) => app.core.endpoint(service),
-                None => app.config.service_url_template.replace("{name}", service),
-            }
-        } else {
-            outside(app, &endpoint.host)
+        let named = |name: &str| app.config.service_url_template.replace("{name}", name);
+        let origin = match (is_chittyos(service), known, own_name(service, &endpoint.host)) {
+            (true, Some(service), _) => app.core.endpoint(service),
+            (true, None, _) => named(&app.discovery.name_of(service)),
+            // Where ChittyRegistry had it when the connection was made.
+            (false, _, Some(name)) => named(name),
+            (false, _, None) => outside(app, &endpoint.host),
         };
         let url = format!("{}{}", origin.trim_end_matches('/'), endpoint.path);
         Base { url, service: known.filter(|_| is_chittyos(service)) }
@@ -70,7 +70,11 @@ pub fn is_closed(app: &App, service: &str, endpoint: &Endpoint) -> bool {
     }
     let own = app.config.public_url.split("://").nth(1).unwrap_or_default();
     let own = own.split(['/', ':']).next().unwrap_or_default();
-    !is_chittyos(service) && (endpoint.is_of_chittyos() || endpoint.host.eq_ignore_ascii_case(own))
+    if is_chittyos(service) {
+        return false;
+    }
+    let is_foreign = endpoint.is_of_chittyos() && own_name(service, &endpoint.host).is_none();
+    is_foreign || endpoint.host.eq_ignore_ascii_case(own)
 }
 
 fn outside(app: &App, host: &str) -> String {

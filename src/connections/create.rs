@@ -15,6 +15,7 @@ use crate::connections::intents::{self, Intent, Obtained};
 use crate::connections::provisioned;
 use crate::connections::secrets::{self, Renewal};
 use crate::connections::store::{self, FirstCheck, Insertion, Sealed};
+use crate::discovery;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::{Grant, Scope, WriteError};
@@ -54,7 +55,11 @@ use crate::openapi::schemas::{LinkDraftView, LinkReplyView};
 ))]
 pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let body = request.json_bytes().await?;
-    let draft = input::draft(&body, request.now_ms)?;
+    let registered = match input::unknown_service(&body) {
+        Some(service) => discovery::find(app, ready, &service).await?,
+        None => None,
+    };
+    let draft = input::draft(&body, request.now_ms, registered.as_ref())?;
     within_audience(&scope, &draft.target_service)?;
     if is_closed(app, &draft.target_service, &draft.endpoint()) {
         let detail = "is this gateway itself: a connection leads elsewhere";

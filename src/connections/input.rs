@@ -43,11 +43,26 @@ impl Draft {
     }
 }
 
-/// Reads the body of a creation.
+/// The service of which only ChittyRegistry may know where it is: one that is not built in, without an
+/// endpoint outside ChittyOS. What is wrong with the body [`draft`] says.
+pub fn unknown_service(body: &[u8]) -> Option<String> {
+    let mut fields = Fields::of(body).ok()?;
+    let service = fields.text("target_service", 64).value().filter(|name| is_service_name(name))?;
+    let service = service_name(&service);
+    let endpoint = fields.text("target_endpoint", 2048).value();
+    let is_elsewhere =
+        |text: &String| Endpoint::parse(text).is_ok_and(|endpoint| !endpoint.is_of_chittyos());
+    let is_known = is_chittyos(&service)
+        || is_gateway(&service)
+        || endpoint.as_ref().is_some_and(is_elsewhere);
+    (!is_known).then_some(service)
+}
+
+/// Reads the body of a creation. `registered` is where ChittyRegistry has the service, if it was asked.
 ///
 /// # Errors
 /// 400, 422.
-pub fn draft(body: &[u8], now_ms: u64) -> Result<Draft, Problem> {
+pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<Draft, Problem> {
     let mut fields = Fields::of(body)?;
     let source = fields.text("source_chitty_id", 128);
     let source = fields.required("source_chitty_id", source);
@@ -71,9 +86,13 @@ pub fn draft(body: &[u8], now_ms: u64) -> Result<Draft, Problem> {
     }
     let endpoint = fields.text("target_endpoint", 2048);
     let endpoint = match endpoint {
-        Sent::Value(text) => match Endpoint::for_service(&service, &text) {
+        Sent::Value(text) => match Endpoint::for_service(&service, &text, registered) {
             // The usual place, spelled out, is the same place.
-            Ok(endpoint) if endpoint == Endpoint::of_chittyos(&service) => None,
+            Ok(endpoint)
+                if is_chittyos(&service) && endpoint == Endpoint::of_chittyos(&service) =>
+            {
+                None
+            }
             Ok(endpoint) => Some(endpoint),
             Err(detail) => {
                 fields.wrong("target_endpoint", detail);
@@ -81,24 +100,29 @@ pub fn draft(body: &[u8], now_ms: u64) -> Result<Draft, Problem> {
             }
         },
         Sent::Null | Sent::Absent => {
-            if !service.is_empty() && !is_chittyos(&service) && !fields.has_errors() {
-                let detail = "is required: this is no service of ChittyOS, whose host is known";
+            let is_nowhere = !is_chittyos(&service) && registered.is_none();
+            if !service.is_empty() && is_nowhere && !fields.has_errors() {
+                let detail = "is required: neither this gateway nor ChittyRegistry knows a service \
+                              of that name";
                 fields.wrong("target_endpoint", detail);
             }
-            None
+            // As it is now: where the registry has it later, the credential does not go by itself.
+            registered.filter(|_| !is_chittyos(&service)).cloned()
         }
     };
+    let to_chittyos = is_chittyos(&service)
+        || registered.is_some_and(|one| endpoint.as_ref().is_some_and(|it| it.host == one.host));
     let connection_type = fields.word("connection_type", &TYPES).value().unwrap_or("api");
     let scopes = scopes(&mut fields).unwrap_or_else(|| vec!["read"]);
     let check_path = match read_check_path(&mut fields) {
         Sent::Value(path) => Some(path),
         Sent::Null => None,
         // Every service of ChittyOS has it.
-        Sent::Absent => is_chittyos(&service).then(|| "/health".to_owned()),
+        Sent::Absent => to_chittyos.then(|| "/health".to_owned()),
     };
     let config = fields.object("config", MAX_CONFIG_BYTES).value();
     let credentials = credential::read(&mut fields, now_ms);
-    if credentials == Some(Handed::Provision) && !is_chittyos(&service) {
+    if credentials == Some(Handed::Provision) && !to_chittyos {
         fields.wrong("credentials", "are provisioned for services of ChittyOS only");
     }
     fields.finish()?;
@@ -219,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_connection_needs_its_source_and_its_target() {
-        let made = draft(with("").as_bytes(), 0).unwrap();
+        let made = draft(with("").as_bytes(), 0, None).unwrap();
         assert_eq!(made.target_service, "cases");
         assert_eq!(made.endpoint().to_string(), "https://cases.chitty.cc");
         assert_eq!(
@@ -227,7 +251,8 @@ mod tests {
             (&["read"][..], Some("/health"))
         );
         let none =
-            draft(with(r#","check_path":null,"scopes":["write","read"]"#).as_bytes(), 0).unwrap();
+            draft(with(r#","check_path":null,"scopes":["write","read"]"#).as_bytes(), 0, None)
+                .unwrap();
         assert_eq!((none.scopes.as_slice(), none.check_path), (&["read", "write"][..], None));
         for bad in [
             "{}".to_owned(),
@@ -246,7 +271,7 @@ mod tests {
             with(r#","target_endpoint":"https://a.example","credentials":{"type":"provisioned"}"#)
                 .replace("ChittyCases", "github"),
         ] {
-            assert!(draft(bad.as_bytes(), 0).is_err(), "{bad}");
+            assert!(draft(bad.as_bytes(), 0, None).is_err(), "{bad}");
         }
         assert!(patch(br#"{"target_endpoint":"https://a.example"}"#, 0).is_err());
         assert!(patch(b"{}", 0).is_err());

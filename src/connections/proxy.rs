@@ -98,7 +98,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let mut call = base.request(app, &method, &format!("{path}{query}"));
     let shown = credential.as_ref().and_then(|credential| credential.header());
     let own = shown.as_ref().map(|(name, _)| name.as_str());
-    let to_chittyos = target::is_chittyos(&link.service);
+    let to_chittyos = target::is_chittyos(&link.service) || link.endpoint.is_of_chittyos();
     call.headers.extend(headers::forwarded(request.headers(), own, to_chittyos));
     call.headers.extend([
         ("x-request-id".to_owned(), request.trace.request_id.clone()),

@@ -127,6 +127,27 @@ pub fn is_chittyos(service: &str) -> bool {
     CHITTYOS.contains(&service)
 }
 
+/// Whether a host is the own one of a service that ChittyRegistry knows and this gateway does not: the name
+/// below `chitty.cc` that it has there, if so. Its own is a host that has its name, as `weather`,
+/// `chittyweather`, or below one of these: who has those decides who answers there, whatever the registry
+/// says.
+pub fn own_name<'h>(service: &str, host: &'h str) -> Option<&'h str> {
+    let name = host.strip_suffix(CHITTYOS_DOMAIN)?.strip_suffix('.')?;
+    let (front, last) = match name.rsplit_once('.') {
+        Some((front, last)) => (Some(front), last),
+        None => (None, name),
+    };
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_own = last == service || last.strip_prefix("chitty") == Some(service);
+    let sound = front.is_none_or(|front| front.split('.').all(is_label));
+    (is_own && is_label(service) && sound && !is_gateway(service)).then_some(name)
+}
+
 /// Whether a target of this name would lead back into this gateway.
 pub fn is_gateway(service: &str) -> bool {
     GATEWAY.contains(&service)
@@ -143,17 +164,24 @@ impl Endpoint {
         Endpoint { host: String::new(), path: String::new() }
     }
 
-    /// Reads where a connection to `service` is to lead.
+    /// Reads where a connection to `service` is to lead. `registered` is where ChittyRegistry has it, if it
+    /// was asked and knows one of that name.
     ///
     /// # Errors
     /// What is wrong, in words for the caller.
-    pub fn for_service(service: &str, text: &str) -> Result<Self, String> {
+    pub fn for_service(
+        service: &str,
+        text: &str,
+        registered: Option<&Endpoint>,
+    ) -> Result<Self, String> {
         let endpoint = Endpoint::parse(text).map_err(str::to_owned)?;
         let own = Endpoint::of_chittyos(service).host;
         if is_chittyos(service) {
             if endpoint.host != own {
                 return Err(format!("must be under https://{own}, the host of that service"));
             }
+        } else if registered.is_some_and(|registered| registered.host == endpoint.host) {
+            return Ok(endpoint);
         } else if endpoint.is_of_chittyos() {
             return Err(format!("is a ChittyOS host: name its service, not {service}"));
         }
@@ -411,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_chittyos_service_is_reached_at_its_own_host_only() {
-        assert!(Endpoint::for_service("cases", "https://cases.chitty.cc/api").is_ok());
+        assert!(Endpoint::for_service("cases", "https://cases.chitty.cc/api", None).is_ok());
         for text in [
             "https://id.chitty.cc",
             "https://chitty.cc",
@@ -419,13 +447,13 @@ mod tests {
             "https://evil.example",
             "https://x.cases.chitty.cc",
         ] {
-            assert!(Endpoint::for_service("cases", text).is_err(), "{text}");
+            assert!(Endpoint::for_service("cases", text, None).is_err(), "{text}");
         }
         for text in ["https://id.chitty.cc", "https://connect.chitty.cc", "https://chitty.cc"] {
-            assert!(Endpoint::for_service("github", text).is_err(), "{text}");
+            assert!(Endpoint::for_service("github", text, None).is_err(), "{text}");
         }
-        assert!(Endpoint::for_service("github", "https://notchitty.cc").is_ok());
-        assert!(Endpoint::for_service("github", "https://mcp.ch1tty.com/x").is_err());
+        assert!(Endpoint::for_service("github", "https://notchitty.cc", None).is_ok());
+        assert!(Endpoint::for_service("github", "https://mcp.ch1tty.com/x", None).is_err());
         for service in ["connect", "api", "mcp"] {
             assert!(is_gateway(service) && !is_chittyos(service), "{service}");
         }

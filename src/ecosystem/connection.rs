@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::discovery;
 use crate::events::{self, EventKind, outbox};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Statement};
@@ -277,7 +278,10 @@ impl Host<'_> {
                 announced.push(event);
             }
         }
-        ready.db().batch(batch).await?;
+        batch.push(discovery::look());
+        let moved = ready.db().batch(batch).await?.pop();
+        // This isolate may have no requests that would tell it.
+        discovery::take(self.app, moved.unwrap_or_default())?;
         Ok(announced)
     }
 

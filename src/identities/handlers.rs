@@ -152,8 +152,11 @@ impl Minting<'_> {
 
     /// What becomes of this request's own id, where another request with the same key was faster.
     async fn settle(&self, reply: &Reply) {
-        let is_same = matches!(&reply.body, Body::Json(text)
-            if serde_json::from_str::<Value>(text).is_ok_and(|body| body["chitty_id"] == self.id.as_str()));
+        let is_same = match &reply.body {
+            Body::Json(text) => serde_json::from_str::<Value>(text)
+                .is_ok_and(|body| body.get("chitty_id") == Some(&self.id.as_str().into())),
+            _ => false,
+        };
         match is_same {
             true => self.intent.withdraw(self.ready).await,
             false => {

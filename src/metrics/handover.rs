@@ -11,6 +11,7 @@ use std::cell::Cell;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::discovery;
 use crate::ecosystem::watch;
 use crate::init::Ready;
 use crate::metrics::breakers;
@@ -75,7 +76,10 @@ async fn at_once(app: &App, urgent: bool) {
     app.handover.last_ms.set(app.now_ms());
     let Ok(ready) = Ready::ensure(app).await else { return };
     match now(app, ready).await {
-        Ok(news) => watch::act(app, &news, urgent).await,
+        Ok(news) => {
+            watch::act(app, &news, urgent).await;
+            discovery::refresh_if_due(app, ready).await;
+        }
         Err(error) => log::warn("handover_failed", &[("error", &error.to_string())]),
     }
 }
@@ -106,9 +110,13 @@ pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>,
     .bind(batch.seq)
     .bind(time::iso8601(app.now_ms()))
     .bind(breakers(&app.core).to_string());
-    let mut results = ready.db().batch(vec![add, note, watch::look()]).await?;
+    let statements = vec![add, note, watch::look(), discovery::look(), discovery::age()];
+    let mut results = ready.db().batch(statements).await?.into_iter().skip(2);
     app.metrics.handed_over(batch);
-    let news = watch::read(results.pop().unwrap_or_default())?;
+    let mut next = || results.next().unwrap_or_default();
+    let news = watch::read(next())?;
+    discovery::take(app, next())?;
+    app.discovery.note_age(app, next())?;
     app.known.note(app, &news);
     Ok(news)
 }

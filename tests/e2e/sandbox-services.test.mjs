@@ -131,8 +131,8 @@ test("the call log keeps no credential, wherever it stands", async () => {
 
 test("the registry has the services that are played, and may only be read", async () => {
   const [, { success, tools, count }] = await get("/registry/api/v1/tools");
-  assert.deepEqual([success, count, tools.length], [true, 12, 12]);
-  assert.equal(new Set(tools.map(({ chitty_id }) => chitty_id)).size, 12);
+  assert.deepEqual([success, count, tools.length], [true, 13, 13]);
+  assert.equal(new Set(tools.map(({ chitty_id }) => chitty_id)).size, 13);
   for (const { name, chitty_id, endpoints, status } of tools) {
     assert.equal(inspect(chitty_id).components?.type, "T", name);
     assert.ok(endpoints.every((url) => new URL(url).protocol === "https:") && status === "active", name);

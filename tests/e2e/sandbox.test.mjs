@@ -18,7 +18,7 @@ const ISSUED_ELSEWHERE = [
   "03-1-USA-9636-T-2605-1-75",
   "03-1-USA-6434-T-2605-1-54",
 ];
-const SERVICES = ["id", "mint", "auth", "registry", "register", "dna", "verify", "certify", "chronicle", "beacon", "canon", "chat", "cases", "finance", "evidence"];
+const SERVICES = ["id", "mint", "auth", "registry", "register", "dna", "verify", "certify", "chronicle", "beacon", "canon", "chat", "cases", "finance", "evidence", "almanac"];
 
 let sandbox;
 before(async () => {
@@ -185,6 +185,16 @@ describe("chronicle", () => {
     assert.equal((await get("/chronicle/events", { method: "POST", body: "{" })).status, 400);
     assert.equal((await sandbox.entries()).total, 0);
     assert.equal((await post("/chronicle/events", { service: "s".repeat(50), action: "é".repeat(100) })).status, 200);
+  });
+
+  test("several entries at once are taken by no path", async () => {
+    for (const path of ["/v1/events/batch", "/events/batch", "/api/entries/batch"]) {
+      assert.equal((await post(`/chronicle${path}`, { events: [entry, entry] })).status, 404, path);
+    }
+    for (const body of [[entry, entry], { events: [entry, entry] }]) {
+      assert.equal((await post("/chronicle/api/entries", body)).status, 400, "an entry without a service");
+    }
+    assert.equal((await sandbox.entries()).total, 0);
   });
 
   test("both spellings take and give the same entries", async () => {

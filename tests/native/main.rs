@@ -11,6 +11,7 @@ mod audit;
 mod contexts;
 mod credentials;
 mod description;
+mod discovery;
 mod ecosystem;
 mod edge;
 mod effort;

@@ -46,9 +46,14 @@ impl CoreConfig {
 
     /// Where a service is, without a trailing slash.
     pub fn endpoint(&self, service: Service) -> String {
+        self.endpoint_named(service, service.host())
+    }
+
+    /// Where a service is that has this name in the template.
+    pub(crate) fn endpoint_named(&self, service: Service, name: &str) -> String {
         match self.endpoints.get(&service) {
             Some(endpoint) => endpoint.clone(),
-            None => self.url_template.replace("{name}", service.host()),
+            None => self.url_template.replace("{name}", name),
         }
     }
 }

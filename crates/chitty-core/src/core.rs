@@ -1,5 +1,6 @@
 //! The entry point: one value that leads to every service.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::breaker::BreakerState;
@@ -91,6 +92,13 @@ impl ChittyCore {
     /// What the calls have come to so far.
     pub fn metrics(&self) -> Metrics {
         self.wire.metrics()
+    }
+
+    /// Puts services at other names than their [`host`](Service::host) in the address template, and all
+    /// others back at their own. Whoever says so must be believed: the services' tokens go there. A
+    /// configured endpoint goes before it.
+    pub fn relocate(&self, names: BTreeMap<Service, String>) {
+        self.wire.relocate(names);
     }
 
     /// Where a service is, without a trailing slash.

@@ -128,6 +128,8 @@ pub(crate) struct Wire {
     transport: Rc<dyn Transport>,
     pub(crate) clock: Rc<dyn Clock>,
     services: RefCell<BTreeMap<Service, Standing>>,
+    /// The names of services that are elsewhere than at their own.
+    names: RefCell<BTreeMap<Service, String>>,
     /// Which variant of a call answered, and when.
     variants: RefCell<BTreeMap<&'static str, (usize, u64)>>,
     /// Answers that are good for more than one session.
@@ -155,6 +157,7 @@ impl Wire {
             transport,
             clock,
             services: RefCell::default(),
+            names: RefCell::default(),
             variants: RefCell::default(),
             cache: RefCell::default(),
             metrics: RefCell::default(),
@@ -194,7 +197,14 @@ impl Wire {
     }
 
     pub(crate) fn endpoint(&self, service: Service) -> String {
-        self.config.endpoint(service)
+        match self.names.borrow().get(&service) {
+            Some(name) => self.config.endpoint_named(service, name),
+            None => self.config.endpoint(service),
+        }
+    }
+
+    pub(crate) fn relocate(&self, names: BTreeMap<Service, String>) {
+        *self.names.borrow_mut() = names;
     }
 
     /// Makes a call.
@@ -272,7 +282,7 @@ impl Wire {
             let request = HttpRequest {
                 service,
                 method: variant.method,
-                url: self.config.endpoint(service) + &variant.path,
+                url: self.endpoint(service) + &variant.path,
                 headers: Vec::new(),
                 body: body.clone(),
                 deadline_ms: match call.repeat {

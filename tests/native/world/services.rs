@@ -55,6 +55,8 @@ pub(crate) struct Services {
     /// What calls meet whose URL ends so.
     at: RefCell<Vec<(String, Behaviour)>>,
     entries: RefCell<Vec<Value>>,
+    /// What ChittyRegistry lists.
+    pub(crate) tools: RefCell<Vec<Value>>,
     /// The tokens that ChittyAuth has made, with what it says of each.
     tokens: RefCell<BTreeMap<String, Value>>,
     /// What it says of a token from now on: these scopes, or that it is good for nothing.
@@ -270,6 +272,9 @@ impl Services {
                 }
             }
             "dna" => self.dna(request, &body),
+            "registry" => {
+                (200, json!({"success": true, "tools": *self.tools.borrow(), "count": 0}))
+            }
             "register" => (201, json!({"success": true, "chitty_id": "CHITTY-SERVICE-1"})),
             "verify" => (
                 200,

@@ -42,17 +42,19 @@ impl RegistryClient<'_> {
     /// # Errors
     /// No answer, or one without a list, and no earlier list either.
     pub async fn list(&self) -> Result<Aged<Vec<ServiceEntry>>, ServiceError> {
-        let variants =
-            ["/api/v1/tools", "/api/services", "/api/v1/services", "/v1/services/discover"]
-                .map(|path| Variant::get(Service::Registry, path))
-                .to_vec();
-        let call = Call::new("registry.list", Repeat::Safe, variants);
-        let malformed =
-            || ServiceError::malformed(Service::Registry, 200, "not a list of services");
-        let check = |answer: &Value| entries(answer).map(|_| ()).ok_or_else(malformed);
-        let answer = self.session.read_cached(call, KEEP, check).await?;
-        let entries = entries(&answer.value).ok_or_else(malformed)?;
+        let check = |answer: &Value| entries(answer).map(|_| ()).ok_or_else(no_list);
+        let answer = self.session.read_cached(list_call(), KEEP, check).await?;
+        let entries = entries(&answer.value).ok_or_else(no_list)?;
         Ok(answer.map(|_| entries))
+    }
+
+    /// The same, asked for now whatever is kept, for who keeps it elsewhere.
+    ///
+    /// # Errors
+    /// No answer, or one without a list.
+    pub async fn list_now(&self) -> Result<Vec<ServiceEntry>, ServiceError> {
+        let answer = self.session.read(list_call()).await?;
+        entries(&answer).ok_or_else(no_list)
     }
 
     /// One service by its ChittyID, with `GET /api/v1/tools/{id}` or its older spelling; `None` when
@@ -91,6 +93,17 @@ impl RegistryClient<'_> {
             entries.into_iter().filter(matches).collect()
         }))
     }
+}
+
+fn list_call() -> Call {
+    let variants = ["/api/v1/tools", "/api/services", "/api/v1/services", "/v1/services/discover"]
+        .map(|path| Variant::get(Service::Registry, path))
+        .to_vec();
+    Call::new("registry.list", Repeat::Safe, variants)
+}
+
+fn no_list() -> ServiceError {
+    ServiceError::malformed(Service::Registry, 200, "not a list of services")
 }
 
 /// The services of a list in any shape. An entry that is none is left out: one bad entry must not

@@ -1,0 +1,341 @@
+//! Where services are: what ChittyRegistry says, as far as it is believed, before what is built in.
+//!
+//! The list is asked for every five minutes, in the background: one isolate asks for all, and its answer is
+//! kept in the database until the next one, however long the registry is down. A creation that names a
+//! service of which nobody has heard may ask once more.
+//!
+//! Anybody can get something into the registry, and the gateway sends credentials to where services are and
+//! believes what they answer. So an entry only says which name below `chitty.cc` a service has, and only one
+//! that carries the service's own ([`own_name`]): who has that name decides who answers. It is put
+//! in place of the built-in name in the deployment's own address template, so nothing else of a URL comes
+//! from the registry, no scheme, no port, no path, no other domain. Never is this gateway somewhere, never
+//! are ChittyAuth, which says who everybody is, and the registry itself where the registry says; and what an
+//! operator has configured goes before everything. A connection to a service that only the registry knows
+//! keeps the host that it was made with.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+use chitty_core::{CallContext, Service, ServiceEntry};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::connections::target::{Endpoint, is_chittyos, is_gateway, own_name};
+use crate::delegation::{is_service_name, service_name};
+use crate::http::problem::Problem;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Row, Statement, first_row};
+use crate::platform::{log, time};
+
+/// How long a list is good, in ms.
+pub const FRESH_MS: u64 = 300_000;
+
+/// How long the registry is left alone after it was asked and did not answer, in ms.
+const AFTER_FAILURE_MS: u64 = 60_000;
+
+/// How long it is left alone before it is asked because of a name that nobody knows, in ms.
+const AFTER_MISS_MS: u64 = 30_000;
+
+/// The most services that are kept: some ten times as many as there are.
+const MAX_SERVICES: usize = 1000;
+
+/// The states in which a service is not to be called, as the registry words them.
+const GONE: [&str; 5] = ["deprecated", "planned", "retired", "removed", "suspended"];
+
+/// The services that are never where the registry says.
+const FIXED: [Service; 2] = [Service::Auth, Service::Registry];
+
+/// What an isolate has heard.
+#[derive(Default)]
+pub struct Known {
+    /// The names of services that are built in and are elsewhere.
+    moved: RefCell<BTreeMap<String, String>>,
+    /// Whether the list is due, as of the last handover.
+    is_due: Cell<bool>,
+}
+
+impl Known {
+    /// The name below `chitty.cc` of a service that is built in.
+    pub fn name_of(&self, service: &str) -> String {
+        self.moved.borrow().get(service).cloned().unwrap_or_else(|| service.to_owned())
+    }
+
+    /// Takes note of how old the list is.
+    pub(crate) fn note_age(&self, app: &App, rows: Vec<Row>) -> Result<(), DbError> {
+        let Some(mut row) = first_row(Some(rows)) else { return Err(DbError::Shape) };
+        let ago = |at: String| app.now_ms().saturating_sub(time::parse(&at).unwrap_or(0));
+        let (tried_ms, refreshed_ms) = (ago(row.text(0)?), ago(row.text(1)?));
+        self.is_due.set(refreshed_ms >= FRESH_MS && tried_ms >= AFTER_FAILURE_MS);
+        Ok(())
+    }
+}
+
+/// The statement that asks which services are elsewhere than built in.
+pub(crate) fn look() -> Statement {
+    Statement::new(
+        "SELECT name, host FROM service_addresses WHERE is_moved = 1 ORDER BY name LIMIT 100",
+    )
+}
+
+/// The statement that asks how old the list is.
+pub(crate) fn age() -> Statement {
+    Statement::new("SELECT tried_at, refreshed_at FROM registry_refresh WHERE one = 1")
+}
+
+/// Takes in what [`look`] found. It is judged again: another version may have written it.
+pub(crate) fn take(app: &App, rows: Vec<Row>) -> Result<(), DbError> {
+    let mut moved = BTreeMap::new();
+    for mut row in rows {
+        let (name, host) = (row.text(0)?, row.text(1)?);
+        if is_moved(&name, &host) {
+            moved.insert(name, host);
+        }
+    }
+    if *app.discovery.moved.borrow() != moved {
+        let core =
+            moved.iter().filter_map(|(name, host)| Some((Service::parse(name)?, host.clone())));
+        app.core.relocate(core.collect());
+        *app.discovery.moved.borrow_mut() = moved;
+    }
+    Ok(())
+}
+
+/// Whether a service that is built in may be at another name, and is at this one.
+fn is_moved(name: &str, host: &str) -> bool {
+    let place = Endpoint::of_chittyos(host).host;
+    let is_fixed = Service::parse(name).is_some_and(|service| FIXED.contains(&service));
+    is_chittyos(name) && !is_fixed && host != name && own_name(name, &place).is_some()
+}
+
+/// Where ChittyRegistry has a service that is not built in. Asks it at most once, where the name is not known
+/// and nobody has asked lately.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(app: &App, ready: Ready<'_>, service: &str) -> Result<Option<Endpoint>, Problem> {
+    if let Some(found) = kept(ready, service).await? {
+        return Ok(Some(found));
+    }
+    match refresh(app, ready, AFTER_MISS_MS, 0).await {
+        Ok(true) => Ok(kept(ready, service).await?),
+        Ok(false) => Ok(None),
+        Err(error) => {
+            log::warn("registry_not_kept", &[("error", &error.to_string())]);
+            Ok(None)
+        }
+    }
+}
+
+async fn kept(ready: Ready<'_>, service: &str) -> Result<Option<Endpoint>, DbError> {
+    let query = Statement::new("SELECT host FROM service_addresses WHERE name = ?1").bind(service);
+    let Some(mut row) = first_row(Some(ready.db().rows(query).await?)) else { return Ok(None) };
+    let endpoint = Endpoint::of_chittyos(&row.text(0)?);
+    let is_own = own_name(service, &endpoint.host).is_some() && !is_chittyos(service);
+    Ok(is_own.then_some(endpoint))
+}
+
+/// Asks the registry where the list is due, as of the last handover or the cron.
+pub(crate) async fn refresh_if_due(app: &App, ready: Ready<'_>) {
+    if !app.discovery.is_due.take() {
+        return;
+    }
+    if let Err(error) = refresh(app, ready, AFTER_FAILURE_MS, FRESH_MS).await {
+        log::warn("registry_not_kept", &[("error", &error.to_string())]);
+    }
+}
+
+/// The same by the cron, which has heard nothing.
+pub(crate) async fn cron(app: &App, ready: Ready<'_>) {
+    app.discovery.is_due.set(true);
+    refresh_if_due(app, ready).await;
+}
+
+/// Asks the registry and keeps what it says, if the last one that asked did so that long ago, and was answered
+/// that long ago. Returns whether there is another list.
+async fn refresh(
+    app: &App,
+    ready: Ready<'_>,
+    tried_ms: u64,
+    refreshed_ms: u64,
+) -> Result<bool, DbError> {
+    let now_ms = app.now_ms();
+    let ago = |ms: u64| time::iso8601(now_ms.saturating_sub(ms));
+    let lease = Statement::new(
+        "UPDATE registry_refresh SET tried_at = ?1 \
+         WHERE one = 1 AND tried_at <= ?2 AND refreshed_at <= ?3 RETURNING one",
+    )
+    .bind(ago(0))
+    .bind(ago(tried_ms))
+    .bind(ago(refreshed_ms));
+    if ready.db().rows(lease).await?.is_empty() {
+        return Ok(false);
+    }
+    let listed = app.core.session(CallContext::default()).registry().list_now().await;
+    let believed = match listed {
+        Ok(entries) => believed(&entries),
+        Err(error) => {
+            log::warn("registry_unread", &[("error", &error.to_string())]);
+            return Ok(false);
+        }
+    };
+    let rows: Vec<Value> = believed
+        .iter()
+        .map(|(name, host)| json!([name, host, i64::from(is_moved(name, host))]))
+        .collect();
+    let rows = Value::Array(rows).to_string();
+    let forget = Statement::new(
+        "DELETE FROM service_addresses WHERE name NOT IN \
+         (SELECT json_extract(value, '$[0]') FROM json_each(?1))",
+    );
+    let keep = Statement::new(
+        "INSERT INTO service_addresses (name, host, is_moved) SELECT json_extract(value, '$[0]'), \
+         json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?1) WHERE TRUE \
+         ON CONFLICT (name) DO UPDATE SET host = excluded.host, is_moved = excluded.is_moved",
+    );
+    let note = Statement::new("UPDATE registry_refresh SET refreshed_at = ?1 WHERE one = 1");
+    let batch = vec![forget.bind(rows.as_str()), keep.bind(rows), note.bind(ago(0)), look()];
+    let moved = ready.db().batch(batch).await?.pop().unwrap_or_default();
+    take(app, moved)?;
+    Ok(true)
+}
+
+/// What of a list is believed: the name below `chitty.cc` of each service. One of which two entries say
+/// different things is left out, unless one of them is the usual thing.
+fn believed(entries: &[ServiceEntry]) -> BTreeMap<String, String> {
+    let mut said: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut refused = 0_usize;
+    for entry in entries {
+        match place(entry) {
+            Some((name, host)) => {
+                said.entry(name).or_default().insert(host);
+            }
+            None => refused += 1,
+        }
+    }
+    let mut believed = BTreeMap::new();
+    for (name, hosts) in said {
+        let usual = hosts.contains(&name).then(|| name.clone());
+        let only = (hosts.len() == 1).then(|| hosts.into_iter().next()).flatten();
+        match usual.or(only) {
+            Some(host) if believed.len() < MAX_SERVICES => {
+                believed.insert(name, host);
+            }
+            _ => refused += 1,
+        }
+    }
+    if refused > 0 {
+        log::info("registry_entries_left_out", &[("count", &refused.to_string())]);
+    }
+    believed
+}
+
+/// The service of an entry and its name below `chitty.cc`, if it is to be called and that is its own.
+fn place(entry: &ServiceEntry) -> Option<(String, String)> {
+    let is_gone = entry
+        .status
+        .as_deref()
+        .is_some_and(|status| GONE.contains(&status.to_ascii_lowercase().as_str()));
+    if is_gone || !is_service_name(&entry.name) {
+        return None;
+    }
+    let name = service_name(&entry.name);
+    let url = entry.url.as_deref()?;
+    // The clients know their paths: where on its host a service says that it begins is not heeded.
+    let scheme = "https://";
+    let rest = url.strip_prefix(scheme)?;
+    let origin = rest.split('/').next().unwrap_or_default();
+    let endpoint = Endpoint::parse(&format!("{scheme}{origin}")).ok()?;
+    let host = own_name(&name, &endpoint.host)?.to_owned();
+    (!is_gateway(&name)).then_some((name, host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, url: &str) -> ServiceEntry {
+        ServiceEntry {
+            name: name.to_owned(),
+            chitty_id: None,
+            url: Some(url.to_owned()),
+            health_url: None,
+            status: Some("active".to_owned()),
+        }
+    }
+
+    #[test]
+    fn only_a_name_of_its_own_is_believed_of_a_service() {
+        for (name, url, host) in [
+            ("chittyweather", "https://weather.chitty.cc", "weather"),
+            ("weather", "https://chittyweather.chitty.cc/api/v1", "chittyweather"),
+            ("ChittyWeather", "https://EU.weather.chitty.cc:443", "eu.weather"),
+            ("cases", "https://a.b.cases.chitty.cc", "a.b.cases"),
+        ] {
+            let said = place(&entry(name, url));
+            assert_eq!(said.map(|(_, host)| host).as_deref(), Some(host), "{name} {url}");
+        }
+        for (name, url) in [
+            ("chittyauth", "https://evil.chitty.cc"),
+            ("chittyauth", "https://auth.chitty.cc.evil.example"),
+            ("chittyauth", "https://evil.example"),
+            ("chittyauth", "https://auth.ch1tty.com"),
+            ("chittyauth", "https://evil-auth.chitty.cc"),
+            ("chittyauth", "https://auth.evil.chitty.cc"),
+            ("weather", "http://weather.chitty.cc"),
+            ("weather", "https://weather.chitty.cc:8443"),
+            ("weather", "https://user@weather.chitty.cc"),
+            ("weather", "https://weather.chitty.cc@evil.example"),
+            ("weather", "https://weather.chitty.cc?x"),
+            ("weather", "https://-x.weather.chitty.cc"),
+            ("weather", "https://..weather.chitty.cc"),
+            ("weather", "https://id.chitty.cc"),
+            ("weather", "https://chitty.cc"),
+            ("weather", "https://169.254.169.254"),
+            ("weather", ""),
+            ("chittyconnect", "https://connect.chitty.cc"),
+            ("connect", "https://x.connect.chitty.cc"),
+            ("mcp", "https://mcp.chitty.cc"),
+            ("api", "https://x.api.chitty.cc"),
+            ("a.b", "https://a.b.chitty.cc"),
+            ("", "https://weather.chitty.cc"),
+            ("{name}", "https://{name}.chitty.cc"),
+        ] {
+            assert_eq!(place(&entry(name, url)), None, "{name} {url}");
+        }
+        let gone = ServiceEntry {
+            status: Some("Deprecated".to_owned()),
+            ..entry("w", "https://w.chitty.cc")
+        };
+        assert_eq!(place(&gone), None);
+    }
+
+    #[test]
+    fn of_two_that_differ_neither_is_believed_unless_one_is_the_usual() {
+        let said = |urls: &[&str]| {
+            let entries: Vec<_> = urls.iter().map(|url| entry("cases", url)).collect();
+            believed(&entries).remove("cases")
+        };
+        assert_eq!(said(&["https://a.cases.chitty.cc"]).as_deref(), Some("a.cases"));
+        assert_eq!(said(&["https://a.cases.chitty.cc", "https://b.cases.chitty.cc"]), None);
+        let usual = ["https://a.cases.chitty.cc", "https://cases.chitty.cc"];
+        assert_eq!(said(&usual).as_deref(), Some("cases"));
+        let many: Vec<_> = (0..2000)
+            .map(|n| entry(&format!("s{n}"), &format!("https://s{n}.chitty.cc")))
+            .collect();
+        assert_eq!(believed(&many).len(), MAX_SERVICES);
+    }
+
+    #[test]
+    fn some_services_are_where_they_are() {
+        assert!(is_moved("id", "eu.id") && is_moved("cases", "chittycases"));
+        for (name, host) in [
+            ("auth", "eu.auth"),
+            ("registry", "eu.registry"),
+            ("id", "id"),
+            ("id", "evil"),
+            ("weather", "eu.weather"),
+        ] {
+            assert!(!is_moved(name, host), "{name} {host}");
+        }
+    }
+}
