@@ -353,11 +353,17 @@ impl Reader<'_> {
                 10,
                 3_600_000,
             ),
+            reconnect_multiplier: u32::try_from(self.number(
+                "RECONNECT_MULTIPLIER",
+                u64::from(usual.reconnect_multiplier),
+                1,
+                10,
+            ))
+            .unwrap_or(usual.reconnect_multiplier),
             max_reconnect_attempts: match attempts {
                 0 => None,
                 attempts => Some(u32::try_from(attempts).unwrap_or(u32::MAX)),
             },
-            ..usual
         }
     }
 
@@ -680,6 +686,9 @@ mod tests {
         assert_eq!(config.environment, Environment::Production);
         assert_eq!((config.auth_cache_ms, config.upstream_timeout_ms), (60_000, 5000));
         assert_eq!(config.outbox_overdue_ms, 0);
+        let multiplier =
+            |text| read(&[("RECONNECT_MULTIPLIER", text)]).connection.reconnect_multiplier;
+        assert_eq!(["3", "1", "0", "11", "1.5"].map(multiplier), [3, 1, 2, 2, 2]);
         for name in ["ENVIRONMENT", "AUTH_CACHE_SECONDS", "UPSTREAM_TIMEOUT_MS"] {
             assert!(lacking(&config).contains(&name), "{name}");
         }

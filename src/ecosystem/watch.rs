@@ -167,6 +167,15 @@ pub(crate) struct Published {
     pub(crate) updated_at: String,
 }
 
+impl Published {
+    /// For how long it has been connected as of now, in ms; 0 when it is not.
+    pub(crate) fn uptime_ms(&self, now_ms: u64) -> u64 {
+        let since_ms = self.status.get("since").and_then(Value::as_u64);
+        let since_ms = since_ms.filter(|_| self.state == State::Connected.as_str());
+        since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms))
+    }
+}
+
 /// Reads a row of [`overview`].
 pub(crate) fn published(mut row: Row) -> Result<Published, DbError> {
     Ok(Published {

@@ -10,6 +10,7 @@ use crate::audit::archive;
 use crate::connections::secrets;
 use crate::connections::store::{CHECKS, RENEWALS};
 use crate::contexts;
+use crate::discovery;
 use crate::ecosystem::{STATES, watch};
 use crate::events::outbox;
 use crate::http::Outcome;
@@ -20,10 +21,11 @@ use crate::http::request::Request;
 use crate::init::Ready;
 use crate::metrics::handover;
 use crate::metrics::text::{
-    AUDIT, BREAKERS, CONNECTIONS, COUNTED, DEAD_LETTERS, Family, GITHUB_DELIVERIES,
-    GITHUB_DELIVERIES_AGE, GITHUB_JOBS, GITHUB_JOBS_OVERDUE, GITHUB_MISSING, HEALTH_CHECKS,
-    OUTBOX_AGE, OUTBOX_DEPTH, Sample, Text, UNPREPARED, UNREVOKED, UNREVOKED_AGE, WORK_AGE,
-    WORK_DUE,
+    AUDIT, BREAKERS, CONNECTED, CONNECTION_FAILURES, CONNECTION_UPTIME, CONNECTIONS, COUNTED,
+    DEAD_LETTERS, Family, GITHUB_DELIVERIES, GITHUB_DELIVERIES_AGE, GITHUB_JOBS,
+    GITHUB_JOBS_OVERDUE, GITHUB_MISSING, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH,
+    RECONNECT_ATTEMPTS, RECONNECTED, REGISTRY_AGE, Sample, Text, UNPREPARED, UNREVOKED,
+    UNREVOKED_AGE, WORK_AGE, WORK_DUE,
 };
 use crate::orchestrations;
 use crate::platform::db::{DbError, Row, Statement};
@@ -127,6 +129,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
         Statement::new("SELECT count(*) AS depth, NULL AS oldest FROM github_missing"),
         archive::kept(),
         contexts::store::unprepared(),
+        discovery::age(),
     ];
     let as_of = |offset_ms: i64| now_ms.saturating_add_signed(offset_ms);
     queries.extend(WORK.iter().map(|(due, offset_ms)| due.backlog(as_of(*offset_ms))));
@@ -138,7 +141,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
         text.counted(family, &samples);
     }
     breakers(&mut text, next())?;
-    connections(&mut text, next())?;
+    connections(&mut text, next(), now_ms)?;
     backlog(&mut text, next(), now_ms, &OUTBOX_DEPTH, Some(&OUTBOX_AGE))?;
     dead_letters(&mut text, next())?;
     backlog(&mut text, next(), now_ms, &UNREVOKED, Some(&UNREVOKED_AGE))?;
@@ -147,6 +150,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     backlog(&mut text, next(), now_ms, &GITHUB_MISSING, None)?;
     audit(&mut text, next())?;
     unprepared(&mut text, next())?;
+    registry(&mut text, next(), now_ms)?;
     let backlogs: Vec<_> = WORK
         .iter()
         .map(|(due, offset_ms)| Ok((due, Backlog::read(next(), as_of(*offset_ms))?)))
@@ -230,7 +234,15 @@ fn breakers(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
     Ok(())
 }
 
-fn connections(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
+/// What the connections have counted: each family with the place of its number in what is published.
+const CONNECTION_COUNTS: [(&Family, &str); 4] = [
+    (&CONNECTED, "/stats/totalConnections"),
+    (&RECONNECTED, "/stats/totalReconnections"),
+    (&CONNECTION_FAILURES, "/stats/totalFailures"),
+    (&RECONNECT_ATTEMPTS, "/reconnectAttempts"),
+];
+
+fn connections(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
     let published = rows.into_iter().map(watch::published).collect::<Result<Vec<_>, _>>()?;
     text.head(&CONNECTIONS);
     for service in &published {
@@ -248,7 +260,34 @@ fn connections(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
             text.sample(&HEALTH_CHECKS, &labels, count.unwrap_or_default());
         }
     }
+    for (family, pointer) in CONNECTION_COUNTS {
+        text.head(family);
+        for service in &published {
+            let count = service.status.pointer(pointer).and_then(Value::as_i64);
+            let labels = format!("service=\"{}\"", service.service);
+            text.sample(family, &labels, count.unwrap_or_default());
+        }
+    }
+    text.head(&CONNECTION_UPTIME);
+    for service in &published {
+        let labels = format!("service=\"{}\"", service.service);
+        text.sample(&CONNECTION_UPTIME, &labels, seconds(service.uptime_ms(now_ms)));
+    }
     Ok(())
+}
+
+/// How long ago the registry answered.
+fn registry(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
+    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
+    let refreshed_ms = time::parse(&row.text(1)?);
+    let age = refreshed_ms.map_or(-1, |at_ms| seconds(now_ms.saturating_sub(at_ms)));
+    text.head(&REGISTRY_AGE);
+    text.sample(&REGISTRY_AGE, "", age);
+    Ok(())
+}
+
+fn seconds(ms: u64) -> i64 {
+    i64::try_from(ms / 1000).unwrap_or(i64::MAX)
 }
 
 fn dead_letters(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {

@@ -38,6 +38,36 @@ pub(super) const HEALTH_CHECKS: Family = family(
     "counter",
     "Health checks of a service, by result.",
 );
+pub(super) const CONNECTED: Family = family(
+    "chittyconnect_connection_connections_total",
+    "counter",
+    "How often the connection to a service was made by the first attempt.",
+);
+pub(super) const RECONNECTED: Family = family(
+    "chittyconnect_connection_reconnections_total",
+    "counter",
+    "How often the connection to a service was taken up again.",
+);
+pub(super) const CONNECTION_FAILURES: Family = family(
+    "chittyconnect_connection_failures_total",
+    "counter",
+    "Attempts to make the connection to a service, or to take it up again, that failed.",
+);
+pub(super) const RECONNECT_ATTEMPTS: Family = family(
+    "chittyconnect_connection_reconnect_attempts",
+    "gauge",
+    "Which attempt to take up the connection to a service is planned or under way; 0 when connected.",
+);
+pub(super) const CONNECTION_UPTIME: Family = family(
+    "chittyconnect_connection_uptime_seconds",
+    "gauge",
+    "For how long a service has been connected; 0 when it is not.",
+);
+pub(super) const REGISTRY_AGE: Family = family(
+    "chittyconnect_registry_age_seconds",
+    "gauge",
+    "How long ago ChittyRegistry last said where services are; -1 where it never has.",
+);
 pub(super) const OUTBOX_DEPTH: Family =
     family("chittyconnect_outbox_depth", "gauge", "Events that are committed and not yet told.");
 pub(super) const DEAD_LETTERS: Family = family(

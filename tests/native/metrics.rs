@@ -1,6 +1,8 @@
 //! Metrics: counted in each isolate, added up exactly once.
 
-use crate::world::{Fault, Isolate, TestRequest, World, run};
+use chitty_core::Service;
+
+use crate::world::{Behaviour, Fault, Isolate, TestRequest, World, run};
 
 async fn page(gateway: &Isolate) -> String {
     let answer = gateway.get("/metrics", None).await;
@@ -156,4 +158,86 @@ fn deployed_nothing_is_sealed_with_the_development_key() {
         let here = world.isolate_with(&[("SEALING_KEYS", Some(public))]);
         assert!(here.app.config.sealer.seal("place", "secret").is_ok());
     });
+}
+
+#[test]
+fn what_document_004_counts_of_a_connection_is_a_series() {
+    let (world, _) = World::warm();
+    world.objects.awake.set(true);
+    let gateway = world.isolate_with(&[("HANDOVER_SECONDS", Some("3"))]);
+    run(async {
+        let value = async |series: &str, service: &str| {
+            world.advance_ms(2_000);
+            let name = format!("chittyconnect_connection_{series}{{service=\"{service}\"}}");
+            sample(&page(&gateway).await, &name)
+        };
+        gateway.get("/health", None).await;
+        assert_eq!(value("connections_total", "id").await, Some(1));
+        let uptime = value("uptime_seconds", "id").await;
+        assert!((4..60).contains(&uptime.unwrap()), "two looks of two seconds: {uptime:?}");
+        world.services.set("id", Behaviour::Hang);
+        for _ in 0..3 {
+            world.advance_ms(60_000);
+            world.objects.fire_due(Service::Id).await;
+        }
+        assert_eq!(value("reconnect_attempts", "id").await, Some(3));
+        assert_eq!(value("failures_total", "id").await, Some(2));
+        assert_eq!(value("uptime_seconds", "id").await, Some(0));
+        assert_eq!(value("reconnections_total", "id").await, Some(0));
+        world.services.set("id", Behaviour::Work);
+        world.advance_ms(60_000);
+        world.objects.fire_due(Service::Id).await;
+        assert_eq!(value("reconnections_total", "id").await, Some(1));
+        assert_eq!(value("reconnect_attempts", "id").await, Some(0));
+        assert_eq!(value("failures_total", "dna").await, Some(0));
+    });
+}
+
+#[test]
+fn open_deliveries_and_jobs_show_with_the_age_of_the_oldest() {
+    let (world, gateway) = World::warm();
+    run(async {
+        world.db.execute(
+            "INSERT INTO github_deliveries (delivery_id, event, lane, received_at, due_at, facts) \
+             VALUES ('d-1', 'push', 'repository:1', '2026-01-02T03:03:05.000Z', '2026-01-02T03:05:05.000Z', '{}')",
+        );
+        world.db.execute(
+            "INSERT INTO github_jobs (kind, repository_id, number, installation_id, repository, due_at, updated_at) \
+             VALUES ('review', 1, 1, 1, 'o/r', '2026-01-02T03:04:00.000Z', '2026-01-02T03:04:00.000Z')",
+        );
+        let text = page(&gateway).await;
+        for (series, value) in [
+            ("deliveries_open", 1),
+            ("deliveries_oldest_seconds", 60),
+            ("jobs_open", 1),
+            ("jobs_overdue_seconds", 5),
+        ] {
+            assert_eq!(
+                sample(&text, &format!("chittyconnect_github_{series}")),
+                Some(value),
+                "{series}"
+            );
+        }
+        assert_eq!(
+            sample(&text, "chittyconnect_registry_age_seconds"),
+            None,
+            "-1: it was never asked"
+        );
+    });
+}
+
+#[test]
+fn every_series_is_in_the_handbook_and_no_other() {
+    let handbook = std::fs::read_to_string("docs/operations.md").unwrap();
+    let (_, table) = handbook.split_once("## Metrics").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let mut listed: Vec<&str> =
+        table.split('`').filter(|word| word.starts_with("chittyconnect_")).collect();
+    let (_, gateway) = World::warm();
+    let text = run(page(&gateway));
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut shown: Vec<&str> = types.map(|line| line.split(' ').next().unwrap()).collect();
+    listed.sort_unstable();
+    shown.sort_unstable();
+    assert_eq!(listed, shown);
 }

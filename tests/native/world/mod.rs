@@ -189,7 +189,12 @@ impl World {
                 }
                 name if name.starts_with("CHITTY_") || name.contains("_SECONDS") => Binding::Absent,
                 name if name.starts_with("AUDIT_") => Binding::Absent,
-                name if name.ends_with("_MS") || name.ends_with("_ATTEMPTS") => Binding::Absent,
+                name if ["_MS", "_ATTEMPTS", "_MULTIPLIER"]
+                    .iter()
+                    .any(|end| name.ends_with(end)) =>
+                {
+                    Binding::Absent
+                }
                 _ => Binding::Resource,
             },
         };
