@@ -1,4 +1,4 @@
-/** Brings a gateway that has just started to where it is measured: registered, with contexts in it. */
+/** Brings a gateway that has just started to where it is measured: registered, connected, with contexts in it. */
 import { actorId } from "../sandbox/chitty-id.mjs";
 import { until } from "../tests/e2e/harness/await.mjs";
 import { READER } from "./requests.mjs";
@@ -30,5 +30,6 @@ export function drain(db) {
 
 async function isRegistered(url) {
   const response = await fetch(`${url}/health`);
-  return (await response.json()).ecosystem.state !== "pending";
+  const { ecosystem, connection } = await response.json();
+  return ecosystem.state !== "pending" && connection.initialized;
 }

@@ -62,7 +62,7 @@ impl Known {
 
     /// Takes note of how old the list is.
     pub(crate) fn note_age(&self, app: &App, rows: Vec<Row>) -> Result<(), DbError> {
-        let Some(mut row) = first_row(Some(rows)) else { return Err(DbError::Shape) };
+        let Some(mut row) = first_row(Some(rows)) else { return Ok(()) };
         let ago = |at: String| app.now_ms().saturating_sub(time::parse(&at).unwrap_or(0));
         let (tried_ms, refreshed_ms) = (ago(row.text(0)?), ago(row.text(1)?));
         self.is_due.set(refreshed_ms >= FRESH_MS && tried_ms >= AFTER_FAILURE_MS);

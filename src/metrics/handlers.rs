@@ -278,8 +278,8 @@ fn connections(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbErr
 
 /// How long ago the registry answered.
 fn registry(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
-    let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-    let refreshed_ms = time::parse(&row.text(1)?);
+    let refreshed = rows.into_iter().next().map(|mut row| row.text(1)).transpose()?;
+    let refreshed_ms = refreshed.and_then(|at| time::parse(&at));
     let age = refreshed_ms.map_or(-1, |at_ms| seconds(now_ms.saturating_sub(at_ms)));
     text.head(&REGISTRY_AGE);
     text.sample(&REGISTRY_AGE, "", age);

@@ -55,6 +55,9 @@ pub(crate) async fn perform(app: &App) {
     }
     let urgent = urgent | app.core.take_breakers_changed();
     at_once(app, urgent).await;
+    if let Ok(ready) = Ready::ensure(app).await {
+        discovery::refresh_if_due(app, ready).await;
+    }
 }
 
 /// Hands over without waiting, where the pause since the last time is over; otherwise whoever comes next
@@ -76,10 +79,7 @@ async fn at_once(app: &App, urgent: bool) {
     app.handover.last_ms.set(app.now_ms());
     let Ok(ready) = Ready::ensure(app).await else { return };
     match now(app, ready).await {
-        Ok(news) => {
-            watch::act(app, &news, urgent).await;
-            discovery::refresh_if_due(app, ready).await;
-        }
+        Ok(news) => watch::act(app, &news, urgent).await,
         Err(error) => log::warn("handover_failed", &[("error", &error.to_string())]),
     }
 }

@@ -63,6 +63,7 @@ describe("every route", () => {
     credential_revocations: "id",
     idempotency_keys: "key",
     orchestrations: "id",
+    identities: "chitty_id",
     audit: "event_id",
   };
   /** What is there, and what was asked of others: text by text, in order. */

@@ -188,7 +188,10 @@ test("a connection survives kill -9, and goes on where it was", async () => {
     mortal = await startGatewayProcess({ sandboxUrl: sandbox.url, persist, vars: limited });
     // Nobody asks the object anything: its alarm wakes it.
     await until(async () => (await connection(call)).stats.totalHealthChecks > before.stats.totalHealthChecks + 2, { timeout: 20_000, what: "checks after the restart" });
-    assert.equal((await connection(call)).stats.totalConnections, 1);
+    // As before, which is 1 unless the first check was too slow for its deadline: then it was a reconnection.
+    const { totalConnections, totalReconnections } = (await connection(call)).stats;
+    assert.equal(totalConnections, before.stats.totalConnections);
+    assert.ok(totalConnections === 1 || totalReconnections >= 1, "it was made once");
     // With a limit it gives up, and nothing wakes it but a command.
     await sandbox.fault("id", { mode: "fail", path: "/health" });
     const failed = await reaches("FAILED", call);
