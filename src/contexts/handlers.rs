@@ -69,7 +69,9 @@ pub async fn list(
 /// Search one's contexts by the words in them.
 ///
 /// Every word must be there: in the name (its beginning is enough), in the data, the systems or the
-/// tools. Case, diacritics and English endings do not matter; nothing that is typed is an operator.
+/// tools; any part of it where words are written together (Chinese, Japanese, Korean, Thai, Lao, Khmer,
+/// Myanmar). Case, English endings and, in every script where they are an addition to a letter, diacritics
+/// do not matter; nothing that is typed is an operator.
 /// First comes the context whose name was typed, then those with all words in the name, then the
 /// rest, each newest first.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(

@@ -31,6 +31,7 @@ fn event(
 /// What the cron does for contexts, until the time is up.
 pub async fn cron(app: &App, ready: Ready<'_>, until_ms: u64) {
     store::former_names::settle_all(app, ready, until_ms).await;
+    store::former_words::write_all_anew(app, ready, until_ms).await;
 }
 
 /// The status that a caller can give; `deleted` comes by deleting.

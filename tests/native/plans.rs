@@ -48,6 +48,8 @@ fn exercised() -> World {
         let former = "INSERT INTO contexts (chitty_id, name, owner_chitty_id, created_at, updated_at, \
              revision) VALUES ('CHITTY-CONTEXT-f', ' é', 'CHITTY-PEO-a', '2026', '2026', 'r')";
         world.db.execute(former);
+        gateway.get("/v1/contexts/search?q=caf%C3%A9", Some("dev-a")).await;
+        gateway.patch("/v1/contexts/CHITTY-CONTEXT-f", "dev-a", &json!({"data": []})).await;
         world.objects.awake.set(true);
         chittyconnect::tasks::scheduled(&gateway.app).await;
         gateway.get("/v1/ecosystem/id", Some("dev-a")).await;

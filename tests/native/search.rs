@@ -1,8 +1,10 @@
 //! Search: what is found, in which order, whatever is typed.
 
+use chittyconnect::contexts::Status;
+use chittyconnect::contexts::search::{Key, Query, Words};
 use serde_json::json;
 
-use crate::world::{Isolate, World, run};
+use crate::world::{Fault, Isolate, TestRequest, World, run};
 
 async fn names(gateway: &Isolate, query: &str) -> Vec<String> {
     let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
@@ -148,5 +150,199 @@ fn status_and_changes_are_followed() {
         assert_eq!(count("q=&status=inactive").await, 1);
         gateway.delete(&path, "dev-a").await;
         assert_eq!(count("q=after&status=all").await, 0);
+    });
+}
+
+#[test]
+fn words_are_found_inside_texts_of_every_script() {
+    let (_, gateway) = World::warm();
+    run(async {
+        for (name, queries) in [
+            ("ประเทศไทยสวยงาม", &["ไทย", "ประเทศ", "สวย", "ประเทศไทย", "งาม", "ย"][..]),
+            ("ພາສາລາວງາມ", &["ລາວ", "ພາສາ"]),
+            ("ភាសាខ្មែរល្អ", &["ខ្មែរ", "ភាសា"]),
+            ("မြန်မာဘာသာစကား", &["ဘာသာ", "မြန်မာ", "စကား"]),
+            ("고속도로에서의 안전운전", &["도로", "고속도로", "운전", "로에", "안전"]),
+            ("東京都庁舎", &["京都", "都庁", "東京", "舎"]),
+            ("コンピューター科学", &["ピュー", "科学", "ｺﾝﾋﾟｭｰﾀｰ"]),
+            ("Ελλάδα και οδός", &["ελλαδα", "ΕΛΛΆΔΑ", "Ελλα", "οδος", "ΟΔΟΣ"]),
+            ("Ёлка Чайковский", &["елка", "чайковский", "ЧАЙК"]),
+            ("Việt Nam Đồng", &["viet", "dong", "đồng", "VIỆT"]),
+            ("Łódź Straße", &["lodz", "strasse", "STRASSE", "łódź"]),
+            ("مُحَمَّد می\u{200c}خواهم", &["محمد", "خواهم", "میخواهم", "می\u{200c}خواهم"]),
+            ("שָׁלוֹם", &["שלום", "שָׁלוֹם"]),
+            ("İstanbul ısparta", &["istanbul", "ISTANBUL", "isparta", "ISPARTA"]),
+            ("हिन्दी भाषा", &["हिन्दी", "भाषा"]),
+            ("🫠 🇩🇪 👩🏽\u{200d}🚀", &["🫠", "🇩🇪", "🚀", "👩"]),
+            ("ﬁne Ｆｕｌｌ", &["fine", "full"]),
+        ] {
+            gateway.create("dev-a", &json!({"name": name})).await;
+            let data = json!({"name": format!("data {name}"), "data": [{"deep": [name]}]});
+            gateway.create("dev-a", &data).await;
+            for query in queries {
+                let found = names(&gateway, query).await;
+                assert_eq!(found.len(), 2, "{query} in {name}: {found:?}");
+                assert!(found.contains(&name.to_owned()), "{query} in {name}: {found:?}");
+            }
+        }
+        for query in
+            ["ไทด", "ทยไ", "도속", "京東", "елко", "йод", "чаиковский", "🇪🇩", "🫡", "ελλαδος"]
+        {
+            assert_eq!(names(&gateway, query).await, Vec::<String>::new(), "{query}");
+        }
+    });
+}
+
+/// The virtual table of the words, as the first migration makes it.
+fn words_table() -> rusqlite::Connection {
+    let (_, sql) = chittyconnect::init::migrations::MIGRATIONS[0];
+    let at = sql.find("CREATE VIRTUAL TABLE").unwrap();
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
+    connection.execute_batch(&sql[at..]).unwrap();
+    connection
+}
+
+#[test]
+fn no_word_is_blank_to_the_index() {
+    let key = Key::of("o", Status::Active);
+    let connection = words_table();
+    let put = "INSERT INTO contexts_fts (rowid, data) VALUES (?1, ?2)";
+    // A word that holds nothing but characters that the index takes for blank is found by this.
+    connection.execute(put, (0, format!("{}w", key.as_str()))).unwrap();
+    let every = (0x80..0x3_0000_u32).filter(|c| match c {
+        0x3400..0x9f00 | 0xac00..0xd700 | 0x1_7000..0x1_8d00 | 0x2_0000.. => c % 97 == 0,
+        _ => c % 5 == 0,
+    });
+    // One s alone is its own plural to the stemmer, and found all the same.
+    let is_word = |c: &char| {
+        let query = Query::of(&c.to_string(), "o", Some(Status::Active));
+        matches!(query, Query::Words { .. })
+            && Words::of(&[json!(c.to_string())]).under(&key) != format!("{}ws", key.as_str())
+    };
+    let characters: Vec<char> = every.filter_map(char::from_u32).filter(is_word).collect();
+    connection.execute_batch("BEGIN").unwrap();
+    for c in &characters {
+        let words = Words::of(&[json!(c.to_string())]).under(&key);
+        connection.execute(put, (u32::from(*c), words)).unwrap();
+    }
+    connection.execute_batch("COMMIT").unwrap();
+    let mut blank = Vec::new();
+    for c in characters {
+        let query = Query::of(&c.to_string(), "o", Some(Status::Active));
+        let Query::Words { now, .. } = query else { continue };
+        let find = "SELECT count(*), min(rowid) FROM contexts_fts \
+             WHERE contexts_fts MATCH ?1 AND rowid IN (0, ?2)";
+        let found = connection.query_row(find, (now.elsewhere, u32::from(c)), |row| {
+            Ok((row.get::<_, u32>(0)?, row.get::<_, Option<u32>>(1)?))
+        });
+        if found.unwrap() != (1, Some(u32::from(c))) {
+            blank.push(format!("{:04x}", u32::from(c)));
+        }
+    }
+    assert!(blank.is_empty(), "{}", blank.join(" "));
+}
+
+const FORMER: &str = "CHITTY-CONTEXT-former";
+
+/// A context whose words an earlier version has written: each as it was typed, whole, with its beginnings.
+fn put_former(world: &World, id: &str, name: &str, data: &str) {
+    let key = Key::of("CHITTY-PEO-a", Status::Active);
+    let key = key.as_str();
+    let mut words = format!("{key}z");
+    for word in name.split(' ') {
+        let beginnings = word.char_indices().skip(2).map(|(at, _)| &word[..at]);
+        for beginning in beginnings.chain([word]) {
+            words += &format!(" {key}n{beginning}");
+        }
+    }
+    world.db.execute(&format!(
+        "INSERT INTO contexts (chitty_id, name, owner_chitty_id, data, created_at, updated_at, \
+         revision) VALUES ('{id}', '{name}', 'CHITTY-PEO-a', '[\"{data}\"]', '2026', '2026', 'r'); \
+         INSERT INTO contexts_fts (rowid, name, data, systems, tools) \
+         SELECT row_id, '{words}', '{key}w{data}', '', '' FROM contexts WHERE chitty_id = '{id}'"
+    ));
+}
+
+async fn unprepared(gateway: &Isolate) -> String {
+    let metrics = gateway.get("/metrics", None).await.text;
+    let family = "chittyconnect_contexts_unprepared{what=\"words\"} ";
+    metrics.lines().find_map(|line| line.strip_prefix(family)).unwrap().to_owned()
+}
+
+#[test]
+fn words_from_before_are_found_as_before_and_then_as_now() {
+    let (world, gateway) = World::warm();
+    put_former(&world, FORMER, "Ελλάδα report", "ภาษาไทย");
+    run(async {
+        gateway.create("dev-a", &json!({"name": "new Ελλάδα"})).await;
+        for query in ["report", "rep", "Ελλάδα report", "Ελλάδα ภาษาไทย", "ภาษาไทย"]
+        {
+            assert_eq!(names(&gateway, query).await, ["Ελλάδα report"], "{query}");
+        }
+        assert_eq!(names(&gateway, "Ελλάδα").await, ["new Ελλάδα", "Ελλάδα report"]);
+        assert_eq!(names(&gateway, "ελλαδα").await, ["new Ελλάδα"], "not yet");
+        assert_eq!(unprepared(&gateway).await, "1");
+        let etag = gateway.get(&format!("/v1/contexts/{FORMER}"), Some("dev-a")).await;
+        // Two runs at once, of which one does not hear how it ended.
+        world.db.set_fault_at("INSERT OR REPLACE INTO contexts_fts", Fault::After, 1);
+        let other = world.isolate();
+        futures_util::future::join(
+            chittyconnect::tasks::scheduled(&gateway.app),
+            chittyconnect::tasks::scheduled(&other.app),
+        )
+        .await;
+        world.advance_ms(2000);
+        assert_eq!(unprepared(&gateway).await, "0");
+        for query in ["report", "ελλαδα REPORT", "ΕΛΛΆΔΑ ไทย", "ภาษา rep"]
+        {
+            assert_eq!(names(&gateway, query).await, ["Ελλάδα report"], "{query}");
+        }
+        assert_eq!(names(&gateway, "ελλαδα").await, ["new Ελλάδα", "Ελλάδα report"]);
+        let after = gateway.get(&format!("/v1/contexts/{FORMER}"), Some("dev-a")).await;
+        assert_eq!((&after.text, &after.headers["etag"]), (&etag.text, &etag.headers["etag"]));
+    });
+}
+
+#[test]
+fn a_context_with_words_from_before_is_changed_whole() {
+    let (world, gateway) = World::warm();
+    put_former(&world, FORMER, "Ελλάδα", "ภาษาไทย");
+    put_former(&world, "CHITTY-CONTEXT-gone", "gone", "ภาษาไทย");
+    run(async {
+        let path = format!("/v1/contexts/{FORMER}");
+        let stale = TestRequest::new("PATCH", &path).token("dev-a").header("if-match", "\"x\"");
+        let stale = gateway.send(stale.json(&json!({"name": "n"}))).await;
+        assert_eq!((stale.status, stale.code()), (412, "precondition_failed"));
+        let changed = gateway.patch(&path, "dev-a", &json!({"systems": ["Αθήνα"]})).await;
+        assert_eq!(changed.status, 200);
+        for query in ["ελλαδα", "ไทย αθηνα", "ελλα αθηνα"] {
+            assert_eq!(names(&gateway, query).await, ["Ελλάδα"], "{query}");
+        }
+        let inactive = gateway.patch(&path, "dev-a", &json!({"status": "inactive"})).await;
+        assert_eq!(inactive.status, 200);
+        assert_eq!(names(&gateway, "ελλαδα").await, Vec::<String>::new());
+        assert_eq!(gateway.delete("/v1/contexts/CHITTY-CONTEXT-gone", "dev-a").await.status, 200);
+        assert_eq!(names(&gateway, "ภาษาไทย").await, Vec::<String>::new());
+        world.advance_ms(2000);
+        assert_eq!(unprepared(&gateway).await, "0");
+    });
+}
+
+#[test]
+fn what_an_earlier_version_changes_meanwhile_is_written_anew() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create("dev-a", &json!({"name": "Αθήνα"})).await;
+        // As it changes a name: the words are those of before.
+        let key = Key::of("CHITTY-PEO-a", Status::Active);
+        world.db.execute(&format!(
+            "UPDATE contexts SET name = 'Πάτρα', revision = 'other' WHERE chitty_id = '{id}'; \
+             UPDATE contexts_fts SET name = '{0}z {0}nΠάτρα' \
+             WHERE rowid = (SELECT row_id FROM contexts WHERE chitty_id = '{id}')",
+            key.as_str()
+        ));
+        assert_eq!(names(&gateway, "Πάτρα").await, ["Πάτρα"]);
+        chittyconnect::tasks::scheduled(&gateway.app).await;
+        assert_eq!(names(&gateway, "πατρα").await, ["Πάτρα"]);
     });
 }

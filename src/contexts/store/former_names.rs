@@ -66,12 +66,15 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Settles names of the caller's that stood in the way of judging another.
+    /// Settles names of the caller's that stood in the way of judging another; there may be none, where
+    /// something else did.
     ///
     /// # Errors
     /// 503 when there are too many for one request; storage failures.
     pub async fn settle(&mut self, ready: Ready<'_>, rows: Vec<Row>) -> Result<(), Problem> {
-        settle(ready, rows).await?;
+        if !rows.is_empty() {
+            settle(ready, rows).await?;
+        }
         self.0 = self.0.saturating_sub(1);
         if self.0 > 0 {
             return Ok(());

@@ -3,6 +3,7 @@
 //! `writes` makes, changes and deletes.
 
 pub mod former_names;
+pub mod former_words;
 mod pages;
 mod writes;
 
@@ -19,14 +20,15 @@ use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
 
 /// What of contexts of an earlier version the cron prepares, as [`unprepared`] counts it.
-pub const PREPARED: [&str; 1] = ["names"];
+pub const PREPARED: [&str; 2] = ["names", "words"];
 
 /// The statement that counts what is still to be prepared, as far as ten thousand.
 pub fn unprepared() -> Statement {
     let count = |condition: &str| {
         format!("(SELECT count(*) FROM (SELECT 1 FROM contexts WHERE {condition} LIMIT 10000))")
     };
-    Statement::new(format!("SELECT {} AS depth", count(former_names::CONDITION)))
+    let (names, words) = (count(former_names::CONDITION), count(former_words::CONDITION));
+    Statement::new(format!("SELECT {names} AS depth, {words}"))
 }
 
 /// A context with its version.

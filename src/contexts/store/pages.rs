@@ -11,7 +11,7 @@ use crate::init::Ready;
 use crate::names;
 use crate::platform::db::{Params, Statement};
 
-use super::first;
+use super::{first, former_words};
 
 /// What a list is narrowed to.
 #[derive(Debug, Default)]
@@ -85,7 +85,9 @@ pub async fn find(
             let every = params.add(every);
             tier(ELSEWHERE, &every, &start.bound_in(ELSEWHERE), &limit_at)
         }
-        Query::Words(matches) => tiers(&mut params, &start, text, status, matches, &limit_at),
+        Query::Words { now, with_former } => {
+            tiers(&mut params, &start, text, status, [now, with_former], &limit_at)
+        }
     };
     // The last row is the one of the lowest tier and number; SQLite takes the other columns beside
     // a lone min() from the row that has it.
@@ -144,7 +146,7 @@ fn tiers(
     start: &Start,
     text: &str,
     status: Option<Status>,
-    matches: Matches,
+    [now, with_former]: [Matches; 2],
     limit_at: &str,
 ) -> String {
     let name = params.add(names::key(text));
@@ -160,14 +162,27 @@ fn tiers(
         ));
     }
     let not_exact = format!(" AND rowid IS NOT (SELECT row_id FROM contexts WHERE {same_name})");
-    for (level, expression) in [(IN_NAME, matches.in_name), (ELSEWHERE, matches.elsewhere)] {
+    let in_name = (IN_NAME, now.in_name, with_former.in_name);
+    for (level, now, with_former) in [in_name, (ELSEWHERE, now.elsewhere, with_former.elsewhere)] {
         if start.tier >= level {
-            let expression = params.add(expression);
+            let expression = expression(params, now, with_former);
             let condition = format!("{}{not_exact}", start.bound_in(level));
             parts.push(tier(level, &expression, &condition, limit_at));
         }
     }
     parts.join(" UNION ALL ")
+}
+
+/// What is matched: also as contexts of before have it, while there are any and where it differs.
+fn expression(params: &mut Params, now: String, with_former: String) -> String {
+    if now == with_former {
+        return params.add(now);
+    }
+    let (now, with_former) = (params.add(now), params.add(with_former));
+    format!(
+        "iif(EXISTS (SELECT 1 FROM contexts WHERE {}), {with_former}, {now})",
+        former_words::CONDITION
+    )
 }
 
 /// The newest matches of one FTS5 expression. FTS5 walks them in the order of rowid by itself, so

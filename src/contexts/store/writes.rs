@@ -7,6 +7,7 @@ use crate::contexts::Status;
 use crate::contexts::input::{Draft, List, Patch};
 use crate::contexts::search::{Key, name_column};
 use crate::contexts::store::former_names::{self, Patience};
+use crate::contexts::store::former_words;
 use crate::events::{Event, outbox};
 use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::{Idempotency, Stored};
@@ -263,8 +264,8 @@ pub fn insert_own(id: &ChittyId, name: &'static str, event: &Event) -> Vec<State
 fn insert_statements(owner: &str, id: &ChittyId, draft: &Draft, event: &Event) -> Vec<Statement> {
     let row = Statement::new(format!(
         "INSERT INTO contexts (owner_chitty_id, chitty_id, name, data, systems, tools, status, \
-         created_at, updated_at, revision, type, customizations, name_key) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, json(?11), ?12) \
+         created_at, updated_at, revision, type, customizations, name_key, words_written) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, json(?11), ?12, 1) \
          RETURNING {CREATED}"
     ))
     .bind(owner)
@@ -318,14 +319,21 @@ pub async fn update(
     let mut patience = Patience::default();
     loop {
         let (row, words) = (changed_row(scope, change, patch), changed_words(scope, change, patch));
-        // A name is judged only among names that all have their keys.
-        let former = patch.name.as_ref().map(|_| former_names::next(Some(scope.actor())));
-        let rest = former.into_iter().collect();
-        let (changed, mut rest) = perform(ready, scope, change, [row, words], rest).await?;
-        match rest.pop().filter(|former| !former.is_empty()) {
-            Some(former) => patience.settle(ready, former).await.map_err(Failure::Refused)?,
-            None => return Ok(changed),
+        // A name is judged only among names that all have their keys, and words are put beside words of
+        // the same form.
+        let mut rest = vec![former_words::of(scope.actor(), change.id.as_str())];
+        rest.extend(patch.name.as_ref().map(|_| former_names::next(Some(scope.actor()))));
+        let (changed, rest) = perform(ready, scope, change, [row, words], rest).await?;
+        let mut rest = rest.into_iter();
+        let words = rest.next().unwrap_or_default();
+        let names = rest.next().unwrap_or_default();
+        if words.is_empty() && names.is_empty() {
+            return Ok(changed);
         }
+        if !words.is_empty() {
+            former_words::write_anew(ready, words).await?;
+        }
+        patience.settle(ready, names).await.map_err(Failure::Refused)?;
     }
 }
 
@@ -336,13 +344,13 @@ fn changed_row(scope: &Scope, change: &Change<'_>, patch: &Patch) -> Statement {
                status = coalesce(?10, status), name_key = coalesce(?11, name_key), \
                type = iif(?12, ?13, type), \
                customizations = iif(?14, json(?15), customizations)";
-    let condition = match patch.name {
-        Some(_) => format!(
+    let mut condition = " AND words_written > 0".to_owned();
+    if patch.name.is_some() {
+        condition += &format!(
             " AND NOT EXISTS (SELECT 1 FROM contexts AS former WHERE owner_chitty_id = ?1 AND {})",
             former_names::CONDITION
-        ),
-        None => String::new(),
-    };
+        );
+    }
     change_row(scope, change, set, &condition)
         .bind(patch.name.as_ref().map(Name::text))
         .bind(patch.data.as_ref().map(|list| list.json.as_str()))
@@ -405,7 +413,8 @@ pub async fn delete(
 /// An update of one live context of the caller's, if its revision is one that the caller accepts.
 fn change_row(scope: &Scope, change: &Change<'_>, set: &str, condition: &str) -> Statement {
     Statement::new(format!(
-        "UPDATE contexts SET {set}, updated_at = ?4, revision = ?5 \
+        "UPDATE contexts SET {set}, updated_at = ?4, revision = ?5, \
+         words_written = words_written + 1 \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL \
          AND (?3 IS NULL OR revision IN (SELECT value FROM json_each(?3))){condition} \
          RETURNING shown"

@@ -1,9 +1,7 @@
 //! How text becomes words, on both sides: what is indexed and what is asked for.
 //!
-//! **Words.** Before the index (`contexts_fts`, SQLite FTS5) folds case and diacritics and stems,
-//! text is cut here as people expect: at everything that is neither letter nor digit; each symbol
-//! (an emoji, `€`) is a word; and scripts that put no spaces between words are indexed by single
-//! characters and by pairs.
+//! **Words.** Text is folded (`fold`: case, compatibility forms, diacritics of every script that has them)
+//! and cut (`cut`) here, so that the index (`contexts_fts`, SQLite FTS5) only stems English.
 //!
 //! **Keys.** Each word is indexed behind a key that stands for its owner and the status, and a mark
 //! that says whether it is from the name. So a search touches only the caller's own entries, and
@@ -15,6 +13,13 @@
 //! the newest first. FTS5's own ranking (bm25) would have to visit every match before it could
 //! return the best, so it grows with the owner's contexts; this order is the index's own, so a page
 //! costs the same at a thousand contexts and at a hundred thousand.
+//!
+//! **Before.** Words of contexts that an earlier version has written are found as that version found them
+//! (`former`); words of ASCII are the same in both.
+
+mod cut;
+mod fold;
+mod former;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -22,15 +27,20 @@ use std::ops::ControlFlow;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use self::cut::{Side, cut};
+use self::fold::fold;
 use crate::contexts::Status;
 
 /// The most words of a query that count.
 const MAX_QUERY_WORDS: usize = 16;
 
-/// The most different words of one field that are indexed, and the most characters of each: what
-/// the index holds of a context stays below the 2 MB that D1 allows a row.
+/// The most different words of one field that are indexed: what the index holds of a context stays below
+/// the 2 MB that D1 allows a row.
 const MAX_WORDS: usize = 5000;
-const MAX_WORD_CHARS: usize = 40;
+
+/// The most different words of a name that are indexed, beginnings included: more than 200 characters give
+/// unless they are ligatures of whole phrases.
+const MAX_NAME_WORDS: usize = 2000;
 
 /// The shortest and longest beginning of a name's word that is indexed, in characters.
 const PREFIX_CHARS: std::ops::RangeInclusive<usize> = 2..=20;
@@ -62,7 +72,7 @@ impl Words {
     }
 
     fn add(&mut self, text: &str) {
-        cut(text, Side::Indexed, &mut |word| {
+        cut(&fold(text), Side::Indexed, &mut |word| {
             if self.0.len() >= MAX_WORDS {
                 return ControlFlow::Break(());
             }
@@ -84,7 +94,7 @@ impl Words {
 /// is found before it is typed out, and the bare key, by which all contexts are found.
 pub fn name_column(name: &str, key: &Key) -> String {
     let mut found = BTreeSet::new();
-    for word in words(name, Side::Indexed, usize::MAX) {
+    cut(&fold(name), Side::Indexed, &mut |word| {
         let length = word.chars().count();
         let ends = word.char_indices().map(|(at, _)| at).enumerate();
         let beginnings = ends
@@ -93,7 +103,12 @@ pub fn name_column(name: &str, key: &Key) -> String {
             .map(str::to_owned);
         found.extend(beginnings);
         found.insert(word.to_owned());
-    }
+        if found.len() < MAX_NAME_WORDS {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    });
     format!("{}{EVERY} {}", key.0, key.column(IN_NAME, found.iter()))
 }
 
@@ -141,7 +156,12 @@ pub enum Query {
     /// Something was asked for that holds no word: nothing matches.
     Nothing,
     /// These words.
-    Words(Matches),
+    Words {
+        /// The words as they are cut now.
+        now: Matches,
+        /// As contexts of before have them, or both; the same where it makes no difference.
+        with_former: Matches,
+    },
 }
 
 /// The two FTS5 queries of a search.
@@ -160,138 +180,68 @@ impl Query {
             Some(status) => vec![Key::of(owner, status)],
             None => vec![Key::of(owner, Status::Active), Key::of(owner, Status::Inactive)],
         };
-        let any_key = |query: &dyn Fn(&Key) -> String| {
-            let queries: Vec<String> = keys.iter().map(query).collect();
-            format!("({})", queries.join(" OR "))
-        };
         if text.trim().is_empty() {
-            return Query::All(any_key(&|key| key.term(EVERY, "")));
+            return Query::All(any_key(&keys, &|key| key.term(EVERY, "")));
         }
-        let words = words(text, Side::Asked, MAX_QUERY_WORDS);
+        let words = asked(text);
         if words.is_empty() {
             return Query::Nothing;
         }
+        let now = Matches::of(&keys, &words);
+        // FTS5 folds the case of ASCII itself.
+        let former = former::words(text, MAX_QUERY_WORDS);
+        let is_same = former.len() == words.len()
+            && former.iter().zip(&words).all(|(one, other)| one.eq_ignore_ascii_case(other));
+        let with_former = match is_same || former.is_empty() {
+            true => now.clone(),
+            false => now.or(&Matches::of(&keys, &former)),
+        };
+        Query::Words { now, with_former }
+    }
+}
+
+impl Matches {
+    fn of(keys: &[Key], words: &[String]) -> Self {
         let every_word = |query: &dyn Fn(&str) -> String| {
             let queries: Vec<String> = words.iter().map(|word| query(word)).collect();
             format!("({})", queries.join(" AND "))
         };
-        let in_name = any_key(&|key| every_word(&|word| key.term(IN_NAME, word)));
-        let anywhere = any_key(&|key| {
+        let in_name = any_key(keys, &|key| every_word(&|word| key.term(IN_NAME, word)));
+        let anywhere = any_key(keys, &|key| {
             every_word(&|word| {
                 format!("({} OR {})", key.term(ELSEWHERE, word), key.term(IN_NAME, word))
             })
         });
-        Query::Words(Matches { elsewhere: format!("{anywhere} NOT {in_name}"), in_name })
+        Matches { elsewhere: format!("{anywhere} NOT {in_name}"), in_name }
+    }
+
+    fn or(&self, other: &Matches) -> Self {
+        let either = |one: &str, other: &str| format!("({one}) OR ({other})");
+        Matches {
+            in_name: either(&self.in_name, &other.in_name),
+            elsewhere: either(&self.elsewhere, &other.elsewhere),
+        }
     }
 }
 
-/// Which side a text is on: pairs of ideographs are indexed beside the single ones, and asked for
-/// instead of them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Indexed,
-    Asked,
+/// A query over the contexts of each of some keys.
+fn any_key(keys: &[Key], query: &dyn Fn(&Key) -> String) -> String {
+    let queries: Vec<String> = keys.iter().map(query).collect();
+    format!("({})", queries.join(" OR "))
 }
 
-/// The first words of a text.
-fn words(text: &str, side: Side, most: usize) -> Vec<&str> {
+/// The words that are asked for by a text, as far as they count.
+fn asked(text: &str) -> Vec<String> {
     let mut words = Vec::new();
-    cut(text, side, &mut |word| {
-        words.push(word);
-        if words.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    cut(&fold(text), Side::Asked, &mut |word| {
+        words.push(word.to_owned());
+        if words.len() < MAX_QUERY_WORDS {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     });
     words
-}
-
-/// Where the words of a text go, one after the other, until there are enough.
-type Take<'f, 't> = &'f mut dyn FnMut(&'t str) -> ControlFlow<()>;
-
-/// Cuts a text into words. Each is a part of the text, so that a long text of short words costs no
-/// more than its length.
-fn cut<'t>(text: &'t str, side: Side, take: Take<'_, 't>) {
-    let mut from = 0;
-    let mut run_class = Class::Separator;
-    for (at, c) in text.char_indices() {
-        let class = class(c);
-        if class == run_class {
-            continue;
-        }
-        let run = text.get(from..at).unwrap_or_default();
-        if finish(run, run_class, side, take).is_break() {
-            return;
-        }
-        (from, run_class) = (at, class);
-    }
-    let _ = finish(text.get(from..).unwrap_or_default(), run_class, side, take);
-}
-
-/// Hands on the words of a run of one class.
-fn finish<'t>(run: &'t str, class: Class, side: Side, take: Take<'_, 't>) -> ControlFlow<()> {
-    match class {
-        Class::Separator => ControlFlow::Continue(()),
-        Class::Letter => take(first_chars(run, MAX_WORD_CHARS)),
-        Class::Symbol => chars(run).try_for_each(take),
-        Class::Ideograph => {
-            let mut pairs = run
-                .char_indices()
-                .zip(run.char_indices().skip(2).map(|(at, _)| at).chain([run.len()]));
-            let is_single = run.chars().nth(1).is_none();
-            if side == Side::Indexed || is_single {
-                chars(run).try_for_each(&mut *take)?;
-            }
-            if is_single {
-                return ControlFlow::Continue(());
-            }
-            pairs.try_for_each(|((at, _), end)| take(run.get(at..end).unwrap_or_default()))
-        }
-    }
-}
-
-/// Each character of a text, as a text.
-fn chars(text: &str) -> impl Iterator<Item = &str> {
-    text.char_indices().map(|(at, c)| text.get(at..at + c.len_utf8()).unwrap_or_default())
-}
-
-/// The beginning of a text, of this many characters at most.
-fn first_chars(text: &str, most: usize) -> &str {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => text.get(..end).unwrap_or_default(),
-        None => text,
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    /// Part of a word.
-    Letter,
-    /// A word by itself: an emoji, a currency sign.
-    Symbol,
-    /// Of a script that puts no spaces between words.
-    Ideograph,
-    /// Between words.
-    Separator,
-}
-
-fn class(c: char) -> Class {
-    match c {
-        'a'..='z' | 'A'..='Z' | '0'..='9' => Class::Letter,
-        '\0'..='\u{7f}' => Class::Separator,
-        // Kana, CJK ideographs.
-        '\u{3040}'..='\u{30ff}'
-        | '\u{3400}'..='\u{9fff}'
-        | '\u{f900}'..='\u{faff}'
-        | '\u{20000}'..='\u{3ffff}' => Class::Ideograph,
-        // Joiners and variation selectors inside emoji sequences carry no meaning of their own.
-        '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => Class::Separator,
-        // Currency, arrows, technical and other symbols, emoji.
-        '\u{20a0}'..='\u{20cf}' | '\u{2100}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' => {
-            Class::Symbol
-        }
-        c if c.is_alphanumeric() => Class::Letter,
-        // Combining marks belong to their letter; is_alphanumeric does not know them all.
-        '\u{0300}'..='\u{036f}' | '\u{0900}'..='\u{0dff}' => Class::Letter,
-        _ => Class::Separator,
-    }
 }
 
 #[cfg(test)]
@@ -299,25 +249,43 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+    use unicode_segmentation::UnicodeSegmentation;
+
+    fn indexed(text: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        cut(&fold(text), Side::Indexed, &mut |word| {
+            words.push(word.to_owned());
+            ControlFlow::Continue(())
+        });
+        words
+    }
 
     #[test]
     fn text_is_cut_as_people_expect() {
         for (text, expected) in [
             ("", ""),
-            ("  hello,  World! ", "hello World"),
+            ("  hello,  World! ", "hello world"),
             ("chitty-connect_v2.1", "chitty connect v2 1"),
-            ("🚀launch🚀🚀", "🚀 launch 🚀 🚀"),
-            ("👩‍🚀", "👩 🚀"),
-            ("100% \"sure\" OR NOT (x*)", "100 sure OR NOT x"),
-            ("naïve café", "naïve café"),
+            ("100% \"sure\" OR NOT (x*)", "100 sure or not x"),
+            ("naïve café", "naive cafe"),
             ("5€", "5 €"),
             ("हिन्दी", "हिन्दी"),
             ("東京タ", "東京 京タ"),
             ("京", "京"),
+            ("고속도로", "고속 속도 도로"),
+            ("ภาษาไทย", "ภาษ าษา ษาไ าไท ไทย"),
+            ("ไท", "ไท"),
+            ("می\u{200c}خواهم", "ميخواهم"),
+            ("co\u{ad}op", "coop"),
         ] {
-            assert_eq!(words(text, Side::Asked, 100).join(" "), expected, "{text}");
+            assert_eq!(asked(text).join(" "), expected, "{text}");
         }
-        assert_eq!(words("東京タ", Side::Indexed, 100).join(" "), "東 京 タ 東京 京タ");
+        assert_eq!(indexed("東京タ").join(" "), "東 京 タ 東京 京タ");
+        assert_eq!(indexed("ไทย").join(" "), "ไ ท ย ไท ทย ไทย");
+        assert_eq!(indexed("می\u{200c}خواهم").join(" "), "ميخواهم مي خواهم");
+        assert_eq!(indexed("🚀launch🚀🚀").join(" "), "🚀 launch 🚀 🚀");
+        assert_eq!(indexed("👩\u{200d}🚀").join(" "), "👩 🚀");
+        assert_eq!(indexed("🇩🇪🇫🇷").join(" "), "🇩🇪 🇫🇷");
     }
 
     #[test]
@@ -333,9 +301,20 @@ mod tests {
     fn a_name_is_found_by_the_beginnings_of_its_words() {
         let key = Key::of("o", Status::Active);
         let column = name_column("Quart re", &key).replace(key.as_str(), "");
-        assert_eq!(column, "z nQu nQua nQuar nQuart nre");
+        assert_eq!(column, "z nqu nqua nquar nquart nre");
         let long = name_column(&"x".repeat(200), &key);
         assert_eq!(long.split(' ').count(), 1 + 19 + 1);
+    }
+
+    #[test]
+    fn whatever_a_name_is_made_of_its_words_are_bounded() {
+        let key = Key::of("o", Status::Active);
+        let thai: String = ('ก'..='ฮ').cycle().take(200).collect();
+        assert!(name_column(&thai, &key).split(' ').count() < 200);
+        let mixed: String = (0..200).map(|n| char::from_u32(0xe01 + n * 7 % 46).unwrap()).collect();
+        assert!(name_column(&mixed, &key).split(' ').count() < 600);
+        let phrases = "\u{fdfa}".repeat(200);
+        assert!(name_column(&phrases, &key).split(' ').count() <= MAX_NAME_WORDS + 1);
     }
 
     #[test]
@@ -352,24 +331,42 @@ mod tests {
         assert!(matches!(Query::of(" ", "o", None), Query::All(_)));
         assert_eq!(Query::of("%", "o", None), Query::Nothing);
         let active = Some(Status::Active);
-        let Query::Words(matches) = Query::of("a\" OR b", "o", active) else { panic!() };
         let key = Key::of("o", Status::Active);
-        let plain = matches.in_name.replace(key.as_str(), "");
-        assert_eq!(plain, "((\"na\" AND \"nOR\" AND \"nb\"))");
-        let Query::Words(matches) = Query::of("a", "o", active) else { panic!() };
-        let plain = matches.elsewhere.replace(key.as_str(), "");
+        let of = |text: &str| {
+            let Query::Words { now, with_former } = Query::of(text, "o", active) else { panic!() };
+            (now, with_former)
+        };
+        let (now, with_former) = of("a\" OR b");
+        let plain = now.in_name.replace(key.as_str(), "");
+        assert_eq!(plain, "((\"na\" AND \"nor\" AND \"nb\"))");
+        assert_eq!(with_former, now, "words of ASCII are found as before");
+        let plain = of("a").0.elsewhere.replace(key.as_str(), "");
         assert_eq!(plain, "(((\"wa\" OR \"na\"))) NOT ((\"na\"))");
+        let plain = of("Ά").1.in_name.replace(key.as_str(), "");
+        assert_eq!(plain, "(((\"nα\"))) OR (((\"nΆ\")))");
     }
 
     proptest! {
         #[test]
         fn no_word_holds_a_quote_or_a_space_and_all_are_bounded(text in "\\PC{0,300}") {
-            for side in [Side::Indexed, Side::Asked] {
-                for word in words(&text, side, usize::MAX) {
-                    prop_assert!(!word.contains(['"', ' ']));
-                    prop_assert!((1..=MAX_WORD_CHARS).contains(&word.chars().count()));
-                    let again = words(word, side, usize::MAX);
-                    prop_assert_eq!(again.last(), Some(&word));
+            for word in indexed(&text).iter().chain(&asked(&text)) {
+                prop_assert!(!word.contains(['"', ' ']));
+                prop_assert!((1..=cut::MAX_WORD_CHARS).contains(&word.chars().count()));
+            }
+            let key = Key::of("o", Status::Active);
+            prop_assert!(name_column(&text, &key).split(' ').count() <= MAX_NAME_WORDS + 20);
+        }
+
+        // What is asked for by a word that UAX #29 finds in a text is among what is indexed of the text.
+        #[test]
+        fn every_word_by_the_rules_of_unicode_is_found(text in "\\PC{0,60}|[a-zéα-ω0-9'.:_ -]{0,60}|[\u{e01}-\u{e4e}]{0,40}|[가-힣 ]{0,30}|[\u{621}-\u{6ff}\u{200c} ]{0,30}") {
+            // Signs for numbers that are no digits stay with the word that they stand in.
+            let text = text.replace(|c: char| c.is_numeric() && !c.is_ascii(), " ");
+            let there: BTreeSet<String> = indexed(&text).into_iter().collect();
+            let text = fold(&text);
+            for word in text.unicode_words() {
+                for piece in asked(word) {
+                    prop_assert!(there.contains(&piece), "{piece:?} of {word:?} in {text:?}: {there:?}");
                 }
             }
         }

@@ -1,0 +1,151 @@
+//! What of a text does not matter to a search: case, compatibility forms, and the marks that are an
+//! addition to a letter. Pure.
+//!
+//! Dropped are the diacritics of Latin, Greek and Cyrillic, the points of Hebrew, the vowels and hamzas of
+//! Arabic and the like; й, ў and ї stay, because they are letters of their own. Kept is whatever makes
+//! another letter or syllable: the marks of the scripts of India and South-East Asia and those of kana.
+//! Latin letters without a decomposition are written as people do who do not have them (ł l, ø o, ß ss).
+
+use std::borrow::Cow;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+use super::cut::is_unspaced;
+
+/// A text as it is searched.
+pub(super) fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => Cow::Owned(text.to_ascii_lowercase()),
+            false => Cow::Borrowed(text),
+        };
+    }
+    let mut folded = String::with_capacity(text.len());
+    let mut base = ' ';
+    for c in text.chars().flat_map(char::to_lowercase).nfkd().flat_map(char::to_lowercase) {
+        if is_combining_mark(c) {
+            if !is_dropped(c, base) {
+                folded.push(c);
+            }
+            continue;
+        }
+        match c {
+            // Invisible: hyphens where a line may end, joiners, marks of direction, selectors, tags.
+            '\u{ad}'
+            | '\u{200d}'..='\u{200f}'
+            | '\u{61c}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e0fff}' => continue,
+            // Ends a word, but for the scripts whose words are not told apart anyway.
+            '\u{200b}' if is_unspaced(base) => continue,
+            // Ends a part of a word where letters are joined.
+            '\u{200c}' if !is_arabic(base) => continue,
+            _ => {}
+        }
+        match spelling(c) {
+            Some(spelling) => folded.push_str(spelling),
+            None => folded.push(c),
+        }
+        base = c;
+    }
+    Cow::Owned(folded.nfc().collect())
+}
+
+/// Whether a mark is an addition to the letter that it stands on.
+fn is_dropped(mark: char, base: char) -> bool {
+    match mark {
+        '\u{306}' => !matches!(base, 'и' | 'у'),
+        '\u{308}' => base != 'і',
+        // Of any letter.
+        '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}'
+        | '\u{e0100}'..='\u{e01ef}'
+        // Mongolian selectors; Cyrillic, Hebrew, Arabic, Syriac.
+        | '\u{180b}'..='\u{180f}' | '\u{483}'..='\u{489}' | '\u{591}'..='\u{5bd}' | '\u{5bf}'
+        | '\u{5c1}'..='\u{5c2}' | '\u{5c4}'..='\u{5c5}' | '\u{5c7}' | '\u{610}'..='\u{61a}'
+        | '\u{64b}'..='\u{65f}' | '\u{670}' | '\u{6d6}'..='\u{6dc}' | '\u{6df}'..='\u{6e4}'
+        | '\u{6e7}'..='\u{6e8}' | '\u{6ea}'..='\u{6ed}' | '\u{711}' | '\u{730}'..='\u{74a}'
+        | '\u{898}'..='\u{89f}' | '\u{8ca}'..='\u{8e1}' | '\u{8e3}'..='\u{8ff}' => true,
+        _ => false,
+    }
+}
+
+fn is_arabic(c: char) -> bool {
+    matches!(c, '\u{620}'..='\u{6ff}' | '\u{750}'..='\u{77f}' | '\u{870}'..='\u{8ff}')
+}
+
+/// How a letter is written that has no decomposition, or that has two forms.
+fn spelling(c: char) -> Option<&'static str> {
+    Some(match c {
+        'ß' => "ss",
+        'æ' => "ae",
+        'œ' => "oe",
+        'þ' => "th",
+        'ø' => "o",
+        'ł' => "l",
+        'đ' | 'ð' => "d",
+        'ħ' => "h",
+        'ŧ' => "t",
+        'ı' => "i",
+        // At the end of a word, and elsewhere.
+        'ς' => "σ",
+        // Of Persian and Arabic keyboards.
+        'ی' | 'ى' => "ي",
+        'ک' => "ك",
+        // Only makes a word longer.
+        '\u{640}' => "",
+        '\u{200b}' => " ",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_does_not_matter_is_folded() {
+        for (text, folded) in [
+            ("Hello", "hello"),
+            ("Crème BRÛLÉE", "creme brulee"),
+            ("Ελλάδα ΟΔΟΣ οδός", "ελλαδα οδοσ οδοσ"),
+            ("Ёлка Йод Їжак Ў", "елка йод їжак ў"),
+            ("Việt Đức", "viet duc"),
+            ("Łódź Øst Straße ẞ Æsir", "lodz ost strasse ss aesir"),
+            ("İstanbul ISPARTA ısparta", "istanbul isparta isparta"),
+            ("مُحَمَّد أحمد", "محمد احمد"),
+            ("שָׁלוֹם", "שלום"),
+            ("ﬁne Ｆｕｌｌ x² ①", "fine full x2 1"),
+            ("ガ が ｶﾞ", "ガ が ガ"),
+            ("co\u{ad}operate", "cooperate"),
+            ("한국", "한국"),
+            ("\u{1112}\u{1161}\u{11ab}", "한"),
+            ("ภาษาไทย", "ภาษาไทย"),
+            ("हिन्दी", "हिन्दी"),
+            ("می\u{200c}خواهم", "مي\u{200c}خواهم"),
+            ("ไทย\u{200b}ดี a\u{200b}b", "ไทยดี a b"),
+        ] {
+            assert_eq!(fold(text), folded, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn to_fold_twice_is_to_fold_once(text in "\\PC{0,40}") {
+            let once = fold(&text).into_owned();
+            prop_assert_eq!(fold(&once), once.clone());
+        }
+
+        #[test]
+        fn composed_or_not_case_or_not(text in "[a-zà-žα-ωа-я]{0,20}") {
+            let decomposed: String = text.nfd().collect();
+            prop_assert_eq!(fold(&text), fold(&decomposed));
+            let upper = text.to_uppercase();
+            prop_assert_eq!(fold(&text), fold(&upper));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Words from before they were folded and cut for every script: those of each context are written anew,
+//! by the cron and, so that a row never holds both, before the context is changed. Until then it is found
+//! as it was before.
+
+use crate::app::App;
+use crate::contexts::Status;
+use crate::contexts::search::{Key, Words, name_column};
+use crate::init::Ready;
+use crate::platform::db::{DbError, Row, Statement};
+use crate::platform::log;
+
+/// How many contexts are worked on at once, and by one run of the cron how many at most and of how many
+/// bytes.
+const AT_ONCE: i64 = 20;
+const ROUNDS: usize = 250;
+const MAX_BYTES: usize = 32 << 20;
+
+/// Which rows of `contexts` have words of before: the condition of the index `contexts_former_words`.
+pub const CONDITION: &str = "words_written = 0 AND deleted_at IS NULL";
+
+/// What is read of a context to write its words.
+const COLUMNS: &str = "row_id, owner_chitty_id, status, revision, name, data, systems, tools";
+
+/// Reads the context `id` of `owner`, if its words are those of before.
+pub fn of(owner: &str, id: &str) -> Statement {
+    Statement::new(format!(
+        "SELECT {COLUMNS} FROM contexts WHERE owner_chitty_id = ?1 AND chitty_id = ?2 AND {CONDITION}"
+    ))
+    .bind(owner)
+    .bind(id)
+}
+
+fn next() -> Statement {
+    Statement::new(format!(
+        "SELECT {COLUMNS} FROM contexts WHERE {CONDITION} ORDER BY row_id LIMIT ?1"
+    ))
+    .bind(AT_ONCE)
+}
+
+/// Writes the words of contexts anew, each only as long as it is as it was read. Returns the bytes that
+/// they were made from.
+///
+/// # Errors
+/// Storage failures.
+pub async fn write_anew(ready: Ready<'_>, rows: Vec<Row>) -> Result<usize, DbError> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for row in rows {
+        let (statements, length) = anew(row)?;
+        batch.extend(statements);
+        bytes += length;
+    }
+    ready.db().batch(batch).await?;
+    Ok(bytes)
+}
+
+fn anew(mut row: Row) -> Result<([Statement; 2], usize), DbError> {
+    let (row_id, owner) = (row.integer(0)?, row.text(1)?);
+    let (status, revision, name) = (row.text(2)?, row.text(3)?, row.text(4)?);
+    let key = Key::of(&owner, Status::parse(&status).ok_or(DbError::Shape)?);
+    let mut bytes = name.len();
+    let mut words = |index| {
+        let json = row.text(index)?;
+        bytes += json.len();
+        // What is stored was read once. Should it ever not be, it is found by its name.
+        let values: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap_or_default();
+        Ok::<String, DbError>(Words::of(&values).under(&key))
+    };
+    let (data, systems, tools) = (words(5)?, words(6)?, words(7)?);
+    let put = Statement::new(format!(
+        "INSERT OR REPLACE INTO contexts_fts (rowid, name, data, systems, tools) \
+         SELECT row_id, ?3, ?4, ?5, ?6 FROM contexts WHERE row_id = ?1 AND revision = ?2 \
+         AND {CONDITION}"
+    ))
+    .bind(row_id)
+    .bind(revision.as_str())
+    .bind(name_column(&name, &key))
+    .bind(data)
+    .bind(systems)
+    .bind(tools);
+    let count = Statement::new(format!(
+        "UPDATE contexts SET words_written = 1 WHERE row_id = ?1 AND revision = ?2 AND {CONDITION}"
+    ))
+    .bind(row_id)
+    .bind(revision);
+    Ok(([put, count], bytes))
+}
+
+/// Works on what is left, until the time is up; the cron runs it.
+pub async fn write_all_anew(app: &App, ready: Ready<'_>, until_ms: u64) {
+    let mut bytes = 0;
+    for _ in 0..ROUNDS {
+        if app.now_ms() >= until_ms || bytes > MAX_BYTES {
+            return;
+        }
+        let written = async {
+            let rows = ready.db().rows(next()).await?;
+            if rows.is_empty() { Ok(None) } else { write_anew(ready, rows).await.map(Some) }
+        };
+        match written.await {
+            Ok(Some(more)) => bytes += more,
+            Ok(None) => return,
+            Err(error) => {
+                log::warn("words_not_written", &[("error", &error.to_string())]);
+                return;
+            }
+        }
+    }
+}
