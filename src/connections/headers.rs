@@ -154,7 +154,7 @@ const SECRET_WORDS: [&str; 17] = [
 ];
 
 /// The words that the name of a credential's header has: one of them at least.
-const CREDENTIAL_WORDS: [&str; 12] = [
+pub(crate) const CREDENTIAL_WORDS: [&str; 12] = [
     "authorization",
     "auth",
     "key",

@@ -73,7 +73,7 @@ const CHITTYOS: [&str; 46] = [
 
 /// Top-level names that are no public ones (RFC 6761, RFC 6762, RFC 7686, RFC 8375, and what private
 /// networks use).
-const PRIVATE_SUFFIXES: [&str; 12] = [
+pub(crate) const PRIVATE_SUFFIXES: [&str; 12] = [
     "localhost",
     "local",
     "internal",

@@ -17,11 +17,6 @@ schemathesis.openapi.format(
         ]
     ),
 )
-# The name says that it carries a credential, and nothing of where a request goes.
-schemathesis.openapi.format(
-    "credential-header",
-    st.sampled_from(["Authorization", "X-API-Key", "api_key", "x-auth-token", "Secret"]),
-)
 
 
 @schemathesis.hook

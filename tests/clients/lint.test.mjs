@@ -22,7 +22,7 @@ test("every example is what its schema says", () => {
   const document = JSON.parse(readFileSync(OPENAPI, "utf8"));
   const ajv = new Ajv2020({ strict: false, allErrors: true });
   addFormats.default(ajv);
-  for (const format of ["chitty-id", "credential-header"]) ajv.addFormat(format, true);
+  ajv.addFormat("chitty-id", true);
   ajv.addSchema(document, "openapi");
   let seen = 0;
   for (const [name, { examples = [] }] of Object.entries(document.components.schemas)) {

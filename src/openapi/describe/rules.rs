@@ -70,6 +70,15 @@ pub(super) fn apply(document: &mut Value) {
     for route in ROUTES {
         let Some(operation) = operation(document, route) else { continue };
         put(operation, "security", security(route));
+        // The form of the page that the callback shows.
+        let form = "/requestBody/content/application~1x-www-form-urlencoded/schema";
+        if let Some(schema) = operation.pointer_mut(form) {
+            *schema = json!({
+                "type": "object",
+                "required": ["question"],
+                "properties": { "question": { "type": "string", "example": "a-sealed-question" } },
+            });
+        }
         refuse(route, operation);
         head(route, operation);
     }

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{member, parameters, put};
-use crate::connections::target::MAX_ENDPOINT_BYTES;
+use crate::connections::headers::CREDENTIAL_WORDS;
+use crate::connections::target::{MAX_ENDPOINT_BYTES, PRIVATE_SUFFIXES};
 use crate::delegation::LIFE_S;
 use crate::http::caller::scopes::MAX_SCOPES;
 use crate::http::paging::MAX_LIMIT;
@@ -19,11 +20,9 @@ const NAME: &str = r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u00
 const EMAIL: &str = r"^[^\s@\u0000-\u001F\u007F-\u009F]+@[^\s@.\u0000-\u001F\u007F-\u009F]+(\.[^\s@.\u0000-\u001F\u007F-\u009F]+)+$";
 /// An https URL of visible ASCII.
 const LINK: &str = r"^https://[!$-.0-;=@-\[\]-~][!#-;=?-\[\]-~]*$";
-/// An https URL of a public host by its name.
-const ENDPOINT: &str =
-    r"^https://[A-Za-z0-9][A-Za-z0-9.-]*(:443)?(/[A-Za-z0-9/._~!$&'()*+,;=:@%-]*)?$";
-/// A path that begins with a slash.
-const PATH: &str = r"^/[A-Za-z0-9/._~!$&'()*+,;=:@%-]*$";
+/// A path that begins with a slash, and has no segment that leads upwards. Of what can be escaped, blanks
+/// and letters are named.
+const PATH: &str = r"(?!.*/(%20)*\.{1,2}(%20)*([;/]|$))/([A-Za-z0-9/._~!$&'()*+,;=:@-]|%20|%([Cc][3-9A-Fa-f]|[Dd][0-9A-Fa-f])%[89ABab][0-9A-Fa-f])*";
 /// A path below an endpoint, decoded: none that leads upwards in any spelling.
 const BELOW: &str = r"^(?!(.*/)?\s*\.{1,2}\s*([;?#/]|$))[^\\%\u0000-\u001F\u007F-\u009F\u00AD\u2000-\u206F\u2215\u2216\u29F5\u3002\uFE50-\uFEFF\uFF00-\uFFEF]+$";
 /// The name of a service.
@@ -41,7 +40,8 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
     let text = |max: usize| json!({ "minLength": 1, "maxLength": max, "pattern": TEXT });
     let secret = json!({ "minLength": 1, "maxLength": 4096, "pattern": VISIBLE });
     let service = json!({ "minLength": 1, "maxLength": 64, "pattern": SERVICE });
-    let endpoint = json!({ "maxLength": MAX_ENDPOINT_BYTES, "pattern": ENDPOINT });
+    let endpoint = json!({ "maxLength": MAX_ENDPOINT_BYTES, "pattern": endpoint() });
+    let path = json!({ "maxLength": 1024, "pattern": format!("^{PATH}$") });
     let id = json!({ "maxLength": 128, "pattern": CHITTY_ID, "format": "chitty-id" });
     let scopes = |min: u8| json!({ "minItems": min, "maxItems": MAX_SCOPES });
     let words = json!({ "minItems": 1, "maxItems": MAX_SCOPES });
@@ -73,11 +73,11 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("LinkDraft", "target_service", service),
         ("LinkDraft", "target_endpoint", endpoint.clone()),
         ("LinkDraft", "scopes", words.clone()),
-        ("LinkDraft", "check_path", json!({ "maxLength": 1024, "pattern": PATH })),
+        ("LinkDraft", "check_path", path.clone()),
         ("LinkPatch", "scopes", words),
-        ("LinkPatch", "check_path", json!({ "maxLength": 1024, "pattern": PATH })),
+        ("LinkPatch", "check_path", path),
         ("ApiKeyCredential", "key", secret.clone()),
-        ("ApiKeyCredential", "header", json!({ "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z][A-Za-z0-9_-]*$", "format": "credential-header" })),
+        ("ApiKeyCredential", "header", json!({ "minLength": 1, "maxLength": 64, "pattern": credential_header() })),
         ("BearerCredential", "token", secret.clone()),
         ("BasicCredential", "username", json!({ "minLength": 1, "maxLength": 256, "pattern": r"^[^:\u0000-\u001F\u007F-\u009F]+$" })),
         ("BasicCredential", "password", text(4096)),
@@ -113,6 +113,26 @@ fn bounds_of_parameters() -> Vec<(&'static str, &'static str, Value)> {
         ("header", "Idempotency-Key", json!({ "minLength": 1, "maxLength": 255, "pattern": VISIBLE })),
         ("path", "path", json!({ "pattern": BELOW })),
     ]
+}
+
+/// A word whose letters may be large or small.
+fn in_any_case(word: &str) -> String {
+    word.chars().map(|c| format!("[{}{c}]", c.to_ascii_uppercase())).collect()
+}
+
+/// An https URL of a public host by its name.
+fn endpoint() -> String {
+    let label = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
+    let private = PRIVATE_SUFFIXES.map(in_any_case).join("|");
+    let top = "([A-Za-z]{2,63}|[Xx][Nn]--[A-Za-z0-9-]*[A-Za-z0-9])";
+    format!("^https://({label}\\.)+(?!({private})(:|/|$)){top}(:443)?({PATH})?$")
+}
+
+/// The name of a header that says by one of its words that it carries a credential. That no other word
+/// steers a request is beyond a pattern.
+fn credential_header() -> String {
+    let words = CREDENTIAL_WORDS.map(in_any_case).join("|");
+    format!("^([A-Za-z][A-Za-z0-9]*[-_])*({words})([-_][A-Za-z0-9]+)*$")
 }
 
 /// An ISO-8601 instant or date, from 1970 on.

@@ -12,7 +12,6 @@ const document = closed(JSON.parse(readFileSync(path.join(ROOT, "openapi.json"),
 const ajv = new Ajv2020({ strict: false, allErrors: true });
 addFormats.default(ajv);
 ajv.addFormat("chitty-id", true);
-ajv.addFormat("credential-header", true);
 ajv.addSchema(document, "openapi");
 const paths = Object.entries(document.paths)
   .map(([template, operations]) => ({ template, operations, pattern: patternOf(template) }))
