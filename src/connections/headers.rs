@@ -42,8 +42,10 @@ const OWN: [&str; 16] = [
 ];
 
 /// What a ChittyOS service gets of a caller, beside all that begins with `accept`.
-const TO_CHITTYOS: [&str; 8] = [
+const TO_CHITTYOS: [&str; 9] = [
     "content-type",
+    // How the body is compressed: it goes along as it came.
+    "content-encoding",
     "range",
     "idempotency-key",
     "if-match",

@@ -34,8 +34,8 @@ pub const MAX_HELD_BYTES: usize = 32 << 20;
 ///
 /// `GET` and `HEAD` need the connection's scope `read`, every other method `write`. The path, the
 /// query and the body go along as they are; of the caller's headers those that the target itself
-/// listens to, and to a ChittyOS service only `Accept…`, `Content-Type`, `If-…`, `Range` and
-/// `Idempotency-Key`. Credentials and cookies of the caller never do. The target's answer comes back
+/// listens to, and to a ChittyOS service only `Accept…`, `Content-Type`, `Content-Encoding`, `If-…`,
+/// `Range` and `Idempotency-Key`. Credentials and cookies of the caller never do. The target's answer comes back
 /// with its status and what describes its body, except: 401 and 407 become 502
 /// `target_refused_credential`, and a redirect to another place 502 `target_redirected`.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(

@@ -16,6 +16,7 @@ use futures_util::stream::{self, StreamExt};
 use crate::app::App;
 use crate::http::Outcome;
 use crate::http::caller::{Credential, Scope};
+use crate::http::numbers::whole;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
@@ -121,9 +122,12 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let latest = latest.ok_or(DbError::Shape)?.integer(0)?;
     let after = match request.header("last-event-id") {
         None => latest,
-        Some(text) => text.parse().map_err(|_| {
-            Problem::invalid("Last-Event-ID", "must be the id of an event of this stream")
-        })?,
+        Some(text) => {
+            let id = whole(&text).and_then(|id| i64::try_from(id).ok());
+            id.ok_or_else(|| {
+                Problem::invalid("Last-Event-ID", "must be the id of an event of this stream")
+            })?
+        }
     };
     let until_ms = request.now_ms + longest_ms(app, &scope, request.now_ms);
     let source = Source {

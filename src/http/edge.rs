@@ -8,6 +8,8 @@ use percent_encoding::percent_decode_str;
 use crate::app::App;
 use crate::http::Outcome;
 use crate::http::caller::Caller;
+use crate::http::fields;
+use crate::http::hints::hinted;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
@@ -121,10 +123,25 @@ async fn admitted(app: &App, route: &Route, request: &Request<'_>) -> Outcome {
             let scope = caller.scope(permission, request.now_ms);
             scope.admit_to(ready, permission, route.method != Method::Get).await?;
             parameters.check(request)?;
+            if route.method == Method::Delete && !route.is_proxy() {
+                no_members(request).await?;
+            }
             handler(app, ready, scope, request).await
         }
     };
-    reply.map(|reply| reply.warning(&parameters.warnings(request)))
+    match reply {
+        Ok(reply) => Ok(reply.warning(&parameters.warnings(request))),
+        Err(problem) => Err(hinted(problem, request)),
+    }
+}
+
+/// A deletion says all in its path: what a body has beyond that would be ignored.
+async fn no_members(request: &Request<'_>) -> Result<(), Problem> {
+    let is_chunked = request.header("transfer-encoding").is_some();
+    match request.inbound.declared_length() {
+        None | Some(0) if !is_chunked => Ok(()),
+        _ => fields::nothing(request).await,
+    }
 }
 
 /// 404 for a path that is not there, with the one that may have been meant.

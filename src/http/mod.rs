@@ -6,6 +6,7 @@ pub mod budget;
 pub mod caller;
 pub mod edge;
 pub mod fields;
+pub mod hints;
 pub mod idempotency;
 pub mod limits;
 pub mod listing;

@@ -1,5 +1,5 @@
 //! What a misspelt name was meant to be: the known name that is nearest to it. Pure, and bounded
-//! whatever is asked: names longer than [`MAX_CHARS`] are near to nothing.
+//! whatever is asked: names of more than 64 characters are near to nothing.
 
 /// The most characters of a name that is compared.
 const MAX_CHARS: usize = 64;

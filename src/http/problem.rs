@@ -236,6 +236,13 @@ impl Problem {
         &self.errors
     }
 
+    /// Says one thing more.
+    #[must_use]
+    pub fn adding(mut self, hint: &str) -> Self {
+        self.detail = format!("{} {hint}", self.detail).into();
+        self
+    }
+
     /// Says that nothing was changed, where somebody could fear that something was.
     #[must_use]
     pub fn of_a_change(mut self) -> Self {

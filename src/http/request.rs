@@ -225,7 +225,14 @@ pub fn parse_object(bytes: &[u8]) -> Result<Members<'_>, Problem> {
             let twice = |name: &String| FieldError::new(pointer("", name), TWICE);
             Err(Problem::validation(object.repeated.iter().map(twice).collect()))
         }
-        Ok(None) => Err(Problem::invalid("", "must be a JSON object")),
+        Ok(None) => Err(Problem::invalid(
+            "",
+            match bytes.trim_ascii_start().first() {
+                Some(b'[') => "must be a JSON object, and is an array: send one object a request",
+                Some(b'"') => "must be a JSON object, and is a text: send no JSON within a string",
+                _ => "must be a JSON object, such as {\"name\": \"value\"}",
+            },
+        )),
         Err(error) => Err(not_json(bytes, &error)),
     }
 }

@@ -93,7 +93,7 @@ fn time_of_day(text: &str) -> Option<i64> {
     let ms = match fraction {
         None => 0,
         Some(text) if parts.len() == 3 && text.bytes().all(|b| b.is_ascii_digit()) => {
-            digits(&format!("{text}00").get(..3).filter(|_| !text.is_empty())?)?
+            digits(format!("{text}00").get(..3).filter(|_| !text.is_empty())?)?
         }
         Some(_) => return None,
     };

@@ -102,12 +102,17 @@ fn a_member_that_nobody_reads_is_refused_by_every_route_that_reads_a_body() {
             let told = answer.json["detail"].as_str().unwrap();
             assert!(told.starts_with("Nothing was changed."), "{told}");
         }
+        let deletion = TestRequest::new("DELETE", &context).token(ADMIN).json(&json!({"force": 1}));
+        let deletion = deletion.header("content-length", "11");
+        assert_eq!(gateway.send(deletion).await.code(), "unknown_field");
         let nested = gateway.post("/v1/connections", ADMIN, &source).await;
         assert_eq!(
             said(&nested),
             [("/credentials/tokn", "is not known here: did you mean `token`?")]
         );
         assert_eq!(rows(), before, "nothing of it was done");
+        let deletion = TestRequest::new("DELETE", &context).token(ADMIN).json(&json!({}));
+        assert_eq!(gateway.send(deletion.header("content-length", "2")).await.status, 200);
     });
 }
 

@@ -129,6 +129,8 @@ fn what_a_target_needs_goes() {
         "accept",
         "accept-language",
         "content-type",
+        // Without it a target takes a compressed body for a broken one.
+        "content-encoding",
         "if-match",
         "if-none-match",
         "if-range",
@@ -138,7 +140,6 @@ fn what_a_target_needs_goes() {
         assert!(goes(name, true) && goes(name, false), "{name}");
     }
     for name in [
-        "content-encoding",
         "cache-control",
         "x-custom",
         "x-github-api-version",

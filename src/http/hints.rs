@@ -1,0 +1,143 @@
+//! What to do about a refusal, where the request itself shows the mistake: an id of another kind, a
+//! placeholder that was sent as it stands in a manual, an entity tag without its quotes. What is said
+//! rests on how the request is written, never on what there is.
+
+use chitty_core::ChittyId;
+
+use crate::http::precondition::IfMatch;
+use crate::http::problem::{Code, Problem};
+use crate::http::request::Request;
+
+/// What an id looks like, by the beginning of the paths that take it: what it is of, and how it begins;
+/// a ChittyID begins with nothing of its own.
+const KINDS: [(&str, &str, &str); 8] = [
+    ("/v1/contexts/", "context", ""),
+    ("/v1/actors/", "actor", ""),
+    ("/v1/connections/", "connection", "conn_"),
+    ("/v1/delegate/", "delegation", "dlg_"),
+    ("/v1/keys/", "key", "key_"),
+    ("/v1/events/dead-letters/", "dead letter", "dl_"),
+    ("/v1/orchestrations/", "run", "orc_"),
+    ("/v1/events/", "event", "evt_"),
+];
+
+/// The problem with what the request shows about it.
+pub fn hinted(problem: Problem, request: &Request<'_>) -> Problem {
+    let hint = match problem.code {
+        Code::NotFound if !request.id.is_empty() => about_id(request.path(), &request.id),
+        Code::PreconditionFailed => about_if_match(request.header("if-match").as_deref()),
+        _ => None,
+    };
+    match hint {
+        Some(hint) => problem.adding(&hint),
+        None => problem,
+    }
+}
+
+/// What is wrong with the form of an id, if anything is.
+fn about_id(path: &str, id: &str) -> Option<String> {
+    const QUOTES: [char; 5] = ['"', '\'', '`', '“', '”'];
+    let (_, kind, front) = KINDS.iter().find(|(route, _, _)| path.starts_with(route))?;
+    if id.starts_with(QUOTES) || id.ends_with(QUOTES) {
+        return Some("The id was sent with quotes: leave them out.".to_owned());
+    }
+    if id.trim() != id {
+        return Some("The id was sent with a space before or behind it: leave it out.".to_owned());
+    }
+    if id.starts_with(['{', '<', ':', '$', '['])
+        || matches!(id, "undefined" | "null" | "None" | "id")
+    {
+        return Some(format!("This is a placeholder: put the id of the {kind} in its place."));
+    }
+    let is_other = |(_, _, other): &&(&str, &str, &str)| !other.is_empty() && id.starts_with(other);
+    if let Some((_, other, begins)) = KINDS.iter().find(is_other)
+        && begins != front
+    {
+        let (other, kind) = (one(other), one(kind));
+        return Some(format!("What begins with `{begins}` is the id of {other}, not of {kind}."));
+    }
+    match *front {
+        "" if ChittyId::parse(id).is_err() => Some(match *kind {
+            "context" => "This is no ChittyID. To find a context by its name, GET \
+                          /v1/contexts/search?q=…; its `chitty_id` is the id."
+                .to_owned(),
+            kind => format!("This is no ChittyID, which the id of {} is.", one(kind)),
+        }),
+        "" => None,
+        // The names of flows are judged by the handler.
+        "orc_" if !id.contains('_') => None,
+        front if !id.starts_with(front) => {
+            Some(format!("The id of a {kind} begins with `{front}`."))
+        }
+        _ => None,
+    }
+}
+
+/// A noun with its article.
+fn one(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e']) { "an" } else { "a" };
+    format!("{article} {noun}")
+}
+
+/// What is wrong with the form of `If-Match`, if anything is.
+fn about_if_match(header: Option<&str>) -> Option<String> {
+    let header = header?;
+    let IfMatch::OneOf(tags) = IfMatch::parse(Some(header)) else { return None };
+    let detail = match tags.is_empty() {
+        false => return None,
+        true if header.trim_start().starts_with("W/") => {
+            "`If-Match` holds a weak tag (`W/…`), which allows no change: send the `ETag` as this \
+             gateway gave it."
+        }
+        true => {
+            "`If-Match` holds no entity tag: send the `ETag` as it was given, with its quotes, or `*`."
+        }
+    };
+    Some(detail.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_an_id_says_what_is_wrong() {
+        for (path, id, says) in [
+            ("/v1/contexts/x", "\"03-1-USA-0001-P-2611-0-42\"", Some("quotes")),
+            ("/v1/contexts/x", "{id}", Some("placeholder")),
+            ("/v1/contexts/x", "undefined", Some("placeholder")),
+            ("/v1/contexts/x", " CHITTY-PEO-a", Some("space")),
+            ("/v1/contexts/x", "conn_1", Some("`conn_` is the id of a connection")),
+            ("/v1/contexts/x", "my release", Some("search")),
+            ("/v1/contexts/x", "CHITTY-PEO-a", None),
+            ("/v1/actors/x", "alice", Some("ChittyID")),
+            ("/v1/connections/x/status", "CHITTY-PEO-a", Some("begins with `conn_`")),
+            ("/v1/connections/x", "dlg_1", Some("is the id of a delegation")),
+            ("/v1/connections/x", "conn_1", None),
+            ("/v1/keys/x", "chitty_abc", Some("begins with `key_`")),
+            ("/v1/orchestrations/x", "secure-usr", None),
+            ("/v1/orchestrations/x", "key_1", Some("is the id of a key")),
+            ("/v1/events/dead-letters/x", "evt_1", Some("is the id of an event")),
+            ("/v1/ecosystem/x", "{id}", None),
+        ] {
+            let said = about_id(path, id);
+            assert_eq!(said.is_some(), says.is_some(), "{path} {id}: {said:?}");
+            assert!(said.unwrap_or_default().contains(says.unwrap_or_default()), "{path} {id}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_an_entity_tag_says_what_is_wrong() {
+        for (header, says) in [
+            (Some("evt_1"), Some("with its quotes")),
+            (Some("W/\"evt_1\""), Some("weak")),
+            (Some("\"evt_1\""), None),
+            (Some("*"), None),
+            (None, None),
+        ] {
+            let said = about_if_match(header);
+            assert_eq!(said.is_some(), says.is_some(), "{header:?}");
+            assert!(said.unwrap_or_default().contains(says.unwrap_or_default()));
+        }
+    }
+}
