@@ -27,7 +27,7 @@ pub mod recovery;
 pub mod settings;
 pub mod signature;
 pub mod summary;
-mod unbegun;
+pub mod unbegun;
 pub mod visit;
 pub mod webhook;
 

@@ -1,7 +1,7 @@
 //! The few pages that a person sees on the way back from GitHub: what is so, and what to do next. Plain HTML
 //! without scripts; every value is escaped.
 
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 
@@ -12,9 +12,9 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action
 const STYLE: &str = "body{font:16px/1.55 system-ui,sans-serif;max-width:40rem;margin:12vh auto;\
      padding:0 1.5rem;color:#1f2328;background:#fff}h1{font-size:1.6rem;margin:0 0 1rem}\
      h2{font-size:1rem;margin:2rem 0 .5rem}.brand{color:#59636e;font-size:.9rem;margin:0 0 .5rem}\
-     code{background:#eef1f4;padding:.1em .35em;border-radius:4px;overflow-wrap:anywhere;\
-     font-size:.9em}pre{background:#eef1f4;padding:.8rem 1rem;border-radius:6px;\
-     white-space:pre-wrap;overflow-wrap:anywhere}pre code{padding:0}small{color:#59636e}\
+     code{background:#eef1f4;padding:0 .35em;border-radius:4px;overflow-wrap:anywhere;\
+     font-size:.9em;display:inline-block;max-width:100%}pre{background:#eef1f4;padding:.8rem 1rem;border-radius:6px;\
+     white-space:pre-wrap;overflow-wrap:anywhere}pre code{padding:0;display:inline}small{color:#59636e}\
      button{font:inherit;font-weight:600;padding:.5rem 1.2rem;border:0;border-radius:6px;\
      background:#1a7f37;color:#fff;cursor:pointer}li{margin:.4rem 0}\
      @media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}\
@@ -49,7 +49,7 @@ impl Person {
             Some(name) => {
                 format!("<strong>{}</strong> <small>(<code>{id}</code>)</small>", escaped(name))
             }
-            None => format!("<code>{id}</code>"),
+            None => format!("the identity <code>{id}</code>"),
         }
     }
 }
@@ -75,8 +75,8 @@ impl Shown {
             _ => "the repositories that were selected",
         };
         format!(
-            "<p>The App is installed on <strong>{account}</strong> and hears of {repositories}. Its \
-             ChittyID is <code>{id}</code>.</p>"
+            "<p>The App is installed on <strong>{account}</strong> and hears of {repositories}. The \
+             ChittyID of the installation is <code>{id}</code>.</p>"
         )
     }
 
@@ -172,7 +172,7 @@ pub fn question(shown: &Shown, asks: &Person, user: &str, question: &str) -> Rep
         .map(|owner| format!(" It belongs to {} now, who loses it and is told.", owner.html()));
     let from = from.unwrap_or_default();
     let body = format!(
-        "{}<p>{} asks to have it in ChittyOS: to see its repositories and what happens to it.{from}</p>\
+        "{}<p>In ChittyOS {} asks to have it: to see its repositories and what happens to it.{from}</p>\
          <p>At GitHub you are <strong>{}</strong>. If it was not you who asked, close this page: nothing \
          is changed then.</p>\
          <form method=\"post\" action=\"/integrations/github/confirm\">\
@@ -208,8 +208,8 @@ pub fn requested() -> Reply {
 /// The user has said no at GitHub.
 pub fn cancelled(origin: &str) -> Reply {
     let body = format!(
-        "<p>You have said no at GitHub, so nothing was changed here. If the App was installed before that, \
-         it belongs to nobody in ChittyOS; take it away at GitHub under Settings → Applications.</p>\
+        "<p>You have said no at GitHub, so nothing was changed here. If the App is installed there, whose it \
+         is in ChittyOS stays as it was; it is taken away at GitHub under Settings → Applications.</p>\
          <h2>Next</h2><p>To begin again: <code>{}/integrations/github/install</code></p>",
         escaped(origin)
     );
@@ -230,13 +230,10 @@ pub fn used(origin: &str) -> Reply {
 
 /// What went wrong, for somebody who reads pages.
 pub fn of_problem(problem: &Problem) -> Reply {
+    // All others say what to do.
     let next = match problem.code.status() {
         503 => "<h2>Next</h2><p>Begin again in a minute.</p>",
-        _ if problem.code == Code::InstallationOwned => "",
-        _ => {
-            "<h2>Next</h2><p>Nothing was given to anybody. Begin again at \
-             <code>/integrations/github/install</code>.</p>"
-        }
+        _ => "<p>Nothing was changed.</p>",
     };
     let body = format!("<p>{}</p>{next}", escaped(&problem.detail));
     let page = page(problem.code.status(), problem.code.title(), &body);
@@ -283,6 +280,6 @@ mod tests {
     fn people_are_named_by_name() {
         let person = Person { id: "03-1".to_owned(), name: Some("Alice".to_owned()) };
         assert!(person.html().starts_with("<strong>Alice</strong> <small>"), "{}", person.html());
-        assert_eq!(Person { name: None, ..person }.html(), "<code>03-1</code>");
+        assert_eq!(Person { name: None, ..person }.html(), "the identity <code>03-1</code>");
     }
 }

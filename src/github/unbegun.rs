@@ -14,7 +14,7 @@ use crate::init::Ready;
 use crate::platform::ids;
 
 /// Come back without a state.
-pub(super) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
+pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     let is_update = install::is_update(request);
     let origin = page::origin(request, &app.config.public_url);
     if request.query("setup_action").as_deref() == Some("request") {

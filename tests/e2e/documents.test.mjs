@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { until } from "./harness/await.mjs";
+import { actorId } from "../../sandbox/chitty-id.mjs";
 
 const START_MS = 120_000;
 let port, started;
@@ -87,6 +88,19 @@ test("the session works as pasted, twice", async () => {
       /"systems":\["github"\]/,
       /"contexts":\[\{.*"count":1/,
       /"message":"Context deleted"/,
+      // What was told, and what was counted, is there by the time the session comes to it.
+      /"action":"context\.deleted"/,
+      /chittyconnect_http_requests_total\{/,
+      /"success":true,"actor":\{.*"display_name":"Alice"/,
+      // Of the target, by the connection's key; and to who was let in.
+      /"service":"chittycases","chittyId":/,
+      /("contexts":\[\{.*"count":1[^]*){2}/,
+      /"message":"Connection disconnected"/,
+      /"entries":\[\{[^]*"count":3/,
+      /"events":\[\{[^]*"count":3/,
+      /"services":\{"id":/,
+      /"breaker":\{"state":"closed"\}/,
+      /"orchestration":\{.*"status":"completed"/,
     ]) {
       assert.match(stdout, expected, `${round} time`);
     }
@@ -122,15 +136,33 @@ test("the GitHub App's session installs it", async () => {
   const stdout = await inShell(await session("docs/github-app.md", "/integrations/github/install"));
   assert.match(stdout, /octo/);
   assert.match(stdout, /"installations":\[\{.*"count":1/);
+  assert.match(stdout, /"status_code":202/);
+  assert.match(stdout, /"type":"github\.push".*"full_name":"octo\/hello"/);
+});
+
+test("a service fails as the README of the sandbox says", async () => {
+  await inShell(await session("sandbox/README.md", "_sandbox/faults/id"));
+  const mint = () => fetch(`http://127.0.0.1:${port + 1}/id/v1/mint`, { method: "POST", headers: { "content-type": "application/json" }, body: '{"entityType":"context"}' });
+  const failed = await mint();
+  assert.deepEqual([failed.status, failed.headers.get("retry-after")], [503, "2"]);
+  await fetch(`http://127.0.0.1:${port + 1}/_sandbox/faults/id`, { method: "DELETE" });
+  assert.notEqual((await mint()).status, 503);
 });
 
 test("a limit of one's own holds as it is set by hand", async () => {
-  const [, command] = /^(npx wrangler kv key put .*--local.*)$/m.exec((await blocksOf("docs/access.md")).join("\n"));
-  const answer = await fetch(`http://localhost:${port}/v1/contexts`, { headers: { authorization: "Bearer dev-alice" } });
-  assert.equal(answer.status, 200);
-  // Where the gateway of another port keeps its state.
-  const stdout = await inShell(`${command} --persist-to .wrangler/state-${port}`);
-  assert.match(stdout, /Writing the value/);
+  const [put, remove, ...more] = (await blocksOf("docs/access.md")).join("\n").split("\n").filter((line) => /^npx wrangler kv .*--local/.test(line));
+  assert.deepEqual(more, []);
+  const read = (name) => fetch(`http://localhost:${port}/v1/contexts`, { headers: { authorization: `Bearer dev-${name}` } });
+  const me = await fetch(`http://localhost:${port}/v1/actors/me`, { headers: { authorization: "Bearer dev-alice" } });
+  assert.ok((await me.text()).includes(`"chitty_id":"${actorId("alice")}"`) && put.includes(`'actor:${actorId("alice")}'`), put);
+  // Of somebody whose limits nobody remembers; in the directory of this port.
+  const here = (command) => inShell(command.replace(actorId("alice"), actorId("limited")).replace("--persist-to .wrangler/state ", `--persist-to .wrangler/state-${port} `));
+  assert.match(await here(put), /Writing the value/);
+  const statuses = [];
+  for (let n = 0; n < 5; n += 1) statuses.push((await read("limited")).status);
+  assert.deepEqual([statuses[0], statuses.at(-1)], [200, 429], String(statuses));
+  assert.equal((await read("alice")).status, 200);
+  assert.match(await here(remove), /Deleting the key/);
 });
 
 test("the migrations are seen and applied as the README of the migrations says", async () => {
@@ -158,12 +190,14 @@ const RUN = {
   "npx wrangler login": "account",
   "npx wrangler secret put": "account",
   "npx wrangler kv key put": "this file",
+  "npx wrangler kv key delete": "this file",
   "npx wrangler kv key list": "account",
   "npx wrangler kv key get": "account",
   "npx wrangler deployments list": "account",
   "npx wrangler rollback": "account",
   "npx wrangler tail": "account",
   "npx wrangler d1 time-travel": "account",
+  "npx wrangler d1 info": "account",
   "npx wrangler d1 migrations apply": "this file",
   "npx wrangler d1 execute": "this file",
   "npx wrangler dev": "this file",

@@ -32,6 +32,7 @@ mod input;
 mod limits;
 mod links;
 mod metrics;
+mod migrations;
 mod minting;
 mod orchestrations;
 mod outages;

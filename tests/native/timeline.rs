@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chittyconnect::events::{EventKind, Told};
 use chittyconnect::init::migrations::MIGRATIONS;
 use serde_json::{Value, json};
 
@@ -149,6 +150,20 @@ fn the_list_is_narrowed_by_type_and_by_time() {
             assert_eq!(all.len(), expected, "{narrowed}");
         }
     });
+}
+
+/// What can happen to something that can be somebody's says whose it was.
+#[test]
+fn whatever_can_happen_has_an_owner_or_never_has() {
+    let (world, _) = World::warm();
+    let trigger = "SELECT sql FROM sqlite_schema WHERE name = 'audit_every_event'";
+    let trigger = world.db.cell(trigger).unwrap();
+    let told = Told::of("push", None).map(EventKind::Github).unwrap();
+    for kind in EventKind::ALL.iter().chain([&told]) {
+        let entity = kind.entity_type();
+        let is_nobodys = ["service", "audit", "identity", "dead_letter"].contains(&entity);
+        assert_ne!(trigger.contains(&format!("WHEN '{entity}' THEN")), is_nobodys, "{entity}");
+    }
 }
 
 /// Numbers that are compared as text have 9 after 10.
