@@ -18,7 +18,7 @@ export async function fill(url, db, { contexts, others = 0 }) {
     await seed(url, db, { owner: actorId(name), token: `dev-${name}`, count: others / OTHER_OWNERS, from: other * 1_000_000 });
   }
   const ids = await seed(url, db, { ...READER, count: contexts });
-  await until(() => isRegistered(url), { what: "the gateway to be registered", timeout: 10_000 });
+  await until(() => isRegistered(url), { what: "the gateway to be registered and connected", timeout: 30_000 });
   return ids;
 }
 

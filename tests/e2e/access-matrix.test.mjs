@@ -94,7 +94,7 @@ describe("every route", () => {
   test("is in this table, and what is open is meant to be", () => {
     assert.deepEqual(Object.keys(table).sort(), [...routes.scoped.keys()].sort());
     assert.deepEqual(routes.open.sort(), [
-      "GET /", "GET /health", "GET /integrations/github/callback", "GET /integrations/github/install", "GET /metrics", "GET /openapi.json",
+      "GET /", "GET /api/health", "GET /api/v1/status", "GET /health", "GET /integrations/github/callback", "GET /integrations/github/install", "GET /metrics", "GET /openapi.json",
       "POST /integrations/github/confirm", "POST /integrations/github/webhook", "POST /v1/delegate/validate",
     ]);
   });

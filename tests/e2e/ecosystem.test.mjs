@@ -39,23 +39,6 @@ const reaches = (state, call, service) =>
     return now?.state === state && now;
   }, { timeout: 15_000, what: state });
 
-test("health is degraded while ChittyID is not connected, and names the commit that it was built from", async () => {
-  const call = client(gateway);
-  const says = (status) => until(async () => {
-    const { json } = await call("GET", "/health");
-    return json.status === status && json.connection.initialized && json;
-  }, { timeout: 15_000, what: status });
-  const well = await says("ok");
-  assert.deepEqual([well.connection.state, well.connection.isHealthy], ["CONNECTED", true]);
-  assert.equal(well.commit, builtFrom().replace("+", "") || null);
-  await sandbox.fault("id", { mode: "fail", status: 503 });
-  const lost = await says("degraded");
-  assert.equal(lost.connection.isHealthy, false);
-  await sandbox.clear();
-  await says("ok");
-  for (const path of ["/api/health", "/api/v1/status"]) assert.equal((await call("GET", path)).json.status, "ok", path);
-});
-
 test("every service is connected, with the statistics of its connection", async () => {
   await until(async () => (await admin("GET", "/v1/ecosystem")).json.services.every(({ status }) => status === "active"), { timeout: 15_000, what: "all services" });
   const { json } = await admin("GET", "/v1/ecosystem");
@@ -66,7 +49,8 @@ test("every service is connected, with the statistics of its connection", async 
     "currentState", "failedHealthChecks", "healthCheckSuccessRate", "successfulHealthChecks", "totalConnections",
     "totalFailures", "totalHealthChecks", "totalReconnections", "uptime",
   ]);
-  assert.equal(stats.totalConnections, 1);
+  // By the first attempt, unless that was slower than its deadline, which is counted then.
+  assert.equal(stats.totalConnections + Math.min(stats.totalFailures, 1), 1, JSON.stringify(stats));
 });
 
 for (const fault of [{ mode: "fail", status: 503 }, { mode: "hang" }, { mode: "garbage" }, { mode: "drip" }, { mode: "reset" }]) {
@@ -84,6 +68,23 @@ for (const fault of [{ mode: "fail", status: 503 }, { mode: "hang" }, { mode: "g
     assert.deepEqual([back.reconnectAttempts, back.lastError], [0, null]);
   });
 }
+
+test("health is degraded while ChittyID is not connected, and names the commit that it was built from", async () => {
+  const call = client(gateway);
+  const says = (status) => until(async () => {
+    const { json } = await call("GET", "/health");
+    return json.status === status && json.connection.initialized && json;
+  }, { timeout: 15_000, what: status });
+  const well = await says("ok");
+  assert.deepEqual([well.connection.state, well.connection.isHealthy], ["CONNECTED", true]);
+  assert.equal(well.commit, builtFrom().replace("+", "") || null);
+  await sandbox.fault("id", { mode: "fail", status: 503 });
+  const lost = await says("degraded");
+  assert.equal(lost.connection.isHealthy, false);
+  await sandbox.clear();
+  await says("ok");
+  for (const path of ["/api/health", "/api/v1/status"]) assert.equal((await call("GET", path)).json.status, "ok", path);
+});
 
 test("isolates learn of a service that is down within seconds and fail fast", async () => {
   await reaches("CONNECTED");

@@ -97,8 +97,8 @@ export const requests = (entities) => {
     "GET /v1/github/installations/{id}/repositories": { id: entities.installation, other: HIDDEN },
 
     "POST /api/chittyid/mint": { body: { entity: "EVNT" }, other: OWN },
-    "POST /api/chittyid/validate": { body: { chittyId: actor }, other: PUBLIC },
-    "GET /api/chittyid/validate/{id}": { id: actor, other: PUBLIC },
+    "POST /api/chittyid/validate": { body: { chittyId: actor }, other: COMMON },
+    "GET /api/chittyid/validate/{id}": { id: actor, other: COMMON },
 
     "GET /v1/orchestrations/{id}": { id: entities.orchestration, other: HIDDEN },
     "POST /v1/orchestrations/{id}": { id: "secure-user", body: { email: "table@example.org" }, other: OWN },
