@@ -251,6 +251,7 @@ fn not_json(bytes: &[u8], error: &serde_json::Error) -> Problem {
         && bytes.iter().take(1024).any(|b| *b == b'=');
     let hint = match (last, here) {
         _ if is_form => " It looks like a form: send a JSON object, such as {\"name\": \"value\"}.",
+        _ if std::str::from_utf8(bytes).is_err() => " It is not in UTF-8: send it in UTF-8.",
         _ if error.is_eof() => " It ends too early: close every string, array and object.",
         (Some(b','), Some(b'}' | b']')) => " Take the comma before it away.",
         (_, Some(b'\'')) => " Strings and names stand in double quotes.",
@@ -327,6 +328,15 @@ mod tests {
             let problem = parse_object(body.as_bytes()).unwrap_err();
             assert_eq!(problem.code, Code::MalformedRequest, "{body}");
             assert!(problem.detail.contains(says), "{body}: {}", problem.detail);
+        }
+    }
+
+    #[test]
+    fn a_body_in_another_charset_is_told_so() {
+        for body in [&b"{\"name\":\"caf\xe9\"}"[..], b"{\"caf\xe9\":1}"] {
+            let problem = parse_object(body).unwrap_err();
+            assert_eq!(problem.code, Code::MalformedRequest);
+            assert!(problem.detail.contains("send it in UTF-8"), "{}", problem.detail);
         }
     }
 

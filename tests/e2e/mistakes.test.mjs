@@ -155,13 +155,20 @@ describe("what looks like a mistake and is none", () => {
     ["UTF-8 by another name", () => post('{"name":"charset"}', { "content-type": "application/json; charset=utf8" })],
     ["a body that is compressed", () => post(gzipSync('{"name":"packed"}'), { ...json, "content-encoding": "gzip" })],
     ["a whole number with a point", () => post('{"target_service":"chittycases","scopes":["read"],"expires_in_seconds":6.0e2}', json, "/v1/delegate")],
-    ["what is kept of a session", () => send({ name: "session", type: "session", customizations: { agents: [] } })],
   ]) {
     test(what, async () => {
       const answer = await call(...request());
       assert.equal(answer.status, 201, answer.text);
     });
   }
+
+  test("what callers keep with a context", async () => {
+    const kept = { type: "session", customizations: { agents: [{ name: "reviewer" }] } };
+    const { type, customizations } = await create(call, { name: "session", ...kept });
+    assert.deepEqual({ type, customizations }, kept);
+    const { json } = await call("GET", `${CONTEXTS}/list?type=session&since=2026-01-01T00:00:00Z`);
+    assert.deepEqual(json.contexts.map(({ name }) => name), ["session"]);
+  });
 
   test("a health check with a query", async () => {
     assert.equal((await anyone("GET", "/health?_=1767323045")).status, 200);

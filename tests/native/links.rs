@@ -173,7 +173,8 @@ fn the_source_is_the_callers_and_so_is_the_connection() {
             ("DELETE", "/proxy/x"),
         ] {
             let request = TestRequest::new(method, &format!("/v1/connections/{id}{path}"));
-            let request = request.token("dev-b").json(&json!({"scopes": ["write"]}));
+            let body = if path == "/check" { json!({}) } else { json!({"scopes": ["write"]}) };
+            let request = request.token("dev-b").json(&body);
             assert_eq!(gateway.send(request).await.code(), "not_found", "{method} {path}");
         }
         assert_eq!(gateway.get("/v1/connections", Some("dev-b")).await.json["count"], 0);

@@ -342,20 +342,16 @@ const ACTIONS: [&str; 4] = ["read", "write", ADMIN_ACTION, "*"];
 /// that does, or the scopes that there are of its resource. `None`
 /// for what says something here, and for the scopes of other services, of which any word may be one.
 pub fn misspelt(scope: &str) -> Option<String> {
-    let resources = || {
-        let mut all: Vec<&str> = Vec::new();
-        for permission in Permission::ALL {
-            let resource = permission.as_str().split(':').next().unwrap_or_default();
-            if !all.contains(&resource) {
-                all.push(resource);
-            }
-        }
-        all
-    };
+    if Permission::ALL.iter().any(|permission| permission.as_str() == scope) {
+        return None;
+    }
+    let own: Vec<&str> = Permission::ALL
+        .iter()
+        .filter_map(|permission| Some(permission.as_str().split_once(':')?.0))
+        .collect();
     let Some((resource, action)) = scope.split_once(':') else {
-        return misspelt_word(scope, &resources());
+        return misspelt_word(scope, &own);
     };
-    let own = resources();
     if own.contains(&resource) {
         if ACTIONS.contains(&action) {
             return None;
