@@ -11,112 +11,74 @@ use std::collections::HashSet;
 use crate::http::nearest::{nearest, slips};
 use crate::platform::log;
 
-/// What a route asks of a credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
+macro_rules! permissions {
+    ($($(#[doc = $doc:literal])+ $name:ident = $scope:literal;)+) => {
+        /// What a route asks of a credential.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Permission { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Permission {
+            /// Each of them.
+            pub const ALL: &[Permission] = &[$(Permission::$name,)+];
+
+            /// The narrowest scope that grants it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Permission::$name => $scope,)+ }
+            }
+        }
+    };
+}
+
+permissions! {
     /// Seeing one's contexts.
-    ContextsRead,
+    ContextsRead = "contexts:read";
     /// Making, changing and deleting one's contexts.
-    ContextsWrite,
+    ContextsWrite = "contexts:write";
     /// Seeing actors.
-    ActorsRead,
+    ActorsRead = "actors:read";
     /// Registering and describing oneself.
-    ActorsWrite,
+    ActorsWrite = "actors:write";
     /// Listing actors and granting capabilities: administrators only.
-    ActorsAdmin,
+    ActorsAdmin = "actors:admin";
     /// Seeing and using one's connections, to read at their targets.
-    ConnectionsRead,
+    ConnectionsRead = "connections:read";
     /// Making and changing one's connections, and using them to write at their targets.
-    ConnectionsWrite,
+    ConnectionsWrite = "connections:write";
     /// Seeing one's delegations.
-    DelegationsRead,
+    DelegationsRead = "delegations:read";
     /// Delegating and taking it back.
-    DelegationsWrite,
+    DelegationsWrite = "delegations:write";
     /// Seeing one's API keys.
-    KeysRead,
+    KeysRead = "keys:read";
     /// Making, rotating and revoking one's API keys.
-    KeysWrite,
+    KeysWrite = "keys:write";
     /// Seeing what one has done.
-    AuditRead,
+    AuditRead = "audit:read";
     /// Verifying the record of all: administrators only.
-    AuditAdmin,
+    AuditAdmin = "audit:admin";
     /// Seeing what has happened to one's entities.
-    EventsRead,
+    EventsRead = "events:read";
     /// Looking after dead letters: administrators only.
-    EventsAdmin,
+    EventsAdmin = "events:admin";
     /// Seeing how the ChittyOS services are.
-    EcosystemRead,
+    EcosystemRead = "ecosystem:read";
     /// Commanding the connections to the services: administrators only.
-    EcosystemAdmin,
+    EcosystemAdmin = "ecosystem:admin";
     /// Seeing one's runs of flows.
-    OrchestrationsRead,
+    OrchestrationsRead = "orchestrations:read";
     /// Running flows.
-    OrchestrationsWrite,
+    OrchestrationsWrite = "orchestrations:write";
     /// Seeing one's installations of the GitHub App, and their repositories.
-    GithubRead,
+    GithubRead = "github:read";
     /// Installing the GitHub App for oneself.
-    GithubWrite,
+    GithubWrite = "github:write";
     /// Having ChittyIDs validated.
-    IdentitiesRead,
+    IdentitiesRead = "identities:read";
     /// Having ChittyIDs minted.
-    IdentitiesWrite,
+    IdentitiesWrite = "identities:write";
 }
 
 impl Permission {
-    /// Every permission: a test walks the routes for one that is not here.
-    pub const ALL: &[Permission] = &[
-        Permission::ContextsRead,
-        Permission::ContextsWrite,
-        Permission::ActorsRead,
-        Permission::ActorsWrite,
-        Permission::ActorsAdmin,
-        Permission::ConnectionsRead,
-        Permission::ConnectionsWrite,
-        Permission::DelegationsRead,
-        Permission::DelegationsWrite,
-        Permission::KeysRead,
-        Permission::KeysWrite,
-        Permission::AuditRead,
-        Permission::AuditAdmin,
-        Permission::EventsRead,
-        Permission::EventsAdmin,
-        Permission::EcosystemRead,
-        Permission::EcosystemAdmin,
-        Permission::OrchestrationsRead,
-        Permission::OrchestrationsWrite,
-        Permission::GithubRead,
-        Permission::GithubWrite,
-    ];
-
-    /// The narrowest scope that grants it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Permission::ContextsRead => "contexts:read",
-            Permission::ContextsWrite => "contexts:write",
-            Permission::ActorsRead => "actors:read",
-            Permission::ActorsWrite => "actors:write",
-            Permission::ActorsAdmin => "actors:admin",
-            Permission::ConnectionsRead => "connections:read",
-            Permission::ConnectionsWrite => "connections:write",
-            Permission::DelegationsRead => "delegations:read",
-            Permission::DelegationsWrite => "delegations:write",
-            Permission::KeysRead => "keys:read",
-            Permission::KeysWrite => "keys:write",
-            Permission::AuditRead => "audit:read",
-            Permission::AuditAdmin => "audit:admin",
-            Permission::EventsRead => "events:read",
-            Permission::EventsAdmin => "events:admin",
-            Permission::EcosystemRead => "ecosystem:read",
-            Permission::EcosystemAdmin => "ecosystem:admin",
-            Permission::OrchestrationsRead => "orchestrations:read",
-            Permission::OrchestrationsWrite => "orchestrations:write",
-            Permission::GithubRead => "github:read",
-            Permission::GithubWrite => "github:write",
-            Permission::IdentitiesRead => "identities:read",
-            Permission::IdentitiesWrite => "identities:write",
-        }
-    }
-
     /// Whether what is made by it gets a ChittyID.
     pub fn mints(self) -> bool {
         matches!(
@@ -509,6 +471,7 @@ pub(super) mod tests {
     #[test]
     fn what_makes_something_with_a_chitty_id_counts_as_minting() {
         assert!(Permission::ContextsWrite.mints() && Permission::OrchestrationsWrite.mints());
+        assert!(Permission::IdentitiesWrite.mints() && !Permission::IdentitiesRead.mints());
         assert!(!Permission::ContextsRead.mints() && !Permission::KeysWrite.mints());
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chitty_core::{FLOWS, ROLES, SagaStatus, Service, ServiceHealth};
+use chitty_core::{EntityLabel, FLOWS, ROLES, SagaStatus, Service, ServiceHealth};
 use serde_json::{Value, json};
 
 use super::{member, parameters};
@@ -90,7 +90,8 @@ fn members() -> Vec<(&'static str, &'static str, Words)> {
         ("DatabaseHealth", "state", vec!["pending", "ready", "failed"]),
         ("Deficiency", "kind", DEFICIENCIES.to_vec()),
         ("EcosystemHealth", "state", REGISTRATION_STATES.to_vec()),
-        ("Health", "status", vec!["healthy", "degraded"]),
+        ("Health", "status", vec!["ok", "degraded"]),
+        ("ConnectionHealth", "state", CONNECTION_STATES.to_vec()),
         ("Health", "service", vec!["chittyconnect"]),
         ("Health", "environment", [Environment::Development, Environment::Staging, Environment::Production].map(Environment::as_str).to_vec()),
         ("ServiceReport", "status", [ServiceHealth::Healthy, ServiceHealth::Degraded, ServiceHealth::Down].map(ServiceHealth::as_str).to_vec()),
@@ -106,6 +107,10 @@ fn members() -> Vec<(&'static str, &'static str, Words)> {
         ("Installation", "repositorySelection", vec!["all", "selected"]),
         ("Installation", "status", vec!["active", "suspended", "uninstalled"]),
         ("Webhook", "status", vec!["ok"]),
+
+        ("IdentityReply", "type", EntityLabel::ALL.map(EntityLabel::label).to_vec()),
+        ("IdentityReply", "entity", vec!["P", "L", "T", "E", "A"]),
+        ("IdentityValidity", "status", vec!["valid", "invalid", "pending"]),
 
         ("Problem", "code", Code::ALL.iter().map(|code| code.as_str()).collect()),
         ("Problem", "service", services),
@@ -123,6 +128,7 @@ fn words_of_parameters() -> Vec<(&'static str, &'static str, Words)> {
         ("/v1/connections", "status", connections::STATUSES.to_vec()),
         ("/v1/contexts", "status", of_contexts.clone()),
         ("/v1/contexts/search", "status", of_contexts),
+        ("/v1/events", "owner", vec!["all"]),
         ("/v1/delegate", "status", vec!["active", "all"]),
         ("/v1/github/installations", "owner", vec!["all"]),
         ("/integrations/github/install", "claim", vec!["true"]),

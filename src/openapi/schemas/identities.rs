@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 #[schema(as = IdentityDraft)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct IdentityDraftView {
-    /// Of which kind: `PEO`, `PLACE`, `PROP`, `EVNT`, `AUTH`, `INFO`, `FACT`, `CONTEXT` or `ACTOR`; or
-    /// `person`, `place`, `thing`, `event`, `authority`, or the letter of one of these. In upper or lower
-    /// case. Also taken as `type`, `entityType` or `entity_type`.
+    /// Of which kind, such as `EVNT`. The kinds are PEO, PLACE, PROP, EVNT, AUTH, INFO, FACT, CONTEXT and
+    /// ACTOR; person, place, thing, event, authority and the letters of these stand for the first five.
+    /// Upper or lower case is the same. Also taken as type, entityType or entity_type.
     #[schema(example = "EVNT")]
     entity: String,
     /// What ChittyID is to keep beside the identity: at most 4096 bytes, and no e-mail address of anybody.
@@ -42,7 +42,7 @@ pub(crate) struct IdentityReplyView {
 #[schema(as = IdentityValidation)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct IdentityValidationView {
-    /// The id, with or without `did:chitty:`. Also taken as `chitty_id`, `chittyid` or `id`.
+    /// The id, with or without did:chitty: before it. Also taken as chitty_id, chittyid or id.
     #[schema(rename = "chittyId", example = "03-1-USA-9002-T-2602-0-81")]
     chitty_id: String,
 }
