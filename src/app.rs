@@ -146,7 +146,7 @@ pub struct App {
     /// Whether a delivery of GitHub has asked for something to be done there.
     pub github_work: Cell<bool>,
     /// Where this isolate has heard that services are.
-    pub discovery: discovery::Known,
+    pub discovery: discovery::Directory,
     /// What this isolate has made of the news of the services.
     pub known: watch::Known,
     /// How much of long webhook payloads this isolate holds.
@@ -212,7 +212,7 @@ impl App {
             chronicle_busy_until_ms: Cell::default(),
             unsealed: Cell::default(),
             github_work: Cell::default(),
-            discovery: discovery::Known::default(),
+            discovery: discovery::Directory::default(),
             known: watch::Known::default(),
             held_payloads: webhook::Payloads::default(),
             unwritten: secrets::Unwrittens::default(),

@@ -47,14 +47,14 @@ const FIXED: [Service; 2] = [Service::Auth, Service::Registry];
 
 /// What an isolate has heard.
 #[derive(Default)]
-pub struct Known {
+pub struct Directory {
     /// The names of services that are built in and are elsewhere.
     moved: RefCell<BTreeMap<String, String>>,
     /// Whether the list is due, as of the last handover.
     is_due: Cell<bool>,
 }
 
-impl Known {
+impl Directory {
     /// The name below `chitty.cc` of a service that is built in.
     pub fn name_of(&self, service: &str) -> String {
         self.moved.borrow().get(service).cloned().unwrap_or_else(|| service.to_owned())

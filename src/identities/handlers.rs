@@ -13,7 +13,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::quota::{Kind, Quota};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
-use crate::identities::input::{self, Wanted};
+use crate::identities::input::{self, MintDraft};
 use crate::identities::store::{self, Failure, Insertion};
 use crate::init::Ready;
 use crate::minting::MintIntent;
@@ -71,7 +71,7 @@ pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
 }
 
 /// What ChittyID keeps beside the id: what the caller has said, and by whom and through what it was asked for.
-fn metadata(wanted: &Wanted, scope: &Scope) -> Value {
+fn metadata(wanted: &MintDraft, scope: &Scope) -> Value {
     let mut metadata: Map<String, Value> = wanted.metadata.as_object().cloned().unwrap_or_default();
     metadata.insert("owner".to_owned(), scope.actor().into());
     metadata.insert("service".to_owned(), "chittyconnect".into());
@@ -84,7 +84,7 @@ struct Minting<'a> {
     ready: Ready<'a>,
     scope: Scope,
     request: &'a Request<'a>,
-    wanted: Wanted,
+    wanted: MintDraft,
     quota: Quota,
     key: Option<Idempotency>,
     intent: MintIntent,
@@ -112,8 +112,8 @@ impl Minting<'_> {
         let text = match store::insert(self.ready, &self.scope, &insertion).await {
             Ok(text) => text,
             Err(failure) => match self.recover(failure, &event).await? {
-                Recovered::Committed(text) => text,
-                Recovered::Replayed(reply) => return Ok(reply),
+                Recovery::Committed(text) => text,
+                Recovery::Replayed(reply) => return Ok(reply),
             },
         };
         Ok(Reply::new(201, Body::Json(text))
@@ -123,13 +123,13 @@ impl Minting<'_> {
     }
 
     /// After a batch that failed: what there is to reply all the same, or the problem.
-    async fn recover(&self, failure: Failure, event: &Event) -> Result<Recovered, Problem> {
+    async fn recover(&self, failure: Failure, event: &Event) -> Result<Recovery, Problem> {
         let reason = match &failure {
             Failure::Other(WriteError::Db(DbError::OverQuota(_))) => "quota_exceeded",
             Failure::Other(WriteError::Refused(_)) => "not_authorized",
             Failure::Other(WriteError::Db(_)) => {
                 if let Ok(Some(text)) = store::minted(self.ready, &self.id, event).await {
-                    return Ok(Recovered::Committed(text));
+                    return Ok(Recovery::Committed(text));
                 }
                 "storage_unavailable"
             }
@@ -137,7 +137,7 @@ impl Minting<'_> {
                 // An authority that recognises repeats has answered both with one identity, which is in use.
                 if let Some(reply) = self.replay().await? {
                     self.settle(&reply).await;
-                    return Ok(Recovered::Replayed(reply));
+                    return Ok(Recovery::Replayed(reply));
                 }
                 if let Failure::Given = failure {
                     // Somebody else's: it is not this request's to report. Its own was perhaps minted.
@@ -172,7 +172,7 @@ impl Minting<'_> {
     }
 }
 
-enum Recovered {
+enum Recovery {
     /// The batch had been committed after all; the reply's body.
     Committed(String),
     /// Another request with the same idempotency key was faster; its reply.

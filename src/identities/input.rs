@@ -20,7 +20,7 @@ const IDS: [&str; 4] = ["chittyId", "chitty_id", "chittyid", "id"];
 
 /// What is to be minted.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wanted {
+pub struct MintDraft {
     /// Of which kind.
     pub label: EntityLabel,
     /// What ChittyID is to keep beside it; a JSON object.
@@ -31,7 +31,7 @@ pub struct Wanted {
 ///
 /// # Errors
 /// 400 when it is not JSON, 422 with all that is not acceptable.
-pub fn wanted(body: &[u8]) -> Result<Wanted, Problem> {
+pub fn wanted(body: &[u8]) -> Result<MintDraft, Problem> {
     let mut fields = Fields::of(body)?;
     let named = one_of(&mut fields, &KINDS, 32);
     let label = named.as_deref().and_then(EntityLabel::parse);
@@ -52,7 +52,7 @@ pub fn wanted(body: &[u8]) -> Result<Wanted, Problem> {
     }
     fields.finish()?;
     // Without one there is an error, with which it has ended.
-    Ok(Wanted { label: label.unwrap_or(EntityLabel::Person), metadata })
+    Ok(MintDraft { label: label.unwrap_or(EntityLabel::Person), metadata })
 }
 
 /// Reads the body of a validation: a text that may be an id.

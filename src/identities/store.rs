@@ -7,7 +7,7 @@ use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::problem::{Code, Problem};
 use crate::http::quota::Quota;
-use crate::identities::input::Wanted;
+use crate::identities::input::MintDraft;
 use crate::init::Ready;
 use crate::minting::MintIntent;
 use crate::platform::db::{DbError, Params, Row, Statement, first_row};
@@ -97,7 +97,7 @@ pub struct Insertion<'a> {
     /// Minted a moment ago.
     pub id: &'a ChittyId,
     /// What was asked for.
-    pub wanted: &'a Wanted,
+    pub wanted: &'a MintDraft,
     /// What it was minted for, which is fulfilled by this.
     pub intent: &'a MintIntent,
     /// Its id becomes the revision.
