@@ -177,7 +177,7 @@ fn what_machines_ask_never_fails_because_of_its_query() {
         let hook = gateway.send(TestRequest::new("POST", "/integrations/github/webhook?x=1")).await;
         assert_eq!(hook.status, 401);
         let back = gateway.get("/integrations/github/callback?error=access_denied", None).await;
-        assert_eq!(back.status, 403);
+        assert_eq!(back.status, 200, "a page that says so");
     });
 }
 

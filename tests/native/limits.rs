@@ -61,7 +61,7 @@ fn every_answer_that_was_counted_says_what_is_left() {
             ("name_taken", Some((mint, "\"mint\";r=17;t=50")))
         );
         let unread = gateway.send(ask("POST", "/v1/contexts")).await;
-        assert_eq!((unread.status, said(&unread)), (415, Some((mint, "\"mint\";r=16;t=50"))));
+        assert_eq!((unread.status, said(&unread)), (400, Some((mint, "\"mint\";r=16;t=50"))));
 
         let etag = made.headers["etag"].clone();
         let unchanged = ask("GET", &path).header("if-none-match", &etag);
