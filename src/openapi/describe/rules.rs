@@ -220,7 +220,11 @@ fn head(route: &Route, operation: &mut Value) {
     let can_be_replayed = has_header(operation, "Idempotency-Key");
     let is_counted = !matches!(route.access, Access::Open(_));
     let Some(Value::Object(responses)) = operation.pointer_mut("/responses") else { return };
-    let granted = |status: &str| status.starts_with(['2', '3']);
+    if route.path.contains("/proxy") {
+        let whatever = "What the target answers, with its own status and in its own form.";
+        responses.insert("default".to_owned(), json!({ "description": whatever }));
+    }
+    let granted = |status: &str| status.starts_with(['2', '3']) || status == "default";
     for (_, response) in responses.iter_mut().filter(|(status, _)| granted(status)) {
         let named = match response.get("headers") {
             Some(Value::Object(named)) => named.keys().cloned().collect(),
