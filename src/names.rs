@@ -19,8 +19,9 @@
 
 use std::fmt;
 
-use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
+
+use crate::platform::unicode::nfc;
 
 /// The most characters of a name, in its normal form.
 pub const MAX_CHARS: usize = 200;
@@ -118,14 +119,14 @@ pub fn key(text: &str) -> String {
 
 /// A text in normal form.
 fn normal(text: &str) -> String {
-    // Before the text is composed: it may be as long as a body, and nobody needs what is too long.
+    // Word by word, as far as it counts: the text may be as long as a body.
     let mut normal = String::new();
     let mut chars = 0;
     for word in text.split(is_blank).filter(|word| !word.is_empty()) {
         if !normal.is_empty() {
             normal.push(' ');
         }
-        for c in word.nfc() {
+        for c in nfc(word).chars() {
             normal.push(c);
             chars += 1;
             if chars > MAX_CHARS {
@@ -302,6 +303,7 @@ fn is_emoji(c: char) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use unicode_normalization::UnicodeNormalization;
 
     #[test]
     fn one_name_has_one_form() {

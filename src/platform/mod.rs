@@ -19,5 +19,6 @@ pub mod outside;
 pub mod queue;
 pub mod rs256;
 pub mod time;
+pub mod unicode;
 #[cfg(target_family = "wasm")]
 pub(crate) mod workers;

@@ -8,10 +8,10 @@
 
 use std::borrow::Cow;
 
-use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use super::cut::is_unspaced;
+use crate::platform::unicode::{nfc, nfkd};
 
 /// A text as it is searched.
 pub(super) fn fold(text: &str) -> Cow<'_, str> {
@@ -23,7 +23,8 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
     }
     let mut folded = String::with_capacity(text.len());
     let mut base = ' ';
-    for c in text.chars().flat_map(char::to_lowercase).nfkd().flat_map(char::to_lowercase) {
+    let decomposed = nfkd(&lower(text));
+    for c in decomposed.chars().flat_map(char::to_lowercase) {
         if is_combining_mark(c) {
             if !is_dropped(c, base) {
                 folded.push(c);
@@ -51,7 +52,12 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
         }
         base = c;
     }
-    Cow::Owned(folded.nfc().collect())
+    Cow::Owned(nfc(&folded))
+}
+
+/// A text in lower case, each letter by itself: `str::to_lowercase` has two forms of one letter.
+fn lower(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 /// Whether a mark is an addition to the letter that it stands on.
@@ -106,6 +112,7 @@ fn spelling(c: char) -> Option<&'static str> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use unicode_normalization::UnicodeNormalization;
 
     #[test]
     fn what_does_not_matter_is_folded() {

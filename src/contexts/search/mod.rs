@@ -52,23 +52,12 @@ pub struct Words(BTreeSet<String>);
 impl Words {
     /// The words of all texts, numbers and member names in JSON values.
     pub fn of(values: &[Value]) -> Self {
+        // All of it at once: to fold a text costs more than the text, where there are very many.
+        let mut text = String::new();
+        values.iter().for_each(|value| add_value(&mut text, value));
         let mut words = Words::default();
-        values.iter().for_each(|value| words.add_value(value));
+        words.add(&text);
         words
-    }
-
-    // serde_json bounds the nesting of what it reads at 128, so this recursion is bounded.
-    fn add_value(&mut self, value: &Value) {
-        match value {
-            Value::String(text) => self.add(text),
-            Value::Number(number) => self.add(&number.to_string()),
-            Value::Array(values) => values.iter().for_each(|value| self.add_value(value)),
-            Value::Object(members) => members.iter().for_each(|(name, value)| {
-                self.add(name);
-                self.add_value(value);
-            }),
-            Value::Null | Value::Bool(_) => {}
-        }
     }
 
     fn add(&mut self, text: &str) {
@@ -88,6 +77,26 @@ impl Words {
     pub fn under(&self, key: &Key) -> String {
         key.column(ELSEWHERE, self.0.iter())
     }
+}
+
+/// Adds the texts, numbers and member names in a value to a text, a line each. serde_json bounds the
+/// nesting of what it reads at 128, so this recursion is bounded.
+fn add_value(text: &mut String, value: &Value) {
+    match value {
+        Value::String(one) => add_line(text, one),
+        Value::Number(number) => add_line(text, &number.to_string()),
+        Value::Array(values) => values.iter().for_each(|value| add_value(text, value)),
+        Value::Object(members) => members.iter().for_each(|(name, value)| {
+            add_line(text, name);
+            add_value(text, value);
+        }),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+fn add_line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
 }
 
 /// The content of the index's `name` column: the words of the name and their beginnings, so that it
