@@ -33,6 +33,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     let mut events = Vec::new();
     let (mut initialize, mut revoke, mut note_seen, mut hand_over) = (false, false, false, false);
     let (mut orchestrations, mut again) = (Vec::new(), Vec::new());
+    let mut principals = Vec::new();
     for after in work {
         match after {
             After::Announce(event) => events.push(event),
@@ -42,6 +43,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
             After::NoteSeen => note_seen = true,
             After::HandOver => hand_over = true,
             After::Orchestrate(id) => orchestrations.push(id),
+            After::LearnPrincipal { actor, token } => principals.push((actor, token)),
         }
     }
     if !events.is_empty() {
@@ -62,6 +64,9 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
     if note_seen {
         seen::perform(app).await;
+    }
+    for (actor, token) in principals {
+        seen::learn_principal(app, &actor, &token.0).await;
     }
     if hand_over {
         handover::perform(app).await;
@@ -185,6 +190,7 @@ fn past_its_time(now_ms: u64) -> Vec<Prune> {
         ("github_deliveries", github::deliveries::prune(now_ms)),
         ("github_jobs", github::jobs::prune(now_ms)),
         ("github_states", github::install::prune(now_ms)),
+        ("context_lineages", contexts::store::said::prune(now_ms)),
     ]
     .map(|(what, statement)| Prune { what, statement })
     .into()

@@ -18,7 +18,14 @@ export function dna(call, state) {
     case "POST /v1/dna/evolve":
       return once(call, state, () => evolve(body, call.at, state));
   }
+  const told = /^GET \/v1\/dna\/([^/]+)$/.exec(`${call.method} ${call.path}`);
+  if (told) return lineage(decodeURIComponent(told[1]), state);
   return answer(404, { error: "Not found" });
+}
+
+function lineage(chittyId, state) {
+  const found = state.documents.get("dna", chittyId);
+  return found ? answer(200, { success: true, ...found }) : answer(404, { success: false, error: "There is no such lineage" });
 }
 
 function initialize({ chittyId, entityType = "unknown", genesis = {} }, at, state) {

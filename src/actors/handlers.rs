@@ -8,12 +8,12 @@ use crate::actors::{STATUSES, TYPES, input};
 use crate::app::App;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
-use crate::http::caller::{Scope, WriteError, scopes};
+use crate::http::caller::{Scope, WriteError, scopes, token_of};
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::listing::{Asked, word};
 use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
-use crate::http::reply::{After, Body, Reply};
+use crate::http::reply::{After, Body, Reply, Secret};
 use crate::http::request::Request;
 use crate::init::Ready;
 
@@ -59,10 +59,19 @@ pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Reque
     let overdue_ms = app.config.outbox_overdue_ms;
     let written = store::register(ready, &scope, &new, &event, overdue_ms, key.as_ref()).await;
     match written {
-        Ok(Some(text)) => Ok(Reply::new(201, Body::Json(text))
-            .header("etag", etag(&event.id))
-            .header("location", format!("/v1/actors/{}", scope.actor()))
-            .then(After::Announce(event))),
+        Ok(Some(text)) => {
+            let reply = Reply::new(201, Body::Json(text))
+                .header("etag", etag(&event.id))
+                .header("location", format!("/v1/actors/{}", scope.actor()))
+                .then(After::Announce(event));
+            Ok(match scope.principal_id() {
+                Some(_) => reply,
+                None => {
+                    let (actor, token) = (scope.actor().to_owned(), Secret(token_of(request)?));
+                    reply.then(After::LearnPrincipal { actor, token })
+                }
+            })
+        }
         Ok(None) => Err(already_registered(&scope)),
         Err(WriteError::Refused(problem)) => Err(problem),
         // Perhaps another request was faster, with this key or another.

@@ -4,10 +4,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use chitty_core::CallContext;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::http::caller::{Caller, Credential};
+use crate::http::caller::{Caller, Credential, is_principal};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Statement};
 use crate::platform::{log, time};
@@ -38,6 +39,7 @@ pub struct Seen {
 struct Note {
     at_ms: u64,
     scopes: Option<Value>,
+    principal_id: Option<String>,
 }
 
 impl Seen {
@@ -46,15 +48,21 @@ impl Seen {
         let scopes = match caller.credential() {
             Credential::Token { .. } => Some(caller.carried()),
             Credential::Key { id, .. } => {
-                self.note_one(id, None, now_ms);
+                self.note_one(id, None, None, now_ms);
                 None
             }
             Credential::Delegation { .. } => None,
         };
-        self.note_one(caller.actor(), scopes, now_ms);
+        self.note_one(caller.actor(), scopes, caller.principal_id(), now_ms);
     }
 
-    fn note_one(&self, id: &str, scopes: Option<&[String]>, now_ms: u64) {
+    fn note_one(
+        &self,
+        id: &str,
+        scopes: Option<&[String]>,
+        principal_id: Option<&str>,
+        now_ms: u64,
+    ) {
         let mut noted = self.noted.borrow_mut();
         if noted.get(id).is_some_and(|at_ms| now_ms.abs_diff(*at_ms) < PAUSE_MS) {
             return;
@@ -67,7 +75,9 @@ impl Seen {
         }
         noted.insert(id.to_owned(), now_ms);
         let scopes = scopes.map(|scopes| json!(scopes));
-        self.waiting.borrow_mut().insert(id.to_owned(), Note { at_ms: now_ms, scopes });
+        let principal_id = principal_id.map(str::to_owned);
+        let note = Note { at_ms: now_ms, scopes, principal_id };
+        self.waiting.borrow_mut().insert(id.to_owned(), note);
     }
 
     /// Whether the request that is being answered now is to write after its reply.
@@ -96,12 +106,34 @@ pub(crate) async fn perform(app: &App) {
     }
 }
 
+/// Asks ChittyAuth for the principal of an actor who has just registered, and keeps it. Best effort: where
+/// that fails, it is learned from the next credential that says it.
+pub(crate) async fn learn_principal(app: &App, actor: &str, token: &str) {
+    let session = app.core.session(CallContext::default());
+    let principal = match session.auth().principal(token, actor).await {
+        Ok(principal) => principal.filter(|id| is_principal(id)),
+        Err(error) => {
+            log::warn("principal_not_learned", &[("error", &error.to_string())]);
+            return;
+        }
+    };
+    let (Some(principal), Ok(ready)) = (principal, Ready::ensure(app).await) else { return };
+    let keep = Statement::new(
+        "UPDATE actors SET chitty_auth_principal_id = ?2 \
+         WHERE chitty_id = ?1 AND chitty_auth_principal_id IS NOT ?2",
+    );
+    let keep = keep.bind(actor).bind(principal);
+    if let Err(error) = ready.db().batch(vec![keep]).await {
+        log::warn("principal_not_learned", &[("error", &error.to_string())]);
+    }
+}
+
 async fn write(ready: Ready<'_>, notes: &BTreeMap<String, Note>) -> Result<(), DbError> {
     let list: Vec<Value> = notes
         .iter()
         .map(|(id, note)| {
             let session_since = time::iso8601(note.at_ms.saturating_sub(SESSION_MS));
-            json!([id, time::iso8601(note.at_ms), session_since, note.scopes])
+            json!([id, time::iso8601(note.at_ms), session_since, note.scopes, note.principal_id])
         })
         .collect();
     let list = Value::Array(list).to_string();
@@ -110,9 +142,11 @@ async fn write(ready: Ready<'_>, notes: &BTreeMap<String, Note>) -> Result<(), D
         "UPDATE actors SET \
          session_count = session_count + iif(ifnull(last_seen_at, '') < n.session_since, 1, 0), \
          last_seen_at = max(ifnull(last_seen_at, ''), n.at), \
-         vouched = coalesce(n.scopes, vouched) \
+         vouched = coalesce(n.scopes, vouched), \
+         chitty_auth_principal_id = coalesce(n.principal, chitty_auth_principal_id) \
          FROM (SELECT value ->> '$[0]' AS id, value ->> '$[1]' AS at, \
-         value ->> '$[2]' AS session_since, value ->> '$[3]' AS scopes \
+         value ->> '$[2]' AS session_since, value ->> '$[3]' AS scopes, \
+         value ->> '$[4]' AS principal \
          FROM json_each(?1)) AS n WHERE actors.chitty_id = n.id",
     )
     .bind(list.as_str());

@@ -171,14 +171,16 @@ pub async fn register(
     let Profile { display_name, email, avatar_url } = &new.profile;
     let insert = Statement::new(format!(
         "INSERT INTO actors (chitty_id, actor_type, display_name, email, avatar_url, vouched, \
-         last_seen_at, session_count, created_at, updated_at, registered_at, revision) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?7, ?7, ?7, ?8) \
+         last_seen_at, session_count, created_at, updated_at, registered_at, revision, \
+         chitty_auth_principal_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?7, ?7, ?7, ?8, ?9) \
          ON CONFLICT (chitty_id) DO UPDATE SET actor_type = excluded.actor_type, \
          display_name = excluded.display_name, email = excluded.email, \
          avatar_url = excluded.avatar_url, vouched = excluded.vouched, \
          last_seen_at = excluded.last_seen_at, session_count = session_count + 1, \
          updated_at = excluded.updated_at, registered_at = excluded.registered_at, \
-         revision = excluded.revision WHERE registered_at IS NULL RETURNING {}",
+         revision = excluded.revision, chitty_auth_principal_id = \
+         coalesce(excluded.chitty_auth_principal_id, chitty_auth_principal_id) \
+         WHERE registered_at IS NULL RETURNING {}",
         registered()
     ))
     .bind(scope.actor())
@@ -188,7 +190,8 @@ pub async fn register(
     .bind(avatar_url.as_ref().map(String::as_str))
     .bind(json!(scope.carried()).to_string())
     .bind(event.at.as_str())
-    .bind(event.id.as_str());
+    .bind(event.id.as_str())
+    .bind(scope.principal_id());
     let mut batch =
         vec![insert, outbox::insert_if_changed(event, overdue_ms, "actors", "chitty_id")];
     if let Some(key) = key {

@@ -163,11 +163,10 @@ pub async fn show(
     request: &Request<'_>,
 ) -> Result<Reply, Problem> {
     let found = store::get(ready, &scope, &context_id(request)?).await?;
-    let unchanged = request
-        .header("if-none-match")
-        .is_some_and(|header| none_match_hits(&header, &found.revision));
+    let unchanged =
+        request.header("if-none-match").is_some_and(|header| none_match_hits(&header, &found.tag));
     let reply = if unchanged { Reply::new(304, Body::Empty) } else { Reply::json(found.json) };
-    Ok(reply.header("etag", etag(&found.revision)))
+    Ok(reply.header("etag", etag(&found.tag)))
 }
 
 /// Change a context: what is sent replaces what was there.
@@ -246,7 +245,7 @@ pub async fn remove(
 }
 
 /// The id in the path. One that is no ChittyID is one that nobody has.
-fn context_id(request: &Request<'_>) -> Result<ChittyId, Problem> {
+pub(super) fn context_id(request: &Request<'_>) -> Result<ChittyId, Problem> {
     ChittyId::parse(&request.id).map_err(|_| Problem::not_found("context"))
 }
 

@@ -4,6 +4,7 @@
 pub mod create;
 pub mod handlers;
 pub mod input;
+pub mod said;
 pub mod search;
 pub mod store;
 
@@ -103,6 +104,10 @@ pub struct Context {
     pub chitty_chronicle_timeline_id: Option<String>,
     /// The same as `created_at`, for callers of the predecessor.
     pub created: String,
+    /// What ChittyVerify said last; only where the context is read by itself, and was ever verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(not(target_family = "wasm"), schema(required = false, value_type = ContextVerification))]
+    pub verification: Option<serde_json::Value>,
     /// What kind of context its maker calls it.
     #[serde(rename = "type")]
     pub kind: Option<String>,
@@ -113,6 +118,56 @@ pub struct Context {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(not(target_family = "wasm"), schema(required = false))]
     pub warnings: Vec<String>,
+}
+
+/// What ChittyVerify has said of a context.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "describes what the handlers put together")]
+pub(crate) struct ContextVerification {
+    /// Whether it is what it says.
+    verified: bool,
+    /// ChittyVerify's own word, such as `PASS`, `FAIL` or `REVIEW`.
+    status: Option<String>,
+    /// By what ChittyVerify knows the verification.
+    verification_id: Option<String>,
+    /// How sure it is, in percent.
+    confidence_percent: Option<u8>,
+    /// ISO-8601 UTC with milliseconds.
+    verified_at: String,
+    /// The event in the audit.
+    event_id: String,
+}
+
+/// The reply to a verification.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "describes what the handlers put together")]
+pub(crate) struct Verified {
+    /// Always true: ChittyVerify has answered.
+    success: bool,
+    /// Of which context.
+    chitty_id: String,
+    /// What it said.
+    verification: ContextVerification,
+}
+
+/// The lineage of a context.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "describes what the handlers put together")]
+pub(crate) struct Lineage {
+    /// Of which context.
+    chitty_id: String,
+    /// What ChittyDNA tells, such as `dna_id`, `generation`, `genesis` and `events`.
+    #[schema(value_type = Object)]
+    lineage: serde_json::Value,
+    /// When it told that: ISO-8601 UTC with milliseconds.
+    read_at: String,
+    /// How long ago that was.
+    age_seconds: u64,
+    /// Whether ChittyDNA was asked again and did not answer.
+    stale: bool,
 }
 
 /// The reply to a creation or a change.

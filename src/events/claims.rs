@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::events::Event;
 use crate::events::effects::{self, Effect, Effects};
+use crate::events::learned::Learned;
 use crate::events::outbox::{self, COLUMNS, STANDING, Standing, VALUES, read, read_standing};
 use crate::init::Ready;
 use crate::platform::db::{DbError, Row, Statement};
@@ -28,6 +29,8 @@ pub struct Claimed {
     pub is_replayed: bool,
     /// Whether something of it was left for later without being tried.
     pub is_held_back: bool,
+    /// What services have said of the entity, to be kept.
+    pub learned: Vec<Learned>,
 }
 
 impl Claimed {
@@ -127,7 +130,8 @@ fn read_claimed(row: &mut Row) -> Result<Claimed, DbError> {
             }
         }
     }
-    Ok(Claimed { event, effects, doubts, refused, tries, is_replayed, is_held_back: false })
+    let (is_held_back, learned) = (false, Vec::new());
+    Ok(Claimed { event, effects, doubts, refused, tries, is_replayed, is_held_back, learned })
 }
 
 /// Puts events on record that only a message knows of, such as a report that the database could not

@@ -292,7 +292,10 @@ async fn take_effect(app: &App, row: &mut Claimed, effect: Effect) -> Result<(),
     let history = History { in_doubt: row.doubts.has(effect), is_replayed: row.is_replayed };
     let told = effects::perform(app, &row.event, effect, history).await;
     match &told {
-        Ok(()) => row.note(effect),
+        Ok(learned) => {
+            row.note(effect);
+            row.learned.extend(learned.clone());
+        }
         Err(failure) => {
             if failure.in_doubt {
                 row.doubts.add(effect);
@@ -306,7 +309,7 @@ async fn take_effect(app: &App, row: &mut Claimed, effect: Effect) -> Result<(),
             }
         }
     }
-    told
+    told.map(|_| ())
 }
 
 /// Notes how far an event has come, as long as nobody else has taken it over.
@@ -322,7 +325,9 @@ async fn settle(
     let outage = failures.iter().find(|failure| failure.is_transient);
     let is_old = time::parse(&row.event.at).is_some_and(|at| now_ms > at + GIVE_UP_MS)
         && row.tries >= GIVE_UP_TRIES;
-    let (statements, outcome) = match outage {
+    let learned: Vec<Statement> =
+        row.learned.iter().filter_map(|learned| learned.keep(&row.event)).collect();
+    let (mut statements, outcome) = match outage {
         Some(failure) if !is_old => {
             log::warn("event_not_told", &[("event_id", &id), ("error", &failure.error)]);
             postponed(app, &row, lease, failure)
@@ -343,6 +348,7 @@ async fn settle(
             given_up(&row, lease, failures, now_ms)
         }
     };
+    statements.extend(learned);
     match ready.db().batch(statements).await {
         Ok(results) if results.first().is_some_and(|rows| !rows.is_empty()) => outcome,
         Ok(_) => {

@@ -2,10 +2,11 @@
 //! installations a step in their lineage at ChittyDNA; for changes of a service's state a sign of life
 //! to Beacon.
 
-use chitty_core::{CallContext, ChittyId, Entry, ServiceError, Session};
+use chitty_core::{CallContext, ChittyId, Entry, ServiceError, Session, timeline_id};
 use serde_json::json;
 
 use crate::app::App;
+use crate::events::learned::Learned;
 use crate::events::{Event, EventKind};
 use crate::platform::{log, time};
 
@@ -128,7 +129,7 @@ pub struct History {
     pub is_replayed: bool,
 }
 
-/// Makes an effect take place.
+/// Makes an effect take place. Returns what the service has said of the entity, if it is to be kept.
 ///
 /// # Errors
 /// [`Failure`].
@@ -137,18 +138,18 @@ pub async fn perform(
     event: &Event,
     effect: Effect,
     history: History,
-) -> Result<(), Failure> {
+) -> Result<Option<Learned>, Failure> {
     let cx = CallContext { traceparent: event.traceparent.clone(), ..CallContext::default() };
     let session = app.core.session(cx);
     match effect {
         Effect::Chronicle => tell_chronicle(&session, event, history).await,
-        Effect::Beacon => Ok(tell_beacon(&session, event).await?),
+        Effect::Beacon => Ok(tell_beacon(&session, event).await.map(|()| None)?),
         Effect::Dna => match tell_dna(&session, event).await {
             Err(failure) if !failure.is_transient => {
                 // As good as it gets: a lineage without this step.
                 let fields = [("event_id", event.id.as_str()), ("error", &failure.error)];
                 log::warn("lineage_refused", &fields);
-                Ok(())
+                Ok(None)
             }
             told => told,
         },
@@ -158,7 +159,11 @@ pub async fn perform(
 /// How much earlier than the gateway says ChittyChronicle may say that it was, in ms.
 const CLOCKS_APART_MS: u64 = 600_000;
 
-async fn tell_chronicle(session: &Session, event: &Event, history: History) -> Result<(), Failure> {
+async fn tell_chronicle(
+    session: &Session,
+    event: &Event,
+    history: History,
+) -> Result<Option<Learned>, Failure> {
     let chronicle = session.chronicle();
     let entry = Entry {
         action: event.kind.as_str(),
@@ -172,16 +177,16 @@ async fn tell_chronicle(session: &Session, event: &Event, history: History) -> R
     };
     if history.in_doubt {
         let since = time::parse(&event.at).unwrap_or_default().saturating_sub(CLOCKS_APART_MS);
-        let is_there = chronicle.has(&entry, &time::iso8601(since)).await.map_err(|error| {
+        let found = chronicle.find_entry(&entry, &time::iso8601(since)).await.map_err(|error| {
             let what = format!("whether it is there could not be asked: {error}");
             // To ask is not to tell: what comes of the question puts nothing in doubt.
             Failure { in_doubt: false, error: what, ..Failure::from(error) }
         })?;
-        if is_there {
-            return Ok(());
+        if let Some(found) = found {
+            return Ok(timeline_id(&found).map(Learned::TimelineId));
         }
     }
-    Ok(chronicle.append(&entry).await?)
+    Ok(chronicle.append(&entry).await?.map(Learned::TimelineId))
 }
 
 async fn tell_beacon(session: &Session, event: &Event) -> Result<(), ServiceError> {
@@ -196,8 +201,8 @@ async fn tell_beacon(session: &Session, event: &Event) -> Result<(), ServiceErro
 
 /// Begins the lineage of an entity or takes it a step further. Where there is none to take further, such
 /// as after its beginning was refused, it begins with this step.
-async fn tell_dna(session: &Session, event: &Event) -> Result<(), Failure> {
-    let Ok(id) = ChittyId::parse(&event.entity_id) else { return Ok(()) };
+async fn tell_dna(session: &Session, event: &Event) -> Result<Option<Learned>, Failure> {
+    let Ok(id) = ChittyId::parse(&event.entity_id) else { return Ok(None) };
     let begins = matches!(
         event.kind,
         EventKind::ContextCreated | EventKind::ActorRegistered | EventKind::AppInstalled
@@ -208,12 +213,12 @@ async fn tell_dna(session: &Session, event: &Event) -> Result<(), Failure> {
     match take_further(session, event, &id).await {
         // No lineage, or no such service: only to begin one tells them apart.
         Err(error) if error.status == Some(404) => {
-            begin_lineage(session, event, &id).await?;
+            let begun = begin_lineage(session, event, &id).await?;
             match take_further(session, event, &id).await {
                 Err(error) if error.status == Some(404) => {
                     Err(Failure { is_transient: true, ..Failure::from(error) })
                 }
-                told => Ok(told?),
+                told => Ok(told?.or(begun)),
             }
         }
         told => Ok(told?),
@@ -224,16 +229,22 @@ async fn begin_lineage(
     session: &Session,
     event: &Event,
     id: &ChittyId,
-) -> Result<(), ServiceError> {
+) -> Result<Option<Learned>, ServiceError> {
     let genesis = json!({
         "timestamp": event.at, "service": "chittyconnect", "version": crate::config::VERSION,
         "eventId": event.id,
     });
-    // Its id is not kept: the entity would be another one without anybody having changed it.
-    session.dna().initialize(id, event.kind.entity_type(), genesis).await.map(|_| ())
+    let begun = session.dna().initialize(id, event.kind.entity_type(), genesis).await?;
+    Ok(Some(Learned::DnaId(begun)))
 }
 
-async fn take_further(session: &Session, event: &Event, id: &ChittyId) -> Result<(), ServiceError> {
+async fn take_further(
+    session: &Session,
+    event: &Event,
+    id: &ChittyId,
+) -> Result<Option<Learned>, ServiceError> {
     let changes = json!({ "eventId": event.id, "changes": event.payload });
-    session.dna().evolve(id, event.kind.as_str(), changes, &event.at, Some(&event.id)).await
+    let kind = event.kind.as_str();
+    let told = session.dna().evolve(id, kind, changes, &event.at, Some(&event.id)).await?;
+    Ok(told.map(Learned::DnaId))
 }

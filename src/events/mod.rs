@@ -11,6 +11,7 @@ pub mod consumer;
 pub mod dead;
 pub mod effects;
 pub mod handlers;
+pub mod learned;
 pub mod outbox;
 pub mod timeline;
 pub mod verdict;
@@ -62,6 +63,8 @@ kinds! {
     ContextCreated = "context.created", "context";
     /// A context was changed.
     ContextUpdated = "context.updated", "context";
+    /// ChittyVerify was asked about a context, and has answered.
+    ContextVerified = "context.verified", "context";
     /// A context was deleted.
     ContextDeleted = "context.deleted", "context";
     /// An actor has registered, or was put on record.

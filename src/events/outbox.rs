@@ -123,6 +123,13 @@ pub fn insert_if_ended(event: &Event, overdue_ms: u64, version: i64) -> Statemen
     insert_where(event, overdue_ms, condition).bind(version)
 }
 
+/// The row of the event that a context was verified, written only if the batch has kept that with it.
+pub fn insert_if_verified(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "WHERE EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?4 \
+         AND json_extract(verification, '$.event_id') = ?1)";
+    insert_where(event, overdue_ms, condition)
+}
+
 /// The row of the event that tells of replayed dead letters, written only if there were some.
 pub fn insert_if_replayed(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "WHERE EXISTS (SELECT 1 FROM dead_letters WHERE replayed_at = ?8)";

@@ -31,7 +31,7 @@ pub struct Idempotency {
 pub struct Stored<'a> {
     /// HTTP status.
     pub status: i64,
-    /// `ETag` header.
+    /// `ETag` header; none where it is empty.
     pub etag: &'a str,
     /// `Location` header; empty where the reply has none.
     pub location: &'a str,

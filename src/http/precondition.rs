@@ -75,7 +75,7 @@ impl IfMatch {
             None => IfMatch::Absent,
             Some("*") => IfMatch::Any,
             Some(list) => IfMatch::OneOf(
-                list.split(',').filter_map(|tag| strong(tag.trim())).map(str::to_owned).collect(),
+                list.split(',').filter_map(|tag| strong(tag.trim())).map(revision_of).collect(),
             ),
         }
     }
@@ -97,7 +97,13 @@ impl IfMatch {
     }
 }
 
-/// The header value of a revision.
+/// The revision in an entity tag. What follows its dot counts what was learned of the entity since, which
+/// no change needs to wait for.
+fn revision_of(tag: &str) -> String {
+    tag.split_once('.').map_or(tag, |(revision, _)| revision).to_owned()
+}
+
+/// The header value of a revision, or of one with what was learned since (`revision.count`).
 pub fn etag(revision: &str) -> String {
     format!("\"{revision}\"")
 }
@@ -122,6 +128,7 @@ mod tests {
     fn if_match() {
         assert!(IfMatch::parse(None).allows("r1"));
         assert!(IfMatch::parse(Some("*")).allows("r1"));
+        assert!(IfMatch::parse(Some("\"r1.2\"")).allows("r1"), "what is learned is no change");
         assert!(IfMatch::parse(Some("\"r0\", \"r1\"")).allows("r1"));
         for header in ["\"r2\"", "W/\"r1\"", "r1", "", "\"r1", "\"\""] {
             assert!(!IfMatch::parse(Some(header)).allows("r1"), "{header}");

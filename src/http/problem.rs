@@ -114,6 +114,10 @@ codes! {
     AuthenticationUnavailable = "authentication_unavailable", 503, "Tokens cannot be checked at the moment";
     /// ChittyID could not mint, or not be asked.
     IdentityAuthorityUnavailable = "identity_authority_unavailable", 503, "ChittyID did not answer as it should";
+    /// ChittyVerify gave no verdict.
+    VerificationUnavailable = "verification_unavailable", 503, "ChittyVerify gave no verdict";
+    /// ChittyDNA did not tell a lineage that it has not told before.
+    LineageUnavailable = "lineage_unavailable", 503, "ChittyDNA did not answer";
     /// GitHub did not answer, or is not to be asked at the moment.
     GithubUnavailable = "github_unavailable", 503, "GitHub did not answer";
     /// The object that watches a service did not answer.

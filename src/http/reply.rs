@@ -83,6 +83,16 @@ impl Body {
     }
 }
 
+/// A text that is not shown where what holds it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// Work that nobody waits for. It may be lost with the isolate, so nothing may depend on it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum After {
@@ -100,6 +110,13 @@ pub enum After {
     HandOver,
     /// Take an orchestration further.
     Orchestrate(String),
+    /// Ask ChittyAuth for the principal of an actor, by a token of its own.
+    LearnPrincipal {
+        /// Who has registered.
+        actor: String,
+        /// The token. It is not kept.
+        token: Secret,
+    },
 }
 
 impl Reply {

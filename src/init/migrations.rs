@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 27] = [
+pub const MIGRATIONS: [(&str, &str); 28] = [
     migration!("0001_create_contexts_table"),
     migration!("0002_create_installations_table"),
     migration!("0003_create_actors_table"),
@@ -37,6 +37,7 @@ pub const MIGRATIONS: [(&str, &str); 27] = [
     migration!("0020_fair_work_and_audit_archive"),
     migration!("0021_compare_names_by_their_key"),
     migration!("0022_write_words_anew"),
+    migration!("0023_keep_what_services_say"),
     migration!("0024_create_identities_table"),
     migration!("0025_create_discovery_tables"),
     migration!("0026_list_events_by_owner"),

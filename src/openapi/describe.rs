@@ -92,6 +92,8 @@ pub fn document() -> String {
         contexts::show,
         contexts::change,
         contexts::remove,
+        crate::contexts::said::verify,
+        crate::contexts::said::lineage,
         actors::register,
         actors::me,
         actors::list,

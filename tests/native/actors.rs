@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::world::{TestRequest, World, run};
+use crate::world::{Behaviour, TestRequest, World, run};
 
 const ADMIN: &str = "dev-root+admin";
 
@@ -186,5 +186,45 @@ fn seeing_an_actor_costs_a_note_a_minute() {
         world.advance_ms(31 * 60_000);
         gateway.get("/v1/contexts", Some("dev-a")).await;
         assert_eq!(seen(), "2026-01-02T03:36:05.000Z 2", "another session");
+    });
+}
+
+#[test]
+fn the_ids_of_an_actor_at_other_services_are_kept() {
+    for (said, kept) in [
+        (json!({"actor": {"chittyId": "CHITTY-PEO-a", "principalId": "prn_1"}}), json!("prn_1")),
+        (json!({"chittyId": "CHITTY-PEO-a", "principal_id": "prn_2"}), json!("prn_2")),
+        (json!({"actor": {"chittyId": "CHITTY-PEO-a"}}), json!(null)),
+        (json!({"actor": {"chittyId": "CHITTY-PEO-b", "principalId": "prn_b"}}), json!(null)),
+        (json!({"actor": {"chittyId": "CHITTY-PEO-a", "principalId": "a\u{0}"}}), json!(null)),
+    ] {
+        let (world, gateway) = World::warm();
+        world.services.at("/v1/auth/validate", Behaviour::Answer(200, said.to_string()));
+        run(async {
+            let body = json!({"actor_type": "human"});
+            let made = gateway.post("/v1/actors/register", "dev-a", &body).await;
+            assert_eq!(made.status, 201);
+            gateway.deliver_all().await;
+            let me = gateway.get("/v1/actors/me", Some("dev-a")).await;
+            assert_eq!(me.json["actor"]["chitty_auth_principal_id"], kept, "{said}");
+            assert_eq!(me.json["actor"]["chitty_dna_id"], "dna-of-CHITTY-PEO-a");
+        });
+    }
+    // Whether ChittyAuth says it or not, the actor is registered; a later credential may say it.
+    let (world, gateway) = World::warm();
+    world.services.at("/v1/auth/validate", Behaviour::Hang);
+    run(async {
+        let made =
+            gateway.post("/v1/actors/register", "dev-a", &json!({"actor_type": "human"})).await;
+        assert_eq!(made.status, 201);
+        let validated = json!({
+            "valid": true, "chittyId": "CHITTY-PEO-a", "principalId": "prn_3", "scope": ["read"],
+        });
+        let said = Behaviour::Answer(200, validated.to_string());
+        world.services.at("/v1/tokens/validate", said);
+        world.advance_ms(120_000);
+        gateway.get("/v1/actors/me", Some("dev-a")).await;
+        let me = gateway.get("/v1/actors/me", Some("dev-a")).await;
+        assert_eq!(me.json["actor"]["chitty_auth_principal_id"], "prn_3");
     });
 }

@@ -3,7 +3,7 @@
 use chittyconnect::contexts::Context;
 use serde_json::{Value, json};
 
-use crate::world::{TestRequest, World, run};
+use crate::world::{Behaviour, TestRequest, World, run};
 
 const ALICE: &str = "dev-alice";
 const BOB: &str = "dev-bob";
@@ -609,5 +609,182 @@ fn an_owner_with_very_many_names_from_before_is_asked_to_wait_and_then_served() 
         assert!(first.headers.contains_key("retry-after"));
         let second = gateway.post("/v1/contexts", ALICE, &body).await;
         assert_eq!((second.status, second.code()), (409, "name_taken"));
+    });
+}
+
+#[test]
+fn by_which_ids_other_services_know_a_context_is_kept_and_changes_nothing() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let made = gateway.post("/v1/contexts", ALICE, &json!({"name": "known"})).await;
+        let id = made.json["context"]["chitty_id"].as_str().unwrap().to_owned();
+        let path = format!("/v1/contexts/{id}");
+        assert_eq!(made.json["context"]["chitty_dna_id"], json!(null));
+        // ChittyDNA's first answer gets lost: what it has begun has the same id when it is asked again.
+        world.services.set("dna", Behaviour::Lost);
+        gateway.deliver_all().await;
+        let half = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!(half.json["chitty_dna_id"], json!(null));
+        assert_eq!(half.json["chitty_chronicle_timeline_id"], "1", "the entry where it begins");
+        world.services.set("dna", Behaviour::Work);
+        world.advance_ms(3_600_000);
+        chittyconnect::tasks::scheduled(&gateway.app).await;
+        gateway.deliver_all().await;
+        let known = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!(known.json["chitty_dna_id"], format!("dna-of-{id}"));
+        assert_eq!(known.json["updated_at"], made.json["context"]["updated_at"]);
+        let list = gateway.get("/v1/contexts", Some(ALICE)).await;
+        assert_eq!(list.json["contexts"][0]["chitty_dna_id"], format!("dna-of-{id}"));
+
+        // A copy from before is not the newest any more, and what was decided by it may be done.
+        let first = made.headers["etag"].clone();
+        let asked =
+            |tag: &str| TestRequest::new("GET", &path).token(ALICE).header("if-none-match", tag);
+        assert_eq!(gateway.send(asked(&first)).await.status, 200);
+        let newest = known.headers["etag"].clone();
+        assert_eq!(gateway.send(asked(&newest)).await.status, 304);
+        for tag in [first, newest] {
+            let patch = TestRequest::new("PATCH", &path).token(ALICE).header("if-match", &tag);
+            let changed = gateway.send(patch.json(&json!({"tools": []}))).await;
+            let expected = if tag.contains('.') { 412 } else { 200 };
+            assert_eq!(changed.status, expected, "{tag}: {changed:?}");
+        }
+        // The timeline is the one of the first entry, whatever comes.
+        world.services.at("/api/entries", Behaviour::Answer(200, r#"{"id":"2"}"#.to_owned()));
+        gateway.deliver_all().await;
+        let known = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!(known.json["chitty_chronicle_timeline_id"], "1");
+        let patch = TestRequest::new("PATCH", &path).token(ALICE);
+        let patch = patch.header("if-match", &known.headers["etag"]);
+        assert_eq!(gateway.send(patch.json(&json!({"tools": []}))).await.status, 200);
+    });
+}
+
+#[test]
+fn ids_that_are_none_are_not_kept() {
+    for (dna, timeline) in
+        [("x".repeat(201), "y".repeat(201)), ("a\\u0000".to_owned(), String::new())]
+    {
+        let (world, gateway) = World::warm();
+        run(async {
+            let id = gateway.create(ALICE, &json!({"name": "n"})).await;
+            let dna = Behaviour::Answer(200, format!(r#"{{"dna_id":"{dna}"}}"#));
+            world.services.at("/initialize", dna);
+            let entry = Behaviour::Answer(200, format!(r#"{{"timeline_id":"{timeline}"}}"#));
+            world.services.at("/api/entries", entry);
+            gateway.deliver_all().await;
+            let read = gateway.get(&format!("/v1/contexts/{id}"), Some(ALICE)).await;
+            assert_eq!(read.json["chitty_dna_id"], json!(null));
+            assert_eq!(read.json["chitty_chronicle_timeline_id"], json!(null));
+            assert_eq!(
+                world.db.cell("SELECT count(*) FROM outbox WHERE done_at IS NULL").unwrap(),
+                "0"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_context_is_verified_and_the_last_answer_is_kept() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "n"})).await;
+        gateway.deliver_all().await;
+        let path = format!("/v1/contexts/{id}");
+        let before = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!(before.json.get("verification"), None);
+        let verify = || {
+            let request = TestRequest::new("POST", &format!("{path}/verify")).token(ALICE);
+            request.header("idempotency-key", "v1")
+        };
+        let first = gateway.send(verify()).await;
+        assert_eq!(first.status, 200, "{first:?}");
+        let said = &first.json["verification"];
+        assert_eq!((&said["verified"], &said["status"]), (&json!(true), &json!("PASS")));
+        assert_eq!(said["confidence_percent"], 90);
+        let asked = world.services.calls("verify");
+        let body: Value = serde_json::from_str(asked[0].body.as_deref().unwrap()).unwrap();
+        assert_eq!(body["dnaId"], format!("dna-of-{id}"));
+        // Again with the same key: the same answer, and nobody is asked.
+        let again = gateway.send(verify()).await;
+        assert_eq!((again.status, &again.json), (200, &first.json));
+        assert_eq!(again.headers["idempotency-replayed"], "true");
+        assert_eq!(world.services.calls("verify").len(), 1);
+
+        let shown = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!(&shown.json["verification"], said);
+        assert_ne!(shown.headers["etag"], before.headers["etag"]);
+        let context: Context = serde_json::from_str(&shown.text).unwrap();
+        assert_eq!(serde_json::to_value(&context).unwrap(), shown.json);
+        // To verify is no change of the context: what was decided before it may be done.
+        let patch = TestRequest::new("PATCH", &path).token(ALICE);
+        let patch = patch.header("if-match", &before.headers["etag"]);
+        assert_eq!(gateway.send(patch.json(&json!({"tools": ["t"]}))).await.status, 200);
+
+        // Down: said so, and what was said last stays.
+        for behaviour in
+            [Behaviour::Hang, Behaviour::Answer(500, "{}".to_owned()), Behaviour::Garbled]
+        {
+            world.services.set("verify", behaviour);
+            world.advance_ms(60_000);
+            let down = gateway.post(&format!("{path}/verify"), ALICE, &json!(null)).await;
+            assert_eq!((down.status, down.code()), (503, "verification_unavailable"));
+            let shown = gateway.get(&path, Some(ALICE)).await;
+            assert_eq!(&shown.json["verification"], said);
+        }
+        world.services.set("verify", Behaviour::Answer(200, r#"{"status":"FAIL"}"#.to_owned()));
+        world.advance_ms(120_000);
+        let failed = gateway.post(&format!("{path}/verify"), ALICE, &json!(null)).await;
+        assert_eq!(failed.json["verification"]["verified"], false);
+        let events = world.db.cells(
+            "SELECT actor_id || ' ' || json_extract(detail, '$.verified') FROM audit \
+             WHERE action = 'context.verified' ORDER BY seq",
+        );
+        assert_eq!(events, ["CHITTY-PEO-alice 1", "CHITTY-PEO-alice 0"]);
+        let his = gateway.post(&format!("{path}/verify"), BOB, &json!(null)).await;
+        assert_eq!((his.status, his.code()), (404, "not_found"));
+    });
+}
+
+#[test]
+fn the_lineage_of_a_context_is_shown_fresh_or_with_its_age() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let id = gateway.create(ALICE, &json!({"name": "n"})).await;
+        let path = format!("/v1/contexts/{id}/lineage");
+        let early = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!((early.status, early.code()), (404, "not_found"), "it has not begun");
+        gateway.deliver_all().await;
+        let first = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!(first.status, 200, "{first:?}");
+        assert_eq!(first.json["lineage"]["dna_id"], format!("dna-of-{id}"));
+        assert_eq!((&first.json["stale"], &first.json["age_seconds"]), (&json!(false), &json!(0)));
+        // Within five minutes nobody is asked again.
+        let asked = world.services.calls("dna").len();
+        world.advance_ms(299_000);
+        let cached = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!(cached.json["age_seconds"], 299);
+        assert_eq!(world.services.calls("dna").len(), asked);
+        // Then it is, and while it is down the last one is shown with its age.
+        world.services.set("dna", Behaviour::Answer(500, "{}".to_owned()));
+        world.advance_ms(3_600_000);
+        let stale = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!((stale.status, &stale.json["stale"]), (200, &json!(true)));
+        assert_eq!(stale.json["lineage"], first.json["lineage"]);
+        assert_eq!(stale.json["read_at"], first.json["read_at"]);
+        world.services.set("dna", Behaviour::Work);
+        world.advance_ms(3_600_000);
+        let fresh = gateway.get(&path, Some(ALICE)).await;
+        assert_eq!((&fresh.json["stale"], &fresh.json["age_seconds"]), (&json!(false), &json!(0)));
+        // Nobody else's, and gone with the context.
+        let his = gateway.get(&path, Some(BOB)).await;
+        assert_eq!((his.status, his.code()), (404, "not_found"));
+        gateway.delete(&format!("/v1/contexts/{id}"), ALICE).await;
+        assert_eq!(gateway.get(&path, Some(ALICE)).await.status, 404);
+        assert_eq!(world.db.count("context_lineages"), 0);
+        world.services.set("dna", Behaviour::Hang);
+        let other = gateway.create(ALICE, &json!({"name": "m"})).await;
+        let never = gateway.get(&format!("/v1/contexts/{other}/lineage"), Some(ALICE)).await;
+        assert_eq!((never.status, never.code()), (503, "lineage_unavailable"));
     });
 }

@@ -49,6 +49,12 @@ fn exercised() -> World {
              revision) VALUES ('CHITTY-CONTEXT-f', ' é', 'CHITTY-PEO-a', '2026', '2026', 'r')";
         world.db.execute(former);
         gateway.get("/v1/contexts/search?q=caf%C3%A9", Some("dev-a")).await;
+        for _ in 0..2 {
+            let verify = format!("{path}/verify").replace(&id, "CHITTY-CONTEXT-f");
+            let verify = TestRequest::new("POST", &verify).token("dev-a");
+            gateway.send(verify.header("idempotency-key", "v")).await;
+        }
+        gateway.get("/v1/contexts/CHITTY-CONTEXT-f/lineage", Some("dev-a")).await;
         gateway.patch("/v1/contexts/CHITTY-CONTEXT-f", "dev-a", &json!({"data": []})).await;
         world.objects.awake.set(true);
         chittyconnect::tasks::scheduled(&gateway.app).await;
@@ -260,6 +266,7 @@ fn no_statement_scans_a_table_or_sorts_one() {
     let tables = [
         "contexts",
         "context_counts",
+        "context_lineages",
         "outbox",
         "actors",
         "connections",

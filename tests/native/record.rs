@@ -120,6 +120,10 @@ async fn sample(world: &World, gateway: &Isolate, method: &str, path: &str) -> O
         ("PUT", "/v1/actors/{id}/capabilities") => {
             sent(ADMIN, &format!("{me}/capabilities"), json!({"capabilities": ["events:read"]}))
         }
+        ("POST", "/v1/contexts/{id}/verify") => {
+            let id = gateway.create("dev-a", &json!({"name": "to verify"})).await;
+            sent("dev-a", &format!("/v1/contexts/{id}/verify"), json!(null))
+        }
         ("POST", "/v1/connections") => {
             let body = json!({
                 "source_chitty_id": "CHITTY-PEO-a", "source_type": "actor",

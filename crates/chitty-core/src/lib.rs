@@ -68,7 +68,7 @@ pub use crate::services::beacon::BeaconClient;
 pub use crate::services::canon::CanonClient;
 pub use crate::services::certify::{CertificateRequest, CertifyClient};
 pub use crate::services::chat::ChatClient;
-pub use crate::services::chronicle::{ChronicleClient, Entry, EntryQuery};
+pub use crate::services::chronicle::{ChronicleClient, Entry, EntryQuery, timeline_id};
 pub use crate::services::dna::DnaClient;
 pub use crate::services::identity::{EntityLabel, IdClient, IdentityInfo, MintRequest, Validity};
 pub use crate::services::register::{Challenge, RegisterClient, Registered, Registration};

@@ -5,6 +5,7 @@
 pub mod former_names;
 pub mod former_words;
 mod pages;
+pub mod said;
 mod writes;
 
 use chitty_core::ChittyId;
@@ -34,8 +35,8 @@ pub fn unprepared() -> Statement {
 /// A context with its version.
 #[derive(Debug)]
 pub struct Found {
-    /// For the entity tag.
-    pub revision: String,
+    /// For the entity tag: the revision, and how much was learned since.
+    pub tag: String,
     /// The context as it is returned.
     pub json: String,
 }
@@ -46,7 +47,9 @@ pub struct Found {
 /// 404 when the caller has none of this id; 403 when it may do nothing; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Found, Problem> {
     let query = Statement::new(format!(
-        "SELECT {}, revision, shown FROM contexts \
+        "SELECT {}, revision || iif(learned = 0, '', '.' || learned), \
+         iif(verification IS NULL, shown, substr(shown, 1, length(shown) - 1) || \
+         ',\"verification\":' || verification || '}}') FROM contexts \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
         Scope::STATE_SQL
     ))
@@ -56,7 +59,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Found
         return Err(missing(ready, scope).await);
     };
     Scope::admit(row.optional_text(0)?.as_deref())?;
-    Ok(Found { revision: row.text(1)?, json: row.text(2)? })
+    Ok(Found { tag: row.text(1)?, json: row.text(2)? })
 }
 
 /// What is said when there is nothing to see: an actor that may do nothing is told that first. A

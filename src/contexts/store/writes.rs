@@ -7,7 +7,7 @@ use crate::contexts::Status;
 use crate::contexts::input::{Draft, List, Patch};
 use crate::contexts::search::{Key, name_column};
 use crate::contexts::store::former_names::{self, Patience};
-use crate::contexts::store::former_words;
+use crate::contexts::store::{former_words, said};
 use crate::events::{Event, outbox};
 use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::{Idempotency, Stored};
@@ -406,7 +406,8 @@ pub async fn delete(
     .bind(change.id.as_str())
     .bind(change.event.id.as_str());
     // What was connected to it ends with it.
-    let rest = connections::store::end_with_context(change.event);
+    let mut rest = connections::store::end_with_context(change.event);
+    rest.push(said::forget_lineage(change.event));
     Ok(perform(ready, scope, change, [row, words], rest).await?.0)
 }
 

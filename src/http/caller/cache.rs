@@ -118,6 +118,7 @@ mod tests {
     fn caller() -> Rc<Caller> {
         Rc::new(Caller {
             actor: ChittyId::parse("CHITTY-PEO-a").unwrap(),
+            principal_id: None,
             scopes: Vec::new(),
             granted: Vec::new(),
             credential: Credential::Token {

@@ -69,6 +69,9 @@ struct RawClaims {
     chitty_id: Option<String>,
     #[serde(rename = "chittyId")]
     chitty_id_camel: Option<String>,
+    principal_id: Option<Value>,
+    #[serde(rename = "principalId")]
+    principal_id_camel: Option<Value>,
     #[serde(alias = "scopes")]
     scope: Option<Value>,
 }
@@ -85,6 +88,8 @@ enum Audience {
 pub struct Claims {
     /// The bearer.
     pub actor: ChittyId,
+    /// Its principal at ChittyAuth, where the token says it.
+    pub principal_id: Option<String>,
     /// What it may.
     pub scopes: Vec<String>,
     /// When it ends, in ms since the Unix epoch.
@@ -174,7 +179,10 @@ impl<'a> Token<'a> {
             _ => Vec::new(),
         };
         let expires_ms = exp.saturating_add(SKEW_S).saturating_mul(1000);
-        Some(Claims { actor: ChittyId::parse(&id).ok()?, scopes, expires_ms })
+        let principal_id = [claims.principal_id, claims.principal_id_camel]
+            .into_iter()
+            .find_map(|id| id?.as_str().map(str::to_owned));
+        Some(Claims { actor: ChittyId::parse(&id).ok()?, principal_id, scopes, expires_ms })
     }
 }
 

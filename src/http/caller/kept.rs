@@ -91,6 +91,7 @@ impl Bearer {
     fn calling_by(self, credential: Credential, audience: Option<String>) -> (Caller, Expiry) {
         let caller = Caller {
             actor: self.actor,
+            principal_id: None,
             scopes: super::scopes::list(&self.backing.scopes),
             granted: self.backing.held(),
             credential,

@@ -79,6 +79,8 @@ impl Credential {
 #[derive(Debug, Clone)]
 pub struct Caller {
     actor: ChittyId,
+    /// Its principal at ChittyAuth, where ChittyAuth or the token says it.
+    principal_id: Option<String>,
     /// What the credential itself carries.
     scopes: Vec<String>,
     /// A token: what an administrator has granted beside what it carries. Any other credential: what
@@ -147,6 +149,11 @@ impl Caller {
         self.actor.as_str()
     }
 
+    /// Its principal at ChittyAuth, where its credential says it.
+    pub fn principal_id(&self) -> Option<&str> {
+        self.principal_id.as_deref()
+    }
+
     /// Against whose limits its requests count: its own, or those of the caller for whom its identity
     /// was minted.
     pub fn answers_for(&self) -> &str {
@@ -188,10 +195,11 @@ async fn vouched(
     token: &str,
     sha256: String,
 ) -> Result<(Caller, Expiry), Problem> {
-    let (actor, scopes, expires_at) = match jwt::Token::parse(token) {
+    let (actor, principal_id, scopes, expires_at) = match jwt::Token::parse(token) {
         Some(jwt) => {
             let claims = jwt.verify(app, request).await?;
-            (claims.actor, claims.scopes, Some(time::iso8601(claims.expires_ms)))
+            let expires_at = Some(time::iso8601(claims.expires_ms));
+            (claims.actor, claims.principal_id, claims.scopes, expires_at)
         }
         None => {
             let answer = request.session(app).auth().validate(token).await.map_err(|error| {
@@ -207,7 +215,7 @@ async fn vouched(
                 note_refused(ready, &sha256, request.now_ms).await;
                 return Err(invalid_token());
             };
-            (info.actor, info.scopes, info.expires_at)
+            (info.actor, info.principal_id, info.scopes, info.expires_at)
         }
     };
     let scopes = scopes::carried(scopes);
@@ -232,6 +240,7 @@ async fn vouched(
     };
     let caller = Caller {
         actor,
+        principal_id: principal_id.filter(|id| is_principal(id)),
         scopes,
         granted: known.granted,
         credential: Credential::Token { sha256, expires_at, is_made },
@@ -241,6 +250,14 @@ async fn vouched(
         limits: Overrides::default(),
     };
     Ok((caller, expiry))
+}
+
+/// The longest id of a principal that is kept, in bytes.
+const MAX_PRINCIPAL_BYTES: usize = 200;
+
+/// Whether a text may be the id of a principal.
+pub(crate) fn is_principal(id: &str) -> bool {
+    (1..=MAX_PRINCIPAL_BYTES).contains(&id.len()) && !id.contains(char::is_control)
 }
 
 /// How long a token whose end cannot be read counts as good for what is made by it, in ms.
@@ -333,7 +350,7 @@ async fn note_refused(ready: Ready<'_>, sha256: &str, now_ms: u64) {
 
 /// The credential of a request: `Authorization: Bearer`, or one of the headers in which the ecosystem
 /// sends API keys.
-fn token_of(request: &Request<'_>) -> Result<String, Problem> {
+pub(crate) fn token_of(request: &Request<'_>) -> Result<String, Problem> {
     if let Some(header) = request.header("authorization") {
         return bearer(&header).map(str::to_owned);
     }

@@ -181,6 +181,11 @@ impl Scope {
         self.caller.limits()
     }
 
+    /// The caller's principal at ChittyAuth, where its credential says it.
+    pub fn principal_id(&self) -> Option<&str> {
+        self.caller.principal_id()
+    }
+
     /// For which service the credential is good, where that is not this gateway.
     pub fn audience(&self) -> Option<&str> {
         self.caller.audience.as_deref()

@@ -28,6 +28,8 @@ export const requests = (entities) => {
     "POST /v1/contexts": { body: { name: "from the table" }, other: OWN },
     "POST /v1/contexts/create": { body: { name: "from the table too" }, other: OWN },
     "GET /v1/contexts/{id}": { id: entities.context, other: HIDDEN },
+    "POST /v1/contexts/{id}/verify": { id: entities.context, other: HIDDEN },
+    "GET /v1/contexts/{id}/lineage": { id: entities.context, other: HIDDEN },
     "PATCH /v1/contexts/{id}": { id: entities.context, body: { name: "changed" }, other: HIDDEN },
     "DELETE /v1/contexts/{id}": { id: entities.context, other: HIDDEN },
 

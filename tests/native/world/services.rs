@@ -155,6 +155,13 @@ impl Services {
     }
 
     fn dna(&self, request: &HttpRequest, body: &Value) -> (u16, Value) {
+        if request.method == HttpMethod::Get {
+            let id = request.url.rsplit('/').next().unwrap();
+            return match self.lineages.borrow().get(id) {
+                Some(steps) => (200, json!({"dna_id": format!("dna-of-{id}"), "events": steps})),
+                None => (404, json!({"success": false, "error": "no such lineage"})),
+            };
+        }
         let id = body["chittyId"].as_str().unwrap().to_owned();
         let mut lineages = self.lineages.borrow_mut();
         if request.url.ends_with("/initialize") {

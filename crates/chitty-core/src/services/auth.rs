@@ -19,6 +19,8 @@ use crate::wire::{Call, Variant, Wire, first_string, segment};
 pub struct TokenInfo {
     /// The bearer.
     pub actor: ChittyId,
+    /// Its principal, if ChittyAuth said so.
+    pub principal_id: Option<String>,
     /// The scopes that the token carries.
     pub scopes: Vec<String>,
     /// When it ends, as ChittyAuth wrote it (ISO-8601), if it said so.
@@ -103,6 +105,31 @@ impl AuthClient<'_> {
             // Any other 4xx is about our call, not about the token: an outage to the caller.
             Err(error) => Err(error),
         }
+    }
+
+    /// The principal behind a token, with `POST /v1/auth/validate`, which says it where
+    /// `POST /v1/tokens/validate` does not. `None` where the token is not that bearer's, or nothing is said.
+    ///
+    /// # Errors
+    /// No answer, or one that names nobody.
+    pub async fn principal(
+        &self,
+        token: &str,
+        bearer_id: &str,
+    ) -> Result<Option<String>, ServiceError> {
+        let variant = Variant {
+            bearer: Some(token.to_owned()),
+            body: None,
+            ..Variant::post(Service::Auth, "/v1/auth/validate", Value::Null)
+        };
+        let call =
+            Call::new("auth.principal", Repeat::Safe, vec![variant]).answered_by(&[401, 404]);
+        let info = match self.session.call(call).await {
+            Ok(answer) => bearer(&answer.body).map_err(malformed)?,
+            Err(ServiceError { status: Some(401 | 404), .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(info.principal_id.filter(|_| info.actor.as_str() == bearer_id))
     }
 
     /// Makes a token with `POST /v1/tokens/provision`.
@@ -319,7 +346,10 @@ fn bearer(answer: &Value) -> Result<TokenInfo, String> {
         .ok_or("valid, but of nobody")?;
     let actor = ChittyId::parse(id).map_err(|error| format!("the actor's id is none: {error}"))?;
     let expires_at = first_string(answer, &["expiresAt", "expires_at"]).map(str::to_owned);
-    Ok(TokenInfo { actor, scopes: scopes(answer), expires_at })
+    let names = ["principalId", "principal_id"];
+    let principal = answer.get("actor").and_then(|actor| first_string(actor, &names));
+    let principal_id = principal.or_else(|| first_string(answer, &names)).map(str::to_owned);
+    Ok(TokenInfo { actor, principal_id, scopes: scopes(answer), expires_at })
 }
 
 fn scopes(answer: &Value) -> Vec<String> {

@@ -6,7 +6,7 @@ use crate::error::ServiceError;
 use crate::retry::Repeat;
 use crate::service::Service;
 use crate::session::Session;
-use crate::wire::{self, Call, Variant};
+use crate::wire::{self, Call, Variant, first_string};
 
 /// One entry of the record.
 #[derive(Debug, Clone)]
@@ -57,6 +57,13 @@ impl Entry<'_> {
     }
 }
 
+/// By what Chronicle names the timeline that an entry is in, in its answer or in the entry itself; where it
+/// knows no timelines, the entry: the first one of an entity is where its timeline begins.
+pub fn timeline_id(answer: &Value) -> Option<String> {
+    let names = ["timeline_id", "timelineId", "chitty_chronicle_timeline_id", "id"];
+    first_string(answer, &names).map(str::to_owned)
+}
+
 /// Whose entries these are.
 const SERVICE: &str = "chittyconnect";
 
@@ -93,11 +100,12 @@ pub struct ChronicleClient<'a> {
 impl ChronicleClient<'_> {
     /// Appends one entry with `POST /api/entries`, or its older spelling. Chronicle does not drop
     /// repeats by itself: whoever repeats asks first ([`has`](Self::has)). It has no batch endpoint:
-    /// several entries are several calls, from a queue.
+    /// several entries are several calls, from a queue. Returns by what Chronicle names where the entry
+    /// is, if it does: see [`timeline_id`].
     ///
     /// # Errors
     /// No answer, a refusal, or an answer that is not JSON.
-    pub async fn append(&self, entry: &Entry<'_>) -> Result<(), ServiceError> {
+    pub async fn append(&self, entry: &Entry<'_>) -> Result<Option<String>, ServiceError> {
         let body = entry.body();
         let variants = vec![
             Variant::post(Service::Chronicle, "/api/entries", body.clone()),
@@ -106,7 +114,7 @@ impl ChronicleClient<'_> {
         // The queue repeats what fails, with longer pauses than a caller could wait for.
         let call =
             Call::new("chronicle.append", Repeat::Never, variants).keyed(Some(entry.event_id));
-        self.session.tell(call).await
+        Ok(timeline_id(&self.session.call(call).await?.body))
     }
 
     /// Entries by their fields, newest first, with `GET /api/entries`.
@@ -157,6 +165,18 @@ impl ChronicleClient<'_> {
     /// # Errors
     /// No answer, a refusal, or an answer that leaves it open.
     pub async fn has(&self, entry: &Entry<'_>, since: &str) -> Result<bool, ServiceError> {
+        Ok(self.find_entry(entry, since).await?.is_some())
+    }
+
+    /// The entry of this event, if it is there already; asked as by [`has`](Self::has).
+    ///
+    /// # Errors
+    /// Those of [`has`](Self::has).
+    pub async fn find_entry(
+        &self,
+        entry: &Entry<'_>,
+        since: &str,
+    ) -> Result<Option<Value>, ServiceError> {
         let named = EntryQuery {
             service: Some(SERVICE),
             action: Some(entry.action),
@@ -165,12 +185,12 @@ impl ChronicleClient<'_> {
             ..EntryQuery::default()
         };
         let found = self.find("chronicle.has", &named).await?;
-        if found.iter().any(|found| entry.is(found)) {
-            return Ok(true);
+        if let Some(found) = found.iter().find(|found| entry.is(found)) {
+            return Ok(Some(found.clone()));
         }
         // Words that are heeded find no entry without them.
         if found.iter().all(|found| found.to_string().contains(entry.event_id)) {
-            return Ok(false);
+            return Ok(None);
         }
         let by_fields = EntryQuery {
             service: Some(SERVICE),
@@ -182,10 +202,10 @@ impl ChronicleClient<'_> {
         };
         let found = self.find("chronicle.has_since", &by_fields).await?;
         let is_whole = u32::try_from(found.len()).is_ok_and(|count| count < MANY);
-        match found.iter().any(|found| entry.is(found)) {
-            true => Ok(true),
-            false if is_whole => Ok(false),
-            false => {
+        match found.iter().find(|found| entry.is(found)) {
+            Some(found) => Ok(Some(found.clone())),
+            None if is_whole => Ok(None),
+            None => {
                 let detail = "too many entries to tell whether this one is among them";
                 Err(ServiceError::malformed(Service::Chronicle, 200, detail))
             }

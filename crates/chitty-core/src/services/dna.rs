@@ -42,7 +42,28 @@ impl DnaClient<'_> {
             .ok_or_else(|| ServiceError::malformed(Service::Dna, 200, "no id in the answer"))
     }
 
-    /// Adds an event to the lineage of an entity with `POST /v1/dna/evolve`, or its older spelling.
+    /// The lineage of an entity with `GET /v1/dna/{id}`, or its older spelling: an object with such as
+    /// `dna_id`, `generation`, `genesis` and `events`.
+    ///
+    /// # Errors
+    /// No answer, a refusal (404: it has no lineage, or the service is not there), or an answer that is no
+    /// object.
+    pub async fn lineage(&self, id: &ChittyId) -> Result<Value, ServiceError> {
+        let id = segment(id.as_str());
+        let variants = vec![
+            Variant::get(Service::Dna, format!("/v1/dna/{id}")),
+            Variant::get(Service::Dna, format!("/api/lineage/{id}")),
+        ];
+        let call = Call::new("dna.lineage", Repeat::Safe, variants).answered_by(&[404]);
+        let answer = self.session.read(call).await?;
+        match answer.is_object() {
+            true => Ok((*answer).clone()),
+            false => Err(ServiceError::malformed(Service::Dna, 200, "the lineage is no object")),
+        }
+    }
+
+    /// Adds an event to the lineage of an entity with `POST /v1/dna/evolve`, or its older spelling, and
+    /// returns its DNA id if the answer says it.
     /// ChittyDNA cannot be asked whether it has: the idempotency key is all by which it may recognise
     /// a repeat, and it does not promise to.
     ///
@@ -55,7 +76,7 @@ impl DnaClient<'_> {
         changes: Value,
         timestamp: &str,
         idempotency_key: Option<&str>,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Option<String>, ServiceError> {
         let body = json!({ "chittyId": id.as_str(), "event": event, "changes": changes, "timestamp": timestamp });
         let older = format!("/v1/update/{}", segment(id.as_str()));
         let variants = vec![
@@ -65,6 +86,7 @@ impl DnaClient<'_> {
         let call = Call::new("dna.evolve", Repeat::Never, variants)
             .keyed(idempotency_key)
             .answered_by(&[404]);
-        self.session.tell(call).await
+        let answer = self.session.call(call).await?;
+        Ok(first_string(&answer.body, &["dna_id", "chittyDnaId", "dnaId"]).map(str::to_owned))
     }
 }

@@ -55,7 +55,8 @@ fn a_missing_field_is_not_success() {
 #[test]
 fn what_is_nowhere_known_is_an_outage_or_not_there() {
     // 404 is an answer to these: what was asked for is not there.
-    const ASKED_FOR: [&str; 6] = [
+    const ASKED_FOR: [&str; 7] = [
+        "dna.lineage",
         "dna.evolve",
         "canon.category",
         "auth.rotate_key",

@@ -185,6 +185,21 @@ pub(crate) fn all_calls() -> Vec<Call> {
             }),
         },
         Call {
+            name: "auth.principal",
+            repeats: Repeats::Safely,
+            shared: false,
+            keyed: false,
+            spellings: &["POST auth/v1/auth/validate"],
+            bodies: vec![json!(null)],
+            good: json!({"actor": {"chittyId": ID, "principalId": "prn-1"}}),
+            yields: "prn-1",
+            not_answers: vec![json!({}), json!({"actor": {}}), json!([true])],
+            when_not_there: Some(NOTHING),
+            make: call!(session => session.auth().principal("s3cret", ID), found => {
+                found.unwrap_or_else(|| NOTHING.to_owned())
+            }),
+        },
+        Call {
             name: "auth.provision_token",
             repeats: Repeats::WhenTurnedAway,
             shared: false,
@@ -406,8 +421,23 @@ pub(crate) fn all_calls() -> Vec<Call> {
             yields: NOTHING,
             not_answers: vec![],
             when_not_there: None,
-            make: call!(session => session.dna().evolve(&id(), "e", json!({"c": 1}), "t", Some("key-1")), () => {
+            make: call!(session => session.dna().evolve(&id(), "e", json!({"c": 1}), "t", Some("key-1")), _ => {
                 NOTHING
+            }),
+        },
+        Call {
+            name: "dna.lineage",
+            repeats: Repeats::Safely,
+            shared: true,
+            keyed: false,
+            spellings: &["GET dna/v1/dna/CHITTY-PEO-0001", "GET dna/api/lineage/CHITTY-PEO-0001"],
+            bodies: vec![json!(null)],
+            good: json!({"dna_id": "dna-1"}),
+            yields: "dna-1",
+            not_answers: vec![json!([]), json!(null), json!("dna-1")],
+            when_not_there: None,
+            make: call!(session => session.dna().lineage(&id()), lineage => {
+                lineage["dna_id"].as_str().unwrap_or_default().to_owned()
             }),
         },
         Call {
@@ -497,7 +527,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             spellings: &["POST chronicle/api/entries", "POST chronicle/events"],
             bodies: vec![entry],
             good: json!({"id": "1"}),
-            yields: NOTHING,
+            yields: "1",
             not_answers: vec![],
             when_not_there: None,
             make: call!(session => session.chronicle().append(&Entry {
@@ -509,7 +539,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
                 timestamp: "t",
                 payload: &json!({"p": 1}),
                 is_replayed: false,
-            }), () => NOTHING),
+            }), told => told.unwrap_or_default()),
         },
         Call {
             name: "chronicle.query",

@@ -1,0 +1,157 @@
+//! What other services have said of a context: ChittyVerify's last answer, and the lineage that ChittyDNA
+//! last told.
+
+use chitty_core::ChittyId;
+use serde_json::Value;
+
+use crate::events::{Event, outbox};
+use crate::http::caller::{Scope, WriteError};
+use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::problem::Problem;
+use crate::init::Ready;
+use crate::platform::db::{DbError, Row, Statement, first_row};
+use crate::platform::time;
+
+/// How long the lineage of a context that is not asked for any more is kept, in ms: 30 days.
+const KEEP_MS: u64 = 30 * 24 * 3_600_000;
+
+/// The reply to a verification, over a row of `contexts`.
+const VERIFIED: &str = "'{\"success\":true,\"chitty_id\":' || json_quote(chitty_id) || \
+     ',\"verification\":' || verification || '}'";
+
+/// What is there before ChittyVerify is asked: the DNA id of the context, if it is the caller's, and the
+/// reply that is stored under the request's key.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn before_verification(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &ChittyId,
+    look_up: Option<Statement>,
+) -> Result<(Option<Option<String>>, Vec<Row>), Problem> {
+    let context = Statement::new(
+        "SELECT chitty_dna_id FROM contexts \
+         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
+    )
+    .bind(scope.actor())
+    .bind(id.as_str());
+    let statements = [context].into_iter().chain(look_up).collect();
+    let mut results = scope.read(ready, statements).await?.into_iter();
+    let dna_id = first_row(results.next()).map(|mut row| row.optional_text(0)).transpose()?;
+    Ok((dna_id, results.next().unwrap_or_default()))
+}
+
+/// Keeps ChittyVerify's answer with its event and, with a key, the reply, in one batch. Returns the reply's
+/// body, or `None` where the context is gone. `verification` is an object with the event's id as
+/// `event_id`.
+///
+/// # Errors
+/// [`WriteError`]; where the context is gone and there is a key, the failure of the key.
+pub async fn verified(
+    ready: Ready<'_>,
+    scope: &Scope,
+    event: &Event,
+    overdue_ms: u64,
+    verification: &Value,
+    key: Option<&Idempotency>,
+) -> Result<Option<String>, WriteError> {
+    let keep = Statement::new(format!(
+        "UPDATE contexts SET verification = ?3, learned = learned + 1 \
+         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL RETURNING {VERIFIED}"
+    ))
+    .bind(scope.actor())
+    .bind(event.entity_id.as_str())
+    .bind(verification.to_string());
+    let mut batch = vec![keep, outbox::insert_if_verified(event, overdue_ms)];
+    if let Some(key) = key {
+        let body = format!(
+            "SELECT {VERIFIED} FROM contexts \
+             WHERE chitty_id = ?1 AND json_extract(verification, '$.event_id') = ?2"
+        );
+        let location = format!("/v1/contexts/{}", event.entity_id);
+        let reply = Stored { status: 200, etag: "", location: &location };
+        batch.extend(key.store(scope, event, &reply, &body));
+    }
+    let results = scope.write(ready, batch).await?;
+    let row = first_row(results.into_iter().next());
+    Ok(row.map(|mut row| row.text(0)).transpose()?)
+}
+
+/// The lineage of a context as it was last told.
+pub struct Told {
+    /// JSON of an object.
+    pub lineage: String,
+    /// When ChittyDNA told it, in ms since the Unix epoch.
+    pub read_ms: u64,
+}
+
+/// The lineage of a context of the caller's as it was last told, if it ever was. `None` where the caller
+/// has no such context.
+///
+/// # Errors
+/// When the caller may not; storage failures.
+pub async fn lineage(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &ChittyId,
+) -> Result<Option<Option<Told>>, Problem> {
+    let query = Statement::new(
+        "SELECT told.lineage, told.read_at FROM contexts \
+         LEFT JOIN context_lineages AS told ON told.chitty_id = contexts.chitty_id \
+         WHERE contexts.chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
+    )
+    .bind(scope.actor())
+    .bind(id.as_str());
+    let Some(mut row) = scope.rows(ready, query).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let told = match (row.optional_text(0)?, row.optional_text(1)?) {
+        (Some(lineage), Some(at)) => {
+            Some(Told { lineage, read_ms: time::parse(&at).unwrap_or_default() })
+        }
+        _ => None,
+    };
+    Ok(Some(told))
+}
+
+/// Keeps a lineage, unless a later one is there or the context is gone.
+///
+/// # Errors
+/// Storage failures.
+pub async fn keep_lineage(
+    ready: Ready<'_>,
+    id: &ChittyId,
+    lineage: &str,
+    now_ms: u64,
+) -> Result<(), DbError> {
+    let keep = Statement::new(
+        "INSERT INTO context_lineages (chitty_id, lineage, read_at) SELECT chitty_id, ?2, ?3 \
+         FROM contexts WHERE chitty_id = ?1 AND deleted_at IS NULL \
+         ON CONFLICT (chitty_id) DO UPDATE SET lineage = excluded.lineage, \
+         read_at = excluded.read_at WHERE read_at < excluded.read_at",
+    )
+    .bind(id.as_str())
+    .bind(lineage)
+    .bind(time::iso8601(now_ms));
+    ready.db().batch(vec![keep]).await.map(|_| ())
+}
+
+/// Forgets the lineage of a context that the batch has deleted by `event`.
+pub fn forget_lineage(event: &Event) -> Statement {
+    Statement::new(
+        "DELETE FROM context_lineages WHERE chitty_id = ?1 AND EXISTS \
+         (SELECT 1 FROM contexts WHERE chitty_id = ?1 AND revision = ?2)",
+    )
+    .bind(event.entity_id.as_str())
+    .bind(event.id.as_str())
+}
+
+/// Removes a bounded number of lineages that nobody has asked for in a while; the cron runs it.
+pub fn prune(now_ms: u64) -> Statement {
+    Statement::new(
+        "DELETE FROM context_lineages WHERE chitty_id IN \
+         (SELECT chitty_id FROM context_lineages WHERE read_at <= ?1 LIMIT 2000)",
+    )
+    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+}
