@@ -60,7 +60,8 @@ export async function indexed(url, db, token, body) {
 }
 
 /**
- * Adds contexts of an owner and gives their ids, the oldest first.
+ * Adds contexts of an owner and gives their ids, the oldest first. Their words are in the form in which the
+ * gateway writes them, which it is told where it asks.
  *
  * @param {string} url the gateway's
  * @param {object} db its D1 database
@@ -76,12 +77,14 @@ export async function seed(url, db, { owner, token, count, from = 0 }) {
      SELECT ${samples[0].sign} * row_id, ${columns.map((_, index) => `value ->> '$.index[${index}]'`).join(", ")}
      FROM json_each(?1) JOIN contexts ON chitty_id = value ->> '$.id' ORDER BY 1`,
   );
+  const inPresentForm = await db.prepare("SELECT words_written FROM contexts LIMIT 1").first().then(() => true, () => false);
+  const contexts = inPresentForm ? CONTEXTS.replace("revision)", "revision, words_written)").replace(" FROM json_each", ", 1 FROM json_each") : CONTEXTS;
   const ids = [];
   for (let start = 0; start < count; start += CHUNK) {
     const rows = Array.from({ length: Math.min(CHUNK, count - start) }, (_, index) => row(start + index, from, samples));
     ids.push(...rows.map(({ id }) => id));
     const json = JSON.stringify(rows);
-    await db.batch([db.prepare(CONTEXTS).bind(json, owner), entries.bind(json)]);
+    await db.batch([db.prepare(contexts).bind(json, owner), entries.bind(json)]);
   }
   return ids;
 }
