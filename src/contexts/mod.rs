@@ -127,7 +127,7 @@ pub struct Context {
 pub(crate) struct ContextVerification {
     /// Whether it is what it says.
     verified: bool,
-    /// ChittyVerify's own word, such as `PASS`, `FAIL` or `REVIEW`.
+    /// ChittyVerify's own word, such as PASS, FAIL or REVIEW.
     status: Option<String>,
     /// By what ChittyVerify knows the verification.
     verification_id: Option<String>,
