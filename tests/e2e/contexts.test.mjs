@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { until } from "./harness/await.mjs";
-import { client, create } from "./harness/client.mjs";
+import { bare, client, create } from "./harness/client.mjs";
 import { startGateway } from "./harness/gateway.mjs";
 import { startSandbox } from "./harness/sandbox.mjs";
 
@@ -22,9 +22,6 @@ after(async () => {
 
 /** A caller whom no other test knows. */
 const actor = () => client(gateway, `dev-actor-${++actors}`);
-
-/** A context without what other services say of it, which comes when they have been told. */
-const bare = ({ chitty_dna_id, chitty_chronicle_timeline_id, ...context }) => context;
 
 test("a context is made, read, listed, found, changed and deleted", async () => {
   const call = actor();

@@ -45,6 +45,9 @@ function parsed(text) {
   }
 }
 
+/** A context without what other services say of it, which comes when they have been told. */
+export const bare = ({ chitty_dna_id, chitty_chronicle_timeline_id, ...context }) => context;
+
 /** Makes a context and gives its representation. */
 export async function create(call, body) {
   const made = await call("POST", "/v1/contexts", { body });
