@@ -69,8 +69,7 @@ pub async fn verified(
             "SELECT {VERIFIED} FROM contexts \
              WHERE chitty_id = ?1 AND json_extract(verification, '$.event_id') = ?2"
         );
-        let location = format!("/v1/contexts/{}", event.entity_id);
-        let reply = Stored { status: 200, etag: "", location: &location };
+        let reply = Stored { status: 200, etag: "", location: "" };
         batch.extend(key.store(scope, event, &reply, &body));
     }
     let results = scope.write(ready, batch).await?;
