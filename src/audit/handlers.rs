@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::audit::verify as verification;
+use crate::events::kind_asked_for;
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::listing::{Asked, Page, SEPARATOR};
@@ -45,8 +46,12 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     if let Some(entity) = request.query("entity") {
         narrowed += &format!(" AND entity_id = {}", params.add(&*entity));
     }
-    if let Some(action) = request.query("action") {
+    let mut errors = Vec::new();
+    if let Some(action) = kind_asked_for(request, "action", &mut errors) {
         narrowed += &format!(" AND action = {}", params.add(&*action));
+    }
+    if !errors.is_empty() {
+        return Err(Problem::validation(errors));
     }
     if let Some(Cursor([seq, _])) = cursor {
         let seq: i64 = seq.parse().map_err(|_| invalid_cursor())?;

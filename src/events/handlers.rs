@@ -1,10 +1,12 @@
 //! `/v1/events/dead-letters`.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::events::dead::{self, Filter};
-use crate::events::{Event, EventKind, outbox};
+use crate::events::{Event, EventKind, kind_asked_for, outbox};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::fields::{Fields, nothing};
@@ -20,9 +22,14 @@ use crate::openapi::schemas::{
     DeadLetterListView, DeadLetterView, DiscardedView, ReplayDraftView, ReplayedView,
 };
 
-fn filter(request: &Request<'_>) -> Filter {
-    let text = |name: &str| request.query(name).map(|text| text.into_owned());
-    Filter { event_type: text("type"), entity: text("entity"), ..Filter::default() }
+fn filter(request: &Request<'_>) -> Result<Filter, Problem> {
+    let mut errors = Vec::new();
+    let event_type = kind_asked_for(request, "type", &mut errors).map(Cow::into_owned);
+    if !errors.is_empty() {
+        return Err(Problem::validation(errors));
+    }
+    let entity = request.query("entity").map(Cow::into_owned);
+    Ok(Filter { event_type, entity, ..Filter::default() })
 }
 
 /// List dead letters, newest first. Administrators only.
@@ -40,7 +47,7 @@ fn filter(request: &Request<'_>) -> Filter {
     responses((status = 200, description = "A page.", body = DeadLetterListView, headers(("Link" = String)))),
 ))]
 pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let page = dead::list(ready, &scope, &filter(request), Asked::of(request)?).await?;
+    let page = dead::list(ready, &scope, &filter(request)?, Asked::of(request)?).await?;
     Ok(page.reply(request, "dead_letters", &[]))
 }
 

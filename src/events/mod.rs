@@ -16,10 +16,14 @@ pub mod outbox;
 pub mod timeline;
 pub mod verdict;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::http::caller::Scope;
+use crate::http::nearest::nearest;
+use crate::http::problem::FieldError;
 use crate::http::request::Request;
 use crate::platform::{ids, time};
 
@@ -55,6 +59,24 @@ macro_rules! kinds {
             }
         }
     };
+}
+
+/// A filter by what has happened: the name of an event, if it is asked for. A name that no event has is
+/// noted as an error, with the one that may be meant; those of GitHub have no end.
+pub(crate) fn kind_asked_for<'a>(
+    request: &Request<'a>,
+    parameter: &str,
+    errors: &mut Vec<FieldError>,
+) -> Option<Cow<'a, str>> {
+    let name = request.query(parameter)?;
+    let mut known = EventKind::ALL.iter().map(EventKind::as_str);
+    if name.starts_with(Told::PREFIX) || known.any(|one| one == name) {
+        return Some(name);
+    }
+    let near = nearest(&name, EventKind::ALL.iter().map(EventKind::as_str));
+    let hint = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+    errors.push(FieldError::new(format!("?{parameter}"), format!("no event has this name{hint}")));
+    None
 }
 
 // Each with its name and the kind of its entity.

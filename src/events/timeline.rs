@@ -4,6 +4,7 @@
 //! that it is kept from whoever has the entity later.
 
 use crate::app::App;
+use crate::events::kind_asked_for;
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::listing::{Asked, Newest, Page, SEPARATOR};
@@ -83,18 +84,17 @@ fn narrowed(request: &Request<'_>, params: &mut Params) -> Result<String, Proble
     let mut sql = String::new();
     for (name, comparison) in [("since", ">="), ("until", "<")] {
         let Some(text) = request.query(name) else { continue };
-        match time::parse(&text) {
+        match time::read(&text) {
             Some(at_ms) => {
                 let first = ids::first_event_of(at_ms);
                 sql += &format!(" AND event_id {comparison} {}", params.add(first));
             }
             None => {
-                let detail = "must be an ISO-8601 instant or date";
-                errors.push(FieldError::new(format!("?{name}"), detail));
+                errors.push(FieldError::new(format!("?{name}"), time::FORM));
             }
         }
     }
-    if let Some(kind) = request.query("type") {
+    if let Some(kind) = kind_asked_for(request, "type", &mut errors) {
         sql += &format!(" AND +action = {}", params.add(&*kind));
     }
     if errors.is_empty() { Ok(sql) } else { Err(Problem::validation(errors)) }

@@ -40,7 +40,9 @@ pub fn wanted(body: &[u8]) -> Result<MintDraft, Problem> {
         let name = sent(&fields, &KINDS);
         fields.wrong(
             name,
-            format!("must be one of {labels}; person, place, thing, event, authority"),
+            format!(
+                "must be one of {labels}; person, place, property, event, authority, information"
+            ),
         );
     }
     let metadata = fields.object("metadata", MAX_METADATA_BYTES).value();

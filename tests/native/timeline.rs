@@ -152,6 +152,33 @@ fn the_list_is_narrowed_by_type_and_by_time() {
     });
 }
 
+#[test]
+fn a_filter_that_finds_nothing_because_of_a_slip_says_so() {
+    let (_, gateway) = World::warm();
+    run(async {
+        for (path, hint) in [
+            ("/v1/events?type=context.creatd", "did you mean `context.created`?"),
+            ("/v1/audit?action=key.rotate", "did you mean `key.rotated`?"),
+            ("/v1/events/dead-letters?type=Context.Created", "did you mean `context.created`?"),
+            ("/v1/events?type=zzz", "no event has this name"),
+            ("/v1/events?since=2026-01-31T09:30:00", "%2B for the plus"),
+            ("/v1/events?until=yesterday", "such as 2026-01-31T09:30:00Z"),
+        ] {
+            let refused = gateway.get(path, Some("dev-root+admin")).await;
+            assert_eq!(refused.status, 422, "{path}");
+            let detail = refused.json["errors"][0]["detail"].as_str().unwrap();
+            assert!(detail.contains(hint), "{path}: {detail}");
+        }
+        for path in [
+            "/v1/events?type=github.push",
+            "/v1/events?since=20260131T093000Z&until=2026-01-31T09:30Z",
+            "/v1/events?since=2026-01-31T09:30:00+01:00",
+        ] {
+            assert_eq!(gateway.get(path, Some("dev-a")).await.status, 200, "{path}");
+        }
+    });
+}
+
 /// What can happen to something that can be somebody's says whose it was.
 #[test]
 fn whatever_can_happen_has_an_owner_or_never_has() {

@@ -135,6 +135,17 @@ fn words_of_parameters() -> Vec<(&'static str, &'static str, Words)> {
     ]
 }
 
+/// The query parameters that are the name of an event.
+const NAMES_OF_EVENTS: [(&str, &str); 3] =
+    [("/v1/events", "type"), ("/v1/events/dead-letters", "type"), ("/v1/audit", "action")];
+
+/// The pattern of such a name: one of the gateway's own, or one that GitHub has given.
+fn name_of_an_event() -> String {
+    let own: Vec<String> =
+        EventKind::ALL.iter().map(|kind| kind.as_str().replace('.', r"\.")).collect();
+    format!(r"^({}|github\.[!-~]+)$", own.join("|"))
+}
+
 /// The names of what can happen to a kind of entity.
 fn events_of(entity: &str) -> Words {
     // The names are static; only those of GitHub, which are not in the list, are not.
@@ -158,6 +169,15 @@ pub(super) fn close(document: &mut Value) {
         for one in names.iter().filter(|one| schema == "*" || one.as_str() == schema) {
             if let Some(found) = member(document, one, name) {
                 limit_to(found, &words);
+            }
+        }
+    }
+    for (path, name) in NAMES_OF_EVENTS {
+        for parameter in parameters(document).filter(|found| found.stands_for(path)) {
+            if parameter.is("query", name)
+                && let Some(Value::Object(schema)) = parameter.value.pointer_mut("/schema")
+            {
+                schema.insert("pattern".to_owned(), name_of_an_event().into());
             }
         }
     }

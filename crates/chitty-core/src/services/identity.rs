@@ -56,10 +56,10 @@ impl EntityLabel {
         Some(match name.to_ascii_uppercase().as_str() {
             "PEO" | "PERSON" | "P" => EntityLabel::Person,
             "PLACE" | "LOC" | "L" => EntityLabel::Place,
-            "PROP" | "THING" | "T" => EntityLabel::Property,
+            "PROP" | "PROPERTY" | "THING" | "T" => EntityLabel::Property,
             "EVNT" | "EVENT" | "E" => EntityLabel::Event,
             "AUTH" | "AUTHORITY" | "A" => EntityLabel::Authority,
-            "INFO" => EntityLabel::Information,
+            "INFO" | "INFORMATION" => EntityLabel::Information,
             "FACT" => EntityLabel::Fact,
             "CONTEXT" => EntityLabel::Context,
             "ACTOR" => EntityLabel::Actor,
