@@ -95,7 +95,7 @@ pub async fn replay(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     path = "/v1/events/dead-letters/replay",
     operation_id = "deadLettersReplayMany",
     tag = "events",
-    request_body = ReplayDraftView,
+    request_body = Option<ReplayDraftView>,
     responses(
         (status = 200, description = "On their way.", body = ReplayedView),
         (status = 422, description = "A value is not acceptable."),

@@ -40,7 +40,7 @@ const ITEM: &str = "json_object('id', event_id, 'type', action, 'entity_type', e
         ("type" = Option<String>, Query, description = "Only events of this type, such as `context.created`."),
         ("since" = Option<String>, Query, description = "Only what has happened at this ISO-8601 instant or date, or later."),
         ("until" = Option<String>, Query, description = "Only what has happened before it."),
-        ("owner" = Option<String>, Query, description = "`all` is everybody's, and nobody's. Administrators only; not with `entity`."),
+        ("owner" = Option<String>, Query, description = "`all` is everybody's, and nobody's. Administrators only."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -57,16 +57,13 @@ pub async fn timeline(_: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let narrowed = narrowed(request, &mut params)?;
     let of_all = match request.query("owner").as_deref() {
         None => false,
-        Some("all") if entity.is_none() => true,
-        Some(_) => {
-            let detail = "must be `all` and without `entity`, or left out";
-            return Err(Problem::invalid("?owner", detail));
-        }
+        Some("all") => true,
+        Some(_) => return Err(Problem::invalid("?owner", "must be `all`, or left out")),
     };
+    let scope = if of_all { scope.demanding_admin() } else { scope };
     let page = match entity {
         Some(entity) => of_entity(ready, &scope, &entity, &narrowed, params, asked).await?,
         None if of_all => {
-            let scope = scope.demanding_admin();
             page_of("1".to_owned() + &narrowed).read(ready, &scope, params, asked).await?
         }
         None => {

@@ -161,7 +161,7 @@ fn opened<T: for<'de> Deserialize<'de>>(app: &App, place: &str, text: &str) -> O
     params(
         ("state" = Option<String>, Query, description = "As it went to GitHub; none where GitHub's own button has begun."),
         ("code" = Option<String>, Query, description = "By which GitHub says who the user is."),
-        ("installation_id" = Option<i64>, Query, description = "The installation."),
+        ("installation_id" = Option<String>, Query, description = "The number of the installation."),
         ("setup_action" = Option<String>, Query, description = "`install`, `update` or `request`."),
         ("error" = Option<String>, Query, description = "Why GitHub sends the user back without a code: `access_denied` where they said no."),
     ),

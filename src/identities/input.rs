@@ -10,7 +10,7 @@ use crate::http::problem::Problem;
 const MAX_METADATA_BYTES: usize = 4096;
 
 /// The longest text that is looked at as an id, in characters.
-const MAX_ID_CHARS: usize = 256;
+pub(crate) const MAX_ID_CHARS: usize = 256;
 
 /// The names under which callers send the kind.
 const KINDS: [&str; 4] = ["entity", "type", "entityType", "entity_type"];

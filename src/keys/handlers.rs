@@ -181,7 +181,7 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
         ("id" = String, Path, description = "Its `key_id`."),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters."),
     ),
-    request_body = RotationView,
+    request_body = Option<RotationView>,
     responses(
         (status = 200, description = "Rotated.", body = KeyReplyView, headers(("ETag" = String))),
         (status = 403, description = "`retired_key`: the secret has been rotated out."),

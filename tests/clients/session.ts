@@ -52,7 +52,7 @@ export async function run(baseUrl: string, token: string): Promise<void> {
   refused(await api.PATCH("/v1/contexts/{id}", { params: { ...one, header: { "If-Match": etag } }, body: { name: "late" } }), "precondition_failed");
   good(await api.POST("/v1/contexts", { body: { name: "release-43" } }));
   const first = good(await api.GET("/v1/contexts", { params: { query: { limit: 1, status: "all" } } }));
-  const rest = good(await api.GET("/v1/contexts", { params: { query: { limit: 1, cursor: first.next_cursor ?? "" } } }));
+  const rest = good(await api.GET("/v1/contexts", { params: { query: { limit: 1, status: "all", cursor: first.next_cursor ?? "" } } }));
   same([first, rest].flatMap((page) => page.contexts).length, 2);
   same(good(await api.GET("/v1/contexts/search", { params: { query: { q: "search", status: "all" } } })).contexts[0]?.chitty_id, context.chitty_id);
   const errors = refused(await api.GET("/v1/contexts", { params: { query: { limit: 1000 } } }), "validation_failed").errors ?? [];

@@ -13,6 +13,9 @@ fn value(schema: &str, name: &str) -> Option<Value> {
     let uuid = |prefix: &str| json!(format!("{prefix}_019b7a5e-1c5d-7000-8000-000000000001"));
     let is_context = schema.starts_with("Context") || schema == "Deleted";
     Some(match (schema, name) {
+        ("IdentityDraft", "entity") | ("IdentityReply", "type") => json!("EVNT"),
+        ("IdentityReply", "entity") => json!("E"),
+        (_, "warnings") => json!(["`resolve` is not read here"]),
         ("DeadLetter" | "Discarded", "id") => uuid("dl"),
         ("Event", "id") => uuid("evt"),
         ("Orchestration", "id") => uuid("orc"),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use chitty_core::EntityLabel;
 use serde_json::{Map, Value, json};
 
 use super::{member, parameters, put};
@@ -11,6 +12,7 @@ use crate::connections::target::{MAX_ENDPOINT_BYTES, PRIVATE_SUFFIXES};
 use crate::delegation::LIFE_S;
 use crate::http::caller::scopes::MAX_SCOPES;
 use crate::http::paging::MAX_LIMIT;
+use crate::identities::input::MAX_ID_CHARS;
 
 /// Text without control characters.
 const TEXT: &str = r"^[^\u0000-\u001F\u007F-\u009F]+$";
@@ -33,6 +35,14 @@ const VISIBLE: &str = "^[!-~]+$";
 const SCOPE: &str = "^[A-Za-z0-9:*._-]{1,100}$";
 /// Every accepted form of a ChittyID; the checksum is beyond a pattern.
 const CHITTY_ID: &str = "^(did:chitty:)?(CHITTY-[A-Z]+-[A-Za-z0-9-]+|[0-9]{2}-[1-9A-Z]-[A-Z]{3}-[0-9]{4}-[PLTEA]-[0-9]{2,4}-[0-5]-[0-9]{1,2})$";
+
+/// The name of a kind of identity, in upper or lower case.
+fn kind_of_identity() -> String {
+    let either = |c: char| format!("[{c}{}]", c.to_ascii_lowercase());
+    let names: Vec<String> =
+        EntityLabel::NAMES.iter().map(|(name, _)| name.chars().map(either).collect()).collect();
+    format!("^({})$", names.join("|"))
+}
 
 /// The bounds of members of request bodies.
 #[rustfmt::skip]
@@ -57,6 +67,8 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("ActorPatch", "email", email.clone()),
         ("ActorPatch", "avatar_url", url),
         ("Grant", "capabilities", scopes(0)),
+        ("IdentityDraft", "entity", json!({ "pattern": kind_of_identity() })),
+        ("IdentityValidation", "chittyId", text(MAX_ID_CHARS)),
         ("ContextDraft", "name", json!({ "pattern": NAME })),
         ("ContextPatch", "name", json!({ "pattern": NAME })),
         ("DelegationDraft", "target_service", service.clone()),
@@ -110,6 +122,7 @@ fn bounds_of_parameters() -> Vec<(&'static str, &'static str, Value)> {
         ("query", "from", json!({ "minimum": 1 })),
         ("query", "q", json!({ "maxLength": 200 })),
         ("query", "since", instant_or_date()),
+        ("query", "until", instant_or_date()),
         ("header", "Idempotency-Key", json!({ "minLength": 1, "maxLength": 255, "pattern": VISIBLE })),
         ("path", "path", json!({ "pattern": BELOW })),
     ]

@@ -49,22 +49,26 @@ impl EntityLabel {
         EntityLabel::Actor,
     ];
 
-    /// The kind of a name, in upper or lower case: a label (`PEO`, `PLACE`, `PROP`, `EVNT`, `AUTH`, `INFO`,
-    /// `FACT`, `CONTEXT`, `ACTOR`), a canonical word (`person`, `place`, `thing`, `event`, `authority`) or its
-    /// letter, of which a thing is a property; or another spelling that is in use (`LOC`).
+    /// The names of the kinds, in upper case: the labels of the first API generation, the canonical words,
+    /// their letters, and spellings that are in use. A thing is a property.
+    #[rustfmt::skip]
+    pub const NAMES: &[(&str, EntityLabel)] = &[
+        ("PEO", EntityLabel::Person), ("PERSON", EntityLabel::Person), ("P", EntityLabel::Person),
+        ("PLACE", EntityLabel::Place), ("LOC", EntityLabel::Place), ("L", EntityLabel::Place),
+        ("PROP", EntityLabel::Property), ("PROPERTY", EntityLabel::Property),
+        ("THING", EntityLabel::Property), ("T", EntityLabel::Property),
+        ("EVNT", EntityLabel::Event), ("EVENT", EntityLabel::Event), ("E", EntityLabel::Event),
+        ("AUTH", EntityLabel::Authority), ("AUTHORITY", EntityLabel::Authority), ("A", EntityLabel::Authority),
+        ("INFO", EntityLabel::Information), ("INFORMATION", EntityLabel::Information),
+        ("FACT", EntityLabel::Fact),
+        ("CONTEXT", EntityLabel::Context),
+        ("ACTOR", EntityLabel::Actor),
+    ];
+
+    /// The kind of one of [`EntityLabel::NAMES`], in upper or lower case.
     pub fn parse(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_uppercase().as_str() {
-            "PEO" | "PERSON" | "P" => EntityLabel::Person,
-            "PLACE" | "LOC" | "L" => EntityLabel::Place,
-            "PROP" | "PROPERTY" | "THING" | "T" => EntityLabel::Property,
-            "EVNT" | "EVENT" | "E" => EntityLabel::Event,
-            "AUTH" | "AUTHORITY" | "A" => EntityLabel::Authority,
-            "INFO" | "INFORMATION" => EntityLabel::Information,
-            "FACT" => EntityLabel::Fact,
-            "CONTEXT" => EntityLabel::Context,
-            "ACTOR" => EntityLabel::Actor,
-            _ => return None,
-        })
+        let found = EntityLabel::NAMES.iter().find(|(one, _)| one.eq_ignore_ascii_case(name));
+        found.map(|(_, label)| *label)
     }
 
     /// The label of the first API generation (`type`).
