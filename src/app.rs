@@ -14,17 +14,17 @@ use crate::github::webhook;
 use crate::http::caller::TokenCache;
 use crate::http::caller::jwt::Jwks;
 use crate::http::limits::Limits;
-use crate::platform::ai::Ai;
-use crate::platform::db::Db;
-use crate::platform::es256::Es256;
-use crate::platform::kv::Kv;
-use crate::platform::limiter::Limiter;
-use crate::platform::memory::Memory;
-use crate::platform::objects::Objects;
-use crate::platform::outside::Outside;
-use crate::platform::queue::Queue;
-use crate::platform::rs256::Rs256;
 use crate::{discovery, github, init, metrics};
+use seams::ai::Ai;
+use seams::db::Db;
+use seams::es256::Es256;
+use seams::kv::Kv;
+use seams::limiter::Limiter;
+use seams::memory::Memory;
+use seams::objects::Objects;
+use seams::outside::Outside;
+use seams::queue::Queue;
+use seams::rs256::Rs256;
 
 /// What this program was built from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use crate::github::settings as github;
 use crate::http::caller::jwt::Expected;
 use crate::http::limits::Rates;
 use crate::http::quota::Quotas;
-use crate::platform::limiter::Step;
 use crate::sealing::Sealer;
+use seams::limiter::Step;
 
 /// The version that `/health` and the `User-Agent` name.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -19,7 +19,7 @@ use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init;
 use crate::init::registration::Step;
-use crate::platform::time;
+use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::StatisticsView;

@@ -26,11 +26,12 @@ pub mod minting;
 pub mod names;
 pub mod openapi;
 pub mod orchestrations;
-pub mod platform;
 pub mod routes;
 pub mod sealing;
 pub mod tasks;
 pub mod work;
+#[cfg(target_family = "wasm")]
+pub(crate) mod workers;
 
 /// What the runtime calls.
 #[cfg(target_family = "wasm")]
@@ -40,14 +41,15 @@ pub mod doors {
     use worker::{web_sys, worker_sys};
 
     use crate::http::edge;
-    use crate::platform::queue::Delivery;
-    use crate::platform::workers::{self, inbound::WebRequest, queue, response};
+    use crate::workers::{self, inbound::WebRequest, queue, response};
     use crate::{routes, tasks};
+    use seams::queue::Delivery;
 
     /// The runtime's first call in an isolate.
     #[event(start)]
     fn start() {
         console_error_panic_hook::set_once();
+        seams::log::send_to(workers::log);
     }
 
     /// Every HTTP request.

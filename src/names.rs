@@ -21,7 +21,7 @@ use std::fmt;
 
 use unicode_normalization::char::is_combining_mark;
 
-use crate::platform::unicode::nfc;
+use seams::unicode::nfc;
 
 /// The most characters of a name, in its normal form.
 pub const MAX_CHARS: usize = 200;

@@ -14,10 +14,10 @@ use crate::http::idempotency;
 use crate::http::reply::After;
 use crate::init::{self, Ready};
 use crate::metrics::handover;
-use crate::platform::log;
-use crate::platform::queue::Delivery;
 use crate::work::{self, Prune};
 use crate::{connections, contexts, delegation, github, keys, minting, orchestrations};
+use seams::log;
+use seams::queue::Delivery;
 
 /// How long after a reply no more is begun, in ms: the platform ends what is left after 30 s.
 const AFTER_REPLY_MS: u64 = 10_000;

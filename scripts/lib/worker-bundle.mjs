@@ -26,7 +26,7 @@ export const PROFILES = {
 
 /** Runs wasm-bindgen: see scripts/glue. */
 export const GLUE = join(ROOT, "target", "tool", "glue");
-const ENTRY = join(ROOT, "src", "platform", "workers", "entry.mjs");
+const ENTRY = join(ROOT, "src", "workers", "entry.mjs");
 export const ESBUILD = join(BIN, "esbuild");
 const WASM_OPT = join(BIN, "wasm-opt");
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::http::caller::{Caller, Credential, is_principal};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Statement};
-use crate::platform::{log, time};
+use seams::db::{DbError, Statement};
+use seams::{log, time};
 
 /// How long after it was noted an actor is noted again, in ms: the precision of `last_seen_at`.
 const PAUSE_MS: u64 = 60_000;

@@ -12,7 +12,7 @@ use crate::http::listing::{Asked, Newest, Page};
 use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{Params, Row, Statement, first_row};
+use seams::db::{Params, Row, Statement, first_row};
 
 /// What an actor may altogether, as a JSON array: what ChittyAuth says and what was granted.
 const CAPABILITIES: &str = "(SELECT json_group_array(value) FROM \

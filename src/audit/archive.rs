@@ -17,9 +17,9 @@ use serde_json::json;
 use super::chain::{COLUMNS, Entry, GENESIS, Seal, hash};
 use crate::app::App;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement, first_row};
-use crate::platform::kv::Kv;
-use crate::platform::{log, time};
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::kv::Kv;
+use seams::{log, time};
 
 /// How many entries a segment has, unless it is full before.
 pub const SEGMENT: usize = 2000;

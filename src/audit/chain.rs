@@ -7,8 +7,8 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::platform::db::{DbError, Row};
-use crate::platform::ids;
+use seams::db::{DbError, Row};
+use seams::ids;
 
 /// What comes before the first seal.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";

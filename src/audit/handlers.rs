@@ -14,7 +14,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::Params;
+use seams::db::Params;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{AuditListView, AuditVerdictView};

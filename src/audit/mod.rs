@@ -14,7 +14,7 @@ pub mod seal;
 pub mod verify;
 
 use crate::events::Event;
-use crate::platform::db::{Params, Statement};
+use seams::db::{Params, Statement};
 
 /// What an entry that is written before its outcome is known says of it, as a member `outcome` of an
 /// event's payload: that it has begun.

@@ -7,8 +7,8 @@ use super::chain::{COLUMNS, Entry, GENESIS};
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Statement, first_row};
-use crate::platform::{log, time};
+use seams::db::{DbError, Statement, first_row};
+use seams::{log, time};
 
 /// How many rows one round trip seals.
 const PAGE: i64 = 500;

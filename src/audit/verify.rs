@@ -5,7 +5,7 @@ use super::archive::{self, Found, Segment};
 use super::chain::{COLUMNS, Entry, GENESIS, Seal};
 use crate::app::App;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Statement, first_row};
+use seams::db::{DbError, Statement, first_row};
 
 /// How many rows one verification compares; a segment of the archive that it has begun it finishes.
 const MAX_VERIFIED: i64 = 10_000;

@@ -6,7 +6,7 @@ use chitty_core::{Service, TransportError};
 
 use crate::app::App;
 use crate::connections::target::{Endpoint, is_chittyos, is_gateway, is_reserved, own_name};
-use crate::platform::outside::{OutsideRequest, OutsideResponse};
+use seams::outside::{OutsideRequest, OutsideResponse};
 
 /// The most bytes of an answer that are read.
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;

@@ -11,9 +11,9 @@ use crate::connections::store::{self, Finding, Link};
 use crate::connections::{provisioned, secrets};
 use crate::events::{Event, EventKind};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Statement};
-use crate::platform::{log, time};
 use crate::work::{self, Bounds};
+use seams::db::{DbError, Statement};
+use seams::{log, time};
 
 /// After how many checks in a row that found something wrong a connection has failed.
 const FAILED_AFTER: i64 = 3;

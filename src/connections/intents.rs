@@ -17,8 +17,8 @@ use crate::connections::secrets;
 use crate::events::Event;
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Statement};
-use crate::platform::{ids, log, time};
+use seams::db::{DbError, Params, Statement};
+use seams::{ids, log, time};
 
 /// How long the making of a connection may take before what it made is taken back, in ms: longer than
 /// its calls with their deadlines.

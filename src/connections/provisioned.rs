@@ -17,8 +17,8 @@ use crate::http::caller::{Grant, Scope, scopes};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params};
-use crate::platform::{ids, time};
+use seams::db::{DbError, Params};
+use seams::{ids, time};
 
 /// The services that make identities and credentials: a key for one of them is an administrator's.
 pub const CORE_SERVICES: [&str; 6] = ["auth", "id", "mint", "registry", "register", "certify"];

@@ -22,9 +22,9 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::{MAX_BODY_BYTES, Request};
 use crate::init::Ready;
-use crate::platform::log;
-use crate::platform::outside::OutsideResponse;
-use crate::platform::time;
+use seams::log;
+use seams::outside::OutsideResponse;
+use seams::time;
 
 /// How much of the bodies that pass through connections, requests and answers, an isolate holds at a
 /// time, in bytes: beside the webhooks' share of the 128 MB that the platform gives it.

@@ -21,9 +21,9 @@ use crate::connections::{call, intents};
 use crate::events::{Event, EventKind};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement, first_row};
-use crate::platform::{ids, log, time};
 use crate::work::{self, Batch, Bounds, Due};
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::{ids, log, time};
 
 /// How much longer a lease lasts than the calls that it is for, in ms.
 const LEASE_MS: u64 = 30_000;

@@ -21,7 +21,7 @@ use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use crate::platform::time;
+use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::ContextReply;

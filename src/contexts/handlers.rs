@@ -16,7 +16,7 @@ use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::names::Name;
-use crate::platform::time;
+use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Context, ContextList, ContextReply, Deleted};

@@ -15,7 +15,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::{log, time};
+use seams::{log, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Lineage, Verified};

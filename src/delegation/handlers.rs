@@ -21,7 +21,7 @@ use crate::http::quota::Kind;
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::{ids, time};
+use seams::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

@@ -24,8 +24,8 @@ use crate::connections::target::{Endpoint, is_chittyos, is_gateway, own_name};
 use crate::delegation::{is_service_name, service_name};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement, first_row};
-use crate::platform::{log, time};
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::{log, time};
 
 /// How long a list is good, in ms.
 pub const FRESH_MS: u64 = 300_000;

@@ -14,9 +14,9 @@ use crate::app::App;
 use crate::discovery;
 use crate::events::{self, EventKind, outbox};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Statement};
-use crate::platform::objects::ObjectStore;
-use crate::platform::{ids, log, time};
+use seams::db::{DbError, Statement};
+use seams::objects::ObjectStore;
+use seams::{ids, log, time};
 
 /// The most events that wait to be told. Beyond that the oldest are dropped, and it is logged.
 const MAX_UNTOLD: usize = 100;

@@ -15,8 +15,8 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{Row, Statement};
-use crate::platform::{log, time};
+use seams::db::{Row, Statement};
+use seams::{log, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{ConnectionReplyView, EcosystemView, ServiceView};

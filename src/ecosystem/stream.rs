@@ -21,8 +21,8 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 use crate::init::{Prepared, Ready};
-use crate::platform::db::{DbError, Row, Statement, first_row};
-use crate::platform::{log, time};
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::{log, time};
 
 /// How often the stream looks for news, in ms.
 const LOOK_MS: u64 = 1_000;

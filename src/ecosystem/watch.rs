@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::ecosystem::connection::Command;
-use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::{log, time};
+use seams::db::{DbError, Row, Statement};
+use seams::{log, time};
 
 /// How long a connection may go without being published before its object is woken, in ms: twice
 /// its longest pause, and a check.

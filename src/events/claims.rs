@@ -9,8 +9,8 @@ use crate::events::effects::{self, Effect, Effects};
 use crate::events::learned::Learned;
 use crate::events::outbox::{self, COLUMNS, STANDING, Standing, VALUES, read, read_standing};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::{log, time};
+use seams::db::{DbError, Row, Statement};
+use seams::{log, time};
 
 /// An event that is being told.
 #[derive(Debug)]

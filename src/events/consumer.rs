@@ -18,9 +18,9 @@ use crate::events::outbox::Standing;
 use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::events::{Event, Message, dead, outbox};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Statement};
-use crate::platform::queue::Delivery;
-use crate::platform::{log, time};
+use seams::db::{DbError, Statement};
+use seams::queue::Delivery;
+use seams::{log, time};
 
 /// How many entities are told of at once.
 const AT_ONCE: usize = 6;

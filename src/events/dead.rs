@@ -8,8 +8,8 @@ use crate::http::caller::{Scope, WriteError};
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement};
-use crate::platform::{ids, time};
+use seams::db::{DbError, Params, Row, Statement};
+use seams::{ids, time};
 
 /// The queue of events, by its binding's name.
 pub const CONTEXT_OPS: &str = "CONTEXT_OPS_QUEUE";

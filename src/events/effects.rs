@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::events::learned::Learned;
 use crate::events::{Event, EventKind};
-use crate::platform::{log, time};
+use seams::{log, time};
 
 /// One effect, as the outbox notes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::http::problem::Problem;
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::time;
+use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

@@ -5,7 +5,7 @@
 //! be changed on that condition. A context counts what was learned of it, for its entity tag.
 
 use crate::events::Event;
-use crate::platform::db::Statement;
+use seams::db::Statement;
 
 /// The longest id that is kept, in bytes.
 const MAX_BYTES: usize = 200;

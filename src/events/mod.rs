@@ -25,7 +25,7 @@ use crate::http::caller::Scope;
 use crate::http::nearest::nearest;
 use crate::http::problem::FieldError;
 use crate::http::request::Request;
-use crate::platform::{ids, time};
+use seams::{ids, time};
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $entity:literal;)+) => {

@@ -8,9 +8,9 @@ use serde_json::json;
 use crate::app::App;
 use crate::events::{Event, EventKind, Message};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::{log, time};
 use crate::work::Due;
+use seams::db::{DbError, Row, Statement};
+use seams::{log, time};
 
 /// How many overdue events one round of a sweep announces, and how many rounds it makes.
 const SWEEP_LIMIT: i64 = 100;

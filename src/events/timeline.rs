@@ -12,8 +12,8 @@ use crate::http::paging::{Cursor, invalid_cursor};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{Params, Statement};
-use crate::platform::{ids, time};
+use seams::db::{Params, Statement};
+use seams::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::TimelineView;

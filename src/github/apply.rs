@@ -11,7 +11,7 @@ use crate::github::deliveries::{Claimed, Known};
 use crate::github::installations::store;
 use crate::github::jobs::{self, JobKind};
 use crate::github::payload::Facts;
-use crate::platform::db::Statement;
+use seams::db::Statement;
 
 /// Events whose handlers look at the action: their names carry it. All others are recorded.
 const HANDLED: [&str; 8] = [

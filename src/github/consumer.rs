@@ -24,9 +24,9 @@ use crate::github::recovery::missing;
 use crate::github::{apply, client, installations};
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use crate::platform::db::{DbError, Statement};
-use crate::platform::queue::Delivery;
-use crate::platform::{log, time};
+use seams::db::{DbError, Statement};
+use seams::queue::Delivery;
+use seams::{log, time};
 
 /// How many lanes are dealt with at once.
 const AT_ONCE: usize = 6;

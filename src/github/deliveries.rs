@@ -11,8 +11,8 @@ use crate::github::message::Delivered;
 use crate::github::payload::Facts;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use crate::platform::db::{DbError, Row, Statement, first_row};
-use crate::platform::time;
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::time;
 
 /// The pauses between two tries of one delivery, in ms: up to ten minutes, so that what has waited for a
 /// long outage follows soon after its end.

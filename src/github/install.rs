@@ -34,8 +34,8 @@ use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use crate::platform::db::{DbError, Statement, first_row};
-use crate::platform::{ids, log, time};
+use seams::db::{DbError, Statement, first_row};
+use seams::{ids, log, time};
 
 /// How long somebody may take at GitHub, in ms.
 const STATE_FOR_MS: u64 = 15 * 60_000;

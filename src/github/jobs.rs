@@ -11,8 +11,8 @@ use crate::app::App;
 use crate::github::act;
 use crate::github::payload::Repository;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement, Value};
-use crate::platform::{log, time};
+use seams::db::{DbError, Row, Statement, Value};
+use seams::{log, time};
 
 /// The pauses between two tries, in ms: up to an hour.
 const PAUSES_MS: Backoff = Backoff { first: 10_000, longest: 3_600_000 };

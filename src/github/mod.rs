@@ -33,7 +33,7 @@ pub mod webhook;
 
 use crate::app::App;
 use crate::init::Ready;
-use crate::platform::log;
+use seams::log;
 
 /// The cron's part: deal with what is overdue, do the jobs that are due, look for what never arrived.
 pub async fn cron(app: &App, ready: Ready<'_>) {

@@ -10,8 +10,8 @@ use repository_intelligence::{PullFacts, cut};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::platform::ai::Ai;
-use crate::platform::log;
+use seams::ai::Ai;
+use seams::log;
 
 /// The model.
 pub const MODEL: &str = "@cf/meta/llama-3.1-8b-instruct";

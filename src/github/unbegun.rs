@@ -11,7 +11,7 @@ use crate::github::visit::{self, Visit};
 use crate::http::Outcome;
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::ids;
+use seams::ids;
 
 /// Come back without a state.
 pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {

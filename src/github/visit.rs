@@ -10,7 +10,7 @@ use crate::config::Environment;
 use crate::github::page;
 use crate::http::reply::Reply;
 use crate::http::request::Request;
-use crate::platform::log;
+use seams::log;
 
 /// The name of the cookie, and where it is sealed for.
 const COOKIE: &str = "chittyconnect_github";

@@ -27,8 +27,8 @@ use crate::http::limits::{Class, Limits};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::{Request, no_body};
-use crate::platform::inbound::{BodyError, HeldBody, Intake};
-use crate::platform::{log, time};
+use seams::inbound::{BodyError, HeldBody, Intake};
+use seams::{log, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::WebhookView;

@@ -17,7 +17,7 @@ use crate::http::route::{Access, Matched, Method, Route, Table};
 use crate::http::trace::Trace;
 use crate::init::{self, Ready};
 use crate::metrics;
-use crate::platform::inbound::Inbound;
+use seams::inbound::Inbound;
 
 /// Headers of every reply: what keeps it from being cached, downgraded or sniffed. A reply is never a
 /// page, so there is nothing to frame and no script to confine (the page at `/docs` has its own).

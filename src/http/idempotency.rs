@@ -13,9 +13,9 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement};
-use crate::platform::{ids, time};
 use crate::work::Due;
+use seams::db::{DbError, Params, Row, Statement};
+use seams::{ids, time};
 
 /// How long a key is remembered, in ms: 24 h.
 const KEEP_MS: u64 = 24 * 60 * 60 * 1000;

@@ -22,9 +22,9 @@ use crate::http::caller::Caller;
 use crate::http::problem::Problem;
 use crate::http::quota::Kind;
 use crate::http::request::Request;
-use crate::platform::kv::Kv;
-use crate::platform::limiter::{Limiter, Step};
-use crate::platform::log;
+use seams::kv::Kv;
+use seams::limiter::{Limiter, Step};
+use seams::log;
 
 /// What is counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -384,7 +384,7 @@ const UNADDRESSED_SENDERS: u32 = 10;
 /// does not keep the others out.
 fn unaddressed(request: &Request<'_>) -> String {
     let said = ["cf-worker", "x-source-service", "user-agent"].map(|name| request.header(name));
-    let mut hash = crate::platform::ids::sha256_hex(&format!("{said:?}"));
+    let mut hash = seams::ids::sha256_hex(&format!("{said:?}"));
     hash.truncate(16);
     format!("{UNADDRESSED}/{hash}")
 }

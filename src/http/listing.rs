@@ -9,7 +9,7 @@ use crate::http::problem::{FieldError, Problem};
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement};
+use seams::db::{DbError, Params, Row, Statement};
 
 /// A page of a list.
 #[derive(Debug)]

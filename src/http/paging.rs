@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::http::numbers::whole;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
-use crate::platform::ids;
+use seams::ids;
 
 /// The largest page.
 pub const MAX_LIMIT: i64 = 100;

@@ -2,7 +2,7 @@
 
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
-use crate::platform::db::{DbError, Row, first_row};
+use seams::db::{DbError, Row, first_row};
 
 /// The conditions of `If-Match`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]

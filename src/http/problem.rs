@@ -13,9 +13,9 @@ use crate::http::nearest::{listed, nearest};
 use crate::http::quota;
 use crate::http::reply::{Body, Reply};
 use crate::http::trace::Trace;
-use crate::platform::db::DbError;
-use crate::platform::ids::NoRandomness;
-use crate::platform::log;
+use seams::db::DbError;
+use seams::ids::NoRandomness;
+use seams::log;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:literal, $title:literal;)+) => {

@@ -6,7 +6,7 @@
 
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
-use crate::platform::db::{DbError, Params, Row, Statement};
+use seams::db::{DbError, Params, Row, Statement};
 
 /// What there is a quota of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::http::budget::Budget;
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::route::Parameters;
 use crate::http::trace::Trace;
-use crate::platform::inbound::{BodyError, HeldBody, Inbound, Intake};
+use seams::inbound::{BodyError, HeldBody, Inbound, Intake};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;

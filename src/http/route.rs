@@ -276,7 +276,7 @@ impl Table {
                 done.push(route.path);
                 let same = routes.iter().filter(|other| other.path == route.path).collect();
                 if let Err(error) = matcher.insert(route.path, same) {
-                    crate::platform::log::error("route_conflict", &[("error", &error.to_string())]);
+                    seams::log::error("route_conflict", &[("error", &error.to_string())]);
                 }
             }
         }

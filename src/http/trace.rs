@@ -2,8 +2,8 @@
 
 use chitty_core::CallContext;
 
-use crate::platform::ids;
-use crate::platform::inbound::Inbound;
+use seams::ids;
+use seams::inbound::Inbound;
 
 /// Accepted from the caller where sound, made otherwise; returned and passed upstream.
 #[derive(Debug, Clone)]

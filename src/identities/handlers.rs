@@ -17,8 +17,8 @@ use crate::identities::input::{self, MintDraft};
 use crate::identities::store::{self, Failure, Insertion};
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use crate::platform::db::DbError;
-use crate::platform::time;
+use seams::db::DbError;
+use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

@@ -10,7 +10,7 @@ use crate::http::quota::Quota;
 use crate::identities::input::MintDraft;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use crate::platform::db::{DbError, Params, Row, Statement, first_row};
+use seams::db::{DbError, Params, Row, Statement, first_row};
 
 /// The constraint that speaks when an identity is here already.
 const GIVEN: &str = "identities.chitty_id";

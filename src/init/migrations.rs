@@ -5,7 +5,7 @@
 //! book-keeping row: of two racing isolates the second fails on that row's unique name, its batch
 //! leaves nothing behind, and it looks again.
 
-use crate::platform::db::{Db, DbError, Statement};
+use seams::db::{Db, DbError, Statement};
 
 macro_rules! migration {
     ($name:literal) => {

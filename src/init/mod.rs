@@ -13,8 +13,8 @@ use std::rc::Rc;
 
 use crate::app::App;
 use crate::http::problem::{Code, Problem};
-use crate::platform::db::Db;
-use crate::platform::log;
+use seams::db::Db;
+use seams::log;
 
 /// What this isolate knows about the gateway's initialization.
 #[derive(Default)]

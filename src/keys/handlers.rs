@@ -18,7 +18,7 @@ use crate::http::request::Request;
 use crate::init::Ready;
 use crate::keys::store::{self, Change, Draft, Revocation, Secret};
 use crate::names::Name;
-use crate::platform::{ids, time};
+use seams::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

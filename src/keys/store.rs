@@ -10,8 +10,8 @@ use crate::http::precondition::etag;
 use crate::http::problem::Problem;
 use crate::http::quota::Quota;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement, first_row};
-use crate::platform::time;
+use seams::db::{DbError, Params, Row, Statement, first_row};
+use seams::time;
 
 /// A key as it is returned, without its secret: SQL for a JSON object. `now` is a placeholder or a
 /// text.

@@ -28,9 +28,9 @@ use crate::metrics::text::{
     UNREVOKED_AGE, WORK_AGE, WORK_DUE,
 };
 use crate::orchestrations;
-use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::time;
 use crate::work::{Backlog, Due};
+use seams::db::{DbError, Row, Statement};
+use seams::time;
 
 /// The content type of the text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

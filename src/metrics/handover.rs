@@ -15,8 +15,8 @@ use crate::discovery;
 use crate::ecosystem::watch;
 use crate::init::Ready;
 use crate::metrics::breakers;
-use crate::platform::db::{DbError, Statement};
-use crate::platform::{log, time};
+use seams::db::{DbError, Statement};
+use seams::{log, time};
 
 /// How long a planned handover keeps another from being planned, in ms, should the isolate have lost
 /// it: longer than the runtime lets work go on after a reply (30 s).

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use chitty_core::{BUCKETS_MS, BreakerState, ChittyCore, Histogram, Metrics, Service};
 use serde_json::{Value, json};
 
-use crate::platform::ids;
+use seams::ids;
 
 /// The route label of a request that no route takes.
 pub const UNMATCHED: &str = "unmatched";

@@ -16,8 +16,8 @@ use crate::http::request::{Request, parse_object};
 use crate::init::Ready;
 use crate::orchestrations::store::{self, Orchestration, StoreError};
 use crate::orchestrations::{flow, run, view};
-use crate::platform::db::DbError;
-use crate::platform::{ids, log, time};
+use seams::db::DbError;
+use seams::{ids, log, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{OrchestrationInputView, OrchestrationReplyView, OrchestrationView};

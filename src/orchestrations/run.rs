@@ -8,8 +8,8 @@ use crate::events::{Event, outbox};
 use crate::init::Ready;
 use crate::orchestrations::flow;
 use crate::orchestrations::store::{self, Orchestration, PAUSES_MS, RowJournal};
-use crate::platform::log;
 use crate::work::{self, Bounds};
+use seams::log;
 
 /// Takes a leased run as far as it goes. What stops it is logged; it then rests for a while. Returns
 /// the event that tells of its end, if that is where it has come.

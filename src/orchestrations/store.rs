@@ -15,10 +15,10 @@ use crate::events::{Event, EventKind, outbox};
 use crate::http::caller::{Scope, Source, WriteError};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement, first_row};
-use crate::platform::{ids, log, time};
 use crate::sealing::Sealer;
 use crate::work::{Batch, Due};
+use seams::db::{DbError, Params, Row, Statement, first_row};
+use seams::{ids, log, time};
 
 /// How long a process may be silent before another takes its run over, in ms: longer than a step with
 /// its retries.

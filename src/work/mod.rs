@@ -9,8 +9,8 @@ use futures_util::stream::{self, Stream, StreamExt};
 
 use crate::app::App;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::{log, time};
+use seams::db::{DbError, Row, Statement};
+use seams::{log, time};
 
 /// Among how many due rows, the longest due first, one batch is shared out.
 const CANDIDATES: i64 = 5000;

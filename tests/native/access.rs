@@ -34,7 +34,7 @@ pub(crate) async fn list(gateway: &Isolate, token: &str) -> u16 {
 }
 
 pub(crate) async fn create(gateway: &Isolate, token: &str) -> (u16, String) {
-    let name = json!({"name": chittyconnect::platform::ids::random_hex::<8>()});
+    let name = json!({"name": seams::ids::random_hex::<8>()});
     let made = gateway.post("/v1/contexts", token, &name).await;
     (made.status, made.code().to_owned())
 }

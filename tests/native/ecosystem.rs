@@ -134,7 +134,7 @@ fn what_cannot_be_published_is_published_later() {
         world.objects.store(Service::Id);
         world.db.set_fault(|_| crate::world::Fault::Before);
         let objects = world.objects.clone();
-        use chittyconnect::platform::objects::Objects;
+        use seams::objects::Objects;
         objects.ask(Service::Id, "connect").await.unwrap();
         world.db.set_fault(|_| crate::world::Fault::None);
         assert_eq!(world.db.count("service_connections"), 0);

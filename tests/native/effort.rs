@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use chittyconnect::http::route::Method;
-use chittyconnect::platform::ids::sha256_hex;
 use chittyconnect::routes::ROUTES;
+use seams::ids::sha256_hex;
 use serde_json::{Value, json};
 
 use crate::world::{Isolate, TestRequest, World, cpu_ns, run, signed};

@@ -72,7 +72,7 @@ fn one_bad_message_fails_no_other() {
         let not_text = TestDelivery { body: None, ..TestDelivery::new("") };
         let bad = ["", "{}", "null", "not json", &unknown, &other].map(TestDelivery::new);
         let good = TestDelivery::new(good);
-        let mut batch: Vec<&dyn chittyconnect::platform::queue::Delivery> = vec![&not_text];
+        let mut batch: Vec<&dyn seams::queue::Delivery> = vec![&not_text];
         for delivery in &bad {
             batch.push(delivery);
         }

@@ -267,7 +267,7 @@ fn one_that_cannot_be_read_fails_no_other() {
         messages.push("nonsense".to_owned());
         let batch: Vec<TestDelivery> = messages.into_iter().map(TestDelivery::new).collect();
         let not_text = TestDelivery { body: None, ..TestDelivery::new("") };
-        let mut deliveries: Vec<&dyn chittyconnect::platform::queue::Delivery> = vec![&not_text];
+        let mut deliveries: Vec<&dyn seams::queue::Delivery> = vec![&not_text];
         for delivery in &batch {
             deliveries.push(delivery);
         }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use chittyconnect::github::jobs;
 use chittyconnect::init::Ready;
-use chittyconnect::platform::time;
 use chittyconnect::tasks;
+use seams::time;
 use serde_json::{Value, json};
 
 use crate::world::outside::answer;

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use chittyconnect::platform::outside::{OutsideRequest, OutsideResponse};
+use seams::outside::{OutsideRequest, OutsideResponse};
 use serde_json::{Value, json};
 
 use crate::world::outside::answer;

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use chittyconnect::github;
 use chittyconnect::init::Ready;
-use chittyconnect::platform::outside::{OutsideRequest, OutsideResponse};
-use chittyconnect::platform::time;
+use seams::outside::{OutsideRequest, OutsideResponse};
+use seams::time;
 use serde_json::{Value, json};
 
 use crate::world::outside::answer;

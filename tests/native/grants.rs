@@ -2,8 +2,8 @@
 //! long, and dies with it.
 
 use chitty_core::{Clock, HttpRequest};
-use chittyconnect::platform::time;
 use futures_util::future::join;
+use seams::time;
 use serde_json::{Value, json};
 
 use crate::access::{create, delegated, jwt, key, list};

@@ -1,9 +1,9 @@
 //! Connections.
 
 use chitty_core::TransportError;
-use chittyconnect::platform::outside::OutsideResponse;
 use chittyconnect::tasks;
 use futures_util::future::join_all;
+use seams::outside::OutsideResponse;
 use serde_json::{Value, json};
 
 use crate::world::outside::answer;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use chittyconnect::init::migrations::{MIGRATIONS, statements};
-use chittyconnect::platform::db::{Db, Statement};
+use seams::db::{Db, Statement};
 
 use crate::world::database::Database;
 use crate::world::{TestRequest, World, run};

@@ -2,9 +2,9 @@
 
 use chittyconnect::connections::credential::{Credential, Oauth};
 use chittyconnect::connections::{proxy, secrets};
-use chittyconnect::platform::outside::{OutsideRequest, OutsideResponse};
 use chittyconnect::tasks;
 use futures_util::future::{join, join_all};
+use seams::outside::{OutsideRequest, OutsideResponse};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, Isolate, TestRequest, World, killed_after, run, yield_now};

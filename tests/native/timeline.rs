@@ -131,7 +131,7 @@ fn the_list_is_narrowed_by_type_and_by_time() {
         let mut at = Vec::new();
         for n in 0..4 {
             world.advance_ms(1000);
-            at.push(chittyconnect::platform::time::iso8601(world.clock_ms()));
+            at.push(seams::time::iso8601(world.clock_ms()));
             let id = gateway.create("dev-a", &json!({"name": format!("n{n}")})).await;
             gateway
                 .patch(&format!("/v1/contexts/{id}"), "dev-a", &json!({"name": format!("m{n}")}))

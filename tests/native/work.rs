@@ -318,11 +318,11 @@ fn runs_that_nobody_can_read_stop_no_other() {
         // They rest for longer each time.
         world.advance_ms(8_000);
         let due = "orchestrations WHERE status = 'running' AND lease_until <= ";
-        let now = chittyconnect::platform::time::iso8601(world.clock_ms());
+        let now = seams::time::iso8601(world.clock_ms());
         assert_eq!(world.db.count(&format!("{due}'{now}'")), 40);
         tasks::scheduled(&gateway.app).await;
         world.advance_ms(8_000);
-        let now = chittyconnect::platform::time::iso8601(world.clock_ms());
+        let now = seams::time::iso8601(world.clock_ms());
         assert_eq!(world.db.count(&format!("{due}'{now}'")), 0);
     });
 }
@@ -367,7 +367,7 @@ fn what_has_a_dead_letter_is_kept_with_it_and_is_no_backlog() {
             let at = if old { "2025-12-20T00:00:00.000Z" } else { "2026-01-01T18:00:00.000Z" };
             event(seq, id, at);
         }
-        event(3_000_000, "e", &chittyconnect::platform::time::iso8601(gateway.app.now_ms()));
+        event(3_000_000, "e", &seams::time::iso8601(gateway.app.now_ms()));
         world.db.execute(
             "INSERT INTO dead_letters (id, queue, body, reason, event_id, attempts, created_at) \
              SELECT 'dl_' || event_id, 'CONTEXT_OPS_Q', '', 'r', event_id, 1, created_at FROM outbox \
@@ -426,7 +426,7 @@ fn ten_thousand_connections_are_checked_in_time() {
     });
     // Each is due at least every 300 s and a quarter; a cron comes every 60 s.
     let since_ms = begun_ms + (MINUTES - 1) * 60_000 - (375 + 60 + 60) * 1000;
-    let since = chittyconnect::platform::time::iso8601(since_ms);
+    let since = seams::time::iso8601(since_ms);
     let forgotten = format!(
         "connections WHERE CAST(substr(connection_id, 6) AS INTEGER) % 50 <> 0 \
          AND ifnull(last_health_check, '') < '{since}'"

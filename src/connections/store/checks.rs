@@ -3,9 +3,9 @@
 use super::{Link, link_columns, read_link};
 use crate::events::{Event, outbox};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Statement};
-use crate::platform::log;
 use crate::work::{Batch, Due};
+use seams::db::{DbError, Statement};
+use seams::log;
 
 /// The connections that are to be checked.
 pub const CHECKS: Due = Due {

@@ -17,7 +17,7 @@ use crate::http::caller::Scope;
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, first_row};
+use seams::db::{DbError, Params, Row, first_row};
 
 /// A connection as it is returned: SQL for a JSON text. Of two objects, because a function takes 32
 /// arguments at most in D1.

@@ -12,8 +12,8 @@ use crate::http::precondition::{Changed, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
 use crate::http::quota::Quota;
 use crate::init::Ready;
-use crate::platform::db::{Params, Row, Statement, Value, first_row};
-use crate::platform::time;
+use seams::db::{Params, Row, Statement, Value, first_row};
+use seams::time;
 
 /// The unique index over active connections, as SQLite names it.
 const ACTIVE: &str = "connections_active";

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use unicode_normalization::char::is_combining_mark;
 
 use super::cut::is_unspaced;
-use crate::platform::unicode::{nfc, nfkd};
+use seams::unicode::{nfc, nfkd};
 
 /// A text as it is searched.
 pub(super) fn fold(text: &str) -> Cow<'_, str> {

@@ -8,8 +8,8 @@ use crate::app::App;
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::names;
-use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::log;
+use seams::db::{DbError, Row, Statement};
+use seams::log;
 
 /// How many names are worked on at once, and how often at most by one request and by one run of the cron.
 const AT_ONCE: i64 = 100;

@@ -6,8 +6,8 @@ use crate::app::App;
 use crate::contexts::Status;
 use crate::contexts::search::{Key, Words, name_column};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::log;
+use seams::db::{DbError, Row, Statement};
+use seams::log;
 
 /// How many contexts are worked on at once, and by one run of the cron how many at most and of how many
 /// bytes.

@@ -18,7 +18,7 @@ pub use self::writes::{
 use crate::http::caller::Scope;
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
+use seams::db::{DbError, Row, Statement};
 
 /// What of contexts of an earlier version the cron prepares, as [`unprepared`] counts it.
 pub const PREPARED: [&str; 2] = ["names", "words"];

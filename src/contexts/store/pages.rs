@@ -9,7 +9,7 @@ use crate::http::paging::{Cursor, invalid_cursor};
 use crate::http::problem::Problem;
 use crate::init::Ready;
 use crate::names;
-use crate::platform::db::{Params, Statement};
+use seams::db::{Params, Statement};
 
 use super::{first, former_words};
 

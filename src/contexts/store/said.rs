@@ -9,8 +9,8 @@ use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::{Idempotency, Stored};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement, first_row};
-use crate::platform::time;
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::time;
 
 /// How long the lineage of a context that is not asked for any more is kept, in ms: 30 days.
 const KEEP_MS: u64 = 30 * 24 * 3_600_000;

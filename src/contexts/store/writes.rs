@@ -17,7 +17,7 @@ use crate::http::quota::Quota;
 use crate::init::Ready;
 use crate::minting::MintIntent;
 use crate::names::Name;
-use crate::platform::db::{DbError, Params, Row, Statement, first_row};
+use seams::db::{DbError, Params, Row, Statement, first_row};
 
 /// The unique index over the keys of live names, as SQLite names it.
 const LIVE_NAME: &str = "contexts_live_key";

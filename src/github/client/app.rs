@@ -8,7 +8,7 @@ use super::limits::Who;
 use super::request::{self, Call};
 use super::{jwt, link};
 use crate::app::App;
-use crate::platform::outside::OutsideResponse;
+use seams::outside::OutsideResponse;
 
 /// The most bytes of a page of deliveries: a hundred, each of some hundred bytes.
 const MAX_DELIVERIES_BYTES: usize = 1 << 20;

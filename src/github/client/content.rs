@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::error::{ErrorKind, GithubError};
 use super::repository::Repository;
 use super::request;
-use crate::platform::outside::OutsideResponse;
+use seams::outside::OutsideResponse;
 
 /// The largest file that is read, in bytes.
 const MAX_FILE_BYTES: usize = 64 << 10;

@@ -1,7 +1,7 @@
 //! Why GitHub did not do what was asked.
 
-use crate::platform::db::DbError;
-use crate::platform::log;
+use seams::db::DbError;
+use seams::log;
 
 /// Why GitHub did not do what was asked. Shows neither what was sent nor what came back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::platform::log;
+use seams::log;
 
 /// How long before its end a token is no longer used, in ms.
 pub(super) const EARLY_MS: u64 = 5 * 60_000;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::error::{ErrorKind, GithubError};
 use crate::app::App;
-use crate::platform::log;
+use seams::log;
 
 /// How far back a JWT is dated, in seconds: GitHub refuses one from its future, and clocks differ.
 const BACK_S: u64 = 60;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::error::{ErrorKind, GithubError};
-use crate::platform::outside::OutsideResponse;
+use seams::outside::OutsideResponse;
 
 /// Whom GitHub counts a call to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

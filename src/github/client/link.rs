@@ -1,6 +1,6 @@
 //! `Link` headers (RFC 8288), as far as lists at GitHub use them.
 
-use crate::platform::outside::OutsideResponse;
+use seams::outside::OutsideResponse;
 
 /// The longest cursor that is taken, in bytes.
 const MAX_CURSOR_BYTES: usize = 512;

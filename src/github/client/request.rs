@@ -11,8 +11,8 @@ use super::error::{ErrorKind, GithubError};
 use super::limits::{self, Who};
 use crate::app::App;
 use crate::config::VERSION;
-use crate::platform::log;
-use crate::platform::outside::{OutsideRequest, OutsideResponse};
+use seams::log;
+use seams::outside::{OutsideRequest, OutsideResponse};
 
 /// The version of the REST API that this client is written for.
 const API_VERSION: &str = "2022-11-28";

@@ -15,9 +15,9 @@ use super::limits::Who;
 use super::request::{self, Call};
 use crate::app::App;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Statement, first_row};
-use crate::platform::outside::OutsideResponse;
-use crate::platform::{log, time};
+use seams::db::{DbError, Statement, first_row};
+use seams::outside::OutsideResponse;
+use seams::{log, time};
 
 /// The longest that a token is kept, in ms: GitHub's are good for an hour.
 const MAX_LIFE_MS: u64 = 3_600_000;

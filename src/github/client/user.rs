@@ -12,8 +12,8 @@ use super::request::{self, Call};
 use super::token;
 use crate::app::App;
 use crate::init::Ready;
-use crate::platform::log;
-use crate::platform::outside::OutsideResponse;
+use seams::log;
+use seams::outside::OutsideResponse;
 
 /// How many pages of a hundred are looked through.
 const MAX_PAGES: u32 = 10;

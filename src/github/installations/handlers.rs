@@ -14,7 +14,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::log;
+use seams::log;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

@@ -16,7 +16,7 @@ use crate::github::jobs;
 use crate::github::payload::Installation;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use crate::platform::db::{DbError, first_row};
+use seams::db::{DbError, first_row};
 
 /// Mints the CONTEXT ChittyID of an installation; the intent is on record.
 ///

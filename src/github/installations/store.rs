@@ -9,8 +9,8 @@ use crate::http::caller::Scope;
 use crate::http::listing::{Asked, Newest, Page};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement};
-use crate::platform::time;
+use seams::db::{DbError, Params, Row, Statement};
+use seams::time;
 
 /// An installation as it is returned: SQL for a JSON object. Both spellings of its names, as callers of
 /// the predecessor know it.

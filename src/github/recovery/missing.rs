@@ -14,8 +14,8 @@ use crate::github::client::{self, ErrorKind, GithubError, HookDelivery};
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Delivered, Elsewhere, Kind};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::{log, time};
+use seams::db::{DbError, Row, Statement};
+use seams::{log, time};
 
 /// How many deliveries are taken at a time, how many of them are asked for at once, and how often that
 /// is done in one round.

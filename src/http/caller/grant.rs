@@ -11,8 +11,8 @@ use super::scope::Scope;
 use super::scopes::{holds, intersection};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::Statement;
-use crate::platform::time;
+use seams::db::Statement;
+use seams::time;
 
 /// What something stands on that was made by a credential shown here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

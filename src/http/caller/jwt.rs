@@ -15,8 +15,8 @@ use super::invalid_token;
 use crate::app::App;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
-use crate::platform::es256::PublicKey;
-use crate::platform::log;
+use seams::es256::PublicKey;
+use seams::log;
 
 /// How far the clocks of ChittyAuth and this gateway may be apart, in seconds.
 const SKEW_S: u64 = 30;

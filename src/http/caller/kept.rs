@@ -11,8 +11,8 @@ use crate::delegation::THIS_GATEWAY;
 use crate::http::limits::Overrides;
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::time;
+use seams::db::{DbError, Row, Statement};
+use seams::time;
 
 /// What every delegated token begins with.
 pub(super) const DELEGATION_PREFIX: &str = "cdt_";

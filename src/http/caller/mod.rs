@@ -30,8 +30,8 @@ use crate::http::limits::{Class, Overrides};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
 use crate::init::Ready;
-use crate::platform::db::{Row, Statement, first_row};
-use crate::platform::{ids, log, time};
+use seams::db::{Row, Statement, first_row};
+use seams::{ids, log, time};
 
 /// By which credential somebody calls.
 #[derive(Debug, Clone, PartialEq, Eq)]

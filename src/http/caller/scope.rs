@@ -13,8 +13,8 @@ use super::{Caller, Credential, invalid_token};
 use crate::http::limits::Overrides;
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::platform::db::{DbError, Params, Row, Statement};
-use crate::platform::time;
+use seams::db::{DbError, Params, Row, Statement};
+use seams::time;
 
 /// The rows that a caller may touch: those of one owner.
 #[derive(Debug, Clone)]

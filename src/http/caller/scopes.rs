@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::http::nearest::{nearest, slips};
-use crate::platform::log;
+use seams::log;
 
 macro_rules! permissions {
     ($($(#[doc = $doc:literal])+ $name:ident = $scope:literal;)+) => {

@@ -9,8 +9,8 @@
 use std::collections::BTreeSet;
 
 use super::scopes::{intersection, list};
-use crate::platform::db::{DbError, Row, Statement};
-use crate::platform::time;
+use seams::db::{DbError, Row, Statement};
+use seams::time;
 
 /// How long after ChittyAuth last vouched for a scope of an actor's the actor's credentials may still
 /// use it although a later token came without it, in ms. Tokens of different width that are in use at

@@ -5,8 +5,8 @@ use chitty_core::Backoff;
 use crate::app::App;
 use crate::init::Ready;
 use crate::init::registration::steps::Failure;
-use crate::platform::db::{DbError, Statement};
-use crate::platform::{ids, log, time};
+use seams::db::{DbError, Statement};
+use seams::{ids, log, time};
 
 /// How long one try may take before another isolate may try, in ms. Longer than seven upstream calls
 /// and the statements around them.

@@ -19,8 +19,8 @@ use serde::Serialize;
 use crate::app::App;
 use crate::init::Ready;
 use crate::init::registration::steps::Failure;
-use crate::platform::db::{DbError, Statement};
-use crate::platform::log;
+use seams::db::{DbError, Statement};
+use seams::log;
 
 pub use crate::init::registration::steps::Step;
 

@@ -14,8 +14,8 @@ use crate::events::{Event, EventKind, outbox};
 use crate::init::Ready;
 use crate::init::registration::Results;
 use crate::minting::MintIntent;
-use crate::platform::db::{DbError, Statement};
-use crate::platform::time;
+use seams::db::{DbError, Statement};
+use seams::time;
 
 /// The name of the gateway's own context, and of the gateway in the registry.
 const NAME: &str = "chittyconnect";

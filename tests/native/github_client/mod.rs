@@ -12,8 +12,8 @@ use std::rc::Rc;
 use chitty_core::TransportError;
 use chittyconnect::github::client::{self, ErrorKind, GithubError, Repository};
 use chittyconnect::init::Ready;
-use chittyconnect::platform::outside::{OutsideRequest, OutsideResponse};
-use chittyconnect::platform::time;
+use seams::outside::{OutsideRequest, OutsideResponse};
+use seams::time;
 use serde_json::{Value, json};
 
 use crate::world::outside::answer;

@@ -3,9 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chittyconnect::github::client::{self, ErrorKind};
-use chittyconnect::platform::outside::OutsideRequest;
-use chittyconnect::platform::time;
 use futures_util::future::join_all;
+use seams::outside::OutsideRequest;
+use seams::time;
 use serde_json::{Value, json};
 
 use super::{

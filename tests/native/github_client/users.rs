@@ -1,7 +1,7 @@
 //! Users who come back from GitHub.
 
 use chittyconnect::github::client::{self, Account, ErrorKind, Installation, Ownership};
-use chittyconnect::platform::outside::OutsideResponse;
+use seams::outside::OutsideResponse;
 use serde_json::{Value, json};
 
 use super::{header, installation_body, path, with};

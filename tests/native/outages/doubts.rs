@@ -152,7 +152,7 @@ fn who_has_lost_the_lease_notes_nothing() {
             gateway.create("dev-a", &json!({"name": "n"})).await;
             let message = world.queue.messages.borrow_mut().remove(0);
             let (db, outcome) = (Rc::clone(&world.db), late.clone());
-            let until = chittyconnect::platform::time::iso8601(world.clock_ms() + 500_000);
+            let until = seams::time::iso8601(world.clock_ms() + 500_000);
             let taken = Cell::new(false);
             world.services.script("chronicle", move || {
                 // While the call is under way, another takes the event over.

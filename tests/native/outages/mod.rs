@@ -34,7 +34,7 @@ fn troubles() -> Vec<Behaviour> {
 
 /// A change of a service's state, as the watch writes it.
 fn change_state(world: &World, id: &str) {
-    let at = chittyconnect::platform::time::iso8601(world.clock_ms());
+    let at = seams::time::iso8601(world.clock_ms());
     world.db.execute(&format!(
         "INSERT INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, payload, \
          created_at, due_at) VALUES ('{id}', 'service.state_changed', 'service', 'canon', \

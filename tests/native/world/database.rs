@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use chittyconnect::platform::db::{Db, DbError, Row, Statement, Value};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use seams::db::{Db, DbError, Row, Statement, Value};
 
 use super::{cpu_ns, yield_now};
 

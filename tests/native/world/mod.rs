@@ -19,11 +19,11 @@ use chittyconnect::events::{consumer, dead};
 use chittyconnect::github::signature;
 use chittyconnect::http::edge;
 use chittyconnect::http::reply::{After, Body, Reply};
-use chittyconnect::platform::inbound::{BodyError, HeldBody, Inbound, Intake};
-use chittyconnect::platform::kv::Kv;
-use chittyconnect::platform::queue::{Delivery, Queue};
 use chittyconnect::{routes, tasks};
 use hmac::{Hmac, KeyInit, Mac};
+use seams::inbound::{BodyError, HeldBody, Inbound, Intake};
+use seams::kv::Kv;
+use seams::queue::{Delivery, Queue};
 use serde_json::Value;
 use sha2::Sha256;
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chitty_core::Service;
 use chittyconnect::app::App;
 use chittyconnect::ecosystem::connection::{Command, Host};
-use chittyconnect::platform::objects::{ObjectStore, Objects};
+use seams::objects::{ObjectStore, Objects};
 
 use super::yield_now;
 

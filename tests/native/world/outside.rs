@@ -7,12 +7,12 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use chitty_core::{Clock, TransportError};
-use chittyconnect::platform::es256::{Es256, PublicKey};
-use chittyconnect::platform::limiter::{Limiter, Step};
-use chittyconnect::platform::outside::{Outside, OutsideRequest, OutsideResponse};
-use chittyconnect::platform::rs256::Rs256;
 use p256::ecdsa::signature::{Signer, Verifier};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
+use seams::es256::{Es256, PublicKey};
+use seams::limiter::{Limiter, Step};
+use seams::outside::{Outside, OutsideRequest, OutsideResponse};
+use seams::rs256::Rs256;
 
 use super::{TestClock, yield_now};
 

@@ -12,8 +12,8 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::inbound::WebBody;
 use super::thrown;
-use crate::platform::inbound::HeldBody;
-use crate::platform::kv::Kv;
+use seams::inbound::HeldBody;
+use seams::kv::Kv;
 
 #[wasm_bindgen]
 extern "C" {

@@ -10,8 +10,8 @@ use wasm_bindgen_futures::JsFuture;
 use worker::worker_sys;
 
 use super::thrown;
-use crate::platform::log;
-use crate::platform::queue::{Delivery, Queue, batches};
+use seams::log;
+use seams::queue::{Delivery, Queue, batches};
 
 /// A queue that this worker sends to.
 pub(crate) struct Producer {

@@ -7,7 +7,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
 use super::thrown;
-use crate::platform::ai::Ai;
+use seams::ai::Ai;
 
 #[wasm_bindgen]
 extern "C" {

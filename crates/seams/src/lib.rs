@@ -1,6 +1,5 @@
-//! The seams: what the gateway needs from a runtime, each as one small trait, and (below
-//! `workers`) what Cloudflare Workers gives for it. Nothing outside this folder names a D1, KV or
-//! Queue type, so the real handlers and the real SQL run under `cargo test` on SQLite.
+//! The seams: what the gateway needs from a runtime, each as one small trait. No type here names D1, KV,
+//! Queues or HTTP, so the real handlers and the real SQL run under `cargo test` on SQLite.
 //!
 //! Calls to other services go through [`chitty_core::Transport`], time and
 //! chance through [`chitty_core::Clock`].
@@ -20,5 +19,3 @@ pub mod queue;
 pub mod rs256;
 pub mod time;
 pub mod unicode;
-#[cfg(target_family = "wasm")]
-pub(crate) mod workers;

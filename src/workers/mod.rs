@@ -1,4 +1,4 @@
-//! The seams on Cloudflare Workers. What JavaScript throws is caught here and turned into the
+//! Cloudflare's side of the seams, and the only place that names the `worker` crate beside the doors. What JavaScript throws is caught here and turned into the
 //! seams' own errors: a throw that nobody catches would take the whole isolate with it.
 
 pub(crate) mod ai;
@@ -24,10 +24,11 @@ use worker::Env;
 
 use crate::app::{App, Build, Parts};
 use crate::config::{Binding, Config, service_binding};
-use crate::platform::db::Db;
-use crate::platform::ids;
-use crate::platform::kv::Kv;
-use crate::platform::queue::Queue;
+use seams::db::Db;
+use seams::ids;
+use seams::kv::Kv;
+use seams::log::Level;
+use seams::queue::Queue;
 
 thread_local! {
     static APP: RefCell<Option<Rc<App>>> = const { RefCell::new(None) };
@@ -95,6 +96,15 @@ fn value(env: &Env, name: &str) -> Option<JsValue> {
     Reflect::get(env, &JsValue::from_str(name))
         .ok()
         .filter(|value| !value.is_undefined() && !value.is_null())
+}
+
+/// A line of the log, on the isolate's console.
+pub(crate) fn log(level: Level, line: &str) {
+    match level {
+        Level::Error => worker::console_error!("{line}"),
+        Level::Warn => worker::console_warn!("{line}"),
+        Level::Info => worker::console_log!("{line}"),
+    }
 }
 
 /// What a thrown value says, for logs.

@@ -6,7 +6,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
 use super::thrown;
-use crate::platform::limiter::{Limiter, Step};
+use seams::limiter::{Limiter, Step};
 
 #[wasm_bindgen]
 extern "C" {

@@ -8,7 +8,7 @@ use worker::web_sys;
 
 use super::fetch::{ReadError, headers, read};
 use super::{thrown, webcrypto};
-use crate::platform::inbound::{BodyError, HeldBody, Inbound, Intake};
+use seams::inbound::{BodyError, HeldBody, Inbound, Intake};
 
 /// The runtime's request.
 pub(crate) struct WebRequest(pub(crate) web_sys::Request);

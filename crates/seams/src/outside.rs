@@ -6,7 +6,7 @@ use std::rc::Weak;
 use async_trait::async_trait;
 use chitty_core::{Service, TransportError};
 
-use crate::platform::memory::Share;
+use crate::memory::Share;
 
 /// One request to a target.
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
 use super::thrown;
-use crate::platform::es256::{Es256, PublicKey};
-use crate::platform::rs256::Rs256;
+use seams::es256::{Es256, PublicKey};
+use seams::rs256::Rs256;
 
 #[wasm_bindgen]
 extern "C" {

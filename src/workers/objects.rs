@@ -7,8 +7,8 @@ use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::app;
 use crate::ecosystem::connection::{Command, Host};
-use crate::platform::objects::{ObjectStore, Objects};
 use crate::tasks;
+use seams::objects::{ObjectStore, Objects};
 
 /// Where an object keeps its state.
 const KEY: &str = "connection";

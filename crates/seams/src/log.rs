@@ -1,6 +1,8 @@
 //! The log: one JSON object a line, for whoever operates the gateway. Never a secret, a token, a
 //! body or a personal datum.
 
+use std::cell::Cell;
+
 /// Something failed that somebody should look at.
 pub fn error(event: &str, fields: &[(&str, &str)]) {
     write(Level::Error, event, fields);
@@ -16,10 +18,14 @@ pub fn info(event: &str, fields: &[(&str, &str)]) {
     write(Level::Info, event, fields);
 }
 
-#[derive(Clone, Copy)]
-enum Level {
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Somebody should look at it.
     Error,
+    /// It mends itself.
     Warn,
+    /// It is worth a line.
     Info,
 }
 
@@ -35,20 +41,22 @@ fn write(level: Level, event: &str, fields: &[(&str, &str)]) {
     for (key, value) in fields {
         line.insert((*key).to_owned(), (*value).into());
     }
-    emit(level, &serde_json::Value::Object(line).to_string());
+    SINK.get()(level, &serde_json::Value::Object(line).to_string());
 }
 
-#[cfg(target_family = "wasm")]
-fn emit(level: Level, line: &str) {
-    match level {
-        Level::Error => worker::console_error!("{line}"),
-        Level::Warn => worker::console_warn!("{line}"),
-        Level::Info => worker::console_log!("{line}"),
-    }
+/// Where a line goes. Natively standard output, which tests capture; a runtime sets its own.
+type Sink = fn(Level, &str);
+
+thread_local! {
+    static SINK: Cell<Sink> = const { Cell::new(print) };
 }
 
-#[cfg(not(target_family = "wasm"))]
-#[allow(clippy::print_stdout, reason = "natively the log is standard output, which tests capture")]
-fn emit(_: Level, line: &str) {
+/// Sends every line of this thread to `sink` from now on.
+pub fn send_to(sink: Sink) {
+    SINK.set(sink);
+}
+
+#[allow(clippy::print_stdout, reason = "natively the log is standard output")]
+fn print(_: Level, line: &str) {
     println!("{line}");
 }

@@ -10,7 +10,7 @@ use wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::{D1Database, D1PreparedStatement, D1Result};
 
 use super::thrown;
-use crate::platform::db::{Db, DbError, Row, Statement, Value};
+use seams::db::{Db, DbError, Row, Statement, Value};
 
 /// The database bound as `DB`.
 pub(crate) struct D1 {

@@ -11,8 +11,8 @@ use worker::web_sys;
 use worker::worker_sys::Fetcher;
 
 use super::thrown;
-use crate::platform::memory::Share;
-use crate::platform::outside::{Outside, OutsideRequest, OutsideResponse};
+use seams::memory::Share;
+use seams::outside::{Outside, OutsideRequest, OutsideResponse};
 
 #[wasm_bindgen]
 extern "C" {

@@ -68,7 +68,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// distinct, not secret, and a repeated one is caught by a constraint.
 fn fill(bytes: &mut [u8]) {
     if let Err(error) = getrandom::fill(bytes) {
-        crate::platform::log::error("random_unavailable", &[("error", &error.to_string())]);
+        crate::log::error("random_unavailable", &[("error", &error.to_string())]);
     }
 }
 

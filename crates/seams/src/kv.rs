@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::platform::inbound::HeldBody;
+use crate::inbound::HeldBody;
 
 /// One namespace.
 #[async_trait(?Send)]
