@@ -1,12 +1,12 @@
-//! Doing a job at GitHub: what [`repository_intelligence`] has to say, said there.
+//! Doing a job at GitHub: what [`review_rules`] has to say, said there.
 //!
 //! Whatever is made is noted as soon as it is made, and looked for before it is made where nothing is
 //! noted: a comment or a check run is updated in place and never repeated, whoever dies in between.
 
-use repository_intelligence::render::{self, CheckText, MARKER};
-use repository_intelligence::review::{self, Conclusion, Report};
-use repository_intelligence::settings::{self, PullRequests, Settings};
-use repository_intelligence::{FileFacts, PullFacts, triage};
+use review_rules::render::{self, CheckText, MARKER};
+use review_rules::review::{self, Conclusion, Report};
+use review_rules::settings::{self, PullRequests, Settings};
+use review_rules::{FileFacts, PullFacts, triage};
 
 use crate::app::App;
 use crate::github::client::{

@@ -4,7 +4,7 @@
 //! record ([`deliveries`]) and acknowledges the message → in the order of its lane it gets its EVNT
 //! ChittyID and one batch ([`apply`]): what it changes, the event that tells of it, the job that it asks
 //! for → the event goes the way of all events; the job ([`jobs`], [`act`]) is done in the background with
-//! the App's [`client`], by the rules of [`repository_intelligence`]. What is lost on the way to the record is found
+//! the App's [`client`], by the rules of [`review_rules`]. What is lost on the way to the record is found
 //! on GitHub's list and asked for again ([`recovery`]).
 //!
 //! [`install`] brings a user to GitHub and back ([`unbegun`] is back only), the browser keeps its [`visit`];

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
-use repository_intelligence::review::{AreaChange, Report};
-use repository_intelligence::{PullFacts, cut};
+use review_rules::review::{AreaChange, Report};
+use review_rules::{PullFacts, cut};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -109,9 +109,9 @@ mod tests {
     use futures_executor::block_on;
 
     use super::*;
-    use repository_intelligence::FileFacts;
-    use repository_intelligence::review::review;
-    use repository_intelligence::settings::PullRequests;
+    use review_rules::FileFacts;
+    use review_rules::review::review;
+    use review_rules::settings::PullRequests;
 
     /// Answers this; `None` is never.
     struct Model(Option<Result<String, String>>);

@@ -1,9 +1,10 @@
 //! Dangerous commands of a shell, wherever one may run them.
 
 use super::Rule;
-use super::dangers::{TLS, has_word};
-use super::language::Language;
+use super::language::{Language, has_word};
 
+pub(super) const TLS: Rule =
+    Rule { name: "tls-verification", what: "the other side of a TLS connection is not verified" };
 const PIPED: Rule =
     Rule { name: "pipe-to-shell", what: "what is downloaded is run at once, whatever it is" };
 const ROOT_REMOVED: Rule =

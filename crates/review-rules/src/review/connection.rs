@@ -1,6 +1,6 @@
 //! Connection strings with a password: `scheme://user:password@host`, and `Server=…;Password=…;`.
 
-use super::secrets::is_password;
+use super::literal::is_password;
 use crate::cut;
 
 /// Whether a line has a connection string with a password that looks real, to a host that is elsewhere.

@@ -1,15 +1,14 @@
 //! Dangerous patterns in a line, by the language of its file.
 
 use super::Rule;
-use super::language::Language;
-use super::{commands, sql};
+use super::commands::{self, TLS};
+use super::language::{Language, has_word};
+use super::sql;
 
 pub(super) const EVAL: Rule = Rule {
     name: "code-execution",
     what: "text is run as code: make sure that nobody else wrote it",
 };
-pub(super) const TLS: Rule =
-    Rule { name: "tls-verification", what: "the other side of a TLS connection is not verified" };
 const UNSAFE: Rule =
     Rule { name: "unsafe", what: "`unsafe`: what the compiler checked is now for people to check" };
 const INNER_HTML: Rule =
@@ -151,16 +150,6 @@ fn is_unsafe_yaml(code: &str) -> bool {
     code.match_indices("yaml.load(").any(|(at, call)| {
         let inner = code.get(at + call.len()..).unwrap_or_default();
         inner.contains(')') && !inner.contains("SafeLoader") && !inner.contains("BaseLoader")
-    })
-}
-
-/// Whether a text has this word, and not as a part of another.
-pub(super) fn has_word(text: &str, word: &str) -> bool {
-    let is_part = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(word).any(|(at, _)| {
-        let (before, after) = (text.get(..at), text.get(at + word.len()..));
-        !before.unwrap_or_default().ends_with(is_part)
-            && !after.unwrap_or_default().starts_with(is_part)
     })
 }
 

@@ -120,6 +120,16 @@ impl Language {
     }
 }
 
+/// Whether a text has this word, and not as a part of another.
+pub(super) fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let (before, after) = (text.get(..at), text.get(at + word.len()..));
+        !before.unwrap_or_default().ends_with(is_part)
+            && !after.unwrap_or_default().starts_with(is_part)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -143,6 +143,31 @@ fn entropy(value: &str) -> f64 {
     counts.iter().filter(|count| **count > 0).map(bits).sum()
 }
 
+/// Whether the password of a connection string stands for another.
+pub(super) fn is_password(value: &str) -> bool {
+    const COMMON: &[&str] = &[
+        "pass",
+        "passwd",
+        "pwd",
+        "postgres",
+        "mysql",
+        "root",
+        "admin",
+        "guest",
+        "user",
+        "redis",
+        "rabbitmq",
+        "mongo",
+        "local",
+        "localhost",
+        "dev",
+        "develop",
+        "development",
+    ];
+    let lower = value.to_ascii_lowercase();
+    (6..=200).contains(&value.len()) && !is_stand_in(value) && !COMMON.contains(&lower.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

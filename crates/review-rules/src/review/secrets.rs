@@ -1,7 +1,7 @@
 //! Possible secrets in a line. What is found is named by its kind; it is never repeated.
 
 use super::Rule;
-use super::literal::{distinct, is_secret, is_stand_in};
+use super::literal::{distinct, is_secret};
 use crate::cut;
 
 /// Secrets that are known by how they begin.
@@ -271,31 +271,6 @@ fn literal(after: &str, is_unquoted: bool) -> Option<&str> {
     let value = text.split([' ', '\t', ',', ';']).next().unwrap_or_default();
     // A call or a place in a table is code.
     (is_unquoted && !value.contains(['(', '[', '"', '\''])).then_some(value)
-}
-
-/// Whether the password of a connection string stands for another.
-pub(super) fn is_password(value: &str) -> bool {
-    const COMMON: &[&str] = &[
-        "pass",
-        "passwd",
-        "pwd",
-        "postgres",
-        "mysql",
-        "root",
-        "admin",
-        "guest",
-        "user",
-        "redis",
-        "rabbitmq",
-        "mongo",
-        "local",
-        "localhost",
-        "dev",
-        "develop",
-        "development",
-    ];
-    let lower = value.to_ascii_lowercase();
-    (6..=200).contains(&value.len()) && !is_stand_in(value) && !COMMON.contains(&lower.as_str())
 }
 
 #[cfg(test)]
