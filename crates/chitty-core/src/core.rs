@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::CoreConfig;
 use crate::metrics::Metrics;
 use crate::service::Service;
+use crate::services::auth::refresh;
 use crate::session::Session;
 use crate::transport::Transport;
 use crate::wire::Wire;
@@ -62,7 +63,7 @@ pub struct ChittyCore {
 impl ChittyCore {
     /// Puts the configuration and the runtime together.
     pub fn new(config: CoreConfig, transport: Rc<dyn Transport>, clock: Rc<dyn Clock>) -> Self {
-        ChittyCore { wire: Rc::new(Wire::new(config, transport, clock)) }
+        ChittyCore { wire: Rc::new(Wire::new(config, transport, clock, refresh)) }
     }
 
     /// A session: calls that belong together and carry `cx`.

@@ -1,5 +1,7 @@
 //! How a service is.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -48,7 +50,24 @@ pub struct HealthReport {
     pub error: Option<&'static str>,
 }
 
-pub(crate) async fn check(session: &Session, service: Service, timeout_ms: u32) -> HealthReport {
+impl Session {
+    /// Asks a service how it is, with `GET /health`, an open breaker notwithstanding. `timeout_ms`
+    /// bounds the whole of it. Never fails: that there was no answer is an answer too.
+    pub async fn health(&self, service: Service, timeout_ms: u32) -> HealthReport {
+        check(self, service, timeout_ms).await
+    }
+
+    /// Asks every service how it is, six at a time (a Worker may wait for six answers at once), each
+    /// for at most `timeout_ms`.
+    pub async fn health_of_all(&self, timeout_ms: u32) -> BTreeMap<Service, HealthReport> {
+        let checks = Service::ALL
+            .iter()
+            .map(|service| async move { (*service, self.health(*service, timeout_ms).await) });
+        self.batch(6, checks).await.into_iter().collect()
+    }
+}
+
+async fn check(session: &Session, service: Service, timeout_ms: u32) -> HealthReport {
     let call = Call {
         timeout_ms: Some(timeout_ms),
         guarded: false,

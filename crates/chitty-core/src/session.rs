@@ -14,19 +14,6 @@ use serde_json::Value;
 use crate::cache::{Cached, Freshness, Keep};
 use crate::call::CallContext;
 use crate::error::ServiceError;
-use crate::health::{self, HealthReport};
-use crate::service::Service;
-use crate::services::auth::AuthClient;
-use crate::services::beacon::BeaconClient;
-use crate::services::canon::CanonClient;
-use crate::services::certify::CertifyClient;
-use crate::services::chat::ChatClient;
-use crate::services::chronicle::ChronicleClient;
-use crate::services::dna::DnaClient;
-use crate::services::identity::IdClient;
-use crate::services::register::RegisterClient;
-use crate::services::registry::RegistryClient;
-use crate::services::verify::VerifyClient;
 use crate::wire::{Answer, Call, Wire};
 
 type Read = LocalBoxFuture<'static, Result<Rc<Value>, ServiceError>>;
@@ -63,39 +50,6 @@ impl<T> Aged<T> {
     }
 }
 
-macro_rules! clients {
-    ($($(#[doc = $doc:literal])+ $name:ident: $client:ident;)+) => {
-        impl Session {
-            $($(#[doc = $doc])+ pub fn $name(&self) -> $client<'_> { $client { session: self } })+
-        }
-    };
-}
-
-clients! {
-    /// ChittyID: minting and validating identities.
-    id: IdClient;
-    /// ChittyAuth: tokens and keys.
-    auth: AuthClient;
-    /// ChittyRegistry: which services there are.
-    registry: RegistryClient;
-    /// ChittyRegister: getting into the registry.
-    register: RegisterClient;
-    /// ChittyDNA: an entity's lineage.
-    dna: DnaClient;
-    /// ChittyVerify.
-    verify: VerifyClient;
-    /// ChittyCertify.
-    certify: CertifyClient;
-    /// ChittyChronicle: the record of what happened.
-    chronicle: ChronicleClient;
-    /// Beacon: signs of life.
-    beacon: BeaconClient;
-    /// Canon: canonical data.
-    canon: CanonClient;
-    /// Chat.
-    chat: ChatClient;
-}
-
 impl Session {
     pub(crate) fn new(wire: Rc<Wire>, cx: CallContext) -> Self {
         Session { wire, cx: Rc::new(cx), flights: Rc::default() }
@@ -104,21 +58,6 @@ impl Session {
     /// What travels with every call of this session.
     pub fn context(&self) -> &CallContext {
         &self.cx
-    }
-
-    /// Asks a service how it is, with `GET /health`, an open breaker notwithstanding. `timeout_ms`
-    /// bounds the whole of it. Never fails: that there was no answer is an answer too.
-    pub async fn health(&self, service: Service, timeout_ms: u32) -> HealthReport {
-        health::check(self, service, timeout_ms).await
-    }
-
-    /// Asks every service how it is, six at a time (a Worker may wait for six answers at once), each
-    /// for at most `timeout_ms`.
-    pub async fn health_of_all(&self, timeout_ms: u32) -> BTreeMap<Service, HealthReport> {
-        let checks = Service::ALL
-            .iter()
-            .map(|service| async move { (*service, self.health(*service, timeout_ms).await) });
-        self.batch(6, checks).await.into_iter().collect()
     }
 
     /// Runs calls side by side, at most `limit` at once. Each result stands for itself, in the order

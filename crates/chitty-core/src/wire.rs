@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use futures_util::future::LocalBoxFuture;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde_json::{Value, json};
 
@@ -122,8 +123,17 @@ pub(crate) struct Answer {
     pub(crate) variant: usize,
 }
 
+/// Gets the successor of a service's token, within so many ms.
+pub(crate) type Refresh = for<'a> fn(
+    &'a Wire,
+    &'a str,
+    u32,
+    &'a CallContext,
+) -> LocalBoxFuture<'a, Result<ServiceToken, ServiceError>>;
+
 /// What every client calls through.
 pub(crate) struct Wire {
+    refresh: Refresh,
     config: CoreConfig,
     transport: Rc<dyn Transport>,
     pub(crate) clock: Rc<dyn Clock>,
@@ -151,8 +161,10 @@ impl Wire {
         config: CoreConfig,
         transport: Rc<dyn Transport>,
         clock: Rc<dyn Clock>,
+        refresh: Refresh,
     ) -> Self {
         Wire {
+            refresh,
             config,
             transport,
             clock,
@@ -388,9 +400,8 @@ impl Wire {
         if !due {
             return Some(secret);
         }
-        // Boxed, because the refresh is a call like any other and may ask for ChittyAuth's own token.
         let half_ms = u32::try_from(deadline_ms.saturating_sub(now_ms) / 2).unwrap_or(u32::MAX);
-        let refreshed = Box::pin(crate::services::auth::refresh(self, &secret, half_ms, cx)).await;
+        let refreshed = (self.refresh)(self, &secret, half_ms, cx).await;
         let Ok(fresh) = refreshed else { return Some(secret) };
         let secret = fresh.secret.clone();
         self.renew(service, fresh);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use crate::error::ServiceError;
 use crate::id::ChittyId;
 use crate::retry::Repeat;
 use crate::service::Service;
+use crate::services::answers::GONE;
 use crate::session::Session;
 use crate::token::ServiceToken;
 use crate::wire::{Call, Variant, Wire, first_string, segment};
@@ -276,17 +278,6 @@ fn malformed(detail: String) -> ServiceError {
     ServiceError::malformed(Service::Auth, 200, detail)
 }
 
-/// The statuses that say that something is not there.
-pub(crate) const GONE: &[u16] = &[404, 410];
-
-/// Whatever was to be gone and is not there is gone.
-pub(crate) fn gone_is_done(result: Result<(), ServiceError>) -> Result<(), ServiceError> {
-    match result {
-        Err(ServiceError { status: Some(404 | 410), .. }) => Ok(()),
-        result => result,
-    }
-}
-
 fn refresh_call(token: &str) -> Call {
     let variant = Variant::post(Service::Auth, "/v1/tokens/refresh", json!({ "token": token }));
     // A repeat could find the token replaced already, and so be refused.
@@ -294,21 +285,24 @@ fn refresh_call(token: &str) -> Call {
 }
 
 /// The successor of a service's token, within `timeout_ms`.
-pub(crate) async fn refresh(
-    wire: &Wire,
-    token: &str,
+pub(crate) fn refresh<'a>(
+    wire: &'a Wire,
+    token: &'a str,
     timeout_ms: u32,
-    cx: &CallContext,
-) -> Result<ServiceToken, ServiceError> {
-    let call = Call { timeout_ms: Some(timeout_ms), ..refresh_call(token) };
-    let answer = wire.call(&call, cx).await?;
-    let fresh = credential(&answer.body).map_err(malformed)?;
-    let expires_at_ms = fresh
-        .expires_at
-        .as_deref()
-        .and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok())
-        .and_then(|at| u64::try_from(at.timestamp_millis()).ok());
-    Ok(ServiceToken { secret: fresh.secret, expires_at_ms })
+    cx: &'a CallContext,
+) -> LocalBoxFuture<'a, Result<ServiceToken, ServiceError>> {
+    // Boxed, because it is a call like any other and may ask for ChittyAuth's own token.
+    Box::pin(async move {
+        let call = Call { timeout_ms: Some(timeout_ms), ..refresh_call(token) };
+        let answer = wire.call(&call, cx).await?;
+        let fresh = credential(&answer.body).map_err(malformed)?;
+        let expires_at_ms = fresh
+            .expires_at
+            .as_deref()
+            .and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok())
+            .and_then(|at| u64::try_from(at.timestamp_millis()).ok());
+        Ok(ServiceToken { secret: fresh.secret, expires_at_ms })
+    })
 }
 
 /// Reads a token or a key under any of its names.

@@ -6,7 +6,7 @@ use crate::error::ServiceError;
 use crate::id::ChittyId;
 use crate::retry::Repeat;
 use crate::service::Service;
-use crate::services::auth::{GONE, gone_is_done};
+use crate::services::answers::{GONE, gone_is_done};
 use crate::session::Session;
 use crate::wire::{Call, Variant, first_string};
 

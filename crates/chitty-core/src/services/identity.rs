@@ -7,6 +7,7 @@ use crate::error::ServiceError;
 use crate::id::{ChittyId, IdError};
 use crate::retry::Repeat;
 use crate::service::Service;
+use crate::services::answers::ID_NAMES;
 use crate::session::Session;
 use crate::verdict::FailureKind;
 use crate::wire::{Call, Variant, first_string, segment};
@@ -253,9 +254,6 @@ impl IdClient<'_> {
         }))
     }
 }
-
-/// The names under which the generations of the services send an id.
-pub(crate) const ID_NAMES: &[&str] = &["chittyId", "chitty_id", "chittyid", "id", "technical_id"];
 
 fn validity(answer: &Value) -> Option<Validity> {
     let verdict = answer.get("valid").and_then(Value::as_bool)?;

@@ -1,5 +1,6 @@
 //! One client a service: its paths, its shapes and its quirks, and nothing of any other.
 
+mod answers;
 pub(crate) mod auth;
 pub(crate) mod beacon;
 pub(crate) mod canon;
@@ -11,3 +12,49 @@ pub(crate) mod identity;
 pub(crate) mod register;
 pub(crate) mod registry;
 pub(crate) mod verify;
+
+use self::auth::AuthClient;
+use self::beacon::BeaconClient;
+use self::canon::CanonClient;
+use self::certify::CertifyClient;
+use self::chat::ChatClient;
+use self::chronicle::ChronicleClient;
+use self::dna::DnaClient;
+use self::identity::IdClient;
+use self::register::RegisterClient;
+use self::registry::RegistryClient;
+use self::verify::VerifyClient;
+use crate::session::Session;
+
+macro_rules! clients {
+    ($($(#[doc = $doc:literal])+ $name:ident: $client:ident;)+) => {
+        impl Session {
+            $($(#[doc = $doc])+ pub fn $name(&self) -> $client<'_> { $client { session: self } })+
+        }
+    };
+}
+
+clients! {
+    /// ChittyID: minting and validating identities.
+    id: IdClient;
+    /// ChittyAuth: tokens and keys.
+    auth: AuthClient;
+    /// ChittyRegistry: which services there are.
+    registry: RegistryClient;
+    /// ChittyRegister: getting into the registry.
+    register: RegisterClient;
+    /// ChittyDNA: an entity's lineage.
+    dna: DnaClient;
+    /// ChittyVerify.
+    verify: VerifyClient;
+    /// ChittyCertify.
+    certify: CertifyClient;
+    /// ChittyChronicle: the record of what happened.
+    chronicle: ChronicleClient;
+    /// Beacon: signs of life.
+    beacon: BeaconClient;
+    /// Canon: canonical data.
+    canon: CanonClient;
+    /// Chat.
+    chat: ChatClient;
+}
