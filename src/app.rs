@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
 
-use crate::actors::seen::Seen;
+use crate::actors::seen::RecentActors;
 use crate::config::{Config, VERSION};
 use crate::connections::{proxy, secrets};
 use crate::ecosystem::probe::Probe;
@@ -108,7 +108,7 @@ pub struct App {
     /// Counts requests against their limits.
     pub limits: Limits,
     /// Who was here lately.
-    pub seen: Seen,
+    pub seen: RecentActors,
     /// How calls to the targets of connections travel.
     pub outside: Rc<dyn Outside>,
     /// How far this isolate's initialization has come.
@@ -148,15 +148,15 @@ pub struct App {
     /// Where this isolate has heard that services are.
     pub discovery: discovery::Directory,
     /// What this isolate has made of the news of the services.
-    pub known: watch::Known,
+    pub known: watch::NewsMemory,
     /// How much of long webhook payloads this isolate holds.
     pub held_payloads: webhook::Payloads,
     /// Renewed credentials of connections that this isolate could not write.
-    pub unwritten: secrets::Unwrittens,
+    pub unwritten: secrets::UnwrittenRenewals,
     /// What this isolate may hold of the bodies that pass through connections.
     pub passing_bodies: Rc<Memory>,
     /// How many event streams are open in this isolate.
-    pub streams: stream::Open,
+    pub streams: stream::OpenStreams,
     /// The last answers to `GET /health?full=true`.
     pub probe: Probe,
     clock: Rc<dyn Clock>,
@@ -190,7 +190,7 @@ impl App {
             jwks: Jwks::default(),
             es256: parts.es256,
             limits: Limits::new(parts.config.rates, parts.limiter, parts.rate_limit),
-            seen: Seen::default(),
+            seen: RecentActors::default(),
             outside: parts.outside,
             config: parts.config,
             build: parts.build,
@@ -213,11 +213,11 @@ impl App {
             unsealed: Cell::default(),
             github_work: Cell::default(),
             discovery: discovery::Directory::default(),
-            known: watch::Known::default(),
+            known: watch::NewsMemory::default(),
             held_payloads: webhook::Payloads::default(),
-            unwritten: secrets::Unwrittens::default(),
+            unwritten: secrets::UnwrittenRenewals::default(),
             passing_bodies: Memory::new(proxy::MAX_HELD_BYTES),
-            streams: stream::Open::default(),
+            streams: stream::OpenStreams::default(),
             probe: Probe::default(),
             clock: parts.clock,
             db: parts.db,

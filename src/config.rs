@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::github::private_key::PrivateKey;
 use crate::github::settings as github;
-use crate::http::caller::jwt::Expected;
+use crate::http::caller::jwt::Expectation;
 use crate::http::limits::Rates;
 use crate::http::quota::Quotas;
 use crate::sealing::Sealer;
@@ -85,7 +85,7 @@ pub struct Config {
     /// Where hosts of reserved names (`*.example`, `*.test`) are: the sandbox, in development only.
     pub outside_url_template: Option<String>,
     /// What is expected of a JWT.
-    pub jwt: Expected,
+    pub jwt: Expectation,
     /// Requests a minute, by class.
     pub rates: Rates,
     /// How much an actor may have, by kind.
@@ -498,13 +498,13 @@ impl Reader<'_> {
     }
 
     /// Whom JWTs must come from and whom they must be for.
-    fn jwt(&self, public_url: &str) -> Expected {
+    fn jwt(&self, public_url: &str) -> Expectation {
         let issuer = self.text("CHITTYAUTH_ISSUER");
         let audiences = match self.text("CHITTYAUTH_AUDIENCE") {
             Some(list) => list.split(',').map(|audience| audience.trim().to_owned()).collect(),
             None => vec!["chittyconnect".to_owned(), public_url.to_owned()],
         };
-        Expected {
+        Expectation {
             issuer: issuer.unwrap_or_else(|| "https://auth.chitty.cc".to_owned()),
             audiences,
         }

@@ -10,8 +10,8 @@ use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::{Scope, WriteError, scopes, token_of};
 use crate::http::idempotency::{self, Idempotency};
-use crate::http::listing::{Asked, word};
-use crate::http::precondition::{Changed, IfMatch, etag};
+use crate::http::listing::{PageRequest, word};
+use crate::http::precondition::{ChangeOutcome, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply, Secret};
 use crate::http::request::Request;
@@ -310,7 +310,7 @@ pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
             return Err(not_held());
         }
         match store::grant(ready, &scope, &change, &granted, Some(&before)).await? {
-            Changed::Missing => {}
+            ChangeOutcome::Missing => {}
             done => return changed(app, &id, event, &done.done("actor")?),
         }
     }
@@ -356,7 +356,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
-    let page = store::list(ready, &scope, &filter, Asked::of(request)?).await?;
+    let page = store::list(ready, &scope, &filter, PageRequest::of(request)?).await?;
     Ok(page.reply(request, "actors", &[]))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::actors::{STATUSES, TYPES};
 use crate::http::caller::scopes;
-use crate::http::fields::{Fields, Sent};
+use crate::http::fields::{Fields, Member};
 use crate::http::problem::Problem;
 
 /// The most characters of an e-mail address (RFC 5321 §4.5.3.1.3).
@@ -15,19 +15,19 @@ const MAX_URL_CHARS: usize = 2048;
 #[derive(Debug, Default)]
 pub struct Profile {
     /// What others see.
-    pub display_name: Sent<String>,
+    pub display_name: Member<String>,
     /// What only the actor and administrators see.
-    pub email: Sent<String>,
+    pub email: Member<String>,
     /// An https URL.
-    pub avatar_url: Sent<String>,
+    pub avatar_url: Member<String>,
 }
 
 impl Profile {
     fn read(fields: &mut Fields<'_>) -> Self {
         let display_name = match fields.name("display_name") {
-            Sent::Value(name) => Sent::Value(name.text().to_owned()),
-            Sent::Null => Sent::Null,
-            Sent::Absent => Sent::Absent,
+            Member::Value(name) => Member::Value(name.text().to_owned()),
+            Member::Null => Member::Null,
+            Member::Absent => Member::Absent,
         };
         let email = fields.text("email", MAX_EMAIL_CHARS);
         if email.as_ref().is_some_and(|email| !is_email(email)) {
@@ -162,7 +162,7 @@ mod tests {
         assert!(patch(b"{}").is_err());
         assert!(patch(br#"{"capabilities":[]}"#).is_err());
         assert!(patch(br#"{"status":null}"#).is_err());
-        assert_eq!(patch(br#"{"email":null}"#).unwrap().profile.email, Sent::Null);
+        assert_eq!(patch(br#"{"email":null}"#).unwrap().profile.email, Member::Null);
         assert!(capabilities(br#"{"capabilities":[]}"#).unwrap().is_empty());
     }
 }

@@ -28,7 +28,7 @@ const MAX_REMEMBERED: usize = 4096;
 
 /// Who was here lately, in this isolate.
 #[derive(Default)]
-pub struct Seen {
+pub struct RecentActors {
     /// When each was noted last, by its id.
     noted: RefCell<BTreeMap<String, u64>>,
     /// What is to be written: actors with what ChittyAuth says they may, keys with nothing.
@@ -42,7 +42,7 @@ struct Note {
     principal_id: Option<String>,
 }
 
-impl Seen {
+impl RecentActors {
     /// Notes a caller, unless it was noted a moment ago.
     pub fn note(&self, caller: &Caller, now_ms: u64) {
         let scopes = match caller.credential() {

@@ -6,10 +6,10 @@ use serde_json::json;
 use crate::actors::input::{Patch, Profile, Registration};
 use crate::events::{Event, outbox};
 use crate::http::caller::{Scope, WriteError};
-use crate::http::fields::Sent;
-use crate::http::idempotency::{Idempotency, Stored};
-use crate::http::listing::{Asked, Newest, Page};
-use crate::http::precondition::{Changed, IfMatch, etag};
+use crate::http::fields::Member;
+use crate::http::idempotency::{Idempotency, StoredReply};
+use crate::http::listing::{Newest, Page, PageRequest};
+use crate::http::precondition::{ChangeOutcome, IfMatch, etag};
 use crate::http::problem::Problem;
 use crate::init::Ready;
 use seams::db::{Params, Row, Statement, first_row};
@@ -39,7 +39,7 @@ const PUBLIC: &str = "json_object('chitty_id', chitty_id, 'chittyId', chitty_id,
 
 /// An actor with its version.
 #[derive(Debug)]
-pub struct Found {
+pub struct ActorState {
     /// For the entity tag.
     pub revision: String,
     /// The actor as it is returned.
@@ -50,7 +50,7 @@ pub struct Found {
 
 /// An actor as somebody sees it.
 #[derive(Debug)]
-pub struct Shown {
+pub struct ActorDocument {
     /// For the entity tag, where all of it is seen.
     pub revision: Option<String>,
     /// The actor as it is returned.
@@ -62,7 +62,11 @@ pub struct Shown {
 ///
 /// # Errors
 /// When the caller may do nothing; storage failures.
-pub async fn show(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Shown>, Problem> {
+pub async fn show(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &str,
+) -> Result<Option<ActorDocument>, Problem> {
     let mut params = Params::default();
     let id_at = params.add(id);
     let all = match scope.actor() == id {
@@ -78,14 +82,14 @@ pub async fn show(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Sh
     let Some(mut row) = scope.rows(ready, query).await?.into_iter().next() else {
         return Ok(None);
     };
-    Ok(Some(Shown { revision: row.optional_text(0)?, json: row.text(1)? }))
+    Ok(Some(ActorDocument { revision: row.optional_text(0)?, json: row.text(1)? }))
 }
 
 /// All of an actor, for itself.
 ///
 /// # Errors
 /// When the caller may do nothing; storage failures.
-pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Found>, Problem> {
+pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<ActorState>, Problem> {
     let query = Statement::new(format!(
         "SELECT revision, {}, registered_at IS NOT NULL FROM actors WHERE chitty_id = ?1",
         full()
@@ -94,7 +98,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Fou
         return Ok(None);
     };
     let is_registered = row.integer(2)? == 1;
-    Ok(Some(Found { revision: row.text(0)?, json: row.text(1)?, is_registered }))
+    Ok(Some(ActorState { revision: row.text(0)?, json: row.text(1)?, is_registered }))
 }
 
 /// What an actor may, by where it comes from; for itself and for administrators.
@@ -135,7 +139,7 @@ pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
     filter: &Filter,
-    asked: Asked,
+    asked: PageRequest,
 ) -> Result<Page, Problem> {
     let mut params = Params::default();
     let mut condition = "1".to_owned();
@@ -198,7 +202,7 @@ pub async fn register(
         let body =
             format!("SELECT {} FROM actors WHERE chitty_id = ?1 AND revision = ?2", registered());
         let (tag, location) = (etag(&event.id), format!("/v1/actors/{}", scope.actor()));
-        let reply = Stored { status: 201, etag: &tag, location: &location };
+        let reply = StoredReply { status: 201, etag: &tag, location: &location };
         batch.extend(key.store(scope, event, &reply, &body));
     }
     let results = scope.write(ready, batch).await?;
@@ -247,16 +251,16 @@ pub async fn update(
     scope: &Scope,
     change: &Change<'_>,
     patch: &Patch,
-) -> Result<Changed, WriteError> {
+) -> Result<ChangeOutcome, WriteError> {
     let mut params = Params::default();
     let mut set = String::new();
     let Profile { display_name, email, avatar_url } = &patch.profile;
     let fields = [("display_name", display_name), ("email", email), ("avatar_url", avatar_url)];
     for (column, sent) in fields {
         let value = match sent {
-            Sent::Absent => continue,
-            Sent::Null => None,
-            Sent::Value(value) => Some(value.as_str()),
+            Member::Absent => continue,
+            Member::Null => None,
+            Member::Value(value) => Some(value.as_str()),
         };
         set += &format!("{column} = {}, ", params.add(value));
     }
@@ -295,7 +299,7 @@ pub async fn grant(
     change: &Change<'_>,
     granted: &[String],
     before: Option<&str>,
-) -> Result<Changed, WriteError> {
+) -> Result<ChangeOutcome, WriteError> {
     let mut params = Params::default();
     let set = format!("capabilities = {}, ", params.add(json!(granted).to_string()));
     let before = before.map(|before| params.add(before));
@@ -316,7 +320,7 @@ async fn perform(
     mut params: Params,
     setting: &Setting<'_>,
     is_put_on_record: bool,
-) -> Result<Changed, WriteError> {
+) -> Result<ChangeOutcome, WriteError> {
     let Change { id, event, if_match, overdue_ms } = change;
     let set = setting.set;
     let before_is =
@@ -343,5 +347,5 @@ async fn perform(
     )));
     batch.push(outbox::insert_if_changed(event, *overdue_ms, "actors", "chitty_id"));
     let mut results = scope.write(ready, batch).await?.into_iter().skip(skipped);
-    Ok(Changed::read(results.next(), results.next(), if_match)?)
+    Ok(ChangeOutcome::read(results.next(), results.next(), if_match)?)
 }

@@ -236,7 +236,7 @@ const FORMAT: &str = "chittyconnect-audit-1";
 
 /// What was found of an archived segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum PartState {
     /// It is what was sealed.
     Whole,
     /// It is not: the number of the first entry of which that is certain.
@@ -246,16 +246,16 @@ pub(super) enum Found {
 }
 
 /// Reads a segment and compares it with what is on record.
-pub(super) async fn compare(app: &App, segment: &Segment) -> Found {
+pub(super) async fn compare(app: &App, segment: &Segment) -> PartState {
     let Some(kv) = app.cache.as_deref() else {
-        return Found::Unreadable("CHITTYCONNECT_KV is not bound");
+        return PartState::Unreadable("CHITTYCONNECT_KV is not bound");
     };
     let text = match kv.get(&segment.key).await {
         Ok(Some(text)) => text,
-        Ok(None) => return Found::Unreadable("the archive has nothing under its key"),
+        Ok(None) => return PartState::Unreadable("the archive has nothing under its key"),
         Err(error) => {
             log::warn("audit_archive_unread", &[("key", &segment.key), ("error", &error)]);
-            return Found::Unreadable("the archive does not answer");
+            return PartState::Unreadable("the archive does not answer");
         }
     };
     // The first line is for readers; what is sealed follows it.
@@ -264,14 +264,14 @@ pub(super) async fn compare(app: &App, segment: &Segment) -> Found {
     for line in text.lines().skip(1) {
         let number = line.strip_prefix('[').and_then(|rest| rest.split(',').next());
         if number.and_then(|number| number.parse().ok()) != Some(seq) || seq > segment.last {
-            return Found::Altered(seq);
+            return PartState::Altered(seq);
         }
         before = hash(&before, line);
         seq += 1;
     }
     if seq != segment.last + 1 {
-        return Found::Altered(seq);
+        return PartState::Altered(seq);
     }
     // Which of its lines is altered nobody can say: only the last hash is on record.
-    if before == segment.hash { Found::Whole } else { Found::Altered(segment.first) }
+    if before == segment.hash { PartState::Whole } else { PartState::Altered(segment.first) }
 }

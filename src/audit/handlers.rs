@@ -7,7 +7,7 @@ use crate::audit::verify as verification;
 use crate::events::kind_asked_for;
 use crate::http::Outcome;
 use crate::http::caller::Scope;
-use crate::http::listing::{Asked, Page, SEPARATOR};
+use crate::http::listing::{Page, PageRequest, SEPARATOR};
 use crate::http::numbers::whole;
 use crate::http::paging::{Cursor, invalid_cursor};
 use crate::http::problem::{Code, Problem};
@@ -40,7 +40,7 @@ use crate::openapi::schemas::{AuditListView, AuditVerdictView};
     ),
 ))]
 pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let Asked { limit, cursor } = Asked::of(request)?;
+    let PageRequest { limit, cursor } = PageRequest::of(request)?;
     let mut params = Params::default();
     let mut narrowed = String::new();
     if let Some(entity) = request.query("entity") {

@@ -1,7 +1,7 @@
 //! Verification: the audit is compared with its seals, in the archive and in the database, a bounded
 //! part at a time; and what was compared is said exactly.
 
-use super::archive::{self, Found, Segment};
+use super::archive::{self, PartState, Segment};
 use super::chain::{COLUMNS, Entry, GENESIS, Seal};
 use crate::app::App;
 use crate::init::Ready;
@@ -15,7 +15,7 @@ const PAGE: i64 = 500;
 
 /// A part of the archive that cannot be read.
 #[derive(Debug)]
-pub struct Unreadable {
+pub struct UnreadablePart {
     /// The number of its first entry.
     pub from: i64,
     /// The number of its last entry.
@@ -36,7 +36,7 @@ pub struct Verdict {
     /// The first number where something is wrong, and what.
     pub fault: Option<(i64, &'static str)>,
     /// What could not be compared.
-    pub unreadable: Option<Unreadable>,
+    pub unreadable: Option<UnreadablePart>,
     /// Where the next call goes on, if this one ended before the last seal.
     pub next: Option<i64>,
     /// How many rows wait for their seal.
@@ -136,19 +136,19 @@ async fn compare_segment(app: &App, segment: &Segment, verdict: &mut Verdict) ->
         return false;
     }
     match archive::compare(app, segment).await {
-        Found::Whole => {
+        PartState::Whole => {
             verdict.from.get_or_insert(segment.first);
             verdict.archived += segment.last - segment.first + 1;
             verdict.head = Some(Seal { seq: segment.last, hash: segment.hash.clone() });
             true
         }
-        Found::Altered(seq) => {
+        PartState::Altered(seq) => {
             verdict.fault = Some((seq, "its segment in the archive was altered"));
             false
         }
-        Found::Unreadable(what) => {
+        PartState::Unreadable(what) => {
             let (from, to) = (segment.first, segment.last);
-            verdict.unreadable = Some(Unreadable { from, to, what });
+            verdict.unreadable = Some(UnreadablePart { from, to, what });
             verdict.next = Some(to + 1);
             false
         }

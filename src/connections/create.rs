@@ -9,12 +9,12 @@ use serde_json::json;
 use crate::app::App;
 use crate::connections::call::{Base, is_closed};
 use crate::connections::check::{self, Health};
-use crate::connections::credential::{Credential, Handed};
+use crate::connections::credential::{Credential, CredentialInput};
 use crate::connections::input::{self, Draft};
-use crate::connections::intents::{self, Intent, Obtained};
+use crate::connections::intents::{self, Intent, NewCredential};
 use crate::connections::provisioned;
 use crate::connections::secrets::{self, Renewal};
-use crate::connections::store::{self, FirstCheck, Insertion, Sealed};
+use crate::connections::store::{self, FirstCheck, Insertion, SealedCredential};
 use crate::discovery;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
@@ -78,7 +78,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         return Ok(replay);
     }
     let grant = match &draft.credentials {
-        Some(Handed::Provision) => {
+        Some(CredentialInput::Provision) => {
             let (service, scopes) = (&draft.target_service, &draft.scopes);
             let now_ms = request.now_ms;
             Some(provisioned::grant(ready, &scope, service, scopes, now_ms).await?)
@@ -88,7 +88,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let id = format!("conn_{}", ids::uuid_v7(app.now_ms()));
     let (credential, intent) = match obtain(app, ready, request, &draft, &id, grant.as_ref()).await
     {
-        Ok(Some(Obtained { credential, intent })) => (Some(credential), intent),
+        Ok(Some(NewCredential { credential, intent })) => (Some(credential), intent),
         Ok(None) => (None, None),
         // A refresh token may be good for one use only, and that by another request with this key.
         Err(problem) => return twin(app, ready, &scope, key.as_ref(), request, problem).await,
@@ -132,7 +132,7 @@ struct Creation<'a> {
     id: String,
     credential: Option<Credential>,
     intent: Option<Intent>,
-    sealed: Option<Sealed>,
+    sealed: Option<SealedCredential>,
     grant: Option<Grant>,
 }
 
@@ -242,14 +242,16 @@ async fn obtain(
     draft: &Draft,
     id: &str,
     grant: Option<&Grant>,
-) -> Result<Option<Obtained>, Problem> {
+) -> Result<Option<NewCredential>, Problem> {
     match (&draft.credentials, grant) {
-        (Some(Handed::In(credential)), _) => complete(app, ready, id, credential).await.map(Some),
-        (Some(Handed::Provision), Some(grant)) => {
+        (Some(CredentialInput::In(credential)), _) => {
+            complete(app, ready, id, credential).await.map(Some)
+        }
+        (Some(CredentialInput::Provision), Some(grant)) => {
             let of = (draft.source.as_str(), draft.target_service.as_str());
             provisioned::make(app, ready, request, id, of, grant).await.map(Some)
         }
-        (Some(Handed::Provision), None) | (None, _) => Ok(None),
+        (Some(CredentialInput::Provision), None) | (None, _) => Ok(None),
     }
 }
 
@@ -259,12 +261,12 @@ pub(super) async fn complete(
     ready: Ready<'_>,
     id: &str,
     handed: &Credential,
-) -> Result<Obtained, Problem> {
+) -> Result<NewCredential, Problem> {
     // Before anybody is asked for another: it could not be stored.
     secrets::seal(app, id, handed)?;
     let oauth = match handed {
         Credential::Oauth(oauth) if !oauth.is_good_for(0, app.now_ms()) => oauth,
-        _ => return Ok(Obtained { credential: handed.clone(), intent: None }),
+        _ => return Ok(NewCredential { credential: handed.clone(), intent: None }),
     };
     match secrets::renew(app, oauth).await {
         Renewal::Done(renewed) => intents::renewed(app, ready, id, oauth, renewed).await,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connections::headers::may_carry_credential;
 use crate::connections::target::Endpoint;
-use crate::http::fields::{Fields, Sent};
+use crate::http::fields::{Fields, Member};
 
 /// The most characters of a secret.
 const MAX_SECRET_CHARS: usize = 4096;
@@ -126,7 +126,7 @@ impl Credential {
 
 /// A credential as it was handed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Handed {
+pub enum CredentialInput {
     /// It is complete, or OAuth refreshes it.
     In(Credential),
     /// ChittyAuth is to make it.
@@ -137,7 +137,7 @@ pub enum Handed {
 pub const TYPES: [&str; 5] = ["api_key", "bearer", "basic", "oauth", "provisioned"];
 
 /// Reads the member `credentials`, and notes there what is wrong.
-pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<Handed> {
+pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<CredentialInput> {
     /// The members of all types.
     const MEMBERS: [&str; 12] = [
         "key",
@@ -166,12 +166,12 @@ pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<Handed> {
         Some("oauth") => oauth(&mut inner, now_ms),
         Some(_) => {
             fields.absorb(inner);
-            return Some(Handed::Provision);
+            return Some(CredentialInput::Provision);
         }
         None => None,
     };
     fields.absorb(inner);
-    handed.map(Handed::In)
+    handed.map(CredentialInput::In)
 }
 
 /// A secret that goes into a header: visible ASCII.
@@ -188,8 +188,8 @@ fn secret(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
 fn api_key(fields: &mut Fields<'_>) -> Option<Credential> {
     let key = secret(fields, "key");
     let header = match fields.text("header", 64) {
-        Sent::Value(name) => name.to_ascii_lowercase(),
-        Sent::Null | Sent::Absent => "x-api-key".to_owned(),
+        Member::Value(name) => name.to_ascii_lowercase(),
+        Member::Null | Member::Absent => "x-api-key".to_owned(),
     };
     if !may_carry_credential(&header) {
         fields.wrong(
@@ -221,7 +221,7 @@ fn oauth(fields: &mut Fields<'_>, now_ms: u64) -> Option<Credential> {
     let revocation_endpoint = endpoint(fields, "revocation_endpoint");
     let client_id = secret(fields, "client_id");
     let optional = |fields: &mut Fields<'_>, name: &'static str| {
-        if matches!(fields.any(name), Sent::Value(_)) { secret(fields, name) } else { None }
+        if matches!(fields.any(name), Member::Value(_)) { secret(fields, name) } else { None }
     };
     let client_secret = optional(fields, "client_secret");
     let access_token = optional(fields, "access_token");
@@ -254,7 +254,7 @@ fn endpoint(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn handed(json: &str) -> Result<Option<Handed>, ()> {
+    fn handed(json: &str) -> Result<Option<CredentialInput>, ()> {
         let body = format!("{{\"credentials\":{json}}}");
         let mut fields = Fields::of(body.as_bytes()).unwrap();
         let handed = read(&mut fields, 1000);
@@ -263,22 +263,25 @@ mod tests {
 
     #[test]
     fn what_may_be_handed_in() {
-        let Ok(Some(Handed::In(key))) = handed(r#"{"type":"api_key","key":"s3cret"}"#) else {
+        let Ok(Some(CredentialInput::In(key))) = handed(r#"{"type":"api_key","key":"s3cret"}"#)
+        else {
             panic!("a key")
         };
         assert_eq!(key.header(), Some(("x-api-key".to_owned(), "s3cret".to_owned())));
         assert!(!format!("{key:?}").contains("s3cret"));
-        let Ok(Some(Handed::In(basic))) =
+        let Ok(Some(CredentialInput::In(basic))) =
             handed(r#"{"type":"basic","username":"u","password":"p"}"#)
         else {
             panic!("a password")
         };
         assert_eq!(basic.header().unwrap().1, "Basic dTpw");
-        assert_eq!(handed(r#"{"type":"provisioned"}"#), Ok(Some(Handed::Provision)));
+        assert_eq!(handed(r#"{"type":"provisioned"}"#), Ok(Some(CredentialInput::Provision)));
         assert_eq!(handed("null"), Ok(None));
         let oauth = r#"{"type":"oauth","token_endpoint":"https://login.partner.example/token",
             "client_id":"c","refresh_token":"r","access_token":"a","expires_in":60}"#;
-        let Ok(Some(Handed::In(Credential::Oauth(oauth)))) = handed(oauth) else { panic!("oauth") };
+        let Ok(Some(CredentialInput::In(Credential::Oauth(oauth)))) = handed(oauth) else {
+            panic!("oauth")
+        };
         assert_eq!(oauth.expires_at_ms, Some(61_000));
         assert!(oauth.is_good_for(59_000, 1000) && !oauth.is_good_for(60_000, 1000));
     }

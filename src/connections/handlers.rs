@@ -4,18 +4,18 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::connections::call::{Base, is_closed};
-use crate::connections::credential::Handed;
+use crate::connections::credential::CredentialInput;
 use crate::connections::input;
 use crate::connections::intents::Intent;
-use crate::connections::store::{self, Change, Filter, Sealed};
+use crate::connections::store::{self, Change, Filter, SealedCredential};
 use crate::connections::{STATUSES, TYPES, check, create, secrets};
 use crate::delegation::service_name;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::fields::nothing;
-use crate::http::listing::{Asked, word};
-use crate::http::precondition::{Changed, IfMatch, etag, none_match_hits};
+use crate::http::listing::{PageRequest, word};
+use crate::http::precondition::{ChangeOutcome, IfMatch, etag, none_match_hits};
 use crate::http::problem::{Code, Problem};
 use crate::http::quota::Kind;
 use crate::http::reply::{After, Body, Reply};
@@ -59,7 +59,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
-    let page = store::list(ready, &scope, &filter, Asked::of(request)?).await?;
+    let page = store::list(ready, &scope, &filter, PageRequest::of(request)?).await?;
     Ok(page.reply(request, "connections", &[]))
 }
 
@@ -121,7 +121,7 @@ pub async fn status(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     ),
 ))]
 pub async fn history(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let page = store::history(ready, &scope, &request.id, Asked::of(request)?).await?;
+    let page = store::history(ready, &scope, &request.id, PageRequest::of(request)?).await?;
     Ok(page.reply(request, "history", &[]))
 }
 
@@ -191,7 +191,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         let (kind, now) = (Kind::CheckedConnections, time::iso8601(request.now_ms));
         app.config.quotas.of_caller(kind, &scope, &now).for_connection(&request.id)
     });
-    let mut sealed: Option<(Sealed, Option<Intent>)> = None;
+    let mut sealed: Option<(SealedCredential, Option<Intent>)> = None;
     if let Some(handed) = &patch.credentials {
         if let Some(quota) = &quota {
             quota.judge(&scope.rows(ready, quota.question()).await?)?;
@@ -208,9 +208,9 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         }
         // Before anybody is asked: a refresh token may be good for one use only.
         if !IfMatch::of(request).allows(&link.revision) {
-            Changed::Stale.done("connection")?;
+            ChangeOutcome::Stale.done("connection")?;
         }
-        let Handed::In(credential) = handed else {
+        let CredentialInput::In(credential) = handed else {
             let detail = "are provisioned when a connection is made";
             return Err(Problem::invalid("/credentials", detail));
         };
@@ -231,7 +231,9 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let asked = Change { quota, ..conditional(app, request, &event) };
     let secret = sealed.as_ref().map(|(sealed, intent)| (sealed, intent.as_ref()));
     let changed = store::update(ready, &scope, &asked, &patch, secret, &check::next(app)).await;
-    if let (false, Some((_, Some(intent)))) = (matches!(changed, Ok(Changed::Done(_))), &sealed) {
+    if let (false, Some((_, Some(intent)))) =
+        (matches!(changed, Ok(ChangeOutcome::Done(_))), &sealed)
+    {
         intent.abandon(app, ready, None).await;
     }
     let json = match changed {

@@ -2,11 +2,11 @@
 
 use chitty_core::ChittyId;
 
-use crate::connections::credential::{self, Handed};
+use crate::connections::credential::{self, CredentialInput};
 use crate::connections::target::{Endpoint, check_path, is_chittyos, is_gateway};
 use crate::connections::{SCOPES, SOURCE_TYPES, TYPES};
 use crate::delegation::{is_service_name, service_name};
-use crate::http::fields::{Fields, Sent};
+use crate::http::fields::{Fields, Member};
 use crate::http::problem::Problem;
 
 /// The most bytes of `config`.
@@ -32,7 +32,7 @@ pub struct Draft {
     /// A JSON object.
     pub config: String,
     /// What was handed in.
-    pub credentials: Option<Handed>,
+    pub credentials: Option<CredentialInput>,
 }
 
 impl Draft {
@@ -86,7 +86,7 @@ pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<
     }
     let endpoint = fields.text("target_endpoint", 2048);
     let endpoint = match endpoint {
-        Sent::Value(text) => match Endpoint::for_service(&service, &text, registered) {
+        Member::Value(text) => match Endpoint::for_service(&service, &text, registered) {
             // The usual place, spelled out, is the same place.
             Ok(endpoint)
                 if is_chittyos(&service) && endpoint == Endpoint::of_chittyos(&service) =>
@@ -99,7 +99,7 @@ pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<
                 None
             }
         },
-        Sent::Null | Sent::Absent => {
+        Member::Null | Member::Absent => {
             let is_nowhere = !is_chittyos(&service) && registered.is_none();
             if !service.is_empty() && is_nowhere && !fields.has_errors() {
                 let detail = "is required: neither this gateway nor ChittyRegistry knows a service \
@@ -115,14 +115,14 @@ pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<
     let connection_type = fields.word("connection_type", &TYPES).value().unwrap_or("api");
     let scopes = scopes(&mut fields).unwrap_or_else(|| vec!["read"]);
     let check_path = match read_check_path(&mut fields) {
-        Sent::Value(path) => Some(path),
-        Sent::Null => None,
+        Member::Value(path) => Some(path),
+        Member::Null => None,
         // Every service of ChittyOS has it.
-        Sent::Absent => to_chittyos.then(|| "/health".to_owned()),
+        Member::Absent => to_chittyos.then(|| "/health".to_owned()),
     };
     let config = fields.object("config", MAX_CONFIG_BYTES).value();
     let credentials = credential::read(&mut fields, now_ms);
-    if credentials == Some(Handed::Provision) && !to_chittyos {
+    if credentials == Some(CredentialInput::Provision) && !to_chittyos {
         fields.wrong("credentials", "are provisioned for services of ChittyOS only");
     }
     fields.finish()?;
@@ -153,7 +153,7 @@ fn scopes(fields: &mut Fields<'_>) -> Option<Vec<&'static str>> {
     None
 }
 
-fn read_check_path(fields: &mut Fields<'_>) -> Sent<String> {
+fn read_check_path(fields: &mut Fields<'_>) -> Member<String> {
     let path = fields.text("check_path", 1024);
     if let Some(path) = path.as_ref() {
         let wrong = match check_path(path) {
@@ -163,7 +163,7 @@ fn read_check_path(fields: &mut Fields<'_>) -> Sent<String> {
         };
         if let Some(detail) = wrong {
             fields.wrong("check_path", detail);
-            return Sent::Absent;
+            return Member::Absent;
         }
     }
     path
@@ -175,13 +175,13 @@ pub struct Patch {
     /// Replaces all scopes.
     pub scopes: Option<Vec<&'static str>>,
     /// Another path to check, or none.
-    pub check_path: Sent<String>,
+    pub check_path: Member<String>,
     /// Replaces the config.
     pub config: Option<String>,
     /// `active` or `inactive`.
     pub status: Option<&'static str>,
     /// Replaces the credential.
-    pub credentials: Option<Handed>,
+    pub credentials: Option<CredentialInput>,
 }
 
 impl Patch {
@@ -212,7 +212,7 @@ pub fn patch(body: &[u8], now_ms: u64) -> Result<Patch, Problem> {
         }
     }
     for name in ["scopes", "config", "credentials"] {
-        if fields.any(name) == Sent::Null {
+        if fields.any(name) == Member::Null {
             fields.wrong(name, "must not be null: leave out what stays as it is");
         }
     }

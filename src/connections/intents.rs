@@ -30,7 +30,7 @@ const WRITE_PAUSES_MS: [u64; 3] = [100, 400, 1500];
 /// What may have to be taken back. Only ever at rest sealed.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Revocable {
+pub enum RevocationTarget {
     /// Whatever ChittyAuth has made of this request. Its key for repeats tells.
     Asked {
         /// The request, as it was sent.
@@ -41,7 +41,7 @@ pub enum Revocable {
 }
 
 /// A credential for a connection.
-pub struct Obtained {
+pub struct NewCredential {
     /// The credential.
     pub credential: Credential,
     /// Under which it was made or renewed, if it was for this connection.
@@ -152,15 +152,15 @@ pub async fn provision(
     session: &Session,
     connection_id: &str,
     wanted: ProvisionRequest,
-) -> Result<Obtained, Problem> {
+) -> Result<NewCredential, Problem> {
     let id = ids::event(app.now_ms());
     let asked = ProvisionRequest { idempotency_key: Some(id.clone()), ..wanted };
-    let sealed = seal(app, connection_id, &Revocable::Asked { asked: asked.clone() })?;
+    let sealed = seal(app, connection_id, &RevocationTarget::Asked { asked: asked.clone() })?;
     let intent = Intent::record(app, ready, id, connection_id, &sealed).await?;
     match session.auth().provision_key(&asked).await {
         Ok(made) => {
             let credential = Credential::Provisioned { key: made.secret, key_id: made.id };
-            Ok(Obtained { credential, intent: Some(intent) })
+            Ok(NewCredential { credential, intent: Some(intent) })
         }
         Err(error) => {
             if error.may_have_had_its_effect() {
@@ -187,18 +187,18 @@ pub async fn renewed(
     connection_id: &str,
     handed: &Oauth,
     renewed: Oauth,
-) -> Result<Obtained, Problem> {
+) -> Result<NewCredential, Problem> {
     // What was handed in and goes on is its owner's, and may be in use elsewhere.
     let is_same = handed.refresh_token == renewed.refresh_token;
     let refresh_token = if is_same { String::new() } else { renewed.refresh_token.clone() };
     let made = Credential::Oauth(Oauth { refresh_token, ..renewed.clone() });
-    let sealed = seal(app, connection_id, &Revocable::Known(made))?;
+    let sealed = seal(app, connection_id, &RevocationTarget::Known(made))?;
     let id = ids::event(app.now_ms());
     let intent = Intent::record(app, ready, id, connection_id, &sealed).await?;
-    Ok(Obtained { credential: Credential::Oauth(renewed), intent: Some(intent) })
+    Ok(NewCredential { credential: Credential::Oauth(renewed), intent: Some(intent) })
 }
 
-fn seal(app: &App, connection_id: &str, what: &Revocable) -> Result<String, Problem> {
+fn seal(app: &App, connection_id: &str, what: &RevocationTarget) -> Result<String, Problem> {
     // Plain data: this cannot fail.
     secrets::seal_text(app, connection_id, &serde_json::to_string(what).unwrap_or_default())
 }
@@ -216,8 +216,8 @@ pub async fn take_back(
     let text = secrets::open_text(app, connection_id, sealed).ok_or("it does not open")?;
     let what = serde_json::from_str(&text).map_err(|_| "it cannot be read")?;
     let credential = match what {
-        Revocable::Known(credential) => credential,
-        Revocable::Asked { asked } => match find_out(app, &asked).await? {
+        RevocationTarget::Known(credential) => credential,
+        RevocationTarget::Asked { asked } => match find_out(app, &asked).await? {
             Some(credential) => {
                 let known = secrets::seal(app, connection_id, &credential);
                 let known = known.map_err(|problem| problem.detail.into_owned())?;

@@ -8,7 +8,7 @@ use chitty_core::ProvisionRequest;
 use serde_json::json;
 
 use crate::app::App;
-use crate::connections::intents::{self, Intent, Obtained};
+use crate::connections::intents::{self, Intent, NewCredential};
 use crate::connections::secrets;
 use crate::connections::store::Link;
 use crate::events::{Event, EventKind, outbox};
@@ -69,7 +69,7 @@ pub async fn make(
     connection_id: &str,
     (source, service): (&str, &str),
     grant: &Grant,
-) -> Result<Obtained, Problem> {
+) -> Result<NewCredential, Problem> {
     let left_ms = grant.ends_ms().unwrap_or_default().saturating_sub(app.now_ms());
     let wanted = ProvisionRequest {
         chitty_id: source.to_owned(),
@@ -82,7 +82,7 @@ pub async fn make(
 }
 
 /// A key that may not be used, or not for this.
-struct Ended {
+struct UnusableKey {
     /// Of its row.
     version: i64,
     /// The source of its connection.
@@ -96,7 +96,7 @@ async fn ended(
     link: &Link,
     needed: &str,
     now_ms: u64,
-) -> Result<Option<Ended>, DbError> {
+) -> Result<Option<UnusableKey>, DbError> {
     if !link.is_provisioned {
         return Ok(None);
     }
@@ -117,7 +117,7 @@ async fn ended(
     ));
     match ready.db().rows(query).await?.into_iter().next() {
         Some(mut row) if row.integer(0)? != 1 => {
-            Ok(Some(Ended { version: row.integer(1)?, source: row.text(2)? }))
+            Ok(Some(UnusableKey { version: row.integer(1)?, source: row.text(2)? }))
         }
         _ => Ok(None),
     }
@@ -175,7 +175,7 @@ async fn replace(
     app: &App,
     ready: Ready<'_>,
     event: &Event,
-    ended: &Ended,
+    ended: &UnusableKey,
     sealed: &str,
     grant: &Grant,
     intent: &Intent,

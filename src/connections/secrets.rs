@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::connections::credential::{Credential, Oauth, REFRESH_EARLY_MS};
 use crate::connections::headers::may_carry_credential;
-use crate::connections::store::{self, Link, Sealed};
+use crate::connections::store::{self, Link, SealedCredential};
 use crate::connections::{call, intents};
 use crate::events::{Event, EventKind};
 use crate::http::problem::{Code, Problem};
@@ -63,11 +63,15 @@ fn place(connection_id: &str) -> String {
 ///
 /// # Errors
 /// 503 without a key.
-pub fn seal(app: &App, connection_id: &str, credential: &Credential) -> Result<Sealed, Problem> {
+pub fn seal(
+    app: &App,
+    connection_id: &str,
+    credential: &Credential,
+) -> Result<SealedCredential, Problem> {
     let json = serde_json::to_string(credential).unwrap_or_default();
     let text = seal_text(app, connection_id, &json)?;
     let expires_at = credential.expires_at_ms().map(time::iso8601);
-    Ok(Sealed { kind: credential.kind(), text, expires_at })
+    Ok(SealedCredential { kind: credential.kind(), text, expires_at })
 }
 
 /// Seals a text that belongs to a connection.
@@ -105,19 +109,19 @@ fn open(app: &App, connection_id: &str, sealed: &str) -> Result<Credential, Prob
 }
 
 /// A credential as it was read.
-struct Kept {
+struct CredentialRow {
     credential: Credential,
     version: i64,
 }
 
-async fn kept(app: &App, ready: Ready<'_>, id: &str) -> Result<Option<Kept>, Problem> {
+async fn kept(app: &App, ready: Ready<'_>, id: &str) -> Result<Option<CredentialRow>, Problem> {
     let query =
         Statement::new("SELECT sealed, version FROM connection_secrets WHERE connection_id = ?1");
     let Some(mut row) = ready.db().rows(query.bind(id)).await?.into_iter().next() else {
         return Ok(None);
     };
     let (sealed, version) = (row.text(0)?, row.integer(1)?);
-    Ok(Some(Kept { credential: open(app, id, &sealed)?, version }))
+    Ok(Some(CredentialRow { credential: open(app, id, &sealed)?, version }))
 }
 
 /// The credential that a connection has at the moment, if it has one that opens.
@@ -315,7 +319,7 @@ async fn refresh(
         Renewal::Done(renewed) => {
             let credential = Credential::Oauth(renewed.clone());
             let sealed = seal(app, id, &credential)?;
-            let renewed = Unwritten { version: lease.version, oauth: renewed, sealed };
+            let renewed = UnwrittenRenewal { version: lease.version, oauth: renewed, sealed };
             match renewed.write(app, ready, id, &WRITE_PAUSES_MS).await {
                 Ok(true) => Ok(credential),
                 Ok(false) => {
@@ -372,31 +376,31 @@ async fn refused(app: &App, ready: Ready<'_>, id: &str, lease: &Lease) -> Result
 
 /// A renewed credential that is not in the database yet.
 #[derive(Clone)]
-struct Unwritten {
+struct UnwrittenRenewal {
     /// The version that it takes the place of.
     version: i64,
     oauth: Oauth,
-    sealed: Sealed,
+    sealed: SealedCredential,
 }
 
 /// What this isolate has renewed and could not write, by connection.
 #[derive(Default)]
-pub struct Unwrittens(RefCell<BTreeMap<String, Unwritten>>);
+pub struct UnwrittenRenewals(RefCell<BTreeMap<String, UnwrittenRenewal>>);
 
-impl Unwrittens {
+impl UnwrittenRenewals {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
 
-    fn put(&self, id: &str, renewed: Unwritten) {
+    fn put(&self, id: &str, renewed: UnwrittenRenewal) {
         let mut held = self.0.borrow_mut();
         if held.len() < MAX_UNWRITTEN {
             held.insert(id.to_owned(), renewed);
         }
     }
 
-    fn get(&self, id: &str) -> Option<Unwritten> {
+    fn get(&self, id: &str) -> Option<UnwrittenRenewal> {
         self.0.borrow().get(id).cloned()
     }
 
@@ -408,7 +412,7 @@ impl Unwrittens {
     }
 }
 
-impl Unwritten {
+impl UnwrittenRenewal {
     /// Writes it in the place of its version, also after the lease: it is good as long as the version is
     /// the one that it came from. Whether it is there in the end; one whose first write was not answered
     /// is recognised.
@@ -447,7 +451,7 @@ impl Unwritten {
 
 /// Writes again what this isolate has renewed for a connection and could not write. Returns it while it
 /// still cannot.
-async fn write_again(app: &App, ready: Ready<'_>, id: &str) -> Option<Unwritten> {
+async fn write_again(app: &App, ready: Ready<'_>, id: &str) -> Option<UnwrittenRenewal> {
     let unwritten = app.unwritten.get(id)?;
     match unwritten.write(app, ready, id, &[]).await {
         Ok(is_there) => {

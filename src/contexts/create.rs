@@ -13,7 +13,7 @@ use crate::contexts::input::{self, Draft};
 use crate::contexts::store::{self, Failure, Insertion};
 use crate::events::EventKind;
 use crate::http::caller::Scope;
-use crate::http::idempotency::{self, Idempotency, Stored};
+use crate::http::idempotency::{self, Idempotency, StoredReply};
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
 use crate::http::quota::{Kind, Quota};
@@ -62,7 +62,7 @@ pub async fn create(
     let intent = MintIntent::new(app, "context", scope.actor());
     let now = time::iso8601(request.now_ms);
     let quota = app.config.quotas.of_caller(Kind::Contexts, &scope, &now);
-    let wanted = store::Wanted { name: &draft.name, quota: &quota, now_ms: request.now_ms };
+    let wanted = store::CreationNeeds { name: &draft.name, quota: &quota, now_ms: request.now_ms };
     let stored = store::check_free(ready, &scope, &wanted, key.as_ref(), &intent).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
@@ -109,13 +109,13 @@ impl Creation<'_> {
             overdue_ms: self.app.config.outbox_overdue_ms,
             quota: &self.quota,
             key: self.key.as_ref(),
-            reply: Stored { status: 201, etag: &tag, location: &location },
+            reply: StoredReply { status: 201, etag: &tag, location: &location },
         };
         let text = match store::insert(self.ready, &self.scope, &insertion).await {
             Ok(text) => text,
             Err(failure) => match self.recover(failure).await? {
-                Recovered::Committed(text) => text,
-                Recovered::Replayed(reply) => return Ok(reply),
+                Recovery::Committed(text) => text,
+                Recovery::Replayed(reply) => return Ok(reply),
             },
         };
         Ok(Reply::new(201, Body::Json(text))
@@ -125,11 +125,11 @@ impl Creation<'_> {
     }
 
     /// After a batch that failed: what there is to reply all the same, or the problem.
-    async fn recover(&self, failure: Failure) -> Result<Recovered, Problem> {
+    async fn recover(&self, failure: Failure) -> Result<Recovery, Problem> {
         if let Failure::Db(_) = failure
             && let Ok(Some(text)) = store::created(self.ready, &self.id).await
         {
-            return Ok(Recovered::Committed(text));
+            return Ok(Recovery::Committed(text));
         }
         let reason = match &failure {
             Failure::NameTaken(_) => "name_taken",
@@ -144,7 +144,7 @@ impl Creation<'_> {
             // A request with the same key holds the same name, so either constraint may have
             // spoken first.
             Failure::NameTaken(_) | Failure::LostRace => match self.replay().await? {
-                Some(reply) => Ok(Recovered::Replayed(reply)),
+                Some(reply) => Ok(Recovery::Replayed(reply)),
                 None => {
                     Err(store::explain(self.ready, &self.scope, self.draft.name.key(), failure)
                         .await)
@@ -160,7 +160,7 @@ impl Creation<'_> {
     }
 }
 
-enum Recovered {
+enum Recovery {
     /// The batch had been committed after all; the reply's body.
     Committed(String),
     /// Another request with the same idempotency key was faster; its reply.

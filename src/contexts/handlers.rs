@@ -19,7 +19,7 @@ use crate::names::Name;
 use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::contexts::{Context, ContextList, ContextReply, Deleted};
+use crate::contexts::{Context, ContextList, ContextReply, DeletionView};
 
 /// Page sizes where the caller names none; the predecessor's.
 const LIST_LIMIT: i64 = 100;
@@ -222,7 +222,7 @@ pub async fn change(
         ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the context has another by now."),
     ),
     responses(
-        (status = 200, description = "Deleted.", body = Deleted),
+        (status = 200, description = "DeletionView.", body = DeletionView),
         (status = 404, description = "You have no such context."),
         (status = 412, description = "It has changed since."),
     ),

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::contexts::Status;
 use crate::contexts::search::Words;
-use crate::http::fields::{Sent, unknown, unreadable};
+use crate::http::fields::{Member, unknown, unreadable};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::request::{Members, parse_object};
 use crate::names::Name;
@@ -73,9 +73,9 @@ pub struct Patch {
     /// Replaces all tools.
     pub tools: Option<List>,
     /// Another type, or none.
-    pub kind: Sent<String>,
+    pub kind: Member<String>,
     /// Replaces all customizations.
-    pub customizations: Sent<String>,
+    pub customizations: Member<String>,
     /// A new status.
     pub status: Option<Status>,
 }
@@ -194,10 +194,10 @@ impl<'m> Reader<'_, 'm> {
         Some(List { json: raw.to_owned(), words: Words::of(&entries) })
     }
 
-    fn kind(&mut self) -> Sent<String> {
-        let Some(raw) = self.raw("type") else { return Sent::Absent };
+    fn kind(&mut self) -> Member<String> {
+        let Some(raw) = self.raw("type") else { return Member::Absent };
         let kind = match serde_json::from_str::<Option<String>>(raw.get()) {
-            Ok(None) => return Sent::Null,
+            Ok(None) => return Member::Null,
             Ok(kind) => kind,
             Err(_) => None,
         };
@@ -207,28 +207,30 @@ impl<'m> Reader<'_, 'm> {
                 && !kind.chars().any(char::is_control)
         };
         match kind.filter(is_good) {
-            Some(kind) => Sent::Value(kind),
+            Some(kind) => Member::Value(kind),
             None => {
                 let detail = format!("must be a word of 1 to {MAX_TYPE_CHARS} characters, or null");
                 self.wrong::<()>("/type".to_owned(), detail);
-                Sent::Absent
+                Member::Absent
             }
         }
     }
 
-    fn customizations(&mut self) -> Sent<String> {
-        let Some(raw) = self.raw("customizations").map(RawValue::get) else { return Sent::Absent };
+    fn customizations(&mut self) -> Member<String> {
+        let Some(raw) = self.raw("customizations").map(RawValue::get) else {
+            return Member::Absent;
+        };
         let detail = match raw.len() <= MAX_FIELD_BYTES {
             false => format!("must be at most {MAX_FIELD_BYTES} bytes as JSON"),
             true => match serde_json::from_str::<Value>(raw) {
-                Ok(Value::Null) => return Sent::Null,
-                Ok(Value::Object(_)) => return Sent::Value(raw.to_owned()),
+                Ok(Value::Null) => return Member::Null,
+                Ok(Value::Object(_)) => return Member::Value(raw.to_owned()),
                 Ok(_) => "must be an object, or null".to_owned(),
                 Err(error) => unreadable(&error).to_owned(),
             },
         };
         self.wrong::<()>("/customizations".to_owned(), detail);
-        Sent::Absent
+        Member::Absent
     }
 
     fn status(&mut self) -> Option<Status> {
@@ -389,7 +391,7 @@ mod tests {
         assert!(unknown.errors()[0].detail.contains("`status`"), "{:?}", unknown.errors());
         let cleared = patch(br#"{"type":null,"customizations":{}}"#).unwrap();
         assert_eq!(cleared.changed(), ["type", "customizations"]);
-        assert_eq!(cleared.kind, Sent::Null);
+        assert_eq!(cleared.kind, Member::Null);
         assert_eq!(
             patch(br#"{"status":"active","tools":[]}"#).unwrap().changed(),
             ["tools", "status"]

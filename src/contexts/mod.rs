@@ -143,7 +143,7 @@ pub(crate) struct ContextVerification {
 #[cfg(not(target_family = "wasm"))]
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "describes what the handlers put together")]
-pub(crate) struct Verified {
+pub(crate) struct VerificationReply {
     /// Always true: ChittyVerify has answered.
     success: bool,
     /// Of which context.
@@ -207,7 +207,7 @@ pub(crate) struct ContextList {
 #[cfg(not(target_family = "wasm"))]
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "describes what the handlers put together")]
-pub(crate) struct Deleted {
+pub(crate) struct DeletionView {
     /// Always true.
     success: bool,
     /// What was done, in words.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::contexts::event;
 use crate::contexts::handlers::context_id;
-use crate::contexts::store::said::{self, Told};
+use crate::contexts::store::said::{self, LineageRow};
 use crate::events::EventKind;
 use crate::http::Outcome;
 use crate::http::caller::{Scope, WriteError};
@@ -18,7 +18,7 @@ use crate::init::Ready;
 use seams::{log, time};
 
 #[cfg(not(target_family = "wasm"))]
-use crate::contexts::{Lineage, Verified};
+use crate::contexts::{Lineage, VerificationReply};
 
 /// How long a lineage is shown without asking again, in ms.
 const FRESH_MS: u64 = 300_000;
@@ -43,7 +43,7 @@ const MAX_WORD_BYTES: usize = 200;
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters."),
     ),
     responses(
-        (status = 200, description = "Asked; `verified` says what came of it.", body = Verified, headers(("Idempotency-Replayed" = String))),
+        (status = 200, description = "Asked; `verified` says what came of it.", body = VerificationReply, headers(("Idempotency-Replayed" = String))),
         (status = 404, description = "You have no such context."),
         (status = 503, description = "`verification_unavailable`: ChittyVerify gave no verdict."),
     ),
@@ -124,7 +124,7 @@ pub async fn lineage(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let lineage = asked.map(|lineage| lineage.to_string());
     match (lineage, told) {
         (Ok(lineage), _) if lineage.len() <= MAX_LINEAGE_BYTES => {
-            let told = Told { lineage, read_ms: app.now_ms() };
+            let told = LineageRow { lineage, read_ms: app.now_ms() };
             if let Err(error) = said::keep_lineage(ready, &id, &told.lineage, told.read_ms).await {
                 log::warn("lineage_not_kept", &[("error", &error.to_string())]);
             }
@@ -144,7 +144,7 @@ pub async fn lineage(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     }
 }
 
-fn shown(id: &str, told: &Told, now_ms: u64, is_stale: bool) -> Reply {
+fn shown(id: &str, told: &LineageRow, now_ms: u64, is_stale: bool) -> Reply {
     let lineage: Value = serde_json::from_str(&told.lineage).unwrap_or_default();
     let text = json!({
         "chitty_id": id, "lineage": lineage, "read_at": time::iso8601(told.read_ms),

@@ -12,9 +12,9 @@ use crate::delegation::{
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::{Grant, Scope};
-use crate::http::fields::{Fields, Sent as Member};
+use crate::http::fields::{Fields, Member};
 use crate::http::idempotency::{self, Idempotency};
-use crate::http::listing::{Asked, word};
+use crate::http::listing::{PageRequest, word};
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
 use crate::http::quota::Kind;
@@ -37,7 +37,7 @@ const AUDIENCE: &str = "chittyconnect";
 const MAX_METADATA_BYTES: usize = 4096;
 
 /// What was sent.
-struct Sent {
+struct DelegationInput {
     target_service: String,
     grant: Grant,
     expires_in_s: Option<u64>,
@@ -106,7 +106,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         .then(After::Announce(event)))
 }
 
-fn sent(body: &[u8], held: Grant) -> Result<Sent, Problem> {
+fn sent(body: &[u8], held: Grant) -> Result<DelegationInput, Problem> {
     let mut fields = Fields::of(body)?;
     let target = fields.text("target_service", 64);
     let target = fields.required("target_service", target).unwrap_or_default();
@@ -132,7 +132,7 @@ fn sent(body: &[u8], held: Grant) -> Result<Sent, Problem> {
     let expires_in_s = fields.number("expires_in_seconds", *LIFE_S.start(), *LIFE_S.end()).value();
     let metadata = fields.object("metadata", MAX_METADATA_BYTES).value();
     fields.finish()?;
-    Ok(Sent {
+    Ok(DelegationInput {
         target_service: service_name(&target),
         grant,
         expires_in_s,
@@ -141,7 +141,11 @@ fn sent(body: &[u8], held: Grant) -> Result<Sent, Problem> {
 }
 
 /// When the delegation ends, within the bounds of the credential by which it is made.
-fn end(sent: &Sent, bounds: Option<&store::Bounds>, now_ms: u64) -> Result<u64, Problem> {
+fn end(
+    sent: &DelegationInput,
+    bounds: Option<&store::Bounds>,
+    now_ms: u64,
+) -> Result<u64, Problem> {
     let asked_ms = now_ms + sent.expires_in_s.unwrap_or(USUAL_LIFE_S) * 1000;
     let Some(bounds) = bounds else { return Ok(asked_ms) };
     if bounds.depth >= MAX_DEPTH {
@@ -189,7 +193,8 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
         return Err(Problem::validation(errors));
     }
     let active = status == Some("active");
-    let page = store::list(ready, &scope, active, request.now_ms, Asked::of(request)?).await?;
+    let page =
+        store::list(ready, &scope, active, request.now_ms, PageRequest::of(request)?).await?;
     Ok(page.reply(request, "delegations", &[]))
 }
 

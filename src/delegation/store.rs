@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::events::{Event, outbox};
 use crate::http::caller::standing::{self, Backing, Standing};
 use crate::http::caller::{Credential, Grant, Scope, WriteError};
-use crate::http::idempotency::{Idempotency, Stored};
-use crate::http::listing::{Asked, Newest, Page};
+use crate::http::idempotency::{Idempotency, StoredReply};
+use crate::http::listing::{Newest, Page, PageRequest};
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
 use crate::http::quota::Quota;
@@ -170,7 +170,7 @@ pub async fn insert(
              WHERE delegation_id = ?1 AND revision = ?2"
         );
         let location = format!("/v1/delegate/{}", event.entity_id);
-        let reply = Stored { status: 201, etag: &etag(&event.id), location: &location };
+        let reply = StoredReply { status: 201, etag: &etag(&event.id), location: &location };
         batch.extend(key.store(scope, event, &reply, &body));
     }
     batch.extend(new.quota.assertion());
@@ -204,7 +204,7 @@ pub async fn list(
     scope: &Scope,
     only_active: bool,
     now_ms: u64,
-    asked: Asked,
+    asked: PageRequest,
 ) -> Result<Page, Problem> {
     let mut params = Params::default();
     let now = params.add(time::iso8601(now_ms));
@@ -259,7 +259,7 @@ fn revocable(scope: &Scope, id: &str, params: &mut Params) -> String {
 
 /// A token that is good.
 #[derive(Debug)]
-pub struct Good {
+pub struct ValidToken {
     /// `dlg_…`
     pub id: String,
     /// For whom it acts.
@@ -278,7 +278,11 @@ pub struct Good {
 ///
 /// # Errors
 /// Storage failures.
-pub async fn good(ready: Ready<'_>, sha256: &str, now_ms: u64) -> Result<Option<Good>, DbError> {
+pub async fn good(
+    ready: Ready<'_>,
+    sha256: &str,
+    now_ms: u64,
+) -> Result<Option<ValidToken>, DbError> {
     let query = Statement::new(format!(
         "SELECT k.delegation_id, k.delegator_chitty_id, k.target_service, k.created_at, \
          k.expires_at, {} FROM delegations AS k \
@@ -291,7 +295,7 @@ pub async fn good(ready: Ready<'_>, sha256: &str, now_ms: u64) -> Result<Option<
     .bind(time::iso8601(now_ms))
     .bind(standing::cutoff(now_ms));
     let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else { return Ok(None) };
-    Ok(Some(Good {
+    Ok(Some(ValidToken {
         id: row.text(0)?,
         delegator: row.text(1)?,
         target_service: row.text(2)?,

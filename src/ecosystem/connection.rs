@@ -76,7 +76,7 @@ impl Command {
 
 /// What the object keeps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Kept {
+struct StoredState {
     connection: Connection,
     /// Rises with each save.
     version: i64,
@@ -84,12 +84,12 @@ struct Kept {
     is_down: bool,
     news: i64,
     /// What happened and is not told yet.
-    untold: Vec<Untold>,
+    untold: Vec<PendingNotice>,
 }
 
 /// What came of a step.
-struct Stepped {
-    kept: Kept,
+struct StepResult {
+    kept: StoredState,
     /// The check that is wanted.
     check: Option<u64>,
     changed: bool,
@@ -97,7 +97,7 @@ struct Stepped {
 
 /// Something that happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Untold {
+struct PendingNotice {
     id: String,
     at: String,
     name: String,
@@ -140,7 +140,7 @@ impl Host<'_> {
             }
             stepped = self.step(self.check(generation).await).await?;
         }
-        let Stepped { kept, changed, .. } = stepped;
+        let StepResult { kept, changed, .. } = stepped;
         if changed || !kept.untold.is_empty() {
             self.tell(&kept).await?;
         }
@@ -148,7 +148,7 @@ impl Host<'_> {
     }
 
     /// One step of the machine, saved, with its timer set.
-    async fn step(&self, input: Input) -> Result<Stepped, String> {
+    async fn step(&self, input: Input) -> Result<StepResult, String> {
         let mut kept = self.load().await?;
         let now_ms = self.app.now_ms();
         let config = &self.app.config.connection;
@@ -158,7 +158,7 @@ impl Host<'_> {
         let changed = kept.connection != before || !effects.is_empty();
         if !changed {
             // Somebody looked whether it is well, and it is.
-            return Ok(Stepped { kept, check, changed });
+            return Ok(StepResult { kept, check, changed });
         }
         for effect in effects {
             match effect {
@@ -182,10 +182,10 @@ impl Host<'_> {
         if let Some(alarm) = alarm {
             self.store.set_alarm(alarm).await?;
         }
-        Ok(Stepped { kept, check, changed })
+        Ok(StepResult { kept, check, changed })
     }
 
-    fn untold(&self, event: &Event, now_ms: u64) -> Untold {
+    fn untold(&self, event: &Event, now_ms: u64) -> PendingNotice {
         let mut data = serde_json::to_value(event).unwrap_or_default();
         let name = data.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
         if let Some(data) = data.as_object_mut() {
@@ -195,7 +195,7 @@ impl Host<'_> {
                 data.insert("serviceUrl".to_owned(), url.into());
             }
         }
-        Untold { id: ids::event(now_ms), at: time::iso8601(now_ms), name, data }
+        PendingNotice { id: ids::event(now_ms), at: time::iso8601(now_ms), name, data }
     }
 
     /// Checks the service's health. One that answers is connected, degraded or not.
@@ -212,7 +212,7 @@ impl Host<'_> {
     }
 
     /// Publishes how it is and tells what happened, all in one batch. What cannot be told waits.
-    async fn tell(&self, kept: &Kept) -> Result<(), String> {
+    async fn tell(&self, kept: &StoredState) -> Result<(), String> {
         match self.publish(kept).await {
             Ok(events) => {
                 outbox::announce(self.app, events).await;
@@ -236,7 +236,7 @@ impl Host<'_> {
         }
     }
 
-    async fn publish(&self, kept: &Kept) -> Result<Vec<events::Event>, DbError> {
+    async fn publish(&self, kept: &StoredState) -> Result<Vec<events::Event>, DbError> {
         let ready = Ready::ensure(self.app)
             .await
             .map_err(|_| DbError::Failed("the database is not ready".to_owned()))?;
@@ -286,7 +286,7 @@ impl Host<'_> {
     }
 
     /// The event that Chronicle and Beacon are told.
-    fn state_changed(&self, item: &Untold) -> events::Event {
+    fn state_changed(&self, item: &PendingNotice) -> events::Event {
         events::Event {
             via: None,
             id: item.id.clone(),
@@ -299,20 +299,20 @@ impl Host<'_> {
         }
     }
 
-    async fn load(&self) -> Result<Kept, String> {
+    async fn load(&self) -> Result<StoredState, String> {
         match self.store.load().await? {
-            None => Ok(Kept::default()),
+            None => Ok(StoredState::default()),
             // What cannot be read is of no use to anybody: better a new beginning than none. Its
             // version goes on from the clock, beyond any that was published.
             Some(text) => Ok(serde_json::from_str(&text).unwrap_or_else(|error| {
                 log::error("connection_unreadable", &[("error", &error.to_string())]);
                 let version = i64::try_from(self.app.now_ms()).unwrap_or(0);
-                Kept { version, ..Kept::default() }
+                StoredState { version, ..StoredState::default() }
             })),
         }
     }
 
-    async fn save(&self, kept: &mut Kept) -> Result<(), String> {
+    async fn save(&self, kept: &mut StoredState) -> Result<(), String> {
         kept.version += 1;
         // Plain data: this cannot fail.
         self.store.save(&serde_json::to_string(kept).unwrap_or_default()).await

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::audit::BEGUN;
 use crate::ecosystem::connection::Command;
-use crate::ecosystem::watch::{self, Published};
+use crate::ecosystem::watch::{self, ServiceStatus};
 use crate::events::{Event, EventKind, outbox};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
@@ -199,11 +199,11 @@ fn service(request: &Request<'_>) -> Result<Service, Problem> {
     })
 }
 
-fn read(rows: Vec<Row>) -> Result<Vec<Published>, Problem> {
+fn read(rows: Vec<Row>) -> Result<Vec<ServiceStatus>, Problem> {
     Ok(rows.into_iter().map(watch::published).collect::<Result<Vec<_>, _>>()?)
 }
 
-fn view(app: &App, service: Service, published: &[Published]) -> Value {
+fn view(app: &App, service: Service, published: &[ServiceStatus]) -> Value {
     let found = published.iter().find(|published| published.service == service.host());
     json!({
         "service": service.as_str(),

@@ -20,7 +20,7 @@ use crate::http::numbers::whole;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
-use crate::init::{Prepared, Ready};
+use crate::init::{OwnedReady, Ready};
 use seams::db::{DbError, Row, Statement, first_row};
 use seams::{log, time};
 
@@ -48,15 +48,15 @@ const MAX_STREAMS_OF_ACTOR: u32 = 10;
 
 /// How many streams are open in this isolate, by actor.
 #[derive(Clone, Default)]
-pub struct Open(Rc<RefCell<BTreeMap<String, u32>>>);
+pub struct OpenStreams(Rc<RefCell<BTreeMap<String, u32>>>);
 
 /// The place of one stream; given back when the stream is dropped.
 struct Place {
-    open: Open,
+    open: OpenStreams,
     actor: String,
 }
 
-impl Open {
+impl OpenStreams {
     /// A place for a stream of an actor.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ fn longest_ms(app: &App, scope: &Scope, now_ms: u64) -> u64 {
 }
 
 struct Source {
-    db: Prepared,
+    db: OwnedReady,
     scope: Scope,
     clock: Rc<dyn Clock>,
     service: Option<&'static str>,

@@ -25,13 +25,13 @@ const WAKE_PAUSE_MS: u64 = 60_000;
 
 /// What an isolate has made of the news so far.
 #[derive(Default)]
-pub struct Known {
+pub struct NewsMemory {
     news: RefCell<BTreeMap<Service, i64>>,
     woken_ms: RefCell<BTreeMap<Service, u64>>,
     identity: RefCell<Option<Status>>,
 }
 
-impl Known {
+impl NewsMemory {
     /// What this isolate knows of the connection to ChittyID, with its uptime as of now; nothing before
     /// it has heard of it, and where its object is silent. It stays what it was while this isolate has
     /// nothing to do: better the last word than none.
@@ -158,7 +158,7 @@ pub(crate) fn overview() -> Statement {
 }
 
 /// A published connection.
-pub(crate) struct Published {
+pub(crate) struct ServiceStatus {
     pub(crate) service: String,
     pub(crate) state: String,
     pub(crate) is_down: bool,
@@ -167,7 +167,7 @@ pub(crate) struct Published {
     pub(crate) updated_at: String,
 }
 
-impl Published {
+impl ServiceStatus {
     /// For how long it has been connected as of now, in ms; 0 when it is not.
     pub(crate) fn uptime_ms(&self, now_ms: u64) -> u64 {
         let since_ms = self.status.get("since").and_then(Value::as_u64);
@@ -177,8 +177,8 @@ impl Published {
 }
 
 /// Reads a row of [`overview`].
-pub(crate) fn published(mut row: Row) -> Result<Published, DbError> {
-    Ok(Published {
+pub(crate) fn published(mut row: Row) -> Result<ServiceStatus, DbError> {
+    Ok(ServiceStatus {
         service: row.text(0)?,
         state: row.text(1)?,
         is_down: row.integer(2)? == 1,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::events::Event;
 use crate::events::effects::{self, Effect, Effects};
-use crate::events::learned::Learned;
+use crate::events::learned::ForeignId;
 use crate::events::outbox::{self, COLUMNS, STANDING, Standing, VALUES, read, read_standing};
 use crate::init::Ready;
 use seams::db::{DbError, Row, Statement};
@@ -14,7 +14,7 @@ use seams::{log, time};
 
 /// An event that is being told.
 #[derive(Debug)]
-pub struct Claimed {
+pub struct EventClaim {
     /// What happened.
     pub event: Event,
     /// The effects that have taken place.
@@ -30,10 +30,10 @@ pub struct Claimed {
     /// Whether something of it was left for later without being tried.
     pub is_held_back: bool,
     /// What services have said of the entity, to be kept.
-    pub learned: Vec<Learned>,
+    pub learned: Vec<ForeignId>,
 }
 
-impl Claimed {
+impl EventClaim {
     /// Whether nothing is to be done about an effect any more.
     pub fn is_settled(&self, effect: Effect) -> bool {
         self.effects.has(effect) || self.refused.has(effect)
@@ -52,7 +52,7 @@ pub struct Claim {
     /// How the events that were asked about stand; those that are not in the outbox are left out.
     pub standing: BTreeMap<String, Standing>,
     /// What is to be told, in the order of commit.
-    pub rows: Vec<Claimed>,
+    pub rows: Vec<EventClaim>,
     /// Until when, which is also by what the holder is known: whoever comes after it has a later one.
     pub lease: String,
 }
@@ -89,7 +89,7 @@ pub async fn claim(
     let standing = Statement::new(STANDING).bind(json!(ids).to_string());
     let mut results = ready.db().batch(vec![standing, claim]).await?.into_iter();
     let standing = read_standing(results.next().unwrap_or_default())?;
-    let mut claimed: Vec<(i64, Claimed)> = Vec::new();
+    let mut claimed: Vec<(i64, EventClaim)> = Vec::new();
     let mut unreadable = Vec::new();
     for mut row in results.next().unwrap_or_default() {
         let seq = row.integer(0)?;
@@ -116,7 +116,7 @@ pub async fn claim(
     Ok(Claim { standing, rows, lease })
 }
 
-fn read_claimed(row: &mut Row) -> Result<Claimed, DbError> {
+fn read_claimed(row: &mut Row) -> Result<EventClaim, DbError> {
     let effects = Effects::parse(&row.text(10)?);
     let (tries, claims) = (row.integer(11)?, row.integer(12)?);
     let (mut doubts, refused) = (Effects::parse(&row.text(13)?), Effects::parse(&row.text(14)?));
@@ -131,7 +131,7 @@ fn read_claimed(row: &mut Row) -> Result<Claimed, DbError> {
         }
     }
     let (is_held_back, learned) = (false, Vec::new());
-    Ok(Claimed { event, effects, doubts, refused, tries, is_replayed, is_held_back, learned })
+    Ok(EventClaim { event, effects, doubts, refused, tries, is_replayed, is_held_back, learned })
 }
 
 /// Puts events on record that only a message knows of, such as a report that the database could not
@@ -166,7 +166,7 @@ pub fn done(id: &str, lease: &str, now_ms: u64) -> Statement {
 
 /// Gives the lease on an event back: what has become of its effects, why one has not taken place, and
 /// when the sweep tells of it again. Only by the holder of the lease: returns a row if it was.
-pub fn release(row: &Claimed, lease: &str, error: Option<&str>, due_ms: u64) -> Statement {
+pub fn release(row: &EventClaim, lease: &str, error: Option<&str>, due_ms: u64) -> Statement {
     Statement::new(
         "UPDATE outbox SET effects = ?3, doubts = ?4, refused = ?5, in_doubt = 0, \
          last_error = coalesce(?6, last_error), due_at = ?7, leased_until = '' \
@@ -183,7 +183,7 @@ pub fn release(row: &Claimed, lease: &str, error: Option<&str>, due_ms: u64) -> 
 
 /// Gives an event up: it has a dead letter from now on. Only by the holder of its lease: returns a row
 /// if it was.
-pub fn given_up(row: &Claimed, lease: &str, reason: &str, now_ms: u64) -> Statement {
+pub fn given_up(row: &EventClaim, lease: &str, reason: &str, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE outbox SET effects = ?3, doubts = ?4, refused = ?5, in_doubt = 0, dead_at = ?6, \
          last_error = ?7, leased_until = '' \

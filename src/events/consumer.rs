@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt;
 
 use crate::app::App;
-use crate::events::claims::{self, Claimed};
+use crate::events::claims::{self, EventClaim};
 use crate::events::dead::Subject;
 use crate::events::effects::{self, Effect, Failure, History};
 use crate::events::outbox::Standing;
@@ -132,7 +132,7 @@ fn decode(delivery: &dyn Delivery) -> Result<Event, String> {
 }
 
 /// What has come of one message.
-type Told<'d> = (&'d dyn Delivery, Event, Outcome);
+type TellResult<'d> = (&'d dyn Delivery, Event, Outcome);
 
 /// How many deadlines of a call a lease lasts: an effect is begun within the first, and takes three calls
 /// at most (to ask, to ask otherwise, to tell).
@@ -151,7 +151,7 @@ async fn tell<'d>(
     ready: Ready<'_>,
     entity: &str,
     messages: &[(&'d dyn Delivery, Event)],
-) -> Vec<Told<'d>> {
+) -> Vec<TellResult<'d>> {
     let all = |outcome: &Outcome| {
         let told = |(delivery, event): &(&'d dyn Delivery, Event)| {
             (*delivery, event.clone(), outcome.clone())
@@ -251,7 +251,7 @@ async fn tell_open(
 async fn tell_claimed(
     app: &App,
     ready: Ready<'_>,
-    claimed: Vec<Claimed>,
+    claimed: Vec<EventClaim>,
     lease: &str,
     began_ms: u64,
 ) -> BTreeMap<String, Outcome> {
@@ -288,7 +288,7 @@ async fn tell_claimed(
 }
 
 /// Makes one effect take place, and notes with the event what has become of it.
-async fn take_effect(app: &App, row: &mut Claimed, effect: Effect) -> Result<(), Failure> {
+async fn take_effect(app: &App, row: &mut EventClaim, effect: Effect) -> Result<(), Failure> {
     let history = History { in_doubt: row.doubts.has(effect), is_replayed: row.is_replayed };
     let told = effects::perform(app, &row.event, effect, history).await;
     match &told {
@@ -316,7 +316,7 @@ async fn take_effect(app: &App, row: &mut Claimed, effect: Effect) -> Result<(),
 async fn settle(
     app: &App,
     ready: Ready<'_>,
-    mut row: Claimed,
+    mut row: EventClaim,
     lease: &str,
     failures: &[Failure],
 ) -> Outcome {
@@ -366,7 +366,7 @@ async fn settle(
 /// An event that an outage has stopped, for later.
 fn postponed(
     app: &App,
-    row: &Claimed,
+    row: &EventClaim,
     lease: &str,
     failure: &Failure,
 ) -> (Vec<Statement>, Outcome) {
@@ -380,7 +380,7 @@ fn postponed(
 
 /// An event that was refused, or that an outage has stopped for too long.
 fn given_up(
-    row: &Claimed,
+    row: &EventClaim,
     lease: &str,
     failures: &[Failure],
     now_ms: u64,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::events::{Event, Message};
 use crate::http::caller::{Scope, WriteError};
-use crate::http::listing::{Asked, Newest, Page};
+use crate::http::listing::{Newest, Page, PageRequest};
 use crate::http::problem::Problem;
 use crate::init::Ready;
 use seams::db::{DbError, Params, Row, Statement};
@@ -144,7 +144,7 @@ pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
     filter: &Filter,
-    asked: Asked,
+    asked: PageRequest,
 ) -> Result<Page, Problem> {
     let mut params = Params::default();
     let condition = filter.condition(&mut params);
@@ -166,7 +166,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Str
 
 /// A message that is to be sent again.
 #[derive(Debug)]
-pub struct Replayed {
+pub struct Replay {
     /// Which dead letter.
     pub id: String,
     /// The queue that it came from, by its binding's name.
@@ -186,7 +186,7 @@ pub async fn replay(
     filter: &Filter,
     event: &Event,
     told: Statement,
-) -> Result<Vec<Replayed>, WriteError> {
+) -> Result<Vec<Replay>, WriteError> {
     let mut params = Params::default();
     let at = params.add(event.at.as_str());
     let condition = filter.condition(&mut params);
@@ -211,7 +211,7 @@ pub async fn replay(
     let results = scope.write(ready, vec![mark, open, open_deliveries, told]).await?;
     let rows = results.into_iter().next().unwrap_or_default();
     let read =
-        |mut row: Row| Ok(Replayed { id: row.text(0)?, queue: row.text(1)?, body: row.text(2)? });
+        |mut row: Row| Ok(Replay { id: row.text(0)?, queue: row.text(1)?, body: row.text(2)? });
     Ok(rows.into_iter().map(read).collect::<Result<_, DbError>>()?)
 }
 

@@ -6,7 +6,7 @@ use chitty_core::{CallContext, ChittyId, Entry, ServiceError, Session, timeline_
 use serde_json::json;
 
 use crate::app::App;
-use crate::events::learned::Learned;
+use crate::events::learned::ForeignId;
 use crate::events::{Event, EventKind};
 use seams::{log, time};
 
@@ -138,7 +138,7 @@ pub async fn perform(
     event: &Event,
     effect: Effect,
     history: History,
-) -> Result<Option<Learned>, Failure> {
+) -> Result<Option<ForeignId>, Failure> {
     let cx = CallContext { traceparent: event.traceparent.clone(), ..CallContext::default() };
     let session = app.core.session(cx);
     match effect {
@@ -163,7 +163,7 @@ async fn tell_chronicle(
     session: &Session,
     event: &Event,
     history: History,
-) -> Result<Option<Learned>, Failure> {
+) -> Result<Option<ForeignId>, Failure> {
     let chronicle = session.chronicle();
     let entry = Entry {
         action: event.kind.as_str(),
@@ -183,10 +183,10 @@ async fn tell_chronicle(
             Failure { in_doubt: false, error: what, ..Failure::from(error) }
         })?;
         if let Some(found) = found {
-            return Ok(timeline_id(&found).map(Learned::TimelineId));
+            return Ok(timeline_id(&found).map(ForeignId::TimelineId));
         }
     }
-    Ok(chronicle.append(&entry).await?.map(Learned::TimelineId))
+    Ok(chronicle.append(&entry).await?.map(ForeignId::TimelineId))
 }
 
 async fn tell_beacon(session: &Session, event: &Event) -> Result<(), ServiceError> {
@@ -201,7 +201,7 @@ async fn tell_beacon(session: &Session, event: &Event) -> Result<(), ServiceErro
 
 /// Begins the lineage of an entity or takes it a step further. Where there is none to take further, such
 /// as after its beginning was refused, it begins with this step.
-async fn tell_dna(session: &Session, event: &Event) -> Result<Option<Learned>, Failure> {
+async fn tell_dna(session: &Session, event: &Event) -> Result<Option<ForeignId>, Failure> {
     let Ok(id) = ChittyId::parse(&event.entity_id) else { return Ok(None) };
     let begins = matches!(
         event.kind,
@@ -229,22 +229,22 @@ async fn begin_lineage(
     session: &Session,
     event: &Event,
     id: &ChittyId,
-) -> Result<Option<Learned>, ServiceError> {
+) -> Result<Option<ForeignId>, ServiceError> {
     let genesis = json!({
         "timestamp": event.at, "service": "chittyconnect", "version": crate::config::VERSION,
         "eventId": event.id,
     });
     let begun = session.dna().initialize(id, event.kind.entity_type(), genesis).await?;
-    Ok(Some(Learned::DnaId(begun)))
+    Ok(Some(ForeignId::DnaId(begun)))
 }
 
 async fn take_further(
     session: &Session,
     event: &Event,
     id: &ChittyId,
-) -> Result<Option<Learned>, ServiceError> {
+) -> Result<Option<ForeignId>, ServiceError> {
     let changes = json!({ "eventId": event.id, "changes": event.payload });
     let kind = event.kind.as_str();
     let told = session.dna().evolve(id, kind, changes, &event.at, Some(&event.id)).await?;
-    Ok(told.map(Learned::DnaId))
+    Ok(told.map(ForeignId::DnaId))
 }

@@ -10,7 +10,7 @@ use crate::events::{Event, EventKind, kind_asked_for, outbox};
 use crate::http::Outcome;
 use crate::http::caller::Scope;
 use crate::http::fields::{Fields, nothing};
-use crate::http::listing::Asked;
+use crate::http::listing::PageRequest;
 use crate::http::problem::Problem;
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
@@ -47,7 +47,7 @@ fn filter(request: &Request<'_>) -> Result<Filter, Problem> {
     responses((status = 200, description = "A page.", body = DeadLetterListView, headers(("Link" = String)))),
 ))]
 pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let page = dead::list(ready, &scope, &filter(request)?, Asked::of(request)?).await?;
+    let page = dead::list(ready, &scope, &filter(request)?, PageRequest::of(request)?).await?;
     Ok(page.reply(request, "dead_letters", &[]))
 }
 

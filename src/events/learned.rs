@@ -12,35 +12,35 @@ const MAX_BYTES: usize = 200;
 
 /// What a service said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Learned {
+pub enum ForeignId {
     /// The id of the entity's record at ChittyDNA.
     DnaId(String),
     /// By what ChittyChronicle names the entity's timeline.
     TimelineId(String),
 }
 
-impl Learned {
+impl ForeignId {
     /// The statement that keeps it, where there is a place for it. Doing it twice is as good as once.
     pub fn keep(&self, event: &Event) -> Option<Statement> {
-        let (Learned::DnaId(value) | Learned::TimelineId(value)) = self;
+        let (ForeignId::DnaId(value) | ForeignId::TimelineId(value)) = self;
         if value.is_empty() || value.len() > MAX_BYTES || value.contains(char::is_control) {
             return None;
         }
         let sql = match (self, event.kind.entity_type()) {
-            (Learned::DnaId(_), "context") => {
+            (ForeignId::DnaId(_), "context") => {
                 "UPDATE contexts SET chitty_dna_id = ?2, learned = learned + 1 \
                  WHERE chitty_id = ?1 AND chitty_dna_id IS NOT ?2"
             }
-            (Learned::DnaId(_), "actor") => {
+            (ForeignId::DnaId(_), "actor") => {
                 "UPDATE actors SET chitty_dna_id = ?2 \
                  WHERE chitty_id = ?1 AND chitty_dna_id IS NOT ?2"
             }
-            (Learned::DnaId(_), "installation") => {
+            (ForeignId::DnaId(_), "installation") => {
                 "UPDATE installations SET chitty_dna_id = ?2 \
                  WHERE chitty_id = ?1 AND chitty_dna_id IS NOT ?2"
             }
             // The first that is heard of: where there are no timelines, later entries have other ids.
-            (Learned::TimelineId(_), "context") => {
+            (ForeignId::TimelineId(_), "context") => {
                 "UPDATE contexts SET chitty_chronicle_timeline_id = ?2, learned = learned + 1 \
                  WHERE chitty_id = ?1 AND chitty_chronicle_timeline_id IS NULL"
             }

@@ -35,7 +35,7 @@ macro_rules! kinds {
             $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)+
             /// Something that GitHub has told.
             #[serde(untagged)]
-            Github(Told),
+            Github(GithubEventName),
         }
 
         impl EventKind {
@@ -70,7 +70,7 @@ pub(crate) fn kind_asked_for<'a>(
 ) -> Option<Cow<'a, str>> {
     let name = request.query(parameter)?;
     let mut known = EventKind::ALL.iter().map(EventKind::as_str);
-    if name.starts_with(Told::PREFIX) || known.any(|one| one == name) {
+    if name.starts_with(GithubEventName::PREFIX) || known.any(|one| one == name) {
         return Some(name);
     }
     let near = nearest(&name, EventKind::ALL.iter().map(EventKind::as_str));
@@ -157,9 +157,9 @@ kinds! {
 /// looks at that. GitHub adds events as it likes, so there is no list of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Told(String);
+pub struct GithubEventName(String);
 
-impl Told {
+impl GithubEventName {
     /// What it begins with.
     const PREFIX: &str = "github.";
 
@@ -169,12 +169,12 @@ impl Told {
     /// The name of a webhook event, and of its action if that matters.
     pub fn of(event: &str, action: Option<&str>) -> Option<Self> {
         let action = action.map(|action| format!(".{action}")).unwrap_or_default();
-        Told::try_from(format!("{}{event}{action}", Told::PREFIX)).ok()
+        GithubEventName::try_from(format!("{}{event}{action}", GithubEventName::PREFIX)).ok()
     }
 
     /// What has no name that can be one: what it was is in the payload.
     pub fn unnamed() -> Self {
-        Told(format!("{}unnamed", Told::PREFIX))
+        GithubEventName(format!("{}unnamed", GithubEventName::PREFIX))
     }
 
     fn entity_type(&self) -> &'static str {
@@ -182,15 +182,15 @@ impl Told {
     }
 }
 
-impl TryFrom<String> for Told {
+impl TryFrom<String> for GithubEventName {
     type Error = &'static str;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
-        let sound = name.len() <= Told::MAX_BYTES
-            && name.strip_prefix(Told::PREFIX).is_some_and(|rest| !rest.is_empty())
+        let sound = name.len() <= GithubEventName::MAX_BYTES
+            && name.strip_prefix(GithubEventName::PREFIX).is_some_and(|rest| !rest.is_empty())
             && name.bytes().all(plain);
-        if sound { Ok(Told(name)) } else { Err("no event of this name") }
+        if sound { Ok(GithubEventName(name)) } else { Err("no event of this name") }
     }
 }
 
@@ -304,13 +304,13 @@ mod tests {
 
     #[test]
     fn what_github_tells_has_its_name() {
-        let push = EventKind::Github(Told::of("push", None).unwrap());
+        let push = EventKind::Github(GithubEventName::of("push", None).unwrap());
         assert_eq!((push.as_str(), push.entity_type()), ("github.push", "repository"));
         let text = serde_json::to_string(&push).unwrap();
         assert_eq!(serde_json::from_str::<EventKind>(&text).unwrap(), push);
         let known = serde_json::from_str::<EventKind>("\"github.app.installed\"").unwrap();
         assert_eq!(known, EventKind::AppInstalled);
-        let suspended = Told::of("installation", Some("suspend")).unwrap();
+        let suspended = GithubEventName::of("installation", Some("suspend")).unwrap();
         assert_eq!(EventKind::Github(suspended).entity_type(), "installation");
         for name in ["context.archived", "github.", "github.Push", &format!("github.{:0100}", 0)] {
             let text = serde_json::json!(name).to_string();
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn every_kind_of_message_is_written_and_read_as_it_always_was() {
         let lines: Vec<&str> = GOLDEN.lines().collect();
-        let push = EventKind::Github(Told::of("push", None).unwrap());
+        let push = EventKind::Github(GithubEventName::of("push", None).unwrap());
         for kind in EventKind::ALL.iter().chain([&push]) {
             let line =
                 lines.iter().find(|line| line.contains(&format!("\"type\":\"{}\"", kind.as_str())));

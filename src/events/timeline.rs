@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::events::kind_asked_for;
 use crate::http::Outcome;
 use crate::http::caller::Scope;
-use crate::http::listing::{Asked, Newest, Page, SEPARATOR};
+use crate::http::listing::{Newest, Page, PageRequest, SEPARATOR};
 use crate::http::paging::{Cursor, invalid_cursor};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::request::Request;
@@ -51,7 +51,7 @@ const ITEM: &str = "json_object('id', event_id, 'type', action, 'entity_type', e
     ),
 ))]
 pub async fn timeline(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let asked = Asked::of(request)?;
+    let asked = PageRequest::of(request)?;
     let entity = request.query("entity");
     let mut params = Params::default();
     let narrowed = narrowed(request, &mut params)?;
@@ -109,7 +109,7 @@ async fn of_entity(
     entity: &str,
     narrowed: &str,
     mut params: Params,
-    Asked { limit, cursor }: Asked,
+    PageRequest { limit, cursor }: PageRequest,
 ) -> Result<Page, Problem> {
     let mut narrowed = narrowed.to_owned();
     if let Some(Cursor([seq, _])) = cursor {

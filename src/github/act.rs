@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::github::client::{
     self, Annotation, ChangedFile, CheckRun, ErrorKind, GithubError, Pull, Repository,
 };
-use crate::github::jobs::{Job, JobKind, Made};
+use crate::github::jobs::{Artifacts, Job, JobKind};
 use crate::github::summary;
 use crate::init::Ready;
 use seams::log;
@@ -31,7 +31,7 @@ pub async fn perform(
     app: &App,
     ready: Ready<'_>,
     job: &Job,
-    made: &mut Made,
+    made: &mut Artifacts,
 ) -> Result<(), GithubError> {
     let repository = client::repository(app, ready, job.installation_id, &job.repository);
     // Off, unless the repository says otherwise.
@@ -61,7 +61,7 @@ struct Review<'a> {
     app: &'a App,
     repository: Repository<'a>,
     number: u64,
-    made: &'a mut Made,
+    made: &'a mut Artifacts,
 }
 
 impl Review<'_> {

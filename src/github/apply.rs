@@ -6,8 +6,8 @@
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::events::{Event, EventKind, Told, outbox};
-use crate::github::deliveries::{Claimed, Known};
+use crate::events::{Event, EventKind, GithubEventName, outbox};
+use crate::github::deliveries::{DeliveryClaim, InstallationRecord};
 use crate::github::installations::store;
 use crate::github::jobs::{self, JobKind};
 use crate::github::payload::Facts;
@@ -47,7 +47,12 @@ pub fn is_about_installation(event: &str) -> bool {
 }
 
 /// What follows from a delivery whose identity is `chitty_id`, of an installation that is `known`.
-pub fn plan(app: &App, row: &Claimed, chitty_id: &str, known: Option<&Known>) -> Plan {
+pub fn plan(
+    app: &App,
+    row: &DeliveryClaim,
+    chitty_id: &str,
+    known: Option<&InstallationRecord>,
+) -> Plan {
     let event = event(app, row, chitty_id, known);
     let overdue_ms = app.config.outbox_overdue_ms;
     let mut statements = match known {
@@ -66,12 +71,18 @@ pub fn plan(app: &App, row: &Claimed, chitty_id: &str, known: Option<&Known>) ->
 }
 
 /// What is told of a delivery: what it is about, by numbers and names of repositories and commits.
-fn event(app: &App, row: &Claimed, chitty_id: &str, known: Option<&Known>) -> Event {
+fn event(
+    app: &App,
+    row: &DeliveryClaim,
+    chitty_id: &str,
+    known: Option<&InstallationRecord>,
+) -> Event {
     let Facts { action, .. } = &row.facts;
     let action = action.as_deref().filter(|_| HANDLED.contains(&row.event.as_str()));
     // An action that is no word is left out of the name; the payload has it.
-    let told = Told::of(&row.event, action).or_else(|| Told::of(&row.event, None));
-    let kind = EventKind::Github(told.unwrap_or_else(Told::unnamed));
+    let told =
+        GithubEventName::of(&row.event, action).or_else(|| GithubEventName::of(&row.event, None));
+    let kind = EventKind::Github(told.unwrap_or_else(GithubEventName::unnamed));
     let own = known.map(|known| known.chitty_id.clone());
     let by_number = row.facts.installation_id().map(|id| format!("github:installation:{id}"));
     let actor = own.clone().or(by_number).unwrap_or_else(|| "github:app".to_owned());
@@ -81,7 +92,7 @@ fn event(app: &App, row: &Claimed, chitty_id: &str, known: Option<&Known>) -> Ev
     Event::new(app.now_ms(), kind, &entity, &actor, payload(row, chitty_id), traceparent)
 }
 
-fn payload(row: &Claimed, chitty_id: &str) -> Value {
+fn payload(row: &DeliveryClaim, chitty_id: &str) -> Value {
     let facts = &row.facts;
     let mut payload = json!({
         "delivery_id": row.delivery_id,
@@ -109,7 +120,12 @@ fn payload(row: &Claimed, chitty_id: &str) -> Value {
 }
 
 /// How an event of an installation changes its row.
-fn installation(row: &Claimed, known: &Known, revision: &str, now_ms: u64) -> Vec<Statement> {
+fn installation(
+    row: &DeliveryClaim,
+    known: &InstallationRecord,
+    revision: &str,
+    now_ms: u64,
+) -> Vec<Statement> {
     let facts = &row.facts;
     let Some(installation) = &facts.installation else { return Vec::new() };
     let id = installation.id;
@@ -131,14 +147,14 @@ fn installation(row: &Claimed, known: &Known, revision: &str, now_ms: u64) -> Ve
 }
 
 /// The account of an installation has another name.
-fn renamed(row: &Claimed, revision: &str, now_ms: u64) -> Option<Statement> {
+fn renamed(row: &DeliveryClaim, revision: &str, now_ms: u64) -> Option<Statement> {
     let (account, from) = row.facts.renamed(&row.event)?;
     let id = row.facts.installation_id()?;
     Some(store::rename_account(id, account, from, revision, now_ms))
 }
 
 /// What is to be done at GitHub because of a delivery.
-fn job(app: &App, row: &Claimed) -> Option<Statement> {
+fn job(app: &App, row: &DeliveryClaim) -> Option<Statement> {
     let Facts { action, repository, pull_request, issue, .. } = &row.facts;
     let (action, repository) = (action.as_deref()?, repository.as_ref()?);
     let (kind, number, head) = match row.event.as_str() {

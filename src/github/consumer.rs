@@ -16,9 +16,9 @@ use serde_json::json;
 use crate::app::App;
 use crate::events::consumer::{again, keep_letters};
 use crate::events::{Event, dead, outbox};
-use crate::github::deliveries::{self, Claimed, Known};
+use crate::github::deliveries::{self, DeliveryClaim, InstallationRecord};
 use crate::github::encoding::Encoding;
-use crate::github::message::{self, Delivered, Elsewhere, Kind};
+use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::payload::Facts;
 use crate::github::recovery::missing;
 use crate::github::{apply, client, installations};
@@ -57,19 +57,19 @@ fn seen_key(delivery_id: &str) -> String {
 }
 
 /// What becomes of a message before its delivery is on record.
-enum Looked<'d> {
+enum FirstLook<'d> {
     /// To be recorded.
-    Fresh(&'d dyn Delivery, Delivered, Box<Facts>),
+    Fresh(&'d dyn Delivery, WebhookDelivery, Box<Facts>),
     /// On record already: only to be dealt with.
-    Recorded(&'d dyn Delivery, Delivered),
+    Recorded(&'d dyn Delivery, WebhookDelivery),
     /// Seen within the last day: a repeat.
     Repeat(&'d dyn Delivery),
     /// A delivery that GitHub is to be asked for once more, by its number there.
-    Missing(&'d dyn Delivery, Delivered, String),
+    Missing(&'d dyn Delivery, WebhookDelivery, String),
     /// Its payload is not to be seen yet.
     Later(&'d dyn Delivery),
     /// Cannot be read, and why.
-    Hopeless(&'d dyn Delivery, Option<Delivered>, String),
+    Hopeless(&'d dyn Delivery, Option<WebhookDelivery>, String),
 }
 
 /// Deals with one batch. Each message gets its own verdict; one bad message never fails another.
@@ -83,26 +83,26 @@ pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
     for delivery in batch {
         // One after the other: a stored payload may have 25 MB.
         match look(app, *delivery).await {
-            Looked::Fresh(delivery, delivered, facts) => {
+            FirstLook::Fresh(delivery, delivered, facts) => {
                 statements.push(deliveries::record(app, &delivered, &facts));
                 ids.push(delivered.delivery_id.clone());
                 acked.push((delivery, Some(delivered)));
             }
-            Looked::Recorded(delivery, delivered) => {
+            FirstLook::Recorded(delivery, delivered) => {
                 ids.push(delivered.delivery_id);
                 acked.push((delivery, None));
             }
-            Looked::Missing(delivery, delivered, number) => {
+            FirstLook::Missing(delivery, delivered, number) => {
                 statements.push(missing::ask_once_more(app, &delivered, &number));
                 acked.push((delivery, None));
             }
-            Looked::Repeat(delivery) => delivery.ack(),
-            Looked::Later(delivery) => {
+            FirstLook::Repeat(delivery) => delivery.ack(),
+            FirstLook::Later(delivery) => {
                 let pause_s =
                     PAYLOAD_PAUSES_S.pause(delivery.attempts(), |bound| app.jitter(bound));
                 delivery.retry(pause_s);
             }
-            Looked::Hopeless(delivery, delivered, reason) => {
+            FirstLook::Hopeless(delivery, delivered, reason) => {
                 letters.push(letter(app, delivery, delivered.as_ref(), &reason));
                 // Not remembered: it is not a repeat when its letter is replayed.
                 acked.push((delivery, None));
@@ -127,27 +127,27 @@ pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
     }
 }
 
-async fn look<'d>(app: &App, delivery: &'d dyn Delivery) -> Looked<'d> {
+async fn look<'d>(app: &App, delivery: &'d dyn Delivery) -> FirstLook<'d> {
     let Some(body) = delivery.body() else {
-        return Looked::Hopeless(delivery, None, "the message is no text".to_owned());
+        return FirstLook::Hopeless(delivery, None, "the message is no text".to_owned());
     };
     let (delivered, inline) = match message::decode(&body) {
         Ok(decoded) => decoded,
-        Err(reason) => return Looked::Hopeless(delivery, None, reason),
+        Err(reason) => return FirstLook::Hopeless(delivery, None, reason),
     };
     match &delivered.elsewhere {
-        Some(Elsewhere::Recorded) => return Looked::Recorded(delivery, delivered),
-        Some(Elsewhere::AtGithub(number)) => {
+        Some(PayloadPlace::Recorded) => return FirstLook::Recorded(delivery, delivered),
+        Some(PayloadPlace::AtGithub(number)) => {
             let number = number.clone();
-            return Looked::Missing(delivery, delivered, number);
+            return FirstLook::Missing(delivery, delivered, number);
         }
         _ => {}
     }
     if is_seen(app, &delivered.delivery_id).await {
-        return Looked::Repeat(delivery);
+        return FirstLook::Repeat(delivery);
     }
     let facts = match &delivered.elsewhere {
-        Some(Elsewhere::Stored(key)) => match stored(app, key).await {
+        Some(PayloadPlace::Stored(key)) => match stored(app, key).await {
             Ok(Some(body)) => {
                 delivered.encoding.payload(body).and_then(|payload| Facts::read(&payload))
             }
@@ -155,13 +155,13 @@ async fn look<'d>(app: &App, delivery: &'d dyn Delivery) -> Looked<'d> {
                 Err("the stored payload is gone".to_owned())
             }
             // Storage that does not answer says nothing of what it has.
-            Ok(None) | Err(_) => return Looked::Later(delivery),
+            Ok(None) | Err(_) => return FirstLook::Later(delivery),
         },
         _ => Facts::read(inline.as_bytes()),
     };
     match facts {
-        Ok(facts) => Looked::Fresh(delivery, delivered, Box::new(facts)),
-        Err(reason) => Looked::Hopeless(delivery, Some(delivered), reason),
+        Ok(facts) => FirstLook::Fresh(delivery, delivered, Box::new(facts)),
+        Err(reason) => FirstLook::Hopeless(delivery, Some(delivered), reason),
     }
 }
 
@@ -188,20 +188,20 @@ async fn stored(app: &App, key: &str) -> Result<Option<Vec<u8>>, String> {
 }
 
 /// Whether a payload that is not to be seen has been waited for long enough.
-fn is_gone(app: &App, delivered: &Delivered, attempts: u32) -> bool {
+fn is_gone(app: &App, delivered: &WebhookDelivery, attempts: u32) -> bool {
     let since_ms = time::parse(&delivered.received_at).unwrap_or_default();
     let waited_ms = app.now_ms().saturating_sub(since_ms);
     waited_ms >= PAYLOAD_WAIT_MS && attempts >= PAYLOAD_DELIVERIES
 }
 
 /// Remembers what is on record, and lets go of stored payloads. Nothing depends on it.
-async fn remember(app: &App, recorded: impl Iterator<Item = Delivered>) {
+async fn remember(app: &App, recorded: impl Iterator<Item = WebhookDelivery>) {
     let remembered = recorded.map(|delivered| async move {
         let mut outcome = Ok(());
         if let Some(kv) = &app.seen_deliveries {
             outcome = kv.put(&seen_key(&delivered.delivery_id), "1", Some(SEEN_S)).await;
         }
-        if let (Some(Elsewhere::Stored(key)), Some(kv)) = (&delivered.elsewhere, &app.cache) {
+        if let (Some(PayloadPlace::Stored(key)), Some(kv)) = (&delivered.elsewhere, &app.cache) {
             outcome = outcome.and(kv.delete(key).await);
         }
         if let Err(error) = outcome {
@@ -215,7 +215,7 @@ async fn remember(app: &App, recorded: impl Iterator<Item = Delivered>) {
 fn letter(
     app: &App,
     delivery: &dyn Delivery,
-    delivered: Option<&Delivered>,
+    delivered: Option<&WebhookDelivery>,
     reason: &str,
 ) -> Statement {
     log::error("delivery_unreadable", &[("error", reason)]);
@@ -337,7 +337,7 @@ async fn give_up_unreadable(
     app: &App,
     ready: Ready<'_>,
     lane: &str,
-    unreadable: &[(Claimed, String)],
+    unreadable: &[(DeliveryClaim, String)],
 ) {
     for (row, reason) in unreadable {
         log::error("delivery_unreadable", &[("delivery_id", &row.delivery_id), ("error", reason)]);
@@ -352,9 +352,9 @@ async fn give_up_unreadable(
 async fn settle(
     app: &App,
     ready: Ready<'_>,
-    mut row: Claimed,
-    known: &mut BTreeMap<i64, Known>,
-) -> Result<Vec<Event>, (Claimed, Option<String>)> {
+    mut row: DeliveryClaim,
+    known: &mut BTreeMap<i64, InstallationRecord>,
+) -> Result<Vec<Event>, (DeliveryClaim, Option<String>)> {
     let error = match perform(app, ready, &mut row, known).await {
         Ok(events) => return Ok(events),
         Err(error) => error,
@@ -406,8 +406,8 @@ impl From<DbError> for Trouble {
 async fn perform(
     app: &App,
     ready: Ready<'_>,
-    row: &mut Claimed,
-    known: &mut BTreeMap<i64, Known>,
+    row: &mut DeliveryClaim,
+    known: &mut BTreeMap<i64, InstallationRecord>,
 ) -> Result<Vec<Event>, Trouble> {
     let mut events = Vec::new();
     let chitty_id = match row.chitty_id.clone() {
@@ -455,7 +455,7 @@ async fn perform(
 async fn keep(
     app: &App,
     ready: Ready<'_>,
-    row: &Claimed,
+    row: &DeliveryClaim,
     minted: &ChittyId,
     intent: &MintIntent,
 ) -> Result<(), Trouble> {
@@ -471,7 +471,7 @@ async fn intended(
     app: &App,
     ready: Ready<'_>,
     what: &'static str,
-    row: &Claimed,
+    row: &DeliveryClaim,
 ) -> Result<MintIntent, DbError> {
     MintIntent::attempted(app, ready, what, &row.delivery_id, "github:app").await
 }
@@ -480,8 +480,8 @@ async fn intended(
 async fn meet(
     app: &App,
     ready: Ready<'_>,
-    row: &mut Claimed,
-    known: &mut BTreeMap<i64, Known>,
+    row: &mut DeliveryClaim,
+    known: &mut BTreeMap<i64, InstallationRecord>,
 ) -> Result<Option<Vec<Event>>, Trouble> {
     let Some(installation) = row.facts.installation.clone() else { return Ok(None) };
     if !apply::is_about_installation(&row.event)
@@ -510,7 +510,7 @@ async fn meet(
     Ok(Some(told))
 }
 
-fn context(row: &Claimed) -> CallContext {
+fn context(row: &DeliveryClaim) -> CallContext {
     CallContext { traceparent: row.traceparent.clone(), ..CallContext::default() }
 }
 
@@ -518,7 +518,7 @@ fn context(row: &Claimed) -> CallContext {
 async fn mint(
     app: &App,
     ready: Ready<'_>,
-    row: &Claimed,
+    row: &DeliveryClaim,
     intent: &MintIntent,
 ) -> Result<ChittyId, ServiceError> {
     let metadata = json!({
@@ -530,15 +530,15 @@ async fn mint(
 }
 
 /// Keeps a delivery that cannot be dealt with as a dead letter, so that it holds up nothing.
-fn give_up(app: &App, row: &Claimed, lane: &str, reason: &str) -> Vec<Statement> {
-    let delivered = Delivered {
+fn give_up(app: &App, row: &DeliveryClaim, lane: &str, reason: &str) -> Vec<Statement> {
+    let delivered = WebhookDelivery {
         kind: Kind::Delivery,
         delivery_id: row.delivery_id.clone(),
         event: row.event.clone(),
         received_at: row.received_at.clone(),
         traceparent: row.traceparent.clone(),
         encoding: Encoding::Json,
-        elsewhere: Some(Elsewhere::Recorded),
+        elsewhere: Some(PayloadPlace::Recorded),
     };
     let subject =
         dead::Subject { event_id: &row.delivery_id, event_type: &row.event, entity_id: lane };

@@ -7,7 +7,7 @@ use chitty_core::Backoff;
 use serde_json::json;
 
 use crate::app::App;
-use crate::github::message::Delivered;
+use crate::github::message::WebhookDelivery;
 use crate::github::payload::Facts;
 use crate::init::Ready;
 use crate::minting::MintIntent;
@@ -31,7 +31,7 @@ const PRUNE_LIMIT: i64 = 5000;
 const KEEP_MS: u64 = 30 * 24 * 3_600_000;
 
 /// Puts a delivery on record; one that is on record already stays as it is.
-pub fn record(app: &App, delivered: &Delivered, facts: &Facts) -> Statement {
+pub fn record(app: &App, delivered: &WebhookDelivery, facts: &Facts) -> Statement {
     let repository = facts.repository.as_ref().map(|repository| repository.id);
     Statement::new(
         "INSERT INTO github_deliveries (delivery_id, event, action, installation_id, \
@@ -119,7 +119,7 @@ pub fn note_sweep(after: &str) -> Statement {
 
 /// A delivery that is being dealt with.
 #[derive(Debug)]
-pub struct Claimed {
+pub struct DeliveryClaim {
     /// GitHub's id of it.
     pub delivery_id: String,
     /// Of which event.
@@ -146,16 +146,16 @@ pub struct Claimed {
 #[derive(Debug, Default)]
 pub struct Turn {
     /// What can be read, in the order in which the gateway took it.
-    pub rows: Vec<Claimed>,
+    pub rows: Vec<DeliveryClaim>,
     /// What cannot, without its facts, and why.
-    pub unreadable: Vec<(Claimed, String)>,
+    pub unreadable: Vec<(DeliveryClaim, String)>,
     /// What is known of the installations concerned.
-    pub known: BTreeMap<i64, Known>,
+    pub known: BTreeMap<i64, InstallationRecord>,
 }
 
 /// What the gateway knows of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct InstallationRecord {
     /// Its ChittyID.
     pub chitty_id: String,
     /// Whether it is neither suspended nor uninstalled.
@@ -198,7 +198,7 @@ pub async fn claim(
     for row in results.next().unwrap_or_default() {
         claimed.push(read(row, &lease)?);
     }
-    let order = |row: &Claimed| (row.received_at.clone(), row.seq);
+    let order = |row: &DeliveryClaim| (row.received_at.clone(), row.seq);
     claimed.sort_by_cached_key(|(row, _)| order(row));
     let mut turn = Turn::default();
     for (row, unreadable) in claimed {
@@ -209,16 +209,16 @@ pub async fn claim(
     }
     for mut row in results.next().unwrap_or_default() {
         let is_live = row.integer(2)? == 1;
-        turn.known.insert(row.integer(0)?, Known { chitty_id: row.text(1)?, is_live });
+        turn.known.insert(row.integer(0)?, InstallationRecord { chitty_id: row.text(1)?, is_live });
     }
     Ok(turn)
 }
 
 /// A row, and why its facts cannot be read, if so.
-fn read(mut row: Row, lease: &str) -> Result<(Claimed, Option<String>), DbError> {
+fn read(mut row: Row, lease: &str) -> Result<(DeliveryClaim, Option<String>), DbError> {
     let facts = Facts::read(row.text(4)?.as_bytes());
     let unreadable = facts.as_ref().err().cloned();
-    let claimed = Claimed {
+    let claimed = DeliveryClaim {
         received_at: row.text(0)?,
         seq: row.integer(1)?,
         delivery_id: row.text(2)?,
@@ -235,7 +235,7 @@ fn read(mut row: Row, lease: &str) -> Result<(Claimed, Option<String>), DbError>
 
 /// Fails the transaction that it begins, with [`DbError::Unauthorized`], unless the delivery is open and
 /// still in the hands of who claimed it: so whoever is late changes nothing.
-pub fn assert_held(row: &Claimed) -> Statement {
+pub fn assert_held(row: &DeliveryClaim) -> Statement {
     Statement::new(
         "INSERT INTO assertions (held) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM github_deliveries \
          WHERE delivery_id = ?1 AND leased_until = ?2 AND done_at IS NULL AND dead_at IS NULL)",
@@ -252,7 +252,7 @@ pub fn assert_held(row: &Claimed) -> Statement {
 /// When the database does not answer.
 pub async fn keep_ids(
     ready: Ready<'_>,
-    row: &Claimed,
+    row: &DeliveryClaim,
     intent: &MintIntent,
 ) -> Result<bool, DbError> {
     let keep = Statement::new(
@@ -285,7 +285,7 @@ pub fn done(id: &str, now_ms: u64) -> Statement {
 
 /// Gives the lease on a delivery back, for another try after a growing pause; nothing where somebody
 /// else has it by now.
-pub fn release(app: &App, row: &Claimed, error: Option<&str>) -> Statement {
+pub fn release(app: &App, row: &DeliveryClaim, error: Option<&str>) -> Statement {
     let attempt = u32::try_from(row.tries).unwrap_or(u32::MAX);
     let pause_ms = PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
     Statement::new(

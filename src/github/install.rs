@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
 use crate::github::client::{self, ErrorKind, GithubError, Ownership};
-use crate::github::deliveries::Known;
+use crate::github::deliveries::InstallationRecord;
 use crate::github::installations;
 use crate::github::installations::handlers::{UNTOLD, unavailable};
 use crate::github::installations::store::{self, Claim, Seen};
@@ -431,7 +431,7 @@ pub(super) async fn on_record(
     ready: Ready<'_>,
     request: &Request<'_>,
     confirmed: &client::Installation,
-) -> Result<Known, Problem> {
+) -> Result<InstallationRecord, Problem> {
     let known = ready.db().batch(vec![store::known(confirmed.id)]).await?;
     if let Some(row) = first_row(known.into_iter().next()) {
         return Ok(store::read_known(row)?);

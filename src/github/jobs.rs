@@ -207,7 +207,7 @@ fn read(mut row: Row, lease: &str) -> Result<Job, DbError> {
 
 /// What was made at GitHub, as far as it was.
 #[derive(Debug, Clone, Default)]
-pub struct Made {
+pub struct Artifacts {
     /// The comment.
     pub comment_id: Option<i64>,
     /// The check run, and of which commit.
@@ -215,7 +215,7 @@ pub struct Made {
 }
 
 async fn run(app: &App, ready: Ready<'_>, job: Job) {
-    let mut made = Made { comment_id: job.comment_id, check_run: job.check_run.clone() };
+    let mut made = Artifacts { comment_id: job.comment_id, check_run: job.check_run.clone() };
     let outcome = match job.is_live {
         true => act::perform(app, ready, &job, &mut made).await,
         // Nothing is done for an installation that is suspended or gone.
@@ -240,7 +240,7 @@ async fn run(app: &App, ready: Ready<'_>, job: Job) {
 }
 
 /// Notes that the version of a job that was taken is done, or given up.
-fn settled(app: &App, job: &Job, made: &Made, error: Option<&str>) -> Statement {
+fn settled(app: &App, job: &Job, made: &Artifacts, error: Option<&str>) -> Statement {
     noted(app, job, made, "done_version = max(done_version, ?9), last_error = ?10")
         .bind(job.version)
         .bind(error)
@@ -250,7 +250,7 @@ fn settled(app: &App, job: &Job, made: &Made, error: Option<&str>) -> Statement 
 fn postponed(
     app: &App,
     job: &Job,
-    made: &Made,
+    made: &Artifacts,
     error: &str,
     retry_after_s: Option<u32>,
 ) -> Statement {
@@ -265,7 +265,7 @@ fn postponed(
 }
 
 /// What has come of a job, noted while it is in the hands of who took it.
-fn noted(app: &App, job: &Job, made: &Made, also: &str) -> Statement {
+fn noted(app: &App, job: &Job, made: &Artifacts, also: &str) -> Statement {
     let (check_run_id, sha) = made.check_run.clone().unzip();
     Statement::new(format!(
         "UPDATE github_jobs SET leased_until = '', comment_id = ?4, check_run_id = ?5, \

@@ -17,12 +17,12 @@ pub const MAX_BYTES: usize = 120_000;
 pub enum Head {
     /// The first version.
     #[serde(rename = "1")]
-    V1(Delivered),
+    V1(WebhookDelivery),
 }
 
 /// What was delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivered {
+pub struct WebhookDelivery {
     /// What this is, so that it is not taken for an event of the gateway.
     #[serde(rename = "type")]
     pub kind: Kind,
@@ -40,7 +40,7 @@ pub struct Delivered {
     pub encoding: Encoding,
     /// Where the payload is, if it does not follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub elsewhere: Option<Elsewhere>,
+    pub elsewhere: Option<PayloadPlace>,
 }
 
 /// The one kind of message there is.
@@ -54,7 +54,7 @@ pub enum Kind {
 /// Where a payload is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Elsewhere {
+pub enum PayloadPlace {
     /// In `CHITTYCONNECT_KV`, under this key.
     Stored(String),
     /// Nowhere any more: what matters of it is on record.
@@ -64,7 +64,7 @@ pub enum Elsewhere {
 }
 
 /// The text that goes on the queue.
-pub fn encode(delivered: &Delivered, payload: &str) -> String {
+pub fn encode(delivered: &WebhookDelivery, payload: &str) -> String {
     // Texts and unit variants: this cannot fail.
     let head = serde_json::to_string(&Head::V1(delivered.clone())).unwrap_or_default();
     if delivered.elsewhere.is_some() { head } else { format!("{head}\n{payload}") }
@@ -74,7 +74,7 @@ pub fn encode(delivered: &Delivered, payload: &str) -> String {
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub fn decode(message: &str) -> Result<(Delivered, &str), String> {
+pub fn decode(message: &str) -> Result<(WebhookDelivery, &str), String> {
     let (head, payload) = message.split_once('\n').unwrap_or((message, ""));
     match serde_json::from_str(head) {
         Ok(Head::V1(delivered)) => Ok((delivered, payload)),
@@ -86,8 +86,8 @@ pub fn decode(message: &str) -> Result<(Delivered, &str), String> {
 mod tests {
     use super::*;
 
-    fn delivered(elsewhere: Option<Elsewhere>) -> Delivered {
-        Delivered {
+    fn delivered(elsewhere: Option<PayloadPlace>) -> WebhookDelivery {
+        WebhookDelivery {
             kind: Kind::Delivery,
             delivery_id: "72d3162e-cc78-11e3-81ab-4c9367dc0958".to_owned(),
             event: "push".to_owned(),
@@ -105,9 +105,9 @@ mod tests {
     fn messages_are_written_and_read_as_they_always_were() {
         let forms = [
             (None, "{ \"ref\": \"a\",\n\n1}"),
-            (Some(Elsewhere::Stored("github/payload/72d3162e".to_owned())), ""),
-            (Some(Elsewhere::Recorded), ""),
-            (Some(Elsewhere::AtGithub("7000000001".to_owned())), ""),
+            (Some(PayloadPlace::Stored("github/payload/72d3162e".to_owned())), ""),
+            (Some(PayloadPlace::Recorded), ""),
+            (Some(PayloadPlace::AtGithub("7000000001".to_owned())), ""),
         ];
         let golden: Vec<&str> = GOLDEN.split("----\n").collect();
         assert_eq!(golden.len(), forms.len());
@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn a_form_that_is_stored_is_said_so() {
-        let elsewhere = Some(Elsewhere::Stored("github/payload/1".to_owned()));
-        let form = Delivered { encoding: Encoding::Form, ..delivered(elsewhere) };
+        let elsewhere = Some(PayloadPlace::Stored("github/payload/1".to_owned()));
+        let form = WebhookDelivery { encoding: Encoding::Form, ..delivered(elsewhere) };
         let text = encode(&form, "");
         assert!(text.contains(r#""encoding":"form""#), "{text}");
         assert_eq!(decode(&text).unwrap(), (form, ""));

@@ -26,10 +26,10 @@ pub struct Facts {
     pub installation: Option<Installation>,
     /// Of an account that was renamed: what it is called now.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    pub account: Option<Named>,
+    pub account: Option<NamedItem>,
     /// The same of an organization, where GitHub tells of it as that.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    pub organization: Option<Named>,
+    pub organization: Option<NamedItem>,
     /// What it was called before.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
@@ -74,7 +74,7 @@ pub struct Facts {
     pub issue: Option<Issue>,
     /// The comment.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    pub comment: Option<Identified>,
+    pub comment: Option<IdOnly>,
     /// The release.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
@@ -132,7 +132,7 @@ pub struct Account {
 
 /// A user or an organization, by its number and its name in addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Named {
+pub struct NamedItem {
     /// Its number.
     pub id: i64,
     /// Its name.
@@ -215,7 +215,7 @@ pub struct Issue {
 
 /// Something of which only the number is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identified {
+pub struct IdOnly {
     /// Its number.
     pub id: i64,
 }
@@ -349,7 +349,7 @@ impl Facts {
     }
 
     /// The account that a rename is about, its name and the one before; `None` where it is none.
-    pub fn renamed(&self, event: &str) -> Option<(&Named, Option<&str>)> {
+    pub fn renamed(&self, event: &str) -> Option<(&NamedItem, Option<&str>)> {
         if self.action.as_deref() != Some("renamed") {
             return None;
         }

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::github::encoding::Encoding;
-use crate::github::message::{self, Delivered, Elsewhere, Kind};
+use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::payload::Facts;
 use crate::github::signature;
 use crate::http::Outcome;
@@ -27,7 +27,7 @@ use crate::http::limits::{Class, Limits};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::{Request, no_body};
-use seams::inbound::{BodyError, HeldBody, Intake};
+use seams::inbound::{BodyError, Intake, RuntimeBody};
 use seams::{log, time};
 
 #[cfg(not(target_family = "wasm"))]
@@ -141,7 +141,7 @@ pub async fn receive(app: &App, request: &Request<'_>) -> Outcome {
 
 /// The payload of a delivery, if it is one that the App can read; `None` where it is too long for a queue.
 /// At most one payload at a time is in this program's memory, as when it is dealt with.
-fn payload(delivered: &Delivered, body: &dyn HeldBody) -> Result<Option<String>, Problem> {
+fn payload(delivered: &WebhookDelivery, body: &dyn RuntimeBody) -> Result<Option<String>, Problem> {
     let note = |error: &str| {
         let fields = [("delivery_id", delivered.delivery_id.as_str()), ("error", error)];
         log::warn("webhook_unreadable", &fields);
@@ -169,7 +169,7 @@ async fn checked(
     app: &App,
     request: &Request<'_>,
     share: &Share<'_>,
-) -> Result<Box<dyn HeldBody>, Problem> {
+) -> Result<Box<dyn RuntimeBody>, Problem> {
     let secrets = &app.config.github.webhook_secrets;
     if secrets.is_empty() {
         return Err(Problem::new(
@@ -219,7 +219,7 @@ async fn in_time(
     app: &App,
     request: &Request<'_>,
     share: &Share<'_>,
-) -> Result<Box<dyn HeldBody>, Problem> {
+) -> Result<Box<dyn RuntimeBody>, Problem> {
     app.limits.unless_spent(request, Class::Webhook)?;
     let body = pin!(request.inbound.gradual_body(MAX_PAYLOAD_BYTES, share));
     let error = match select(body, pin!(stalled(app, share))).await {
@@ -266,14 +266,14 @@ async fn refused(app: &App, request: &Request<'_>, why: &'static str) -> Problem
         Ok(()) => Problem::new(Code::InvalidSignature, why),
     }
 }
-fn delivered(request: &Request<'_>) -> Result<Delivered, Problem> {
+fn delivered(request: &Request<'_>) -> Result<WebhookDelivery, Problem> {
     let header = |name: &'static str, is_sound: fn(u8) -> bool| {
         let value = request.header(name).unwrap_or_default();
         let sound = (1..=64).contains(&value.len()) && value.bytes().all(is_sound);
         let detail = || format!("The header `{name}` is missing or not like GitHub's.");
         if sound { Ok(value) } else { Err(Problem::new(Code::MalformedRequest, detail())) }
     };
-    Ok(Delivered {
+    Ok(WebhookDelivery {
         kind: Kind::Delivery,
         event: header("x-github-event", |b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'
@@ -304,8 +304,8 @@ pub fn payload_key(delivery_id: &str) -> String {
 
 async fn hand_over(
     app: &App,
-    mut delivered: Delivered,
-    body: &dyn HeldBody,
+    mut delivered: WebhookDelivery,
+    body: &dyn RuntimeBody,
     payload: Option<String>,
 ) -> Result<(), Problem> {
     if payload.is_some() {
@@ -314,7 +314,7 @@ async fn hand_over(
         let key = payload_key(&delivered.delivery_id);
         let Some(storage) = &app.cache else { return Err(not_taken("no storage is bound")) };
         storage.put_held(&key, body, STORED_FOR_S).await.map_err(|error| not_taken(&error))?;
-        delivered.elsewhere = Some(Elsewhere::Stored(key));
+        delivered.elsewhere = Some(PayloadPlace::Stored(key));
     }
     let Some(queue) = &app.github_events else { return Err(not_taken("no queue is bound")) };
     let message = message::encode(&delivered, payload.as_deref().unwrap_or_default());
@@ -329,7 +329,7 @@ fn not_taken(error: &str) -> Problem {
     )
 }
 
-fn accepted(delivered: &Delivered) -> Reply {
+fn accepted(delivered: &WebhookDelivery) -> Reply {
     let text = json!({
         "status": "ok",
         "delivery_id": delivered.delivery_id,

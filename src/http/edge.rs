@@ -13,7 +13,7 @@ use crate::http::hints::hinted;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
-use crate::http::route::{Access, Matched, Method, Route, Table};
+use crate::http::route::{Access, Match, Method, Route, Table};
 use crate::http::trace::Trace;
 use crate::init::{self, Ready};
 use crate::metrics;
@@ -169,7 +169,7 @@ fn method_label(method: &str) -> &'static str {
 }
 
 /// The route for a method; HEAD is GET without its body.
-fn choose(matched: &Matched<'_, '_>, method: &str) -> Result<&'static Route, Problem> {
+fn choose(matched: &Match<'_, '_>, method: &str) -> Result<&'static Route, Problem> {
     let wanted = if method == "HEAD" { Method::Get.as_str() } else { method };
     matched.routes.iter().copied().find(|route| route.method.as_str() == wanted).ok_or_else(|| {
         let allowed = allowed(matched);
@@ -178,7 +178,7 @@ fn choose(matched: &Matched<'_, '_>, method: &str) -> Result<&'static Route, Pro
     })
 }
 
-fn allowed(matched: &Matched<'_, '_>) -> String {
+fn allowed(matched: &Match<'_, '_>) -> String {
     let mut methods: Vec<&str> = matched.routes.iter().map(|route| route.method.as_str()).collect();
     if methods.contains(&"GET") {
         methods.push("HEAD");
@@ -207,7 +207,7 @@ const OWN_HEADERS: [&str; 14] = [
 
 /// `OPTIONS`, a CORS preflight included. On the way through a connection a browser may send whatever the
 /// target needs; what of it goes along is judged when it comes.
-fn options(matched: &Matched<'_, '_>, inbound: &dyn Inbound) -> Reply {
+fn options(matched: &Match<'_, '_>, inbound: &dyn Inbound) -> Reply {
     let methods = allowed(matched);
     let mut headers = OWN_HEADERS.join(", ");
     if matched.routes.iter().any(|route| route.is_proxy()) {

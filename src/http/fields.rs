@@ -12,7 +12,7 @@ use crate::names::Name;
 
 /// A member of a body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Sent<T> {
+pub enum Member<T> {
     /// It is not there, or it is not acceptable, which has been noted.
     #[default]
     Absent,
@@ -22,25 +22,25 @@ pub enum Sent<T> {
     Value(T),
 }
 
-impl<T> Sent<T> {
+impl<T> Member<T> {
     /// The value, if there is one.
     pub fn value(self) -> Option<T> {
         match self {
-            Sent::Value(value) => Some(value),
-            Sent::Absent | Sent::Null => None,
+            Member::Value(value) => Some(value),
+            Member::Absent | Member::Null => None,
         }
     }
 
     /// Whether it is there, be it `null`.
     pub fn is_sent(&self) -> bool {
-        !matches!(self, Sent::Absent)
+        !matches!(self, Member::Absent)
     }
 
     /// The value by reference, if there is one.
     pub fn as_ref(&self) -> Option<&T> {
         match self {
-            Sent::Value(value) => Some(value),
-            Sent::Absent | Sent::Null => None,
+            Member::Value(value) => Some(value),
+            Member::Absent | Member::Null => None,
         }
     }
 }
@@ -130,11 +130,11 @@ impl<'m> Fields<'m> {
     }
 
     /// The value of a member that must be there.
-    pub fn required<T>(&mut self, name: &'static str, sent: Sent<T>) -> Option<T> {
+    pub fn required<T>(&mut self, name: &'static str, sent: Member<T>) -> Option<T> {
         match sent {
-            Sent::Value(value) => Some(value),
-            Sent::Absent if self.has(name) => None,
-            Sent::Absent | Sent::Null => {
+            Member::Value(value) => Some(value),
+            Member::Absent if self.has(name) => None,
+            Member::Absent | Member::Null => {
                 self.wrong(name, "is required");
                 None
             }
@@ -142,14 +142,14 @@ impl<'m> Fields<'m> {
     }
 
     /// Any JSON value.
-    pub fn any(&mut self, name: &'static str) -> Sent<Value> {
-        let Some(raw) = self.raw(name) else { return Sent::Absent };
+    pub fn any(&mut self, name: &'static str) -> Member<Value> {
+        let Some(raw) = self.raw(name) else { return Member::Absent };
         match serde_json::from_str(raw.get()) {
-            Ok(Value::Null) => Sent::Null,
-            Ok(value) => Sent::Value(value),
+            Ok(Value::Null) => Member::Null,
+            Ok(value) => Member::Value(value),
             Err(error) => {
                 self.wrong(name, unreadable(&error));
-                Sent::Absent
+                Member::Absent
             }
         }
     }
@@ -159,22 +159,22 @@ impl<'m> Fields<'m> {
         name: &'static str,
         rule: &str,
         check: impl FnOnce(Value) -> Option<T>,
-    ) -> Sent<T> {
+    ) -> Member<T> {
         match self.any(name) {
-            Sent::Absent => Sent::Absent,
-            Sent::Null => Sent::Null,
-            Sent::Value(value) => match check(value) {
-                Some(value) => Sent::Value(value),
+            Member::Absent => Member::Absent,
+            Member::Null => Member::Null,
+            Member::Value(value) => match check(value) {
+                Some(value) => Member::Value(value),
                 None => {
                     self.wrong(name, rule.to_owned());
-                    Sent::Absent
+                    Member::Absent
                 }
             },
         }
     }
 
     /// Text of 1 to `max` characters, none of them a control character.
-    pub fn text(&mut self, name: &'static str, max: usize) -> Sent<String> {
+    pub fn text(&mut self, name: &'static str, max: usize) -> Member<String> {
         let rule = format!("must be a text of 1 to {max} characters without control characters");
         self.checked(name, &rule, |value| match value {
             Value::String(text)
@@ -188,39 +188,39 @@ impl<'m> Fields<'m> {
     }
 
     /// A name, in its normal form.
-    pub fn name(&mut self, name: &'static str) -> Sent<Name> {
+    pub fn name(&mut self, name: &'static str) -> Member<Name> {
         let fault = match self.any(name) {
-            Sent::Absent => return Sent::Absent,
-            Sent::Null => return Sent::Null,
-            Sent::Value(Value::String(text)) => match Name::parse(&text) {
-                Ok(name) => return Sent::Value(name),
+            Member::Absent => return Member::Absent,
+            Member::Null => return Member::Null,
+            Member::Value(Value::String(text)) => match Name::parse(&text) {
+                Ok(name) => return Member::Value(name),
                 Err(fault) => fault.to_string(),
             },
-            Sent::Value(_) => "must be a text".to_owned(),
+            Member::Value(_) => "must be a text".to_owned(),
         };
         self.wrong(name, fault);
-        Sent::Absent
+        Member::Absent
     }
 
     /// A whole number within bounds, however JSON writes it.
-    pub fn number(&mut self, name: &'static str, min: u64, max: u64) -> Sent<u64> {
-        let Some(raw) = self.raw(name) else { return Sent::Absent };
+    pub fn number(&mut self, name: &'static str, min: u64, max: u64) -> Member<u64> {
+        let Some(raw) = self.raw(name) else { return Member::Absent };
         if raw.get() == "null" {
-            return Sent::Null;
+            return Member::Null;
         }
         match whole(raw.get()).filter(|number| (min..=max).contains(number)) {
-            Some(number) => Sent::Value(number),
+            Some(number) => Member::Value(number),
             None => {
                 let quoted = if raw.get().starts_with('"') { ", without quotes" } else { "" };
                 let rule = format!("must be a whole number from {min} to {max}{quoted}");
                 self.wrong(name, rule);
-                Sent::Absent
+                Member::Absent
             }
         }
     }
 
     /// One of some words.
-    pub fn word(&mut self, name: &'static str, words: &[&'static str]) -> Sent<&'static str> {
+    pub fn word(&mut self, name: &'static str, words: &[&'static str]) -> Member<&'static str> {
         let rule = format!("must be one of {}", words.join(", "));
         self.checked(name, &rule, |value| {
             words.iter().copied().find(|word| value.as_str() == Some(word))
@@ -228,7 +228,7 @@ impl<'m> Fields<'m> {
     }
 
     /// An object of at most `max` bytes, as JSON.
-    pub fn object(&mut self, name: &'static str, max: usize) -> Sent<String> {
+    pub fn object(&mut self, name: &'static str, max: usize) -> Member<String> {
         let rule = format!("must be an object of at most {max} bytes");
         self.checked(name, &rule, |value| {
             let text = value.is_object().then(|| value.to_string())?;
@@ -238,7 +238,7 @@ impl<'m> Fields<'m> {
 
     /// A list of at least `min` scopes, without repeats. One that says nothing here and is written nearly
     /// as one that does is refused.
-    pub fn scopes(&mut self, name: &'static str, min: usize) -> Sent<Vec<String>> {
+    pub fn scopes(&mut self, name: &'static str, min: usize) -> Member<Vec<String>> {
         let rule = format!(
             "must be a list of {min} to {MAX_SCOPES} scopes, such as `contexts:read`, `contexts:*` or \
              `read`"
@@ -261,7 +261,7 @@ impl<'m> Fields<'m> {
             }
             (scopes.len() >= min).then_some(scopes)
         });
-        let Sent::Value(scopes) = &sent else { return sent };
+        let Member::Value(scopes) = &sent else { return sent };
         let slips: Vec<String> = scopes
             .iter()
             .filter_map(|scope| misspelt(scope).map(|meant| (scope, meant)))
@@ -271,7 +271,7 @@ impl<'m> Fields<'m> {
             return sent;
         }
         self.wrong(name, slips.join(" "));
-        Sent::Absent
+        Member::Absent
     }
 
     /// What was wrong, with the members that nobody has asked for.
@@ -332,14 +332,14 @@ mod tests {
         let body =
             br#"{"a": "", "b": -1, "c": "x", "d": [], "e": null, "f": "good", "g": {"h": 7}}"#;
         let mut fields = Fields::of(body).unwrap();
-        assert_eq!(fields.text("a", 10), Sent::Absent);
-        assert_eq!(fields.number("b", 0, 10), Sent::Absent);
-        assert_eq!(fields.word("c", &["y"]), Sent::Absent);
-        assert_eq!(fields.scopes("d", 1), Sent::Absent);
-        assert_eq!(fields.text("e", 10), Sent::Null);
-        assert_eq!(fields.text("f", 10), Sent::Value("good".to_owned()));
+        assert_eq!(fields.text("a", 10), Member::Absent);
+        assert_eq!(fields.number("b", 0, 10), Member::Absent);
+        assert_eq!(fields.word("c", &["y"]), Member::Absent);
+        assert_eq!(fields.scopes("d", 1), Member::Absent);
+        assert_eq!(fields.text("e", 10), Member::Null);
+        assert_eq!(fields.text("f", 10), Member::Value("good".to_owned()));
         let mut inner = fields.within("g").unwrap();
-        assert_eq!(inner.text("h", 10), Sent::Absent);
+        assert_eq!(inner.text("h", 10), Member::Absent);
         fields.absorb(inner);
         let missing = fields.text("z", 10);
         assert_eq!(fields.required("z", missing), None);
@@ -388,11 +388,11 @@ mod tests {
         let mut read = |name| fields.number(name, 0, 600);
         assert_eq!(
             (read("a"), read("b"), read("c")),
-            (Sent::Value(600), Sent::Value(600), Sent::Value(0))
+            (Member::Value(600), Member::Value(600), Member::Value(0))
         );
-        assert_eq!(read("g"), Sent::Null);
+        assert_eq!(read("g"), Member::Null);
         for name in ["d", "e", "f", "h"] {
-            assert_eq!(read(name), Sent::Absent, "{name}");
+            assert_eq!(read(name), Member::Absent, "{name}");
         }
         assert_eq!(pointers(&fields.errors), ["/d", "/e", "/f", "/h"]);
         assert!(fields.errors[1].detail.ends_with("without quotes"));
@@ -402,7 +402,7 @@ mod tests {
     fn a_misspelt_scope_is_refused_with_the_one_that_was_meant() {
         let body = br#"{"a":["contexts:raed","chronicle:read"],"b":["chronicle:read","word"]}"#;
         let mut fields = Fields::of(body).unwrap();
-        assert_eq!(fields.scopes("a", 1), Sent::Absent);
+        assert_eq!(fields.scopes("a", 1), Member::Absent);
         assert!(fields.errors[0].detail.contains("`contexts:read`"), "{:?}", fields.errors);
         assert_eq!(fields.scopes("b", 1).value().unwrap(), ["chronicle:read", "word"]);
     }

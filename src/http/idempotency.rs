@@ -28,7 +28,7 @@ pub struct Idempotency {
 }
 
 /// A reply to be stored, without its body, which the batch takes from the row itself.
-pub struct Stored<'a> {
+pub struct StoredReply<'a> {
     /// HTTP status.
     pub status: i64,
     /// `ETag` header; none where it is empty.
@@ -104,7 +104,7 @@ impl Idempotency {
         &self,
         scope: &Scope,
         event: &Event,
-        reply: &Stored<'_>,
+        reply: &StoredReply<'_>,
         body_sql: &str,
     ) -> [Statement; 2] {
         let now = event.at.as_str();

@@ -112,30 +112,30 @@ impl Newest<'_> {
         ready: Ready<'_>,
         scope: &Scope,
         params: Params,
-        asked: Asked,
+        asked: PageRequest,
     ) -> Result<Page, Problem> {
-        let Asked { limit, cursor } = asked;
+        let PageRequest { limit, cursor } = asked;
         let rows = scope.rows(ready, self.statement(params, limit, cursor)).await?;
         Ok(Page::of(rows, limit)?)
     }
 }
 
 /// What a list asks of the caller beside its filters: how many, from where on.
-pub struct Asked {
+pub struct PageRequest {
     /// The page size.
     pub limit: i64,
     /// Where it starts.
     pub cursor: Option<Cursor<2>>,
 }
 
-impl Asked {
+impl PageRequest {
     /// Reads `limit` (100 by default) and `cursor`.
     ///
     /// # Errors
     /// 422.
     pub fn of(request: &Request<'_>) -> Result<Self, Problem> {
         let limit = paging::limit(request, paging::MAX_LIMIT)?;
-        Ok(Asked { limit, cursor: Cursor::of(request)? })
+        Ok(PageRequest { limit, cursor: Cursor::of(request)? })
     }
 }
 

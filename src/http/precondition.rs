@@ -17,7 +17,7 @@ pub enum IfMatch {
 
 /// What came of a conditional change.
 #[derive(Debug)]
-pub enum Changed {
+pub enum ChangeOutcome {
     /// It took place; what is there now, as it is returned.
     Done(String),
     /// The caller has no such entity.
@@ -26,7 +26,7 @@ pub enum Changed {
     Stale,
 }
 
-impl Changed {
+impl ChangeOutcome {
     /// Reads the results of the two statements that such a change begins with: the revision before,
     /// and the change itself, which returns what is there now.
     ///
@@ -38,12 +38,12 @@ impl Changed {
         if_match: &IfMatch,
     ) -> Result<Self, DbError> {
         if let Some(mut row) = first_row(changed) {
-            return Ok(Changed::Done(row.text(0)?));
+            return Ok(ChangeOutcome::Done(row.text(0)?));
         }
         let before = first_row(before);
         Ok(match before.map(|mut row| row.text(0)).transpose()? {
-            Some(revision) if !if_match.allows(&revision) => Changed::Stale,
-            _ => Changed::Missing,
+            Some(revision) if !if_match.allows(&revision) => ChangeOutcome::Stale,
+            _ => ChangeOutcome::Missing,
         })
     }
 
@@ -53,9 +53,9 @@ impl Changed {
     /// 404 or 412.
     pub fn done(self, what: &'static str) -> Result<String, Problem> {
         match self {
-            Changed::Done(json) => Ok(json),
-            Changed::Missing => Err(Problem::not_found(what)),
-            Changed::Stale => Err(Problem::new(
+            ChangeOutcome::Done(json) => Ok(json),
+            ChangeOutcome::Missing => Err(Problem::not_found(what)),
+            ChangeOutcome::Stale => Err(Problem::new(
                 Code::PreconditionFailed,
                 format!("The {what} is not as you last read it. Read it again and decide anew."),
             )),

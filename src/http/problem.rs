@@ -173,14 +173,14 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     service: Option<Service>,
     errors: Vec<FieldError>,
-    existing: Option<Existing>,
+    existing: Option<Conflict>,
     retry_after_s: Option<u32>,
     headers: Vec<(&'static str, String)>,
 }
 
 /// What is in the way.
 #[derive(Debug, Clone)]
-enum Existing {
+enum Conflict {
     /// An entity that has a ChittyID.
     ChittyId(String),
     /// A connection.
@@ -304,14 +304,14 @@ impl Problem {
     /// Names the entity that is in the way.
     #[must_use]
     pub fn existing(mut self, chitty_id: Option<String>) -> Self {
-        self.existing = chitty_id.map(Existing::ChittyId);
+        self.existing = chitty_id.map(Conflict::ChittyId);
         self
     }
 
     /// Names the connection that is in the way.
     #[must_use]
     pub fn existing_connection(mut self, connection_id: Option<String>) -> Self {
-        self.existing = connection_id.map(Existing::Connection);
+        self.existing = connection_id.map(Conflict::Connection);
         self
     }
 
@@ -338,8 +338,8 @@ impl Problem {
     /// code means.
     pub fn into_reply(self, trace: &Trace, origin: &str) -> Reply {
         let (chitty_id, connection) = match &self.existing {
-            Some(Existing::ChittyId(id)) => (Some(id.as_str()), None),
-            Some(Existing::Connection(id)) => (None, Some(id.as_str())),
+            Some(Conflict::ChittyId(id)) => (Some(id.as_str()), None),
+            Some(Conflict::Connection(id)) => (None, Some(id.as_str())),
             None => (None, None),
         };
         let body = ProblemBody {

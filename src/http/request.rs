@@ -15,7 +15,7 @@ use crate::http::budget::Budget;
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::route::Parameters;
 use crate::http::trace::Trace;
-use seams::inbound::{BodyError, HeldBody, Inbound, Intake};
+use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -146,7 +146,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// Those of [`Request::body_bytes`].
-    pub async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, Problem> {
+    pub async fn held_body(&self, limit: usize) -> Result<Box<dyn RuntimeBody>, Problem> {
         self.inbound.held_body(limit).await.map_err(|error| no_body(error, limit))
     }
 }

@@ -259,7 +259,7 @@ pub struct Table {
 }
 
 /// The routes of a path, with its parameter.
-pub struct Matched<'t, 'p> {
+pub struct Match<'t, 'p> {
     /// One route a method.
     pub routes: &'t [&'static Route],
     /// `{id}` as in the path, percent-encoded.
@@ -284,10 +284,10 @@ impl Table {
     }
 
     /// The routes of a path.
-    pub fn find<'t, 'p>(&'t self, path: &'p str) -> Option<Matched<'t, 'p>> {
+    pub fn find<'t, 'p>(&'t self, path: &'p str) -> Option<Match<'t, 'p>> {
         let found = self.matcher.at(path).ok()?;
         let id = found.params.get("id").unwrap_or_default();
-        Some(Matched { routes: found.value, id })
+        Some(Match { routes: found.value, id })
     }
 
     /// The path that is near to one that is not there; see [`nearest_path`].

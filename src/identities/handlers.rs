@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::{Scope, WriteError};
-use crate::http::idempotency::{self, Idempotency, Stored};
+use crate::http::idempotency::{self, Idempotency, StoredReply};
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
 use crate::http::quota::{Kind, Quota};
@@ -107,7 +107,7 @@ impl Minting<'_> {
             overdue_ms: self.app.config.outbox_overdue_ms,
             quota: &self.quota,
             key: self.key.as_ref(),
-            reply: Stored { status: 201, etag: &tag, location: &location },
+            reply: StoredReply { status: 201, etag: &tag, location: &location },
         };
         let text = match store::insert(self.ready, &self.scope, &insertion).await {
             Ok(text) => text,

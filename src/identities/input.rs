@@ -3,7 +3,7 @@
 use chitty_core::EntityLabel;
 use serde_json::Value;
 
-use crate::http::fields::{Fields, Sent};
+use crate::http::fields::{Fields, Member};
 use crate::http::problem::Problem;
 
 /// The most bytes of what is said of an identity.
@@ -72,7 +72,7 @@ pub fn asked(body: &[u8]) -> Result<String, Problem> {
 fn one_of(fields: &mut Fields<'_>, names: &[&'static str], max: usize) -> Option<String> {
     let mut found: Option<String> = None;
     for name in names {
-        let Sent::Value(text) = fields.text(name, max) else { continue };
+        let Member::Value(text) = fields.text(name, max) else { continue };
         match &found {
             Some(other) if *other != text => {
                 fields.wrong(name, "contradicts another spelling of it")

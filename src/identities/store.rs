@@ -4,7 +4,7 @@ use chitty_core::ChittyId;
 
 use crate::events::{Event, outbox};
 use crate::http::caller::{Scope, WriteError};
-use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::idempotency::{Idempotency, StoredReply};
 use crate::http::problem::{Code, Problem};
 use crate::http::quota::Quota;
 use crate::identities::input::MintDraft;
@@ -109,7 +109,7 @@ pub struct Insertion<'a> {
     /// The request's idempotency key.
     pub key: Option<&'a Idempotency>,
     /// The reply to be kept under the key.
-    pub reply: Stored<'a>,
+    pub reply: StoredReply<'a>,
 }
 
 /// Puts an identity on record: the row, its event and, with a key, the reply, in one batch. Returns the

@@ -101,15 +101,15 @@ impl<'a> Ready<'a> {
     }
 
     /// The same for what outlives the request, such as a stream.
-    pub fn share(self) -> Prepared {
-        Prepared(Rc::clone(self.db))
+    pub fn share(self) -> OwnedReady {
+        OwnedReady(Rc::clone(self.db))
     }
 }
 
 /// A database whose schema is there, for what outlives a request.
-pub struct Prepared(Rc<dyn Db>);
+pub struct OwnedReady(Rc<dyn Db>);
 
-impl Prepared {
+impl OwnedReady {
     /// The proof of it.
     pub fn ready(&self) -> Ready<'_> {
         Ready { db: &self.0 }

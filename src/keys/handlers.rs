@@ -9,7 +9,7 @@ use crate::http::Outcome;
 use crate::http::caller::{Credential, Grant, Scope};
 use crate::http::fields::Fields;
 use crate::http::idempotency::{self, Idempotency};
-use crate::http::listing::Asked;
+use crate::http::listing::PageRequest;
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
 use crate::http::quota::Kind;
@@ -138,7 +138,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     ),
 ))]
 pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let asked = Asked::of(request)?;
+    let asked = PageRequest::of(request)?;
     let wanted = request.query("owner");
     let own = scope.actor().to_owned();
     let (scope, owner) = match wanted.as_deref() {

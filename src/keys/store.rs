@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::events::{Event, outbox};
 use crate::http::caller::{Credential, Grant, Scope, WriteError};
-use crate::http::idempotency::{Idempotency, Stored};
-use crate::http::listing::{Asked, Newest, Page};
+use crate::http::idempotency::{Idempotency, StoredReply};
+use crate::http::listing::{Newest, Page, PageRequest};
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
 use crate::http::quota::Quota;
@@ -93,7 +93,7 @@ fn keep_reply(
         201 => format!("/v1/keys/{}", event.entity_id),
         _ => String::new(),
     };
-    let reply = Stored { status, etag: &etag(&event.id), location: &location };
+    let reply = StoredReply { status, etag: &etag(&event.id), location: &location };
     key.store(scope, event, &reply, &replayed()).into()
 }
 
@@ -154,7 +154,7 @@ pub async fn list(
     scope: &Scope,
     owner: Option<&str>,
     now_ms: u64,
-    asked: Asked,
+    asked: PageRequest,
 ) -> Result<Page, Problem> {
     let mut params = Params::default();
     let now = params.add(time::iso8601(now_ms));

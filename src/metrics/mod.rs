@@ -36,7 +36,7 @@ struct RouteMetrics {
 
 /// Everything that an isolate has counted since it began; only ever grows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Counted {
+struct Counts {
     routes: BTreeMap<(&'static str, &'static str), RouteMetrics>,
     upstream: Metrics,
 }
@@ -47,7 +47,7 @@ pub struct Recorder {
     isolate: String,
     routes: RefCell<BTreeMap<(&'static str, &'static str), RouteMetrics>>,
     /// What is known to be handed over.
-    handed: RefCell<Counted>,
+    handed: RefCell<Counts>,
     /// A batch that may or may not have arrived: it is sent again as it is.
     pending: RefCell<Option<Batch>>,
     seq: Cell<i64>,
@@ -74,7 +74,7 @@ impl Page {
 struct Batch {
     seq: i64,
     rows: Vec<Value>,
-    upto: Counted,
+    upto: Counts,
 }
 
 impl Default for Recorder {
@@ -98,8 +98,8 @@ impl Recorder {
         metrics.latency.observe(latency_ms);
     }
 
-    fn counted(&self, core: &ChittyCore) -> Counted {
-        Counted { routes: self.routes.borrow().clone(), upstream: core.metrics() }
+    fn counted(&self, core: &ChittyCore) -> Counts {
+        Counts { routes: self.routes.borrow().clone(), upstream: core.metrics() }
     }
 
     /// The batch to send: the one that is open, or what has been counted since the last.
@@ -137,7 +137,7 @@ fn breakers(core: &ChittyCore) -> Value {
 }
 
 /// What has been counted between two states, as rows `[family, labels, part, position, value]`.
-fn rows(now: &Counted, before: &Counted) -> Vec<Value> {
+fn rows(now: &Counts, before: &Counts) -> Vec<Value> {
     let mut rows = Vec::new();
     for ((method, route), metrics) in &now.routes {
         let old = before.routes.get(&(*method, *route));

@@ -247,12 +247,12 @@ fn member<'d>(document: &'d mut Value, schema: &str, name: &str) -> Option<&'d m
 }
 
 /// A parameter of an operation, in the document.
-struct Found<'d> {
+struct ParameterEntry<'d> {
     path: &'d str,
     value: &'d mut Value,
 }
 
-impl Found<'_> {
+impl ParameterEntry<'_> {
     /// Whether it is of this path, or of another name of it.
     fn stands_for(&self, path: &str) -> bool {
         let is_alias = |(_, alias, canonical): &(Method, &str, &str)| {
@@ -270,13 +270,13 @@ impl Found<'_> {
 }
 
 /// Every parameter of every operation, in the document.
-fn parameters(document: &mut Value) -> impl Iterator<Item = Found<'_>> {
+fn parameters(document: &mut Value) -> impl Iterator<Item = ParameterEntry<'_>> {
     let paths = document.pointer_mut("/paths").and_then(Value::as_object_mut);
     paths.into_iter().flatten().flat_map(|(path, item)| {
         let operations = item.as_object_mut().into_iter().flatten();
         operations.flat_map(move |(_, operation)| {
             let all = operation.pointer_mut("/parameters").and_then(Value::as_array_mut);
-            all.into_iter().flatten().map(move |value| Found { path, value })
+            all.into_iter().flatten().map(move |value| ParameterEntry { path, value })
         })
     })
 }

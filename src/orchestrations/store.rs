@@ -319,11 +319,11 @@ pub struct RowJournal<'a> {
     version: Cell<i64>,
     saved_ms: Cell<Option<u64>>,
     /// Who has started the run, by which credential and in which trace.
-    started: Started,
+    started: RunOrigin,
     ended: RefCell<Option<Event>>,
 }
 
-struct Started {
+struct RunOrigin {
     owner: String,
     via: Option<String>,
     traceparent: Option<String>,
@@ -332,7 +332,7 @@ struct Started {
 impl<'a> RowJournal<'a> {
     /// For a run that has just been inserted or leased.
     pub fn new(app: &'a App, ready: Ready<'a>, row: &Orchestration) -> Self {
-        let started = Started {
+        let started = RunOrigin {
             owner: row.owner.clone(),
             via: row.via.clone(),
             traceparent: row.traceparent.clone(),
@@ -363,7 +363,7 @@ impl<'a> RowJournal<'a> {
         if let Some(id) = minted.next().filter(|_| saga.status == SagaStatus::Completed) {
             payload.insert("chitty_id".to_owned(), id.clone());
         }
-        let Started { owner, via, traceparent } = &self.started;
+        let RunOrigin { owner, via, traceparent } = &self.started;
         let payload = Value::Object(payload);
         let event = Event::new(now_ms, kind, &saga.id, owner, payload, traceparent.as_deref());
         Some(Event { via: via.clone(), ..event })
@@ -398,7 +398,7 @@ impl RowJournal<'_> {
                 "purpose": "orchestration", "intended_at": saga.started_at,
             });
             let kind = EventKind::IdentityOrphaned;
-            let Started { owner, via, traceparent } = &self.started;
+            let RunOrigin { owner, via, traceparent } = &self.started;
             let (now_ms, trace) = (self.app.now_ms(), traceparent.as_deref());
             let event = Event::new(now_ms, kind, &intent, owner, payload, trace);
             let event = Event { via: via.clone(), ..event };

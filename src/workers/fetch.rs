@@ -66,7 +66,7 @@ impl Fetch {
 #[async_trait(?Send)]
 impl Transport for Fetch {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
-        let wanted = Wanted {
+        let wanted = RequestParts {
             method: request.method.as_str(),
             url: &request.url,
             body: request.body.as_deref().map(JsValue::from_str),
@@ -84,7 +84,7 @@ impl Transport for Fetch {
 #[async_trait(?Send)]
 impl Outside for Fetch {
     async fn send(&self, request: OutsideRequest) -> Result<OutsideResponse, TransportError> {
-        let wanted = Wanted {
+        let wanted = RequestParts {
             method: &request.method,
             url: &request.url,
             body: request.body.as_deref().map(|bytes| Uint8Array::from(bytes).into()),
@@ -102,7 +102,7 @@ impl Outside for Fetch {
 }
 
 /// What both kinds of requests have.
-struct Wanted<'a> {
+struct RequestParts<'a> {
     method: &'a str,
     url: &'a str,
     body: Option<JsValue>,
@@ -110,7 +110,7 @@ struct Wanted<'a> {
 }
 
 fn prepare<'h>(
-    wanted: Wanted<'_>,
+    wanted: RequestParts<'_>,
     pairs: impl Iterator<Item = (&'h str, &'h str)>,
 ) -> Result<web_sys::Request, JsValue> {
     let init = web_sys::RequestInit::new();

@@ -8,7 +8,7 @@ use worker::web_sys;
 
 use super::fetch::{ReadError, headers, read};
 use super::{thrown, webcrypto};
-use seams::inbound::{BodyError, HeldBody, Inbound, Intake};
+use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
 
 /// The runtime's request.
 pub(crate) struct WebRequest(pub(crate) web_sys::Request);
@@ -54,7 +54,7 @@ impl Inbound for WebRequest {
         }
     }
 
-    async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, BodyError> {
+    async fn held_body(&self, limit: usize) -> Result<Box<dyn RuntimeBody>, BodyError> {
         let bytes = match self.declared_length() {
             Some(_) => self.declared(limit).await?,
             // Of unknown length, so it is counted as it comes, which is done here.
@@ -67,7 +67,7 @@ impl Inbound for WebRequest {
         &self,
         limit: usize,
         intake: &dyn Intake,
-    ) -> Result<Box<dyn HeldBody>, BodyError> {
+    ) -> Result<Box<dyn RuntimeBody>, BodyError> {
         if self.declared_length().is_some_and(|length| length > limit) {
             return Err(BodyError::TooLarge);
         }
@@ -154,7 +154,7 @@ impl WebRequest {
 pub(crate) struct WebBody(pub(crate) Uint8Array);
 
 #[async_trait(?Send)]
-impl HeldBody for WebBody {
+impl RuntimeBody for WebBody {
     fn length(&self) -> usize {
         self.0.length() as usize
     }

@@ -12,7 +12,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::inbound::WebBody;
 use super::thrown;
-use seams::inbound::HeldBody;
+use seams::inbound::RuntimeBody;
 use seams::kv::Kv;
 
 #[wasm_bindgen]
@@ -67,7 +67,7 @@ impl Kv for Namespace {
         Ok(value.map(|value| Uint8Array::new(value.unchecked_ref::<ArrayBuffer>()).to_vec()))
     }
 
-    async fn put_held(&self, key: &str, body: &dyn HeldBody, ttl_s: u32) -> Result<(), String> {
+    async fn put_held(&self, key: &str, body: &dyn RuntimeBody, ttl_s: u32) -> Result<(), String> {
         let here = (body as &dyn Any).downcast_ref::<WebBody>();
         let bytes = match here {
             Some(WebBody(bytes)) => bytes.clone(),

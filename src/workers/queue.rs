@@ -59,16 +59,17 @@ impl Queue for Producer {
 }
 
 /// A delivered message.
-pub(crate) struct Received {
+pub(crate) struct QueueMessage {
     message: worker_sys::Message,
 }
 
 /// The messages of a batch.
-pub(crate) fn deliveries(batch: &worker_sys::MessageBatch) -> Vec<Received> {
+pub(crate) fn deliveries(batch: &worker_sys::MessageBatch) -> Vec<QueueMessage> {
     match batch.messages() {
-        Ok(messages) => {
-            messages.iter().map(|message| Received { message: message.unchecked_into() }).collect()
-        }
+        Ok(messages) => messages
+            .iter()
+            .map(|message| QueueMessage { message: message.unchecked_into() })
+            .collect(),
         Err(error) => {
             log::error("batch_unreadable", &[("error", &thrown(&error))]);
             Vec::new()
@@ -76,7 +77,7 @@ pub(crate) fn deliveries(batch: &worker_sys::MessageBatch) -> Vec<Received> {
     }
 }
 
-impl Delivery for Received {
+impl Delivery for QueueMessage {
     fn body(&self) -> Option<String> {
         self.message.body().ok()?.as_string()
     }

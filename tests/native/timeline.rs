@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chittyconnect::events::{EventKind, Told};
+use chittyconnect::events::{EventKind, GithubEventName};
 use chittyconnect::init::migrations::MIGRATIONS;
 use serde_json::{Value, json};
 
@@ -186,7 +186,7 @@ fn whatever_can_happen_has_an_owner_or_never_has() {
     let (world, _) = World::warm();
     let trigger = "SELECT sql FROM sqlite_schema WHERE name = 'audit_every_event'";
     let trigger = world.db.cell(trigger).unwrap();
-    let told = Told::of("push", None).map(EventKind::Github).unwrap();
+    let told = GithubEventName::of("push", None).map(EventKind::Github).unwrap();
     for kind in EventKind::ALL.iter().chain([&told]) {
         let entity = kind.entity_type();
         let is_nobodys = ["service", "audit", "identity", "dead_letter"].contains(&entity);

@@ -3,7 +3,7 @@
 
 /// For how long an answer is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep {
+pub struct CachePolicy {
     /// So long nobody is asked again, in ms.
     pub fresh_ms: u64,
     /// So long after its making it is used when the service fails, in ms (stale-if-error, RFC 5861
@@ -24,17 +24,17 @@ pub enum Freshness {
 
 /// An answer with the instant of its making.
 #[derive(Debug, Clone)]
-pub struct Cached<T> {
+pub struct CacheEntry<T> {
     /// The answer.
     pub value: T,
     /// When it was made, in ms since the Unix epoch.
     pub at_ms: u64,
 }
 
-impl<T> Cached<T> {
+impl<T> CacheEntry<T> {
     /// How good it is now. One that claims to be made in the future (the clock was set back) could
     /// stay fresh for ever, so it is stale at once.
-    pub fn freshness(&self, keep: Keep, now_ms: u64) -> Freshness {
+    pub fn freshness(&self, keep: CachePolicy, now_ms: u64) -> Freshness {
         match now_ms.checked_sub(self.at_ms) {
             None => Freshness::Stale,
             Some(age) if age < keep.fresh_ms => Freshness::Fresh,
@@ -60,8 +60,8 @@ mod tests {
             at_ms in 0u64..1_000_000, fresh_ms in 0u64..1000, more in 0u64..1000,
             steps in proptest::collection::vec(0u64..300, 1..40)
         ) {
-            let keep = Keep { fresh_ms, stale_ms: fresh_ms + more };
-            let cached = Cached { value: (), at_ms };
+            let keep = CachePolicy { fresh_ms, stale_ms: fresh_ms + more };
+            let cached = CacheEntry { value: (), at_ms };
             let mut now = at_ms;
             let mut worst = 0;
             for step in steps {
@@ -80,8 +80,8 @@ mod tests {
 
         #[test]
         fn a_clock_that_was_set_back_makes_nothing_fresh(at_ms in 1u64..1_000_000, back in 1u64..1000) {
-            let cached = Cached { value: (), at_ms: at_ms + back };
-            let keep = Keep { fresh_ms: 1000, stale_ms: 2000 };
+            let cached = CacheEntry { value: (), at_ms: at_ms + back };
+            let keep = CachePolicy { fresh_ms: 1000, stale_ms: 2000 };
             prop_assert_eq!(cached.freshness(keep, at_ms), Freshness::Stale);
         }
     }

@@ -11,7 +11,7 @@ use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 
-use crate::cache::{Cached, Freshness, Keep};
+use crate::cache::{CacheEntry, CachePolicy, Freshness};
 use crate::call::CallContext;
 use crate::error::ServiceError;
 use crate::wire::{Answer, Call, Wire};
@@ -35,7 +35,7 @@ pub struct Session {
 
 /// An answer that may come from the cache.
 #[derive(Debug, Clone)]
-pub struct Aged<T> {
+pub struct CachedAnswer<T> {
     /// The answer.
     pub value: T,
     /// How old it is, in ms.
@@ -44,9 +44,9 @@ pub struct Aged<T> {
     pub stale: bool,
 }
 
-impl<T> Aged<T> {
-    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Aged<U> {
-        Aged { value: f(self.value), age_ms: self.age_ms, stale: self.stale }
+impl<T> CachedAnswer<T> {
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> CachedAnswer<U> {
+        CachedAnswer { value: f(self.value), age_ms: self.age_ms, stale: self.stale }
     }
 }
 
@@ -110,15 +110,15 @@ impl Session {
     pub(crate) async fn read_cached(
         &self,
         call: Call,
-        keep: Keep,
+        keep: CachePolicy,
         check: impl FnOnce(&Value) -> Result<(), ServiceError>,
-    ) -> Result<Aged<Rc<Value>>, ServiceError> {
+    ) -> Result<CachedAnswer<Rc<Value>>, ServiceError> {
         let key = key(&call);
         let now_ms = self.wire.clock.now_ms();
         let found = self.wire.cache.borrow().get(&key).cloned();
         let freshness = found.as_ref().map(|cached| cached.freshness(keep, now_ms));
         if let (Some(cached), Some(Freshness::Fresh)) = (&found, freshness) {
-            return Ok(Aged {
+            return Ok(CachedAnswer {
                 value: Rc::clone(&cached.value),
                 age_ms: cached.age_ms(now_ms),
                 stale: false,
@@ -132,8 +132,8 @@ impl Session {
                 if cache.len() >= MAX_CACHED && !cache.contains_key(&key) {
                     cache.pop_first();
                 }
-                cache.insert(key, Cached { value: Rc::clone(&value), at_ms: now_ms });
-                Ok(Aged { value, age_ms: 0, stale: false })
+                cache.insert(key, CacheEntry { value: Rc::clone(&value), at_ms: now_ms });
+                Ok(CachedAnswer { value, age_ms: 0, stale: false })
             }
             // A refusal is an answer; an old one would contradict it.
             (Err(error), Some(cached))
@@ -141,7 +141,7 @@ impl Session {
                     && error.kind != crate::verdict::FailureKind::Refused =>
             {
                 let age_ms = cached.age_ms(self.wire.clock.now_ms());
-                Ok(Aged { value: cached.value, age_ms, stale: true })
+                Ok(CachedAnswer { value: cached.value, age_ms, stale: true })
             }
             (Err(error), _) => Err(error),
         }

@@ -48,7 +48,7 @@ impl fmt::Debug for SigningKey {
 
 /// What is signed of a request.
 #[derive(Debug, Clone, Copy)]
-pub struct Signed<'a> {
+pub struct SigningInput<'a> {
     /// As on the wire, upper case.
     pub method: &'a str,
     /// As on the wire, query included.
@@ -90,17 +90,22 @@ pub enum SignatureError {
 /// Signs a request. The nonce must be one that was never used with this key: 128 random bits are.
 ///
 /// ```
-/// use chitty_core::signing::{NonceWindow, Signed, SigningKey, sign, verify};
+/// use chitty_core::signing::{NonceWindow, SigningInput, SigningKey, sign, verify};
 ///
 /// let key = SigningKey { id: "2026".to_owned(), secret: vec![7; 32] };
-/// let request = Signed { method: "POST", target: "/v1/mint", body: b"{}" };
+/// let request = SigningInput { method: "POST", target: "/v1/mint", body: b"{}" };
 /// let signature = sign(&key, request, 1_000, "9f86d081884c7d65");
 ///
 /// let mut seen = NonceWindow::default();
 /// assert!(verify(&[key.clone()], request, &signature, 2_000, &mut seen).is_ok());
 /// assert!(verify(&[key], request, &signature, 2_000, &mut seen).is_err(), "replayed");
 /// ```
-pub fn sign(key: &SigningKey, request: Signed<'_>, timestamp_ms: u64, nonce: &str) -> Signature {
+pub fn sign(
+    key: &SigningKey,
+    request: SigningInput<'_>,
+    timestamp_ms: u64,
+    nonce: &str,
+) -> Signature {
     let mac = mac(key, request, timestamp_ms, nonce).finalize().into_bytes();
     Signature {
         key_id: key.id.clone(),
@@ -118,7 +123,7 @@ pub fn sign(key: &SigningKey, request: Signed<'_>, timestamp_ms: u64, nonce: &st
 /// cannot use up the window.
 pub fn verify(
     keys: &[SigningKey],
-    request: Signed<'_>,
+    request: SigningInput<'_>,
     signature: &Signature,
     now_ms: u64,
     seen: &mut NonceWindow,
@@ -161,7 +166,12 @@ impl NonceWindow {
     }
 }
 
-fn mac(key: &SigningKey, request: Signed<'_>, timestamp_ms: u64, nonce: &str) -> Hmac<Sha256> {
+fn mac(
+    key: &SigningKey,
+    request: SigningInput<'_>,
+    timestamp_ms: u64,
+    nonce: &str,
+) -> Hmac<Sha256> {
     // HMAC takes a key of any length (RFC 2104 §2): this never fails, and the empty key of the
     // branch that is never taken would match nothing that was signed with a real one.
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&key.secret)
@@ -196,7 +206,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const REQUEST: Signed<'_> = Signed { method: "POST", target: "/v1/mint?a=1", body: b"{}" };
+    const REQUEST: SigningInput<'_> =
+        SigningInput { method: "POST", target: "/v1/mint?a=1", body: b"{}" };
 
     fn key(id: &str) -> SigningKey {
         SigningKey { id: id.to_owned(), secret: id.repeat(32).into_bytes() }
@@ -204,7 +215,7 @@ mod tests {
 
     fn check(
         keys: &[SigningKey],
-        request: Signed<'_>,
+        request: SigningInput<'_>,
         signature: &Signature,
         now: u64,
     ) -> Result<(), SignatureError> {
@@ -214,7 +225,7 @@ mod tests {
     #[test]
     fn the_signature_is_pinned() {
         let key = SigningKey { id: "k".to_owned(), secret: b"secret".to_vec() };
-        let signature = sign(&key, Signed { method: "GET", target: "/", body: b"" }, 0, "n");
+        let signature = sign(&key, SigningInput { method: "GET", target: "/", body: b"" }, 0, "n");
         // printf 'v1\nk\n0\nn\nGET\n/\n%s' "$(printf '' | sha256sum | cut -c1-64)" | openssl dgst -sha256 -hmac secret
         assert_eq!(
             signature.value,
@@ -271,11 +282,11 @@ mod tests {
             at in 0u64..10_000_000, now in 0u64..10_000_000,
         ) {
             let keys = [key("k")];
-            let request = Signed { method: "POST", target: &target, body: &body };
+            let request = SigningInput { method: "POST", target: &target, body: &body };
             let signature = sign(&keys[0], request, at, "n");
             let verdict = check(&keys, request, &signature, now);
             prop_assert_eq!(verdict.is_ok(), at.abs_diff(now) <= MAX_SKEW_MS);
-            let altered = Signed { method: "POST", target: &other_target, body: &other };
+            let altered = SigningInput { method: "POST", target: &other_target, body: &other };
             if (&other_target, &other) != (&target, &body) {
                 prop_assert_eq!(check(&keys, altered, &signature, at), Err(SignatureError::Mismatch));
             }

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde_json::{Value, json};
 
 use crate::breaker::{Breaker, BreakerState, Outcome};
-use crate::cache::Cached;
+use crate::cache::CacheEntry;
 use crate::call::CallContext;
 use crate::clock::Clock;
 use crate::config::CoreConfig;
@@ -18,7 +18,7 @@ use crate::error::ServiceError;
 use crate::metrics::{self, Metrics};
 use crate::retry::{self, Repeat, RetryBudget};
 use crate::service::Service;
-use crate::signing::{self, Signed};
+use crate::signing::{self, SigningInput};
 use crate::token::{Renewal, ServiceToken};
 use crate::transport::{HttpMethod, HttpRequest, HttpResponse, Transport};
 use crate::verdict::{self, FailureKind};
@@ -143,7 +143,7 @@ pub(crate) struct Wire {
     /// Which variant of a call answered, and when.
     variants: RefCell<BTreeMap<&'static str, (usize, u64)>>,
     /// Answers that are good for more than one session.
-    pub(crate) cache: RefCell<BTreeMap<String, Cached<Rc<Value>>>>,
+    pub(crate) cache: RefCell<BTreeMap<String, CacheEntry<Rc<Value>>>>,
     metrics: RefCell<Metrics>,
     /// Whether a breaker has changed its state since somebody asked.
     breakers_changed: Cell<bool>,
@@ -451,7 +451,7 @@ impl Wire {
         if let Some(key) = &self.config.signing_key {
             let nonce: String =
                 (0..4).map(|_| format!("{:08x}", self.clock.jitter(u32::MAX))).collect();
-            let signed = Signed {
+            let signed = SigningInput {
                 method: request.method.as_str(),
                 target: target(&request.url),
                 body: request.body.as_deref().unwrap_or_default().as_bytes(),

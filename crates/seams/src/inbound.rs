@@ -27,14 +27,14 @@ pub trait Inbound {
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError>;
 
     /// The whole body, kept where the runtime keeps it. Reads at most `limit` bytes.
-    async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, BodyError>;
+    async fn held_body(&self, limit: usize) -> Result<Box<dyn RuntimeBody>, BodyError>;
 
     /// The same, of which each piece is taken as it comes, if there is room for it.
     async fn gradual_body(
         &self,
         limit: usize,
         intake: &dyn Intake,
-    ) -> Result<Box<dyn HeldBody>, BodyError>;
+    ) -> Result<Box<dyn RuntimeBody>, BodyError>;
 
     /// The length that the client has declared, in bytes.
     fn declared_length(&self) -> Option<usize> {
@@ -51,7 +51,7 @@ pub trait Intake {
 /// A body that need not be taken into this program's own memory, which grows and never shrinks: long
 /// ones are verified and stored from where they are.
 #[async_trait(?Send)]
-pub trait HeldBody: Any {
+pub trait RuntimeBody: Any {
     /// How many bytes it has.
     fn length(&self) -> usize;
 

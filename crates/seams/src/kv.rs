@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::inbound::HeldBody;
+use crate::inbound::RuntimeBody;
 
 /// One namespace.
 #[async_trait(?Send)]
@@ -17,7 +17,7 @@ pub trait Kv {
     async fn get_bytes(&self, key: &str) -> Result<Option<Vec<u8>>, String>;
 
     /// Puts a body under a key, for `ttl_s` seconds, at most 25 MiB (platform limit).
-    async fn put_held(&self, key: &str, body: &dyn HeldBody, ttl_s: u32) -> Result<(), String>;
+    async fn put_held(&self, key: &str, body: &dyn RuntimeBody, ttl_s: u32) -> Result<(), String>;
 
     /// Removes a key, if it is there.
     async fn delete(&self, key: &str) -> Result<(), String>;

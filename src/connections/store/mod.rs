@@ -7,14 +7,14 @@ mod writes;
 
 pub use self::checks::{CHECKS, Finding, RENEWALS, fail, note, take_due, take_ending};
 pub use self::writes::{
-    Change, FirstCheck, Insertion, Sealed, check_free, disconnect, end_with_context, insert,
-    is_taken, taken, update,
+    Change, FirstCheck, Insertion, SealedCredential, check_free, disconnect, end_with_context,
+    insert, is_taken, taken, update,
 };
 use crate::audit;
 use crate::connections::target::Endpoint;
 use crate::events::Event;
 use crate::http::caller::Scope;
-use crate::http::listing::{Asked, Newest, Page};
+use crate::http::listing::{Newest, Page, PageRequest};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use seams::db::{DbError, Params, Row, first_row};
@@ -66,7 +66,7 @@ pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
     filter: &Filter,
-    asked: Asked,
+    asked: PageRequest,
 ) -> Result<Page, Problem> {
     let mut params = Params::default();
     let mut condition = reach(scope, &mut params);
@@ -87,7 +87,7 @@ pub async fn list(
 
 /// A connection with its version.
 #[derive(Debug)]
-pub struct Found {
+pub struct LinkRow {
     /// For the entity tag.
     pub revision: String,
     /// As it is returned.
@@ -98,9 +98,9 @@ pub struct Found {
 ///
 /// # Errors
 /// 404; when the caller may not; storage failures.
-pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Found, Problem> {
+pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<LinkRow, Problem> {
     let mut row = select(ready, scope, id, &format!("revision, {DOCUMENT}")).await?;
-    Ok(Found { revision: row.text(0)?, json: row.text(1)? })
+    Ok(LinkRow { revision: row.text(0)?, json: row.text(1)? })
 }
 
 /// How one connection is, as it is returned.
@@ -136,7 +136,7 @@ pub async fn history(
     ready: Ready<'_>,
     scope: &Scope,
     id: &str,
-    asked: Asked,
+    asked: PageRequest,
 ) -> Result<Page, Problem> {
     let mut params = Params::default();
     let id_at = params.add(id);

@@ -6,9 +6,9 @@ use crate::connections::intents::Intent;
 use crate::connections::target::Endpoint;
 use crate::events::{Event, outbox};
 use crate::http::caller::{Grant, Scope, WriteError};
-use crate::http::fields::Sent;
-use crate::http::idempotency::{Idempotency, Stored};
-use crate::http::precondition::{Changed, IfMatch, etag};
+use crate::http::fields::Member;
+use crate::http::idempotency::{Idempotency, StoredReply};
+use crate::http::precondition::{ChangeOutcome, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
 use crate::http::quota::Quota;
 use crate::init::Ready;
@@ -111,7 +111,7 @@ pub struct FirstCheck {
 
 /// A sealed credential on its way to the database.
 #[derive(Clone)]
-pub struct Sealed {
+pub struct SealedCredential {
     /// Its type.
     pub kind: &'static str,
     /// The sealed text.
@@ -126,7 +126,7 @@ pub struct Insertion<'a> {
     /// What it is.
     pub draft: &'a Draft,
     /// Its credential.
-    pub sealed: Option<&'a Sealed>,
+    pub sealed: Option<&'a SealedCredential>,
     /// Under which the credential was made, if it was made for this.
     pub intent: Option<&'a Intent>,
     /// By what authority ChittyAuth made that, if it did.
@@ -207,7 +207,7 @@ pub async fn insert(
             created()
         );
         let location = format!("/v1/connections/{}", event.entity_id);
-        let reply = Stored { status: 201, etag: &etag(&event.id), location: &location };
+        let reply = StoredReply { status: 201, etag: &etag(&event.id), location: &location };
         batch.extend(key.store(scope, event, &reply, &body));
     }
     batch.extend(quotas.iter().filter_map(Quota::assertion));
@@ -218,7 +218,7 @@ pub async fn insert(
 
 /// Puts a credential beside the connection that the event has made or changed, in place of the one
 /// before.
-fn put_secret(event: &Event, sealed: &Sealed, grant: Option<&Grant>) -> Statement {
+fn put_secret(event: &Event, sealed: &SealedCredential, grant: Option<&Grant>) -> Statement {
     let source = grant.map(Grant::source);
     Statement::new(
         "INSERT INTO connection_secrets (connection_id, sealed, expires_at, source_actor, \
@@ -254,7 +254,7 @@ pub struct Change<'a> {
     pub quota: Option<Quota>,
 }
 
-/// The two statements that a change begins with; see [`Changed::read`].
+/// The two statements that a change begins with; see [`ChangeOutcome::read`].
 fn change(scope: &Scope, change: &Change<'_>, mut params: Params, set: &str) -> [Statement; 2] {
     let event = change.event;
     let mut before = Params::default();
@@ -288,18 +288,18 @@ pub async fn update(
     scope: &Scope,
     asked: &Change<'_>,
     patch: &Patch,
-    secret: Option<(&Sealed, Option<&Intent>)>,
+    secret: Option<(&SealedCredential, Option<&Intent>)>,
     due_at: &str,
-) -> Result<Changed, WriteError> {
+) -> Result<ChangeOutcome, WriteError> {
     let mut params = Params::default();
     let mut set = String::new();
     if let Some(scopes) = &patch.scopes {
         set += &format!("scopes = {}, ", params.add(serde_json::json!(scopes).to_string()));
     }
     match &patch.check_path {
-        Sent::Absent => {}
-        Sent::Null => set += "check_path = NULL, check_due_at = NULL, ",
-        Sent::Value(path) => {
+        Member::Absent => {}
+        Member::Null => set += "check_path = NULL, check_due_at = NULL, ",
+        Member::Value(path) => {
             let (path, due) = (params.add(path.as_str()), params.add(due_at));
             set += &format!("check_path = {path}, check_due_at = {due}, ");
         }
@@ -323,7 +323,7 @@ pub async fn update(
     batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));
     batch.extend(asked.quota.as_ref().and_then(Quota::assertion));
     let mut results = scope.write(ready, batch).await?.into_iter();
-    Ok(Changed::read(results.next(), results.next(), &asked.if_match)?)
+    Ok(ChangeOutcome::read(results.next(), results.next(), &asked.if_match)?)
 }
 
 /// Ends a connection: its credential goes in the same batch, to be revoked where that is possible.
@@ -334,7 +334,7 @@ pub async fn disconnect(
     ready: Ready<'_>,
     scope: &Scope,
     asked: &Change<'_>,
-) -> Result<Changed, WriteError> {
+) -> Result<ChangeOutcome, WriteError> {
     let set = "status = 'disconnected', disconnected_at = {now}, check_due_at = NULL, ";
     let mut batch = change(scope, asked, Params::default(), set).to_vec();
     batch.push(give_up_secret(asked.event));
@@ -342,7 +342,7 @@ pub async fn disconnect(
     let (event, overdue_ms) = (asked.event, asked.overdue_ms);
     batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));
     let mut results = scope.write(ready, batch).await?.into_iter();
-    Ok(Changed::read(results.next(), results.next(), &asked.if_match)?)
+    Ok(ChangeOutcome::read(results.next(), results.next(), &asked.if_match)?)
 }
 
 /// Hands the credential of the connection that the event has changed to those that are to be revoked.

@@ -12,8 +12,8 @@ use chitty_core::ChittyId;
 
 pub use self::pages::{Filter, find, list};
 pub use self::writes::{
-    Change, Failure, Insertion, Wanted, check_free, created, delete, explain, insert, insert_own,
-    update,
+    Change, CreationNeeds, Failure, Insertion, check_free, created, delete, explain, insert,
+    insert_own, update,
 };
 use crate::http::caller::Scope;
 use crate::http::problem::Problem;
@@ -34,7 +34,7 @@ pub fn unprepared() -> Statement {
 
 /// A context with its version.
 #[derive(Debug)]
-pub struct Found {
+pub struct ContextRow {
     /// For the entity tag: the revision, and how much was learned since.
     pub tag: String,
     /// The context as it is returned.
@@ -45,7 +45,7 @@ pub struct Found {
 ///
 /// # Errors
 /// 404 when the caller has none of this id; 403 when it may do nothing; storage failures.
-pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Found, Problem> {
+pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<ContextRow, Problem> {
     let query = Statement::new(format!(
         "SELECT {}, revision || iif(learned = 0, '', '.' || learned), \
          iif(verification IS NULL, shown, substr(shown, 1, length(shown) - 1) || \
@@ -59,7 +59,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Found
         return Err(missing(ready, scope).await);
     };
     Scope::admit(row.optional_text(0)?.as_deref())?;
-    Ok(Found { tag: row.text(1)?, json: row.text(2)? })
+    Ok(ContextRow { tag: row.text(1)?, json: row.text(2)? })
 }
 
 /// What is said when there is nothing to see: an actor that may do nothing is told that first. A

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::events::{Event, outbox};
 use crate::http::caller::{Scope, WriteError};
-use crate::http::idempotency::{Idempotency, Stored};
+use crate::http::idempotency::{Idempotency, StoredReply};
 use crate::http::problem::Problem;
 use crate::init::Ready;
 use seams::db::{DbError, Row, Statement, first_row};
@@ -69,7 +69,7 @@ pub async fn verified(
             "SELECT {VERIFIED} FROM contexts \
              WHERE chitty_id = ?1 AND json_extract(verification, '$.event_id') = ?2"
         );
-        let reply = Stored { status: 200, etag: "", location: "" };
+        let reply = StoredReply { status: 200, etag: "", location: "" };
         batch.extend(key.store(scope, event, &reply, &body));
     }
     let results = scope.write(ready, batch).await?;
@@ -78,7 +78,7 @@ pub async fn verified(
 }
 
 /// The lineage of a context as it was last told.
-pub struct Told {
+pub struct LineageRow {
     /// JSON of an object.
     pub lineage: String,
     /// When ChittyDNA told it, in ms since the Unix epoch.
@@ -94,7 +94,7 @@ pub async fn lineage(
     ready: Ready<'_>,
     scope: &Scope,
     id: &ChittyId,
-) -> Result<Option<Option<Told>>, Problem> {
+) -> Result<Option<Option<LineageRow>>, Problem> {
     let query = Statement::new(
         "SELECT told.lineage, told.read_at FROM contexts \
          LEFT JOIN context_lineages AS told ON told.chitty_id = contexts.chitty_id \
@@ -107,7 +107,7 @@ pub async fn lineage(
     };
     let told = match (row.optional_text(0)?, row.optional_text(1)?) {
         (Some(lineage), Some(at)) => {
-            Some(Told { lineage, read_ms: time::parse(&at).unwrap_or_default() })
+            Some(LineageRow { lineage, read_ms: time::parse(&at).unwrap_or_default() })
         }
         _ => None,
     };

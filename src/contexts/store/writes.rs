@@ -10,8 +10,8 @@ use crate::contexts::store::former_names::{self, Patience};
 use crate::contexts::store::{former_words, said};
 use crate::events::{Event, outbox};
 use crate::http::caller::{Scope, WriteError};
-use crate::http::idempotency::{Idempotency, Stored};
-use crate::http::precondition::{Changed, IfMatch};
+use crate::http::idempotency::{Idempotency, StoredReply};
+use crate::http::precondition::{ChangeOutcome, IfMatch};
 use crate::http::problem::{Code, Problem};
 use crate::http::quota::Quota;
 use crate::init::Ready;
@@ -28,7 +28,7 @@ const HOLDER_OF_NAME: &str = "SELECT chitty_id FROM contexts \
 
 /// What a creation needs that is there before it: a free name, and room for one more.
 #[derive(Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct CreationNeeds<'a> {
     /// The name.
     pub name: &'a Name,
     /// How many contexts the owner may have.
@@ -47,7 +47,7 @@ pub struct Wanted<'a> {
 pub async fn check_free(
     ready: Ready<'_>,
     scope: &Scope,
-    wanted: &Wanted<'_>,
+    wanted: &CreationNeeds<'_>,
     key: Option<&Idempotency>,
     intent: &MintIntent,
 ) -> Result<Vec<Row>, Problem> {
@@ -69,11 +69,11 @@ pub async fn check_free(
 /// goes on record where nothing is in the way.
 fn checks(
     scope: &Scope,
-    wanted: &Wanted<'_>,
+    wanted: &CreationNeeds<'_>,
     key: Option<&Idempotency>,
     intent: &MintIntent,
 ) -> Vec<Statement> {
-    let Wanted { name, quota, now_ms } = *wanted;
+    let CreationNeeds { name, quota, now_ms } = *wanted;
     let holder = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name.key());
     let mut checks = vec![holder, quota.question()];
     let mut params = Params::default();
@@ -211,7 +211,7 @@ pub struct Insertion<'a> {
     /// The request's idempotency key.
     pub key: Option<&'a Idempotency>,
     /// The reply to be kept under the key.
-    pub reply: Stored<'a>,
+    pub reply: StoredReply<'a>,
 }
 
 /// Makes a context: the row, its words, its event and, with a key, the reply, in one batch. Returns
@@ -315,7 +315,7 @@ pub async fn update(
     scope: &Scope,
     change: &Change<'_>,
     patch: &Patch,
-) -> Result<Changed, Failure> {
+) -> Result<ChangeOutcome, Failure> {
     let mut patience = Patience::default();
     loop {
         let (row, words) = (changed_row(scope, change, patch), changed_words(scope, change, patch));
@@ -397,7 +397,7 @@ pub async fn delete(
     ready: Ready<'_>,
     scope: &Scope,
     change: &Change<'_>,
-) -> Result<Changed, Failure> {
+) -> Result<ChangeOutcome, Failure> {
     let row = change_row(scope, change, "status = 'deleted', deleted_at = ?4", "");
     let words = Statement::new(
         "DELETE FROM contexts_fts \
@@ -434,7 +434,7 @@ async fn perform(
     change: &Change<'_>,
     [row, words]: [Statement; 2],
     rest: Vec<Statement>,
-) -> Result<(Changed, Vec<Vec<Row>>), Failure> {
+) -> Result<(ChangeOutcome, Vec<Vec<Row>>), Failure> {
     let before = Statement::new(
         "SELECT revision FROM contexts \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
@@ -445,6 +445,6 @@ async fn perform(
     let event_row = outbox::insert_if_changed(event, overdue_ms, "contexts", "chitty_id");
     let batch = [before, row, words, event_row].into_iter().chain(rest).collect();
     let mut results = scope.write(ready, batch).await?.into_iter();
-    let changed = Changed::read(results.next(), results.next(), &change.if_match)?;
+    let changed = ChangeOutcome::read(results.next(), results.next(), &change.if_match)?;
     Ok((changed, results.skip(2).collect()))
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::GithubError;
-use super::limits::Who;
+use super::limits::RateBucket;
 use super::request::{self, Call};
 use super::{jwt, link};
 use crate::app::App;
@@ -129,7 +129,7 @@ pub async fn redeliver(app: &App, id: u64) -> Result<(), GithubError> {
 /// Makes a call as the App.
 pub(super) async fn send(app: &App, call: &Call) -> Result<OutsideResponse, GithubError> {
     let jwt = jwt::current(app).await?;
-    let answered = request::send(app, Who::App, Some(&jwt), call).await;
+    let answered = request::send(app, RateBucket::App, Some(&jwt), call).await;
     if matches!(&answered, Err(error) if error.status == Some(401)) {
         app.github.jwt.forget(&jwt);
     }

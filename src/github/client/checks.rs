@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::{ErrorKind, GithubError};
-use super::repository::{Made, Repository};
+use super::repository::{NumberAnswer, Repository};
 use super::request;
 
 /// How many annotations GitHub takes in one call; what is beyond is not sent.
@@ -106,7 +106,7 @@ impl Repository<'_> {
             "conclusion": run.conclusion, "output": run.output(),
         });
         let answer = self.send(&self.change("POST", "/check-runs", &body)?).await?;
-        Ok(request::read::<Made>(&answer)?.id)
+        Ok(request::read::<NumberAnswer>(&answer)?.id)
     }
 
     /// Gives a check run another end. Its commit stays what it was.

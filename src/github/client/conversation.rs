@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::error::{ErrorKind, GithubError};
-use super::repository::{Made, Repository};
+use super::repository::{NumberAnswer, Repository};
 use super::{link, request};
 
 /// How many comments a page has. Few: each may have 64 K characters.
@@ -123,7 +123,7 @@ impl Repository<'_> {
     pub async fn create_comment(&self, number: u64, body: &str) -> Result<u64, GithubError> {
         let below = format!("/issues/{number}/comments");
         let answer = self.send(&self.change("POST", &below, &json!({ "body": body }))?).await?;
-        Ok(request::read::<Made>(&answer)?.id)
+        Ok(request::read::<NumberAnswer>(&answer)?.id)
     }
 
     /// Puts another text in place of a comment's.

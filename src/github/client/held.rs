@@ -17,7 +17,7 @@ pub(super) const EARLY_MS: u64 = 5 * 60_000;
 const MAX_TOKENS: usize = 256;
 
 /// A token.
-pub(super) struct Held {
+pub(super) struct CachedToken {
     /// What is sent.
     pub(super) token: String,
     /// When it is no longer used at the latest, in ms since the Unix epoch.
@@ -26,14 +26,14 @@ pub(super) struct Held {
     pub(super) sealed: Option<String>,
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for CachedToken {
     /// No secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("expires_at_ms", &self.expires_at_ms).finish()
+        f.debug_struct("CachedToken").field("expires_at_ms", &self.expires_at_ms).finish()
     }
 }
 
-impl Held {
+impl CachedToken {
     /// Whether it may be used now; not, if it is the one that GitHub has just refused.
     pub(super) fn is_good(&self, now_ms: u64, refused: Option<&str>) -> bool {
         now_ms + EARLY_MS < self.expires_at_ms && refused != Some(self.token.as_str())
@@ -42,17 +42,22 @@ impl Held {
 
 /// The tokens that an isolate keeps.
 #[derive(Default)]
-pub(super) struct Kept(RefCell<BTreeMap<i64, Rc<Held>>>);
+pub(super) struct InstallationTokens(RefCell<BTreeMap<i64, Rc<CachedToken>>>);
 
-impl Kept {
+impl InstallationTokens {
     /// A token that may be used now.
-    pub(super) fn get(&self, id: i64, now_ms: u64, refused: Option<&str>) -> Option<Rc<Held>> {
+    pub(super) fn get(
+        &self,
+        id: i64,
+        now_ms: u64,
+        refused: Option<&str>,
+    ) -> Option<Rc<CachedToken>> {
         let held = self.0.borrow().get(&id).cloned();
         held.filter(|held| held.is_good(now_ms, refused))
     }
 
     /// Keeps a token, in place of the one that ends first where there are too many.
-    pub(super) fn put(&self, id: i64, held: Held, now_ms: u64) -> Rc<Held> {
+    pub(super) fn put(&self, id: i64, held: CachedToken, now_ms: u64) -> Rc<CachedToken> {
         let mut kept = self.0.borrow_mut();
         if kept.len() >= MAX_TOKENS {
             kept.retain(|_, held| held.is_good(now_ms, None));
@@ -106,23 +111,23 @@ pub(super) fn seal(app: &App, id: i64, content: &Content) -> Option<String> {
 
 /// Opens what was sealed for the same installation. `None` for what was sealed with a key that is gone:
 /// another token is fetched then.
-pub(super) fn open(app: &App, id: i64, sealed: &str) -> Option<Held> {
+pub(super) fn open(app: &App, id: i64, sealed: &str) -> Option<CachedToken> {
     let json = app.config.sealer.open(&place(id), sealed).ok()?;
     let Content { token, expires_at_ms } = serde_json::from_str(&json).ok()?;
-    Some(Held { token, expires_at_ms, sealed: Some(sealed.to_owned()) })
+    Some(CachedToken { token, expires_at_ms, sealed: Some(sealed.to_owned()) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn held(token: &str, expires_at_ms: u64) -> Held {
-        Held { token: token.to_owned(), expires_at_ms, sealed: None }
+    fn held(token: &str, expires_at_ms: u64) -> CachedToken {
+        CachedToken { token: token.to_owned(), expires_at_ms, sealed: None }
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_shows_nothing() {
-        let kept = Kept::default();
+        let kept = InstallationTokens::default();
         for id in 0..1000 {
             kept.put(id, held("t", 1_000_000 + id.unsigned_abs()), 0);
         }
@@ -133,7 +138,7 @@ mod tests {
 
     #[test]
     fn only_the_refused_token_is_forgotten() {
-        let kept = Kept::default();
+        let kept = InstallationTokens::default();
         kept.put(1, held("new", 10_000_000), 0);
         kept.forget(1, "old");
         assert!(kept.get(1, 0, Some("old")).is_some());

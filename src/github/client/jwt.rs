@@ -21,9 +21,9 @@ const EARLY_S: u64 = 60;
 
 /// The JWT of a moment ago, and until when it is used, in ms.
 #[derive(Default)]
-pub(super) struct Kept(RefCell<Option<(String, u64)>>);
+pub(super) struct JwtCache(RefCell<Option<(String, u64)>>);
 
-impl Kept {
+impl JwtCache {
     /// Forgets a JWT that GitHub has refused.
     pub(super) fn forget(&self, jwt: &str) {
         let mut kept = self.0.borrow_mut();

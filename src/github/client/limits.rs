@@ -13,7 +13,7 @@ use seams::outside::OutsideResponse;
 
 /// Whom GitHub counts a call to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Who {
+pub(super) enum RateBucket {
     /// The App itself.
     App,
     /// The OAuth client: a call without a token.
@@ -35,11 +35,11 @@ const MAX_WAITING: usize = 512;
 
 /// Who has to wait, and until when, in ms.
 #[derive(Default)]
-pub(super) struct Limits(RefCell<BTreeMap<Who, u64>>);
+pub(super) struct Limits(RefCell<BTreeMap<RateBucket, u64>>);
 
 impl Limits {
     /// Lets a call through, unless its limit has not ended yet.
-    pub(super) fn check(&self, who: Who, now_ms: u64) -> Result<(), GithubError> {
+    pub(super) fn check(&self, who: RateBucket, now_ms: u64) -> Result<(), GithubError> {
         match self.0.borrow().get(&who) {
             Some(until_ms) if now_ms < *until_ms => Err(limited(*until_ms, now_ms)),
             _ => Ok(()),
@@ -47,8 +47,8 @@ impl Limits {
     }
 
     /// Remembers a limit until it ends.
-    pub(super) fn set(&self, who: Who, until_ms: u64, now_ms: u64) {
-        if who == Who::User {
+    pub(super) fn set(&self, who: RateBucket, until_ms: u64, now_ms: u64) {
+        if who == RateBucket::User {
             return;
         }
         let mut waiting = self.0.borrow_mut();
@@ -159,18 +159,18 @@ mod tests {
     #[test]
     fn each_waits_alone_and_the_memory_is_bounded() {
         let limits = Limits::default();
-        limits.set(Who::Installation(1), 5000, 0);
-        limits.set(Who::Installation(1), 2000, 0);
-        let error = limits.check(Who::Installation(1), 3001).unwrap_err();
+        limits.set(RateBucket::Installation(1), 5000, 0);
+        limits.set(RateBucket::Installation(1), 2000, 0);
+        let error = limits.check(RateBucket::Installation(1), 3001).unwrap_err();
         assert_eq!((error.kind, error.retry_after_s), (ErrorKind::RateLimited, Some(2)));
-        assert!(limits.check(Who::Installation(1), 5000).is_ok());
-        assert!(limits.check(Who::Installation(2), 0).is_ok());
-        limits.set(Who::User, 5000, 0);
-        assert!(limits.check(Who::User, 0).is_ok());
+        assert!(limits.check(RateBucket::Installation(1), 5000).is_ok());
+        assert!(limits.check(RateBucket::Installation(2), 0).is_ok());
+        limits.set(RateBucket::User, 5000, 0);
+        assert!(limits.check(RateBucket::User, 0).is_ok());
         for id in 0..2000 {
-            limits.set(Who::Installation(id), 10_000 + id.unsigned_abs(), 0);
+            limits.set(RateBucket::Installation(id), 10_000 + id.unsigned_abs(), 0);
         }
         assert_eq!(limits.0.borrow().len(), MAX_WAITING);
-        assert!(limits.check(Who::Installation(1999), 0).is_err());
+        assert!(limits.check(RateBucket::Installation(1999), 0).is_err());
     }
 }

@@ -35,9 +35,9 @@ pub use user::{Ownership, UserToken, exchange_code, organization_ownership, owne
 #[derive(Default)]
 pub struct State {
     /// What the App last proved itself with.
-    jwt: jwt::Kept,
+    jwt: jwt::JwtCache,
     /// Tokens of installations.
-    tokens: held::Kept,
+    tokens: held::InstallationTokens,
     /// Who has to wait, and until when.
     limits: limits::Limits,
     /// Files with their ETags.

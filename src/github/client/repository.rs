@@ -64,7 +64,7 @@ impl Repository<'_> {
 
 /// The number of what was made.
 #[derive(Deserialize)]
-pub(super) struct Made {
+pub(super) struct NumberAnswer {
     pub(super) id: u64,
 }
 

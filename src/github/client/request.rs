@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{ErrorKind, GithubError};
-use super::limits::{self, Who};
+use super::limits::{self, RateBucket};
 use crate::app::App;
 use crate::config::VERSION;
 use seams::log;
@@ -128,7 +128,7 @@ impl Call {
 /// Whatever else came of it; at once, where the caller's limit has not ended.
 pub(super) async fn send(
     app: &App,
-    who: Who,
+    who: RateBucket,
     token: Option<&str>,
     call: &Call,
 ) -> Result<OutsideResponse, GithubError> {

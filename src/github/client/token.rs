@@ -10,8 +10,8 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use super::error::{ErrorKind, GithubError};
-use super::held::{Content, EARLY_MS, Held, open, seal};
-use super::limits::Who;
+use super::held::{CachedToken, Content, EARLY_MS, open, seal};
+use super::limits::RateBucket;
 use super::request::{self, Call};
 use crate::app::App;
 use crate::init::Ready;
@@ -63,7 +63,7 @@ pub(super) async fn send(
     id: i64,
     call: &Call,
 ) -> Result<OutsideResponse, GithubError> {
-    let who = Who::Installation(id);
+    let who = RateBucket::Installation(id);
     // No token is fetched for what is not sent.
     app.github.limits.check(who, app.now_ms())?;
     let held = usable(app, ready, id, None).await?;
@@ -81,14 +81,14 @@ async fn usable(
     ready: Ready<'_>,
     id: i64,
     refused: Option<&str>,
-) -> Result<Rc<Held>, GithubError> {
+) -> Result<Rc<CachedToken>, GithubError> {
     let here = || app.github.tokens.get(id, app.now_ms(), refused);
     if let Some(held) = here() {
         return Ok(held);
     }
     if !app.config.sealer.is_ready() {
         let Content { token, expires_at_ms } = fetch(app, id).await?;
-        let held = Held { token, expires_at_ms, sealed: None };
+        let held = CachedToken { token, expires_at_ms, sealed: None };
         return Ok(app.github.tokens.put(id, held, app.now_ms()));
     }
     if let Some(held) = in_kv(app, id, refused).await {
@@ -114,7 +114,7 @@ async fn usable(
 }
 
 /// What KV has; whatever is wrong with it, the database is asked then.
-async fn in_kv(app: &App, id: i64, refused: Option<&str>) -> Option<Held> {
+async fn in_kv(app: &App, id: i64, refused: Option<&str>) -> Option<CachedToken> {
     let kv = app.tokens_kv.as_ref()?;
     let sealed = match kv.get(&kv_key(id)).await {
         Ok(sealed) => sealed?,
@@ -160,7 +160,7 @@ async fn take_lease(
 
 /// What GitHub answers with.
 #[derive(Deserialize)]
-struct Issued {
+struct IssuedToken {
     token: String,
     expires_at: String,
 }
@@ -169,7 +169,7 @@ struct Issued {
 async fn fetch(app: &App, id: i64) -> Result<Content, GithubError> {
     let path = format!("/app/installations/{id}/access_tokens");
     let answer = super::app::send(app, &Call::bare(app, "POST", &path)).await?;
-    let issued: Issued = request::read(&answer)?;
+    let issued: IssuedToken = request::read(&answer)?;
     let now_ms = app.now_ms();
     let expires_at_ms = time::parse(&issued.expires_at).unwrap_or_default();
     let is_sound = (1..=MAX_TOKEN_BYTES).contains(&issued.token.len())
@@ -187,7 +187,7 @@ async fn fetch_under(
     ready: Ready<'_>,
     id: i64,
     lease: &str,
-) -> Result<Rc<Held>, GithubError> {
+) -> Result<Rc<CachedToken>, GithubError> {
     let content = match fetch(app, id).await {
         Ok(content) => content,
         Err(error) => {
@@ -195,7 +195,7 @@ async fn fetch_under(
             return Err(error);
         }
     };
-    let mut held = Held {
+    let mut held = CachedToken {
         sealed: seal(app, id, &content),
         token: content.token,
         expires_at_ms: content.expires_at_ms,
@@ -233,7 +233,7 @@ async fn keep(
 }
 
 /// Puts a token into KV, for as long as it is used.
-async fn cache(app: &App, id: i64, held: &Held) {
+async fn cache(app: &App, id: i64, held: &CachedToken) {
     let (Some(kv), Some(sealed)) = (&app.tokens_kv, &held.sealed) else { return };
     let left_ms = held.expires_at_ms.saturating_sub(app.now_ms() + EARLY_MS);
     let Some(ttl_s) = u32::try_from(left_ms / 1000).ok().filter(|s| u64::from(*s) >= MIN_TTL_S)
@@ -266,7 +266,7 @@ async fn release(ready: Ready<'_>, id: i64, lease: &str) {
 
 /// Forgets a token that GitHub has refused, wherever it is. Where that fails it is refused again, and
 /// another fetched then.
-async fn forget(app: &App, ready: Ready<'_>, id: i64, held: &Held) {
+async fn forget(app: &App, ready: Ready<'_>, id: i64, held: &CachedToken) {
     app.github.tokens.forget(id, &held.token);
     forget_in_kv(app, id).await;
     let Some(sealed) = &held.sealed else { return };

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::app::{Account, Installation};
 use super::error::{ErrorKind, GithubError};
-use super::limits::Who;
+use super::limits::RateBucket;
 use super::link;
 use super::request::{self, Call};
 use super::token;
@@ -36,7 +36,7 @@ impl fmt::Debug for UserToken {
 
 /// GitHub answers 200 for errors too.
 #[derive(Deserialize)]
-struct Exchanged {
+struct TokenAnswer {
     access_token: Option<String>,
     error: Option<String>,
 }
@@ -51,9 +51,9 @@ pub async fn exchange_code(app: &App, code: &str) -> Result<UserToken, GithubErr
     let fields =
         [("client_id", client.id.as_str()), ("client_secret", &client.secret), ("code", code)];
     let call = Call::form(app, "/login/oauth/access_token", &fields);
-    let answer = request::send(app, Who::Client, None, &call).await?;
+    let answer = request::send(app, RateBucket::Client, None, &call).await?;
     let failed = |kind| GithubError { status: Some(answer.status), ..GithubError::new(kind) };
-    let exchanged: Exchanged = request::read(&answer)?;
+    let exchanged: TokenAnswer = request::read(&answer)?;
     if let Some(error) = exchanged.error {
         if error == "incorrect_client_credentials" {
             log::error("github_client_refused", &[]);
@@ -142,7 +142,7 @@ pub async fn organization_ownership(
 struct Membership {
     state: String,
     role: String,
-    user: Option<Numbered>,
+    user: Option<ListedInstallation>,
 }
 
 /// What an answer about a membership says. GitHub refuses it to Apps that may not read members.
@@ -162,11 +162,11 @@ fn said(answered: Result<OutsideResponse, GithubError>) -> Result<Ownership, Git
 
 #[derive(Deserialize)]
 struct InstallationsPage {
-    installations: Vec<Numbered>,
+    installations: Vec<ListedInstallation>,
 }
 
 #[derive(Deserialize)]
-struct Numbered {
+struct ListedInstallation {
     id: i64,
 }
 
@@ -199,5 +199,5 @@ async fn any_page(
 
 async fn get(app: &App, token: &UserToken, path: &str) -> Result<OutsideResponse, GithubError> {
     let call = Call::get(app, path).up_to(MAX_PAGE_BYTES);
-    request::send(app, Who::User, Some(&token.0), &call).await
+    request::send(app, RateBucket::User, Some(&token.0), &call).await
 }

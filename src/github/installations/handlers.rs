@@ -8,7 +8,7 @@ use crate::github::client::{self, ErrorKind, GithubError, Ownership};
 use crate::github::installations::store;
 use crate::http::Outcome;
 use crate::http::caller::Scope;
-use crate::http::listing::Asked;
+use crate::http::listing::PageRequest;
 use crate::http::paging::{self, Cursor};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Reply};
@@ -38,7 +38,7 @@ use crate::openapi::schemas::{
     ),
 ))]
 pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let asked = Asked::of(request)?;
+    let asked = PageRequest::of(request)?;
     let page = match request.query("owner").as_deref() {
         None => store::list(ready, &scope, false, asked).await?,
         Some("all") => store::list(ready, &scope.demanding_admin(), true, asked).await?,
@@ -118,7 +118,11 @@ pub async fn repositories(
 
 /// Judges whether who has an installation owns its organization at GitHub now, and so sees all of its
 /// repositories there. An account of a user's own stays theirs.
-async fn still_owned(app: &App, ready: Ready<'_>, found: &store::Found) -> Result<(), Problem> {
+async fn still_owned(
+    app: &App,
+    ready: Ready<'_>,
+    found: &store::InstallationRow,
+) -> Result<(), Problem> {
     let Some(organization) = &found.organization else { return Ok(()) };
     let refused = |detail: &'static str| Err(Problem::new(Code::InstallationRefused, detail));
     let (id, login) = match &found.github {

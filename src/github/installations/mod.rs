@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
-use crate::github::deliveries::Known;
+use crate::github::deliveries::InstallationRecord;
 use crate::github::jobs;
 use crate::github::payload::Installation;
 use crate::init::Ready;
@@ -48,7 +48,7 @@ pub async fn put_on_record(
     minted: &str,
     intent: Option<&MintIntent>,
     traceparent: Option<&str>,
-) -> Result<(Known, Vec<Event>), DbError> {
+) -> Result<(InstallationRecord, Vec<Event>), DbError> {
     let (now_ms, overdue_ms) = (app.now_ms(), app.config.outbox_overdue_ms);
     let payload = json!({ "installation_id": installation.id });
     let installed =

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::github::deliveries::Known;
+use crate::github::deliveries::InstallationRecord;
 use crate::github::page::{Person, Shown};
-use crate::github::payload::{Installation, Named, Repository};
+use crate::github::payload::{Installation, NamedItem, Repository};
 use crate::http::caller::Scope;
-use crate::http::listing::{Asked, Newest, Page};
+use crate::http::listing::{Newest, Page, PageRequest};
 use crate::http::problem::Problem;
 use crate::init::Ready;
 use seams::db::{DbError, Params, Row, Statement};
@@ -81,7 +81,7 @@ pub fn upsert(
 /// it changes nothing.
 pub fn rename_account(
     id: i64,
-    account: &Named,
+    account: &NamedItem,
     from: Option<&str>,
     revision: &str,
     now_ms: u64,
@@ -147,8 +147,8 @@ pub fn known(id: i64) -> Statement {
 ///
 /// # Errors
 /// [`DbError::Shape`].
-pub fn read_known(mut row: Row) -> Result<Known, DbError> {
-    Ok(Known { chitty_id: row.text(0)?, is_live: row.integer(1)? == 1 })
+pub fn read_known(mut row: Row) -> Result<InstallationRecord, DbError> {
+    Ok(InstallationRecord { chitty_id: row.text(0)?, is_live: row.integer(1)? == 1 })
 }
 
 /// Who has an installation: for [`read_owner`].
@@ -270,7 +270,7 @@ pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
     of_all: bool,
-    asked: Asked,
+    asked: PageRequest,
 ) -> Result<Page, Problem> {
     let mut params = Params::default();
     let condition = condition(scope, of_all, &mut params);
@@ -280,7 +280,7 @@ pub async fn list(
 }
 
 /// One installation, by its number or its ChittyID, that the caller owns or administers.
-pub struct Found {
+pub struct InstallationRow {
     /// As it is returned.
     pub document: String,
     /// Its number.
@@ -304,7 +304,11 @@ pub struct Found {
 ///
 /// # Errors
 /// When the caller may not; storage failures.
-pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Found>, Problem> {
+pub async fn get(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &str,
+) -> Result<Option<InstallationRow>, Problem> {
     let mut params = Params::default();
     let (key, value) = match id.parse::<i64>() {
         Ok(number) => ("installation_id", params.add(number)),
@@ -323,7 +327,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Fou
         return Ok(None);
     };
     let github_id = row.integer(5).ok();
-    Ok(Some(Found {
+    Ok(Some(InstallationRow {
         document: row.text(0)?,
         id: row.integer(1)?,
         chitty_id: row.text(2)?,

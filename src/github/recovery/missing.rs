@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::events::dead;
 use crate::github::client::{self, ErrorKind, GithubError, HookDelivery};
 use crate::github::encoding::Encoding;
-use crate::github::message::{self, Delivered, Elsewhere, Kind};
+use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::init::Ready;
 use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
@@ -83,7 +83,7 @@ pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> [Stat
 }
 
 /// Asks for a delivery once more whose dead letter is replayed, for a day.
-pub fn ask_once_more(app: &App, delivered: &Delivered, number: &str) -> Statement {
+pub fn ask_once_more(app: &App, delivered: &WebhookDelivery, number: &str) -> Statement {
     let now_ms = app.now_ms();
     Statement::new(
         "INSERT INTO github_missing (delivery_id, event, github_id, made_at, until_at, due_at) \
@@ -100,7 +100,7 @@ pub fn ask_once_more(app: &App, delivered: &Delivered, number: &str) -> Statemen
 }
 
 /// One that is asked for.
-struct Missing {
+struct MissingDelivery {
     delivery_id: String,
     github_id: String,
     tries: i64,
@@ -122,17 +122,18 @@ pub(super) async fn ask(app: &App, ready: Ready<'_>, until_ms: u64) -> Result<()
         if taken.is_empty() {
             return Ok(());
         }
-        let asked: Vec<(Missing, Result<(), GithubError>)> = futures_util::stream::iter(taken)
-            .map(|missing| async move {
-                let outcome = match missing.github_id.parse() {
-                    Ok(number) => client::redeliver(app, number).await,
-                    Err(_) => Err(GithubError::unreadable()),
-                };
-                (missing, outcome)
-            })
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
+        let asked: Vec<(MissingDelivery, Result<(), GithubError>)> =
+            futures_util::stream::iter(taken)
+                .map(|missing| async move {
+                    let outcome = match missing.github_id.parse() {
+                        Ok(number) => client::redeliver(app, number).await,
+                        Err(_) => Err(GithubError::unreadable()),
+                    };
+                    (missing, outcome)
+                })
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await;
         let is_down = asked.iter().all(|(_, outcome)| is_outage(outcome))
             || asked.iter().any(|(_, outcome)| is_limit(outcome));
         let notes = asked.iter().map(|(missing, outcome)| asked_for(app, missing, outcome));
@@ -153,7 +154,7 @@ fn is_limit(outcome: &Result<(), GithubError>) -> bool {
 }
 
 /// Takes some that were due at an instant, those that have waited longest first.
-async fn take(ready: Ready<'_>, now_ms: u64) -> Result<Vec<Missing>, DbError> {
+async fn take(ready: Ready<'_>, now_ms: u64) -> Result<Vec<MissingDelivery>, DbError> {
     // What has arrived and could not be read has its dead letter.
     let dead = Statement::new(
         "DELETE FROM github_missing WHERE delivery_id IN (SELECT m.delivery_id \
@@ -172,13 +173,13 @@ async fn take(ready: Ready<'_>, now_ms: u64) -> Result<Vec<Missing>, DbError> {
     let rows = ready.db().batch(vec![dead, take]).await?.pop().unwrap_or_default();
     let read = |mut row: Row| {
         let (delivery_id, github_id) = (row.text(0)?, row.text(1)?);
-        Ok(Missing { delivery_id, github_id, tries: row.integer(2)? })
+        Ok(MissingDelivery { delivery_id, github_id, tries: row.integer(2)? })
     };
     rows.into_iter().map(read).collect()
 }
 
 /// Notes what GitHub has said, and when one is asked for again; nothing where it was taken again since.
-fn asked_for(app: &App, missing: &Missing, outcome: &Result<(), GithubError>) -> Statement {
+fn asked_for(app: &App, missing: &MissingDelivery, outcome: &Result<(), GithubError>) -> Statement {
     let error = outcome.as_ref().err();
     let text = error.map(ToString::to_string);
     let fields = [
@@ -222,14 +223,14 @@ pub(super) async fn give_up_ended(app: &App, ready: Ready<'_>) -> Result<(), Tro
         let last = last.map(|error| format!("; at last {error}")).unwrap_or_default();
         let reason = format!("GitHub was asked {tries} times to deliver it again, in vain{last}");
         log::error("delivery_never_arrives", &[("delivery_id", &delivery_id), ("reason", &reason)]);
-        let delivered = Delivered {
+        let delivered = WebhookDelivery {
             kind: Kind::Delivery,
             delivery_id,
             event,
             received_at: row.text(3)?,
             traceparent: None,
             encoding: Encoding::Json,
-            elsewhere: Some(Elsewhere::AtGithub(github_id)),
+            elsewhere: Some(PayloadPlace::AtGithub(github_id)),
         };
         let subject = dead::Subject {
             event_id: &delivered.delivery_id,

@@ -98,7 +98,7 @@ pub struct Claims {
 
 /// What is expected of a token.
 #[derive(Debug, Clone)]
-pub struct Expected {
+pub struct Expectation {
     /// `iss`
     pub issuer: String,
     /// One of these must be in `aud`.
@@ -148,7 +148,7 @@ impl<'a> Token<'a> {
     }
 
     /// The claims, if all of them are acceptable.
-    fn judge(&self, expected: &Expected, now_ms: u64) -> Option<Claims> {
+    fn judge(&self, expected: &Expectation, now_ms: u64) -> Option<Claims> {
         let bytes = URL_SAFE_NO_PAD.decode(self.claims).ok()?;
         let claims: RawClaims = serde_json::from_slice(&bytes).ok()?;
         let is_meant = |audience: &String| expected.audiences.contains(audience);
@@ -305,7 +305,7 @@ mod tests {
 
     fn judged(claims: &Value) -> Option<Claims> {
         let text = token(&json!({"alg": "ES256", "kid": "k"}), claims);
-        let expected = Expected {
+        let expected = Expectation {
             issuer: "https://auth.chitty.cc".to_owned(),
             audiences: vec!["chittyconnect".to_owned(), "https://connect.chitty.cc".to_owned()],
         };

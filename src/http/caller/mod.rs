@@ -265,7 +265,7 @@ const UNREADABLE_MS: u64 = 60_000;
 
 /// What is on record here of a token of ChittyAuth and its bearer.
 #[derive(Default)]
-struct Known {
+struct TokenRecord {
     /// What an administrator has granted the bearer.
     granted: Vec<String>,
     sponsor: Option<String>,
@@ -273,11 +273,11 @@ struct Known {
     made: Option<Backing>,
 }
 
-impl Known {
+impl TokenRecord {
     fn read(row: Option<Row>) -> Result<Self, Problem> {
-        let Some(mut row) = row else { return Ok(Known::default()) };
+        let Some(mut row) = row else { return Ok(TokenRecord::default()) };
         let is_made = row.integer(2)? == 1;
-        Ok(Known {
+        Ok(TokenRecord {
             granted: row.optional_text(0)?.map(|json| scopes::list(&json)).unwrap_or_default(),
             sponsor: row.optional_text(1)?,
             made: is_made.then(|| Backing::read(&mut row, 3)).transpose()?,
@@ -293,7 +293,7 @@ async fn note_vouched(
     sha256: &str,
     actor: &str,
     scopes: &[String],
-) -> Result<Known, Problem> {
+) -> Result<TokenRecord, Problem> {
     let now_ms = app.now_ms();
     let carried = json!(scopes).to_string();
     let look = Statement::new(format!(
@@ -306,7 +306,7 @@ async fn note_vouched(
     .bind(sha256)
     .bind(standing::cutoff(now_ms));
     if !app.tokens.takes_note(sha256, &carried, now_ms) {
-        return Known::read(ready.db().rows(look).await?.into_iter().next());
+        return TokenRecord::read(ready.db().rows(look).await?.into_iter().next());
     }
     let mut batch = note_carried(sha256, &carried);
     batch.push(standing::note(actor, scopes, now_ms));
@@ -315,7 +315,7 @@ async fn note_vouched(
     if written.is_err() {
         app.tokens.forget_note(sha256);
     }
-    Known::read(first_row(written?.pop()))
+    TokenRecord::read(first_row(written?.pop()))
 }
 
 /// Notes what a token of ChittyAuth carries, in everything that was made by it.

@@ -453,7 +453,7 @@ enum Kept {
 }
 
 /// Where the row of such a credential is, if it is good, as `k`; and who made it.
-struct KeptSql {
+struct CredentialSql {
     rows: String,
     source_actor: &'static str,
     /// Whether it may have been made by another credential of this gateway.
@@ -461,10 +461,10 @@ struct KeptSql {
 }
 
 impl Kept {
-    fn sql(&self, sha256: &str, actor: &str, now: &str) -> KeptSql {
+    fn sql(&self, sha256: &str, actor: &str, now: &str) -> CredentialSql {
         let source_is_good = standing::source_is_good(now, actor);
         match self {
-            Kept::Made => KeptSql {
+            Kept::Made => CredentialSql {
                 rows: format!(
                     "made_tokens AS k WHERE k.token_sha256 = {sha256} AND k.chitty_id = {actor} \
                      AND k.expires_at > {now} AND {source_is_good}"
@@ -472,7 +472,7 @@ impl Kept {
                 source_actor: "k.source_actor",
                 has_above: true,
             },
-            Kept::Delegation => KeptSql {
+            Kept::Delegation => CredentialSql {
                 rows: format!(
                     "delegations AS k WHERE k.token_sha256 = {sha256} \
                      AND k.delegator_chitty_id = {actor} AND k.revoked_at IS NULL \
@@ -481,7 +481,7 @@ impl Kept {
                 source_actor: "k.source_actor",
                 has_above: true,
             },
-            Kept::Key => KeptSql {
+            Kept::Key => CredentialSql {
                 rows: format!(
                     "key_secrets AS s JOIN keys AS k USING (key_id) \
                      WHERE s.secret_sha256 = {sha256} AND k.owner_chitty_id = {actor} \

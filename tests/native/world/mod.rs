@@ -21,7 +21,7 @@ use chittyconnect::http::edge;
 use chittyconnect::http::reply::{After, Body, Reply};
 use chittyconnect::{routes, tasks};
 use hmac::{Hmac, KeyInit, Mac};
-use seams::inbound::{BodyError, HeldBody, Inbound, Intake};
+use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
 use seams::kv::Kv;
 use seams::queue::{Delivery, Queue};
 use serde_json::Value;
@@ -266,7 +266,7 @@ impl Kv for TestKv {
         Ok(self.get(key).await?.map(String::into_bytes))
     }
 
-    async fn put_held(&self, key: &str, body: &dyn HeldBody, ttl_s: u32) -> Result<(), String> {
+    async fn put_held(&self, key: &str, body: &dyn RuntimeBody, ttl_s: u32) -> Result<(), String> {
         let text = String::from_utf8(body.bytes()).map_err(|error| error.to_string())?;
         self.put(key, &text, Some(ttl_s)).await
     }
@@ -403,14 +403,14 @@ impl Inbound for TestRequest {
             _ => Ok(self.body.clone()),
         }
     }
-    async fn held_body(&self, limit: usize) -> Result<Box<dyn HeldBody>, BodyError> {
+    async fn held_body(&self, limit: usize) -> Result<Box<dyn RuntimeBody>, BodyError> {
         Ok(Box::new(TestBody(self.body(limit).await?)))
     }
     async fn gradual_body(
         &self,
         limit: usize,
         intake: &dyn Intake,
-    ) -> Result<Box<dyn HeldBody>, BodyError> {
+    ) -> Result<Box<dyn RuntimeBody>, BodyError> {
         let mut come = 0;
         for piece in self.body.chunks(self.body.len() / 2 + 1) {
             yield_now().await;
@@ -446,7 +446,7 @@ pub(crate) fn signed(id: &str, event: &str, body: &[u8]) -> TestRequest {
 struct TestBody(Vec<u8>);
 
 #[async_trait(?Send)]
-impl HeldBody for TestBody {
+impl RuntimeBody for TestBody {
     fn length(&self) -> usize {
         self.0.len()
     }

@@ -26,7 +26,7 @@ pub struct Registration {
 
 /// What ChittyRegister answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registered {
+pub struct RegistrationReceipt {
     /// The ChittyID under which it is registered, if it said so.
     pub chitty_id: Option<String>,
     /// The certificate, if it issued one.
@@ -53,7 +53,10 @@ impl RegisterClient<'_> {
     ///
     /// # Errors
     /// No answer, or a refusal (412: the proof of control failed).
-    pub async fn register(&self, registration: &Registration) -> Result<Registered, ServiceError> {
+    pub async fn register(
+        &self,
+        registration: &Registration,
+    ) -> Result<RegistrationReceipt, ServiceError> {
         let mut body = json!({
             "name": registration.name,
             "description": registration.description,
@@ -70,7 +73,7 @@ impl RegisterClient<'_> {
         let call = Call::new("register.register", Repeat::Safe, variants).answered_by(&[412]);
         let answer = self.session.call(call).await?.body;
         let text = |names: &[&str]| first_string(&answer, names).map(str::to_owned);
-        let registered = Registered {
+        let registered = RegistrationReceipt {
             chitty_id: text(&["chitty_id", "chittyId", "chittyid"]),
             certificate: text(&["certificate", "certificate_id"]),
         };

@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use crate::cache::Keep;
+use crate::cache::CachePolicy;
 use crate::error::ServiceError;
 use crate::retry::Repeat;
 use crate::service::Service;
-use crate::session::{Aged, Session};
+use crate::session::{CachedAnswer, Session};
 use crate::wire::{Call, Variant, first_string, segment};
 
 /// How long the list is used: five minutes, and a day when the registry does not answer.
-const KEEP: Keep = Keep { fresh_ms: 300_000, stale_ms: 24 * 3_600_000 };
+const KEEP: CachePolicy = CachePolicy { fresh_ms: 300_000, stale_ms: 24 * 3_600_000 };
 
 /// The names under which the generations of the registry send its list.
 const LIST_NAMES: [&str; 4] = ["tools", "services", "entries", "data"];
@@ -41,7 +41,7 @@ impl RegistryClient<'_> {
     ///
     /// # Errors
     /// No answer, or one without a list, and no earlier list either.
-    pub async fn list(&self) -> Result<Aged<Vec<ServiceEntry>>, ServiceError> {
+    pub async fn list(&self) -> Result<CachedAnswer<Vec<ServiceEntry>>, ServiceError> {
         let check = |answer: &Value| entries(answer).map(|_| ()).ok_or_else(no_list);
         let answer = self.session.read_cached(list_call(), KEEP, check).await?;
         let entries = entries(&answer.value).ok_or_else(no_list)?;
@@ -85,7 +85,10 @@ impl RegistryClient<'_> {
     ///
     /// # Errors
     /// As for the list.
-    pub async fn search(&self, text: &str) -> Result<Aged<Vec<ServiceEntry>>, ServiceError> {
+    pub async fn search(
+        &self,
+        text: &str,
+    ) -> Result<CachedAnswer<Vec<ServiceEntry>>, ServiceError> {
         let wanted = text.to_ascii_lowercase();
         let list = self.list().await?;
         Ok(list.map(|entries| {

@@ -1,8 +1,8 @@
 //! Signatures: every request of a core with a key carries one that the other side accepts.
 
 use chitty_core::signing::{
-    KEY_ID_HEADER, NONCE_HEADER, NonceWindow, SIGNATURE_HEADER, Signature, SignatureError, Signed,
-    SigningKey, TIMESTAMP_HEADER, verify,
+    KEY_ID_HEADER, NONCE_HEADER, NonceWindow, SIGNATURE_HEADER, Signature, SignatureError,
+    SigningInput, SigningKey, TIMESTAMP_HEADER, verify,
 };
 use chitty_core::{CoreConfig, Service};
 
@@ -34,8 +34,8 @@ fn signature(sent: &Sent) -> Signature {
     }
 }
 
-fn signed(sent: &Sent) -> Signed<'_> {
-    Signed {
+fn signed(sent: &Sent) -> SigningInput<'_> {
+    SigningInput {
         method: sent.request.method.as_str(),
         target: sent.target(),
         body: sent.request.body.as_deref().unwrap_or_default().as_bytes(),
@@ -79,10 +79,10 @@ fn what_is_altered_is_not_accepted() {
         let told = signed(&sent);
         let query_gone = told.target.split('?').next().unwrap();
         for (what, altered) in [
-            ("method", Signed { method: "PUT", ..told }),
-            ("body", Signed { body: b"{\"type\":\"PEO\"}", ..told }),
-            ("path", Signed { target: "/v1/other", ..told }),
-            ("query", Signed { target: query_gone, ..told }),
+            ("method", SigningInput { method: "PUT", ..told }),
+            ("body", SigningInput { body: b"{\"type\":\"PEO\"}", ..told }),
+            ("path", SigningInput { target: "/v1/other", ..told }),
+            ("query", SigningInput { target: query_gone, ..told }),
         ] {
             if what == "query" && query_gone == told.target {
                 continue;

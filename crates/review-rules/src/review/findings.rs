@@ -7,7 +7,7 @@ use crate::FileFacts;
 
 /// What has been found of one kind: the first ones, and how many there are.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Tally {
     first: Vec<Finding>,
     pub(super) total: usize,
 }
@@ -15,11 +15,11 @@ pub(super) struct Found {
 /// What has been found.
 #[derive(Default)]
 pub(super) struct Findings {
-    pub(super) secrets: Found,
-    pub(super) dangers: Found,
+    pub(super) secrets: Tally,
+    pub(super) dangers: Tally,
 }
 
-impl Found {
+impl Tally {
     fn add(&mut self, kind: Kind, rule: Rule, path: &str, line: u64) {
         self.total += 1;
         if self.first.len() < MAX_FINDINGS {

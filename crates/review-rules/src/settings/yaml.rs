@@ -38,7 +38,7 @@ pub(super) struct Entry {
 
 /// What is being read: a collection that is not complete, and in a mapping the name that a value is
 /// missing of.
-struct Open {
+struct OpenCollection {
     node: Node,
     name: Option<(usize, String)>,
 }
@@ -64,7 +64,7 @@ pub(super) fn parse(yaml: &str) -> Result<Option<Node>, String> {
 }
 
 struct Reader {
-    open: Vec<Open>,
+    open: Vec<OpenCollection>,
     root: Option<Node>,
     documents: usize,
     nodes: usize,
@@ -112,7 +112,7 @@ impl Reader {
         if self.open.len() >= MAX_DEPTH {
             return Err(format!("this is nested deeper than {MAX_DEPTH}"));
         }
-        self.open.push(Open { node: Node { line, kind }, name: None });
+        self.open.push(OpenCollection { node: Node { line, kind }, name: None });
         Ok(())
     }
 
