@@ -1,26 +1,19 @@
 //! [`App`]: the one composition root. One a isolate; everything that outlives a request is here.
 
-use std::cell::Cell;
+mod slots;
+
 use std::rc::Rc;
 
 use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
 
-use crate::actors::seen::RecentActors;
+pub use self::slots::Slot;
+use self::slots::Slots;
 use crate::config::{Config, VERSION};
-use crate::connections::{proxy, secrets};
-use crate::ecosystem::probe::Probe;
-use crate::ecosystem::{stream, watch};
-use crate::github::webhook;
-use crate::http::caller::TokenCache;
-use crate::http::caller::jwt::Jwks;
-use crate::http::limits::Limits;
-use crate::{discovery, github, init, metrics};
 use seams::ai::Ai;
 use seams::db::Db;
 use seams::es256::Es256;
 use seams::kv::Kv;
 use seams::limiter::Limiter;
-use seams::memory::Memory;
 use seams::objects::Objects;
 use seams::outside::Outside;
 use seams::queue::Queue;
@@ -99,20 +92,10 @@ pub struct App {
     pub build: Build,
     /// The clients of the ChittyOS services.
     pub core: ChittyCore,
-    /// Who stood behind a credential a moment ago.
-    pub tokens: TokenCache,
-    /// The keys that ChittyAuth signs with.
-    pub jwks: Jwks,
     /// Verifies the signatures of JWTs.
     pub es256: Rc<dyn Es256>,
-    /// Counts requests against their limits.
-    pub limits: Limits,
-    /// Who was here lately.
-    pub seen: RecentActors,
     /// How calls to the targets of connections travel.
     pub outside: Rc<dyn Outside>,
-    /// How far this isolate's initialization has come.
-    pub init: init::State,
     /// Where events of contexts are announced.
     pub context_ops: Option<Rc<dyn Queue>>,
     /// Where webhooks of GitHub are handed over.
@@ -127,38 +110,15 @@ pub struct App {
     pub tokens_kv: Option<Rc<dyn Kv>>,
     /// Signs as the GitHub App.
     pub rs256: Rc<dyn Rs256>,
-    /// What this isolate keeps of its dealings with GitHub.
-    pub github: github::client::State,
     /// Language models, where there are any.
     pub ai: Option<Rc<dyn Ai>>,
     /// The objects that watch the services.
     pub connections: Option<Rc<dyn Objects>>,
-    /// What this isolate has counted.
-    pub metrics: metrics::Recorder,
-    /// The last page of metrics that this isolate has shown.
-    pub metrics_page: metrics::Page,
-    /// When this isolate hands over what it has counted.
-    pub handover: metrics::Plan,
-    /// Until when ChittyChronicle has asked not to be told anything, in ms since the Unix epoch.
-    pub chronicle_busy_until_ms: Cell<u64>,
-    /// Whether this isolate has done something that is not sealed in the audit.
-    pub unsealed: Cell<bool>,
-    /// Whether a delivery of GitHub has asked for something to be done there.
-    pub github_work: Cell<bool>,
-    /// Where this isolate has heard that services are.
-    pub discovery: discovery::Directory,
-    /// What this isolate has made of the news of the services.
-    pub known: watch::NewsMemory,
-    /// How much of long webhook payloads this isolate holds.
-    pub held_payloads: webhook::Payloads,
-    /// Renewed credentials of connections that this isolate could not write.
-    pub unwritten: secrets::UnwrittenRenewals,
-    /// What this isolate may hold of the bodies that pass through connections.
-    pub passing_bodies: Rc<Memory>,
-    /// How many event streams are open in this isolate.
-    pub streams: stream::OpenStreams,
-    /// The last answers to `GET /health?full=true`.
-    pub probe: Probe,
+    /// Counts requests against their limits, where the platform has such a thing.
+    pub limiter: Option<Rc<dyn Limiter>>,
+    /// The limits of single actors.
+    pub rate_limit: Option<Rc<dyn Kv>>,
+    slots: Slots,
     clock: Rc<dyn Clock>,
     // Private: handlers reach the database through `init::Ready` only, which proves that its
     // schema is there.
@@ -186,42 +146,31 @@ impl App {
             Rc::clone(&parts.clock),
         );
         App {
-            tokens: TokenCache::default(),
-            jwks: Jwks::default(),
             es256: parts.es256,
-            limits: Limits::new(parts.config.rates, parts.limiter, parts.rate_limit),
-            seen: RecentActors::default(),
             outside: parts.outside,
             config: parts.config,
             build: parts.build,
             core,
-            init: init::State::default(),
             context_ops: parts.context_ops,
             github_events: parts.github_events,
             cache: parts.cache,
             seen_deliveries: parts.seen_deliveries,
             tokens_kv: parts.tokens,
             rs256: parts.rs256,
-            github: github::client::State::default(),
             ai: parts.ai,
             api_keys: parts.api_keys,
             connections: parts.connections,
-            metrics: metrics::Recorder::default(),
-            metrics_page: metrics::Page::default(),
-            handover: metrics::Plan::default(),
-            chronicle_busy_until_ms: Cell::default(),
-            unsealed: Cell::default(),
-            github_work: Cell::default(),
-            discovery: discovery::Directory::default(),
-            known: watch::NewsMemory::default(),
-            held_payloads: webhook::Payloads::default(),
-            unwritten: secrets::UnwrittenRenewals::default(),
-            passing_bodies: Memory::new(proxy::MAX_HELD_BYTES),
-            streams: stream::OpenStreams::default(),
-            probe: Probe::default(),
+            limiter: parts.limiter,
+            rate_limit: parts.rate_limit,
+            slots: Slots::default(),
             clock: parts.clock,
             db: parts.db,
         }
+    }
+
+    /// What a folder keeps in this isolate.
+    pub fn slot<T: Slot>(&self) -> &T {
+        self.slots.get(self)
     }
 
     /// Milliseconds since the Unix epoch.

@@ -10,9 +10,10 @@ use chitty_core::connection::{Connection, State, Statistics, Status};
 use chitty_core::{HealthReport, Service, ServiceHealth};
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::config::{Deficiency, VERSION};
 use crate::ecosystem::probe;
+use crate::ecosystem::watch::NewsMemory;
 use crate::http::Outcome;
 use crate::http::problem::Problem;
 use crate::http::reply::Reply;
@@ -186,9 +187,9 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
         Some("false") | None => None,
         Some(_) => return Err(Problem::invalid("?full", "must be true or false")),
     };
-    let database = app.init.database();
-    let registration = app.init.registration();
-    let known = app.known.identity(request.now_ms);
+    let database = init::State::of(app).database();
+    let registration = init::State::of(app).registration();
+    let known = NewsMemory::of(app).identity(request.now_ms);
     let unheard;
     let connection = match known.as_deref() {
         Some(status) => ConnectionHealth::of(status, true),

@@ -5,14 +5,17 @@ use std::rc::Rc;
 use futures_util::future::{LocalBoxFuture, join_all};
 
 use crate::actors::seen;
-use crate::app::App;
+use crate::app::{App, Slot};
+use crate::audit::seal::Unsealed;
 use crate::audit::{archive, seal};
 use crate::discovery;
 use crate::ecosystem::{stream, watch};
 use crate::events::{consumer, dead, outbox};
+use crate::github::WorkAhead;
 use crate::http::idempotency;
 use crate::http::reply::After;
 use crate::init::{self, Ready};
+use crate::metrics::Plan;
 use crate::metrics::handover;
 use crate::work::{self, Prune};
 use crate::{connections, contexts, delegation, github, keys, minting, orchestrations};
@@ -48,7 +51,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
     if !events.is_empty() {
         // Whatever is told is on record too.
-        app.unsealed.set(true);
+        Unsealed::of(app).0.set(true);
         outbox::announce(app, events).await;
     }
     send_again(app, again).await;
@@ -71,7 +74,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     if hand_over {
         handover::perform(app).await;
         // Once for all that was done in the meantime.
-        if app.unsealed.take()
+        if Unsealed::of(app).0.take()
             && let Ok(ready) = Ready::ensure(app).await
         {
             seal::seal(app, ready).await;
@@ -117,9 +120,9 @@ pub async fn consume(app: &App, queue: &str, batch: &[&dyn Delivery]) {
 /// What a batch of a queue has left to be done: work at GitHub, and the handover. The runtime takes the
 /// batch for finished when this is, so none of it waits for long.
 pub fn after_batch(app: Rc<App>) -> impl Future<Output = ()> + 'static {
-    let turn = app.handover.take_turn(&app, app.now_ms());
+    let turn = Plan::of(&app).take_turn(&app, app.now_ms());
     async move {
-        if app.github_work.take()
+        if WorkAhead::of(&app).0.take()
             && let Ok(ready) = Ready::ensure(&app).await
         {
             github::jobs::run_due(&app, ready, github::jobs::BESIDE_A_BATCH_MS).await;
@@ -133,7 +136,7 @@ pub fn after_batch(app: Rc<App>) -> impl Future<Output = ()> + 'static {
 /// The handover of what this isolate has counted, for events that are no requests; nothing when one is
 /// planned already.
 pub fn hand_over(app: Rc<App>) -> Option<impl Future<Output = ()> + 'static> {
-    let turn = app.handover.take_turn(&app, app.now_ms());
+    let turn = Plan::of(&app).take_turn(&app, app.now_ms());
     turn.then_some(async move { handover::perform(&app).await })
 }
 

@@ -5,9 +5,10 @@ use serde_json::json;
 
 use crate::actors::store::{self, Change, Filter};
 use crate::actors::{STATUSES, TYPES, input};
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
+use crate::http::caller::TokenCache;
 use crate::http::caller::{Scope, WriteError, scopes, token_of};
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::listing::{PageRequest, word};
@@ -233,7 +234,7 @@ fn conditional<'a>(
 }
 
 fn changed(app: &App, id: &ChittyId, event: Event, json: &str) -> Outcome {
-    app.tokens.forget(id.as_str());
+    TokenCache::of(app).forget(id.as_str());
     let text = format!("{{\"success\":true,\"message\":\"Actor updated\",\"actor\":{json}}}");
     Ok(Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event)))
 }

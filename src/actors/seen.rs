@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chitty_core::CallContext;
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::http::caller::{Caller, Credential, is_principal};
 use crate::init::Ready;
 use seams::db::{DbError, Statement};
@@ -34,6 +34,12 @@ pub struct RecentActors {
     /// What is to be written: actors with what ChittyAuth says they may, keys with nothing.
     waiting: RefCell<BTreeMap<String, Note>>,
     writing_since_ms: Cell<Option<u64>>,
+}
+
+impl Slot for RecentActors {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
 }
 
 struct Note {
@@ -93,14 +99,14 @@ impl RecentActors {
 
 /// Writes what was noted. What could not be written is noted again by the next request.
 pub(crate) async fn perform(app: &App) {
-    let waiting = app.seen.waiting.take();
+    let waiting = RecentActors::of(app).waiting.take();
     let written = match Ready::ensure(app).await {
         Ok(ready) => write(ready, &waiting).await.map_err(|error| error.to_string()),
         Err(problem) => Err(problem.detail.to_string()),
     };
-    app.seen.writing_since_ms.set(None);
+    RecentActors::of(app).writing_since_ms.set(None);
     if let Err(error) = written {
-        let mut noted = app.seen.noted.borrow_mut();
+        let mut noted = RecentActors::of(app).noted.borrow_mut();
         noted.retain(|id, _| !waiting.contains_key(id));
         log::warn("seen_not_written", &[("error", &error)]);
     }

@@ -4,11 +4,22 @@
 use serde_json::{Value, json};
 
 use super::chain::{COLUMNS, Entry, GENESIS};
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::events::{Event, EventKind, outbox};
 use crate::init::Ready;
 use seams::db::{DbError, Statement, first_row};
 use seams::{log, time};
+use std::cell::Cell;
+
+/// Whether this isolate has done something that is not sealed yet.
+#[derive(Default)]
+pub struct Unsealed(pub Cell<bool>);
+
+impl Slot for Unsealed {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
+}
 
 /// How many rows one round trip seals.
 const PAGE: i64 = 500;

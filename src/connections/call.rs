@@ -4,8 +4,9 @@ use std::rc::Weak;
 
 use chitty_core::{Service, TransportError};
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::connections::target::{Endpoint, is_chittyos, is_gateway, is_reserved, own_name};
+use crate::discovery::Directory;
 use seams::outside::{OutsideRequest, OutsideResponse};
 
 /// The most bytes of an answer that are read.
@@ -30,7 +31,7 @@ impl Base {
         let named = |name: &str| app.config.service_url_template.replace("{name}", name);
         let origin = match (is_chittyos(service), known, own_name(service, &endpoint.host)) {
             (true, Some(service), _) => app.core.endpoint(service),
-            (true, None, _) => named(&app.discovery.name_of(service)),
+            (true, None, _) => named(&Directory::of(app).name_of(service)),
             // Where ChittyRegistry had it when the connection was made.
             (false, _, Some(name)) => named(name),
             (false, _, None) => outside(app, &endpoint.host),

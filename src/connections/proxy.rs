@@ -9,7 +9,7 @@ use std::rc::Rc;
 use chitty_core::TransportError;
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::audit::BEGUN;
 use crate::connections::call::{Base, is_closed};
 use crate::connections::headers::overrides_method;
@@ -23,8 +23,18 @@ use crate::http::reply::{After, Body, Reply};
 use crate::http::request::{MAX_BODY_BYTES, Request};
 use crate::init::Ready;
 use seams::log;
+use seams::memory::Memory;
 use seams::outside::OutsideResponse;
 use seams::time;
+
+/// What this isolate may hold of the bodies that pass through connections.
+pub struct PassingBodies(pub Rc<Memory>);
+
+impl Slot for PassingBodies {
+    fn new(_: &App) -> Self {
+        PassingBodies(Memory::new(MAX_HELD_BYTES))
+    }
+}
 
 /// How much of the bodies that pass through connections, requests and answers, an isolate holds at a
 /// time, in bytes: beside the webhooks' share of the 128 MB that the platform gives it.
@@ -66,7 +76,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
         let detail = "asks for another method than the request has: send that method";
         return Err(Problem::invalid("?method", detail));
     }
-    let share = app.passing_bodies.share();
+    let share = PassingBodies::of(app).0.share();
     let body = match is_read {
         true => Vec::new(),
         false => request.gradual_bytes(MAX_BODY_BYTES, &*share).await?,

@@ -13,7 +13,7 @@ use chitty_core::{Backoff, TransportError};
 use futures_util::StreamExt;
 use serde_json::Value;
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::connections::credential::{Credential, Oauth, REFRESH_EARLY_MS};
 use crate::connections::headers::may_carry_credential;
 use crate::connections::store::{self, Link, SealedCredential};
@@ -330,7 +330,7 @@ async fn refresh(
                 Err(error) => {
                     let fields = [("connection_id", id), ("error", &error.to_string())];
                     log::error("renewed_credential_unwritten", &fields);
-                    app.unwritten.put(id, renewed);
+                    UnwrittenRenewals::of(app).put(id, renewed);
                     // It is good all the same.
                     Ok(credential)
                 }
@@ -386,6 +386,12 @@ struct UnwrittenRenewal {
 /// What this isolate has renewed and could not write, by connection.
 #[derive(Default)]
 pub struct UnwrittenRenewals(RefCell<BTreeMap<String, UnwrittenRenewal>>);
+
+impl Slot for UnwrittenRenewals {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
+}
 
 impl UnwrittenRenewals {
     /// Whether there is none.
@@ -452,10 +458,10 @@ impl UnwrittenRenewal {
 /// Writes again what this isolate has renewed for a connection and could not write. Returns it while it
 /// still cannot.
 async fn write_again(app: &App, ready: Ready<'_>, id: &str) -> Option<UnwrittenRenewal> {
-    let unwritten = app.unwritten.get(id)?;
+    let unwritten = UnwrittenRenewals::of(app).get(id)?;
     match unwritten.write(app, ready, id, &[]).await {
         Ok(is_there) => {
-            app.unwritten.remove(id, unwritten.version);
+            UnwrittenRenewals::of(app).remove(id, unwritten.version);
             if !is_there {
                 abandon(app, ready, id, &unwritten.sealed.text).await;
             }
@@ -470,7 +476,7 @@ async fn write_again(app: &App, ready: Ready<'_>, id: &str) -> Option<UnwrittenR
 
 /// The same for all of them; the cron runs it.
 pub async fn write_all_again(app: &App, ready: Ready<'_>) {
-    let ids: Vec<String> = app.unwritten.0.borrow().keys().cloned().collect();
+    let ids: Vec<String> = UnwrittenRenewals::of(app).0.borrow().keys().cloned().collect();
     for id in ids {
         write_again(app, ready, &id).await;
     }

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chitty_core::{CallContext, Service, ServiceEntry};
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::connections::target::{Endpoint, is_chittyos, is_gateway, own_name};
 use crate::delegation::{is_service_name, service_name};
 use crate::http::problem::Problem;
@@ -52,6 +52,12 @@ pub struct Directory {
     moved: RefCell<BTreeMap<String, String>>,
     /// Whether the list is due, as of the last handover.
     is_due: Cell<bool>,
+}
+
+impl Slot for Directory {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
 }
 
 impl Directory {
@@ -91,11 +97,11 @@ pub(crate) fn take(app: &App, rows: Vec<Row>) -> Result<(), DbError> {
             moved.insert(name, host);
         }
     }
-    if *app.discovery.moved.borrow() != moved {
+    if *Directory::of(app).moved.borrow() != moved {
         let core =
             moved.iter().filter_map(|(name, host)| Some((Service::parse(name)?, host.clone())));
         app.core.relocate(core.collect());
-        *app.discovery.moved.borrow_mut() = moved;
+        *Directory::of(app).moved.borrow_mut() = moved;
     }
     Ok(())
 }
@@ -136,7 +142,7 @@ async fn kept(ready: Ready<'_>, service: &str) -> Result<Option<Endpoint>, DbErr
 
 /// Asks the registry where the list is due, as of the last handover or the cron.
 pub(crate) async fn refresh_if_due(app: &App, ready: Ready<'_>) {
-    if !app.discovery.is_due.take() {
+    if !Directory::of(app).is_due.take() {
         return;
     }
     if let Err(error) = refresh(app, ready, AFTER_FAILURE_MS, FRESH_MS).await {
@@ -146,7 +152,7 @@ pub(crate) async fn refresh_if_due(app: &App, ready: Ready<'_>) {
 
 /// The same by the cron, which has heard nothing.
 pub(crate) async fn cron(app: &App, ready: Ready<'_>) {
-    app.discovery.is_due.set(true);
+    Directory::of(app).is_due.set(true);
     refresh_if_due(app, ready).await;
 }
 

@@ -3,7 +3,7 @@
 use chitty_core::{BreakerState, Service};
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::audit::BEGUN;
 use crate::ecosystem::connection::Command;
 use crate::ecosystem::watch::{self, ServiceStatus};
@@ -14,6 +14,7 @@ use crate::http::fields::nothing;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
+use crate::init;
 use crate::init::Ready;
 use seams::db::{Row, Statement};
 use seams::{log, time};
@@ -254,7 +255,7 @@ fn breaker(app: &App, service: Service) -> Value {
 }
 
 fn registration(app: &App) -> Value {
-    let progress = app.init.registration();
+    let progress = init::State::of(app).registration();
     let mut text = json!(*progress);
     if let Some(text) = text.as_object_mut() {
         text.insert("state".to_owned(), progress.as_str().into());

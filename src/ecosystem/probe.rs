@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use chitty_core::{CallContext, HealthReport, Service};
 
-use crate::app::App;
+use crate::app::{App, Slot};
 
 /// How long one service may take, in ms. Six are asked at once, so all of them take at most twice
 /// this.
@@ -29,10 +29,16 @@ pub struct Probe {
     asking_since_ms: Cell<Option<u64>>,
 }
 
+impl Slot for Probe {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
+}
+
 /// How every service is, with the instant (ms) at which that was found out.
 pub async fn services(app: &App) -> (Reports, u64) {
     let longest_ms = 2 * u64::from(TIMEOUT_MS) + 500;
-    let probe = &app.probe;
+    let probe = Probe::of(app);
     loop {
         let now_ms = app.now_ms();
         if let Some((reports, at_ms)) = &*probe.last.borrow()

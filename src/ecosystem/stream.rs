@@ -13,7 +13,7 @@ use std::rc::Rc;
 use chitty_core::Clock;
 use futures_util::stream::{self, StreamExt};
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::http::Outcome;
 use crate::http::caller::{Credential, Scope};
 use crate::http::numbers::whole;
@@ -49,6 +49,12 @@ const MAX_STREAMS_OF_ACTOR: u32 = 10;
 /// How many streams are open in this isolate, by actor.
 #[derive(Clone, Default)]
 pub struct OpenStreams(Rc<RefCell<BTreeMap<String, u32>>>);
+
+impl Slot for OpenStreams {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
+}
 
 /// The place of one stream; given back when the stream is dropped.
 struct Place {
@@ -115,7 +121,7 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             Problem::invalid("?service", "must be a service; GET /v1/ecosystem lists them")
         })?),
     };
-    let place = app.streams.take(scope.actor())?;
+    let place = OpenStreams::of(app).take(scope.actor())?;
     let latest = Statement::new("SELECT coalesce(max(id), 0) AS id FROM connection_events");
     let mut results = scope.read(ready, vec![latest]).await?.into_iter();
     let latest = first_row(results.next());

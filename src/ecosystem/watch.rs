@@ -7,7 +7,7 @@ use chitty_core::connection::{State, Status};
 use chitty_core::{BreakerState, Service};
 use serde_json::Value;
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::ecosystem::connection::Command;
 use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
@@ -29,6 +29,12 @@ pub struct NewsMemory {
     news: RefCell<BTreeMap<Service, i64>>,
     woken_ms: RefCell<BTreeMap<Service, u64>>,
     identity: RefCell<Option<Status>>,
+}
+
+impl Slot for NewsMemory {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
 }
 
 impl NewsMemory {
@@ -108,11 +114,11 @@ pub(crate) async fn act(app: &App, news: &[News], breakers_changed: bool) {
     for service in Service::ALL {
         let found = news.iter().find(|news| news.service == *service);
         if let Some(found) = found {
-            let known = app.known.news.borrow().get(service).copied();
+            let known = NewsMemory::of(app).news.borrow().get(service).copied();
             if known.map_or(found.is_down, |known| found.number > known) {
                 app.core.take_news(*service, found.is_down);
             }
-            app.known.news.borrow_mut().insert(*service, found.number);
+            NewsMemory::of(app).news.borrow_mut().insert(*service, found.number);
         }
         let silent = found.is_none_or(|found| found.is_silent(app, now_ms));
         let open = matches!(app.core.breaker(*service), BreakerState::Open { .. });
@@ -144,7 +150,7 @@ async fn ask(app: &App, commands: Vec<(Service, Command)>) {
 }
 
 fn take_turn(app: &App, service: Service, now_ms: u64) -> bool {
-    let mut woken = app.known.woken_ms.borrow_mut();
+    let mut woken = NewsMemory::of(app).woken_ms.borrow_mut();
     let due = woken.get(&service).is_none_or(|at| now_ms.abs_diff(*at) > WAKE_PAUSE_MS);
     if due {
         woken.insert(service, now_ms);

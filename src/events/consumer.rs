@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::events::claims::{self, EventClaim};
 use crate::events::dead::Subject;
 use crate::events::effects::{self, Effect, Failure, History};
@@ -21,6 +21,17 @@ use crate::init::Ready;
 use seams::db::{DbError, Statement};
 use seams::queue::Delivery;
 use seams::{log, time};
+use std::cell::Cell;
+
+/// Until when ChittyChronicle has asked not to be told anything, in ms since the Unix epoch.
+#[derive(Default)]
+pub struct ChroniclePause(pub Cell<u64>);
+
+impl Slot for ChroniclePause {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
+}
 
 /// How many entities are told of at once.
 const AT_ONCE: usize = 6;
@@ -195,7 +206,7 @@ async fn tell<'d>(
 
 /// For how long ChittyChronicle has asked not to be told anything, in seconds.
 fn chronicle_pause(app: &App) -> Option<u32> {
-    let wait_ms = app.chronicle_busy_until_ms.get().saturating_sub(app.now_ms());
+    let wait_ms = ChroniclePause::of(app).0.get().saturating_sub(app.now_ms());
     (wait_ms > 0).then(|| u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX))
 }
 
@@ -305,7 +316,7 @@ async fn take_effect(app: &App, row: &mut EventClaim, effect: Effect) -> Result<
             }
             if let (Effect::Chronicle, Some(seconds)) = (effect, failure.retry_after_s) {
                 let pause_ms = u64::from(seconds.min(PAUSES_S.longest)) * 1000;
-                app.chronicle_busy_until_ms.set(app.now_ms() + pause_ms);
+                ChroniclePause::of(app).0.set(app.now_ms() + pause_ms);
             }
         }
     }

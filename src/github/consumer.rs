@@ -13,9 +13,11 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, Slot};
+use crate::audit::seal::Unsealed;
 use crate::events::consumer::{again, keep_letters};
 use crate::events::{Event, dead, outbox};
+use crate::github::WorkAhead;
 use crate::github::deliveries::{self, DeliveryClaim, InstallationRecord};
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
@@ -282,7 +284,7 @@ pub async fn deal_with(app: &App, ready: Ready<'_>, lanes: Vec<String>, until_ms
         .await;
     let events: Vec<Event> = told.into_iter().flatten().collect();
     if !events.is_empty() {
-        app.unsealed.set(true);
+        Unsealed::of(app).0.set(true);
         outbox::announce(app, events).await;
     }
 }
@@ -444,7 +446,7 @@ async fn perform(
         known.insert(id, now);
     }
     if plan.asks_for_work {
-        app.github_work.set(true);
+        WorkAhead::of(app).0.set(true);
     }
     events.push(plan.event);
     Ok(events)
@@ -506,7 +508,7 @@ async fn meet(
         installations::put_on_record(app, ready, &installation, &minted, None, traceparent).await?;
     known.insert(installation.id, now);
     // What was asked for before is due now.
-    app.github_work.set(true);
+    WorkAhead::of(app).0.set(true);
     Ok(Some(told))
 }
 

@@ -31,9 +31,19 @@ pub mod unbegun;
 pub mod visit;
 pub mod webhook;
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::init::Ready;
 use seams::log;
+
+/// Whether a delivery has asked for something to be done at GitHub.
+#[derive(Default)]
+pub struct WorkAhead(pub std::cell::Cell<bool>);
+
+impl Slot for WorkAhead {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
+}
 
 /// The cron's part: deal with what is overdue, do the jobs that are due, look for what never arrived.
 pub async fn cron(app: &App, ready: Ready<'_>) {

@@ -17,7 +17,7 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::payload::Facts;
@@ -59,6 +59,12 @@ const STORED_FOR_S: u32 = 7 * 24 * 3600;
 /// How much of long payloads this isolate holds at the moment, by sender.
 #[derive(Debug, Default)]
 pub struct Payloads(RefCell<BTreeMap<String, usize>>);
+
+impl Slot for Payloads {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
+}
 
 /// A part of what may be held: as much as has come in. Given back when it is dropped.
 struct Share<'a> {
@@ -125,7 +131,7 @@ impl Drop for Share<'_> {
     ),
 ))]
 pub async fn receive(app: &App, request: &Request<'_>) -> Outcome {
-    let share = app.held_payloads.share(Limits::sender(request));
+    let share = Payloads::of(app).share(Limits::sender(request));
     // 1. Check.
     let body = checked(app, request, &share).await?;
     let delivered = delivered(request)?;
@@ -203,7 +209,7 @@ async fn checked(
         return Ok(body);
     }
     if is_long(request) {
-        app.limits.charge_tenth(request, Class::Webhook);
+        Limits::of(app).charge_tenth(request, Class::Webhook);
     }
     Err(refused(app, request, OTHER_SECRET).await)
 }
@@ -220,7 +226,7 @@ async fn in_time(
     request: &Request<'_>,
     share: &Share<'_>,
 ) -> Result<Box<dyn RuntimeBody>, Problem> {
-    app.limits.unless_spent(request, Class::Webhook)?;
+    Limits::of(app).unless_spent(request, Class::Webhook)?;
     let body = pin!(request.inbound.gradual_body(MAX_PAYLOAD_BYTES, share));
     let error = match select(body, pin!(stalled(app, share))).await {
         Either::Left((Ok(body), _)) => return Ok(body),
@@ -230,7 +236,7 @@ async fn in_time(
         Either::Left((Err(error), _)) => no_body(error, MAX_PAYLOAD_BYTES),
         Either::Right((why, _)) => not_taken(why),
     };
-    app.limits.charge_tenth(request, Class::Webhook);
+    Limits::of(app).charge_tenth(request, Class::Webhook);
     Err(error)
 }
 
@@ -261,7 +267,7 @@ const OTHER_SECRET: &str = "The body is not signed with the webhook secret of th
 
 /// The refusal of a delivery that GitHub has not signed; who sends many is told to wait.
 async fn refused(app: &App, request: &Request<'_>, why: &'static str) -> Problem {
-    match app.limits.of_address(request, Class::Webhook).await {
+    match Limits::of(app).of_address(request, Class::Webhook).await {
         Err(limited) => limited,
         Ok(()) => Problem::new(Code::InvalidSignature, why),
     }

@@ -5,11 +5,13 @@ use std::cell::Cell;
 
 use percent_encoding::percent_decode_str;
 
-use crate::app::App;
+use crate::actors::seen::RecentActors;
+use crate::app::{App, Slot};
 use crate::http::Outcome;
 use crate::http::caller::Caller;
 use crate::http::fields;
 use crate::http::hints::hinted;
+use crate::http::limits::Limits;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
@@ -17,6 +19,8 @@ use crate::http::route::{Access, Match, Method, Route, Table};
 use crate::http::trace::Trace;
 use crate::init::{self, Ready};
 use crate::metrics;
+use crate::metrics::Plan;
+use crate::metrics::Recorder;
 use seams::inbound::Inbound;
 
 /// Headers of every reply: what keeps it from being cached, downgraded or sniffed. A reply is never a
@@ -52,11 +56,11 @@ pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
         reply.after.push(After::Initialize);
     }
     let latency_ms = app.now_ms().saturating_sub(now_ms);
-    app.metrics.record(method_label(&method), label.get(), reply.status, latency_ms);
-    if app.seen.is_due(now_ms) {
+    Recorder::of(app).record(method_label(&method), label.get(), reply.status, latency_ms);
+    if RecentActors::of(app).is_due(now_ms) {
         reply.after.push(After::NoteSeen);
     }
-    if app.handover.take_turn(app, now_ms) {
+    if Plan::of(app).take_turn(app, now_ms) {
         reply.after.push(After::HandOver);
     }
     if inbound.header("origin").is_some() {
@@ -111,15 +115,15 @@ async fn admitted(app: &App, route: &Route, request: &Request<'_>) -> Outcome {
             handler(app, request).await
         }
         Access::Counted(class, handler) => {
-            app.limits.of_address(request, class).await?;
+            Limits::of(app).of_address(request, class).await?;
             parameters.check(request)?;
             handler(app, request).await
         }
         Access::Scoped(permission, handler) => {
             let ready = Ready::ensure(app).await?;
             let caller = Caller::authenticate(app, ready, request).await?;
-            app.limits.of_actor(&caller, request, route.class()).await?;
-            app.seen.note(&caller, request.now_ms);
+            Limits::of(app).of_actor(&caller, request, route.class()).await?;
+            RecentActors::of(app).note(&caller, request.now_ms);
             let scope = caller.scope(permission, request.now_ms);
             scope.admit_to(ready, permission, route.method != Method::Get).await?;
             parameters.check(request)?;

@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
+use crate::app::{App, Slot};
 use crate::http::budget::Budget;
 use crate::http::caller::Caller;
 use crate::http::problem::Problem;
@@ -149,6 +150,12 @@ pub struct Limits {
     windows: RefCell<BTreeMap<(Class, String), Window>>,
 }
 
+impl Slot for Limits {
+    fn new(app: &App) -> Self {
+        Limits::with(app.config.rates, app.limiter.clone(), app.rate_limit.clone())
+    }
+}
+
 /// What the isolate's own count says.
 enum Count {
     /// So few that nobody needs to be asked.
@@ -161,7 +168,7 @@ enum Count {
 
 impl Limits {
     /// Counts with these means; without a limiter each isolate counts for itself alone.
-    pub fn new(
+    pub fn with(
         rates: Rates,
         limiter: Option<Rc<dyn Limiter>>,
         overrides: Option<Rc<dyn Kv>>,
@@ -424,7 +431,7 @@ mod tests {
             limit in 1u32..50,
             pauses in proptest::collection::vec(0u64..20_000, 1..200),
         ) {
-            let limits = Limits::new(Rates([0; 7]), None, None);
+            let limits = Limits::with(Rates([0; 7]), None, None);
             let mut now_ms = 1_000_000;
             let mut passed: Vec<u64> = Vec::new();
             for pause in pauses {
@@ -446,7 +453,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_bounded() {
-        let limits = Limits::new(Rates([0; 7]), None, None);
+        let limits = Limits::with(Rates([0; 7]), None, None);
         for n in 0..10_000 {
             limits.count_here(Class::Authenticate, &n.to_string(), 10, 1000);
         }

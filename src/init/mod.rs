@@ -11,7 +11,7 @@ pub mod registration;
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::http::problem::{Code, Problem};
 use seams::db::Db;
 use seams::log;
@@ -23,6 +23,12 @@ pub struct State {
     /// When the schema may be tried again in the background, in ms.
     next_try_ms: Cell<u64>,
     registration: RefCell<registration::Progress>,
+}
+
+impl Slot for State {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
 }
 
 /// The state of the schema, as this isolate last saw it.
@@ -81,16 +87,16 @@ impl<'a> Ready<'a> {
                 "The database binding `DB` is missing; GET /health lists what is.",
             ));
         };
-        if app.init.database.get() != Database::Ready {
+        if State::of(app).database.get() != Database::Ready {
             if let Err(error) = migrations::apply(db.as_ref()).await {
-                app.init.database.set(Database::Failed);
-                app.init.next_try_ms.set(app.now_ms() + BACKGROUND_PAUSE_MS);
+                State::of(app).database.set(Database::Failed);
+                State::of(app).next_try_ms.set(app.now_ms() + BACKGROUND_PAUSE_MS);
                 log::error("migrations_failed", &[("error", &error.to_string())]);
                 return Err(not_ready(
                     "The database could not be prepared. The next request tries again.",
                 ));
             }
-            app.init.database.set(Database::Ready);
+            State::of(app).database.set(Database::Ready);
         }
         Ok(Ready { db })
     }
@@ -122,10 +128,10 @@ fn not_ready(detail: &'static str) -> Problem {
 
 /// Whether there is background work for this isolate now.
 pub fn is_due(app: &App, now_ms: u64) -> bool {
-    match app.init.database.get() {
+    match State::of(app).database.get() {
         Database::Pending => true,
-        Database::Failed => now_ms >= app.init.next_try_ms.get(),
-        Database::Ready => app.init.registration.borrow().is_due(now_ms),
+        Database::Failed => now_ms >= State::of(app).next_try_ms.get(),
+        Database::Ready => State::of(app).registration.borrow().is_due(now_ms),
     }
 }
 

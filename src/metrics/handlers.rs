@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chitty_core::Service;
 use serde_json::Value;
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::audit::archive;
 use crate::connections::secrets;
 use crate::connections::store::{CHECKS, RENEWALS};
@@ -19,6 +19,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
+use crate::metrics::Page;
 use crate::metrics::handover;
 use crate::metrics::text::{
     AUDIT, BREAKERS, CONNECTED, CONNECTION_FAILURES, CONNECTION_UPTIME, CONNECTIONS, COUNTED,
@@ -58,12 +59,12 @@ const KEEP_MS: u64 = 1_000;
 ))]
 pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
     may_read(app, request)?;
-    let text = match app.metrics_page.get(request.now_ms, KEEP_MS) {
+    let text = match Page::of(app).get(request.now_ms, KEEP_MS) {
         Some(text) => text,
         None => {
             let ready = Ready::ensure(app).await?;
             let text = page(app, ready).await?;
-            app.metrics_page.put(request.now_ms, text.clone());
+            Page::of(app).put(request.now_ms, text.clone());
             text
         }
     };

@@ -10,10 +10,13 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::discovery;
+use crate::discovery::Directory;
 use crate::ecosystem::watch;
+use crate::ecosystem::watch::NewsMemory;
 use crate::init::Ready;
+use crate::metrics::Recorder;
 use crate::metrics::breakers;
 use seams::db::{DbError, Statement};
 use seams::{log, time};
@@ -29,6 +32,12 @@ pub struct Plan {
     planned_ms: Cell<Option<u64>>,
     /// When the last one took place.
     last_ms: Cell<u64>,
+}
+
+impl Slot for Plan {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
 }
 
 impl Plan {
@@ -48,7 +57,7 @@ impl Plan {
 /// state, so that others learn of it.
 pub(crate) async fn perform(app: &App) {
     let now_ms = app.now_ms();
-    let since_ms = now_ms.saturating_sub(app.handover.last_ms.get());
+    let since_ms = now_ms.saturating_sub(Plan::of(app).last_ms.get());
     let urgent = app.core.take_breakers_changed();
     if !urgent && since_ms < app.config.handover_ms {
         app.sleep(app.config.handover_ms - since_ms).await;
@@ -64,19 +73,19 @@ pub(crate) async fn perform(app: &App) {
 /// does. For events that end only when the work that they have left behind does: what is acknowledged in
 /// one, and the batch after it, would wait for the pause.
 pub(crate) async fn perform_if_due(app: &App) {
-    let since_ms = app.now_ms().saturating_sub(app.handover.last_ms.get());
+    let since_ms = app.now_ms().saturating_sub(Plan::of(app).last_ms.get());
     let urgent = app.core.take_breakers_changed();
     if urgent || since_ms >= app.config.handover_ms {
         at_once(app, urgent).await;
     } else {
-        app.handover.planned_ms.set(None);
+        Plan::of(app).planned_ms.set(None);
     }
 }
 
 async fn at_once(app: &App, urgent: bool) {
     // From here on what is counted is for the next one.
-    app.handover.planned_ms.set(None);
-    app.handover.last_ms.set(app.now_ms());
+    Plan::of(app).planned_ms.set(None);
+    Plan::of(app).last_ms.set(app.now_ms());
     let Ok(ready) = Ready::ensure(app).await else { return };
     match now(app, ready).await {
         Ok(news) => watch::act(app, &news, urgent).await,
@@ -89,7 +98,7 @@ async fn at_once(app: &App, urgent: bool) {
 /// # Errors
 /// When the database does not answer: the same batch goes again the next time.
 pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>, DbError> {
-    let batch = app.metrics.batch(&app.core);
+    let batch = Recorder::of(app).batch(&app.core);
     let add = Statement::new(
         "INSERT INTO metrics (family, labels, part, position, value) \
          SELECT json_extract(r.value, '$[0]'), json_extract(r.value, '$[1]'), \
@@ -98,7 +107,7 @@ pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>,
          WHERE NOT EXISTS (SELECT 1 FROM metric_isolates WHERE isolate = ?1 AND seq >= ?2) \
          ON CONFLICT DO UPDATE SET value = value + excluded.value",
     )
-    .bind(app.metrics.isolate.as_str())
+    .bind(Recorder::of(app).isolate.as_str())
     .bind(batch.seq)
     .bind(Value::Array(batch.rows.clone()).to_string());
     let note = Statement::new(
@@ -106,18 +115,18 @@ pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>,
          ON CONFLICT (isolate) DO UPDATE SET seq = excluded.seq, seen_at = excluded.seen_at, \
          breakers = excluded.breakers WHERE excluded.seq >= seq",
     )
-    .bind(app.metrics.isolate.as_str())
+    .bind(Recorder::of(app).isolate.as_str())
     .bind(batch.seq)
     .bind(time::iso8601(app.now_ms()))
     .bind(breakers(&app.core).to_string());
     let statements = vec![add, note, watch::look(), discovery::look(), discovery::age()];
     let mut results = ready.db().batch(statements).await?.into_iter().skip(2);
-    app.metrics.handed_over(batch);
+    Recorder::of(app).handed_over(batch);
     let mut next = || results.next().unwrap_or_default();
     let news = watch::read(next())?;
     discovery::take(app, next())?;
-    app.discovery.note_age(app, next())?;
-    app.known.note(app, &news);
+    Directory::of(app).note_age(app, next())?;
+    NewsMemory::of(app).note(app, &news);
     Ok(news)
 }
 

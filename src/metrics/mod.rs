@@ -11,6 +11,7 @@ mod text;
 
 pub use crate::metrics::handover::Plan;
 
+use crate::app::{App, Slot};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
@@ -53,9 +54,21 @@ pub struct Recorder {
     seq: Cell<i64>,
 }
 
+impl Slot for Recorder {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
+}
+
 /// A page that is shown for a while.
 #[derive(Default)]
 pub struct Page(RefCell<Option<(u64, String)>>);
+
+impl Slot for Page {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
+}
 
 impl Page {
     fn get(&self, now_ms: u64, keep_ms: u64) -> Option<String> {

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use crate::world::outside::answer;
 use crate::world::{Answer, Behaviour, Fault, Isolate, TestRequest, World, killed_after, run};
+use chittyconnect::app::Slot;
+use chittyconnect::connections::secrets::UnwrittenRenewals;
 
 const WITHOUT_GITHUB: &[(&str, Option<&str>)] = &[("GITHUB_APP_ID", None)];
 
@@ -313,11 +315,11 @@ fn a_renewed_pair_is_written_again_by_whoever_holds_it() {
                     assert_eq!(through(&gateway, &id).await.status, 200, "{at}");
                 }
                 assert_eq!(issued.get(), 2, "{at}: renewed once");
-                assert_eq!(gateway.app.unwritten.is_empty(), times < 1000, "{at}");
+                assert_eq!(UnwrittenRenewals::of(&gateway.app).is_empty(), times < 1000, "{at}");
                 world.db.set_fault_at(WRITE_OF_A_RENEWAL, fault, 0);
                 // The isolate that holds it is the one that the cron finds.
                 tasks::scheduled(&gateway.app).await;
-                assert!(gateway.app.unwritten.is_empty(), "{at}");
+                assert!(UnwrittenRenewals::of(&gateway.app).is_empty(), "{at}");
                 let other = world.isolate();
                 assert_eq!(through(&other, &id).await.status, 200, "{at}");
                 assert_eq!(issued.get(), 2, "{at}: it is there for others");

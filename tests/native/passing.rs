@@ -8,6 +8,8 @@ use seams::outside::{OutsideRequest, OutsideResponse};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, Isolate, TestRequest, World, killed_after, run, yield_now};
+use chittyconnect::app::Slot;
+use chittyconnect::connections::proxy::PassingBodies;
 
 /// Everything that a caller should not be able to say to a target, with what it is known for.
 const NEVER: [&str; 48] = [
@@ -361,7 +363,7 @@ fn bodies_that_pass_are_held_within_bounds_and_given_back() {
             let body = vec![b'x'; 4 << 20];
             Ok(OutsideResponse { status: 200, headers: Vec::new(), body })
         });
-        let memory = &gateway.app.passing_bodies;
+        let memory = &PassingBodies::of(&gateway.app).0;
         let most = std::cell::Cell::new(0);
         let base = format!("/v1/connections/{id}/proxy/x");
         let requests = (0..20).map(|_| async {
@@ -390,7 +392,7 @@ fn a_body_that_stalls_holds_no_more_than_has_come_of_it() {
     let (world, gateway) = World::warm();
     run(async {
         let id = connect(&gateway, json!({})).await;
-        let memory = &gateway.app.passing_bodies;
+        let memory = &PassingBodies::of(&gateway.app).0;
         let most = std::cell::Cell::new(0);
         let path = format!("/v1/connections/{id}/proxy/x");
         let mut request = TestRequest::new("POST", &path).token("dev-a").body(vec![0; 1 << 20]);

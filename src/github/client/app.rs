@@ -7,7 +7,8 @@ use super::error::GithubError;
 use super::limits::RateBucket;
 use super::request::{self, Call};
 use super::{jwt, link};
-use crate::app::App;
+use crate::app::{App, Slot};
+use crate::github::client::ClientState;
 use seams::outside::OutsideResponse;
 
 /// The most bytes of a page of deliveries: a hundred, each of some hundred bytes.
@@ -131,7 +132,7 @@ pub(super) async fn send(app: &App, call: &Call) -> Result<OutsideResponse, Gith
     let jwt = jwt::current(app).await?;
     let answered = request::send(app, RateBucket::App, Some(&jwt), call).await;
     if matches!(&answered, Err(error) if error.status == Some(401)) {
-        app.github.jwt.forget(&jwt);
+        ClientState::of(app).jwt.forget(&jwt);
     }
     answered
 }

@@ -1,6 +1,8 @@
 //! Files of repositories, read again only when they have changed: GitHub counts an answer of 304 to
 //! nobody's limit.
 
+use crate::app::Slot;
+use crate::github::client::ClientState;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -96,13 +98,13 @@ impl Repository<'_> {
         let app = self.app;
         let path = self.path(&format!("/contents{}", request::path(path.split('/'))?))?;
         let key = (self.installation_id, path.clone());
-        let kept = app.github.files.get(&key);
+        let kept = ClientState::of(app).files.get(&key);
         let etag = kept.as_ref().map(|file| file.etag.clone());
         let call = self.get(&path).up_to(MAX_ANSWER_BYTES).unless(etag);
         let answer = match self.send(&call).await {
             Ok(answer) => answer,
             Err(error) if error.kind == ErrorKind::NotFound => {
-                app.github.files.forget(&key);
+                ClientState::of(app).files.forget(&key);
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -112,7 +114,7 @@ impl Repository<'_> {
         }
         let text = decoded(&answer)?;
         if let Some(etag) = answer.header("etag") {
-            app.github.files.put(key, etag, text.as_deref());
+            ClientState::of(app).files.put(key, etag, text.as_deref());
         }
         Ok(text)
     }

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::error::{ErrorKind, GithubError};
-use crate::app::App;
+use crate::app::{App, Slot};
+use crate::github::client::ClientState;
 use seams::log;
 
 /// How far back a JWT is dated, in seconds: GitHub refuses one from its future, and clocks differ.
@@ -40,7 +41,7 @@ impl JwtCache {
 pub(super) async fn current(app: &App) -> Result<String, GithubError> {
     let not_configured = || GithubError::new(ErrorKind::NotConfigured);
     let now_ms = app.now_ms();
-    if let Some((jwt, until_ms)) = &*app.github.jwt.0.borrow()
+    if let Some((jwt, until_ms)) = &*ClientState::of(app).jwt.0.borrow()
         && now_ms < *until_ms
     {
         return Ok(jwt.clone());
@@ -59,6 +60,6 @@ pub(super) async fn current(app: &App) -> Result<String, GithubError> {
     })?;
     let jwt = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
     let until_ms = (now_s + LIFE_S - EARLY_S) * 1000;
-    app.github.jwt.0.replace(Some((jwt.clone(), until_ms)));
+    ClientState::of(app).jwt.0.replace(Some((jwt.clone(), until_ms)));
     Ok(jwt)
 }

@@ -5,6 +5,8 @@
 //! that GitHub no longer knows is made again under another. What GitHub has limited is not asked until
 //! the limit ends.
 
+use crate::app::{App, Slot};
+
 mod app;
 mod checks;
 mod content;
@@ -33,7 +35,7 @@ pub use user::{Ownership, UserToken, exchange_code, organization_ownership, owne
 
 /// What one isolate keeps of its dealings with GitHub. All of it is bounded, and can be lost.
 #[derive(Default)]
-pub struct State {
+pub struct ClientState {
     /// What the App last proved itself with.
     jwt: jwt::JwtCache,
     /// Tokens of installations.
@@ -42,4 +44,10 @@ pub struct State {
     limits: limits::Limits,
     /// Files with their ETags.
     files: content::Files,
+}
+
+impl Slot for ClientState {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
 }

@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::error::{ErrorKind, GithubError};
 use super::limits::{self, RateBucket};
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::config::VERSION;
+use crate::github::client::ClientState;
 use seams::log;
 use seams::outside::{OutsideRequest, OutsideResponse};
 
@@ -132,7 +133,7 @@ pub(super) async fn send(
     token: Option<&str>,
     call: &Call,
 ) -> Result<OutsideResponse, GithubError> {
-    app.github.limits.check(who, app.now_ms())?;
+    ClientState::of(app).limits.check(who, app.now_ms())?;
     let mut request = call.request(app, token);
     let is_read = call.method == "GET";
     let mut answer = perform(app, &request, is_read).await?;
@@ -143,7 +144,7 @@ pub(super) async fn send(
     }
     let now_ms = app.now_ms();
     if let Some(until_ms) = limits::until_ms(&answer, now_ms) {
-        app.github.limits.set(who, until_ms, now_ms);
+        ClientState::of(app).limits.set(who, until_ms, now_ms);
         let error =
             GithubError { status: Some(answer.status), ..limits::limited(until_ms, now_ms) };
         let wait_s = error.retry_after_s.unwrap_or_default().to_string();

@@ -13,7 +13,8 @@ use super::error::{ErrorKind, GithubError};
 use super::held::{CachedToken, Content, EARLY_MS, open, seal};
 use super::limits::RateBucket;
 use super::request::{self, Call};
-use crate::app::App;
+use crate::app::{App, Slot};
+use crate::github::client::ClientState;
 use crate::init::Ready;
 use seams::db::{DbError, Statement, first_row};
 use seams::outside::OutsideResponse;
@@ -65,7 +66,7 @@ pub(super) async fn send(
 ) -> Result<OutsideResponse, GithubError> {
     let who = RateBucket::Installation(id);
     // No token is fetched for what is not sent.
-    app.github.limits.check(who, app.now_ms())?;
+    ClientState::of(app).limits.check(who, app.now_ms())?;
     let held = usable(app, ready, id, None).await?;
     let answered = request::send(app, who, Some(&held.token), call).await;
     if !matches!(&answered, Err(error) if error.status == Some(401)) {
@@ -82,24 +83,24 @@ async fn usable(
     id: i64,
     refused: Option<&str>,
 ) -> Result<Rc<CachedToken>, GithubError> {
-    let here = || app.github.tokens.get(id, app.now_ms(), refused);
+    let here = || ClientState::of(app).tokens.get(id, app.now_ms(), refused);
     if let Some(held) = here() {
         return Ok(held);
     }
     if !app.config.sealer.is_ready() {
         let Content { token, expires_at_ms } = fetch(app, id).await?;
         let held = CachedToken { token, expires_at_ms, sealed: None };
-        return Ok(app.github.tokens.put(id, held, app.now_ms()));
+        return Ok(ClientState::of(app).tokens.put(id, held, app.now_ms()));
     }
     if let Some(held) = in_kv(app, id, refused).await {
-        return Ok(app.github.tokens.put(id, held, app.now_ms()));
+        return Ok(ClientState::of(app).tokens.put(id, held, app.now_ms()));
     }
     for _ in 0..=LOOKS {
         let sealed = in_database(ready, id).await?;
         let now_ms = app.now_ms();
         let held = sealed.as_deref().and_then(|sealed| open(app, id, sealed));
         if let Some(held) = held.filter(|held| held.is_good(now_ms, refused)) {
-            return Ok(app.github.tokens.put(id, held, now_ms));
+            return Ok(ClientState::of(app).tokens.put(id, held, now_ms));
         }
         if let Some(lease) = take_lease(app, ready, id, sealed).await? {
             return fetch_under(app, ready, id, &lease).await;
@@ -209,7 +210,7 @@ async fn fetch_under(
             Err(error) => log::warn("github_token_not_kept", &[("error", &error.to_string())]),
         },
     }
-    Ok(app.github.tokens.put(id, held, app.now_ms()))
+    Ok(ClientState::of(app).tokens.put(id, held, app.now_ms()))
 }
 
 /// Puts a token into the database, if the lease is still held: the installation may be gone.
@@ -267,7 +268,7 @@ async fn release(ready: Ready<'_>, id: i64, lease: &str) {
 /// Forgets a token that GitHub has refused, wherever it is. Where that fails it is refused again, and
 /// another fetched then.
 async fn forget(app: &App, ready: Ready<'_>, id: i64, held: &CachedToken) {
-    app.github.tokens.forget(id, &held.token);
+    ClientState::of(app).tokens.forget(id, &held.token);
     forget_in_kv(app, id).await;
     let Some(sealed) = &held.sealed else { return };
     let erase = Statement::new(
@@ -292,6 +293,6 @@ async fn forget_in_kv(app: &App, id: i64) {
 /// with the installation itself, in one transaction. Other isolates keep theirs until GitHub refuses it,
 /// which it does at once.
 pub async fn forget_installation(app: &App, installation_id: i64) {
-    app.github.tokens.remove(installation_id);
+    ClientState::of(app).tokens.remove(installation_id);
     forget_in_kv(app, installation_id).await;
 }

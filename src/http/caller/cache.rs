@@ -1,5 +1,6 @@
 //! What is remembered of credentials in the isolate.
 
+use crate::app::{App, Slot};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -35,6 +36,12 @@ pub struct TokenCache {
     entries: RefCell<BTreeMap<TokenKey, (Rc<Caller>, u64)>>,
     /// What this isolate has noted of a token lately, by its SHA-256 in hex: when, and what it carries.
     noted: RefCell<BTreeMap<String, (u64, String)>>,
+}
+
+impl Slot for TokenCache {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
 }
 
 /// How many are kept. At a few hundred bytes each this stays below a megabyte.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::invalid_token;
-use crate::app::App;
+use crate::app::{App, Slot};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
 use seams::es256::PublicKey;
@@ -131,7 +131,7 @@ impl<'a> Token<'a> {
         let signature = URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| invalid_token())?;
         // What it claims is judged first: it costs nothing, and no key is fetched for it.
         let claims = self.judge(&app.config.jwt, app.now_ms()).ok_or_else(invalid_token)?;
-        let key = app.jwks.key(app, request, kid).await?;
+        let key = Jwks::of(app).key(app, request, kid).await?;
         let verified = app.es256.verify(&key, self.signed.as_bytes(), &signature).await;
         match verified {
             Ok(true) => Ok(claims),
@@ -208,6 +208,12 @@ pub struct Jwks {
     fetched_ms: Cell<u64>,
     /// Since when, and how often, keys that were not known were looked for.
     looks: Cell<(u64, u32)>,
+}
+
+impl Slot for Jwks {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
 }
 
 impl Jwks {

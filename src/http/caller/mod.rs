@@ -25,7 +25,8 @@ pub use self::grant::{Grant, Source};
 pub use self::scope::{Scope, WriteError};
 pub use self::scopes::Permission;
 use self::standing::{Backing, Standing};
-use crate::app::App;
+use crate::app::{App, Slot};
+use crate::http::limits::Limits;
 use crate::http::limits::{Class, Overrides};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
@@ -121,12 +122,12 @@ impl Caller {
     ) -> Result<Rc<Caller>, Problem> {
         let token = token_of(request)?;
         let key = TokenCache::key(&token);
-        if let Some(caller) = app.tokens.get(&key, request.now_ms) {
+        if let Some(caller) = TokenCache::of(app).get(&key, request.now_ms) {
             return Ok(caller);
         }
         // What is not known here costs a question elsewhere, so it counts for the address: a token
         // that somebody has made up does not buy another budget.
-        app.limits.of_address(request, Class::Authenticate).await?;
+        Limits::of(app).of_address(request, Class::Authenticate).await?;
         let sha256 = ids::hex(&key);
         let (mut caller, keep_ms, expiry) = if token.starts_with(kept::DELEGATION_PREFIX) {
             let (caller, expiry) = kept::delegation(ready, sha256, request.now_ms).await?;
@@ -138,9 +139,9 @@ impl Caller {
             let (caller, expiry) = vouched(app, ready, request, &token, sha256).await?;
             (caller, app.config.auth_cache_ms, expiry)
         };
-        caller.limits = app.limits.overrides(caller.answers_for()).await;
+        caller.limits = Limits::of(app).overrides(caller.answers_for()).await;
         let caller = Rc::new(caller);
-        app.tokens.put(key, &caller, app.now_ms(), keep_ms, expiry);
+        TokenCache::of(app).put(key, &caller, app.now_ms(), keep_ms, expiry);
         Ok(caller)
     }
 
@@ -211,7 +212,7 @@ async fn vouched(
                 )
             })?;
             let TokenCheck::Valid(info) = answer else {
-                app.tokens.forget_note(&sha256);
+                TokenCache::of(app).forget_note(&sha256);
                 note_refused(ready, &sha256, request.now_ms).await;
                 return Err(invalid_token());
             };
@@ -305,7 +306,7 @@ async fn note_vouched(
     .bind(actor)
     .bind(sha256)
     .bind(standing::cutoff(now_ms));
-    if !app.tokens.takes_note(sha256, &carried, now_ms) {
+    if !TokenCache::of(app).takes_note(sha256, &carried, now_ms) {
         return TokenRecord::read(ready.db().rows(look).await?.into_iter().next());
     }
     let mut batch = note_carried(sha256, &carried);
@@ -313,7 +314,7 @@ async fn note_vouched(
     batch.push(look);
     let written = ready.db().batch(batch).await;
     if written.is_err() {
-        app.tokens.forget_note(sha256);
+        TokenCache::of(app).forget_note(sha256);
     }
     TokenRecord::read(first_row(written?.pop()))
 }

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use chitty_core::CallContext;
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, Slot};
+use crate::init;
 use crate::init::Ready;
 use crate::init::registration::steps::Failure;
 use seams::db::{DbError, Statement};
@@ -89,22 +90,22 @@ const LOOK_PAUSE_MS: u64 = 5_000;
 /// Takes the registration further, as far as it goes, if nobody else is at it.
 pub async fn advance(app: &App, ready: Ready<'_>) {
     let now_ms = app.now_ms();
-    if !app.init.registration.borrow().is_due(now_ms) {
+    if !init::State::of(app).registration.borrow().is_due(now_ms) {
         return;
     }
     // Set first, so that requests that arrive meanwhile do not start the same.
-    app.init.registration.borrow_mut().next_look_ms = now_ms + LOOK_PAUSE_MS;
+    init::State::of(app).registration.borrow_mut().next_look_ms = now_ms + LOOK_PAUSE_MS;
     let outcome = attempt(app, ready).await;
     if let Err(failure) = outcome {
         log::warn("registration_failed", &[("error", &failure.detail)]);
-        app.init.registration.borrow_mut().last_error = Some(failure.name);
+        init::State::of(app).registration.borrow_mut().last_error = Some(failure.name);
     }
 }
 
 async fn attempt(app: &App, ready: Ready<'_>) -> Result<(), Failure> {
     let mut results = recorded(ready).await?;
     let learn = |results: &Results| {
-        let mut progress = app.init.registration.borrow_mut();
+        let mut progress = init::State::of(app).registration.borrow_mut();
         progress.learn(app, results);
         progress.is_complete()
     };
