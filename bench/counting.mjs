@@ -1,7 +1,8 @@
 /**
  * The built gateway behind bindings that count: each call that goes out to D1, KV or a queue is
- * counted where it leaves the gateway. A reply says in `x-bench-calls` what was called before it,
- * `GET /bench-calls` what was called in all; both are exact while one request is under way.
+ * counted where it leaves the gateway, and the rows that D1 says it read and wrote. A reply says in
+ * `x-bench-calls` what was called before it, `GET /bench-calls` what was called in all; both are exact
+ * while one request is under way.
  */
 import gateway from "../build/release/index.js";
 export * from "../build/release/index.js";
@@ -14,7 +15,7 @@ const KINDS = [
 ];
 const STATEMENT = { kind: "d1", calls: ["first", "run", "all", "raw"] };
 
-const counts = { d1: 0, kv: 0, queue: 0 };
+const counts = { d1: 0, kvReads: 0, kvWrites: 0, queue: 0, rowsRead: 0, rowsWritten: 0 };
 
 export default {
   async fetch(request, env, ctx) {
@@ -45,12 +46,28 @@ function counting(target, { kind, calls }) {
       const member = target[name];
       if (typeof member !== "function") return member;
       return (...args) => {
-        if (calls.includes(name)) counts[kind] += 1;
-        const result = member.apply(target, args.map(bare));
+        if (calls.includes(name)) counts[counterOf(kind, name)] += 1;
+        if (kind === "d1" && calls.includes(name)) return asked(target, name, args.map(bare));
+        const result = member.apply(target, args);
         return name === "prepare" || name === "bind" ? statement(result) : result;
       };
     },
   });
+}
+
+function counterOf(kind, name) {
+  if (kind !== "kv") return kind;
+  return name.startsWith("get") ? "kvReads" : "kvWrites";
+}
+
+/** Asks D1 and counts the rows. Of `raw` D1 says nothing about them, so it is made of `all`. */
+async function asked(target, name, args) {
+  const result = await target[name === "raw" ? "all" : name](...args);
+  for (const { meta } of [result].flat()) {
+    counts.rowsRead += meta?.rows_read ?? 0;
+    counts.rowsWritten += meta?.rows_written ?? 0;
+  }
+  return name === "raw" ? result.results.map(Object.values) : result;
 }
 
 const originals = new WeakMap();

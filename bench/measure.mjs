@@ -3,9 +3,11 @@ import { readFileSync } from "node:fs";
 import os from "node:os";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
+import { measureColdStarts } from "./cold-start.mjs";
 import { compare } from "./compare.mjs";
 import { measureFlatness } from "./flat.mjs";
 import { startLoader } from "./loader.mjs";
+import { measureMemory } from "./memory.mjs";
 import { countRoundTrips } from "./round-trips.mjs";
 import { WASM } from "./servers.mjs";
 import { format } from "./statistics.mjs";
@@ -16,6 +18,7 @@ const { values } = parseArgs({
     quick: { type: "boolean", default: false },
     only: { type: "string" },
     flat: { type: "boolean", default: false },
+    memory: { type: "boolean", default: false },
   },
 });
 
@@ -28,9 +31,14 @@ try {
   console.log(`${os.cpus().length} cores, load ${format(os.loadavg()[0], 1)}, Node ${process.versions.node}`);
   if (values.flat) {
     await measureFlatness(loader, { ...options, quick: values.quick });
+  } else if (values.memory) {
+    await measureMemory(loader, { minutes: values.quick ? 0.5 : 10 });
   } else {
     await compare(loader, options);
-    if (!values.only) await countRoundTrips();
+    if (!values.only) {
+      await countRoundTrips();
+      await measureColdStarts({ isolates: values.quick ? 10 : 40 });
+    }
     const wasm = readFileSync(WASM);
     console.log(`\nwasm: ${format(gzipSync(wasm, { level: 9 }).length / 1000)} KB gzipped, ${format(wasm.length / 1000)} KB raw (target: below 1,000 KB gzipped)`);
   }

@@ -51,10 +51,10 @@ const WEBHOOKS = "EVENT_Q";
  * consumes the queue of webhooks: what is measured is that they are taken.
  *
  * @param {string} sandboxUrl
- * @param {{counting?: boolean}} [options] whether its bindings count
+ * @param {{entry?: string}} [options] a module of this directory that stands before it
  */
-export function gateway(sandboxUrl, { counting = false } = {}) {
-  const entry = counting ? { type: "ESModule", path: path.join(HERE, "counting.mjs") } : undefined;
+export function gateway(sandboxUrl, { entry: module } = {}) {
+  const entry = module && { type: "ESModule", path: path.join(HERE, module) };
   const worker = gatewayWorker({ sandboxUrl, assets: false, entry, vars: NO_LIMITS });
   const { env, triggers } = worker.config;
   const kept = triggers.filter(({ type, name }) => type !== "queue" || name !== env[WEBHOOKS].name);
