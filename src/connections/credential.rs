@@ -287,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn what_another_version_has_sealed_is_read() {
+        for sealed in include_str!("../../tests/native/golden/credentials-v1.jsonl").lines() {
+            let credential: Credential = serde_json::from_str(sealed).unwrap();
+            assert_eq!(serde_json::to_string(&credential).unwrap(), sealed);
+            let newer = sealed.replacen('{', r#"{"later":1,"#, 1);
+            assert!(serde_json::from_str::<Credential>(&newer).is_ok_and(|it| it == credential));
+        }
+    }
+
+    #[test]
     fn what_may_not() {
         for bad in [
             r#""key""#,

@@ -74,8 +74,10 @@ impl Command {
     }
 }
 
-/// What the object keeps.
+/// What the object keeps. A version before this one may have written it, or one after: what is not
+/// there has its default, what is not known is ignored.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct StoredState {
     connection: Connection,
     /// Rises with each save.
@@ -316,5 +318,22 @@ impl Host<'_> {
         kept.version += 1;
         // Plain data: this cannot fail.
         self.store.save(&serde_json::to_string(kept).unwrap_or_default()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_another_version_has_stored_is_read() {
+        let stored = include_str!("../../tests/native/golden/watch-state-v1.json");
+        let state: StoredState = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&state).unwrap(), stored.trim_end());
+        // An older one lacks members, a newer one has more of them.
+        let other = r#"{"connection":{"held":true,"later":1},"version":7,"later":[]}"#;
+        let state: StoredState = serde_json::from_str(other).unwrap();
+        assert_eq!((state.version, state.untold.len()), (7, 0));
+        assert!(serde_json::to_value(&state.connection).unwrap()["held"].as_bool().unwrap());
     }
 }

@@ -158,13 +158,17 @@ pub struct StepRecord {
     /// How it stands.
     pub state: StepState,
     /// What it yielded. May hold secrets.
+    #[serde(default)]
     pub result: Option<Value>,
     /// Why its last attempt failed: the service and the failure's stable name.
+    #[serde(default)]
     pub error: Option<String>,
     /// How often it, or its compensation, has been attempted.
+    #[serde(default)]
     pub attempts: u32,
     /// Attempts that may have had their effect without saying so. For what cannot be done twice, such
     /// as minting, each may have left something behind.
+    #[serde(default)]
     pub in_doubt: u32,
 }
 

@@ -470,3 +470,14 @@ fn a_journal_that_fails_stops_the_saga_before_the_step() {
     assert!(matches!(result, Err(Halt::Journal(_))));
     assert!(world.minted.borrow().is_empty());
 }
+
+#[test]
+fn a_journal_that_another_version_has_written_is_read() {
+    let written = include_str!("../../tests/golden/saga-v1.json");
+    let saga: Saga = serde_json::from_str(written).unwrap();
+    assert_eq!(serde_json::to_string(&saga).unwrap(), written.trim_end());
+    let other = r#"{"id":"s","flow":"f","input":{},"started_at":"2026-01-02T03:04:05.678Z",
+        "status":"running","steps":[{"name":"mint","state":"pending","later":1}],"later":1}"#;
+    let saga: Saga = serde_json::from_str(other).unwrap();
+    assert_eq!(saga.steps[0].attempts, 0);
+}
