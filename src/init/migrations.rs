@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 28] = [
+pub const MIGRATIONS: [(&str, &str); 29] = [
     migration!("0001_create_contexts_table"),
     migration!("0002_create_installations_table"),
     migration!("0003_create_actors_table"),
@@ -43,6 +43,7 @@ pub const MIGRATIONS: [(&str, &str); 28] = [
     migration!("0026_list_events_by_owner"),
     migration!("0027_follow_renamed_accounts"),
     migration!("0028_describe_contexts"),
+    migration!("0029_pack_metrics"),
 ];
 
 /// As wrangler 4 creates it.

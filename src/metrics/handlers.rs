@@ -25,7 +25,7 @@ use crate::metrics::text::{
     AUDIT, BREAKERS, CONNECTED, CONNECTION_FAILURES, CONNECTION_UPTIME, CONNECTIONS, COUNTED,
     DEAD_LETTERS, Family, GITHUB_DELIVERIES, GITHUB_DELIVERIES_AGE, GITHUB_JOBS,
     GITHUB_JOBS_OVERDUE, GITHUB_MISSING, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH,
-    RECONNECT_ATTEMPTS, RECONNECTED, REGISTRY_AGE, Sample, Text, UNPREPARED, UNREVOKED,
+    RECONNECT_ATTEMPTS, RECONNECTED, REGISTRY_AGE, Series, Text, UNPREPARED, UNREVOKED,
     UNREVOKED_AGE, WORK_AGE, WORK_DUE,
 };
 use crate::orchestrations;
@@ -106,10 +106,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     let now_ms = app.now_ms();
     let seen = time::iso8601(now_ms.saturating_sub(SEEN_MS));
     let mut queries = vec![
-        Statement::new(
-            "SELECT family, labels, part, position, value FROM metrics \
-             ORDER BY family, labels, part, position",
-        ),
+        Statement::new("SELECT family, labels, counts FROM metric_series ORDER BY family, labels"),
         Statement::new("SELECT breakers FROM metric_isolates WHERE seen_at > ?1 LIMIT 1000")
             .bind(seen),
         watch::overview(),
@@ -137,9 +134,9 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     let mut results = ready.db().batch(queries).await?.into_iter();
     let mut next = || results.next().unwrap_or_default();
     let mut text = Text::default();
-    let samples = next().into_iter().map(sample).collect::<Result<Vec<_>, _>>()?;
+    let counted = next().into_iter().map(series).collect::<Result<Vec<_>, _>>()?;
     for family in &COUNTED {
-        text.counted(family, &samples);
+        text.counted(family, &counted);
     }
     breakers(&mut text, next())?;
     connections(&mut text, next(), now_ms)?;
@@ -201,13 +198,11 @@ fn unprepared(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
     Ok(())
 }
 
-fn sample(mut row: Row) -> Result<Sample, DbError> {
-    Ok(Sample {
+fn series(mut row: Row) -> Result<Series, DbError> {
+    Ok(Series {
         family: row.text(0)?,
         labels: row.text(1)?,
-        part: row.text(2)?,
-        position: usize::try_from(row.integer(3)?).map_err(|_| DbError::Shape)?,
-        value: row.integer(4)?,
+        counts: serde_json::from_str(&row.text(2)?).map_err(|_| DbError::Shape)?,
     })
 }
 

@@ -100,12 +100,12 @@ async fn at_once(app: &App, urgent: bool) {
 pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>, DbError> {
     let batch = Recorder::of(app).batch(&app.core);
     let add = Statement::new(
-        "INSERT INTO metrics (family, labels, part, position, value) \
+        "INSERT INTO metric_series (family, labels, counts) \
          SELECT json_extract(r.value, '$[0]'), json_extract(r.value, '$[1]'), \
-         json_extract(r.value, '$[2]'), json_extract(r.value, '$[3]'), json_extract(r.value, '$[4]') \
-         FROM json_each(?3) AS r \
+         json_extract(r.value, '$[2]') FROM json_each(?3) AS r \
          WHERE NOT EXISTS (SELECT 1 FROM metric_isolates WHERE isolate = ?1 AND seq >= ?2) \
-         ON CONFLICT DO UPDATE SET value = value + excluded.value",
+         ON CONFLICT DO UPDATE SET counts = (SELECT json_group_array(a.value + \
+         json_extract(excluded.counts, '$[' || a.key || ']')) FROM json_each(counts) AS a)",
     )
     .bind(Recorder::of(app).isolate.as_str())
     .bind(batch.seq)

@@ -149,7 +149,7 @@ fn breakers(core: &ChittyCore) -> Value {
     Value::Object(Service::ALL.iter().filter_map(state).collect())
 }
 
-/// What has been counted between two states, as rows `[family, labels, part, position, value]`.
+/// What has been counted between two states, as rows `[family, labels, counts]`.
 fn rows(now: &Counts, before: &Counts) -> Vec<Value> {
     let mut rows = Vec::new();
     for ((method, route), metrics) in &now.routes {
@@ -180,11 +180,12 @@ fn rows(now: &Counts, before: &Counts) -> Vec<Value> {
 
 fn counter(rows: &mut Vec<Value>, family: &str, labels: &str, added: u64) {
     if added > 0 {
-        rows.push(json!([family, labels, "", 0, added]));
+        rows.push(json!([family, labels, [added]]));
     }
 }
 
-/// The rows of a histogram. Buckets are cumulative, as Prometheus wants them; the last is `+Inf`.
+/// The row of a histogram: its buckets, which are cumulative, as Prometheus wants them, and of which the
+/// last is `+Inf`; then how many there were, then their sum in ms.
 fn histogram(
     rows: &mut Vec<Value>,
     family: &str,
@@ -197,13 +198,12 @@ fn histogram(
         return;
     }
     let mut cumulative = 0;
-    for (position, (count, earlier)) in now.counts.iter().zip(before.counts).enumerate() {
+    let buckets = now.counts.iter().zip(before.counts).map(|(count, earlier)| {
         cumulative += count - earlier;
-        // A bucket of nothing is sent too where it is not there yet: all of them, or none.
-        rows.push(json!([family, labels, "bucket", position, cumulative]));
-    }
-    rows.push(json!([family, labels, "sum", 0, now.sum_ms - before.sum_ms]));
-    rows.push(json!([family, labels, "count", 0, added]));
+        cumulative
+    });
+    let counts: Vec<u64> = buckets.chain([added, now.sum_ms - before.sum_ms]).collect();
+    rows.push(json!([family, labels, counts]));
 }
 
 /// The upper bound of a bucket as Prometheus prints it, in seconds.

@@ -137,13 +137,13 @@ pub(super) const AUDIT: Family = family(
     "Entries of the audit, by where they are; those that are not sealed yet are in the database.",
 );
 
-/// A sample of a counted family, as it is in the database.
-pub(super) struct Sample {
+/// What has been counted under some labels of a family.
+pub(super) struct Series {
     pub(super) family: String,
     pub(super) labels: String,
-    pub(super) part: String,
-    pub(super) position: usize,
-    pub(super) value: i64,
+    /// Of a counter its one number; of a histogram its buckets, then how many there were, then their sum
+    /// in ms.
+    pub(super) counts: Vec<i64>,
 }
 
 /// The text under way.
@@ -164,23 +164,25 @@ impl Text {
         let _ = writeln!(self.0, "{}{braces} {value}", family.name);
     }
 
-    /// The samples of a counted family, which come in the order of their labels, parts and positions.
-    pub(super) fn counted(&mut self, family: &Family, samples: &[Sample]) {
+    /// The samples of a counted family.
+    pub(super) fn counted(&mut self, family: &Family, counted: &[Series]) {
         self.head(family);
-        for sample in samples.iter().filter(|sample| sample.family == family.name) {
-            let Sample { labels, value, .. } = sample;
-            let name = family.name;
-            let _ = match sample.part.as_str() {
-                "bucket" => {
-                    let bound = bound(sample.position);
-                    writeln!(self.0, "{name}_bucket{{{labels},le=\"{bound}\"}} {value}")
+        let name = family.name;
+        for Series { labels, counts, .. } in counted.iter().filter(|one| one.family == name) {
+            // Writing to a string does not fail.
+            let _ = match counts.as_slice() {
+                [buckets @ .., count, sum_ms] if !buckets.is_empty() => {
+                    for (position, value) in buckets.iter().enumerate() {
+                        let bound = bound(position);
+                        let _ =
+                            writeln!(self.0, "{name}_bucket{{{labels},le=\"{bound}\"}} {value}");
+                    }
+                    let (seconds, ms) = (sum_ms / 1000, sum_ms % 1000);
+                    writeln!(self.0, "{name}_count{{{labels}}} {count}")
+                        .and_then(|()| writeln!(self.0, "{name}_sum{{{labels}}} {seconds}.{ms:03}"))
                 }
-                "sum" => {
-                    let (seconds, ms) = (value / 1000, value % 1000);
-                    writeln!(self.0, "{name}_sum{{{labels}}} {seconds}.{ms:03}")
-                }
-                "count" => writeln!(self.0, "{name}_count{{{labels}}} {value}"),
-                _ => writeln!(self.0, "{name}{{{labels}}} {value}"),
+                [value, ..] => writeln!(self.0, "{name}{{{labels}}} {value}"),
+                [] => Ok(()),
             };
         }
     }

@@ -295,7 +295,7 @@ fn what_is_exempt_changes_nothing_and_nor_does_a_read() {
         let changed = changes(world.db.watched());
         // A read through a connection counts its use; the page of metrics hands over what was counted.
         let is_count = |written: &Written| {
-            let counts = ["connections", "metrics", "metric_isolates"];
+            let counts = ["connections", "metric_series", "metric_isolates"];
             written.tables.iter().all(|table| counts.contains(&&**table))
         };
         assert!(changed.iter().all(is_count), "{changed:?}");
