@@ -48,6 +48,24 @@ fn cutting_a_migration_gives_the_same_schema_as_running_it_whole() {
 }
 
 #[test]
+fn what_was_counted_before_a_series_was_one_row_is_taken_over() {
+    let db = Database::empty();
+    for (name, sql) in MIGRATIONS {
+        if name.contains("pack_metrics") {
+            db.execute(
+                "INSERT INTO metrics (family, labels, part, position, value) VALUES \
+                 ('requests', 'a=\"1\"', '', 0, 5), ('seconds', 'a=\"1\"', 'sum', 0, 1234), \
+                 ('seconds', 'a=\"1\"', 'bucket', 10, 4), ('seconds', 'a=\"1\"', 'bucket', 9, 3), \
+                 ('seconds', 'a=\"1\"', 'count', 0, 4)",
+            );
+        }
+        db.execute(sql);
+    }
+    let packed = db.cells("SELECT family || counts FROM metric_series ORDER BY family");
+    assert_eq!(packed, ["requests[5]", "seconds[3,4,4,1234]"]);
+}
+
+#[test]
 fn the_first_request_on_an_empty_database_works() {
     let world = World::new();
     let gateway = world.isolate();
