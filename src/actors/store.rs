@@ -37,6 +37,11 @@ fn full() -> String {
 const PUBLIC: &str = "json_object('chitty_id', chitty_id, 'chittyId', chitty_id, \
      'actor_type', actor_type, 'display_name', display_name, 'avatar_url', avatar_url)";
 
+/// SQL for the version of an actor: its revision, and how much other services have said of it since, which
+/// is no change by anybody.
+const VERSION: &str = "revision || iif(chitty_auth_principal_id IS NULL AND chitty_dna_id IS NULL, '', \
+     '.' || ((chitty_auth_principal_id IS NOT NULL) + (chitty_dna_id IS NOT NULL)))";
+
 /// An actor with its version.
 #[derive(Debug)]
 pub struct ActorState {
@@ -74,7 +79,7 @@ pub async fn show(
         false => scope.is_admin_sql(&mut params),
     };
     let query = params.statement(format!(
-        "SELECT iif(shows_all, revision, NULL) AS revision, iif(shows_all, {}, {PUBLIC}) AS item \
+        "SELECT iif(shows_all, {VERSION}, NULL) AS revision, iif(shows_all, {}, {PUBLIC}) AS item \
          FROM (SELECT {all} AS shows_all) CROSS JOIN actors WHERE chitty_id = {id_at} \
          AND (shows_all OR (registered_at IS NOT NULL AND status <> 'deleted'))",
         full()
@@ -91,7 +96,7 @@ pub async fn show(
 /// When the caller may do nothing; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<ActorState>, Problem> {
     let query = Statement::new(format!(
-        "SELECT revision, {}, registered_at IS NOT NULL FROM actors WHERE chitty_id = ?1",
+        "SELECT {VERSION}, {}, registered_at IS NOT NULL FROM actors WHERE chitty_id = ?1",
         full()
     ));
     let Some(mut row) = scope.rows(ready, query.bind(id)).await?.into_iter().next() else {

@@ -222,7 +222,7 @@ pub async fn change(
         ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the context has another by now."),
     ),
     responses(
-        (status = 200, description = "DeletionView.", body = DeletionView),
+        (status = 200, description = "Deleted.", body = DeletionView),
         (status = 404, description = "You have no such context."),
         (status = 412, description = "It has changed since."),
     ),

@@ -206,6 +206,7 @@ pub(crate) struct ContextList {
 /// The reply to a deletion.
 #[cfg(not(target_family = "wasm"))]
 #[derive(utoipa::ToSchema)]
+#[schema(as = Deleted)]
 #[allow(dead_code, reason = "describes what the handlers put together")]
 pub(crate) struct DeletionView {
     /// Always true.

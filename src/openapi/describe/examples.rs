@@ -11,7 +11,7 @@ fn value(schema: &str, name: &str) -> Option<Value> {
     const ID: &str = "03-1-USA-0001-P-2611-0-92";
     const CONTEXT: &str = "03-1-USA-0002-T-2611-0-44";
     let uuid = |prefix: &str| json!(format!("{prefix}_019b7a5e-1c5d-7000-8000-000000000001"));
-    let is_context = schema.starts_with("Context") || schema == "DeletionView";
+    let is_context = schema.starts_with("Context") || schema == "Deleted";
     Some(match (schema, name) {
         ("IdentityDraft", "entity") | ("IdentityReply", "type") => json!("EVNT"),
         ("IdentityReply", "entity") => json!("E"),
