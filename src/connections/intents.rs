@@ -1,4 +1,4 @@
-//! Credentials that are made or renewed for a connection that is not there yet.
+//! Credentials that are made or renewed for a connection, or a context, that is not there yet.
 //!
 //! Before ChittyAuth is asked for a key there is a row that says what it was asked for, under which key
 //! for repeats; after a renewal there is one with what came of it. It is a revocation that is due after a
@@ -107,6 +107,17 @@ impl Intent {
         .bind(self.id.as_str())
     }
 
+    /// The same, for a batch by which a context gets the credential as its key.
+    pub fn fulfilled_for_context(&self, chitty_id: &str, sealed: &str) -> Statement {
+        Statement::new(
+            "DELETE FROM credential_revocations WHERE id = ?3 AND EXISTS \
+             (SELECT 1 FROM context_keys WHERE chitty_id = ?1 AND sealed = ?2)",
+        )
+        .bind(chitty_id)
+        .bind(sealed)
+        .bind(self.id.as_str())
+    }
+
     /// The condition under which nobody has begun to take the credential back.
     pub fn is_open(&self, params: &mut Params) -> String {
         let id = params.add(self.id.as_str());
@@ -142,7 +153,8 @@ impl Intent {
     }
 }
 
-/// Has ChittyAuth make a key, on record before it is asked.
+/// Has ChittyAuth make a key, on record before it is asked. Of a context its ChittyID stands for the
+/// `connection_id`, here and in what is sealed.
 ///
 /// # Errors
 /// 503: it did not make one, or nobody knows, and then it is taken back.
@@ -265,7 +277,7 @@ async fn revoke(
     credential: &Credential,
     used: Option<&Credential>,
 ) -> Result<(), String> {
-    const REASON: &str = "connection ended";
+    const REASON: &str = "what it was made for has ended";
     match credential {
         Credential::Oauth(oauth) => {
             let used = match used {

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::connections::intents::{self, Intent, NewCredential};
 use crate::connections::secrets;
 use crate::connections::store::Link;
+use crate::delegation::service_name;
 use crate::events::{Event, EventKind, outbox};
 use crate::http::caller::standing::{among, carried_above, cutoff, source_is_good, vouched};
 use crate::http::caller::{Grant, Scope, scopes};
@@ -24,7 +25,7 @@ use seams::{ids, time};
 pub const CORE_SERVICES: [&str; 6] = ["auth", "id", "mint", "registry", "register", "certify"];
 
 /// The longest life of a key, and the shortest that is worth making, in ms: 90 days and a minute.
-const LIFE_MS: std::ops::RangeInclusive<u64> = 60_000..=90 * 24 * 3_600_000;
+pub const LIFE_MS: std::ops::RangeInclusive<u64> = 60_000..=90 * 24 * 3_600_000;
 
 /// What of the caller's authority the key of a connection gets: `{service}:{scope}` for each scope of
 /// the connection.
@@ -39,13 +40,27 @@ pub async fn grant(
     scopes: &[impl AsRef<str>],
     now_ms: u64,
 ) -> Result<Grant, Problem> {
-    scope.first_hand(ready).await?;
-    if CORE_SERVICES.contains(&service) {
-        scope.demanding_admin().check(ready).await?;
-    }
     let asked: Vec<String> =
         scopes.iter().map(|scope| format!("{service}:{}", scope.as_ref())).collect();
-    let grant = match Grant::of(scope).narrowed(&asked) {
+    grant_of(ready, scope, &asked, now_ms).await
+}
+
+/// As much of the caller's authority as a key that ChittyAuth is to make was asked to get. The scopes are
+/// those of services, `{service}:{what}`.
+///
+/// # Errors
+/// Those of [`grant`].
+pub async fn grant_of(
+    ready: Ready<'_>,
+    scope: &Scope,
+    asked: &[String],
+    now_ms: u64,
+) -> Result<Grant, Problem> {
+    scope.first_hand(ready).await?;
+    if asked.iter().any(|one| is_of_core_service(one)) {
+        scope.demanding_admin().check(ready).await?;
+    }
+    let grant = match Grant::of(scope).narrowed(asked) {
         Ok(grant) => grant.confirmed(ready, scope).await?.until(now_ms + LIFE_MS.end()),
         Err(more) => return Err(scope.lacking(ready, &more).await),
     };
@@ -58,7 +73,13 @@ pub async fn grant(
     Ok(grant)
 }
 
-/// Has ChittyAuth make a key, on record before it is asked.
+fn is_of_core_service(scope: &str) -> bool {
+    let service = scope.split_once(':').map_or(scope, |(service, _)| service);
+    CORE_SERVICES.contains(&service_name(service).as_str())
+}
+
+/// Has ChittyAuth make a key, on record before it is asked. `id` is the connection or the context that
+/// gets it.
 ///
 /// # Errors
 /// 503 where it does not.
@@ -66,7 +87,7 @@ pub async fn make(
     app: &App,
     ready: Ready<'_>,
     request: &Request<'_>,
-    connection_id: &str,
+    id: &str,
     (source, service): (&str, &str),
     grant: &Grant,
 ) -> Result<NewCredential, Problem> {
@@ -78,7 +99,7 @@ pub async fn make(
         expires_in_s: Some((left_ms / 1000).max(1)),
         idempotency_key: None,
     };
-    intents::provision(app, ready, &request.session(app), connection_id, wanted).await
+    intents::provision(app, ready, &request.session(app), id, wanted).await
 }
 
 /// A key that may not be used, or not for this.

@@ -78,7 +78,7 @@ pub fn seal(
 ///
 /// # Errors
 /// 503 without a key.
-pub(super) fn seal_text(app: &App, connection_id: &str, text: &str) -> Result<String, Problem> {
+pub fn seal_text(app: &App, connection_id: &str, text: &str) -> Result<String, Problem> {
     app.config.sealer.seal(&place(connection_id), text).map_err(|error| {
         log::error("credential_not_sealed", &[("error", &error.to_string())]);
         Problem::new(
@@ -550,7 +550,8 @@ pub const REVOCATIONS: Due = Due {
     name: "credential_revocations",
     from: "credential_revocations AS r",
     key: "id",
-    owner: "(SELECT owner_chitty_id FROM connections AS c WHERE c.connection_id = r.connection_id)",
+    owner: "ifnull((SELECT owner_chitty_id FROM connections AS c WHERE c.connection_id = r.connection_id), \
+            (SELECT owner_chitty_id FROM contexts AS c WHERE c.chitty_id = r.connection_id))",
     at: "due_at",
     condition: "id IS NOT NULL",
 };

@@ -8,6 +8,7 @@ use chitty_core::{ChittyId, EntityLabel};
 use serde_json::json;
 
 use crate::app::App;
+use crate::contexts::credentials::{self, Key};
 use crate::contexts::event;
 use crate::contexts::input::{self, Draft};
 use crate::contexts::store::{self, Failure, Insertion};
@@ -29,6 +30,9 @@ use crate::contexts::ContextReply;
 /// Make a context.
 ///
 /// Its ChittyID is minted by ChittyID; while that is down the answer is 503 and nothing is stored.
+/// With `credentials` ChittyAuth makes a key for it, shown in this reply only: of what you hold yourself,
+/// until your credential ends. While ChittyAuth is down the answer is 503 and nothing is stored; whatever
+/// becomes of a key that no context has, it is revoked.
 /// Send an `Idempotency-Key` to be able to repeat the request safely for 24 hours.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
@@ -43,7 +47,7 @@ use crate::contexts::ContextReply;
     responses(
         (status = 201, description = "Made.", body = ContextReply,
             headers(("ETag" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        (status = 403, description = "`quota_exceeded`: you have as many as you may."),
+        (status = 403, description = "`quota_exceeded`: you have as many as you may; or a key that is to be made would do more than you hold, or your token is a delegated one (`delegated_credential`)."),
         (status = 409, description = "`name_taken`: `existing_chitty_id` is the context that has the name."),
         (status = 422, description = "A value is not acceptable, or the idempotency key was used for another request."),
     ),
@@ -67,6 +71,18 @@ pub async fn create(
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
+    let grant = match &draft.key {
+        None => None,
+        Some(wanted) => {
+            match credentials::grant(app, ready, &scope, wanted, request.now_ms).await {
+                Ok(grant) => Some(grant),
+                Err(problem) => {
+                    intent.withdraw(ready).await;
+                    return Err(problem);
+                }
+            }
+        }
+    };
     // 3. Mint; 4. store and reply; 5. after the reply, announce.
     let metadata = json!({ "owner": scope.actor(), "service": "chittyconnect" });
     let session = request.session(app);
@@ -78,7 +94,20 @@ pub async fn create(
             &error,
         )
     })?;
-    Creation { app, ready, scope, request, draft, quota, key, intent, id }.perform().await
+    // The key is for the id; a creation that cannot have it is none, and a minted id is told.
+    let made_for_it = match grant {
+        None => None,
+        Some(grant) => match Key::make(app, ready, request, &id, grant).await {
+            Ok(made) => Some(made),
+            Err(problem) => {
+                intent.orphaned(app, ready, &id, "credential_unavailable").await;
+                return Err(problem);
+            }
+        },
+    };
+    let creation =
+        Creation { app, ready, scope, request, draft, quota, key, intent, id, made_for_it };
+    creation.perform().await
 }
 
 /// A creation that has passed every check and has its id.
@@ -92,11 +121,15 @@ struct Creation<'a> {
     key: Option<Idempotency>,
     intent: MintIntent,
     id: ChittyId,
+    made_for_it: Option<Key>,
 }
 
 impl Creation<'_> {
     async fn perform(&self) -> Result<Reply, Problem> {
-        let fields = json!({ "status": self.draft.status.as_str() });
+        let mut fields = json!({ "status": self.draft.status.as_str() });
+        if let (Some(made), Some(fields)) = (&self.made_for_it, fields.as_object_mut()) {
+            fields.insert("credentials".to_owned(), made.told());
+        }
         let kind = EventKind::ContextCreated;
         let event = event(self.app, kind, &self.id, &self.scope, fields, self.request);
         let tag = etag(&event.id);
@@ -109,6 +142,7 @@ impl Creation<'_> {
             overdue_ms: self.app.config.outbox_overdue_ms,
             quota: &self.quota,
             key: self.key.as_ref(),
+            made_for_it: self.made_for_it.as_ref(),
             reply: StoredReply { status: 201, etag: &tag, location: &location },
         };
         let text = match store::insert(self.ready, &self.scope, &insertion).await {
@@ -117,6 +151,10 @@ impl Creation<'_> {
                 Recovery::Committed(text) => text,
                 Recovery::Replayed(reply) => return Ok(reply),
             },
+        };
+        let text = match &self.made_for_it {
+            Some(made) => made.show_in(&text),
+            None => text,
         };
         Ok(Reply::new(201, Body::Json(text))
             .header("etag", tag)
@@ -131,16 +169,22 @@ impl Creation<'_> {
         {
             return Ok(Recovery::Committed(text));
         }
+        if let Some(made) = &self.made_for_it {
+            made.abandon(self.app, self.ready).await;
+        }
         let reason = match &failure {
             Failure::NameTaken(_) => "name_taken",
             Failure::LostRace => "idempotency_race",
             Failure::OverQuota(_) => "quota_exceeded",
             Failure::Refused(_) => "not_authorized",
+            Failure::TakenBack => "credential_unavailable",
             Failure::Db(_) => "storage_unavailable",
         };
         self.intent.orphaned(self.app, self.ready, &self.id, reason).await;
         match failure {
-            Failure::Refused(_) | Failure::OverQuota(_) | Failure::Db(_) => Err(failure.into()),
+            Failure::Refused(_) | Failure::OverQuota(_) | Failure::TakenBack | Failure::Db(_) => {
+                Err(failure.into())
+            }
             // A request with the same key holds the same name, so either constraint may have
             // spoken first.
             Failure::NameTaken(_) | Failure::LostRace => match self.replay().await? {

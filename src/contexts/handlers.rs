@@ -5,6 +5,8 @@ use chitty_core::ChittyId;
 use serde_json::json;
 
 use crate::app::App;
+use crate::contexts::credentials::{self, Key};
+use crate::contexts::input::KeyDraft;
 use crate::contexts::store::{self, Change, Filter};
 use crate::contexts::{Status, event, input};
 use crate::events::{Event, EventKind};
@@ -170,6 +172,9 @@ pub async fn show(
 }
 
 /// Change a context: what is sent replaces what was there.
+///
+/// With `credentials` ChittyAuth makes another key for it, shown in this reply only, and the one before is
+/// revoked: so a key that was lost, or whose reply was, is had anew.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     patch,
     path = "/v1/contexts/{id}",
@@ -196,22 +201,52 @@ pub async fn change(
 ) -> Result<Reply, Problem> {
     let id = context_id(request)?;
     let patch = input::patch(&request.json_bytes().await?)?;
-    let fields = json!({ "changes": patch.changed() });
+    let made = match patch.key.as_ref() {
+        Some(wanted) => Some(another_key(app, ready, &scope, request, &id, wanted).await?),
+        None => None,
+    };
+    let mut fields = json!({ "changes": patch.changed() });
+    if let (Some(made), Some(fields)) = (&made, fields.as_object_mut()) {
+        fields.insert("credentials".to_owned(), made.told());
+    }
     let event = event(app, EventKind::ContextUpdated, &id, &scope, fields, request);
     let change = conditional(app, request, &id, &event);
-    let changed = match store::update(ready, &scope, &change, &patch).await {
-        Ok(changed) => changed,
+    let changed = match store::update(ready, &scope, &change, &patch, made.as_ref()).await {
+        Ok(changed) => changed.done("context"),
         Err(failure) => {
             let name = patch.name.as_ref().map(Name::key).unwrap_or_default();
-            return Err(store::explain(ready, &scope, name, failure).await);
+            Err(store::explain(ready, &scope, name, failure).await)
         }
     };
-    let json = changed.done("context")?;
-    let text = format!("{{\"success\":true,\"message\":\"Context updated\",\"context\":{json}}}");
-    Ok(Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event)))
+    if let (Err(_), Some(made)) = (&changed, &made) {
+        made.abandon(app, ready).await;
+    }
+    let json = changed?;
+    let mut text =
+        format!("{{\"success\":true,\"message\":\"Context updated\",\"context\":{json}}}");
+    if let Some(made) = &made {
+        text = made.show_in(&text);
+    }
+    let reply = Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event));
+    Ok(if patch.key.is_sent() { reply.then(After::RevokeCredentials) } else { reply })
 }
 
-/// Delete a context. Its name is free again.
+/// Another key for a context of the caller's, which does not have it yet.
+async fn another_key(
+    app: &App,
+    ready: Ready<'_>,
+    scope: &Scope,
+    request: &Request<'_>,
+    id: &ChittyId,
+    wanted: &KeyDraft,
+) -> Result<Key, Problem> {
+    // What can refuse the change comes before the key.
+    store::get(ready, scope, id).await?;
+    let grant = credentials::grant(app, ready, scope, wanted, request.now_ms).await?;
+    Key::make(app, ready, request, id, grant).await
+}
+
+/// Delete a context. Its name is free again, and the key that was made for it is revoked.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     delete,
     path = "/v1/contexts/{id}",
@@ -236,12 +271,14 @@ pub async fn remove(
     let id = context_id(request)?;
     let event = event(app, EventKind::ContextDeleted, &id, &scope, json!({}), request);
     let change = conditional(app, request, &id, &event);
-    store::delete(ready, &scope, &change).await?.done("context")?;
+    let (changed, had_key) = store::delete(ready, &scope, &change).await?;
+    changed.done("context")?;
     let text = json!({
         "success": true, "message": "Context deleted",
         "chitty_id": id.as_str(), "chittyId": id.as_str(), "contextId": id.as_str(),
     });
-    Ok(Reply::json(text.to_string()).then(After::Announce(event)))
+    let reply = Reply::json(text.to_string()).then(After::Announce(event));
+    Ok(if had_key { reply.then(After::RevokeCredentials) } else { reply })
 }
 
 /// The id in the path. One that is no ChittyID is one that nobody has.

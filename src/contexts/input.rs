@@ -3,9 +3,11 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::connections::provisioned::LIFE_MS;
 use crate::contexts::Status;
 use crate::contexts::search::Words;
-use crate::http::fields::{Member, unknown, unreadable};
+use crate::delegation::is_service_name;
+use crate::http::fields::{Fields, Member, unknown, unreadable};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::request::{Members, parse_object};
 use crate::names::Name;
@@ -20,7 +22,8 @@ const MAX_LIST_ENTRIES: usize = 100;
 const MAX_TYPE_CHARS: usize = 64;
 
 /// The members that a body may have.
-const KNOWN: [&str; 7] = ["name", "type", "data", "systems", "tools", "customizations", "status"];
+const KNOWN: [&str; 8] =
+    ["name", "type", "data", "systems", "tools", "customizations", "status", "credentials"];
 
 /// The most bytes of `data`, `systems`, `tools` and `customizations` each, as JSON: a D1 row holds 2 MB,
 /// and a context holds all but the last twice, once as returned.
@@ -42,6 +45,15 @@ impl List {
     }
 }
 
+/// A key that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyDraft {
+    /// What it is to be good for, such as `cases:read`; the usual where it is empty.
+    pub scopes: Vec<String>,
+    /// Its longest life, in s.
+    pub life_s: Option<u64>,
+}
+
 /// A context to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
@@ -59,6 +71,8 @@ pub struct Draft {
     pub customizations: Option<String>,
     /// Active unless sent.
     pub status: Status,
+    /// The key that is to be made for it.
+    pub key: Option<KeyDraft>,
 }
 
 /// The changes to a context: only what was sent.
@@ -78,6 +92,8 @@ pub struct Patch {
     pub customizations: Member<String>,
     /// A new status.
     pub status: Option<Status>,
+    /// Another key, or none.
+    pub key: Member<KeyDraft>,
 }
 
 impl Patch {
@@ -91,6 +107,7 @@ impl Patch {
             ("tools", self.tools.is_some()),
             ("customizations", self.customizations.is_sent()),
             ("status", self.status.is_some()),
+            ("credentials", self.key.is_sent()),
         ];
         fields.into_iter().filter(|(_, sent)| *sent).map(|(name, _)| name).collect()
     }
@@ -116,6 +133,7 @@ pub fn draft(body: &[u8]) -> Result<Draft, Problem> {
             kind: fields.kind.value(),
             customizations: fields.customizations.value(),
             status: fields.status.unwrap_or(Status::Active),
+            key: fields.key.value(),
         }),
         _ => Err(Problem::validation(errors)),
     }
@@ -147,6 +165,7 @@ fn fields(members: &Members<'_>, errors: &mut Vec<FieldError>) -> Patch {
         kind: read.kind(),
         customizations: read.customizations(),
         status: read.status(),
+        key: read.key(),
     }
 }
 
@@ -233,6 +252,30 @@ impl<'m> Reader<'_, 'm> {
         Member::Absent
     }
 
+    /// `"provisioned"`, or the same with what is wanted: an object.
+    fn key(&mut self) -> Member<KeyDraft> {
+        let Some(raw) = self.raw("credentials").map(RawValue::get) else { return Member::Absent };
+        if raw == "null" {
+            return Member::Null;
+        }
+        if serde_json::from_str::<String>(raw).is_ok_and(|word| word == "provisioned") {
+            return Member::Value(KeyDraft::default());
+        }
+        if !raw.starts_with('{') {
+            let detail = "must be `provisioned`, an object with that as its `type`, or null";
+            self.wrong::<()>("/credentials".to_owned(), detail.to_owned());
+            return Member::Absent;
+        }
+        let body = format!("{{\"credentials\":{raw}}}");
+        match key_draft(body.as_bytes()) {
+            Ok(draft) => Member::Value(draft),
+            Err(problem) => {
+                self.errors.extend_from_slice(problem.errors());
+                Member::Absent
+            }
+        }
+    }
+
     fn status(&mut self) -> Option<Status> {
         let raw = self.raw("status")?.get();
         let status = serde_json::from_str::<String>(raw).ok();
@@ -245,6 +288,34 @@ impl<'m> Reader<'_, 'm> {
             None => self.wrong("/status".to_owned(), "must be active or inactive".to_owned()),
         }
     }
+}
+
+/// Reads the object in the member `credentials` of a body that has nothing else.
+fn key_draft(body: &[u8]) -> Result<KeyDraft, Problem> {
+    let mut fields = Fields::of(body)?;
+    let mut draft = KeyDraft::default();
+    if let Some(mut inner) = fields.within("credentials") {
+        let kind = inner.word("type", &["provisioned"]);
+        inner.required("type", kind);
+        draft.scopes = inner.scopes("scopes", 1).value().unwrap_or_default();
+        if !draft.scopes.iter().all(|scope| is_for_service(scope)) {
+            let detail = "must each be `{service}:read` or `{service}:write`, such as `cases:read`";
+            inner.wrong("scopes", detail);
+        }
+        let life_s =
+            inner.number("expires_in_seconds", LIFE_MS.start() / 1000, LIFE_MS.end() / 1000);
+        draft.life_s = life_s.value();
+        fields.absorb(inner);
+    }
+    fields.finish()?;
+    Ok(draft)
+}
+
+/// Whether a scope is one thing at one service.
+fn is_for_service(scope: &str) -> bool {
+    scope.split_once(':').is_some_and(|(service, what)| {
+        is_service_name(service) && ["read", "write"].contains(&what)
+    })
 }
 
 /// The body of a creation, for the API description.
@@ -280,6 +351,48 @@ pub(crate) struct ContextDraft {
     /// `active` or `inactive`.
     #[schema(required = false, default = "active", example = "active")]
     status: String,
+    /// Has ChittyAuth make a key for the context, which is shown once; null is none.
+    #[schema(required = false, example = "provisioned")]
+    credentials: Option<ContextCredentials>,
+}
+
+/// That a key is to be made for a context.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes what `key` reads")]
+pub(crate) enum ContextCredentials {
+    /// With the usual scopes, for as long as may be.
+    Usual(ContextCredentialsWord),
+    /// With what is said.
+    Said(ContextKeyDraft),
+}
+
+/// That a key is to be made with the usual scopes, for as long as may be.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes what `key` reads")]
+pub(crate) enum ContextCredentialsWord {
+    /// ChittyAuth makes it.
+    Provisioned,
+}
+
+/// A key that ChittyAuth is to make for a context.
+#[cfg(not(target_family = "wasm"))]
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "describes what `key` reads")]
+pub(crate) struct ContextKeyDraft {
+    /// Always `provisioned`.
+    r#type: String,
+    /// `{service}:read` or `{service}:write`, each of which you hold yourself; `contexts:read` and
+    /// `contexts:write` by default, as far as you hold them. For the services that make identities and
+    /// credentials you must be an administrator.
+    #[schema(required = false, example = json!(["cases:read"]))]
+    scopes: Option<Vec<String>>,
+    /// A minute to 90 days; as long as may be by default, which is until your own credential ends.
+    #[schema(required = false)]
+    expires_in_seconds: Option<u32>,
 }
 
 /// The body of a change: only what is to change. Arrays are replaced whole.
@@ -308,6 +421,10 @@ pub(crate) struct ContextPatch {
     /// `active` or `inactive`.
     #[schema(required = false, example = "inactive")]
     status: String,
+    /// Has ChittyAuth make a key, in place of the one that was made before, which is revoked; null
+    /// revokes it only.
+    #[schema(required = false, example = "provisioned")]
+    credentials: Option<ContextCredentials>,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! caller sends, `store` the SQL, `search` how text becomes words.
 
 pub mod create;
+pub mod credentials;
 pub mod handlers;
 pub mod input;
 pub mod said;
@@ -182,6 +183,9 @@ pub(crate) struct ContextReply {
     message: String,
     /// The context as it is now.
     context: Context,
+    /// The key that was made for it, where one was asked for.
+    #[schema(required = false)]
+    credentials: credentials::KeyView,
 }
 
 /// A page of contexts.

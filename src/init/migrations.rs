@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 29] = [
+pub const MIGRATIONS: [(&str, &str); 30] = [
     migration!("0001_create_contexts_table"),
     migration!("0002_create_installations_table"),
     migration!("0003_create_actors_table"),
@@ -44,6 +44,7 @@ pub const MIGRATIONS: [(&str, &str); 29] = [
     migration!("0027_follow_renamed_accounts"),
     migration!("0028_describe_contexts"),
     migration!("0029_pack_metrics"),
+    migration!("0030_create_context_keys_table"),
 ];
 
 /// As wrangler 4 creates it.

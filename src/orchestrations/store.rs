@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
-use crate::http::caller::{Scope, Source, WriteError};
+use crate::http::caller::{Scope, Source, WriteError, standing};
 use crate::http::problem::Problem;
 use crate::init::Ready;
 use crate::sealing::Sealer;
@@ -41,28 +41,11 @@ fn made(saga: &Saga) -> Vec<Statement> {
     let source = saga.input.get(SOURCE).cloned().unwrap_or_default();
     let Ok(source) = serde_json::from_value::<Source>(source) else { return Vec::new() };
     let Some(id) = result("mint", "chitty_id") else { return Vec::new() };
-    let sponsor = Statement::new(
-        "INSERT INTO sponsors (chitty_id, sponsor_chitty_id) \
-         SELECT ?1, ifnull((SELECT sponsor_chitty_id FROM sponsors WHERE chitty_id = ?2), ?2) \
-         WHERE 1 ON CONFLICT DO NOTHING",
-    )
-    .bind(id.as_str())
-    .bind(source.actor.as_str());
+    let sponsor = standing::sponsored(&id, &source.actor);
     let token = result("token", "token").map(|token| {
         let scopes = chitty_core::role_scopes(chitty_core::role_of(&saga.input));
-        Statement::new(
-            "INSERT INTO made_tokens (token_sha256, chitty_id, scopes, source_actor, source_token, \
-             source_secret, source_scopes, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(ids::sha256_hex(&token))
-        .bind(id.as_str())
-        .bind(serde_json::json!(scopes).to_string())
-        .bind(source.actor.as_str())
-        .bind(source.token.as_deref())
-        .bind(source.secret.as_deref())
-        .bind(serde_json::json!(source.scopes).to_string())
-        .bind(saga.input.get("until").and_then(serde_json::Value::as_str).unwrap_or_default())
+        let until = saga.input.get("until").and_then(serde_json::Value::as_str).unwrap_or_default();
+        standing::made(&ids::sha256_hex(&token), &id, &scopes, &source, until)
     });
     [sponsor].into_iter().chain(token).collect()
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { until } from "./harness/await.mjs";
 import { bare, client, create } from "./harness/client.mjs";
+import { contents } from "./harness/contents.mjs";
 import { startGateway } from "./harness/gateway.mjs";
 import { startSandbox } from "./harness/sandbox.mjs";
 
@@ -368,6 +369,39 @@ test("the API description is served", async () => {
   assert.equal(described.headers.get("content-type"), "application/json");
   assert.equal(described.json.openapi, "3.1.0");
   assert.ok(described.json.paths["/v1/contexts/{id}"].patch);
+});
+
+test("a context gets a key of its own, which is shown once, had anew, and revoked with it", async () => {
+  const call = actor();
+  const body = { name: "with a key", credentials: { type: "provisioned", scopes: ["contexts:read"] } };
+  const headers = { "idempotency-key": crypto.randomUUID() };
+  const made = await call("POST", "/v1/contexts", { body, headers });
+  assert.equal(made.status, 201, made.text);
+  const { context, credentials } = made.json;
+  const keys = async () => (await sandbox.kept("credential")).filter(({ kind, chittyId }) => kind === "key" && chittyId === context.chitty_id);
+  assert.deepEqual((await keys()).map(({ id, scope }) => [id, scope]), [[credentials.key_id, ["contexts:read"]]]);
+
+  const again = await call("POST", "/v1/contexts", { body, headers });
+  assert.deepEqual([again.status, again.json.credentials.status, again.json.credentials.key], [201, "already_shown", undefined]);
+  assert.equal((await keys()).length, 1, "nothing is made twice");
+
+  const seen = await client(gateway, credentials.key)("GET", "/v1/contexts");
+  assert.deepEqual([seen.status, seen.json.count], [200, 0], `the context calls by it: ${seen.text}`);
+
+  const path = `/v1/contexts/${context.chitty_id}`;
+  const anew = await call("PATCH", path, { body: { credentials: "provisioned" } });
+  assert.equal(anew.status, 200, anew.text);
+  const alive = async () => (await keys()).filter(({ revoked }) => !revoked).map(({ id }) => id);
+  await until(async () => (await alive()).join() === anew.json.credentials.key_id, { what: "the end of the first key" });
+  const stored = await contents(gateway);
+  for (const secret of [credentials.key, anew.json.credentials.key]) {
+    assert.ok(!stored.includes(secret) && !JSON.stringify(gateway.logs).includes(secret), "it is nowhere in plain text");
+  }
+
+  assert.equal((await call("DELETE", path)).status, 200);
+  await until(async () => (await alive()).length === 0, { what: "the end of every key" });
+  const over = await client(gateway, anew.json.credentials.key)("GET", "/v1/contexts");
+  assert.equal(over.status, 401, over.text);
 });
 
 test("nothing above made the gateway complain", () => {

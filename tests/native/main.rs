@@ -8,6 +8,7 @@
 mod access;
 mod actors;
 mod audit;
+mod context_keys;
 mod contexts;
 mod credentials;
 mod description;

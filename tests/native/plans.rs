@@ -140,6 +140,12 @@ async fn exercise_access(gateway: &Isolate) {
     for _ in 0..2 {
         gateway.post("/v1/connections", "dev-a", &made_for_it).await;
     }
+    let make = json!({"name": "with-a-key", "credentials": "provisioned"});
+    let with_key = gateway.send(keyed("/v1/contexts", &make)).await;
+    assert_eq!(with_key.status, 201, "{with_key:?}");
+    let with_key = with_key.headers["location"].clone();
+    gateway.patch(&with_key, "dev-a", &json!({"credentials": "provisioned", "name": "anew"})).await;
+    gateway.delete(&with_key, "dev-a").await;
     let link = made.headers["location"].clone();
     let make = json!({
         "source_chitty_id": "CHITTY-PEO-a", "source_type": "actor", "target_service": "evidence",

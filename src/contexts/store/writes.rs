@@ -4,6 +4,7 @@ use chitty_core::ChittyId;
 
 use crate::connections;
 use crate::contexts::Status;
+use crate::contexts::credentials::{self, Key as MadeKey};
 use crate::contexts::input::{Draft, List, Patch};
 use crate::contexts::search::{Key, name_column};
 use crate::contexts::store::former_names::{self, Patience};
@@ -128,6 +129,8 @@ pub enum Failure {
     OverQuota(DbError),
     /// The caller may not, or not any more.
     Refused(Problem),
+    /// What was made for it was being taken back by then.
+    TakenBack,
     /// The database failed; whether the change took place is open.
     Db(DbError),
 }
@@ -149,6 +152,8 @@ impl From<DbError> for Failure {
             Failure::LostRace
         } else if let DbError::OverQuota(_) = error {
             Failure::OverQuota(error)
+        } else if matches!(&error, DbError::Failed(text) if credentials::is_taken_back(text)) {
+            Failure::TakenBack
         } else {
             Failure::Db(error)
         }
@@ -168,6 +173,10 @@ impl From<Failure> for Problem {
                 "A request with the same Idempotency-Key is being handled. Repeat this one.",
             ),
             Failure::Refused(problem) => problem,
+            Failure::TakenBack => Problem::new(
+                Code::CredentialUnavailable,
+                "It took too long, and what was made for it is taken back. Repeat the request.",
+            ),
             Failure::OverQuota(error) | Failure::Db(error) => Problem::storage(&error),
         }
     }
@@ -194,6 +203,14 @@ async fn id_of_name(ready: Ready<'_>, scope: &Scope, key: &str) -> Result<Option
 /// The body of the reply to a creation, over a row of `contexts`.
 const CREATED: &str = "'{\"success\":true,\"context\":' || shown || '}'";
 
+/// The same as it is repeated, of a creation with a key: without the key.
+fn replayed() -> String {
+    format!(
+        "'{{\"success\":true,\"context\":' || shown || ',\"credentials\":' || {} || '}}'",
+        credentials::REPLAYED
+    )
+}
+
 /// A context to be stored.
 pub struct Insertion<'a> {
     /// Minted a moment ago.
@@ -210,7 +227,9 @@ pub struct Insertion<'a> {
     pub quota: &'a Quota,
     /// The request's idempotency key.
     pub key: Option<&'a Idempotency>,
-    /// The reply to be kept under the key.
+    /// The key that was made for it, if one was.
+    pub made_for_it: Option<&'a MadeKey>,
+    /// The reply to be kept under the idempotency key.
     pub reply: StoredReply<'a>,
 }
 
@@ -227,8 +246,10 @@ pub async fn insert(
     let mut batch = insert_statements(scope.actor(), new.id, new.draft, new.event);
     batch.push(outbox::insert(new.event, new.overdue_ms));
     batch.push(new.intent.fulfilled());
+    batch.extend(new.made_for_it.into_iter().flat_map(|made| made.taken(new.event)));
     if let Some(key) = new.key {
-        let body = format!("SELECT {CREATED} FROM contexts WHERE chitty_id = ?1 AND revision = ?2");
+        let shown = new.made_for_it.map_or_else(|| CREATED.to_owned(), |_| replayed());
+        let body = format!("SELECT {shown} FROM contexts WHERE chitty_id = ?1 AND revision = ?2");
         batch.extend(key.store(scope, new.event, &new.reply, &body));
     }
     batch.extend(new.quota.assertion());
@@ -257,6 +278,7 @@ pub fn insert_own(id: &ChittyId, name: &'static str, event: &Event) -> Vec<State
         kind: None,
         customizations: None,
         status: Status::Active,
+        key: None,
     };
     insert_statements(id.as_str(), id, &draft, event)
 }
@@ -306,7 +328,7 @@ pub struct Change<'a> {
 }
 
 /// Changes a context: the row, its words and its event, in one batch. The event's id becomes the
-/// revision.
+/// revision. `made_for_it` is the key that it gets by this.
 ///
 /// # Errors
 /// [`Failure`].
@@ -315,6 +337,7 @@ pub async fn update(
     scope: &Scope,
     change: &Change<'_>,
     patch: &Patch,
+    made_for_it: Option<&MadeKey>,
 ) -> Result<ChangeOutcome, Failure> {
     let mut patience = Patience::default();
     loop {
@@ -323,8 +346,13 @@ pub async fn update(
         // the same form.
         let mut rest = vec![former_words::of(scope.actor(), change.id.as_str())];
         rest.extend(patch.name.as_ref().map(|_| former_names::next(Some(scope.actor()))));
+        let asked = rest.len();
+        if patch.key.is_sent() {
+            rest.extend(credentials::end(change.event));
+        }
+        rest.extend(made_for_it.into_iter().flat_map(|made| made.taken(change.event)));
         let (changed, rest) = perform(ready, scope, change, [row, words], rest).await?;
-        let mut rest = rest.into_iter();
+        let mut rest = rest.into_iter().take(asked);
         let words = rest.next().unwrap_or_default();
         let names = rest.next().unwrap_or_default();
         if words.is_empty() && names.is_empty() {
@@ -389,7 +417,8 @@ fn changed_words(scope: &Scope, change: &Change<'_>, patch: &Patch) -> Statement
     .bind(patch.tools.as_ref().map(|list| list.words.under(&active)))
 }
 
-/// Deletes a context softly: the row stays with its event, its words go, its name is free.
+/// Deletes a context softly: the row stays with its event, its words go, its name is free. Returns also
+/// whether it had a key, which is to be revoked.
 ///
 /// # Errors
 /// [`Failure`].
@@ -397,7 +426,7 @@ pub async fn delete(
     ready: Ready<'_>,
     scope: &Scope,
     change: &Change<'_>,
-) -> Result<ChangeOutcome, Failure> {
+) -> Result<(ChangeOutcome, bool), Failure> {
     let row = change_row(scope, change, "status = 'deleted', deleted_at = ?4", "");
     let words = Statement::new(
         "DELETE FROM contexts_fts \
@@ -405,10 +434,12 @@ pub async fn delete(
     )
     .bind(change.id.as_str())
     .bind(change.event.id.as_str());
-    // What was connected to it ends with it.
-    let mut rest = connections::store::end_with_context(change.event);
+    // Its key ends with it, and what was connected to it.
+    let mut rest: Vec<Statement> = credentials::end(change.event).into();
+    rest.extend(connections::store::end_with_context(change.event));
     rest.push(said::forget_lineage(change.event));
-    Ok(perform(ready, scope, change, [row, words], rest).await?.0)
+    let (changed, rest) = perform(ready, scope, change, [row, words], rest).await?;
+    Ok((changed, rest.into_iter().next().is_some_and(|ended| !ended.is_empty())))
 }
 
 /// An update of one live context of the caller's, if its revision is one that the caller accepts.

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use super::grant::Source;
 use super::scopes::{intersection, list};
 use seams::db::{DbError, Row, Statement};
 use seams::time;
@@ -20,6 +21,41 @@ pub const VOUCHED_MS: u64 = 120_000;
 /// How long the same word of ChittyAuth about an actor is not noted again, in ms: a burst of requests
 /// by a new token writes once.
 pub const NOTED_MS: u64 = 20_000;
+
+/// Puts on record what a credential stands on that ChittyAuth has made for another identity at the request
+/// of a caller: from then on it is judged by that here. `token_sha256` is in hex, `until` ISO-8601 UTC.
+pub fn made(
+    token_sha256: &str,
+    chitty_id: &str,
+    scopes: &[impl serde::Serialize],
+    source: &Source,
+    until: &str,
+) -> Statement {
+    Statement::new(
+        "INSERT INTO made_tokens (token_sha256, chitty_id, scopes, source_actor, source_token, \
+         source_secret, source_scopes, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(token_sha256)
+    .bind(chitty_id)
+    .bind(serde_json::json!(scopes).to_string())
+    .bind(source.actor.as_str())
+    .bind(source.token.as_deref())
+    .bind(source.secret.as_deref())
+    .bind(serde_json::json!(source.scopes).to_string())
+    .bind(until)
+}
+
+/// Has what an identity does count against the limits of the actor that had it made.
+pub fn sponsored(chitty_id: &str, by: &str) -> Statement {
+    Statement::new(
+        "INSERT INTO sponsors (chitty_id, sponsor_chitty_id) \
+         SELECT ?1, ifnull((SELECT sponsor_chitty_id FROM sponsors WHERE chitty_id = ?2), ?2) \
+         WHERE 1 ON CONFLICT DO NOTHING",
+    )
+    .bind(chitty_id)
+    .bind(by)
+}
 
 /// Until which a scope that a later token does not carry has been said too long ago.
 pub fn cutoff(now_ms: u64) -> String {

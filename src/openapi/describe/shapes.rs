@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{member, parameters, put};
 use crate::connections::headers::CREDENTIAL_WORDS;
+use crate::connections::provisioned::LIFE_MS;
 use crate::connections::target::{MAX_ENDPOINT_BYTES, PRIVATE_SUFFIXES};
 use crate::delegation::LIFE_S;
 use crate::http::caller::scopes::MAX_SCOPES;
@@ -71,6 +72,8 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("IdentityValidation", "chittyId", text(MAX_ID_CHARS)),
         ("ContextDraft", "name", json!({ "pattern": NAME })),
         ("ContextPatch", "name", json!({ "pattern": NAME })),
+        ("ContextKeyDraft", "scopes", json!({ "minItems": 1, "maxItems": MAX_SCOPES, "items": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}:(read|write)$" } })),
+        ("ContextKeyDraft", "expires_in_seconds", json!({ "minimum": LIFE_MS.start() / 1000, "maximum": LIFE_MS.end() / 1000 })),
         ("DelegationDraft", "target_service", service.clone()),
         ("DelegationDraft", "scopes", scopes(1)),
         ("DelegationDraft", "expires_in_seconds", json!({ "minimum": LIFE_S.start(), "maximum": LIFE_S.end() })),

@@ -49,6 +49,9 @@ fn members() -> Vec<(&'static str, &'static str, Words)> {
         ("Context", "status", vec!["active", "inactive", "deleted"]),
         ("ContextDraft", "status", may_set.clone()),
         ("ContextPatch", "status", may_set.clone()),
+        ("ContextKeyDraft", "type", vec!["provisioned"]),
+        ("ContextKey", "type", vec!["provisioned"]),
+        ("ContextKey", "status", vec!["issued", "already_shown"]),
 
         ("*", "source_type", connections::SOURCE_TYPES.to_vec()),
         ("*", "connection_type", connections::TYPES.to_vec()),

@@ -241,6 +241,10 @@ impl Services {
                     let answer = json!({"api_key": secret, "key_id": id});
                     (id, secret, answer)
                 });
+                let grant =
+                    json!({"valid": true, "chittyId": body["chittyId"], "scope": body["scopes"]});
+                let key = made["api_key"].as_str().unwrap().to_owned();
+                self.tokens.borrow_mut().insert(key, grant);
                 (201, made)
             }
             "auth" if request.url.ends_with("/v1/tokens/provision") => {
