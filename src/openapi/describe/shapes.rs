@@ -39,10 +39,8 @@ const CHITTY_ID: &str = "^(did:chitty:)?(CHITTY-[A-Z]+-[A-Za-z0-9-]+|[0-9]{2}-[1
 
 /// The name of a kind of identity, in upper or lower case.
 fn kind_of_identity() -> String {
-    let either = |c: char| format!("[{c}{}]", c.to_ascii_lowercase());
-    let names: Vec<String> =
-        EntityLabel::NAMES.iter().map(|(name, _)| name.chars().map(either).collect()).collect();
-    format!("^({})$", names.join("|"))
+    let names = EntityLabel::NAMES.iter().map(|(name, _)| in_any_case(&name.to_ascii_lowercase()));
+    format!("^({})$", names.collect::<Vec<_>>().join("|"))
 }
 
 /// The bounds of members of request bodies.
@@ -70,6 +68,8 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("Grant", "capabilities", scopes(0)),
         ("IdentityDraft", "entity", json!({ "pattern": kind_of_identity() })),
         ("IdentityValidation", "chittyId", text(MAX_ID_CHARS)),
+        ("ContextDraft", "type", text(64)),
+        ("ContextPatch", "type", text(64)),
         ("ContextDraft", "name", json!({ "pattern": NAME })),
         ("ContextPatch", "name", json!({ "pattern": NAME })),
         ("ContextKeyDraft", "scopes", json!({ "minItems": 1, "maxItems": MAX_SCOPES, "items": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}:(read|write)$" } })),
