@@ -17,6 +17,8 @@ const COLUMNS = [
   "deleted_at",
   "chitty_dna_id",
   "chitty_chronicle_timeline_id",
+  "type",
+  "customizations",
 ];
 const FIELDS = COLUMNS.join(", ");
 
@@ -112,8 +114,8 @@ async function create(request, env) {
   const [inserted] = await env.DB.batch([
     env.DB.prepare(
       `INSERT INTO contexts (owner_chitty_id, chitty_id, name, data, systems, tools, status,
-         created_at, updated_at, revision)
-       VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'active', ?7, ?7, ?8) RETURNING ${FIELDS}`,
+         created_at, updated_at, revision, name_key, words_written)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'active', ?7, ?7, ?8, ?3, 1) RETURNING ${FIELDS}`,
     ).bind(owner, chittyId, name, JSON.stringify(data), JSON.stringify(systems), JSON.stringify(tools), now, event),
     env.DB.prepare(
       `INSERT INTO contexts_fts (rowid, ${columns.join(", ")})
@@ -147,5 +149,7 @@ function context(row) {
     chitty_dna_id: row.chitty_dna_id,
     chitty_chronicle_timeline_id: row.chitty_chronicle_timeline_id,
     created: row.created_at,
+    type: row.type,
+    customizations: JSON.parse(row.customizations),
   };
 }

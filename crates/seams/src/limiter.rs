@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 /// What a binding of the limiter lets through for one key in a minute. The platform fixes that in the
-/// configuration of a binding, so there is one binding a step; [`crate::http::limits`] makes every
+/// configuration of a binding, so there is one binding a step; whoever counts makes every
 /// other limit of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
