@@ -8,8 +8,9 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::http::nearest::{nearest, slips};
 use seams::log;
+
+use crate::http::nearest::{nearest, slips};
 
 macro_rules! permissions {
     ($($(#[doc = $doc:literal])+ $name:ident = $scope:literal;)+) => {
@@ -103,21 +104,8 @@ impl Permission {
 /// Every scope by which somebody holds all of `scope`, as a JSON array: for the database to compare
 /// with.
 pub fn granting(scope: &str) -> String {
-    let wider = match pattern(scope) {
-        Some((Some(resource), Action::Named(action))) => {
-            let whole = (action != ADMIN_ACTION).then(|| format!("{resource}:*"));
-            let broad = matches!(action, "read" | "write").then(|| action.to_owned());
-            [whole, broad, Some(format!("*:{action}"))]
-        }
-        Some((None, Action::Named(action))) => {
-            let broad = matches!(action, "read" | "write").then(|| action.to_owned());
-            [broad, Some(format!("*:{action}")), None]
-        }
-        _ => [None, None, None],
-    };
-    let wider: Vec<String> = wider.into_iter().flatten().collect();
-    let all = [scope].into_iter().chain(wider.iter().map(String::as_str)).chain(ADMIN);
-    serde_json::json!(all.collect::<Vec<&str>>()).to_string()
+    let all = [canonical(scope)].into_iter().chain(wider(scope));
+    serde_json::json!(all.flat_map(spellings).collect::<Vec<_>>()).to_string()
 }
 
 /// What makes an administrator.
@@ -214,6 +202,15 @@ pub fn holds(held: &[String], scope: &str) -> bool {
 /// A scope in the one form of all that mean the same: `admin` for `*`, `read` for `*:read`.
 fn canonical(scope: &str) -> Cow<'_, str> {
     pattern(scope).map_or(scope.into(), |(resource, action)| written(resource, action))
+}
+
+/// All scopes of the same meaning as a canonical one.
+fn spellings(canonical: Cow<'_, str>) -> Vec<Cow<'_, str>> {
+    match canonical.as_ref() {
+        ADMIN_ACTION => ADMIN.map(Cow::from).to_vec(),
+        "read" | "write" => vec![format!("*:{canonical}").into(), canonical],
+        _ => vec![canonical],
+    }
 }
 
 /// Whether a scope means more than the one thing that it names.
