@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use chitty_core::connection::ConnectionConfig;
 use chitty_core::signing::SigningKey;
 use chitty_core::{Service, ServiceToken};
+use seams::limiter::Step;
 use serde::Serialize;
 
 use crate::github::private_key::PrivateKey;
@@ -17,7 +18,6 @@ use crate::http::caller::jwt::Expectation;
 use crate::http::limits::Rates;
 use crate::http::quota::Quotas;
 use crate::sealing::Sealer;
-use seams::limiter::Step;
 
 /// The version that `/health` and the `User-Agent` name.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

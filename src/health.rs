@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use chitty_core::connection::{Connection, State, Statistics, Status};
 use chitty_core::{HealthReport, Service, ServiceHealth};
+use seams::time;
 use serde::Serialize;
 
 use crate::app::{App, Slot};
@@ -20,7 +21,6 @@ use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init;
 use crate::init::registration::Step;
-use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::StatisticsView;

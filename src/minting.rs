@@ -7,13 +7,13 @@
 //! and in the metadata, so that the authority finds the identity.
 
 use chitty_core::{ChittyId, EntityLabel, MintRequest, ServiceError, Session};
+use seams::db::{DbError, Params, Row, Statement};
+use seams::{ids, log, time};
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
 use crate::init::Ready;
-use seams::db::{DbError, Params, Row, Statement};
-use seams::{ids, log, time};
 
 /// After what time an intent that is not fulfilled is reported, in ms: longer than any request lives.
 const UNFULFILLED_MS: u64 = 10 * 60_000;

@@ -19,9 +19,8 @@
 
 use std::fmt;
 
-use unicode_normalization::char::is_combining_mark;
-
 use seams::unicode::nfc;
+use unicode_normalization::char::is_combining_mark;
 
 /// The most characters of a name, in its normal form.
 pub const MAX_CHARS: usize = 200;

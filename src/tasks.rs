@@ -3,6 +3,8 @@
 use std::rc::Rc;
 
 use futures_util::future::{LocalBoxFuture, join_all};
+use seams::log;
+use seams::queue::Delivery;
 
 use crate::actors::seen;
 use crate::app::{App, Slot};
@@ -19,8 +21,6 @@ use crate::metrics::Plan;
 use crate::metrics::handover;
 use crate::work::{self, Prune};
 use crate::{connections, contexts, delegation, github, keys, minting, orchestrations};
-use seams::log;
-use seams::queue::Delivery;
 
 /// How long after a reply no more is begun, in ms: the platform ends what is left after 30 s.
 const AFTER_REPLY_MS: u64 = 10_000;

@@ -5,13 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use chitty_core::CallContext;
+use seams::db::{DbError, Statement};
+use seams::{log, time};
 use serde_json::{Value, json};
 
 use crate::app::{App, Slot};
 use crate::http::caller::{Caller, Credential, is_principal};
 use crate::init::Ready;
-use seams::db::{DbError, Statement};
-use seams::{log, time};
 
 /// How long after it was noted an actor is noted again, in ms: the precision of `last_seen_at`.
 const PAUSE_MS: u64 = 60_000;

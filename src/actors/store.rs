@@ -1,6 +1,7 @@
 //! The SQL of actors.
 
 use chitty_core::ChittyId;
+use seams::db::{Params, Row, Statement, first_row};
 use serde_json::json;
 
 use crate::actors::input::{Patch, Profile, Registration};
@@ -12,7 +13,6 @@ use crate::http::listing::{Newest, Page, PageRequest};
 use crate::http::precondition::{ChangeOutcome, IfMatch, etag};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use seams::db::{Params, Row, Statement, first_row};
 
 /// What an actor may altogether, as a JSON array: what ChittyAuth says and what was granted.
 const CAPABILITIES: &str = "(SELECT json_group_array(value) FROM \

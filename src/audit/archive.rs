@@ -12,14 +12,14 @@
 //! What is in a segment depends on the rows alone, so a repeated try puts the same text under the same
 //! key.
 
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::kv::Kv;
+use seams::{log, time};
 use serde_json::json;
 
 use super::chain::{COLUMNS, Entry, GENESIS, Seal, hash};
 use crate::app::App;
 use crate::init::Ready;
-use seams::db::{DbError, Row, Statement, first_row};
-use seams::kv::Kv;
-use seams::{log, time};
 
 /// How many entries a segment has, unless it is full before.
 pub const SEGMENT: usize = 2000;

@@ -4,11 +4,10 @@
 //! its row. Numbers have no gaps, because the database gives them inside the transaction that
 //! writes the row: so a row that was altered, removed or slipped in shows.
 
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-
 use seams::db::{DbError, Row};
 use seams::ids;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 /// What comes before the first seal.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";

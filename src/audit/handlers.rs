@@ -1,5 +1,6 @@
 //! `/v1/audit`.
 
+use seams::db::Params;
 use serde_json::json;
 
 use crate::app::App;
@@ -14,7 +15,6 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::db::Params;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{AuditListView, AuditVerdictView};

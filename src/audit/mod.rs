@@ -13,8 +13,9 @@ pub mod handlers;
 pub mod seal;
 pub mod verify;
 
-use crate::events::Event;
 use seams::db::{Params, Statement};
+
+use crate::events::Event;
 
 /// What an entry that is written before its outcome is known says of it, as a member `outcome` of an
 /// event's payload: that it has begun.

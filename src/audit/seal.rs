@@ -1,15 +1,16 @@
 //! Sealing: the hash chain of [`super::chain`] is continued over what was written since. Once an hour
 //! the newest seal is told to ChittyChronicle: whoever computes the whole chain anew is found out there.
 
+use std::cell::Cell;
+
+use seams::db::{DbError, Statement, first_row};
+use seams::{log, time};
 use serde_json::{Value, json};
 
 use super::chain::{COLUMNS, Entry, GENESIS};
 use crate::app::{App, Slot};
 use crate::events::{Event, EventKind, outbox};
 use crate::init::Ready;
-use seams::db::{DbError, Statement, first_row};
-use seams::{log, time};
-use std::cell::Cell;
 
 /// Whether this isolate has done something that is not sealed yet.
 #[derive(Default)]

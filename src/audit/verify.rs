@@ -1,11 +1,12 @@
 //! Verification: the audit is compared with its seals, in the archive and in the database, a bounded
 //! part at a time; and what was compared is said exactly.
 
+use seams::db::{DbError, Statement, first_row};
+
 use super::archive::{self, PartState, Segment};
 use super::chain::{COLUMNS, Entry, GENESIS, Seal};
 use crate::app::App;
 use crate::init::Ready;
-use seams::db::{DbError, Statement, first_row};
 
 /// How many rows one verification compares; a segment of the archive that it has begun it finishes.
 const MAX_VERIFIED: i64 = 10_000;

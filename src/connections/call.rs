@@ -3,11 +3,11 @@
 use std::rc::Weak;
 
 use chitty_core::{Service, TransportError};
+use seams::outside::{OutsideRequest, OutsideResponse};
 
 use crate::app::{App, Slot};
 use crate::connections::target::{Endpoint, is_chittyos, is_gateway, is_reserved, own_name};
 use crate::discovery::Directory;
-use seams::outside::{OutsideRequest, OutsideResponse};
 
 /// The most bytes of an answer that are read.
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;

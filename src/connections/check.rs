@@ -2,6 +2,8 @@
 
 use chitty_core::TransportError;
 use futures_util::StreamExt;
+use seams::db::{DbError, Statement};
+use seams::{log, time};
 use serde_json::json;
 
 use crate::app::App;
@@ -12,8 +14,6 @@ use crate::connections::{provisioned, secrets};
 use crate::events::{Event, EventKind};
 use crate::init::Ready;
 use crate::work::{self, Bounds};
-use seams::db::{DbError, Statement};
-use seams::{log, time};
 
 /// After how many checks in a row that found something wrong a connection has failed.
 const FAILED_AFTER: i64 = 3;

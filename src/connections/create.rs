@@ -4,6 +4,7 @@
 //! world: so everything that can refuse the creation comes first, and what was made or renewed for a
 //! creation that comes to nothing is taken back (see `intents`).
 
+use seams::{ids, time};
 use serde_json::json;
 
 use crate::app::App;
@@ -26,7 +27,6 @@ use crate::http::quota::{Kind, Quota};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{LinkDraftView, LinkReplyView};

@@ -1,5 +1,6 @@
 //! `/v1/connections`, but for making one and for the way through, which are files of their own.
 
+use seams::time;
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -21,7 +22,6 @@ use crate::http::quota::Kind;
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

@@ -8,6 +8,8 @@
 //! nobody has begun to take its credential back.
 
 use chitty_core::{CallContext, ProvisionRequest, ServiceError, Session};
+use seams::db::{DbError, Params, Statement};
+use seams::{ids, log, time};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -17,8 +19,6 @@ use crate::connections::secrets;
 use crate::events::Event;
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use seams::db::{DbError, Params, Statement};
-use seams::{ids, log, time};
 
 /// How long the making of a connection may take before what it made is taken back, in ms: longer than
 /// its calls with their deadlines.

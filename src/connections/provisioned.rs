@@ -5,6 +5,8 @@
 //! another made in its place, which then stands on that caller.
 
 use chitty_core::ProvisionRequest;
+use seams::db::{DbError, Params};
+use seams::{ids, time};
 use serde_json::json;
 
 use crate::app::App;
@@ -18,8 +20,6 @@ use crate::http::caller::{Grant, Scope, scopes};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::db::{DbError, Params};
-use seams::{ids, time};
 
 /// The services that make identities and credentials: a key for one of them is an administrator's.
 pub const CORE_SERVICES: [&str; 6] = ["auth", "id", "mint", "registry", "register", "certify"];

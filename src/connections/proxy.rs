@@ -7,6 +7,10 @@
 use std::rc::Rc;
 
 use chitty_core::TransportError;
+use seams::log;
+use seams::memory::Memory;
+use seams::outside::OutsideResponse;
+use seams::time;
 use serde_json::json;
 
 use crate::app::{App, Slot};
@@ -22,10 +26,6 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::{MAX_BODY_BYTES, Request};
 use crate::init::Ready;
-use seams::log;
-use seams::memory::Memory;
-use seams::outside::OutsideResponse;
-use seams::time;
 
 /// What this isolate may hold of the bodies that pass through connections.
 pub struct PassingBodies(pub Rc<Memory>);

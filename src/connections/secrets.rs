@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 use chitty_core::{Backoff, TransportError};
 use futures_util::StreamExt;
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::{ids, log, time};
 use serde_json::Value;
 
 use crate::app::{App, Slot};
@@ -22,8 +24,6 @@ use crate::events::{Event, EventKind};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::work::{self, Batch, Bounds, Due};
-use seams::db::{DbError, Row, Statement, first_row};
-use seams::{ids, log, time};
 
 /// How much longer a lease lasts than the calls that it is for, in ms.
 const LEASE_MS: u64 = 30_000;

@@ -5,6 +5,7 @@
 //! either in use or reported as orphaned.
 
 use chitty_core::{ChittyId, EntityLabel};
+use seams::time;
 use serde_json::json;
 
 use crate::app::App;
@@ -22,7 +23,6 @@ use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::ContextReply;

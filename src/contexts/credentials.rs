@@ -6,6 +6,8 @@
 //! on, and counts against the limits of its maker.
 
 use chitty_core::{BreakerState, ChittyId, Service};
+use seams::db::{Params, Statement};
+use seams::{ids, time};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -19,8 +21,6 @@ use crate::http::caller::{Grant, Scope, standing};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::db::{Params, Statement};
-use seams::{ids, time};
 
 /// The scopes of a key for which none are named, as far as its maker holds them.
 const USUAL_SCOPES: [&str; 2] = ["contexts:read", "contexts:write"];

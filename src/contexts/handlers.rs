@@ -2,6 +2,7 @@
 //! one batch → reply.
 
 use chitty_core::ChittyId;
+use seams::time;
 use serde_json::json;
 
 use crate::app::App;
@@ -18,7 +19,6 @@ use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::names::Name;
-use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Context, ContextList, ContextReply, DeletionView};

@@ -1,6 +1,7 @@
 //! What other services say of a context, for its owner: whether ChittyVerify finds it whole, and its
 //! lineage at ChittyDNA.
 
+use seams::{log, time};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -15,7 +16,6 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::{log, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Lineage, VerificationReply};

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use seams::{ids, time};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -21,7 +22,6 @@ use crate::http::quota::Kind;
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

@@ -1,5 +1,7 @@
 //! The SQL of delegations.
 
+use seams::db::{DbError, Params, Row, Statement, first_row};
+use seams::time;
 use serde_json::json;
 
 use crate::events::{Event, outbox};
@@ -11,8 +13,6 @@ use crate::http::precondition::etag;
 use crate::http::problem::Problem;
 use crate::http::quota::Quota;
 use crate::init::Ready;
-use seams::db::{DbError, Params, Row, Statement, first_row};
-use seams::time;
 
 /// A delegation as it is returned, without its token: SQL for a JSON object. `now` is a placeholder.
 fn document(now: &str) -> String {

@@ -17,6 +17,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use chitty_core::{CallContext, Service, ServiceEntry};
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::{log, time};
 use serde_json::{Value, json};
 
 use crate::app::{App, Slot};
@@ -24,8 +26,6 @@ use crate::connections::target::{Endpoint, is_chittyos, is_gateway, own_name};
 use crate::delegation::{is_service_name, service_name};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use seams::db::{DbError, Row, Statement, first_row};
-use seams::{log, time};
 
 /// How long a list is good, in ms.
 pub const FRESH_MS: u64 = 300_000;

@@ -7,6 +7,9 @@
 
 use chitty_core::connection::{Connection, Effect, Event, Input, Status};
 use chitty_core::{CallContext, Service, ServiceHealth};
+use seams::db::{DbError, Statement};
+use seams::objects::ObjectStore;
+use seams::{ids, log, time};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -14,9 +17,6 @@ use crate::app::App;
 use crate::discovery;
 use crate::events::{self, EventKind, outbox};
 use crate::init::Ready;
-use seams::db::{DbError, Statement};
-use seams::objects::ObjectStore;
-use seams::{ids, log, time};
 
 /// The most events that wait to be told. Beyond that the oldest are dropped, and it is logged.
 const MAX_UNTOLD: usize = 100;

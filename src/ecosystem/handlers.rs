@@ -1,6 +1,8 @@
 //! `/v1/ecosystem`: the services as this gateway sees them.
 
 use chitty_core::{BreakerState, Service};
+use seams::db::{Row, Statement};
+use seams::{log, time};
 use serde_json::{Value, json};
 
 use crate::app::{App, Slot};
@@ -16,8 +18,6 @@ use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init;
 use crate::init::Ready;
-use seams::db::{Row, Statement};
-use seams::{log, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{ConnectionReplyView, EcosystemView, ServiceView};

@@ -12,6 +12,8 @@ use std::rc::Rc;
 
 use chitty_core::Clock;
 use futures_util::stream::{self, StreamExt};
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::{log, time};
 
 use crate::app::{App, Slot};
 use crate::http::Outcome;
@@ -21,8 +23,6 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 use crate::init::{OwnedReady, Ready};
-use seams::db::{DbError, Row, Statement, first_row};
-use seams::{log, time};
 
 /// How often the stream looks for news, in ms.
 const LOOK_MS: u64 = 1_000;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use chitty_core::connection::{State, Status};
 use chitty_core::{BreakerState, Service};
+use seams::db::{DbError, Row, Statement};
+use seams::{log, time};
 use serde_json::Value;
 
 use crate::app::{App, Slot};
 use crate::ecosystem::connection::Command;
-use seams::db::{DbError, Row, Statement};
-use seams::{log, time};
 
 /// How long a connection may go without being published before its object is woken, in ms: twice
 /// its longest pause, and a check.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use seams::db::{DbError, Row, Statement};
+use seams::{log, time};
 use serde_json::json;
 
 use crate::events::Event;
@@ -9,8 +11,6 @@ use crate::events::effects::{self, Effect, Effects};
 use crate::events::learned::ForeignId;
 use crate::events::outbox::{self, COLUMNS, STANDING, Standing, VALUES, read, read_standing};
 use crate::init::Ready;
-use seams::db::{DbError, Row, Statement};
-use seams::{log, time};
 
 /// An event that is being told.
 #[derive(Debug)]

@@ -6,9 +6,13 @@
 //! in doubt it stays until it has taken place: Chronicle is asked first whether the entry is there, and
 //! what cannot be asked gets the same idempotency key again.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
+use seams::db::{DbError, Statement};
+use seams::queue::Delivery;
+use seams::{log, time};
 
 use crate::app::{App, Slot};
 use crate::events::claims::{self, EventClaim};
@@ -18,10 +22,6 @@ use crate::events::outbox::Standing;
 use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::events::{Event, Message, dead, outbox};
 use crate::init::Ready;
-use seams::db::{DbError, Statement};
-use seams::queue::Delivery;
-use seams::{log, time};
-use std::cell::Cell;
 
 /// Until when ChittyChronicle has asked not to be told anything, in ms since the Unix epoch.
 #[derive(Default)]

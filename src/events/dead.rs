@@ -1,5 +1,7 @@
 //! Dead letters: what was given up, kept for an administrator to look at, replay or throw away.
 
+use seams::db::{DbError, Params, Row, Statement};
+use seams::{ids, time};
 use serde_json::Value;
 
 use crate::app::App;
@@ -8,8 +10,6 @@ use crate::http::caller::{Scope, WriteError};
 use crate::http::listing::{Newest, Page, PageRequest};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use seams::db::{DbError, Params, Row, Statement};
-use seams::{ids, time};
 
 /// The queue of events, by its binding's name.
 pub const CONTEXT_OPS: &str = "CONTEXT_OPS_QUEUE";

@@ -3,12 +3,12 @@
 //! to Beacon.
 
 use chitty_core::{CallContext, ChittyId, Entry, ServiceError, Session, timeline_id};
+use seams::{log, time};
 use serde_json::json;
 
 use crate::app::App;
 use crate::events::learned::ForeignId;
 use crate::events::{Event, EventKind};
-use seams::{log, time};
 
 /// One effect, as the outbox notes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

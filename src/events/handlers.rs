@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use seams::time;
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -15,7 +16,6 @@ use crate::http::problem::Problem;
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

@@ -4,8 +4,9 @@
 //! It is no change of the entity by anybody: its revision stays, so that what a caller has read may still
 //! be changed on that condition. A context counts what was learned of it, for its entity tag.
 
-use crate::events::Event;
 use seams::db::Statement;
+
+use crate::events::Event;
 
 /// The longest id that is kept, in bytes.
 const MAX_BYTES: usize = 200;

@@ -18,6 +18,7 @@ pub mod verdict;
 
 use std::borrow::Cow;
 
+use seams::{ids, time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,7 +26,6 @@ use crate::http::caller::Scope;
 use crate::http::nearest::nearest;
 use crate::http::problem::FieldError;
 use crate::http::request::Request;
-use seams::{ids, time};
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $entity:literal;)+) => {

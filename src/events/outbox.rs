@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use chitty_core::{Backoff, ChittyId};
+use seams::db::{DbError, Row, Statement};
+use seams::{log, time};
 use serde_json::json;
 
 use crate::app::App;
 use crate::events::{Event, EventKind, Message};
 use crate::init::Ready;
 use crate::work::Due;
-use seams::db::{DbError, Row, Statement};
-use seams::{log, time};
 
 /// How many overdue events one round of a sweep announces, and how many rounds it makes.
 const SWEEP_LIMIT: i64 = 100;

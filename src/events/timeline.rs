@@ -3,6 +3,9 @@
 //! Each entry notes whose its entity was when it happened (`migrations/0026…`): by that it is found, and by
 //! that it is kept from whoever has the entity later.
 
+use seams::db::{Params, Statement};
+use seams::{ids, time};
+
 use crate::app::App;
 use crate::events::kind_asked_for;
 use crate::http::Outcome;
@@ -12,8 +15,6 @@ use crate::http::paging::{Cursor, invalid_cursor};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::db::{Params, Statement};
-use seams::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::TimelineView;

@@ -7,6 +7,7 @@ use review_rules::render::{self, CheckText, MARKER};
 use review_rules::review::{self, Conclusion, Report};
 use review_rules::settings::{self, PullRequests, Settings};
 use review_rules::{FileFacts, PullFacts, triage};
+use seams::log;
 
 use crate::app::App;
 use crate::github::client::{
@@ -15,7 +16,6 @@ use crate::github::client::{
 use crate::github::jobs::{Artifacts, Job, JobKind};
 use crate::github::summary;
 use crate::init::Ready;
-use seams::log;
 
 /// The name of the check run, as people see it beside others.
 const CHECK_NAME: &str = "ChittyConnect";

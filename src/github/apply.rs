@@ -3,6 +3,7 @@
 //! All of it is told in one event, and all but the events of installations changes nothing here: what
 //! happens in a repository is GitHub's to keep.
 
+use seams::db::Statement;
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -11,7 +12,6 @@ use crate::github::deliveries::{DeliveryClaim, InstallationRecord};
 use crate::github::installations::store;
 use crate::github::jobs::{self, JobKind};
 use crate::github::payload::Facts;
-use seams::db::Statement;
 
 /// Events whose handlers look at the action: their names carry it. All others are recorded.
 const HANDLED: [&str; 8] = [

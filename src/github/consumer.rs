@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use chitty_core::{Backoff, CallContext, ChittyId, EntityLabel, ServiceError};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use seams::db::{DbError, Statement};
+use seams::queue::Delivery;
+use seams::{log, time};
 use serde_json::json;
 
 use crate::app::{App, Slot};
@@ -26,9 +29,6 @@ use crate::github::recovery::missing;
 use crate::github::{apply, client, installations};
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use seams::db::{DbError, Statement};
-use seams::queue::Delivery;
-use seams::{log, time};
 
 /// How many lanes are dealt with at once.
 const AT_ONCE: usize = 6;

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use chitty_core::Backoff;
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::time;
 use serde_json::json;
 
 use crate::app::App;
@@ -11,8 +13,6 @@ use crate::github::message::WebhookDelivery;
 use crate::github::payload::Facts;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use seams::db::{DbError, Row, Statement, first_row};
-use seams::time;
 
 /// The pauses between two tries of one delivery, in ms: up to ten minutes, so that what has waited for a
 /// long outage follows soon after its end.

@@ -14,6 +14,8 @@
 //! `?claim=true` takes it over, and both are told.
 
 use chitty_core::CallContext;
+use seams::db::{DbError, Statement, first_row};
+use seams::{ids, log, time};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -34,8 +36,6 @@ use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use seams::db::{DbError, Statement, first_row};
-use seams::{ids, log, time};
 
 /// How long somebody may take at GitHub, in ms.
 const STATE_FOR_MS: u64 = 15 * 60_000;

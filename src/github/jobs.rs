@@ -6,13 +6,13 @@
 
 use chitty_core::Backoff;
 use futures_util::future::join_all;
+use seams::db::{DbError, Row, Statement, Value};
+use seams::{log, time};
 
 use crate::app::App;
 use crate::github::act;
 use crate::github::payload::Repository;
 use crate::init::Ready;
-use seams::db::{DbError, Row, Statement, Value};
-use seams::{log, time};
 
 /// The pauses between two tries, in ms: up to an hour.
 const PAUSES_MS: Backoff = Backoff { first: 10_000, longest: 3_600_000 };

@@ -31,9 +31,10 @@ pub mod unbegun;
 pub mod visit;
 pub mod webhook;
 
+use seams::log;
+
 use crate::app::{App, Slot};
 use crate::init::Ready;
-use seams::log;
 
 /// Whether a delivery has asked for something to be done at GitHub.
 #[derive(Default)]

@@ -7,11 +7,11 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 use review_rules::review::{AreaChange, Report};
 use review_rules::{PullFacts, cut};
+use seams::ai::Ai;
+use seams::log;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use seams::ai::Ai;
-use seams::log;
 
 /// The model.
 pub const MODEL: &str = "@cf/meta/llama-3.1-8b-instruct";

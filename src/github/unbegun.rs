@@ -3,6 +3,8 @@
 //! Nobody in ChittyOS has asked for anything, so nobody gets anything: the installation is put on record where
 //! its owner comes, and the page says how to have it.
 
+use seams::ids;
+
 use crate::app::App;
 use crate::github::client::Ownership;
 use crate::github::install::{self, BEGIN_AGAIN, NotFound};
@@ -11,7 +13,6 @@ use crate::github::visit::{self, Visit};
 use crate::http::Outcome;
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::ids;
 
 /// Come back without a state.
 pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {

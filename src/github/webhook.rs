@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
+use seams::inbound::{BodyError, Intake, RuntimeBody};
+use seams::{log, time};
 use serde_json::json;
 
 use crate::app::{App, Slot};
@@ -27,8 +29,6 @@ use crate::http::limits::{Class, Limits};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::reply::{Body, Reply};
 use crate::http::request::{Request, no_body};
-use seams::inbound::{BodyError, Intake, RuntimeBody};
-use seams::{log, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::WebhookView;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use percent_encoding::percent_decode_str;
+use seams::inbound::Inbound;
 
 use crate::actors::seen::RecentActors;
 use crate::app::{App, Slot};
@@ -21,7 +22,6 @@ use crate::init::{self, Ready};
 use crate::metrics;
 use crate::metrics::Plan;
 use crate::metrics::Recorder;
-use seams::inbound::Inbound;
 
 /// Headers of every reply: what keeps it from being cached, downgraded or sniffed. A reply is never a
 /// page, so there is nothing to frame and no script to confine (the page at `/docs` has its own).

@@ -4,6 +4,8 @@
 //! either all of it is there or nothing. Of two racing requests with one key the primary key lets
 //! one through; the other's batch fails whole, and it answers what the first one stored.
 
+use seams::db::{DbError, Params, Row, Statement};
+use seams::{ids, time};
 use sha2::{Digest, Sha256};
 
 use crate::events::Event;
@@ -14,8 +16,6 @@ use crate::http::reply::{Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
 use crate::work::Due;
-use seams::db::{DbError, Params, Row, Statement};
-use seams::{ids, time};
 
 /// How long a key is remembered, in ms: 24 h.
 const KEEP_MS: u64 = 24 * 60 * 60 * 1000;

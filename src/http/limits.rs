@@ -15,6 +15,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use seams::kv::Kv;
+use seams::limiter::{Limiter, Step};
+use seams::log;
 use serde::Deserialize;
 
 use crate::app::{App, Slot};
@@ -23,9 +26,6 @@ use crate::http::caller::Caller;
 use crate::http::problem::Problem;
 use crate::http::quota::Kind;
 use crate::http::request::Request;
-use seams::kv::Kv;
-use seams::limiter::{Limiter, Step};
-use seams::log;
 
 /// What is counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,7 @@
 //! Lists that the database puts together: one row holds a page as JSON text, which is handed on as it
 //! is.
 
+use seams::db::{DbError, Params, Row, Statement};
 use serde_json::json;
 
 use crate::http::caller::Scope;
@@ -9,7 +10,6 @@ use crate::http::problem::{FieldError, Problem};
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::db::{DbError, Params, Row, Statement};
 
 /// A page of a list.
 #[derive(Debug)]

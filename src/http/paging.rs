@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use seams::ids;
 
 use crate::http::numbers::whole;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
-use seams::ids;
 
 /// The largest page.
 pub const MAX_LIMIT: i64 = 100;

@@ -1,8 +1,9 @@
 //! Entity tags and the conditions on them (RFC 9110 §13.1).
 
+use seams::db::{DbError, Row, first_row};
+
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
-use seams::db::{DbError, Row, first_row};
 
 /// The conditions of `If-Match`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]

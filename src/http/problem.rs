@@ -7,15 +7,15 @@
 use std::borrow::Cow;
 
 use chitty_core::{Service, ServiceError};
+use seams::db::DbError;
+use seams::ids::NoRandomness;
+use seams::log;
 use serde::Serialize;
 
 use crate::http::nearest::{listed, nearest};
 use crate::http::quota;
 use crate::http::reply::{Body, Reply};
 use crate::http::trace::Trace;
-use seams::db::DbError;
-use seams::ids::NoRandomness;
-use seams::log;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:literal, $title:literal;)+) => {

@@ -4,9 +4,10 @@
 //! that no two requests pass for the same last place. Where a creation has effects elsewhere it is asked
 //! before them too ([`Quota::question`]), in a round trip that is made anyway. Reads ask nothing.
 
+use seams::db::{DbError, Params, Row, Statement};
+
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
-use seams::db::{DbError, Params, Row, Statement};
 
 /// What there is a quota of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chitty_core::Session;
+use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -15,7 +16,6 @@ use crate::http::budget::Budget;
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::route::Parameters;
 use crate::http::trace::Trace;
-use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;

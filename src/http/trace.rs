@@ -1,7 +1,6 @@
 //! Correlation: the request id and the W3C trace context of one request.
 
 use chitty_core::CallContext;
-
 use seams::ids;
 use seams::inbound::Inbound;
 

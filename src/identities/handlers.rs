@@ -1,6 +1,8 @@
 //! `/api/chittyid`.
 
 use chitty_core::{ChittyId, IdError, Validity};
+use seams::db::DbError;
+use seams::time;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
@@ -17,8 +19,6 @@ use crate::identities::input::{self, MintDraft};
 use crate::identities::store::{self, Failure, Insertion};
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use seams::db::DbError;
-use seams::time;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

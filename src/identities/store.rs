@@ -1,6 +1,7 @@
 //! All SQL on minted identities.
 
 use chitty_core::ChittyId;
+use seams::db::{DbError, Params, Row, Statement, first_row};
 
 use crate::events::{Event, outbox};
 use crate::http::caller::{Scope, WriteError};
@@ -10,7 +11,6 @@ use crate::http::quota::Quota;
 use crate::identities::input::MintDraft;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use seams::db::{DbError, Params, Row, Statement, first_row};
 
 /// The constraint that speaks when an identity is here already.
 const GIVEN: &str = "identities.chitty_id";

@@ -11,10 +11,11 @@ pub mod registration;
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
-use crate::app::{App, Slot};
-use crate::http::problem::{Code, Problem};
 use seams::db::Db;
 use seams::log;
+
+use crate::app::{App, Slot};
+use crate::http::problem::{Code, Problem};
 
 /// What this isolate knows about the gateway's initialization.
 #[derive(Default)]

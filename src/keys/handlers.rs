@@ -1,6 +1,7 @@
 //! `/v1/keys`.
 
 use chitty_core::ChittyId;
+use seams::{ids, time};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -18,7 +19,6 @@ use crate::http::request::Request;
 use crate::init::Ready;
 use crate::keys::store::{self, Change, Draft, Revocation, Secret};
 use crate::names::Name;
-use seams::{ids, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

@@ -1,5 +1,7 @@
 //! The SQL of API keys.
 
+use seams::db::{DbError, Params, Row, Statement, first_row};
+use seams::time;
 use serde_json::json;
 
 use crate::events::{Event, outbox};
@@ -10,8 +12,6 @@ use crate::http::precondition::etag;
 use crate::http::problem::Problem;
 use crate::http::quota::Quota;
 use crate::init::Ready;
-use seams::db::{DbError, Params, Row, Statement, first_row};
-use seams::time;
 
 /// A key as it is returned, without its secret: SQL for a JSON object. `now` is a placeholder or a
 /// text.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use chitty_core::Service;
+use seams::db::{DbError, Row, Statement};
+use seams::time;
 use serde_json::Value;
 
 use crate::app::{App, Slot};
@@ -30,8 +32,6 @@ use crate::metrics::text::{
 };
 use crate::orchestrations;
 use crate::work::{Backlog, Due};
-use seams::db::{DbError, Row, Statement};
-use seams::time;
 
 /// The content type of the text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -8,6 +8,8 @@
 
 use std::cell::Cell;
 
+use seams::db::{DbError, Statement};
+use seams::{log, time};
 use serde_json::Value;
 
 use crate::app::{App, Slot};
@@ -18,8 +20,6 @@ use crate::ecosystem::watch::NewsMemory;
 use crate::init::Ready;
 use crate::metrics::Recorder;
 use crate::metrics::breakers;
-use seams::db::{DbError, Statement};
-use seams::{log, time};
 
 /// How long a planned handover keeps another from being planned, in ms, should the isolate have lost
 /// it: longer than the runtime lets work go on after a reply (30 s).

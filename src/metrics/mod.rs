@@ -11,14 +11,14 @@ mod text;
 
 pub use crate::metrics::handover::Plan;
 
-use crate::app::{App, Slot};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use chitty_core::{BUCKETS_MS, BreakerState, ChittyCore, Histogram, Metrics, Service};
+use seams::ids;
 use serde_json::{Value, json};
 
-use seams::ids;
+use crate::app::{App, Slot};
 
 /// The route label of a request that no route takes.
 pub const UNMATCHED: &str = "unmatched";

@@ -1,6 +1,8 @@
 //! The handlers of `/v1/orchestrations`.
 
 use chitty_core::{FLOWS, Flow, Saga, SagaStatus, role_of, role_scopes};
+use seams::db::DbError;
+use seams::{ids, log, time};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -16,8 +18,6 @@ use crate::http::request::{Request, parse_object};
 use crate::init::Ready;
 use crate::orchestrations::store::{self, Orchestration, StoreError};
 use crate::orchestrations::{flow, run, view};
-use seams::db::DbError;
-use seams::{ids, log, time};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{OrchestrationInputView, OrchestrationReplyView, OrchestrationView};

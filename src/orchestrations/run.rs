@@ -2,6 +2,7 @@
 
 use chitty_core::{CallContext, Halt, SagaStatus, Session};
 use futures_util::StreamExt;
+use seams::log;
 
 use crate::app::App;
 use crate::events::{Event, outbox};
@@ -9,7 +10,6 @@ use crate::init::Ready;
 use crate::orchestrations::flow;
 use crate::orchestrations::store::{self, Orchestration, PAUSES_MS, RowJournal};
 use crate::work::{self, Bounds};
-use seams::log;
 
 /// Takes a leased run as far as it goes. What stops it is logged; it then rests for a while. Returns
 /// the event that tells of its end, if that is where it has come.

@@ -8,6 +8,8 @@ use std::cell::{Cell, RefCell};
 
 use async_trait::async_trait;
 use chitty_core::{Backoff, Journal, Saga, SagaStatus};
+use seams::db::{DbError, Params, Row, Statement, first_row};
+use seams::{ids, log, time};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
@@ -17,8 +19,6 @@ use crate::http::problem::Problem;
 use crate::init::Ready;
 use crate::sealing::Sealer;
 use crate::work::{Batch, Due};
-use seams::db::{DbError, Params, Row, Statement, first_row};
-use seams::{ids, log, time};
 
 /// How long a process may be silent before another takes its run over, in ms: longer than a step with
 /// its retries.

@@ -6,11 +6,11 @@
 //! How large the pause is, and how a row is given up, is the business of the table's own folder.
 
 use futures_util::stream::{self, Stream, StreamExt};
+use seams::db::{DbError, Row, Statement};
+use seams::{log, time};
 
 use crate::app::App;
 use crate::init::Ready;
-use seams::db::{DbError, Row, Statement};
-use seams::{log, time};
 
 /// Among how many due rows, the longest due first, one batch is shared out.
 const CANDIDATES: i64 = 5000;

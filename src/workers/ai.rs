@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use js_sys::{JSON, Promise, Reflect};
+use seams::ai::Ai;
 use serde_json::json;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
 use super::thrown;
-use seams::ai::Ai;
 
 #[wasm_bindgen]
 extern "C" {

@@ -5,12 +5,12 @@
 
 use async_trait::async_trait;
 use js_sys::{Array, Object};
+use seams::db::{Db, DbError, Row, Statement, Value};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::{D1Database, D1PreparedStatement, D1Result};
 
 use super::thrown;
-use seams::db::{Db, DbError, Row, Statement, Value};
 
 /// The database bound as `DB`.
 pub(crate) struct D1 {

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use chitty_core::{HttpRequest, HttpResponse, Service, Transport, TransportError};
 use js_sys::{Array, Promise, Reflect, Uint8Array};
+use seams::memory::Share;
+use seams::outside::{Outside, OutsideRequest, OutsideResponse};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 use worker::worker_sys::Fetcher;
 
 use super::thrown;
-use seams::memory::Share;
-use seams::outside::{Outside, OutsideRequest, OutsideResponse};
 
 #[wasm_bindgen]
 extern "C" {

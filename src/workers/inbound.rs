@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use js_sys::{ArrayBuffer, Reflect, Uint8Array};
+use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 
 use super::fetch::{ReadError, headers, read};
 use super::{thrown, webcrypto};
-use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
 
 /// The runtime's request.
 pub(crate) struct WebRequest(pub(crate) web_sys::Request);

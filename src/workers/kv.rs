@@ -7,13 +7,13 @@ use std::any::Any;
 
 use async_trait::async_trait;
 use js_sys::{ArrayBuffer, Object, Promise, Reflect, Uint8Array};
+use seams::inbound::RuntimeBody;
+use seams::kv::Kv;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
 use super::inbound::WebBody;
 use super::thrown;
-use seams::inbound::RuntimeBody;
-use seams::kv::Kv;
 
 #[wasm_bindgen]
 extern "C" {

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use js_sys::{Object, Promise, Reflect};
+use seams::limiter::{Limiter, Step};
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
 use super::thrown;
-use seams::limiter::{Limiter, Step};
 
 #[wasm_bindgen]
 extern "C" {

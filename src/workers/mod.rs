@@ -19,16 +19,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chitty_core::Clock;
 use js_sys::Reflect;
-use wasm_bindgen::{JsCast, JsValue};
-use worker::Env;
-
-use crate::app::{App, Build, Parts};
-use crate::config::{Binding, Config, service_binding};
 use seams::db::Db;
 use seams::ids;
 use seams::kv::Kv;
 use seams::log::Level;
 use seams::queue::Queue;
+use wasm_bindgen::{JsCast, JsValue};
+use worker::Env;
+
+use crate::app::{App, Build, Parts};
+use crate::config::{Binding, Config, service_binding};
 
 thread_local! {
     static APP: RefCell<Option<Rc<App>>> = const { RefCell::new(None) };

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use chitty_core::Service;
+use seams::objects::{ObjectStore, Objects};
 use worker::durable::ObjectNamespace;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::app;
 use crate::ecosystem::connection::{Command, Host};
 use crate::tasks;
-use seams::objects::{ObjectStore, Objects};
 
 /// Where an object keeps its state.
 const KEY: &str = "connection";

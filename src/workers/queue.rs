@@ -5,13 +5,13 @@
 
 use async_trait::async_trait;
 use js_sys::{Array, Object, Reflect};
+use seams::log;
+use seams::queue::{Delivery, Queue, batches};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::worker_sys;
 
 use super::thrown;
-use seams::log;
-use seams::queue::{Delivery, Queue, batches};
 
 /// A queue that this worker sends to.
 pub(crate) struct Producer {

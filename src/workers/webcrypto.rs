@@ -4,12 +4,12 @@ use std::cell::RefCell;
 
 use async_trait::async_trait;
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use seams::es256::{Es256, PublicKey};
+use seams::rs256::Rs256;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
 use super::thrown;
-use seams::es256::{Es256, PublicKey};
-use seams::rs256::Rs256;
 
 #[wasm_bindgen]
 extern "C" {

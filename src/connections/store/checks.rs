@@ -1,11 +1,12 @@
 //! What is found out about the targets of connections.
 
+use seams::db::{DbError, Statement};
+use seams::log;
+
 use super::{Link, link_columns, read_link};
 use crate::events::{Event, outbox};
 use crate::init::Ready;
 use crate::work::{Batch, Due};
-use seams::db::{DbError, Statement};
-use seams::log;
 
 /// The connections that are to be checked.
 pub const CHECKS: Due = Due {

@@ -10,6 +10,8 @@ pub use self::writes::{
     Change, FirstCheck, Insertion, SealedCredential, check_free, disconnect, end_with_context,
     insert, is_taken, taken, update,
 };
+use seams::db::{DbError, Params, Row, first_row};
+
 use crate::audit;
 use crate::connections::target::Endpoint;
 use crate::events::Event;
@@ -17,7 +19,6 @@ use crate::http::caller::Scope;
 use crate::http::listing::{Newest, Page, PageRequest};
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use seams::db::{DbError, Params, Row, first_row};
 
 /// A connection as it is returned: SQL for a JSON text. Of two objects, because a function takes 32
 /// arguments at most in D1.

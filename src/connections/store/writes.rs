@@ -1,5 +1,8 @@
 //! Changes to connections: each is one batch of the row, its credential and its event.
 
+use seams::db::{Params, Row, Statement, Value, first_row};
+use seams::time;
+
 use super::{DOCUMENT, reach};
 use crate::connections::input::{Draft, Patch};
 use crate::connections::intents::Intent;
@@ -12,8 +15,6 @@ use crate::http::precondition::{ChangeOutcome, IfMatch, etag};
 use crate::http::problem::{Code, Problem};
 use crate::http::quota::Quota;
 use crate::init::Ready;
-use seams::db::{Params, Row, Statement, Value, first_row};
-use seams::time;
 
 /// The unique index over active connections, as SQLite names it.
 const ACTIVE: &str = "connections_active";

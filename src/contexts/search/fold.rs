@@ -8,10 +8,10 @@
 
 use std::borrow::Cow;
 
+use seams::unicode::{nfc, nfkd};
 use unicode_normalization::char::is_combining_mark;
 
 use super::cut::is_unspaced;
-use seams::unicode::{nfc, nfkd};
 
 /// A text as it is searched.
 pub(super) fn fold(text: &str) -> Cow<'_, str> {

@@ -2,12 +2,13 @@
 //! by the cron and, so that a row never holds both, before the context is changed. Until then it is found
 //! as it was before.
 
+use seams::db::{DbError, Row, Statement};
+use seams::log;
+
 use crate::app::App;
 use crate::contexts::Status;
 use crate::contexts::search::{Key, Words, name_column};
 use crate::init::Ready;
-use seams::db::{DbError, Row, Statement};
-use seams::log;
 
 /// How many contexts are worked on at once, and by one run of the cron how many at most and of how many
 /// bytes.

@@ -1,6 +1,9 @@
 //! Pages of contexts: the list and the search. Both are one statement that walks one index and
 //! stops after a page, whatever there is beyond it.
 
+use seams::db::{Params, Statement};
+
+use super::{first, former_words};
 use crate::contexts::Status;
 use crate::contexts::search::{Matches, Query};
 use crate::http::caller::Scope;
@@ -9,9 +12,6 @@ use crate::http::paging::{Cursor, invalid_cursor};
 use crate::http::problem::Problem;
 use crate::init::Ready;
 use crate::names;
-use seams::db::{Params, Statement};
-
-use super::{first, former_words};
 
 /// What a list is narrowed to.
 #[derive(Debug, Default)]

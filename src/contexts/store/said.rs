@@ -2,6 +2,8 @@
 //! last told.
 
 use chitty_core::ChittyId;
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::time;
 use serde_json::Value;
 
 use crate::events::{Event, outbox};
@@ -9,8 +11,6 @@ use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::{Idempotency, StoredReply};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use seams::db::{DbError, Row, Statement, first_row};
-use seams::time;
 
 /// How long the lineage of a context that is not asked for any more is kept, in ms: 30 days.
 const KEEP_MS: u64 = 30 * 24 * 3_600_000;

@@ -1,6 +1,7 @@
 //! Changes to contexts: each is one batch of the row, its words in the index, and its event.
 
 use chitty_core::ChittyId;
+use seams::db::{DbError, Params, Row, Statement, first_row};
 
 use crate::connections;
 use crate::contexts::Status;
@@ -18,7 +19,6 @@ use crate::http::quota::Quota;
 use crate::init::Ready;
 use crate::minting::MintIntent;
 use crate::names::Name;
-use seams::db::{DbError, Params, Row, Statement, first_row};
 
 /// The unique index over the keys of live names, as SQLite names it.
 const LIVE_NAME: &str = "contexts_live_key";

@@ -1,5 +1,6 @@
 //! What is asked as the App itself, by its JWT.
 
+use seams::outside::OutsideResponse;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -9,7 +10,6 @@ use super::request::{self, Call};
 use super::{jwt, link};
 use crate::app::{App, Slot};
 use crate::github::client::ClientState;
-use seams::outside::OutsideResponse;
 
 /// The most bytes of a page of deliveries: a hundred, each of some hundred bytes.
 const MAX_DELIVERIES_BYTES: usize = 1 << 20;

@@ -1,21 +1,21 @@
 //! Files of repositories, read again only when they have changed: GitHub counts an answer of 304 to
 //! nobody's limit.
 
-use crate::app::Slot;
-use crate::github::client::ClientState;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use seams::outside::OutsideResponse;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::{ErrorKind, GithubError};
 use super::repository::Repository;
 use super::request;
-use seams::outside::OutsideResponse;
+use crate::app::Slot;
+use crate::github::client::ClientState;
 
 /// The largest file that is read, in bytes.
 const MAX_FILE_BYTES: usize = 64 << 10;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use seams::log;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use seams::log;
 
 /// How long before its end a token is no longer used, in ms.
 pub(super) const EARLY_MS: u64 = 5 * 60_000;

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use seams::log;
 use serde_json::json;
 
 use super::error::{ErrorKind, GithubError};
 use crate::app::{App, Slot};
 use crate::github::client::ClientState;
-use seams::log;
 
 /// How far back a JWT is dated, in seconds: GitHub refuses one from its future, and clocks differ.
 const BACK_S: u64 = 60;

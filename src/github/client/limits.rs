@@ -6,10 +6,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use seams::outside::OutsideResponse;
 use serde::Deserialize;
 
 use super::error::{ErrorKind, GithubError};
-use seams::outside::OutsideResponse;
 
 /// Whom GitHub counts a call to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,5 +1,6 @@
 //! What is asked as an installation, of itself and of its repositories.
 
+use seams::outside::OutsideResponse;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ErrorKind, GithubError};
@@ -7,7 +8,6 @@ use super::request::{self, Call};
 use super::{link, token};
 use crate::app::App;
 use crate::init::Ready;
-use seams::outside::OutsideResponse;
 
 /// The most bytes of a page of repositories: a hundred of about six kilobytes each.
 const MAX_REPOSITORIES_BYTES: usize = 4 << 20;

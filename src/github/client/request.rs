@@ -4,6 +4,8 @@ use std::rc::Weak;
 
 use chitty_core::TransportError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use seams::log;
+use seams::outside::{OutsideRequest, OutsideResponse};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,8 +14,6 @@ use super::limits::{self, RateBucket};
 use crate::app::{App, Slot};
 use crate::config::VERSION;
 use crate::github::client::ClientState;
-use seams::log;
-use seams::outside::{OutsideRequest, OutsideResponse};
 
 /// The version of the REST API that this client is written for.
 const API_VERSION: &str = "2022-11-28";

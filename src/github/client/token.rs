@@ -7,6 +7,9 @@
 
 use std::rc::Rc;
 
+use seams::db::{DbError, Statement, first_row};
+use seams::outside::OutsideResponse;
+use seams::{log, time};
 use serde::Deserialize;
 
 use super::error::{ErrorKind, GithubError};
@@ -16,9 +19,6 @@ use super::request::{self, Call};
 use crate::app::{App, Slot};
 use crate::github::client::ClientState;
 use crate::init::Ready;
-use seams::db::{DbError, Statement, first_row};
-use seams::outside::OutsideResponse;
-use seams::{log, time};
 
 /// The longest that a token is kept, in ms: GitHub's are good for an hour.
 const MAX_LIFE_MS: u64 = 3_600_000;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use seams::log;
+use seams::outside::OutsideResponse;
 use serde::Deserialize;
 
 use super::app::{Account, Installation};
@@ -12,8 +14,6 @@ use super::request::{self, Call};
 use super::token;
 use crate::app::App;
 use crate::init::Ready;
-use seams::log;
-use seams::outside::OutsideResponse;
 
 /// How many pages of a hundred are looked through.
 const MAX_PAGES: u32 = 10;

@@ -1,5 +1,6 @@
 //! `/v1/github/installations`: where the App is installed.
 
+use seams::log;
 use serde_json::json;
 
 use crate::app::App;
@@ -14,7 +15,6 @@ use crate::http::problem::{Code, Problem};
 use crate::http::reply::{After, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
-use seams::log;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::openapi::schemas::{

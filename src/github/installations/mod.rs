@@ -7,6 +7,7 @@ pub mod handlers;
 pub mod store;
 
 use chitty_core::{CallContext, ChittyId, EntityLabel, ServiceError};
+use seams::db::{DbError, first_row};
 use serde_json::json;
 
 use crate::app::App;
@@ -16,7 +17,6 @@ use crate::github::jobs;
 use crate::github::payload::Installation;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use seams::db::{DbError, first_row};
 
 /// Mints the CONTEXT ChittyID of an installation; the intent is on record.
 ///

@@ -1,5 +1,7 @@
 //! The SQL of installations.
 
+use seams::db::{DbError, Params, Row, Statement};
+use seams::time;
 use serde_json::{Value, json};
 
 use crate::github::deliveries::InstallationRecord;
@@ -9,8 +11,6 @@ use crate::http::caller::Scope;
 use crate::http::listing::{Newest, Page, PageRequest};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use seams::db::{DbError, Params, Row, Statement};
-use seams::time;
 
 /// An installation as it is returned: SQL for a JSON object. Both spellings of its names, as callers of
 /// the predecessor know it.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use chitty_core::Backoff;
 use futures_util::StreamExt;
+use seams::db::{DbError, Row, Statement};
+use seams::{log, time};
 use serde_json::{Value, json};
 
 use super::{REACH_MS, Trouble};
@@ -14,8 +16,6 @@ use crate::github::client::{self, ErrorKind, GithubError, HookDelivery};
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::init::Ready;
-use seams::db::{DbError, Row, Statement};
-use seams::{log, time};
 
 /// How many deliveries are taken at a time, how many of them are asked for at once, and how often that
 /// is done in one round.

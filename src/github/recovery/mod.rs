@@ -8,11 +8,12 @@
 
 pub mod missing;
 
+use seams::db::{DbError, Statement, first_row};
+use seams::{log, time};
+
 use crate::app::App;
 use crate::github::client::{self, ErrorKind, GithubError};
 use crate::init::Ready;
-use seams::db::{DbError, Statement, first_row};
-use seams::{log, time};
 
 /// How far back GitHub's list is read at most, in ms: as long as GitHub delivers again (three days).
 const REACH_MS: u64 = 3 * 24 * 3_600_000;

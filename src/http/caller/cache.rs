@@ -1,6 +1,5 @@
 //! What is remembered of credentials in the isolate.
 
-use crate::app::{App, Slot};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -9,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::Caller;
 use super::standing::NOTED_MS;
+use crate::app::{App, Slot};
 
 /// The SHA-256 of a credential.
 pub(super) type TokenKey = [u8; 32];

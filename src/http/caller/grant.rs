@@ -4,6 +4,8 @@
 //! A [`Grant`] is the only authority that anything made here is made with, and there is no way to one
 //! but by narrowing the caller's own.
 
+use seams::db::Statement;
+use seams::time;
 use serde::{Deserialize, Serialize};
 
 use super::Credential;
@@ -11,8 +13,6 @@ use super::scope::Scope;
 use super::scopes::{holds, intersection};
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use seams::db::Statement;
-use seams::time;
 
 /// What something stands on that was made by a credential shown here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

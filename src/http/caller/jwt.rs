@@ -8,6 +8,8 @@ use std::cell::{Cell, RefCell};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chitty_core::ChittyId;
+use seams::es256::PublicKey;
+use seams::log;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,8 +17,6 @@ use super::invalid_token;
 use crate::app::{App, Slot};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
-use seams::es256::PublicKey;
-use seams::log;
 
 /// How far the clocks of ChittyAuth and this gateway may be apart, in seconds.
 const SKEW_S: u64 = 30;

@@ -3,6 +3,8 @@
 //! its hash tells nothing by the time it takes.
 
 use chitty_core::ChittyId;
+use seams::db::{DbError, Row, Statement};
+use seams::time;
 
 use super::cache::Expiry;
 use super::standing::{self, Backing, Standing};
@@ -11,8 +13,6 @@ use crate::delegation::THIS_GATEWAY;
 use crate::http::limits::Overrides;
 use crate::http::problem::Problem;
 use crate::init::Ready;
-use seams::db::{DbError, Row, Statement};
-use seams::time;
 
 /// What every delegated token begins with.
 pub(super) const DELEGATION_PREFIX: &str = "cdt_";

@@ -7,14 +7,15 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use seams::db::{DbError, Params, Row, Statement};
+use seams::time;
+
 use super::scopes::{self, ADMIN, Permission, intersection, is_admin};
 use super::standing::{self, active, among, vouched};
 use super::{Caller, Credential, invalid_token};
 use crate::http::limits::Overrides;
 use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use seams::db::{DbError, Params, Row, Statement};
-use seams::time;
 
 /// The rows that a caller may touch: those of one owner.
 #[derive(Debug, Clone)]

@@ -8,10 +8,11 @@
 
 use std::collections::BTreeSet;
 
-use super::grant::Source;
-use super::scopes::{intersection, list};
 use seams::db::{DbError, Row, Statement};
 use seams::time;
+
+use super::grant::Source;
+use super::scopes::{intersection, list};
 
 /// How long after ChittyAuth last vouched for a scope of an actor's the actor's credentials may still
 /// use it although a later token came without it, in ms. Tokens of different width that are in use at

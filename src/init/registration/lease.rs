@@ -1,12 +1,12 @@
 //! Who is trying, until when, and when the next try may be made: one row for all isolates.
 
 use chitty_core::Backoff;
+use seams::db::{DbError, Statement};
+use seams::{ids, log, time};
 
 use crate::app::App;
 use crate::init::Ready;
 use crate::init::registration::steps::Failure;
-use seams::db::{DbError, Statement};
-use seams::{ids, log, time};
 
 /// How long one try may take before another isolate may try, in ms. Longer than seven upstream calls
 /// and the statements around them.

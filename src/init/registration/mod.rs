@@ -14,14 +14,14 @@ mod steps;
 use std::collections::BTreeMap;
 
 use chitty_core::CallContext;
+use seams::db::{DbError, Statement};
+use seams::log;
 use serde::Serialize;
 
 use crate::app::{App, Slot};
 use crate::init;
 use crate::init::Ready;
 use crate::init::registration::steps::Failure;
-use seams::db::{DbError, Statement};
-use seams::log;
 
 pub use crate::init::registration::steps::Step;
 

@@ -4,6 +4,8 @@ use chitty_core::{
     CertificateRequest, ChittyId, EntityLabel, ProvisionRequest, Registration, ServiceError,
     Session,
 };
+use seams::db::{DbError, Statement};
+use seams::time;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -14,8 +16,6 @@ use crate::events::{Event, EventKind, outbox};
 use crate::init::Ready;
 use crate::init::registration::Results;
 use crate::minting::MintIntent;
-use seams::db::{DbError, Statement};
-use seams::time;
 
 /// The name of the gateway's own context, and of the gateway in the registry.
 const NAME: &str = "chittyconnect";
