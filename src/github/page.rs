@@ -156,8 +156,8 @@ pub fn installed_for_owner(is_update: bool, origin: &str) -> Reply {
 /// GitHub does not say who has come back.
 pub fn saved(is_update: bool, origin: &str) -> Reply {
     let body = format!(
-        "<p>GitHub has it, and what happens in the repositories arrives here by itself. Whose it is in \
-         ChittyOS stays as it was: of a new installation, nobody.</p>{}",
+        "<p>GitHub has it, and what happens in the repositories arrives here by itself. Its owner in \
+         ChittyOS has not changed; a new installation has none.</p>{}",
         how_to_have(origin)
     );
     page(200, if is_update { "Saved" } else { "Installed" }, &body)
@@ -208,8 +208,8 @@ pub fn requested() -> Reply {
 /// The user has said no at GitHub.
 pub fn cancelled(origin: &str) -> Reply {
     let body = format!(
-        "<p>You have said no at GitHub, so nothing was changed here. If the App is installed there, whose it \
-         is in ChittyOS stays as it was; it is taken away at GitHub under Settings → Applications.</p>\
+        "<p>You cancelled at GitHub, so nothing was changed here. If the App is installed there, its owner \
+         in ChittyOS stays the same. You can remove it at GitHub under Settings → Applications.</p>\
          <h2>Next</h2><p>To begin again: <code>{}/integrations/github/install</code></p>",
         escaped(origin)
     );
