@@ -23,11 +23,12 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
     }
     let mut folded = String::with_capacity(text.len());
     let mut base = ' ';
-    let decomposed = nfkd(&lower(text));
-    for c in decomposed.chars().flat_map(char::to_lowercase) {
+    let mut may_compose = false;
+    for c in nfkd(text).chars().flat_map(char::to_lowercase) {
         if is_combining_mark(c) {
             if !is_dropped(c, base) {
                 folded.push(c);
+                may_compose = true;
             }
             continue;
         }
@@ -50,14 +51,17 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
             Some(spelling) => folded.push_str(spelling),
             None => folded.push(c),
         }
+        may_compose |= joins(c);
         base = c;
     }
-    Cow::Owned(nfc(&folded))
+    // Only what joins the character before it can be composed again.
+    Cow::Owned(if may_compose { nfc(&folded) } else { folded })
 }
 
-/// A text in lower case, each letter by itself: `str::to_lowercase` has two forms of one letter.
-fn lower(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+/// Whether a character that is no mark composes with what is before it: the parts of Korean syllables, and
+/// the one such vowel of Kirat Rai.
+fn joins(c: char) -> bool {
+    matches!(c, '\u{1100}'..='\u{11ff}' | '\u{16d67}')
 }
 
 /// Whether a mark is an addition to the letter that it stands on.
@@ -137,6 +141,16 @@ mod tests {
             ("ไทย\u{200b}ดี a\u{200b}b", "ไทยดี a b"),
         ] {
             assert_eq!(fold(text), folded, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_folded_is_composed() {
+        for c in '\0'..='\u{2ffff}' {
+            for text in [format!("{c}{c}"), format!("x{c}\u{301}"), format!("ᄒ{c}ᅡᆫ")] {
+                let folded = fold(&text);
+                assert_eq!(nfc(&folded), folded, "{text:?}");
+            }
         }
     }
 
