@@ -23,7 +23,7 @@ use crate::init;
 use crate::init::registration::Step;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::StatisticsView;
+use crate::ecosystem::views::StatisticsView;
 
 /// The reply.
 #[derive(Debug, Serialize)]

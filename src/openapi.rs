@@ -9,8 +9,6 @@ use crate::http::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod describe;
-#[cfg(not(target_family = "wasm"))]
-pub(crate) mod schemas;
 
 /// The committed description.
 pub const DOCUMENT: &str = include_str!("../openapi.json");

@@ -19,7 +19,7 @@ use crate::http::request::Request;
 use crate::init::Ready;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::{
+use crate::actors::views::{
     ActorListView, ActorPatchView, ActorRegistrationView, ActorReplyView, CapabilitiesView,
     GrantView, OwnActorView, ShownActorView,
 };

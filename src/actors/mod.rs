@@ -5,6 +5,8 @@ pub mod handlers;
 pub mod input;
 pub mod seen;
 pub mod store;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;
 
 /// The kinds of actors.
 pub const TYPES: [&str; 4] = ["human", "ai", "service", "system"];

@@ -12,6 +12,8 @@ pub mod chain;
 pub mod handlers;
 pub mod seal;
 pub mod verify;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;
 
 use seams::db::{Params, Statement};
 

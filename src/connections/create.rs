@@ -29,7 +29,7 @@ use crate::http::request::Request;
 use crate::init::Ready;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::{LinkDraftView, LinkReplyView};
+use crate::connections::views::{LinkDraftView, LinkReplyView};
 
 /// Connect a context or yourself to a service.
 ///

@@ -19,6 +19,8 @@ pub mod proxy;
 pub mod secrets;
 pub mod store;
 pub mod target;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;
 
 use futures_util::future::{LocalBoxFuture, join_all};
 

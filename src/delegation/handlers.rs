@@ -24,7 +24,7 @@ use crate::http::request::Request;
 use crate::init::Ready;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::{
+use crate::delegation::views::{
     DelegationDraftView, DelegationListView, DelegationReplyView, IntrospectionView,
     RevocationView, ValidationDraftView,
 };

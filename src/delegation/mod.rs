@@ -4,6 +4,8 @@
 
 pub mod handlers;
 pub mod store;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;
 
 /// The shortest and the longest life of a token, and the usual one, in seconds.
 pub const LIFE_S: std::ops::RangeInclusive<u64> = 60..=24 * 3600;

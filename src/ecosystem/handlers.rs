@@ -20,7 +20,7 @@ use crate::init;
 use crate::init::Ready;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::{ConnectionReplyView, EcosystemView, ServiceView};
+use crate::ecosystem::views::{ConnectionReplyView, EcosystemView, ServiceView};
 
 /// How many of a service's last events are shown.
 const EVENTS_SHOWN: i64 = 20;

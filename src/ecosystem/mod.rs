@@ -8,6 +8,8 @@ pub mod connection;
 pub mod handlers;
 pub mod probe;
 pub mod stream;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;
 pub mod watch;
 
 /// The states of a connection, as document 004 names them.

@@ -18,7 +18,7 @@ use crate::http::request::Request;
 use crate::init::Ready;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::{
+use crate::events::views::{
     DeadLetterListView, DeadLetterView, DiscardedView, ReplayDraftView, ReplayedView,
 };
 

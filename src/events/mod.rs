@@ -15,6 +15,8 @@ pub mod learned;
 pub mod outbox;
 pub mod timeline;
 pub mod verdict;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;
 
 use std::borrow::Cow;
 

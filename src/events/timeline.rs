@@ -17,7 +17,7 @@ use crate::http::request::Request;
 use crate::init::Ready;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::TimelineView;
+use crate::events::views::TimelineView;
 
 /// An event as it is returned: SQL for a JSON object.
 const ITEM: &str = "json_object('id', event_id, 'type', action, 'entity_type', entity_type, \

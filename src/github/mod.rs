@@ -28,6 +28,8 @@ pub mod settings;
 pub mod signature;
 pub mod summary;
 pub mod unbegun;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;
 pub mod visit;
 pub mod webhook;
 

@@ -31,7 +31,7 @@ use crate::http::reply::{Body, Reply};
 use crate::http::request::{Request, no_body};
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::WebhookView;
+use crate::github::views::WebhookView;
 
 /// GitHub's own limit of a payload: 25 MB.
 const MAX_PAYLOAD_BYTES: usize = 25 << 20;

@@ -21,7 +21,7 @@ use crate::init::Ready;
 use crate::minting::MintIntent;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::{
+use crate::identities::views::{
     IdentityDraftView, IdentityReplyView, IdentityValidationView, ValidityView,
 };
 

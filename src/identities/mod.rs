@@ -7,3 +7,5 @@
 pub mod handlers;
 pub mod input;
 pub mod store;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;

@@ -21,7 +21,7 @@ use crate::keys::store::{self, Change, Draft, Revocation, Secret};
 use crate::names::Name;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::{
+use crate::keys::views::{
     KeyDraftView, KeyListView, KeyReplyView, KeyRevocationView, KeyView, RotationView,
 };
 

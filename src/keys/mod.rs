@@ -4,3 +4,5 @@
 
 pub mod handlers;
 pub mod store;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;

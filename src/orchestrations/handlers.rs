@@ -20,7 +20,9 @@ use crate::orchestrations::store::{self, Orchestration, StoreError};
 use crate::orchestrations::{flow, run, view};
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::{OrchestrationInputView, OrchestrationReplyView, OrchestrationView};
+use crate::orchestrations::views::{
+    OrchestrationInputView, OrchestrationReplyView, OrchestrationView,
+};
 
 /// Run a flow.
 ///

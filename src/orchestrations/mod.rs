@@ -8,6 +8,8 @@
 pub mod handlers;
 pub mod run;
 pub mod store;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;
 
 use chitty_core::{FLOWS, Flow, Saga};
 use serde_json::{Map, Value, json};

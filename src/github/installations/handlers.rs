@@ -17,7 +17,7 @@ use crate::http::request::Request;
 use crate::init::Ready;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::openapi::schemas::{
+use crate::github::views::{
     InstallationListView, InstallationReleaseView, InstallationView, RepositoryListView,
 };
 

@@ -1,4 +1,4 @@
-//! Connections.
+//! What requests and replies of connections look like: for the API description only.
 
 use utoipa::ToSchema;
 

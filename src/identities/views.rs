@@ -1,4 +1,4 @@
-//! The shapes of `/api/chittyid`.
+//! What requests and replies of `/api/chittyid` look like: for the API description only.
 
 use utoipa::ToSchema;
 

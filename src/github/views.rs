@@ -1,4 +1,4 @@
-//! The GitHub App.
+//! What requests and replies of the GitHub App look like: for the API description only.
 
 use utoipa::ToSchema;
 

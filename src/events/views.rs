@@ -1,4 +1,4 @@
-//! Events and dead letters.
+//! What requests and replies of events and dead letters look like: for the API description only.
 
 use utoipa::ToSchema;
 
