@@ -1,11 +1,13 @@
 //! [`App`]: the one composition root. One a isolate; everything that outlives a request is here.
 
+mod settings;
 mod slots;
 
 use std::rc::Rc;
 
 use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
 
+pub use self::settings::Settings;
 pub use self::slots::Slot;
 use self::slots::Slots;
 use crate::config::{Config, VERSION};

@@ -11,19 +11,51 @@ use chitty_core::{HealthReport, Service, ServiceHealth};
 use seams::time;
 use serde::Serialize;
 
-use crate::app::{App, Slot};
+use crate::app::{App, Settings, Slot};
+use crate::audit;
 use crate::config::{Deficiency, VERSION};
+use crate::connections;
+use crate::ecosystem;
 use crate::ecosystem::probe;
 use crate::ecosystem::watch::NewsMemory;
+use crate::github;
 use crate::http::Outcome;
+use crate::http::caller::jwt::Expectation;
+use crate::http::limits::Rates;
 use crate::http::problem::Problem;
+use crate::http::quota::Quotas;
 use crate::http::reply::Reply;
 use crate::http::request::Request;
 use crate::init;
+use crate::init::registration::AutoRegister;
 use crate::init::registration::Step;
+use crate::keys;
+use crate::metrics;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::ecosystem::views::StatisticsView;
+
+/// What is missing or senseless of all that the gateway and its folders go by.
+struct Deficiencies(Vec<Deficiency>);
+
+impl Slot for Deficiencies {
+    fn new(app: &App) -> Self {
+        let lists = [
+            app.config.deficiencies.as_slice(),
+            Expectation::deficiencies(app),
+            Rates::deficiencies(app),
+            Quotas::deficiencies(app),
+            keys::settings::Settings::deficiencies(app),
+            audit::settings::Settings::deficiencies(app),
+            connections::settings::Settings::deficiencies(app),
+            ecosystem::settings::Settings::deficiencies(app),
+            AutoRegister::deficiencies(app),
+            metrics::settings::Settings::deficiencies(app),
+            github::settings::Settings::deficiencies(app),
+        ];
+        Deficiencies(lists.concat())
+    }
+}
 
 /// The reply.
 #[derive(Debug, Serialize)]
@@ -202,9 +234,10 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
     let all_well = |reports: &BTreeMap<Service, HealthReport>| {
         reports.values().all(|report| report.status == ServiceHealth::Healthy)
     };
+    let missing = &Deficiencies::of(app).0;
     let degraded = database == init::Database::Failed
         || registration.as_str() == "degraded"
-        || !app.config.deficiencies.is_empty()
+        || !missing.is_empty()
         || !connected
         || full.as_ref().is_some_and(|(reports, _)| !all_well(reports));
     let health = Health {
@@ -225,7 +258,7 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
             pending: &registration.pending,
             last_error: registration.last_error.as_deref(),
         },
-        missing: &app.config.deficiencies,
+        missing,
         checked_at: full.as_ref().map(|(_, at_ms)| time::iso8601(*at_ms)),
         services: full.as_ref().map(|(reports, _)| reports.as_ref()),
     };

@@ -19,6 +19,8 @@ use serde_json::json;
 
 use super::chain::{COLUMNS, Entry, GENESIS, Seal, hash};
 use crate::app::App;
+use crate::app::Settings as _;
+use crate::audit::settings::Settings;
 use crate::init::Ready;
 
 /// How many entries a segment has, unless it is full before.
@@ -93,7 +95,7 @@ pub async fn archive(app: &App, ready: Ready<'_>, until_ms: u64) {
 async fn warn_if_large(app: &App, ready: Ready<'_>) {
     let Ok(rows) = ready.db().rows(kept()).await else { return };
     let Some(Ok(entries)) = rows.first().map(|row| row.integer(0)) else { return };
-    if entries > app.config.audit_keep_entries.saturating_mul(2) {
+    if entries > Settings::of(app).keep_entries.saturating_mul(2) {
         log::warn("audit_large", &[("entries", &entries.to_string())]);
     }
 }
@@ -121,7 +123,7 @@ async fn archive_segment(app: &App, ready: Ready<'_>) -> Result<bool, ArchiveErr
     let mut results = ready.db().batch(queries).await?.into_iter();
     let before = first_row(results.next()).map(Segment::read).transpose()?;
     let head = first_row(results.next()).map(Seal::read).transpose()?;
-    let to = head.map_or(0, |head| head.seq) - app.config.audit_keep_entries;
+    let to = head.map_or(0, |head| head.seq) - Settings::of(app).keep_entries;
     let from = match before {
         Some(before) => Seal { seq: before.last, hash: before.hash },
         None => Seal { seq: 0, hash: GENESIS.to_owned() },

@@ -11,6 +11,7 @@ pub mod archive;
 pub mod chain;
 pub mod handlers;
 pub mod seal;
+pub mod settings;
 pub mod verify;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod views;

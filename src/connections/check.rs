@@ -7,8 +7,10 @@ use seams::{log, time};
 use serde_json::json;
 
 use crate::app::App;
+use crate::app::Settings as _;
 use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::Credential;
+use crate::connections::settings::Settings;
 use crate::connections::store::{self, Finding, Link};
 use crate::connections::{provisioned, secrets};
 use crate::events::{Event, EventKind};
@@ -20,7 +22,7 @@ const FAILED_AFTER: i64 = 3;
 
 /// When the cron checks a connection next.
 pub fn next(app: &App) -> String {
-    let interval_ms = app.config.connection_check_ms;
+    let interval_ms = Settings::of(app).check_ms;
     let spread = u32::try_from(interval_ms / 4 + 1).unwrap_or(u32::MAX);
     time::iso8601(app.now_ms() + interval_ms + u64::from(app.jitter(spread)))
 }
@@ -147,7 +149,7 @@ const NOTED_AT_ONCE: usize = 20;
 
 /// Checks what is due, until the time is up; the cron runs it.
 pub async fn check_due(app: &App, ready: Ready<'_>, until_ms: u64) {
-    let interval_s = i64::try_from(app.config.connection_check_ms / 1000).unwrap_or(300);
+    let interval_s = i64::try_from(Settings::of(app).check_ms / 1000).unwrap_or(300);
     let take = async |limit| {
         let now = time::iso8601(app.now_ms());
         match store::take_due(ready, &now, interval_s, limit).await {

@@ -7,7 +7,7 @@
 use seams::{ids, time};
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::check::{self, Health};
 use crate::connections::credential::{Credential, CredentialInput};
@@ -23,7 +23,7 @@ use crate::http::caller::{Grant, Scope, WriteError};
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
-use crate::http::quota::{Kind, Quota};
+use crate::http::quota::{Kind, Quota, Quotas};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -68,7 +68,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let key = Idempotency::of(request, "connections.create", &body)?;
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let now = time::iso8601(request.now_ms);
-    let quota = |kind| app.config.quotas.of_caller(kind, &scope, &now);
+    let quota = |kind| Quotas::of(app).of_caller(kind, &scope, &now);
     let checked = draft.check_path.is_some().then(|| quota(Kind::CheckedConnections));
     let quotas: Vec<Quota> = [quota(Kind::Connections)].into_iter().chain(checked).collect();
     // Before a credential is made or renewed for it; without one the batch says so in time.

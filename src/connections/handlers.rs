@@ -3,7 +3,7 @@
 use seams::time;
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::CredentialInput;
 use crate::connections::input;
@@ -18,7 +18,7 @@ use crate::http::fields::nothing;
 use crate::http::listing::{PageRequest, word};
 use crate::http::precondition::{ChangeOutcome, IfMatch, etag, none_match_hits};
 use crate::http::problem::{Code, Problem};
-use crate::http::quota::Kind;
+use crate::http::quota::{Kind, Quotas};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -189,7 +189,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let patch = input::patch(&request.json_bytes().await?, request.now_ms)?;
     let quota = patch.check_path.as_ref().map(|_| {
         let (kind, now) = (Kind::CheckedConnections, time::iso8601(request.now_ms));
-        app.config.quotas.of_caller(kind, &scope, &now).for_connection(&request.id)
+        Quotas::of(app).of_caller(kind, &scope, &now).for_connection(&request.id)
     });
     let mut sealed: Option<(SealedCredential, Option<Intent>)> = None;
     if let Some(handed) = &patch.credentials {

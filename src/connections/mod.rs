@@ -17,6 +17,7 @@ pub mod intents;
 pub mod provisioned;
 pub mod proxy;
 pub mod secrets;
+pub mod settings;
 pub mod store;
 pub mod target;
 #[cfg(not(target_family = "wasm"))]

@@ -8,7 +8,7 @@ use chitty_core::{ChittyId, EntityLabel};
 use seams::time;
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, Settings};
 use crate::contexts::credentials::{self, Key};
 use crate::contexts::event;
 use crate::contexts::input::{self, Draft};
@@ -18,7 +18,7 @@ use crate::http::caller::Scope;
 use crate::http::idempotency::{self, Idempotency, StoredReply};
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
-use crate::http::quota::{Kind, Quota};
+use crate::http::quota::{Kind, Quota, Quotas};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -65,7 +65,7 @@ pub async fn create(
     // 2. Replay, or find out what is in the way.
     let intent = MintIntent::new(app, "context", scope.actor());
     let now = time::iso8601(request.now_ms);
-    let quota = app.config.quotas.of_caller(Kind::Contexts, &scope, &now);
+    let quota = Quotas::of(app).of_caller(Kind::Contexts, &scope, &now);
     let wanted = store::CreationNeeds { name: &draft.name, quota: &quota, now_ms: request.now_ms };
     let stored = store::check_free(ready, &scope, &wanted, key.as_ref(), &intent).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use seams::{ids, time};
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, Settings};
 use crate::delegation::store::{self, Draft};
 use crate::delegation::{
     LIFE_S, MAX_DEPTH, THIS_GATEWAY, USUAL_LIFE_S, is_service_name, service_name,
@@ -18,7 +18,7 @@ use crate::http::idempotency::{self, Idempotency};
 use crate::http::listing::{PageRequest, word};
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
-use crate::http::quota::Kind;
+use crate::http::quota::{Kind, Quotas};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
@@ -84,7 +84,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         grant: &sent.grant,
         metadata: sent.metadata,
         expires_at: time::iso8601(expires_ms),
-        quota: app.config.quotas.of_caller(Kind::Delegations, &scope, &event.at),
+        quota: Quotas::of(app).of_caller(Kind::Delegations, &scope, &event.at),
     };
     let overdue_ms = app.config.outbox_overdue_ms;
     let made = store::insert(ready, &scope, &draft, &event, overdue_ms, key.as_ref()).await;

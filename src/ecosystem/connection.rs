@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::app::Settings as _;
 use crate::discovery;
+use crate::ecosystem::settings::Settings;
 use crate::events::{self, EventKind, outbox};
 use crate::init::Ready;
 
@@ -153,7 +155,7 @@ impl Host<'_> {
     async fn step(&self, input: Input) -> Result<StepResult, String> {
         let mut kept = self.load().await?;
         let now_ms = self.app.now_ms();
-        let config = &self.app.config.connection;
+        let config = &Settings::of(self.app).connection;
         let before = kept.connection.clone();
         let effects = kept.connection.step(config, input, now_ms, self.app.jitter(1001));
         let (mut alarm, mut check) = (None, None);
@@ -202,7 +204,7 @@ impl Host<'_> {
 
     /// Checks the service's health. One that answers is connected, degraded or not.
     async fn check(&self, generation: u64) -> Input {
-        let deadline_ms = self.app.config.connection.check_deadline_ms;
+        let deadline_ms = Settings::of(self.app).connection.check_deadline_ms;
         let deadline_ms = u32::try_from(deadline_ms).unwrap_or(u32::MAX);
         let session = self.app.core.session(CallContext::default());
         let report = session.health(self.service, deadline_ms).await;

@@ -7,6 +7,7 @@
 pub mod connection;
 pub mod handlers;
 pub mod probe;
+pub mod settings;
 pub mod stream;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod views;

@@ -9,13 +9,15 @@ use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
 use serde_json::Value;
 
+use crate::app::Settings as _;
 use crate::app::{App, Slot};
 use crate::ecosystem::connection::Command;
+use crate::ecosystem::settings::Settings;
 
 /// How long a connection may go without being published before its object is woken, in ms: twice
 /// its longest pause, and a check.
 fn silent_ms(app: &App) -> u64 {
-    let config = &app.config.connection;
+    let config = &Settings::of(app).connection;
     let longest_ms = config.health_check_interval_ms.max(config.max_reconnect_delay_ms);
     2 * longest_ms + 2 * config.check_deadline_ms
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::app::App;
+use crate::app::Settings as _;
 use crate::events::{Event, EventKind, outbox};
 use crate::github::client::{self, ErrorKind, GithubError, Ownership};
 use crate::github::deliveries::InstallationRecord;
@@ -27,6 +28,7 @@ use crate::github::installations;
 use crate::github::installations::handlers::{UNTOLD, unavailable};
 use crate::github::installations::store::{self, Claim, Seen};
 use crate::github::page;
+use crate::github::settings::Settings;
 use crate::github::visit::{self, Visit};
 use crate::github::{payload, unbegun};
 use crate::http::Outcome;
@@ -97,7 +99,7 @@ struct Question {
     ),
 ))]
 pub async fn begin(app: &App, request: &Request<'_>) -> Outcome {
-    let client = app.config.github.client.as_ref().filter(|_| app.config.github.app.is_some());
+    let client = Settings::of(app).client.as_ref().filter(|_| Settings::of(app).app.is_some());
     let Some(client) = client else { return Err(unconfigured()) };
     let claims = match request.query("claim").as_deref() {
         None => false,
@@ -112,7 +114,7 @@ pub async fn begin(app: &App, request: &Request<'_>) -> Outcome {
     let nonce = ids::random_hex::<16>();
     let state = State { nonce, until_ms: request.now_ms + STATE_FOR_MS, actor, claims };
     let state = sealed(app, STATE, &state)?;
-    let web = &app.config.github.web_url;
+    let web = &Settings::of(app).web_url;
     let location = format!("{web}/apps/{}/installations/new?state={state}", client.slug);
     Ok(Reply::new(302, Body::Empty).header("location", location))
 }
@@ -188,7 +190,7 @@ pub(super) const BEGIN_AGAIN: &str = "This way back from GitHub is not good any 
      quarter of an hour. Begin again at /integrations/github/install.";
 
 async fn connect(app: &App, request: &Request<'_>) -> Outcome {
-    if app.config.github.client.is_none() {
+    if Settings::of(app).client.is_none() {
         return Err(unconfigured());
     }
     if let Some(error) = request.query("error") {

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::app;
+use crate::config::{Config, Reader};
 use crate::github::private_key::PrivateKey;
 
 /// Where GitHub's REST API is, unless `GITHUB_API_URL` says otherwise.
@@ -24,6 +26,9 @@ pub struct Settings {
     pub app: Option<AppKey>,
     /// How users install it.
     pub client: Option<Client>,
+    /// How often GitHub's list of deliveries is compared with the record, and how long a delivery may be
+    /// on its way before it is missed, in ms.
+    pub recovery_ms: u64,
 }
 
 /// What the App proves itself with.
@@ -46,6 +51,70 @@ pub struct Client {
     pub secret: String,
 }
 
+/// What the sandbox's GitHub signs with, as `wrangler.toml` has it for a developer's machine.
+const SANDBOX_WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
+
+impl app::Settings for Settings {
+    /// Deployed all of it is needed; a key that is none is said so anywhere.
+    fn read(config: &Config, reader: &mut Reader) -> Self {
+        const ID: &str = "GITHUB_APP_ID";
+        const KEY: &str = "GITHUB_APP_PRIVATE_KEY";
+        const SECRET: &str = "GITHUB_WEBHOOK_SECRET";
+        let api_url = reader.url("GITHUB_API_URL", config.environment);
+        let web_url = reader.url("GITHUB_WEB_URL", config.environment);
+        let mut webhook_secrets: Vec<Vec<u8>> = Vec::new();
+        for name in [SECRET, "GITHUB_WEBHOOK_SECRET_PREVIOUS"] {
+            match reader.text(name) {
+                // With it anybody could sign.
+                Some(secret)
+                    if config.environment.is_deployed() && secret == SANDBOX_WEBHOOK_SECRET =>
+                {
+                    let problem =
+                        "is the sandbox's of wrangler.toml, which everybody knows; not used";
+                    reader.lacks("secret", name, problem);
+                }
+                secret => webhook_secrets.extend(secret.map(String::into_bytes)),
+            }
+        }
+        let needed = [
+            (SECRET, webhook_secrets.is_empty() && reader.text(SECRET).is_none()),
+            (ID, reader.text(ID).is_none()),
+            (KEY, reader.text(KEY).is_none()),
+            ("GITHUB_APP_SLUG", reader.text("GITHUB_APP_SLUG").is_none()),
+            ("GITHUB_CLIENT_ID", reader.text("GITHUB_CLIENT_ID").is_none()),
+            ("GITHUB_CLIENT_SECRET", reader.text("GITHUB_CLIENT_SECRET").is_none()),
+        ];
+        for (name, _) in needed.into_iter().filter(|(_, is_missing)| *is_missing) {
+            if config.environment.is_deployed() {
+                reader.lacks_secret(name);
+            }
+        }
+        let id = reader.text(ID).and_then(|id| id.parse().ok());
+        let key = reader.text(KEY).as_deref().and_then(PrivateKey::parse);
+        if reader.text(ID).is_some() && id.is_none() {
+            reader.lacks("variable", ID, "must be the number on the settings page of the App");
+        }
+        if reader.text(KEY).is_some() && key.is_none() {
+            reader.lacks("secret", KEY, "must be the private key of the App, as a PEM text");
+        }
+        let client = || {
+            Some(Client {
+                slug: reader.text("GITHUB_APP_SLUG")?,
+                id: reader.text("GITHUB_CLIENT_ID")?,
+                secret: reader.text("GITHUB_CLIENT_SECRET")?,
+            })
+        };
+        Settings {
+            api_url: api_url.unwrap_or_else(|| API_URL.to_owned()),
+            web_url: web_url.unwrap_or_else(|| WEB_URL.to_owned()),
+            webhook_secrets,
+            app: id.zip(key).map(|(id, key)| AppKey { id, key }),
+            client: client(),
+            recovery_ms: reader.number("GITHUB_RECOVERY_SECONDS", 120, 0, 3600) * 1000,
+        }
+    }
+}
+
 impl fmt::Debug for Settings {
     /// No secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,5 +132,48 @@ impl fmt::Debug for Client {
     /// No secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("slug", &self.slug).field("id", &self.id).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::reader::tests::settings;
+
+    #[test]
+    fn deployed_all_of_the_app_is_needed() {
+        let (_, lacking) = settings::<Settings>(&[("ENVIRONMENT", "staging")]);
+        let lacking: Vec<_> = lacking.iter().map(|lack| lack.name).collect();
+        assert_eq!(
+            lacking,
+            [
+                "GITHUB_WEBHOOK_SECRET",
+                "GITHUB_APP_ID",
+                "GITHUB_APP_PRIVATE_KEY",
+                "GITHUB_APP_SLUG",
+                "GITHUB_CLIENT_ID",
+                "GITHUB_CLIENT_SECRET",
+            ]
+        );
+        assert_eq!(settings::<Settings>(&[("ENVIRONMENT", "development")]).1, []);
+    }
+
+    #[test]
+    fn what_wrangler_toml_has_for_a_machine_is_no_secret_elsewhere() {
+        const NAME: &str = "GITHUB_WEBHOOK_SECRET";
+        let toml = include_str!("../../wrangler.toml");
+        let start = format!("{NAME} = \"");
+        let mut lines = toml.lines();
+        let secret = lines.find_map(|line| line.strip_prefix(&start)?.strip_suffix('"')).unwrap();
+        let read =
+            |environment| settings::<Settings>(&[("ENVIRONMENT", environment), (NAME, secret)]);
+        assert!(!read("development").0.webhook_secrets.is_empty());
+        for environment in ["staging", "production", "prod"] {
+            let (read, lacking) = read(environment);
+            assert!(read.webhook_secrets.is_empty());
+            let said: Vec<_> = lacking.iter().filter(|lack| lack.name == NAME).collect();
+            assert_eq!(said.len(), 1, "{environment}");
+            assert!(said[0].problem.contains("everybody knows"), "{}", said[0].problem);
+        }
     }
 }

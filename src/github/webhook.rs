@@ -19,10 +19,12 @@ use seams::inbound::{BodyError, Intake, RuntimeBody};
 use seams::{log, time};
 use serde_json::json;
 
+use crate::app::Settings as _;
 use crate::app::{App, Slot};
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::payload::Facts;
+use crate::github::settings::Settings;
 use crate::github::signature;
 use crate::http::Outcome;
 use crate::http::limits::{Class, Limits};
@@ -176,7 +178,7 @@ async fn checked(
     request: &Request<'_>,
     share: &Share<'_>,
 ) -> Result<Box<dyn RuntimeBody>, Problem> {
-    let secrets = &app.config.github.webhook_secrets;
+    let secrets = &Settings::of(app).webhook_secrets;
     if secrets.is_empty() {
         return Err(Problem::new(
             Code::NotReady,

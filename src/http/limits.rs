@@ -20,7 +20,8 @@ use seams::limiter::{Limiter, Step};
 use seams::log;
 use serde::Deserialize;
 
-use crate::app::{App, Slot};
+use crate::app::{App, Settings, Slot};
+use crate::config::{Config, Reader};
 use crate::http::budget::Budget;
 use crate::http::caller::Caller;
 use crate::http::problem::Problem;
@@ -76,8 +77,23 @@ impl Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates(pub [u32; 7]);
 
+impl Settings for Rates {
+    fn read(_: &Config, reader: &mut Reader) -> Self {
+        let rates = [
+            ("RATE_LIMIT_READ", 1200),
+            ("RATE_LIMIT_WRITE", 300),
+            ("RATE_LIMIT_MINT", 60),
+            ("RATE_LIMIT_VALIDATE", 300),
+            ("RATE_LIMIT_WEBHOOK", 6000),
+            ("RATE_LIMIT_AUTHENTICATE", 600),
+            ("RATE_LIMIT_INSTALL", 60),
+        ];
+        Rates(rates.map(|(name, usual)| reader.small_number(name, usual, 0, 100_000)))
+    }
+}
+
 impl Rates {
-    fn of(self, class: Class) -> u32 {
+    fn of_class(self, class: Class) -> u32 {
         let index = Class::ALL.iter().position(|one| *one == class).unwrap_or_default();
         self.0.get(index).copied().unwrap_or_default()
     }
@@ -152,7 +168,7 @@ pub struct Limits {
 
 impl Slot for Limits {
     fn new(app: &App) -> Self {
-        Limits::with(app.config.rates, app.limiter.clone(), app.rate_limit.clone())
+        Limits::with(*Rates::of(app), app.limiter.clone(), app.rate_limit.clone())
     }
 }
 
@@ -204,7 +220,7 @@ impl Limits {
         request: &Request<'_>,
         class: Class,
     ) -> Result<(), Problem> {
-        let limit = caller.limits().of(class).unwrap_or_else(|| self.rates.of(class));
+        let limit = caller.limits().of(class).unwrap_or_else(|| self.rates.of_class(class));
         self.count(request, class, Cow::Borrowed(caller.answers_for()), limit).await
     }
 
@@ -213,7 +229,7 @@ impl Limits {
     /// # Errors
     /// 429 when there were too many.
     pub async fn of_address(&self, request: &Request<'_>, class: Class) -> Result<(), Problem> {
-        let limit = self.rates.of(class);
+        let limit = self.rates.of_class(class);
         if limit == 0 {
             return Ok(());
         }
@@ -239,7 +255,7 @@ impl Limits {
     /// # Errors
     /// 429.
     pub fn unless_spent(&self, request: &Request<'_>, class: Class) -> Result<(), Problem> {
-        let limit = self.rates.of(class);
+        let limit = self.rates.of_class(class);
         let sender = Limits::sender(request);
         let windows = self.windows.borrow();
         let Some(window) = windows.get(&(class, sender)).filter(|_| limit > 0) else {
@@ -258,7 +274,7 @@ impl Limits {
     /// Counts in this isolate what has cost it far more than a request: so that ten of them are all that
     /// an address has.
     pub fn charge_tenth(&self, request: &Request<'_>, class: Class) {
-        let limit = self.rates.of(class);
+        let limit = self.rates.of_class(class);
         if limit == 0 {
             return;
         }

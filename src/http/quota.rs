@@ -6,6 +6,8 @@
 
 use seams::db::{DbError, Params, Row, Statement};
 
+use crate::app::Settings;
+use crate::config::{Config, Reader};
 use crate::http::caller::Scope;
 use crate::http::problem::{Code, Problem};
 
@@ -95,6 +97,20 @@ impl Kind {
 /// How much an actor may have, in the order of [`Kind::ALL`]; 0 is no quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas(pub [u32; 6]);
+
+impl Settings for Quotas {
+    fn read(_: &Config, reader: &mut Reader) -> Self {
+        let quotas = [
+            ("QUOTA_CONTEXTS", 250_000),
+            ("QUOTA_CONNECTIONS", 2_000),
+            ("QUOTA_CHECKED_CONNECTIONS", 500),
+            ("QUOTA_KEYS", 500),
+            ("QUOTA_DELEGATIONS", 5_000),
+            ("QUOTA_IDENTITIES", 100_000),
+        ];
+        Quotas(quotas.map(|(name, usual)| reader.small_number(name, usual, 0, 1_000_000)))
+    }
+}
 
 impl Quotas {
     /// The quota of the caller, at an instant (ISO-8601 UTC).

@@ -5,14 +5,14 @@ use seams::db::DbError;
 use seams::time;
 use serde_json::{Map, Value, json};
 
-use crate::app::App;
+use crate::app::{App, Settings};
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::{Scope, WriteError};
 use crate::http::idempotency::{self, Idempotency, StoredReply};
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
-use crate::http::quota::{Kind, Quota};
+use crate::http::quota::{Kind, Quota, Quotas};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::identities::input::{self, MintDraft};
@@ -53,7 +53,7 @@ pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
         None => MintIntent::new(app, "identity", scope.actor()),
     };
     let now = time::iso8601(request.now_ms);
-    let quota = app.config.quotas.of_caller(Kind::Identities, &scope, &now);
+    let quota = Quotas::of(app).of_caller(Kind::Identities, &scope, &now);
     let stored = store::admit(ready, &scope, &quota, key.as_ref(), &intent, request.now_ms).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);

@@ -4,7 +4,7 @@ use chitty_core::ChittyId;
 use seams::{ids, time};
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, Settings};
 use crate::events::{Event, EventKind};
 use crate::http::Outcome;
 use crate::http::caller::{Credential, Grant, Scope};
@@ -13,10 +13,11 @@ use crate::http::idempotency::{self, Idempotency};
 use crate::http::listing::PageRequest;
 use crate::http::precondition::etag;
 use crate::http::problem::{Code, Problem};
-use crate::http::quota::Kind;
+use crate::http::quota::{Kind, Quotas};
 use crate::http::reply::{After, Body, Reply};
 use crate::http::request::Request;
 use crate::init::Ready;
+use crate::keys::settings::Settings as KeySettings;
 use crate::keys::store::{self, Change, Draft, Revocation, Secret};
 use crate::names::Name;
 
@@ -105,7 +106,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         name: name.as_ref().map(Name::text).unwrap_or_default(),
         grant: &grant,
         expires_at: life_s.map(|life_s| time::iso8601(now_ms + life_s * 1000)),
-        quota: app.config.quotas.of_owner(Kind::Keys, &owner, &scope, &event.at),
+        quota: Quotas::of(app).of_owner(Kind::Keys, &owner, &scope, &event.at),
     };
     let overdue_ms = app.config.outbox_overdue_ms;
     let made = store::insert(ready, &scope, &draft, &kept, &event, overdue_ms, key.as_ref()).await;
@@ -203,7 +204,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     }
     let (secret, kept) = fresh()?;
     let now_ms = app.now_ms();
-    let grace_ms = grace_s.map_or(app.config.key_grace_ms, |seconds| seconds * 1000);
+    let grace_ms = grace_s.map_or(KeySettings::of(app).grace_ms, |seconds| seconds * 1000);
     let grace_until = time::iso8601(now_ms + grace_ms);
     let payload = json!({ "previous_valid_until": grace_until });
     let event = Event::caused(request, &scope, EventKind::KeyRotated, &request.id, payload, now_ms);

@@ -3,6 +3,7 @@
 //! [`crate::http::caller`].
 
 pub mod handlers;
+pub mod settings;
 pub mod store;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod views;

@@ -7,6 +7,7 @@ use seams::db::{DbError, Row, Statement};
 use seams::time;
 use serde_json::Value;
 
+use crate::app::Settings as _;
 use crate::app::{App, Slot};
 use crate::audit::archive;
 use crate::connections::secrets;
@@ -23,6 +24,7 @@ use crate::http::request::Request;
 use crate::init::Ready;
 use crate::metrics::Page;
 use crate::metrics::handover;
+use crate::metrics::settings::Settings;
 use crate::metrics::text::{
     AUDIT, BREAKERS, CONNECTED, CONNECTION_FAILURES, CONNECTION_UPTIME, CONNECTIONS, COUNTED,
     DEAD_LETTERS, Family, GITHUB_DELIVERIES, GITHUB_DELIVERIES_AGE, GITHUB_JOBS,
@@ -73,7 +75,7 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
 
 /// Whether who asks has the token. Only on a developer's machine may there be none.
 fn may_read(app: &App, request: &Request<'_>) -> Result<(), Problem> {
-    let Some(token) = &app.config.metrics_token else {
+    let Some(token) = &Settings::of(app).token else {
         if !app.config.environment.is_deployed() {
             return Ok(());
         }

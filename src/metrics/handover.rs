@@ -12,6 +12,7 @@ use seams::db::{DbError, Statement};
 use seams::{log, time};
 use serde_json::Value;
 
+use crate::app::Settings as _;
 use crate::app::{App, Slot};
 use crate::discovery;
 use crate::discovery::Directory;
@@ -20,6 +21,7 @@ use crate::ecosystem::watch::NewsMemory;
 use crate::init::Ready;
 use crate::metrics::Recorder;
 use crate::metrics::breakers;
+use crate::metrics::settings::Settings;
 
 /// How long a planned handover keeps another from being planned, in ms, should the isolate have lost
 /// it: longer than the runtime lets work go on after a reply (30 s).
@@ -45,7 +47,7 @@ impl Plan {
     /// at a time.
     pub fn take_turn(&self, app: &App, now_ms: u64) -> bool {
         let lost = |planned: u64| now_ms.abs_diff(planned) > LOST_MS;
-        if app.config.handover_ms == 0 || !self.planned_ms.get().is_none_or(lost) {
+        if Settings::of(app).handover_ms == 0 || !self.planned_ms.get().is_none_or(lost) {
             return false;
         }
         self.planned_ms.set(Some(now_ms));
@@ -59,8 +61,8 @@ pub(crate) async fn perform(app: &App) {
     let now_ms = app.now_ms();
     let since_ms = now_ms.saturating_sub(Plan::of(app).last_ms.get());
     let urgent = app.core.take_breakers_changed();
-    if !urgent && since_ms < app.config.handover_ms {
-        app.sleep(app.config.handover_ms - since_ms).await;
+    if !urgent && since_ms < Settings::of(app).handover_ms {
+        app.sleep(Settings::of(app).handover_ms - since_ms).await;
     }
     let urgent = urgent | app.core.take_breakers_changed();
     at_once(app, urgent).await;
@@ -75,7 +77,7 @@ pub(crate) async fn perform(app: &App) {
 pub(crate) async fn perform_if_due(app: &App) {
     let since_ms = app.now_ms().saturating_sub(Plan::of(app).last_ms.get());
     let urgent = app.core.take_breakers_changed();
-    if urgent || since_ms >= app.config.handover_ms {
+    if urgent || since_ms >= Settings::of(app).handover_ms {
         at_once(app, urgent).await;
     } else {
         Plan::of(app).planned_ms.set(None);

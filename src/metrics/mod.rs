@@ -7,6 +7,7 @@
 
 pub mod handlers;
 pub(crate) mod handover;
+pub mod settings;
 mod text;
 
 pub use crate::metrics::handover::Plan;

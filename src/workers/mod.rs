@@ -28,7 +28,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 
 use crate::app::{App, Build, Parts};
-use crate::config::{Binding, Config, service_binding};
+use crate::config::{Binding, Config, Lookup, service_binding};
 
 thread_local! {
     static APP: RefCell<Option<Rc<App>>> = const { RefCell::new(None) };
@@ -49,7 +49,7 @@ fn compose(env: &Env) -> App {
     };
     let fetch = Rc::new(fetch::Fetch::new(|service| binding(env, &service_binding(service))));
     App::new(Parts {
-        config: Config::read(&|name| look_up(env, name)),
+        config: Config::read(configuration(env)),
         build: build(),
         db,
         context_ops: queue("CONTEXT_OPS_QUEUE"),
@@ -78,6 +78,12 @@ fn compose(env: &Env) -> App {
 fn build() -> Build {
     let said = Reflect::get(&js_sys::global(), &JsValue::from_str("CHITTYCONNECT_BUILD")).ok();
     said.and_then(|said| said.as_string()).map(|said| Build::parse(&said)).unwrap_or_default()
+}
+
+/// How the configuration is looked up in an environment.
+fn configuration(env: &Env) -> Lookup {
+    let env = env.clone();
+    Rc::new(move |name| look_up(&env, name))
 }
 
 fn look_up(env: &Env, name: &str) -> Binding {

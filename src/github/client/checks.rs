@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::error::{ErrorKind, GithubError};
 use super::repository::{NumberAnswer, Repository};
 use super::request;
+use crate::app::Settings as _;
+use crate::github::settings::Settings;
 
 /// How many annotations GitHub takes in one call; what is beyond is not sent.
 pub const MAX_ANNOTATIONS: usize = 50;
@@ -79,7 +81,7 @@ impl Repository<'_> {
     /// # Errors
     /// [`ErrorKind::NotConfigured`] without an App.
     pub async fn find_check_run(&self, sha: &str, name: &str) -> Result<Option<u64>, GithubError> {
-        let key = self.app.config.github.app.as_ref();
+        let key = Settings::of(self.app).app.as_ref();
         let app_id = key.ok_or_else(|| GithubError::new(ErrorKind::NotConfigured))?.id;
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("check_name", name)

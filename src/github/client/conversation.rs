@@ -6,6 +6,8 @@ use serde_json::json;
 use super::error::{ErrorKind, GithubError};
 use super::repository::{NumberAnswer, Repository};
 use super::{link, request};
+use crate::app::Settings as _;
+use crate::github::settings::Settings;
 
 /// How many comments a page has. Few: each may have 64 K characters.
 const COMMENTS_PER_PAGE: u32 = 30;
@@ -97,7 +99,7 @@ impl Repository<'_> {
         number: u64,
         marker: &str,
     ) -> Result<Option<u64>, GithubError> {
-        let client = self.app.config.github.client.as_ref();
+        let client = Settings::of(self.app).client.as_ref();
         let slug = &client.ok_or_else(|| GithubError::new(ErrorKind::NotConfigured))?.slug;
         let path = self.path(&format!("/issues/{number}/comments"))?;
         for page in 1..=MAX_PAGES {

@@ -8,8 +8,10 @@ use seams::log;
 use serde_json::json;
 
 use super::error::{ErrorKind, GithubError};
+use crate::app::Settings as _;
 use crate::app::{App, Slot};
 use crate::github::client::ClientState;
+use crate::github::settings::Settings;
 
 /// How far back a JWT is dated, in seconds: GitHub refuses one from its future, and clocks differ.
 const BACK_S: u64 = 60;
@@ -46,7 +48,7 @@ pub(super) async fn current(app: &App) -> Result<String, GithubError> {
     {
         return Ok(jwt.clone());
     }
-    let key = app.config.github.app.as_ref().ok_or_else(not_configured)?;
+    let key = Settings::of(app).app.as_ref().ok_or_else(not_configured)?;
     let now_s = now_ms / 1000;
     let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = part(json!({"alg": "RS256", "typ": "JWT"}));

@@ -11,9 +11,11 @@ use serde::de::DeserializeOwned;
 
 use super::error::{ErrorKind, GithubError};
 use super::limits::{self, RateBucket};
+use crate::app::Settings as _;
 use crate::app::{App, Slot};
 use crate::config::VERSION;
 use crate::github::client::ClientState;
+use crate::github::settings::Settings;
 
 /// The version of the REST API that this client is written for.
 const API_VERSION: &str = "2022-11-28";
@@ -43,7 +45,7 @@ impl Call {
     pub(super) fn get(app: &App, path: &str) -> Self {
         Call {
             method: "GET",
-            url: format!("{}{path}", app.config.github.api_url),
+            url: format!("{}{path}", Settings::of(app).api_url),
             accept: API_TYPE,
             etag: None,
             content_type: None,
@@ -74,7 +76,7 @@ impl Call {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(fields);
         Call {
-            url: format!("{}{path}", app.config.github.web_url),
+            url: format!("{}{path}", Settings::of(app).web_url),
             accept: "application/json",
             content_type: Some("application/x-www-form-urlencoded"),
             body: Some(form.finish().into_bytes()),
@@ -185,7 +187,7 @@ fn moved_to(app: &App, answer: &OutsideResponse) -> Option<String> {
     let location = matches!(answer.status, 301 | 302 | 307 | 308)
         .then(|| answer.header("location"))
         .flatten()?;
-    let path = location.strip_prefix(&app.config.github.api_url)?;
+    let path = location.strip_prefix(&Settings::of(app).api_url)?;
     // What a URL parser takes for a way up, or for a slash, could lead out of it.
     let leads_out = ["/..", "/%2e", "/.%2e", "\\"];
     let lower = path.to_ascii_lowercase();

@@ -13,6 +13,8 @@ use super::link;
 use super::request::{self, Call};
 use super::token;
 use crate::app::App;
+use crate::app::Settings as _;
+use crate::github::settings::Settings;
 use crate::init::Ready;
 
 /// How many pages of a hundred are looked through.
@@ -46,7 +48,7 @@ struct TokenAnswer {
 /// # Errors
 /// [`ErrorKind::Refused`] for a code that is not good, [`ErrorKind::NotConfigured`] without a client.
 pub async fn exchange_code(app: &App, code: &str) -> Result<UserToken, GithubError> {
-    let client = app.config.github.client.as_ref();
+    let client = Settings::of(app).client.as_ref();
     let client = client.ok_or_else(|| GithubError::new(ErrorKind::NotConfigured))?;
     let fields =
         [("client_id", client.id.as_str()), ("client_secret", &client.secret), ("code", code)];

@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 
 use super::{REACH_MS, Trouble};
 use crate::app::App;
+use crate::app::Settings as _;
 use crate::events::dead;
 use crate::github::client::{self, ErrorKind, GithubError, HookDelivery};
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
+use crate::github::settings::Settings;
 use crate::init::Ready;
 
 /// How many deliveries are taken at a time, how many of them are asked for at once, and how often that
@@ -188,7 +190,7 @@ fn asked_for(app: &App, missing: &MissingDelivery, outcome: &Result<(), GithubEr
         ("error", text.as_deref().unwrap_or("none")),
     ];
     log::info("delivery_asked_again", &fields);
-    let first = u32::try_from(app.config.github_recovery_ms).unwrap_or(LONGEST_PAUSE_MS);
+    let first = u32::try_from(Settings::of(app).recovery_ms).unwrap_or(LONGEST_PAUSE_MS);
     let pauses = Backoff { first, longest: LONGEST_PAUSE_MS };
     let tries = u32::try_from(missing.tries).unwrap_or(u32::MAX);
     let pause_ms = u64::from(pauses.pause(tries, |bound| app.jitter(bound)));

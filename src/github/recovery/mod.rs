@@ -12,7 +12,9 @@ use seams::db::{DbError, Statement, first_row};
 use seams::{log, time};
 
 use crate::app::App;
+use crate::app::Settings as _;
 use crate::github::client::{self, ErrorKind, GithubError};
+use crate::github::settings::Settings;
 use crate::init::Ready;
 
 /// How far back GitHub's list is read at most, in ms: as long as GitHub delivers again (three days).
@@ -53,7 +55,7 @@ enum Trouble {
 /// Makes a round, when one is due: once a minute at most, in one isolate at a time. Neither part keeps
 /// the other from its turn.
 pub async fn round(app: &App, ready: Ready<'_>) {
-    if app.config.github.app.is_none() {
+    if Settings::of(app).app.is_none() {
         return;
     }
     let turn = match begin(app, ready).await {
@@ -66,7 +68,7 @@ pub async fn round(app: &App, ready: Ready<'_>) {
     let _ = missing::give_up_ended(app, ready).await.inspect_err(failed);
     let _ = missing::ask(app, ready, app.now_ms() + ASK_MS).await.inspect_err(failed);
     // A pass that is behind goes on with the next round of the cron.
-    let next_ms = if matches!(passed, Ok(false)) { 0 } else { app.config.github_recovery_ms };
+    let next_ms = if matches!(passed, Ok(false)) { 0 } else { Settings::of(app).recovery_ms };
     if let Err(error) = end(ready, &turn, app.now_ms() + next_ms).await {
         log::warn("recovery_not_noted", &[("error", &error.to_string())]);
     }
@@ -88,14 +90,14 @@ async fn begin(app: &App, ready: Ready<'_>) -> Result<Option<Turn>, DbError> {
     )
     .bind(time::iso8601(now_ms))
     .bind(lease.as_str())
-    .bind(time::iso8601(now_ms + app.config.github_recovery_ms));
+    .bind(time::iso8601(now_ms + Settings::of(app).recovery_ms));
     let taken = ready.db().batch(vec![first, take]).await?.pop();
     let Some(mut row) = first_row(taken) else { return Ok(None) };
     // What cannot be read is looked through again.
     let from_ms = time::parse(&row.text(0)?).unwrap_or_default().max(reach_ms);
     let (cursor, until) = (row.optional_text(1)?, row.optional_text(2)?);
     // What is younger when the pass begins may be on its way.
-    let settled_ms = now_ms.saturating_sub(app.config.github_recovery_ms);
+    let settled_ms = now_ms.saturating_sub(Settings::of(app).recovery_ms);
     let (cursor, until_ms) = match until.as_deref().and_then(time::parse) {
         Some(until_ms) => (cursor, until_ms),
         None => (None, settled_ms),

@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::invalid_token;
-use crate::app::{App, Slot};
+use crate::app::{App, Settings, Slot};
+use crate::config::{Config, Reader};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::Request;
 
@@ -105,6 +106,20 @@ pub struct Expectation {
     pub audiences: Vec<String>,
 }
 
+impl Settings for Expectation {
+    fn read(config: &Config, reader: &mut Reader) -> Self {
+        let issuer = reader.text("CHITTYAUTH_ISSUER");
+        let audiences = match reader.text("CHITTYAUTH_AUDIENCE") {
+            Some(list) => list.split(',').map(|audience| audience.trim().to_owned()).collect(),
+            None => vec!["chittyconnect".to_owned(), config.public_url.clone()],
+        };
+        Expectation {
+            issuer: issuer.unwrap_or_else(|| "https://auth.chitty.cc".to_owned()),
+            audiences,
+        }
+    }
+}
+
 impl<'a> Token<'a> {
     /// Takes a token apart. `None` for what is no JWT: three parts, the first a JSON object that names
     /// an algorithm.
@@ -130,7 +145,7 @@ impl<'a> Token<'a> {
         let kid = self.header.kid.as_deref().ok_or_else(invalid_token)?;
         let signature = URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| invalid_token())?;
         // What it claims is judged first: it costs nothing, and no key is fetched for it.
-        let claims = self.judge(&app.config.jwt, app.now_ms()).ok_or_else(invalid_token)?;
+        let claims = self.judge(Expectation::of(app), app.now_ms()).ok_or_else(invalid_token)?;
         let key = Jwks::of(app).key(app, request, kid).await?;
         let verified = app.es256.verify(&key, self.signed.as_bytes(), &signature).await;
         match verified {

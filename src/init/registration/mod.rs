@@ -13,12 +13,13 @@ mod steps;
 
 use std::collections::BTreeMap;
 
-use chitty_core::CallContext;
+use chitty_core::{CallContext, Service};
 use seams::db::{DbError, Statement};
 use seams::log;
 use serde::Serialize;
 
-use crate::app::{App, Slot};
+use crate::app::{App, Settings, Slot};
+use crate::config::{Config, Reader};
 use crate::init;
 use crate::init::Ready;
 use crate::init::registration::steps::Failure;
@@ -80,7 +81,7 @@ impl Progress {
 /// The steps that this gateway is to take. Without `REGISTRY_AUTO_REGISTER` one is left out, and made
 /// good when it is switched on.
 fn wanted(app: &App) -> impl Iterator<Item = Step> {
-    let auto_register = app.config.auto_register;
+    let auto_register = AutoRegister::of(app).0;
     Step::ALL.into_iter().filter(move |step| *step != Step::Register || auto_register)
 }
 
@@ -150,4 +151,34 @@ async fn recorded(ready: Ready<'_>) -> Result<Results, DbError> {
             Ok((step, row.text(1)?))
         })
         .collect()
+}
+
+/// Whether the gateway registers itself with ChittyRegister.
+pub struct AutoRegister(pub bool);
+
+impl Settings for AutoRegister {
+    fn read(config: &Config, reader: &mut Reader) -> Self {
+        let is_on = reader.switch("REGISTRY_AUTO_REGISTER");
+        let has_token = config.service_tokens.contains_key(&Service::Register);
+        if is_on && config.environment.is_deployed() && !has_token {
+            reader.lacks_secret("CHITTY_REGISTER_TOKEN");
+        }
+        AutoRegister(is_on)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::reader::tests::settings;
+
+    #[test]
+    fn deployed_it_registers_with_a_token_only() {
+        let lacking = |pairs: &[_]| settings::<AutoRegister>(pairs).1.len();
+        let (switch, deployed) = (("REGISTRY_AUTO_REGISTER", "true"), ("ENVIRONMENT", "staging"));
+        assert_eq!(lacking(&[deployed, switch]), 1);
+        assert_eq!(lacking(&[deployed, switch, ("CHITTY_REGISTER_TOKEN", "t")]), 0);
+        assert_eq!(lacking(&[deployed]), 0);
+        assert_eq!(lacking(&[("ENVIRONMENT", "development"), switch]), 0);
+    }
 }

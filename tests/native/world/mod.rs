@@ -14,7 +14,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use chitty_core::Clock;
 use chittyconnect::app::{App, Build, Parts};
-use chittyconnect::config::{Binding, Config};
+use chittyconnect::config::{Binding, Config, Lookup};
 use chittyconnect::events::{consumer, dead};
 use chittyconnect::github::signature;
 use chittyconnect::http::edge;
@@ -158,8 +158,10 @@ impl World {
 
     /// An isolate with some variables set. A value of `None` takes a resource away.
     pub(crate) fn isolate_with(&self, vars: &[(&str, Option<&str>)]) -> Isolate {
-        let look_up = |name: &str| match vars.iter().find(|(key, _)| *key == name) {
-            Some((_, Some(value))) => Binding::Text((*value).to_owned()),
+        let vars: Vec<_> =
+            vars.iter().map(|(key, value)| ((*key).to_owned(), value.map(str::to_owned))).collect();
+        let look_up = move |name: &str| match vars.iter().find(|(key, _)| key == name) {
+            Some((_, Some(value))) => Binding::Text(value.clone()),
             Some((_, None)) => Binding::Absent,
             None => match name {
                 "ENVIRONMENT" => Binding::Text("development".to_owned()),
@@ -198,9 +200,10 @@ impl World {
                 _ => Binding::Resource,
             },
         };
+        let look_up: Lookup = Rc::new(look_up);
         let has = |name: &str| look_up(name) == Binding::Resource;
         let app = App::new(Parts {
-            config: Config::read(&look_up),
+            config: Config::read(Rc::clone(&look_up)),
             build: Build::parse(BUILT_FROM),
             db: has("DB").then(|| Rc::clone(&self.db) as _),
             context_ops: has("CONTEXT_OPS_QUEUE").then(|| Rc::clone(&self.queue) as _),

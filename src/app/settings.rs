@@ -1,0 +1,37 @@
+//! What one folder goes by of the configuration: read when it is first asked for, kept with what was
+//! missing or senseless of it.
+
+use std::any::Any;
+
+use crate::app::{App, Slot};
+use crate::config::{Config, Deficiency, Reader};
+
+/// What a folder goes by.
+pub trait Settings: Any + Sized {
+    /// Reads and checks it. Where something is missing or senseless, it is noted, and the default counts.
+    fn read(config: &Config, reader: &mut Reader) -> Self;
+
+    /// The isolate's.
+    fn of(app: &App) -> &Self {
+        &Checked::<Self>::of(app).settings
+    }
+
+    /// What of it is missing or senseless.
+    fn deficiencies(app: &App) -> &[Deficiency] {
+        &Checked::<Self>::of(app).deficiencies
+    }
+}
+
+/// Settings, with what is missing of them.
+struct Checked<T> {
+    settings: T,
+    deficiencies: Vec<Deficiency>,
+}
+
+impl<T: Settings> Slot for Checked<T> {
+    fn new(app: &App) -> Self {
+        let mut reader = app.config.reader();
+        let settings = T::read(&app.config, &mut reader);
+        Checked { settings, deficiencies: reader.into_deficiencies() }
+    }
+}

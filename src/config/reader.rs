@@ -1,0 +1,110 @@
+//! Reads variables, secrets and bindings, and notes what is missing or senseless.
+
+use crate::config::{Binding, Deficiency, Environment, Lookup};
+
+/// A reading of the configuration.
+pub struct Reader {
+    look_up: Lookup,
+    deficiencies: Vec<Deficiency>,
+}
+
+impl Reader {
+    /// Begins to read.
+    pub fn new(look_up: Lookup) -> Self {
+        Reader { look_up, deficiencies: Vec::new() }
+    }
+
+    /// What was missing or senseless.
+    pub fn into_deficiencies(self) -> Vec<Deficiency> {
+        self.deficiencies
+    }
+
+    /// Notes that something is missing or senseless.
+    pub fn lacks(&mut self, kind: &'static str, name: &'static str, problem: impl Into<String>) {
+        self.deficiencies.push(Deficiency { name, kind, problem: problem.into() });
+    }
+
+    /// A variable or a secret; an empty one counts as absent.
+    pub fn text(&self, name: &str) -> Option<String> {
+        match (self.look_up)(name) {
+            Binding::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Notes that a resource is missing, unless it is bound.
+    pub fn resource(&mut self, name: &'static str) {
+        if (self.look_up)(name) != Binding::Resource {
+            self.lacks("binding", name, "not bound: add it to wrangler.toml and deploy again");
+        }
+    }
+
+    /// Notes that a secret is missing.
+    pub fn lacks_secret(&mut self, name: &'static str) {
+        self.lacks("secret", name, format!("not set: run `npx wrangler secret put {name}`"));
+    }
+
+    /// A variable that is `true` or `false`, which is usual.
+    pub fn switch(&mut self, name: &'static str) -> bool {
+        match self.text(name).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                self.lacks("variable", name, "must be true or false; using false");
+                false
+            }
+        }
+    }
+
+    /// A URL without a trailing slash; deployed it must be https.
+    pub fn url(&mut self, name: &'static str, environment: Environment) -> Option<String> {
+        let given = self.text(name)?;
+        let given = given.trim_end_matches('/');
+        let secure = given.starts_with("https://");
+        if secure || (!environment.is_deployed() && given.starts_with("http://")) {
+            return Some(given.to_owned());
+        }
+        self.lacks("variable", name, "must be an https URL; using the default");
+        None
+    }
+
+    /// A whole number within bounds.
+    pub fn number(&mut self, name: &'static str, default: u64, min: u64, max: u64) -> u64 {
+        let Some(text) = self.text(name) else { return default };
+        match text.parse() {
+            Ok(number) if (min..=max).contains(&number) => number,
+            _ => {
+                let problem = format!("must be a number from {min} to {max}; using {default}");
+                self.lacks("variable", name, problem);
+                default
+            }
+        }
+    }
+
+    /// A whole number within bounds that 32 bits hold.
+    pub fn small_number(&mut self, name: &'static str, default: u32, min: u32, max: u32) -> u32 {
+        let number = self.number(name, default.into(), min.into(), max.into());
+        u32::try_from(number).unwrap_or(default)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::rc::Rc;
+
+    use crate::app::Settings;
+    use crate::config::{Binding, Config, Deficiency};
+
+    /// Settings as they are with some variables set, and what is missing or senseless of them.
+    pub(crate) fn settings<T: Settings>(pairs: &[(&str, &str)]) -> (T, Vec<Deficiency>) {
+        let pairs: Vec<_> =
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let config = Config::read(Rc::new(move |name| {
+            let found = pairs.iter().find(|(key, _)| key == name);
+            found.map_or(Binding::Absent, |(_, value)| Binding::Text(value.clone()))
+        }));
+        let mut reader = config.reader();
+        let settings = T::read(&config, &mut reader);
+        (settings, reader.into_deficiencies())
+    }
+}
