@@ -11,6 +11,11 @@ use chitty_core::{HealthReport, Service, ServiceHealth};
 use seams::time;
 use serde::Serialize;
 
+use crate::access::caller::jwt::Expectation;
+use crate::access::limits::Rates;
+use crate::access::quota::Quotas;
+use crate::access::reply::Outcome;
+use crate::access::reply::Reply;
 use crate::app::{App, Settings, Slot};
 use crate::audit;
 use crate::config::{Deficiency, VERSION};
@@ -19,18 +24,13 @@ use crate::ecosystem;
 use crate::ecosystem::probe;
 use crate::ecosystem::watch::NewsMemory;
 use crate::github;
-use crate::http::Outcome;
-use crate::http::caller::jwt::Expectation;
-use crate::http::limits::Rates;
-use crate::http::problem::Problem;
-use crate::http::quota::Quotas;
-use crate::http::reply::Reply;
-use crate::http::request::Request;
 use crate::init;
 use crate::init::registration::AutoRegister;
 use crate::init::registration::Step;
 use crate::keys;
 use crate::metrics;
+use http_kit::problem::Problem;
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::ecosystem::views::StatisticsView;

@@ -1,10 +1,11 @@
 //! ChittyConnect: the edge gateway of the ChittyOS ecosystem.
 //!
 //! This file is the doors: what the runtime calls. It wires and decides nothing. A request goes
-//! `fetch` → [`http::edge`] → [`init::Ready`] → [`http::caller`] → the resource's handler (such as
+//! `fetch` → [`edge`] → [`init::Ready`] → [`access::caller`] → the resource's handler (such as
 //! [`contexts::handlers`]) → its store, and back; what is to be done after the reply is handed to
 //! the runtime here.
 
+pub mod access;
 pub mod actors;
 pub mod app;
 pub mod audit;
@@ -14,16 +15,15 @@ pub mod contexts;
 pub mod delegation;
 pub mod discovery;
 pub mod ecosystem;
+pub mod edge;
 pub mod events;
 pub mod github;
 pub mod health;
-pub mod http;
 pub mod identities;
 pub mod init;
 pub mod keys;
 pub mod metrics;
 pub mod minting;
-pub mod names;
 pub mod openapi;
 pub mod orchestrations;
 pub mod routes;
@@ -40,7 +40,7 @@ pub mod doors {
     use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
     use worker::{web_sys, worker_sys};
 
-    use crate::http::edge;
+    use crate::edge;
     use crate::workers::{self, inbound::WebRequest, queue, response};
     use crate::{routes, tasks};
     use seams::queue::Delivery;

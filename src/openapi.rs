@@ -2,10 +2,10 @@
 //! `npm run openapi`) and embedded as text, so that the worker carries no generator; a test fails
 //! when the two differ.
 
+use crate::access::reply::Outcome;
+use crate::access::reply::{Body, Reply};
 use crate::app::App;
-use crate::http::Outcome;
-use crate::http::reply::{Body, Reply};
-use crate::http::request::Request;
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod describe;

@@ -4,6 +4,9 @@
 
 use std::sync::OnceLock;
 
+use crate::access::caller::Permission;
+use crate::access::limits::Class;
+use crate::access::route::{Access, Method, Route, Table};
 use crate::actors::handlers as actors;
 use crate::audit::handlers as audit;
 use crate::connections::create::create as create_connection;
@@ -17,14 +20,12 @@ use crate::events::timeline;
 use crate::github::installations::handlers as installations;
 use crate::github::{install, webhook};
 use crate::health;
-use crate::http::caller::Permission;
-use crate::http::limits::Class;
-use crate::http::route::{Access, Method, Parameters, Route, Table};
 use crate::identities::handlers as identities;
 use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
 use crate::openapi;
 use crate::orchestrations::handlers as orchestrations;
+use http_kit::parameters::Parameters;
 
 macro_rules! open {
     ($method:ident $path:literal => $handler:path) => {

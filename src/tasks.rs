@@ -6,6 +6,8 @@ use futures_util::future::{LocalBoxFuture, join_all};
 use seams::log;
 use seams::queue::Delivery;
 
+use crate::access::idempotency;
+use crate::access::reply::After;
 use crate::actors::seen;
 use crate::app::{App, Slot};
 use crate::audit::seal::Unsealed;
@@ -14,8 +16,6 @@ use crate::discovery;
 use crate::ecosystem::{stream, watch};
 use crate::events::{consumer, dead, outbox};
 use crate::github::WorkAhead;
-use crate::http::idempotency;
-use crate::http::reply::After;
 use crate::init::{self, Ready};
 use crate::metrics::Plan;
 use crate::metrics::handover;

@@ -3,20 +3,20 @@
 use chitty_core::ChittyId;
 use serde_json::json;
 
+use crate::access::caller::TokenCache;
+use crate::access::caller::{Scope, WriteError, scopes, token_of};
+use crate::access::idempotency::{self, Idempotency};
+use crate::access::listing::{PageRequest, word};
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Body, Reply, Secret};
 use crate::actors::store::{self, Change, Filter};
 use crate::actors::{STATUSES, TYPES, input};
 use crate::app::{App, Slot};
 use crate::events::{Event, EventKind};
-use crate::http::Outcome;
-use crate::http::caller::TokenCache;
-use crate::http::caller::{Scope, WriteError, scopes, token_of};
-use crate::http::idempotency::{self, Idempotency};
-use crate::http::listing::{PageRequest, word};
-use crate::http::precondition::{ChangeOutcome, IfMatch, etag};
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::{After, Body, Reply, Secret};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::actors::views::{

@@ -1,9 +1,9 @@
 //! What a caller may send about an actor.
 
+use crate::access::caller::scopes;
 use crate::actors::{STATUSES, TYPES};
-use crate::http::caller::scopes;
-use crate::http::fields::{Fields, Member};
-use crate::http::problem::Problem;
+use http_kit::fields::{Fields, Member};
+use http_kit::problem::Problem;
 
 /// The most characters of an e-mail address (RFC 5321 §4.5.3.1.3).
 const MAX_EMAIL_CHARS: usize = 254;
@@ -69,7 +69,7 @@ pub fn registration(body: &[u8], held: &[String]) -> Result<Registration, Proble
     let actor_type = fields.word("actor_type", &TYPES);
     let actor_type = fields.required("actor_type", actor_type);
     let profile = Profile::read(&mut fields);
-    if let Some(asked) = fields.scopes("capabilities", 0).value()
+    if let Some(asked) = scopes::read(&mut fields, "capabilities", 0).value()
         && let Some(more) = asked.iter().find(|scope| !scopes::holds(held, scope))
     {
         let detail = format!("you do not hold {more}: ChittyAuth or an administrator grants it");
@@ -111,7 +111,7 @@ pub fn patch(body: &[u8]) -> Result<Patch, Problem> {
 /// 400, 422.
 pub fn capabilities(body: &[u8]) -> Result<Vec<String>, Problem> {
     let mut fields = Fields::of(body)?;
-    let granted = fields.scopes("capabilities", 0);
+    let granted = scopes::read(&mut fields, "capabilities", 0);
     let granted = fields.required("capabilities", granted);
     fields.finish()?;
     Ok(granted.unwrap_or_default())

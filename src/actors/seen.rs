@@ -9,8 +9,8 @@ use seams::db::{DbError, Statement};
 use seams::{log, time};
 use serde_json::{Value, json};
 
+use crate::access::caller::{Caller, Credential, is_principal};
 use crate::app::{App, Slot};
-use crate::http::caller::{Caller, Credential, is_principal};
 use crate::init::Ready;
 
 /// How long after it was noted an actor is noted again, in ms: the precision of `last_seen_at`.

@@ -4,15 +4,15 @@ use chitty_core::ChittyId;
 use seams::db::{Params, Row, Statement, first_row};
 use serde_json::json;
 
+use crate::access::caller::{Scope, WriteError};
+use crate::access::idempotency::{Idempotency, StoredReply};
+use crate::access::listing::{Newest, Page, PageRequest};
 use crate::actors::input::{Patch, Profile, Registration};
 use crate::events::{Event, outbox};
-use crate::http::caller::{Scope, WriteError};
-use crate::http::fields::Member;
-use crate::http::idempotency::{Idempotency, StoredReply};
-use crate::http::listing::{Newest, Page, PageRequest};
-use crate::http::precondition::{ChangeOutcome, IfMatch, etag};
-use crate::http::problem::Problem;
 use crate::init::Ready;
+use http_kit::fields::Member;
+use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
+use http_kit::problem::Problem;
 
 /// What an actor may altogether, as a JSON array: what ChittyAuth says and what was granted.
 const CAPABILITIES: &str = "(SELECT json_group_array(value) FROM \

@@ -3,18 +3,18 @@
 use seams::db::Params;
 use serde_json::json;
 
+use crate::access::caller::Scope;
+use crate::access::listing::{Page, PageRequest, SEPARATOR};
+use crate::access::reply::Outcome;
+use crate::access::reply::Reply;
 use crate::app::App;
 use crate::audit::verify as verification;
 use crate::events::kind_asked_for;
-use crate::http::Outcome;
-use crate::http::caller::Scope;
-use crate::http::listing::{Page, PageRequest, SEPARATOR};
-use crate::http::numbers::whole;
-use crate::http::paging::{Cursor, invalid_cursor};
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::Reply;
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::numbers::whole;
+use http_kit::paging::{Cursor, invalid_cursor};
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::audit::views::{AuditListView, AuditVerdictView};

@@ -7,6 +7,11 @@
 use seams::{ids, time};
 use serde_json::json;
 
+use crate::access::caller::{Grant, Scope, WriteError};
+use crate::access::idempotency::{self, Idempotency};
+use crate::access::quota::{Kind, Quota, Quotas};
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Body, Reply};
 use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::check::{self, Health};
@@ -18,15 +23,10 @@ use crate::connections::secrets::{self, Renewal};
 use crate::connections::store::{self, FirstCheck, Insertion, SealedCredential};
 use crate::discovery;
 use crate::events::{Event, EventKind};
-use crate::http::Outcome;
-use crate::http::caller::{Grant, Scope, WriteError};
-use crate::http::idempotency::{self, Idempotency};
-use crate::http::precondition::etag;
-use crate::http::problem::{Code, Problem};
-use crate::http::quota::{Kind, Quota, Quotas};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::precondition::etag;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::connections::views::{LinkDraftView, LinkReplyView};

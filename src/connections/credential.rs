@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connections::headers::may_carry_credential;
 use crate::connections::target::Endpoint;
-use crate::http::fields::{Fields, Member};
+use http_kit::fields::{Fields, Member};
 
 /// The most characters of a secret.
 const MAX_SECRET_CHARS: usize = 4096;

@@ -3,6 +3,11 @@
 use seams::time;
 use serde_json::{Value, json};
 
+use crate::access::caller::Scope;
+use crate::access::listing::{PageRequest, word};
+use crate::access::quota::{Kind, Quotas};
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Body, Reply};
 use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::CredentialInput;
@@ -12,16 +17,11 @@ use crate::connections::store::{self, Change, Filter, SealedCredential};
 use crate::connections::{STATUSES, TYPES, check, create, secrets};
 use crate::delegation::service_name;
 use crate::events::{Event, EventKind};
-use crate::http::Outcome;
-use crate::http::caller::Scope;
-use crate::http::fields::nothing;
-use crate::http::listing::{PageRequest, word};
-use crate::http::precondition::{ChangeOutcome, IfMatch, etag, none_match_hits};
-use crate::http::problem::{Code, Problem};
-use crate::http::quota::{Kind, Quotas};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::fields::nothing;
+use http_kit::precondition::{ChangeOutcome, IfMatch, etag, none_match_hits};
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::connections::views::{

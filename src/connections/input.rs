@@ -2,12 +2,13 @@
 
 use chitty_core::ChittyId;
 
+use crate::access::caller::scopes as scope_rules;
 use crate::connections::credential::{self, CredentialInput};
 use crate::connections::target::{Endpoint, check_path, is_chittyos, is_gateway};
 use crate::connections::{SCOPES, SOURCE_TYPES, TYPES};
 use crate::delegation::{is_service_name, service_name};
-use crate::http::fields::{Fields, Member};
-use crate::http::problem::Problem;
+use http_kit::fields::{Fields, Member};
+use http_kit::problem::Problem;
 
 /// The most bytes of `config`.
 const MAX_CONFIG_BYTES: usize = 16 * 1024;
@@ -143,7 +144,7 @@ pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<
 }
 
 fn scopes(fields: &mut Fields<'_>) -> Option<Vec<&'static str>> {
-    let asked = fields.scopes("scopes", 1).value()?;
+    let asked = scope_rules::read(fields, "scopes", 1).value()?;
     let known: Vec<&str> =
         SCOPES.iter().copied().filter(|scope| asked.iter().any(|one| one == scope)).collect();
     if known.len() == asked.len() {

@@ -17,8 +17,8 @@ use crate::connections::call;
 use crate::connections::credential::{Credential, Oauth};
 use crate::connections::secrets;
 use crate::events::Event;
-use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
+use http_kit::problem::{Code, Problem};
 
 /// How long the making of a connection may take before what it made is taken back, in ms: longer than
 /// its calls with their deadlines.

@@ -9,17 +9,17 @@ use seams::db::{DbError, Params};
 use seams::{ids, time};
 use serde_json::json;
 
+use crate::access::caller::standing::{among, carried_above, cutoff, source_is_good, vouched};
+use crate::access::caller::{Grant, Scope, scopes};
 use crate::app::App;
 use crate::connections::intents::{self, Intent, NewCredential};
 use crate::connections::secrets;
 use crate::connections::store::Link;
 use crate::delegation::service_name;
 use crate::events::{Event, EventKind, outbox};
-use crate::http::caller::standing::{among, carried_above, cutoff, source_is_good, vouched};
-use crate::http::caller::{Grant, Scope, scopes};
-use crate::http::problem::{Code, Problem};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 /// The services that make identities and credentials: a key for one of them is an administrator's.
 pub const CORE_SERVICES: [&str; 6] = ["auth", "id", "mint", "registry", "register", "certify"];
@@ -99,7 +99,7 @@ pub async fn make(
         expires_in_s: Some((left_ms / 1000).max(1)),
         idempotency_key: None,
     };
-    intents::provision(app, ready, &request.session(app), id, wanted).await
+    intents::provision(app, ready, &request.session(&app.core), id, wanted).await
 }
 
 /// A key that may not be used, or not for this.

@@ -13,6 +13,9 @@ use seams::outside::OutsideResponse;
 use seams::time;
 use serde_json::json;
 
+use crate::access::caller::Scope;
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Body, Reply};
 use crate::app::{App, Slot};
 use crate::audit::BEGUN;
 use crate::connections::call::{Base, is_closed};
@@ -20,12 +23,9 @@ use crate::connections::headers::overrides_method;
 use crate::connections::store::{self, Link};
 use crate::connections::{headers, provisioned, secrets, target};
 use crate::events::{Event, EventKind};
-use crate::http::Outcome;
-use crate::http::caller::Scope;
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::{MAX_BODY_BYTES, Request};
 use crate::init::Ready;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::{MAX_BODY_BYTES, Request};
 
 /// What this isolate may hold of the bodies that pass through connections.
 pub struct PassingBodies(pub Rc<Memory>);

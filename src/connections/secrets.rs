@@ -21,9 +21,9 @@ use crate::connections::headers::may_carry_credential;
 use crate::connections::store::{self, Link, SealedCredential};
 use crate::connections::{call, intents};
 use crate::events::{Event, EventKind};
-use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
 use crate::work::{self, Batch, Bounds, Due};
+use http_kit::problem::{Code, Problem};
 
 /// How much longer a lease lasts than the calls that it is for, in ms.
 const LEASE_MS: u64 = 30_000;

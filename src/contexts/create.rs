@@ -8,21 +8,21 @@ use chitty_core::{ChittyId, EntityLabel};
 use seams::time;
 use serde_json::json;
 
+use crate::access::caller::Scope;
+use crate::access::idempotency::{self, Idempotency, StoredReply};
+use crate::access::quota::{Kind, Quota, Quotas};
+use crate::access::reply::{After, Body, Reply};
 use crate::app::{App, Settings};
 use crate::contexts::credentials::{self, Key};
 use crate::contexts::event;
 use crate::contexts::input::{self, Draft};
 use crate::contexts::store::{self, Failure, Insertion};
 use crate::events::EventKind;
-use crate::http::caller::Scope;
-use crate::http::idempotency::{self, Idempotency, StoredReply};
-use crate::http::precondition::etag;
-use crate::http::problem::{Code, Problem};
-use crate::http::quota::{Kind, Quota, Quotas};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
 use crate::minting::MintIntent;
+use http_kit::precondition::etag;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::ContextReply;
@@ -85,7 +85,7 @@ pub async fn create(
     };
     // 3. Mint; 4. store and reply; 5. after the reply, announce.
     let metadata = json!({ "owner": scope.actor(), "service": "chittyconnect" });
-    let session = request.session(app);
+    let session = request.session(&app.core);
     let minted = intent.mint(app, ready, &session, EntityLabel::Context, metadata).await;
     let id = minted.map_err(|error| {
         Problem::upstream(

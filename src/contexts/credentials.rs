@@ -10,6 +10,7 @@ use seams::db::{Params, Statement};
 use seams::{ids, time};
 use serde_json::{Value, json};
 
+use crate::access::caller::{Grant, Scope, standing};
 use crate::app::App;
 use crate::connections::credential::Credential;
 use crate::connections::intents::{Intent, NewCredential};
@@ -17,10 +18,9 @@ use crate::connections::{provisioned, secrets};
 use crate::contexts::input::KeyDraft;
 use crate::delegation::THIS_GATEWAY;
 use crate::events::Event;
-use crate::http::caller::{Grant, Scope, standing};
-use crate::http::problem::{Code, Problem};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 /// The scopes of a key for which none are named, as far as its maker holds them.
 const USUAL_SCOPES: [&str; 2] = ["contexts:read", "contexts:write"];

@@ -5,20 +5,20 @@ use chitty_core::ChittyId;
 use seams::time;
 use serde_json::json;
 
+use crate::access::caller::Scope;
+use crate::access::reply::{After, Body, Reply};
 use crate::app::App;
 use crate::contexts::credentials::{self, Key};
 use crate::contexts::input::KeyDraft;
 use crate::contexts::store::{self, Change, Filter};
 use crate::contexts::{Status, event, input};
 use crate::events::{Event, EventKind};
-use crate::http::caller::Scope;
-use crate::http::paging::{self, Cursor};
-use crate::http::precondition::{IfMatch, etag, none_match_hits};
-use crate::http::problem::{FieldError, Problem};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
-use crate::names::Name;
+use http_kit::names::Name;
+use http_kit::paging::{self, Cursor};
+use http_kit::precondition::{IfMatch, etag, none_match_hits};
+use http_kit::problem::{FieldError, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Context, ContextList, ContextReply, DeletionView};

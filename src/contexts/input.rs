@@ -3,14 +3,15 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::access::caller::scopes;
 use crate::connections::provisioned::LIFE_MS;
 use crate::contexts::Status;
 use crate::contexts::search::Words;
 use crate::delegation::is_service_name;
-use crate::http::fields::{Fields, Member, unknown, unreadable};
-use crate::http::problem::{FieldError, Problem};
-use crate::http::request::{Members, parse_object};
-use crate::names::Name;
+use http_kit::fields::{Fields, Member, unknown, unreadable};
+use http_kit::names::Name;
+use http_kit::problem::{FieldError, Problem};
+use http_kit::request::{Members, parse_object};
 
 /// The most entries of `data`.
 const MAX_DATA_ENTRIES: usize = 1000;
@@ -297,7 +298,7 @@ fn key_draft(body: &[u8]) -> Result<KeyDraft, Problem> {
     if let Some(mut inner) = fields.within("credentials") {
         let kind = inner.word("type", &["provisioned"]);
         inner.required("type", kind);
-        draft.scopes = inner.scopes("scopes", 1).value().unwrap_or_default();
+        draft.scopes = scopes::read(&mut inner, "scopes", 1).value().unwrap_or_default();
         if !draft.scopes.iter().all(|scope| is_for_service(scope)) {
             let detail = "must each be `{service}:read` or `{service}:write`, such as `cases:read`";
             inner.wrong("scopes", detail);
@@ -434,8 +435,8 @@ mod tests {
 
     fn body(text: &str) -> Result<Draft, Vec<String>> {
         draft(text.as_bytes()).map_err(|problem| {
-            let reply = problem.into_reply(
-                &crate::http::trace::Trace {
+            let reply: http_kit::reply::Reply<()> = problem.into_reply(
+                &http_kit::trace::Trace {
                     tracestate: None,
                     request_id: String::new(),
                     traceparent: String::new(),
@@ -504,7 +505,7 @@ mod tests {
     fn a_patch_needs_something_to_change() {
         assert!(patch(b"{}").is_err());
         let unknown = patch(br#"{"stauts":"active"}"#).unwrap_err();
-        assert_eq!(unknown.code, crate::http::problem::Code::UnknownField);
+        assert_eq!(unknown.code, http_kit::problem::Code::UnknownField);
         assert!(unknown.errors()[0].detail.contains("`status`"), "{:?}", unknown.errors());
         let cleared = patch(br#"{"type":null,"customizations":{}}"#).unwrap();
         assert_eq!(cleared.changed(), ["type", "customizations"]);

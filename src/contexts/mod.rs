@@ -12,11 +12,11 @@ pub mod store;
 use chitty_core::ChittyId;
 use serde::Serialize;
 
+use crate::access::caller::Scope;
 use crate::app::App;
 use crate::events::{Event, EventKind};
-use crate::http::caller::Scope;
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::request::Request;
 
 /// The event of what a request does to a context, now.
 fn event(

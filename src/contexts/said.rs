@@ -4,18 +4,18 @@
 use seams::{log, time};
 use serde_json::{Value, json};
 
+use crate::access::caller::{Scope, WriteError};
+use crate::access::idempotency::{self, Idempotency};
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Reply};
 use crate::app::App;
 use crate::contexts::event;
 use crate::contexts::handlers::context_id;
 use crate::contexts::store::said::{self, LineageRow};
 use crate::events::EventKind;
-use crate::http::Outcome;
-use crate::http::caller::{Scope, WriteError};
-use crate::http::idempotency::{self, Idempotency};
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::{After, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Lineage, VerificationReply};
@@ -59,7 +59,7 @@ pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     }
     let dna_id = dna_id.ok_or_else(|| Problem::not_found("context"))?;
     let asked =
-        request.session(app).verify().context(&id, dna_id.as_deref(), "chittyconnect").await;
+        request.session(&app.core).verify().context(&id, dna_id.as_deref(), "chittyconnect").await;
     let found = asked.map_err(|error| {
         Problem::upstream(
             Code::VerificationUnavailable,
@@ -120,7 +120,7 @@ pub async fn lineage(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     if let Some(told) = told.as_ref().filter(|told| now_ms < told.read_ms + FRESH_MS) {
         return Ok(shown(id.as_str(), told, now_ms, false));
     }
-    let asked = request.session(app).dna().lineage(&id).await;
+    let asked = request.session(&app.core).dna().lineage(&id).await;
     let lineage = asked.map(|lineage| lineage.to_string());
     match (lineage, told) {
         (Ok(lineage), _) if lineage.len() <= MAX_LINEAGE_BYTES => {

@@ -5,23 +5,24 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use seams::{ids, time};
 use serde_json::{Value, json};
 
+use crate::access::caller::scopes;
+use crate::access::caller::{Grant, Scope};
+use crate::access::idempotency::{self, Idempotency};
+use crate::access::listing::{PageRequest, word};
+use crate::access::quota::{Kind, Quotas};
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Body, Reply};
 use crate::app::{App, Settings};
 use crate::delegation::store::{self, Draft};
 use crate::delegation::{
     LIFE_S, MAX_DEPTH, THIS_GATEWAY, USUAL_LIFE_S, is_service_name, service_name,
 };
 use crate::events::{Event, EventKind};
-use crate::http::Outcome;
-use crate::http::caller::{Grant, Scope};
-use crate::http::fields::{Fields, Member};
-use crate::http::idempotency::{self, Idempotency};
-use crate::http::listing::{PageRequest, word};
-use crate::http::precondition::etag;
-use crate::http::problem::Problem;
-use crate::http::quota::{Kind, Quotas};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::fields::{Fields, Member};
+use http_kit::precondition::etag;
+use http_kit::problem::Problem;
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::delegation::views::{
@@ -113,7 +114,7 @@ fn sent(body: &[u8], held: Grant) -> Result<DelegationInput, Problem> {
     if !target.is_empty() && !is_service_name(&target) {
         fields.wrong("target_service", "must be the name of a service, such as `chittycases`");
     }
-    let scopes = fields.scopes("scopes", 1);
+    let scopes = scopes::read(&mut fields, "scopes", 1);
     let is_named = fields.has("scopes") && scopes != Member::Null;
     let grant = match scopes.value() {
         Some(asked) => held.clone().narrowed(&asked).unwrap_or_else(|more| {

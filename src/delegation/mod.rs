@@ -1,6 +1,6 @@
 //! Delegation: tokens by which somebody else acts for an actor, for a while and within bounds.
 //! `handlers` is the HTTP side, `store` the SQL. What a token may at a moment is judged with each
-//! request, in [`crate::http::caller`].
+//! request, in [`crate::access::caller`].
 
 pub mod handlers;
 pub mod store;

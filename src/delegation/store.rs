@@ -4,15 +4,15 @@ use seams::db::{DbError, Params, Row, Statement, first_row};
 use seams::time;
 use serde_json::json;
 
+use crate::access::caller::standing::{self, Backing, Standing};
+use crate::access::caller::{Credential, Grant, Scope, WriteError};
+use crate::access::idempotency::{Idempotency, StoredReply};
+use crate::access::listing::{Newest, Page, PageRequest};
+use crate::access::quota::Quota;
 use crate::events::{Event, outbox};
-use crate::http::caller::standing::{self, Backing, Standing};
-use crate::http::caller::{Credential, Grant, Scope, WriteError};
-use crate::http::idempotency::{Idempotency, StoredReply};
-use crate::http::listing::{Newest, Page, PageRequest};
-use crate::http::precondition::etag;
-use crate::http::problem::Problem;
-use crate::http::quota::Quota;
 use crate::init::Ready;
+use http_kit::precondition::etag;
+use http_kit::problem::Problem;
 
 /// A delegation as it is returned, without its token: SQL for a JSON object. `now` is a placeholder.
 fn document(now: &str) -> String {

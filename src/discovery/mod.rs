@@ -24,8 +24,8 @@ use serde_json::{Value, json};
 use crate::app::{App, Slot};
 use crate::connections::target::{Endpoint, is_chittyos, is_gateway, own_name};
 use crate::delegation::{is_service_name, service_name};
-use crate::http::problem::Problem;
 use crate::init::Ready;
+use http_kit::problem::Problem;
 
 /// How long a list is good, in ms.
 pub const FRESH_MS: u64 = 300_000;

@@ -5,19 +5,19 @@ use seams::db::{Row, Statement};
 use seams::{log, time};
 use serde_json::{Value, json};
 
+use crate::access::caller::Scope;
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Reply};
 use crate::app::{App, Slot};
 use crate::audit::BEGUN;
 use crate::ecosystem::connection::Command;
 use crate::ecosystem::watch::{self, ServiceStatus};
 use crate::events::{Event, EventKind, outbox};
-use crate::http::Outcome;
-use crate::http::caller::Scope;
-use crate::http::fields::nothing;
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::{After, Reply};
-use crate::http::request::Request;
 use crate::init;
 use crate::init::Ready;
+use http_kit::fields::nothing;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::ecosystem::views::{ConnectionReplyView, EcosystemView, ServiceView};

@@ -15,14 +15,14 @@ use futures_util::stream::{self, StreamExt};
 use seams::db::{DbError, Row, Statement, first_row};
 use seams::{log, time};
 
+use crate::access::caller::{Credential, Scope};
+use crate::access::reply::Outcome;
+use crate::access::reply::{Body, Reply};
 use crate::app::{App, Slot};
-use crate::http::Outcome;
-use crate::http::caller::{Credential, Scope};
-use crate::http::numbers::whole;
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::{Body, Reply};
-use crate::http::request::Request;
 use crate::init::{OwnedReady, Ready};
+use http_kit::numbers::whole;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 /// How often the stream looks for news, in ms.
 const LOOK_MS: u64 = 1_000;

@@ -4,12 +4,12 @@ use seams::db::{DbError, Params, Row, Statement};
 use seams::{ids, time};
 use serde_json::Value;
 
+use crate::access::caller::{Scope, WriteError};
+use crate::access::listing::{Newest, Page, PageRequest};
 use crate::app::App;
 use crate::events::{Event, Message};
-use crate::http::caller::{Scope, WriteError};
-use crate::http::listing::{Newest, Page, PageRequest};
-use crate::http::problem::Problem;
 use crate::init::Ready;
+use http_kit::problem::Problem;
 
 /// The queue of events, by its binding's name.
 pub const CONTEXT_OPS: &str = "CONTEXT_OPS_QUEUE";

@@ -5,17 +5,17 @@ use std::borrow::Cow;
 use seams::time;
 use serde_json::{Value, json};
 
+use crate::access::caller::Scope;
+use crate::access::listing::PageRequest;
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Reply};
 use crate::app::App;
 use crate::events::dead::{self, Filter};
 use crate::events::{Event, EventKind, kind_asked_for, outbox};
-use crate::http::Outcome;
-use crate::http::caller::Scope;
-use crate::http::fields::{Fields, nothing};
-use crate::http::listing::PageRequest;
-use crate::http::problem::Problem;
-use crate::http::reply::{After, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::fields::{Fields, nothing};
+use http_kit::problem::Problem;
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::events::views::{

@@ -24,10 +24,10 @@ use seams::{ids, time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::http::caller::Scope;
-use crate::http::nearest::nearest;
-use crate::http::problem::FieldError;
-use crate::http::request::Request;
+use crate::access::caller::Scope;
+use http_kit::nearest::nearest;
+use http_kit::problem::FieldError;
+use http_kit::request::Request;
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $entity:literal;)+) => {

@@ -6,15 +6,15 @@
 use seams::db::{Params, Statement};
 use seams::{ids, time};
 
+use crate::access::caller::Scope;
+use crate::access::listing::{Newest, Page, PageRequest, SEPARATOR};
+use crate::access::reply::Outcome;
 use crate::app::App;
 use crate::events::kind_asked_for;
-use crate::http::Outcome;
-use crate::http::caller::Scope;
-use crate::http::listing::{Newest, Page, PageRequest, SEPARATOR};
-use crate::http::paging::{Cursor, invalid_cursor};
-use crate::http::problem::{FieldError, Problem};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::paging::{Cursor, invalid_cursor};
+use http_kit::problem::{FieldError, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::events::views::TimelineView;

@@ -19,6 +19,9 @@ use seams::{ids, log, time};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::access::caller::{Caller, Permission};
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Body, Reply};
 use crate::app::App;
 use crate::app::Settings as _;
 use crate::events::{Event, EventKind, outbox};
@@ -31,13 +34,10 @@ use crate::github::page;
 use crate::github::settings::Settings;
 use crate::github::visit::{self, Visit};
 use crate::github::{payload, unbegun};
-use crate::http::Outcome;
-use crate::http::caller::{Caller, Permission};
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
 use crate::minting::MintIntent;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 /// How long somebody may take at GitHub, in ms.
 const STATE_FOR_MS: u64 = 15 * 60_000;

@@ -5,14 +5,14 @@
 
 use seams::ids;
 
+use crate::access::reply::Outcome;
 use crate::app::App;
 use crate::github::client::Ownership;
 use crate::github::install::{self, BEGIN_AGAIN, NotFound};
 use crate::github::page;
 use crate::github::visit::{self, Visit};
-use crate::http::Outcome;
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::request::Request;
 
 /// Come back without a state.
 pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {

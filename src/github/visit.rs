@@ -6,11 +6,11 @@
 use seams::log;
 use serde::{Deserialize, Serialize};
 
+use crate::access::reply::Reply;
 use crate::app::App;
 use crate::config::Environment;
 use crate::github::page;
-use crate::http::reply::Reply;
-use crate::http::request::Request;
+use http_kit::request::Request;
 
 /// The name of the cookie, and where it is sealed for.
 const COOKIE: &str = "chittyconnect_github";

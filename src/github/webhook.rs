@@ -19,6 +19,9 @@ use seams::inbound::{BodyError, Intake, RuntimeBody};
 use seams::{log, time};
 use serde_json::json;
 
+use crate::access::limits::{Class, Limits};
+use crate::access::reply::Outcome;
+use crate::access::reply::{Body, Reply};
 use crate::app::Settings as _;
 use crate::app::{App, Slot};
 use crate::github::encoding::Encoding;
@@ -26,11 +29,8 @@ use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::payload::Facts;
 use crate::github::settings::Settings;
 use crate::github::signature;
-use crate::http::Outcome;
-use crate::http::limits::{Class, Limits};
-use crate::http::problem::{Code, FieldError, Problem};
-use crate::http::reply::{Body, Reply};
-use crate::http::request::{Request, no_body};
+use http_kit::problem::{Code, FieldError, Problem};
+use http_kit::request::{Request, no_body};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::github::views::WebhookView;

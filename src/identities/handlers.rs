@@ -5,20 +5,20 @@ use seams::db::DbError;
 use seams::time;
 use serde_json::{Map, Value, json};
 
+use crate::access::caller::{Scope, WriteError};
+use crate::access::idempotency::{self, Idempotency, StoredReply};
+use crate::access::quota::{Kind, Quota, Quotas};
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Body, Reply};
 use crate::app::{App, Settings};
 use crate::events::{Event, EventKind};
-use crate::http::Outcome;
-use crate::http::caller::{Scope, WriteError};
-use crate::http::idempotency::{self, Idempotency, StoredReply};
-use crate::http::precondition::etag;
-use crate::http::problem::{Code, Problem};
-use crate::http::quota::{Kind, Quota, Quotas};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::Request;
 use crate::identities::input::{self, MintDraft};
 use crate::identities::store::{self, Failure, Insertion};
 use crate::init::Ready;
 use crate::minting::MintIntent;
+use http_kit::precondition::etag;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::identities::views::{
@@ -59,7 +59,7 @@ pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
         return Ok(replay);
     }
     let metadata = metadata(&wanted, &scope);
-    let minted = intent.mint(app, ready, &request.session(app), wanted.label, metadata).await;
+    let minted = intent.mint(app, ready, &request.session(&app.core), wanted.label, metadata).await;
     let id = minted.map_err(|error| {
         Problem::upstream(
             Code::IdentityAuthorityUnavailable,
@@ -224,13 +224,14 @@ async fn verdict(
         Err(error @ IdError::ErrorId) => ("pending", None, Some(error.to_string())),
         Err(error) => ("invalid", None, Some(error.to_string())),
         Ok(id) => {
-            let said = request.session(app).id().validate(id.as_str()).await.map_err(|error| {
-                Problem::upstream(
-                    Code::IdentityAuthorityUnavailable,
-                    "ChittyID did not say whether the id is valid. Repeat the request later.",
-                    &error,
-                )
-            })?;
+            let said =
+                request.session(&app.core).id().validate(id.as_str()).await.map_err(|error| {
+                    Problem::upstream(
+                        Code::IdentityAuthorityUnavailable,
+                        "ChittyID did not say whether the id is valid. Repeat the request later.",
+                        &error,
+                    )
+                })?;
             let (status, reason) = match said {
                 Validity::Valid => ("valid", None),
                 Validity::Invalid => {

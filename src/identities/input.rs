@@ -3,8 +3,8 @@
 use chitty_core::EntityLabel;
 use serde_json::Value;
 
-use crate::http::fields::{Fields, Member};
-use crate::http::problem::Problem;
+use http_kit::fields::{Fields, Member};
+use http_kit::problem::Problem;
 
 /// The most bytes of what is said of an identity.
 const MAX_METADATA_BYTES: usize = 4096;

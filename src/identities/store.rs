@@ -3,14 +3,14 @@
 use chitty_core::ChittyId;
 use seams::db::{DbError, Params, Row, Statement, first_row};
 
+use crate::access::caller::{Scope, WriteError};
+use crate::access::idempotency::{Idempotency, StoredReply};
+use crate::access::quota::Quota;
 use crate::events::{Event, outbox};
-use crate::http::caller::{Scope, WriteError};
-use crate::http::idempotency::{Idempotency, StoredReply};
-use crate::http::problem::{Code, Problem};
-use crate::http::quota::Quota;
 use crate::identities::input::MintDraft;
 use crate::init::Ready;
 use crate::minting::MintIntent;
+use http_kit::problem::{Code, Problem};
 
 /// The constraint that speaks when an identity is here already.
 const GIVEN: &str = "identities.chitty_id";

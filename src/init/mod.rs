@@ -15,7 +15,7 @@ use seams::db::Db;
 use seams::log;
 
 use crate::app::{App, Slot};
-use crate::http::problem::{Code, Problem};
+use http_kit::problem::{Code, Problem};
 
 /// What this isolate knows about the gateway's initialization.
 #[derive(Default)]

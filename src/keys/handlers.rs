@@ -4,22 +4,23 @@ use chitty_core::ChittyId;
 use seams::{ids, time};
 use serde_json::{Value, json};
 
+use crate::access::caller::scopes;
+use crate::access::caller::{Credential, Grant, Scope};
+use crate::access::idempotency::{self, Idempotency};
+use crate::access::listing::PageRequest;
+use crate::access::quota::{Kind, Quotas};
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Body, Reply};
 use crate::app::{App, Settings};
 use crate::events::{Event, EventKind};
-use crate::http::Outcome;
-use crate::http::caller::{Credential, Grant, Scope};
-use crate::http::fields::Fields;
-use crate::http::idempotency::{self, Idempotency};
-use crate::http::listing::PageRequest;
-use crate::http::precondition::etag;
-use crate::http::problem::{Code, Problem};
-use crate::http::quota::{Kind, Quotas};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
 use crate::keys::settings::Settings as KeySettings;
 use crate::keys::store::{self, Change, Draft, Revocation, Secret};
-use crate::names::Name;
+use http_kit::fields::Fields;
+use http_kit::names::Name;
+use http_kit::precondition::etag;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::keys::views::{
@@ -72,7 +73,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let mut fields = Fields::of(&body)?;
     let name = fields.name("name");
     let name = fields.required("name", name);
-    let asked = fields.scopes("scopes", 1);
+    let asked = scopes::read(&mut fields, "scopes", 1);
     let asked = fields.required("scopes", asked).unwrap_or_default();
     let held = Grant::of(&scope);
     let grant = held.clone().narrowed(&asked).unwrap_or_else(|more| {

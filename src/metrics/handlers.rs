@@ -7,6 +7,9 @@ use seams::db::{DbError, Row, Statement};
 use seams::time;
 use serde_json::Value;
 
+use crate::access::idempotency;
+use crate::access::reply::Outcome;
+use crate::access::reply::{Body, Reply};
 use crate::app::Settings as _;
 use crate::app::{App, Slot};
 use crate::audit::archive;
@@ -16,11 +19,6 @@ use crate::contexts;
 use crate::discovery;
 use crate::ecosystem::{STATES, watch};
 use crate::events::outbox;
-use crate::http::Outcome;
-use crate::http::idempotency;
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::{Body, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
 use crate::metrics::Page;
 use crate::metrics::handover;
@@ -34,6 +32,8 @@ use crate::metrics::text::{
 };
 use crate::orchestrations;
 use crate::work::{Backlog, Due};
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 /// The content type of the text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -10,6 +10,7 @@ use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::{LicenseBuilder, RefOr};
 use utoipa::{Modify, OpenApi};
 
+use crate::access::route::{Method, Route};
 use crate::actors::handlers as actors;
 use crate::audit::handlers as audit;
 use crate::connections::{handlers as connections, proxy};
@@ -21,12 +22,11 @@ use crate::events::timeline;
 use crate::github::installations::handlers as installations;
 use crate::github::{install, webhook};
 use crate::health;
-use crate::http::problem::{FieldErrorSchema, ProblemBody};
-use crate::http::route::{Method, Route};
 use crate::identities::handlers as identities;
 use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
 use crate::orchestrations::handlers as orchestrations;
+use http_kit::problem::{FieldErrorSchema, ProblemBody};
 
 /// Paths of the predecessor, and the ones that they stand for.
 const ALIASES: [(Method, &str, &str); 16] = [

@@ -5,19 +5,19 @@ use seams::db::DbError;
 use seams::{ids, log, time};
 use serde_json::{Value, json};
 
+use crate::access::caller::{Grant, Scope};
+use crate::access::idempotency;
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Body, Reply};
 use crate::app::App;
 use crate::audit::BEGUN;
 use crate::events::{Event, EventKind};
-use crate::http::Outcome;
-use crate::http::caller::{Grant, Scope};
-use crate::http::fields::{unknown, unreadable};
-use crate::http::idempotency;
-use crate::http::problem::{Code, FieldError, Problem};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::{Request, parse_object};
 use crate::init::Ready;
 use crate::orchestrations::store::{self, Orchestration, StoreError};
 use crate::orchestrations::{flow, run, view};
+use http_kit::fields::{unknown, unreadable};
+use http_kit::problem::{Code, FieldError, Problem};
+use http_kit::request::{Request, parse_object};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::orchestrations::views::{
@@ -91,7 +91,7 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
         let row = store::found(app, rows)?.ok_or(DbError::Shape)?;
         return replay(&row, &scope, &fingerprint);
     };
-    let ended = run::advance(app, ready, &request.session(app), &mut row).await;
+    let ended = run::advance(app, ready, &request.session(&app.core), &mut row).await;
     reply(&row, true).map(|reply| {
         let told = [Some(started), ended].into_iter().flatten();
         told.fold(reply, |reply, event| reply.then(After::Announce(event)))

@@ -12,13 +12,13 @@ use seams::db::{DbError, Params, Row, Statement, first_row};
 use seams::{ids, log, time};
 use serde_json::{Map, Value, json};
 
+use crate::access::caller::{Scope, Source, WriteError, standing};
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
-use crate::http::caller::{Scope, Source, WriteError, standing};
-use crate::http::problem::Problem;
 use crate::init::Ready;
 use crate::sealing::Sealer;
 use crate::work::{Batch, Due};
+use http_kit::problem::Problem;
 
 /// How long a process may be silent before another takes its run over, in ms: longer than a step with
 /// its retries.

@@ -5,8 +5,8 @@ use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
 use worker::web_sys;
 
-use crate::http::edge::COMMON_HEADERS;
-use crate::http::reply::{Body, Reply};
+use crate::access::reply::{Body, Reply};
+use crate::edge::COMMON_HEADERS;
 
 thread_local! {
     /// The headers of every reply, as the object that each reply's own are added to.

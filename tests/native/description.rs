@@ -1,10 +1,10 @@
 //! The API description and the documentation say what the code does.
 
+use chittyconnect::access::route::{Access, Route};
 use chittyconnect::actors;
-use chittyconnect::http::problem::Code;
-use chittyconnect::http::route::{Access, Route};
 use chittyconnect::openapi::{DOCUMENT, describe};
 use chittyconnect::routes::ROUTES;
+use http_kit::problem::Code;
 use serde_json::{Value, json};
 
 use crate::world::{World, run};

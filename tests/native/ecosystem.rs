@@ -1,8 +1,8 @@
 //! The services as the gateway sees them: connections, their events, health, fail-fast.
 
 use chitty_core::{BreakerState, Service};
-use chittyconnect::http::edge;
-use chittyconnect::http::reply::{Body, Reply};
+use chittyconnect::access::reply::{Body, Reply};
+use chittyconnect::edge;
 use chittyconnect::{routes, tasks};
 use futures_util::StreamExt;
 use serde_json::{Value, json};

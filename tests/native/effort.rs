@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use chittyconnect::http::route::Method;
+use chittyconnect::access::route::Method;
 use chittyconnect::routes::ROUTES;
 use seams::ids::sha256_hex;
 use serde_json::{Value, json};

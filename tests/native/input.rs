@@ -1,6 +1,6 @@
 //! What clients send: spelled in their own ways, misspelt, or more than anybody reads.
 
-use chittyconnect::http::request::{MAX_BODY_BYTES, MAX_REPORTED};
+use http_kit::request::{MAX_BODY_BYTES, MAX_REPORTED};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, Isolate, TestRequest, World, run};

@@ -1,7 +1,7 @@
 //! Nothing happens off the record: every route that changes anything writes who did it, by which
 //! credential, to what, and with which outcome, in the transaction of the change.
 
-use chittyconnect::http::route::Method;
+use chittyconnect::access::route::Method;
 use chittyconnect::routes::ROUTES;
 use serde_json::{Value, json};
 

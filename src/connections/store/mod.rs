@@ -12,13 +12,13 @@ pub use self::writes::{
 };
 use seams::db::{DbError, Params, Row, first_row};
 
+use crate::access::caller::Scope;
+use crate::access::listing::{Newest, Page, PageRequest};
 use crate::audit;
 use crate::connections::target::Endpoint;
 use crate::events::Event;
-use crate::http::caller::Scope;
-use crate::http::listing::{Newest, Page, PageRequest};
-use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
+use http_kit::problem::{Code, Problem};
 
 /// A connection as it is returned: SQL for a JSON text. Of two objects, because a function takes 32
 /// arguments at most in D1.

@@ -4,17 +4,17 @@ use seams::db::{Params, Row, Statement, Value, first_row};
 use seams::time;
 
 use super::{DOCUMENT, reach};
+use crate::access::caller::{Grant, Scope, WriteError};
+use crate::access::idempotency::{Idempotency, StoredReply};
+use crate::access::quota::Quota;
 use crate::connections::input::{Draft, Patch};
 use crate::connections::intents::Intent;
 use crate::connections::target::Endpoint;
 use crate::events::{Event, outbox};
-use crate::http::caller::{Grant, Scope, WriteError};
-use crate::http::fields::Member;
-use crate::http::idempotency::{Idempotency, StoredReply};
-use crate::http::precondition::{ChangeOutcome, IfMatch, etag};
-use crate::http::problem::{Code, Problem};
-use crate::http::quota::Quota;
 use crate::init::Ready;
+use http_kit::fields::Member;
+use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
+use http_kit::problem::{Code, Problem};
 
 /// The unique index over active connections, as SQLite names it.
 const ACTIVE: &str = "connections_active";

@@ -8,9 +8,9 @@ use seams::db::{DbError, Row, Statement};
 use seams::log;
 
 use crate::app::App;
-use crate::http::problem::{Code, Problem};
 use crate::init::Ready;
-use crate::names;
+use http_kit::names;
+use http_kit::problem::{Code, Problem};
 
 /// How many names are worked on at once, and how often at most by one request and by one run of the cron.
 const AT_ONCE: i64 = 100;

@@ -15,9 +15,9 @@ pub use self::writes::{
     Change, CreationNeeds, Failure, Insertion, check_free, created, delete, explain, insert,
     insert_own, update,
 };
-use crate::http::caller::Scope;
-use crate::http::problem::Problem;
+use crate::access::caller::Scope;
 use crate::init::Ready;
+use http_kit::problem::Problem;
 use seams::db::{DbError, Row, Statement};
 
 /// What of contexts of an earlier version the cron prepares, as [`unprepared`] counts it.

@@ -4,14 +4,14 @@
 use seams::db::{Params, Statement};
 
 use super::{first, former_words};
+use crate::access::caller::Scope;
+use crate::access::listing::{Page, SEPARATOR};
 use crate::contexts::Status;
 use crate::contexts::search::{Matches, Query};
-use crate::http::caller::Scope;
-use crate::http::listing::{Page, SEPARATOR};
-use crate::http::paging::{Cursor, invalid_cursor};
-use crate::http::problem::Problem;
 use crate::init::Ready;
-use crate::names;
+use http_kit::names;
+use http_kit::paging::{Cursor, invalid_cursor};
+use http_kit::problem::Problem;
 
 /// What a list is narrowed to.
 #[derive(Debug, Default)]

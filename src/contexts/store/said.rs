@@ -6,11 +6,11 @@ use seams::db::{DbError, Row, Statement, first_row};
 use seams::time;
 use serde_json::Value;
 
+use crate::access::caller::{Scope, WriteError};
+use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::events::{Event, outbox};
-use crate::http::caller::{Scope, WriteError};
-use crate::http::idempotency::{Idempotency, StoredReply};
-use crate::http::problem::Problem;
 use crate::init::Ready;
+use http_kit::problem::Problem;
 
 /// How long the lineage of a context that is not asked for any more is kept, in ms: 30 days.
 const KEEP_MS: u64 = 30 * 24 * 3_600_000;

@@ -3,6 +3,9 @@
 use chitty_core::ChittyId;
 use seams::db::{DbError, Params, Row, Statement, first_row};
 
+use crate::access::caller::{Scope, WriteError};
+use crate::access::idempotency::{Idempotency, StoredReply};
+use crate::access::quota::Quota;
 use crate::connections;
 use crate::contexts::Status;
 use crate::contexts::credentials::{self, Key as MadeKey};
@@ -11,14 +14,11 @@ use crate::contexts::search::{Key, name_column};
 use crate::contexts::store::former_names::{self, Patience};
 use crate::contexts::store::{former_words, said};
 use crate::events::{Event, outbox};
-use crate::http::caller::{Scope, WriteError};
-use crate::http::idempotency::{Idempotency, StoredReply};
-use crate::http::precondition::{ChangeOutcome, IfMatch};
-use crate::http::problem::{Code, Problem};
-use crate::http::quota::Quota;
 use crate::init::Ready;
 use crate::minting::MintIntent;
-use crate::names::Name;
+use http_kit::names::Name;
+use http_kit::precondition::{ChangeOutcome, IfMatch};
+use http_kit::problem::{Code, Problem};
 
 /// The unique index over the keys of live names, as SQLite names it.
 const LIVE_NAME: &str = "contexts_live_key";

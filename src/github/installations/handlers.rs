@@ -3,18 +3,18 @@
 use seams::log;
 use serde_json::json;
 
+use crate::access::caller::Scope;
+use crate::access::listing::PageRequest;
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Reply};
 use crate::app::App;
 use crate::events::{Event, EventKind, outbox};
 use crate::github::client::{self, ErrorKind, GithubError, Ownership};
 use crate::github::installations::store;
-use crate::http::Outcome;
-use crate::http::caller::Scope;
-use crate::http::listing::PageRequest;
-use crate::http::paging::{self, Cursor};
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::{After, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::paging::{self, Cursor};
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::github::views::{

@@ -4,13 +4,13 @@ use seams::db::{DbError, Params, Row, Statement};
 use seams::time;
 use serde_json::{Value, json};
 
+use crate::access::caller::Scope;
+use crate::access::listing::{Newest, Page, PageRequest};
 use crate::github::deliveries::InstallationRecord;
 use crate::github::page::{Person, Shown};
 use crate::github::payload::{Installation, NamedItem, Repository};
-use crate::http::caller::Scope;
-use crate::http::listing::{Newest, Page, PageRequest};
-use crate::http::problem::Problem;
 use crate::init::Ready;
+use http_kit::problem::Problem;
 
 /// An installation as it is returned: SQL for a JSON object. Both spellings of its names, as callers of
 /// the predecessor know it.

@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 
 use super::{operation, put};
-use crate::http::problem::Code;
-use crate::http::route::{Access, Method, Route};
+use crate::access::route::{Access, Method, Route};
 use crate::routes::ROUTES;
+use http_kit::problem::Code;
 
 /// The answers that say no: status, name, and in which cases.
 #[rustfmt::skip]

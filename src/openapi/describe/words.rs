@@ -10,9 +10,9 @@ use super::{member, parameters};
 use crate::config::Environment;
 use crate::connections::credential;
 use crate::events::EventKind;
-use crate::http::problem::Code;
 use crate::init::registration::Step;
 use crate::{actors, connections};
+use http_kit::problem::Code;
 
 /// A closed set.
 type Words = Vec<&'static str>;

@@ -13,12 +13,12 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use chitty_core::Clock;
+use chittyconnect::access::reply::{After, Body, Reply};
 use chittyconnect::app::{App, Build, Parts};
 use chittyconnect::config::{Binding, Config, Lookup};
+use chittyconnect::edge;
 use chittyconnect::events::{consumer, dead};
 use chittyconnect::github::signature;
-use chittyconnect::http::edge;
-use chittyconnect::http::reply::{After, Body, Reply};
 use chittyconnect::{routes, tasks};
 use hmac::{Hmac, KeyInit, Mac};
 use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};

@@ -216,7 +216,7 @@ fn this_code_is_harmless() {
         ("src/private_key.rs", include_str!("../../../../src/github/private_key.rs")),
         ("src/app.rs", include_str!("../../../../src/app.rs")),
         ("src/secrets.rs", include_str!("../../../../src/connections/secrets.rs")),
-        ("src/jwt.rs", include_str!("../../../../src/http/caller/jwt.rs")),
+        ("src/jwt.rs", include_str!("../../../../src/access/caller/jwt.rs")),
         ("src/store.rs", include_str!("../../../../src/connections/store/mod.rs")),
         ("src/outbox.rs", include_str!("../../../../src/events/outbox.rs")),
         ("package.json", include_str!("../../../../package.json")),

@@ -4,12 +4,12 @@
 use seams::db::{DbError, Params, Row, Statement};
 use serde_json::json;
 
-use crate::http::caller::Scope;
-use crate::http::paging::{self, Cursor};
-use crate::http::problem::{FieldError, Problem};
-use crate::http::reply::Reply;
-use crate::http::request::Request;
+use crate::access::caller::Scope;
+use crate::access::reply::Reply;
 use crate::init::Ready;
+use http_kit::paging::{self, Cursor};
+use http_kit::problem::{FieldError, Problem};
+use http_kit::request::Request;
 
 /// A page of a list.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::http::problem::{Code, Problem};
+use crate::problem::{Code, Problem};
 
 /// How a body comes, as its headers say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,14 +8,14 @@ use seams::db::{DbError, Params, Row, Statement};
 use seams::{ids, time};
 use sha2::{Digest, Sha256};
 
+use crate::access::caller::{Scope, WriteError};
+use crate::access::reply::Outcome;
+use crate::access::reply::{Body, Reply};
 use crate::events::Event;
-use crate::http::Outcome;
-use crate::http::caller::{Scope, WriteError};
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::{Body, Reply};
-use crate::http::request::Request;
 use crate::init::Ready;
 use crate::work::Due;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 /// How long a key is remembered, in ms: 24 h.
 const KEEP_MS: u64 = 24 * 60 * 60 * 1000;

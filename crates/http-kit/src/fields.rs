@@ -4,11 +4,10 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::http::caller::scopes::{MAX_SCOPES, is_scope, misspelt};
-use crate::http::numbers::whole;
-use crate::http::problem::{FieldError, Problem};
-use crate::http::request::{MAX_REPORTED, Members, Object, Request, TWICE, parse_object, pointer};
 use crate::names::Name;
+use crate::numbers::whole;
+use crate::problem::{FieldError, Problem};
+use crate::request::{MAX_REPORTED, Members, Object, Request, TWICE, parse_object, pointer};
 
 /// A member of a body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -154,7 +153,8 @@ impl<'m> Fields<'m> {
         }
     }
 
-    fn checked<T>(
+    /// A member that `check` makes something of; where it does not, `rule` says what it must be.
+    pub fn checked<T>(
         &mut self,
         name: &'static str,
         rule: &str,
@@ -236,44 +236,6 @@ impl<'m> Fields<'m> {
         })
     }
 
-    /// A list of at least `min` scopes, without repeats. One that says nothing here and is written nearly
-    /// as one that does is refused.
-    pub fn scopes(&mut self, name: &'static str, min: usize) -> Member<Vec<String>> {
-        let rule = format!(
-            "must be a list of {min} to {MAX_SCOPES} scopes, such as `contexts:read`, `contexts:*` or \
-             `read`"
-        );
-        let sent = self.checked(name, &rule, |value| {
-            let Value::Array(values) = value else { return None };
-            // Before they are compared with each other: there may be as many as a body holds.
-            if values.len() > MAX_SCOPES {
-                return None;
-            }
-            let mut scopes: Vec<String> = Vec::new();
-            for value in values {
-                let Value::String(scope) = value else { return None };
-                if !is_scope(&scope) {
-                    return None;
-                }
-                if !scopes.contains(&scope) {
-                    scopes.push(scope);
-                }
-            }
-            (scopes.len() >= min).then_some(scopes)
-        });
-        let Member::Value(scopes) = &sent else { return sent };
-        let slips: Vec<String> = scopes
-            .iter()
-            .filter_map(|scope| misspelt(scope).map(|meant| (scope, meant)))
-            .map(|(scope, meant)| format!("there is no scope {scope} here: did you mean {meant}?"))
-            .collect();
-        if slips.is_empty() {
-            return sent;
-        }
-        self.wrong(name, slips.join(" "));
-        Member::Absent
-    }
-
     /// What was wrong, with the members that nobody has asked for.
     fn ended(self) -> Vec<FieldError> {
         let mut errors = unknown(&self.members, self.prefix, &self.asked);
@@ -321,7 +283,7 @@ pub async fn nothing(request: &Request<'_>) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::problem::Code;
+    use crate::problem::Code;
 
     fn pointers(errors: &[FieldError]) -> Vec<&str> {
         errors.iter().map(|error| error.pointer.as_str()).collect()
@@ -335,7 +297,6 @@ mod tests {
         assert_eq!(fields.text("a", 10), Member::Absent);
         assert_eq!(fields.number("b", 0, 10), Member::Absent);
         assert_eq!(fields.word("c", &["y"]), Member::Absent);
-        assert_eq!(fields.scopes("d", 1), Member::Absent);
         assert_eq!(fields.text("e", 10), Member::Null);
         assert_eq!(fields.text("f", 10), Member::Value("good".to_owned()));
         let mut inner = fields.within("g").unwrap();
@@ -396,14 +357,5 @@ mod tests {
         }
         assert_eq!(pointers(&fields.errors), ["/d", "/e", "/f", "/h"]);
         assert!(fields.errors[1].detail.ends_with("without quotes"));
-    }
-
-    #[test]
-    fn a_misspelt_scope_is_refused_with_the_one_that_was_meant() {
-        let body = br#"{"a":["contexts:raed","chronicle:read"],"b":["chronicle:read","word"]}"#;
-        let mut fields = Fields::of(body).unwrap();
-        assert_eq!(fields.scopes("a", 1), Member::Absent);
-        assert!(fields.errors[0].detail.contains("`contexts:read`"), "{:?}", fields.errors);
-        assert_eq!(fields.scopes("b", 1).value().unwrap(), ["chronicle:read", "word"]);
     }
 }

@@ -9,10 +9,10 @@ use seams::time;
 use super::cache::Expiry;
 use super::standing::{self, Backing, Standing};
 use super::{Caller, Credential, SPONSOR, invalid_token};
+use crate::access::limits::Overrides;
 use crate::delegation::THIS_GATEWAY;
-use crate::http::limits::Overrides;
-use crate::http::problem::Problem;
 use crate::init::Ready;
+use http_kit::problem::Problem;
 
 /// What every delegated token begins with.
 pub(super) const DELEGATION_PREFIX: &str = "cdt_";

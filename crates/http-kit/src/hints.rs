@@ -4,9 +4,9 @@
 
 use chitty_core::ChittyId;
 
-use crate::http::precondition::IfMatch;
-use crate::http::problem::{Code, Problem};
-use crate::http::request::Request;
+use crate::precondition::IfMatch;
+use crate::problem::{Code, Problem};
+use crate::request::Request;
 
 /// What an id looks like, by the beginning of the paths that take it: what it is of, and how it begins;
 /// a ChittyID begins with nothing of its own.

@@ -2,8 +2,8 @@
 
 use seams::db::{DbError, Row, first_row};
 
-use crate::http::problem::{Code, Problem};
-use crate::http::request::Request;
+use crate::problem::{Code, Problem};
+use crate::request::Request;
 
 /// The conditions of `If-Match`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]

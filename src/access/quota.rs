@@ -6,10 +6,10 @@
 
 use seams::db::{DbError, Params, Row, Statement};
 
+use crate::access::caller::Scope;
 use crate::app::Settings;
 use crate::config::{Config, Reader};
-use crate::http::caller::Scope;
-use crate::http::problem::{Code, Problem};
+use http_kit::problem::Problem;
 
 /// What there is a quota of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,25 +48,6 @@ impl Kind {
             Kind::Keys => "keys",
             Kind::Delegations => "delegations",
             Kind::Identities => "identities",
-        }
-    }
-
-    /// What to do where there is no room.
-    fn advice(self) -> &'static str {
-        match self {
-            Kind::Contexts => "You have as many contexts as you may. Delete one",
-            Kind::Connections => "You have as many connections as you may. Disconnect one",
-            Kind::CheckedConnections => {
-                "You have as many connections that are checked as you may. Set `check_path` to null \
-                 here or on another"
-            }
-            Kind::Keys => "The owner has as many API keys as it may. Revoke one",
-            Kind::Delegations => {
-                "You have as many delegations as you may. Revoke one, wait until one ends"
-            }
-            Kind::Identities => {
-                "You have had as many identities minted as you may. Use one that you have"
-            }
         }
     }
 
@@ -193,7 +174,7 @@ impl Quota {
     pub fn judge(&self, rows: &[Row]) -> Result<(), Problem> {
         match rows.first().ok_or(DbError::Shape)?.integer(0)? {
             0 => Ok(()),
-            _ => Err(exceeded(self.kind)),
+            _ => Err(Problem::over_quota(self.kind.as_str())),
         }
     }
 
@@ -209,15 +190,4 @@ impl Quota {
         let sql = format!("INSERT INTO quota_assertions ({column}) SELECT 0 WHERE {over}");
         Some(params.statement(sql))
     }
-}
-
-fn exceeded(kind: Kind) -> Problem {
-    let advice = kind.advice();
-    Problem::new(Code::QuotaExceeded, format!("{advice}, or ask an operator for more."))
-}
-
-/// 403 for a transaction that failed by an assertion; `constraint` is the name of its constraint.
-pub fn problem(constraint: &str) -> Problem {
-    let is_it = |kind: &&Kind| constraint.strip_prefix("quota_") == Some(kind.as_str());
-    exceeded(Kind::ALL.iter().find(is_it).copied().unwrap_or(Kind::Contexts))
 }

@@ -2,14 +2,14 @@
 
 use futures_util::future::LocalBoxFuture;
 
+use crate::access::caller::{Permission, Scope};
+use crate::access::limits::Class;
+use crate::access::reply::Outcome;
 use crate::app::App;
-use crate::http::Outcome;
-use crate::http::caller::{Permission, Scope};
-use crate::http::limits::Class;
-use crate::http::nearest::nearest;
-use crate::http::problem::{FieldError, Problem};
-use crate::http::request::{MAX_REPORTED, Request, TWICE, pointer};
 use crate::init::Ready;
+use http_kit::nearest::nearest;
+use http_kit::parameters::Parameters;
+use http_kit::request::Request;
 
 /// A handler that anyone may call and that works without a database.
 pub type OpenHandler = for<'a> fn(&'a App, &'a Request<'a>) -> LocalBoxFuture<'a, Outcome>;
@@ -56,89 +56,6 @@ impl Method {
     }
 }
 
-/// Which query parameters a route takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parameters {
-    /// What its handler reads.
-    read: &'static [&'static str],
-    /// What callers send that expect more of it than there is: taken, and named in `warnings`.
-    tolerated: &'static [&'static str],
-    others: Others,
-}
-
-/// What becomes of the parameters that nobody reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Others {
-    /// 422.
-    Refused,
-    /// Nothing: who calls appends what it likes.
-    Ignored,
-    /// They are read as a whole.
-    Passed,
-}
-
-impl Parameters {
-    /// None at all.
-    pub const NONE: Parameters = Parameters { read: &[], tolerated: &[], others: Others::Refused };
-
-    /// Whether a handler may ask for this one.
-    pub fn reads(&self, name: &str) -> bool {
-        self.others == Others::Passed || self.read.contains(&name)
-    }
-
-    /// What is read of a query, by name; `None` where that is all of it.
-    pub fn read(&self) -> Option<&'static [&'static str]> {
-        (self.others != Others::Passed).then_some(self.read)
-    }
-
-    /// Checks a query: each parameter is one that is taken, and there once.
-    ///
-    /// # Errors
-    /// 422 that names those that are not.
-    pub fn check(&self, request: &Request<'_>) -> Result<(), Problem> {
-        if self.others != Others::Refused || request.raw_query().is_empty() {
-            return Ok(());
-        }
-        let mut unknown: Vec<FieldError> = Vec::new();
-        let mut twice: Vec<FieldError> = Vec::new();
-        let mut seen: Vec<&'static str> = Vec::new();
-        for (name, _) in request.query_pairs() {
-            let known = self.read.iter().chain(self.tolerated).find(|known| **known == name);
-            match known {
-                Some(known) if seen.contains(known) => {
-                    twice.push(FieldError::new(format!("?{known}"), TWICE));
-                }
-                Some(known) => seen.push(known),
-                None => {
-                    let at = format!("?{}", pointer("", &name).trim_start_matches('/'));
-                    unknown.push(FieldError::unknown(at, &name, self.read));
-                }
-            }
-            if unknown.len() + twice.len() >= MAX_REPORTED {
-                break;
-            }
-        }
-        match (unknown.is_empty(), twice.is_empty()) {
-            (true, true) => Ok(()),
-            (true, false) => Err(Problem::validation(twice)),
-            (false, _) => {
-                unknown.extend(twice);
-                Err(Problem::unknown_parameters(unknown))
-            }
-        }
-    }
-
-    /// What to tell of a query that was taken: each parameter that does nothing.
-    pub fn warnings(&self, request: &Request<'_>) -> Vec<String> {
-        if self.tolerated.is_empty() || request.raw_query().is_empty() {
-            return Vec::new();
-        }
-        let is_sent = |name: &&&str| request.query_pairs().any(|(sent, _)| sent == ***name);
-        let sent = self.tolerated.iter().filter(is_sent);
-        sent.map(|name| format!("The parameter `{name}` does nothing here.")).collect()
-    }
-}
-
 /// One line of the table.
 pub struct Route {
     /// Method.
@@ -154,28 +71,28 @@ pub struct Route {
 impl Route {
     /// The same route, which reads these query parameters.
     pub const fn reads(self, names: &'static [&'static str]) -> Self {
-        Route { parameters: Parameters { read: names, ..self.parameters }, ..self }
+        Route { parameters: self.parameters.reading(names), ..self }
     }
 
     /// The same route, to which callers send these too, though it does not read them.
     pub const fn tolerates(self, names: &'static [&'static str]) -> Self {
-        Route { parameters: Parameters { tolerated: names, ..self.parameters }, ..self }
+        Route { parameters: self.parameters.tolerating(names), ..self }
     }
 
     /// The same route, which is asked by machines that append what they like: a health check never fails
     /// because of its query.
     pub const fn ignores_others(self) -> Self {
-        Route { parameters: Parameters { others: Others::Ignored, ..self.parameters }, ..self }
+        Route { parameters: self.parameters.ignoring_others(), ..self }
     }
 
     /// The same route, which passes the whole query on.
     pub const fn passes_query(self) -> Self {
-        Route { parameters: Parameters { others: Others::Passed, ..self.parameters }, ..self }
+        Route { parameters: self.parameters.passed_on(), ..self }
     }
 
     /// Whether it passes the query, and so the headers, of a caller on.
     pub fn is_proxy(&self) -> bool {
-        self.parameters.others == Others::Passed
+        self.parameters.are_passed_on()
     }
 
     /// Its path as the API description has it.

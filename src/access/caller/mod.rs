@@ -25,12 +25,12 @@ pub use self::grant::{Grant, Source};
 pub use self::scope::{Scope, WriteError};
 pub use self::scopes::Permission;
 use self::standing::{Backing, Standing};
+use crate::access::limits::Limits;
+use crate::access::limits::{Class, Overrides};
 use crate::app::{App, Slot};
-use crate::http::limits::Limits;
-use crate::http::limits::{Class, Overrides};
-use crate::http::problem::{Code, Problem};
-use crate::http::request::Request;
 use crate::init::Ready;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::db::{Row, Statement, first_row};
 use seams::{ids, log, time};
 
@@ -203,7 +203,7 @@ async fn vouched(
             (claims.actor, claims.principal_id, claims.scopes, expires_at)
         }
         None => {
-            let answer = request.session(app).auth().validate(token).await.map_err(|error| {
+            let answer = request.session(&app.core).auth().validate(token).await.map_err(|error| {
                 Problem::upstream(
                     Code::AuthenticationUnavailable,
                     "ChittyAuth did not answer. Your token may well be good: keep it and repeat \

@@ -13,9 +13,9 @@ use seams::time;
 use super::scopes::{self, ADMIN, Permission, intersection, is_admin};
 use super::standing::{self, active, among, vouched};
 use super::{Caller, Credential, invalid_token};
-use crate::http::limits::Overrides;
-use crate::http::problem::{Code, Problem};
+use crate::access::limits::Overrides;
 use crate::init::Ready;
+use http_kit::problem::{Code, Problem};
 
 /// The rows that a caller may touch: those of one owner.
 #[derive(Debug, Clone)]

@@ -20,13 +20,13 @@ use seams::limiter::{Limiter, Step};
 use seams::log;
 use serde::Deserialize;
 
+use crate::access::caller::Caller;
+use crate::access::quota::Kind;
 use crate::app::{App, Settings, Slot};
 use crate::config::{Config, Reader};
-use crate::http::budget::Budget;
-use crate::http::caller::Caller;
-use crate::http::problem::Problem;
-use crate::http::quota::Kind;
-use crate::http::request::Request;
+use http_kit::budget::{Budget, WINDOW_MS};
+use http_kit::problem::Problem;
+use http_kit::request::Request;
 
 /// What is counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,9 +138,6 @@ impl Overrides {
         }
     }
 }
-
-/// The window, in ms.
-pub const WINDOW_MS: u64 = 60_000;
 
 /// From which part of its limit on an actor is busy.
 const BUSY_PART: u32 = 10;
@@ -265,7 +262,7 @@ impl Limits {
         match age_ms < WINDOW_MS && (window.is_spent || window.count >= limit) {
             true => {
                 let left_ms = WINDOW_MS - age_ms;
-                Err(refuse(request, Budget { class, limit, left: 0, left_ms }))
+                Err(refuse(request, Budget { class: class.as_str(), limit, left: 0, left_ms }))
             }
             false => Ok(()),
         }
@@ -363,7 +360,7 @@ impl Limits {
             Count::Ask(window.count)
         };
         let left = if window.is_spent { 0 } else { limit.saturating_sub(window.count) };
-        (count, Budget { class, limit, left, left_ms })
+        (count, Budget { class: class.as_str(), limit, left, left_ms })
     }
 }
 

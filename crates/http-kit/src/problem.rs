@@ -12,10 +12,9 @@ use seams::ids::NoRandomness;
 use seams::log;
 use serde::Serialize;
 
-use crate::http::nearest::{listed, nearest};
-use crate::http::quota;
-use crate::http::reply::{Body, Reply};
-use crate::http::trace::Trace;
+use crate::nearest::{listed, nearest};
+use crate::reply::{Body, Reply};
+use crate::trace::Trace;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:literal, $title:literal;)+) => {
@@ -283,7 +282,7 @@ impl Problem {
     /// The database failed in a way that no handler expects. Logs what it was.
     pub fn storage(error: &DbError) -> Self {
         if let DbError::OverQuota(constraint) = error {
-            return quota::problem(constraint);
+            return Problem::over_quota(constraint.trim_start_matches("quota_"));
         }
         log::error("database_failed", &[("error", &error.to_string())]);
         match error {
@@ -299,6 +298,26 @@ impl Problem {
                 )
             }
         }
+    }
+
+    /// An actor has as much of a kind as it may; `kind` is its name, such as `contexts`.
+    pub fn over_quota(kind: &str) -> Self {
+        let advice = match kind {
+            "connections" => "You have as many connections as you may. Disconnect one",
+            "checked_connections" => {
+                "You have as many connections that are checked as you may. Set `check_path` to null \
+                 here or on another"
+            }
+            "keys" => "The owner has as many API keys as it may. Revoke one",
+            "delegations" => {
+                "You have as many delegations as you may. Revoke one, wait until one ends"
+            }
+            "identities" => {
+                "You have had as many identities minted as you may. Use one that you have"
+            }
+            _ => "You have as many contexts as you may. Delete one",
+        };
+        Problem::new(Code::QuotaExceeded, format!("{advice}, or ask an operator for more."))
     }
 
     /// Names the entity that is in the way.
@@ -336,7 +355,7 @@ impl Problem {
 
     /// The reply that carries it; `origin` is where the caller found this gateway, and finds what the
     /// code means.
-    pub fn into_reply(self, trace: &Trace, origin: &str) -> Reply {
+    pub fn into_reply<W>(self, trace: &Trace, origin: &str) -> Reply<W> {
         let (chitty_id, connection) = match &self.existing {
             Some(Conflict::ChittyId(id)) => (Some(id.as_str()), None),
             Some(Conflict::Connection(id)) => (None, Some(id.as_str())),
@@ -432,7 +451,7 @@ pub struct ProblemBody<'a> {
 #[derive(utoipa::ToSchema)]
 #[schema(as = FieldError)]
 #[allow(dead_code, reason = "the schema of FieldError, whose Cow utoipa does not know")]
-pub(crate) struct FieldErrorSchema {
+pub struct FieldErrorSchema {
     /// A JSON pointer into the body, `?name` for a query parameter, or a header's name.
     pointer: String,
     /// What is wrong with it.

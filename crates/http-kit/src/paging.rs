@@ -6,9 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use seams::ids;
 
-use crate::http::numbers::whole;
-use crate::http::problem::Problem;
-use crate::http::request::Request;
+use crate::numbers::whole;
+use crate::problem::Problem;
+use crate::request::Request;
 
 /// The largest page.
 pub const MAX_LIMIT: i64 = 100;

@@ -5,11 +5,9 @@ use std::fmt;
 
 use futures_util::stream::LocalBoxStream;
 
-use crate::events::Event;
-
-/// An answer.
+/// An answer. `W` is the work that may be left for afterwards.
 #[derive(Debug)]
-pub struct Reply {
+pub struct Reply<W> {
     /// HTTP status; 200 to 599.
     pub status: u16,
     /// The body with its type.
@@ -17,7 +15,7 @@ pub struct Reply {
     /// Headers beyond those that every reply has.
     pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// What is to be done once the reply is on its way.
-    pub after: Vec<After>,
+    pub after: Vec<W>,
 }
 
 /// A body.
@@ -83,43 +81,7 @@ impl Body {
     }
 }
 
-/// A text that is not shown where what holds it is.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-/// Work that nobody waits for. It may be lost with the isolate, so nothing may depend on it.
-#[derive(Debug, PartialEq, Eq)]
-pub enum After {
-    /// Announce a committed event to the queue.
-    Announce(Event),
-    /// Take the gateway's initialization a step further.
-    Initialize,
-    /// Send messages again, each to the queue of this binding.
-    SendAgain(Vec<(String, String)>),
-    /// Revoke the credentials of connections that have ended.
-    RevokeCredentials,
-    /// Note who was here.
-    NoteSeen,
-    /// Hand over what was counted and look for news of the services.
-    HandOver,
-    /// Take an orchestration further.
-    Orchestrate(String),
-    /// Ask ChittyAuth for the principal of an actor, by a token of its own.
-    LearnPrincipal {
-        /// Who has registered.
-        actor: String,
-        /// The token. It is not kept.
-        token: Secret,
-    },
-}
-
-impl Reply {
+impl<W> Reply<W> {
     /// A reply with nothing but a status and a body.
     pub fn new(status: u16, body: Body) -> Self {
         Reply { status, body, headers: Vec::new(), after: Vec::new() }
@@ -157,7 +119,7 @@ impl Reply {
 
     /// Adds work for afterwards.
     #[must_use]
-    pub fn then(mut self, work: After) -> Self {
+    pub fn then(mut self, work: W) -> Self {
         self.after.push(work);
         self
     }

@@ -1,15 +1,17 @@
 //! What is left of a limit, as the headers of an answer say it.
 
-use crate::http::Outcome;
-use crate::http::limits::{Class, WINDOW_MS};
-use crate::http::problem::{Code, Problem};
+use crate::problem::{Code, Problem};
+use crate::reply::Reply;
+
+/// The window of every limit, in ms.
+pub const WINDOW_MS: u64 = 60_000;
 
 /// What is left of a limit after a request was counted, as far as this isolate knows: others may have
 /// let requests of the same subject through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Of which class.
-    pub class: Class,
+    /// The name of the class of requests that it limits.
+    pub class: &'static str,
     /// How many requests there are in a window.
     pub limit: u32,
     /// How many of them are left.
@@ -32,7 +34,7 @@ impl Budget {
 
     /// 429, with when there is more. How much there is stands in the headers of every answer.
     pub fn refusal(self) -> Problem {
-        let (name, limit, seconds) = (self.class.as_str(), self.limit, self.seconds());
+        let (name, limit, seconds) = (self.class, self.limit, self.seconds());
         Problem::new(
             Code::RateLimited,
             format!(
@@ -46,8 +48,8 @@ impl Budget {
     ///
     /// # Errors
     /// The problem that the answer is, with the same headers.
-    pub fn told(self, outcome: Outcome) -> Outcome {
-        let (name, limit, left) = (self.class.as_str(), self.limit, self.left);
+    pub fn told<W>(self, outcome: Result<Reply<W>, Problem>) -> Result<Reply<W>, Problem> {
+        let (name, limit, left) = (self.class, self.limit, self.left);
         let policy = format!("\"{name}\";q={limit};w={}", WINDOW_MS / 1000);
         let state = format!("\"{name}\";r={left};t={}", self.seconds());
         match outcome {

@@ -6,22 +6,22 @@ use std::cell::Cell;
 use percent_encoding::percent_decode_str;
 use seams::inbound::Inbound;
 
+use crate::access::caller::Caller;
+use crate::access::limits::Limits;
+use crate::access::reply::Outcome;
+use crate::access::reply::{After, Body, Reply};
+use crate::access::route::{Access, Match, Method, Route, Table};
 use crate::actors::seen::RecentActors;
 use crate::app::{App, Slot};
-use crate::http::Outcome;
-use crate::http::caller::Caller;
-use crate::http::fields;
-use crate::http::hints::hinted;
-use crate::http::limits::Limits;
-use crate::http::problem::{Code, Problem};
-use crate::http::reply::{After, Body, Reply};
-use crate::http::request::Request;
-use crate::http::route::{Access, Match, Method, Route, Table};
-use crate::http::trace::Trace;
 use crate::init::{self, Ready};
 use crate::metrics;
 use crate::metrics::Plan;
 use crate::metrics::Recorder;
+use http_kit::fields;
+use http_kit::hints::hinted;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
+use http_kit::trace::Trace;
 
 /// Headers of every reply: what keeps it from being cached, downgraded or sniffed. A reply is never a
 /// page, so there is nothing to frame and no script to confine (the page at `/docs` has its own).

@@ -16,8 +16,8 @@ use serde_json::Value;
 use super::invalid_token;
 use crate::app::{App, Settings, Slot};
 use crate::config::{Config, Reader};
-use crate::http::problem::{Code, Problem};
-use crate::http::request::Request;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 /// How far the clocks of ChittyAuth and this gateway may be apart, in seconds.
 const SKEW_S: u64 = 30;
@@ -248,7 +248,7 @@ impl Jwks {
                 None => self.take_look(now_ms)?,
             }
         }
-        match request.session(app).auth().jwks().await {
+        match request.session(&app.core).auth().jwks().await {
             Ok(keys) => {
                 let keys = keys.iter().filter_map(usable).take(MAX_KEYS).collect();
                 self.keys.replace(keys);

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::Credential;
 use super::scope::Scope;
 use super::scopes::{holds, intersection};
-use crate::http::problem::Problem;
 use crate::init::Ready;
+use http_kit::problem::Problem;
 
 /// What something stands on that was made by a credential shown here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,17 +5,16 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use chitty_core::Session;
+use chitty_core::{ChittyCore, Session};
 use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::app::App;
-use crate::http::body::{self, Coding};
-use crate::http::budget::Budget;
-use crate::http::problem::{Code, FieldError, Problem};
-use crate::http::route::Parameters;
-use crate::http::trace::Trace;
+use crate::body::{self, Coding};
+use crate::budget::Budget;
+use crate::parameters::Parameters;
+use crate::problem::{Code, FieldError, Problem};
+use crate::trace::Trace;
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -31,12 +30,16 @@ pub struct Request<'a> {
     pub trace: &'a Trace,
     /// When it arrived, in ms since the Unix epoch: one instant for all that it writes.
     pub now_ms: u64,
-    pub(crate) path: &'a str,
-    pub(crate) query: &'a str,
-    pub(crate) parameters: Parameters,
-    pub(crate) inbound: &'a dyn Inbound,
+    /// The path as routed, without query and trailing slash.
+    pub path: &'a str,
+    /// The query as it was sent, without its question mark.
+    pub query: &'a str,
+    /// Which query parameters the route takes.
+    pub parameters: Parameters,
+    /// The request as the runtime has it.
+    pub inbound: &'a dyn Inbound,
     /// What is left of the limit that it was counted against last.
-    pub(crate) budget: Cell<Option<Budget>>,
+    pub budget: Cell<Option<Budget>>,
 }
 
 impl<'a> Request<'a> {
@@ -79,8 +82,8 @@ impl<'a> Request<'a> {
 
     /// Calls to other services because of this request: they carry its correlation, and the
     /// `X-Session-ID` that the caller sent.
-    pub fn session(&self, app: &App) -> Session {
-        app.core.session(self.trace.call(self.header("x-session-id")))
+    pub fn session(&self, core: &ChittyCore) -> Session {
+        core.session(self.trace.call(self.header("x-session-id")))
     }
 
     /// The body of a request that must carry JSON, unpacked, without a byte order mark.
@@ -152,7 +155,7 @@ impl<'a> Request<'a> {
 }
 
 /// Why there is no body, for the caller.
-pub(crate) fn no_body(error: BodyError, limit: usize) -> Problem {
+pub fn no_body(error: BodyError, limit: usize) -> Problem {
     match error {
         BodyError::TooLarge => {
             Problem::new(Code::PayloadTooLarge, format!("The body may hold at most {limit} bytes."))

@@ -1,0 +1,10 @@
+//! Who may do what, and how often: the way of a request from its credential to its handler, and what every
+//! handler takes on that way.
+
+pub mod caller;
+pub mod idempotency;
+pub mod limits;
+pub mod listing;
+pub mod quota;
+pub mod reply;
+pub mod route;
