@@ -1,4 +1,4 @@
--- Names are compared by a key: their normal form (src/names.rs). What is written from now on has it in
+-- Names are compared by a key: their normal form (`names` in crates/http-kit). What is written from now on has it in
 -- name_key. A name of before that is its own key needs none; what SQL cannot tell is worked on one by
 -- one, by the cron and before the owner gives another name (contexts_unkeyed).
 ALTER TABLE contexts ADD COLUMN name_key TEXT;

@@ -6,11 +6,6 @@ mod slots;
 use std::rc::Rc;
 
 use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
-
-pub use self::settings::Settings;
-pub use self::slots::Slot;
-use self::slots::Slots;
-use crate::config::{Config, VERSION};
 use seams::ai::Ai;
 use seams::db::Db;
 use seams::es256::Es256;
@@ -20,6 +15,11 @@ use seams::objects::Objects;
 use seams::outside::Outside;
 use seams::queue::Queue;
 use seams::rs256::Rs256;
+
+pub use self::settings::Settings;
+pub use self::slots::Slot;
+use self::slots::Slots;
+use crate::config::{Config, VERSION};
 
 /// What this program was built from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -122,7 +122,7 @@ pub struct App {
     pub rate_limit: Option<Rc<dyn Kv>>,
     slots: Slots,
     clock: Rc<dyn Clock>,
-    // Private: handlers reach the database through `init::Ready` only, which proves that its
+    // Private: handlers reach the database through `store::Ready` only, which proves that its
     // schema is there.
     db: Option<Rc<dyn Db>>,
 }

@@ -3,25 +3,23 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use percent_encoding::percent_decode_str;
-use seams::inbound::Inbound;
-
-use crate::access::caller::Caller;
-use crate::access::limits::Limits;
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Body, Reply};
-use crate::access::route::{Access, Match, Method, Route, Table};
-use crate::actors::seen::RecentActors;
-use crate::app::{App, Slot};
-use crate::init::{self, Ready};
-use crate::metrics;
-use crate::metrics::Plan;
-use crate::metrics::Recorder;
 use http_kit::fields;
 use http_kit::hints::hinted;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 use http_kit::trace::Trace;
+use percent_encoding::percent_decode_str;
+use seams::inbound::Inbound;
+
+use crate::access::caller::Caller;
+use crate::access::limits::Limits;
+use crate::access::reply::{After, Body, Outcome, Reply};
+use crate::access::route::{Access, Match, Method, Route, Table};
+use crate::actors::seen::RecentActors;
+use crate::app::{App, Slot};
+use crate::metrics::{self, Plan, Recorder};
+use crate::registration;
+use crate::store::Ready;
 
 /// Headers of every reply: what keeps it from being cached, downgraded or sniffed. A reply is never a
 /// page, so there is nothing to frame and no script to confine (the page at `/docs` has its own).
@@ -52,7 +50,7 @@ pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
     if method == "HEAD" {
         reply.body = Body::Empty;
     }
-    if init::is_due(app, now_ms) {
+    if registration::is_due(app, now_ms) {
         reply.after.push(After::Initialize);
     }
     let latency_ms = app.now_ms().saturating_sub(now_ms);

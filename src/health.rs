@@ -8,29 +8,22 @@ use std::collections::BTreeMap;
 
 use chitty_core::connection::{Connection, State, Statistics, Status};
 use chitty_core::{HealthReport, Service, ServiceHealth};
+use http_kit::problem::Problem;
+use http_kit::request::Request;
 use seams::time;
 use serde::Serialize;
 
 use crate::access::caller::jwt::Expectation;
 use crate::access::limits::Rates;
 use crate::access::quota::Quotas;
-use crate::access::reply::Outcome;
-use crate::access::reply::Reply;
+use crate::access::reply::{Outcome, Reply};
 use crate::app::{App, Settings, Slot};
-use crate::audit;
 use crate::config::{Deficiency, VERSION};
-use crate::connections;
-use crate::ecosystem;
-use crate::ecosystem::probe;
 use crate::ecosystem::watch::NewsMemory;
-use crate::github;
-use crate::init;
-use crate::init::registration::AutoRegister;
-use crate::init::registration::Step;
-use crate::keys;
-use crate::metrics;
-use http_kit::problem::Problem;
-use http_kit::request::Request;
+use crate::ecosystem::{self, probe};
+use crate::registration::{AutoRegister, Registration, Step};
+use crate::store::{Database, Schema};
+use crate::{audit, connections, github, keys, metrics};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::ecosystem::views::StatisticsView;
@@ -219,8 +212,8 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
         Some("false") | None => None,
         Some(_) => return Err(Problem::invalid("?full", "must be true or false")),
     };
-    let database = init::State::of(app).database();
-    let registration = init::State::of(app).registration();
+    let database = Schema::of(app).state();
+    let registration = Registration::of(app).progress();
     let known = NewsMemory::of(app).identity(request.now_ms);
     let unheard;
     let connection = match known.as_deref() {
@@ -235,7 +228,7 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
         reports.values().all(|report| report.status == ServiceHealth::Healthy)
     };
     let missing = &Deficiencies::of(app).0;
-    let degraded = database == init::Database::Failed
+    let degraded = database == Database::Failed
         || registration.as_str() == "degraded"
         || !missing.is_empty()
         || !connected

@@ -1,7 +1,7 @@
 //! ChittyConnect: the edge gateway of the ChittyOS ecosystem.
 //!
 //! This file is the doors: what the runtime calls. It wires and decides nothing. A request goes
-//! `fetch` → [`edge`] → [`init::Ready`] → [`access::caller`] → the resource's handler (such as
+//! `fetch` → [`edge`] → [`store::Ready`] → [`access::caller`] → the resource's handler (such as
 //! [`contexts::handlers`]) → its store, and back; what is to be done after the reply is handed to
 //! the runtime here.
 
@@ -13,6 +13,8 @@ pub mod config;
 pub mod connections;
 pub mod contexts;
 pub mod delegation;
+#[cfg(not(target_family = "wasm"))]
+pub mod description;
 pub mod discovery;
 pub mod ecosystem;
 pub mod edge;
@@ -20,16 +22,15 @@ pub mod events;
 pub mod github;
 pub mod health;
 pub mod identities;
-pub mod init;
 pub mod keys;
 pub mod metrics;
-pub mod minting;
 pub mod openapi;
 pub mod orchestrations;
+pub mod registration;
 pub mod routes;
 pub mod sealing;
+pub mod store;
 pub mod tasks;
-pub mod work;
 #[cfg(target_family = "wasm")]
 pub(crate) mod workers;
 

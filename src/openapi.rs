@@ -1,14 +1,11 @@
-//! `GET /openapi.json`: the API description. It is made natively by utoipa (see `describe`, run by
+//! `GET /openapi.json`: the API description. It is made natively by utoipa (see `description`, run by
 //! `npm run openapi`) and embedded as text, so that the worker carries no generator; a test fails
 //! when the two differ.
 
-use crate::access::reply::Outcome;
-use crate::access::reply::{Body, Reply};
-use crate::app::App;
 use http_kit::request::Request;
 
-#[cfg(not(target_family = "wasm"))]
-pub mod describe;
+use crate::access::reply::{Body, Outcome, Reply};
+use crate::app::App;
 
 /// The committed description.
 pub const DOCUMENT: &str = include_str!("../openapi.json");

@@ -4,6 +4,8 @@
 
 use std::sync::OnceLock;
 
+use http_kit::parameters::Parameters;
+
 use crate::access::caller::Permission;
 use crate::access::limits::Class;
 use crate::access::route::{Access, Method, Route, Table};
@@ -15,17 +17,14 @@ use crate::contexts::create::create as create_context;
 use crate::contexts::{handlers as contexts, said};
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
-use crate::events::handlers as events;
-use crate::events::timeline;
+use crate::events::{handlers as events, timeline};
 use crate::github::installations::handlers as installations;
 use crate::github::{install, webhook};
-use crate::health;
 use crate::identities::handlers as identities;
 use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
-use crate::openapi;
 use crate::orchestrations::handlers as orchestrations;
-use http_kit::parameters::Parameters;
+use crate::{health, openapi};
 
 macro_rules! open {
     ($method:ident $path:literal => $handler:path) => {

@@ -10,17 +10,15 @@ use crate::access::idempotency;
 use crate::access::reply::After;
 use crate::actors::seen;
 use crate::app::{App, Slot};
-use crate::audit::seal::Unsealed;
-use crate::audit::{archive, seal};
-use crate::discovery;
+use crate::audit::archive;
+use crate::audit::seal::{self, Unsealed};
 use crate::ecosystem::{stream, watch};
-use crate::events::{consumer, dead, outbox};
-use crate::github::WorkAhead;
-use crate::init::{self, Ready};
-use crate::metrics::Plan;
-use crate::metrics::handover;
-use crate::work::{self, Prune};
-use crate::{connections, contexts, delegation, github, keys, minting, orchestrations};
+use crate::events::{consumer, dead};
+use crate::github::{self, WorkAhead};
+use crate::metrics::{Plan, handover};
+use crate::store::work::{self, Prune};
+use crate::store::{Ready, minting, outbox};
+use crate::{connections, contexts, delegation, discovery, keys, orchestrations, registration};
 
 /// How long after a reply no more is begun, in ms: the platform ends what is left after 30 s.
 const AFTER_REPLY_MS: u64 = 10_000;
@@ -56,7 +54,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
     send_again(app, again).await;
     if initialize {
-        init::advance(app).await;
+        registration::initialize(app).await;
     }
     for id in orchestrations {
         orchestrations::run::resume(app, &id).await;
@@ -167,7 +165,7 @@ pub async fn scheduled(app: &App) {
         Box::pin(identities),
         Box::pin(audit),
         Box::pin(work::prune(app, ready, past_its_time(now_ms), quick_ms)),
-        Box::pin(init::advance(app)),
+        Box::pin(registration::initialize(app)),
         Box::pin(watch::ensure_all(app)),
         Box::pin(discovery::cron(app, ready)),
         Box::pin(orchestrations::run::resume_due(app, ready, quick_ms)),

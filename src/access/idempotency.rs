@@ -4,18 +4,17 @@
 //! either all of it is there or nothing. Of two racing requests with one key the primary key lets
 //! one through; the other's batch fails whole, and it answers what the first one stored.
 
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::db::{DbError, Params, Row, Statement};
 use seams::{ids, time};
 use sha2::{Digest, Sha256};
 
 use crate::access::caller::{Scope, WriteError};
-use crate::access::reply::Outcome;
-use crate::access::reply::{Body, Reply};
-use crate::events::Event;
-use crate::init::Ready;
-use crate::work::Due;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::access::reply::{Body, Outcome, Reply};
+use crate::store::Ready;
+use crate::store::event::Event;
+use crate::store::work::Due;
 
 /// How long a key is remembered, in ms: 24 h.
 const KEEP_MS: u64 = 24 * 60 * 60 * 1000;

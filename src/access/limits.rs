@@ -15,6 +15,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use http_kit::budget::{Budget, WINDOW_MS};
+use http_kit::problem::Problem;
+use http_kit::request::Request;
 use seams::kv::Kv;
 use seams::limiter::{Limiter, Step};
 use seams::log;
@@ -24,9 +27,6 @@ use crate::access::caller::Caller;
 use crate::access::quota::Kind;
 use crate::app::{App, Settings, Slot};
 use crate::config::{Config, Reader};
-use http_kit::budget::{Budget, WINDOW_MS};
-use http_kit::problem::Problem;
-use http_kit::request::Request;
 
 /// What is counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,15 +1,15 @@
 //! Lists that the database puts together: one row holds a page as JSON text, which is handed on as it
 //! is.
 
+use http_kit::paging::{self, Cursor};
+use http_kit::problem::{FieldError, Problem};
+use http_kit::request::Request;
 use seams::db::{DbError, Params, Row, Statement};
 use serde_json::json;
 
 use crate::access::caller::Scope;
 use crate::access::reply::Reply;
-use crate::init::Ready;
-use http_kit::paging::{self, Cursor};
-use http_kit::problem::{FieldError, Problem};
-use http_kit::request::Request;
+use crate::store::Ready;
 
 /// A page of a list.
 #[derive(Debug)]

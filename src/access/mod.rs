@@ -2,6 +2,7 @@
 //! handler takes on that way.
 
 pub mod caller;
+pub mod event;
 pub mod idempotency;
 pub mod limits;
 pub mod listing;

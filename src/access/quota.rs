@@ -4,12 +4,12 @@
 //! that no two requests pass for the same last place. Where a creation has effects elsewhere it is asked
 //! before them too ([`Quota::question`]), in a round trip that is made anyway. Reads ask nothing.
 
+use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement};
 
 use crate::access::caller::Scope;
 use crate::app::Settings;
 use crate::config::{Config, Reader};
-use http_kit::problem::Problem;
 
 /// What there is a quota of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

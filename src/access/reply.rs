@@ -5,7 +5,7 @@ use std::fmt;
 use http_kit::problem::Problem;
 pub use http_kit::reply::Body;
 
-use crate::events::Event;
+use crate::store::event::Event;
 
 /// An answer of the gateway.
 pub type Reply = http_kit::reply::Reply<After>;

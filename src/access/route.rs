@@ -1,15 +1,15 @@
 //! What a route is, and how the routes of a path are found.
 
 use futures_util::future::LocalBoxFuture;
+use http_kit::nearest::nearest;
+use http_kit::parameters::Parameters;
+use http_kit::request::Request;
 
 use crate::access::caller::{Permission, Scope};
 use crate::access::limits::Class;
 use crate::access::reply::Outcome;
 use crate::app::App;
-use crate::init::Ready;
-use http_kit::nearest::nearest;
-use http_kit::parameters::Parameters;
-use http_kit::request::Request;
+use crate::store::Ready;
 
 /// A handler that anyone may call and that works without a database.
 pub type OpenHandler = for<'a> fn(&'a App, &'a Request<'a>) -> LocalBoxFuture<'a, Outcome>;

@@ -1,22 +1,20 @@
 //! `/v1/actors`.
 
 use chitty_core::ChittyId;
-use serde_json::json;
-
-use crate::access::caller::TokenCache;
-use crate::access::caller::{Scope, WriteError, scopes, token_of};
-use crate::access::idempotency::{self, Idempotency};
-use crate::access::listing::{PageRequest, word};
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Body, Reply, Secret};
-use crate::actors::store::{self, Change, Filter};
-use crate::actors::{STATUSES, TYPES, input};
-use crate::app::{App, Slot};
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
 use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
+use serde_json::json;
+
+use crate::access::caller::{Scope, TokenCache, WriteError, scopes, token_of};
+use crate::access::idempotency::{self, Idempotency};
+use crate::access::listing::{PageRequest, word};
+use crate::access::reply::{After, Body, Outcome, Reply, Secret};
+use crate::actors::store::{self, Change, Filter};
+use crate::actors::{STATUSES, TYPES, input};
+use crate::app::{App, Slot};
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::actors::views::{

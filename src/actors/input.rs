@@ -1,9 +1,10 @@
 //! What a caller may send about an actor.
 
-use crate::access::caller::scopes;
-use crate::actors::{STATUSES, TYPES};
 use http_kit::fields::{Fields, Member};
 use http_kit::problem::Problem;
+
+use crate::access::caller::scopes;
+use crate::actors::{STATUSES, TYPES};
 
 /// The most characters of an e-mail address (RFC 5321 §4.5.3.1.3).
 const MAX_EMAIL_CHARS: usize = 254;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::access::caller::{Caller, Credential, is_principal};
 use crate::app::{App, Slot};
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// How long after it was noted an actor is noted again, in ms: the precision of `last_seen_at`.
 const PAUSE_MS: u64 = 60_000;

@@ -1,6 +1,9 @@
 //! The SQL of actors.
 
 use chitty_core::ChittyId;
+use http_kit::fields::Member;
+use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
+use http_kit::problem::Problem;
 use seams::db::{Params, Row, Statement, first_row};
 use serde_json::json;
 
@@ -8,11 +11,8 @@ use crate::access::caller::{Scope, WriteError};
 use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::access::listing::{Newest, Page, PageRequest};
 use crate::actors::input::{Patch, Profile, Registration};
-use crate::events::{Event, outbox};
-use crate::init::Ready;
-use http_kit::fields::Member;
-use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
-use http_kit::problem::Problem;
+use crate::store::event::Event;
+use crate::store::{Ready, outbox};
 
 /// What an actor may altogether, as a JSON array: what ChittyAuth says and what was granted.
 const CAPABILITIES: &str = "(SELECT json_group_array(value) FROM \

@@ -18,10 +18,9 @@ use seams::{log, time};
 use serde_json::json;
 
 use super::chain::{COLUMNS, Entry, GENESIS, Seal, hash};
-use crate::app::App;
-use crate::app::Settings as _;
+use crate::app::{App, Settings as _};
 use crate::audit::settings::Settings;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// How many entries a segment has, unless it is full before.
 pub const SEGMENT: usize = 2000;

@@ -1,20 +1,19 @@
 //! `/v1/audit`.
 
-use seams::db::Params;
-use serde_json::json;
-
-use crate::access::caller::Scope;
-use crate::access::listing::{Page, PageRequest, SEPARATOR};
-use crate::access::reply::Outcome;
-use crate::access::reply::Reply;
-use crate::app::App;
-use crate::audit::verify as verification;
-use crate::events::kind_asked_for;
-use crate::init::Ready;
 use http_kit::numbers::whole;
 use http_kit::paging::{Cursor, invalid_cursor};
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
+use seams::db::Params;
+use serde_json::json;
+
+use crate::access::caller::Scope;
+use crate::access::event::kind_asked_for;
+use crate::access::listing::{Page, PageRequest, SEPARATOR};
+use crate::access::reply::{Outcome, Reply};
+use crate::app::App;
+use crate::audit::verify as verification;
+use crate::store::Ready;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::audit::views::{AuditListView, AuditVerdictView};

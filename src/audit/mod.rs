@@ -18,7 +18,7 @@ pub(crate) mod views;
 
 use seams::db::{Params, Statement};
 
-use crate::events::Event;
+use crate::store::event::Event;
 
 /// What an entry that is written before its outcome is known says of it, as a member `outcome` of an
 /// event's payload: that it has begun.

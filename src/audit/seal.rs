@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::chain::{COLUMNS, Entry, GENESIS};
 use crate::app::{App, Slot};
-use crate::events::{Event, EventKind, outbox};
-use crate::init::Ready;
+use crate::store::event::{Event, EventKind};
+use crate::store::{Ready, outbox};
 
 /// Whether this isolate has done something that is not sealed yet.
 #[derive(Default)]

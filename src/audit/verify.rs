@@ -6,7 +6,7 @@ use seams::db::{DbError, Statement, first_row};
 use super::archive::{self, PartState, Segment};
 use super::chain::{COLUMNS, Entry, GENESIS, Seal};
 use crate::app::App;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// How many rows one verification compares; a segment of the archive that it has begun it finishes.
 const MAX_VERIFIED: i64 = 10_000;

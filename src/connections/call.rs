@@ -6,8 +6,8 @@ use chitty_core::{Service, TransportError};
 use seams::outside::{OutsideRequest, OutsideResponse};
 
 use crate::app::{App, Slot};
-use crate::connections::target::{Endpoint, is_chittyos, is_gateway, is_reserved, own_name};
 use crate::discovery::Directory;
+use crate::discovery::endpoint::{Endpoint, is_chittyos, is_gateway, is_reserved, own_name};
 
 /// The most bytes of an answer that are read.
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;

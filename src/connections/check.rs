@@ -6,16 +6,15 @@ use seams::db::{DbError, Statement};
 use seams::{log, time};
 use serde_json::json;
 
-use crate::app::App;
-use crate::app::Settings as _;
+use crate::app::{App, Settings as _};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::Credential;
 use crate::connections::settings::Settings;
 use crate::connections::store::{self, Finding, Link};
 use crate::connections::{provisioned, secrets};
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
-use crate::work::{self, Bounds};
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
+use crate::store::work::{self, Bounds};
 
 /// After how many checks in a row that found something wrong a connection has failed.
 const FAILED_AFTER: i64 = 3;

@@ -4,14 +4,16 @@
 //! world: so everything that can refuse the creation comes first, and what was made or renewed for a
 //! creation that comes to nothing is taken back (see `intents`).
 
+use http_kit::precondition::etag;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::{ids, time};
 use serde_json::json;
 
 use crate::access::caller::{Grant, Scope, WriteError};
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::quota::{Kind, Quota, Quotas};
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Body, Reply};
+use crate::access::reply::{After, Body, Outcome, Reply};
 use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::check::{self, Health};
@@ -22,11 +24,8 @@ use crate::connections::provisioned;
 use crate::connections::secrets::{self, Renewal};
 use crate::connections::store::{self, FirstCheck, Insertion, SealedCredential};
 use crate::discovery;
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
-use http_kit::precondition::etag;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::connections::views::{LinkDraftView, LinkReplyView};

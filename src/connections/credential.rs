@@ -5,11 +5,11 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http_kit::fields::{Fields, Member};
 use serde::{Deserialize, Serialize};
 
 use crate::connections::headers::may_carry_credential;
-use crate::connections::target::Endpoint;
-use http_kit::fields::{Fields, Member};
+use crate::discovery::endpoint::Endpoint;
 
 /// The most characters of a secret.
 const MAX_SECRET_CHARS: usize = 4096;
@@ -240,7 +240,7 @@ fn oauth(fields: &mut Fields<'_>, now_ms: u64) -> Option<Credential> {
 
 /// A URL that the gateway will call: as carefully read as the target itself, and nowhere in ChittyOS.
 fn endpoint(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
-    let text = fields.text(name, crate::connections::target::MAX_ENDPOINT_BYTES).value()?;
+    let text = fields.text(name, crate::discovery::endpoint::MAX_ENDPOINT_BYTES).value()?;
     match Endpoint::for_credential(&text) {
         Ok(endpoint) => Some(endpoint.to_string()),
         Err(detail) => {

@@ -1,27 +1,25 @@
 //! `/v1/connections`, but for making one and for the way through, which are files of their own.
 
+use http_kit::fields::nothing;
+use http_kit::precondition::{ChangeOutcome, IfMatch, etag, none_match_hits};
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::time;
 use serde_json::{Value, json};
 
 use crate::access::caller::Scope;
 use crate::access::listing::{PageRequest, word};
 use crate::access::quota::{Kind, Quotas};
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Body, Reply};
+use crate::access::reply::{After, Body, Outcome, Reply};
 use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::CredentialInput;
-use crate::connections::input;
 use crate::connections::intents::Intent;
 use crate::connections::store::{self, Change, Filter, SealedCredential};
-use crate::connections::{STATUSES, TYPES, check, create, secrets};
+use crate::connections::{STATUSES, TYPES, check, create, input, secrets};
 use crate::delegation::service_name;
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
-use http_kit::fields::nothing;
-use http_kit::precondition::{ChangeOutcome, IfMatch, etag, none_match_hits};
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::connections::views::{

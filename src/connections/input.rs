@@ -1,14 +1,14 @@
 //! What a caller may send about a connection.
 
 use chitty_core::ChittyId;
+use http_kit::fields::{Fields, Member};
+use http_kit::problem::Problem;
 
 use crate::access::caller::scopes as scope_rules;
 use crate::connections::credential::{self, CredentialInput};
-use crate::connections::target::{Endpoint, check_path, is_chittyos, is_gateway};
 use crate::connections::{SCOPES, SOURCE_TYPES, TYPES};
 use crate::delegation::{is_service_name, service_name};
-use http_kit::fields::{Fields, Member};
-use http_kit::problem::Problem;
+use crate::discovery::endpoint::{Endpoint, check_path, is_chittyos, is_gateway};
 
 /// The most bytes of `config`.
 const MAX_CONFIG_BYTES: usize = 16 * 1024;

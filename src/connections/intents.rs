@@ -8,17 +8,16 @@
 //! nobody has begun to take its credential back.
 
 use chitty_core::{CallContext, ProvisionRequest, ServiceError, Session};
+use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Params, Statement};
 use seams::{ids, log, time};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::connections::call;
 use crate::connections::credential::{Credential, Oauth};
-use crate::connections::secrets;
-use crate::events::Event;
-use crate::init::Ready;
-use http_kit::problem::{Code, Problem};
+use crate::connections::{call, secrets};
+use crate::store::Ready;
+use crate::store::event::Event;
 
 /// How long the making of a connection may take before what it made is taken back, in ms: longer than
 /// its calls with their deadlines.

@@ -19,14 +19,13 @@ pub mod proxy;
 pub mod secrets;
 pub mod settings;
 pub mod store;
-pub mod target;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod views;
 
 use futures_util::future::{LocalBoxFuture, join_all};
 
 use crate::app::App;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// The kinds of sources.
 pub const SOURCE_TYPES: [&str; 2] = ["context", "actor"];

@@ -5,6 +5,8 @@
 //! another made in its place, which then stands on that caller.
 
 use chitty_core::ProvisionRequest;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::db::{DbError, Params};
 use seams::{ids, time};
 use serde_json::json;
@@ -16,10 +18,8 @@ use crate::connections::intents::{self, Intent, NewCredential};
 use crate::connections::secrets;
 use crate::connections::store::Link;
 use crate::delegation::service_name;
-use crate::events::{Event, EventKind, outbox};
-use crate::init::Ready;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::store::event::{Event, EventKind};
+use crate::store::{Ready, outbox};
 
 /// The services that make identities and credentials: a key for one of them is an administrator's.
 pub const CORE_SERVICES: [&str; 6] = ["auth", "id", "mint", "registry", "register", "certify"];

@@ -7,25 +7,24 @@
 use std::rc::Rc;
 
 use chitty_core::TransportError;
-use seams::log;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::{MAX_BODY_BYTES, Request};
 use seams::memory::Memory;
 use seams::outside::OutsideResponse;
-use seams::time;
+use seams::{log, time};
 use serde_json::json;
 
 use crate::access::caller::Scope;
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Body, Reply};
+use crate::access::reply::{After, Body, Outcome, Reply};
 use crate::app::{App, Slot};
 use crate::audit::BEGUN;
 use crate::connections::call::{Base, is_closed};
-use crate::connections::headers::overrides_method;
+use crate::connections::headers::{self, overrides_method};
 use crate::connections::store::{self, Link};
-use crate::connections::{headers, provisioned, secrets, target};
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::{MAX_BODY_BYTES, Request};
+use crate::connections::{provisioned, secrets};
+use crate::discovery::endpoint;
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
 
 /// What this isolate may hold of the bodies that pass through connections.
 pub struct PassingBodies(pub Rc<Memory>);
@@ -69,7 +68,7 @@ pub const MAX_HELD_BYTES: usize = 32 << 20;
 ))]
 pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let path = request.rest;
-    target::check_path(path).map_err(|detail| Problem::invalid("path", detail))?;
+    endpoint::check_path(path).map_err(|detail| Problem::invalid("path", detail))?;
     let method = request.method();
     let is_read = matches!(method.as_str(), "GET" | "HEAD");
     if is_read && overrides_method(request.raw_query()) {
@@ -108,7 +107,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let mut call = base.request(app, &method, &format!("{path}{query}"));
     let shown = credential.as_ref().and_then(|credential| credential.header());
     let own = shown.as_ref().map(|(name, _)| name.as_str());
-    let to_chittyos = target::is_chittyos(&link.service) || link.endpoint.is_of_chittyos();
+    let to_chittyos = endpoint::is_chittyos(&link.service) || link.endpoint.is_of_chittyos();
     call.headers.extend(headers::forwarded(request.headers(), own, to_chittyos));
     call.headers.extend([
         ("x-request-id".to_owned(), request.trace.request_id.clone()),
@@ -209,7 +208,7 @@ fn redirected(link: &Link, url: &str, to: &str) -> Result<String, Problem> {
         });
         let below = below.ok_or_else(elsewhere)?;
         let (path, _) = below.split_once('?').unwrap_or((below, ""));
-        target::check_path(path).map_err(|_| elsewhere())?;
+        endpoint::check_path(path).map_err(|_| elsewhere())?;
         let below = below.strip_prefix('/').unwrap_or(below);
         Ok(format!("/v1/connections/{}/proxy/{below}", link.id))
     };
@@ -252,7 +251,7 @@ fn failed(error: &TransportError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connections::target::Endpoint;
+    use crate::discovery::endpoint::Endpoint;
 
     fn link() -> Link {
         Link {

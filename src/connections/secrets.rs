@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use chitty_core::{Backoff, TransportError};
 use futures_util::StreamExt;
+use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Row, Statement, first_row};
 use seams::{ids, log, time};
 use serde_json::Value;
@@ -20,10 +21,9 @@ use crate::connections::credential::{Credential, Oauth, REFRESH_EARLY_MS};
 use crate::connections::headers::may_carry_credential;
 use crate::connections::store::{self, Link, SealedCredential};
 use crate::connections::{call, intents};
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
-use crate::work::{self, Batch, Bounds, Due};
-use http_kit::problem::{Code, Problem};
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
+use crate::store::work::{self, Batch, Bounds, Due};
 
 /// How much longer a lease lasts than the calls that it is for, in ms.
 const LEASE_MS: u64 = 30_000;

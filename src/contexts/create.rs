@@ -5,6 +5,9 @@
 //! either in use or reported as orphaned.
 
 use chitty_core::{ChittyId, EntityLabel};
+use http_kit::precondition::etag;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::time;
 use serde_json::json;
 
@@ -17,12 +20,9 @@ use crate::contexts::credentials::{self, Key};
 use crate::contexts::event;
 use crate::contexts::input::{self, Draft};
 use crate::contexts::store::{self, Failure, Insertion};
-use crate::events::EventKind;
-use crate::init::Ready;
-use crate::minting::MintIntent;
-use http_kit::precondition::etag;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::store::Ready;
+use crate::store::event::EventKind;
+use crate::store::minting::MintIntent;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::ContextReply;

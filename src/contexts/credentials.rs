@@ -6,21 +6,20 @@
 //! on, and counts against the limits of its maker.
 
 use chitty_core::{BreakerState, ChittyId, Service};
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::db::{Params, Statement};
 use seams::{ids, time};
 use serde_json::{Value, json};
 
-use crate::access::caller::{Grant, Scope, standing};
+use crate::access::caller::{Grant, Scope, THIS_GATEWAY, standing};
 use crate::app::App;
 use crate::connections::credential::Credential;
 use crate::connections::intents::{Intent, NewCredential};
 use crate::connections::{provisioned, secrets};
 use crate::contexts::input::KeyDraft;
-use crate::delegation::THIS_GATEWAY;
-use crate::events::Event;
-use crate::init::Ready;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::store::Ready;
+use crate::store::event::Event;
 
 /// The scopes of a key for which none are named, as far as its maker holds them.
 const USUAL_SCOPES: [&str; 2] = ["contexts:read", "contexts:write"];

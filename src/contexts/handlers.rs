@@ -2,6 +2,11 @@
 //! one batch → reply.
 
 use chitty_core::ChittyId;
+use http_kit::names::Name;
+use http_kit::paging::{self, Cursor};
+use http_kit::precondition::{IfMatch, etag, none_match_hits};
+use http_kit::problem::{FieldError, Problem};
+use http_kit::request::Request;
 use seams::time;
 use serde_json::json;
 
@@ -9,16 +14,11 @@ use crate::access::caller::Scope;
 use crate::access::reply::{After, Body, Reply};
 use crate::app::App;
 use crate::contexts::credentials::{self, Key};
-use crate::contexts::input::KeyDraft;
+use crate::contexts::input::{self, KeyDraft};
 use crate::contexts::store::{self, Change, Filter};
-use crate::contexts::{Status, event, input};
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
-use http_kit::names::Name;
-use http_kit::paging::{self, Cursor};
-use http_kit::precondition::{IfMatch, etag, none_match_hits};
-use http_kit::problem::{FieldError, Problem};
-use http_kit::request::Request;
+use crate::contexts::{Status, event};
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Context, ContextList, ContextReply, DeletionView};

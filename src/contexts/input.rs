@@ -1,5 +1,9 @@
 //! What a caller may send about a context. Pure: text in, checked values or a list of errors out.
 
+use http_kit::fields::{Fields, Member, unknown, unreadable};
+use http_kit::names::Name;
+use http_kit::problem::{FieldError, Problem};
+use http_kit::request::{Members, parse_object};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -8,10 +12,6 @@ use crate::connections::provisioned::LIFE_MS;
 use crate::contexts::Status;
 use crate::contexts::search::Words;
 use crate::delegation::is_service_name;
-use http_kit::fields::{Fields, Member, unknown, unreadable};
-use http_kit::names::Name;
-use http_kit::problem::{FieldError, Problem};
-use http_kit::request::{Members, parse_object};
 
 /// The most entries of `data`.
 const MAX_DATA_ENTRIES: usize = 1000;

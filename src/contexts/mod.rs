@@ -10,13 +10,13 @@ pub mod search;
 pub mod store;
 
 use chitty_core::ChittyId;
+use http_kit::request::Request;
 use serde::Serialize;
 
 use crate::access::caller::Scope;
 use crate::app::App;
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
-use http_kit::request::Request;
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
 
 /// The event of what a request does to a context, now.
 fn event(

@@ -1,21 +1,20 @@
 //! What other services say of a context, for its owner: whether ChittyVerify finds it whole, and its
 //! lineage at ChittyDNA.
 
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::{log, time};
 use serde_json::{Value, json};
 
 use crate::access::caller::{Scope, WriteError};
 use crate::access::idempotency::{self, Idempotency};
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Reply};
+use crate::access::reply::{After, Outcome, Reply};
 use crate::app::App;
 use crate::contexts::event;
 use crate::contexts::handlers::context_id;
 use crate::contexts::store::said::{self, LineageRow};
-use crate::events::EventKind;
-use crate::init::Ready;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::store::Ready;
+use crate::store::event::EventKind;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Lineage, VerificationReply};

@@ -2,27 +2,23 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use seams::{ids, time};
-use serde_json::{Value, json};
-
-use crate::access::caller::scopes;
-use crate::access::caller::{Grant, Scope};
-use crate::access::idempotency::{self, Idempotency};
-use crate::access::listing::{PageRequest, word};
-use crate::access::quota::{Kind, Quotas};
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Body, Reply};
-use crate::app::{App, Settings};
-use crate::delegation::store::{self, Draft};
-use crate::delegation::{
-    LIFE_S, MAX_DEPTH, THIS_GATEWAY, USUAL_LIFE_S, is_service_name, service_name,
-};
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
 use http_kit::fields::{Fields, Member};
 use http_kit::precondition::etag;
 use http_kit::problem::Problem;
 use http_kit::request::Request;
+use seams::{ids, time};
+use serde_json::{Value, json};
+
+use crate::access::caller::{Grant, Scope, THIS_GATEWAY, scopes};
+use crate::access::idempotency::{self, Idempotency};
+use crate::access::listing::{PageRequest, word};
+use crate::access::quota::{Kind, Quotas};
+use crate::access::reply::{After, Body, Outcome, Reply};
+use crate::app::{App, Settings};
+use crate::delegation::store::{self, Draft};
+use crate::delegation::{LIFE_S, MAX_DEPTH, USUAL_LIFE_S, is_service_name, service_name};
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::delegation::views::{

@@ -16,9 +16,6 @@ pub const USUAL_LIFE_S: u64 = 3600;
 /// How often a token can be handed on: the longest path from the first delegation to the last.
 pub const MAX_DEPTH: usize = 5;
 
-/// The names by which this gateway is the target itself.
-pub const THIS_GATEWAY: &str = "connect";
-
 /// A service's name as it is compared: `ChittyCases` and `cases` are the same.
 pub fn service_name(text: &str) -> String {
     let name = text.to_ascii_lowercase();
@@ -38,6 +35,7 @@ pub fn is_service_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::caller::THIS_GATEWAY;
 
     #[test]
     fn names_of_services() {

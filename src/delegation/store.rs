@@ -1,5 +1,7 @@
 //! The SQL of delegations.
 
+use http_kit::precondition::etag;
+use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement, first_row};
 use seams::time;
 use serde_json::json;
@@ -9,10 +11,8 @@ use crate::access::caller::{Credential, Grant, Scope, WriteError};
 use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::access::listing::{Newest, Page, PageRequest};
 use crate::access::quota::Quota;
-use crate::events::{Event, outbox};
-use crate::init::Ready;
-use http_kit::precondition::etag;
-use http_kit::problem::Problem;
+use crate::store::event::Event;
+use crate::store::{Ready, outbox};
 
 /// A delegation as it is returned, without its token: SQL for a JSON object. `now` is a placeholder.
 fn document(now: &str) -> String {

@@ -13,19 +13,21 @@
 //! operator has configured goes before everything. A connection to a service that only the registry knows
 //! keeps the host that it was made with.
 
+pub mod endpoint;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use chitty_core::{CallContext, Service, ServiceEntry};
+use http_kit::problem::Problem;
 use seams::db::{DbError, Row, Statement, first_row};
 use seams::{log, time};
 use serde_json::{Value, json};
 
 use crate::app::{App, Slot};
-use crate::connections::target::{Endpoint, is_chittyos, is_gateway, own_name};
 use crate::delegation::{is_service_name, service_name};
-use crate::init::Ready;
-use http_kit::problem::Problem;
+use crate::discovery::endpoint::{Endpoint, is_chittyos, is_gateway, own_name};
+use crate::store::Ready;
 
 /// How long a list is good, in ms.
 pub const FRESH_MS: u64 = 300_000;

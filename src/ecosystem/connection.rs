@@ -13,12 +13,11 @@ use seams::{ids, log, time};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::app::App;
-use crate::app::Settings as _;
+use crate::app::{App, Settings as _};
 use crate::discovery;
 use crate::ecosystem::settings::Settings;
-use crate::events::{self, EventKind, outbox};
-use crate::init::Ready;
+use crate::store::event::{self, EventKind};
+use crate::store::{Ready, outbox};
 
 /// The most events that wait to be told. Beyond that the oldest are dropped, and it is logged.
 const MAX_UNTOLD: usize = 100;
@@ -240,7 +239,7 @@ impl Host<'_> {
         }
     }
 
-    async fn publish(&self, kept: &StoredState) -> Result<Vec<events::Event>, DbError> {
+    async fn publish(&self, kept: &StoredState) -> Result<Vec<event::Event>, DbError> {
         let ready = Ready::ensure(self.app)
             .await
             .map_err(|_| DbError::Failed("the database is not ready".to_owned()))?;
@@ -290,8 +289,8 @@ impl Host<'_> {
     }
 
     /// The event that Chronicle and Beacon are told.
-    fn state_changed(&self, item: &PendingNotice) -> events::Event {
-        events::Event {
+    fn state_changed(&self, item: &PendingNotice) -> event::Event {
+        event::Event {
             via: None,
             id: item.id.clone(),
             kind: EventKind::ServiceStateChanged,

@@ -1,23 +1,22 @@
 //! `/v1/ecosystem`: the services as this gateway sees them.
 
 use chitty_core::{BreakerState, Service};
+use http_kit::fields::nothing;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::db::{Row, Statement};
 use seams::{log, time};
 use serde_json::{Value, json};
 
 use crate::access::caller::Scope;
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Reply};
+use crate::access::reply::{After, Outcome, Reply};
 use crate::app::{App, Slot};
 use crate::audit::BEGUN;
 use crate::ecosystem::connection::Command;
 use crate::ecosystem::watch::{self, ServiceStatus};
-use crate::events::{Event, EventKind, outbox};
-use crate::init;
-use crate::init::Ready;
-use http_kit::fields::nothing;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::registration::Registration;
+use crate::store::event::{Event, EventKind};
+use crate::store::{Ready, outbox};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::ecosystem::views::{ConnectionReplyView, EcosystemView, ServiceView};
@@ -255,7 +254,7 @@ fn breaker(app: &App, service: Service) -> Value {
 }
 
 fn registration(app: &App) -> Value {
-    let progress = init::State::of(app).registration();
+    let progress = Registration::of(app).progress();
     let mut text = json!(*progress);
     if let Some(text) = text.as_object_mut() {
         text.insert("state".to_owned(), progress.as_str().into());

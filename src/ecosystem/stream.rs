@@ -12,17 +12,16 @@ use std::rc::Rc;
 
 use chitty_core::Clock;
 use futures_util::stream::{self, StreamExt};
+use http_kit::numbers::whole;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::db::{DbError, Row, Statement, first_row};
 use seams::{log, time};
 
 use crate::access::caller::{Credential, Scope};
-use crate::access::reply::Outcome;
-use crate::access::reply::{Body, Reply};
+use crate::access::reply::{Body, Outcome, Reply};
 use crate::app::{App, Slot};
-use crate::init::{OwnedReady, Ready};
-use http_kit::numbers::whole;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::store::{OwnedReady, Ready};
 
 /// How often the stream looks for news, in ms.
 const LOOK_MS: u64 = 1_000;

@@ -9,8 +9,7 @@ use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
 use serde_json::Value;
 
-use crate::app::Settings as _;
-use crate::app::{App, Slot};
+use crate::app::{App, Settings as _, Slot};
 use crate::ecosystem::connection::Command;
 use crate::ecosystem::settings::Settings;
 

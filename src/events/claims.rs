@@ -6,11 +6,11 @@ use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
 use serde_json::json;
 
-use crate::events::Event;
 use crate::events::effects::{self, Effect, Effects};
 use crate::events::learned::ForeignId;
-use crate::events::outbox::{self, COLUMNS, STANDING, Standing, VALUES, read, read_standing};
-use crate::init::Ready;
+use crate::store::Ready;
+use crate::store::event::Event;
+use crate::store::outbox::{self, COLUMNS, STANDING, Standing, VALUES, read, read_standing};
 
 /// An event that is being told.
 #[derive(Debug)]

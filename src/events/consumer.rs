@@ -16,12 +16,12 @@ use seams::{log, time};
 
 use crate::app::{App, Slot};
 use crate::events::claims::{self, EventClaim};
-use crate::events::dead::Subject;
+use crate::events::dead::{self, Subject};
 use crate::events::effects::{self, Effect, Failure, History};
-use crate::events::outbox::Standing;
 use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
-use crate::events::{Event, Message, dead, outbox};
-use crate::init::Ready;
+use crate::store::Ready;
+use crate::store::event::{Event, Message};
+use crate::store::outbox::{self, Standing};
 
 /// Until when ChittyChronicle has asked not to be told anything, in ms since the Unix epoch.
 #[derive(Default)]

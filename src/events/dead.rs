@@ -1,5 +1,6 @@
 //! Dead letters: what was given up, kept for an administrator to look at, replay or throw away.
 
+use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement};
 use seams::{ids, time};
 use serde_json::Value;
@@ -7,9 +8,8 @@ use serde_json::Value;
 use crate::access::caller::{Scope, WriteError};
 use crate::access::listing::{Newest, Page, PageRequest};
 use crate::app::App;
-use crate::events::{Event, Message};
-use crate::init::Ready;
-use http_kit::problem::Problem;
+use crate::store::Ready;
+use crate::store::event::{Event, Message};
 
 /// The queue of events, by its binding's name.
 pub const CONTEXT_OPS: &str = "CONTEXT_OPS_QUEUE";

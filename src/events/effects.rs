@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::events::learned::ForeignId;
-use crate::events::{Event, EventKind};
+use crate::store::event::{Event, EventKind};
 
 /// One effect, as the outbox notes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,20 +2,20 @@
 
 use std::borrow::Cow;
 
+use http_kit::fields::{Fields, nothing};
+use http_kit::problem::Problem;
+use http_kit::request::Request;
 use seams::time;
 use serde_json::{Value, json};
 
 use crate::access::caller::Scope;
+use crate::access::event::kind_asked_for;
 use crate::access::listing::PageRequest;
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Reply};
+use crate::access::reply::{After, Outcome, Reply};
 use crate::app::App;
 use crate::events::dead::{self, Filter};
-use crate::events::{Event, EventKind, kind_asked_for, outbox};
-use crate::init::Ready;
-use http_kit::fields::{Fields, nothing};
-use http_kit::problem::Problem;
-use http_kit::request::Request;
+use crate::store::event::{Event, EventKind};
+use crate::store::{Ready, outbox};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::events::views::{

@@ -6,7 +6,7 @@
 
 use seams::db::Statement;
 
-use crate::events::Event;
+use crate::store::event::Event;
 
 /// The longest id that is kept, in bytes.
 const MAX_BYTES: usize = 200;

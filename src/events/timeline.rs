@@ -3,18 +3,18 @@
 //! Each entry notes whose its entity was when it happened (`migrations/0026…`): by that it is found, and by
 //! that it is kept from whoever has the entity later.
 
+use http_kit::paging::{Cursor, invalid_cursor};
+use http_kit::problem::{FieldError, Problem};
+use http_kit::request::Request;
 use seams::db::{Params, Statement};
 use seams::{ids, time};
 
 use crate::access::caller::Scope;
+use crate::access::event::kind_asked_for;
 use crate::access::listing::{Newest, Page, PageRequest, SEPARATOR};
 use crate::access::reply::Outcome;
 use crate::app::App;
-use crate::events::kind_asked_for;
-use crate::init::Ready;
-use http_kit::paging::{Cursor, invalid_cursor};
-use http_kit::problem::{FieldError, Problem};
-use http_kit::request::Request;
+use crate::store::Ready;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::events::views::TimelineView;

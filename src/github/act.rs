@@ -15,7 +15,7 @@ use crate::github::client::{
 };
 use crate::github::jobs::{Artifacts, Job, JobKind};
 use crate::github::summary;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// The name of the check run, as people see it beside others.
 const CHECK_NAME: &str = "ChittyConnect";

@@ -7,11 +7,12 @@ use seams::db::Statement;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::events::{Event, EventKind, GithubEventName, outbox};
 use crate::github::deliveries::{DeliveryClaim, InstallationRecord};
 use crate::github::installations::store;
 use crate::github::jobs::{self, JobKind};
 use crate::github::payload::Facts;
+use crate::store::event::{Event, EventKind, GithubEventName};
+use crate::store::outbox;
 
 /// Events whose handlers look at the action: their names carry it. All others are recorded.
 const HANDLED: [&str; 8] = [

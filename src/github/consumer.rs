@@ -19,16 +19,16 @@ use serde_json::json;
 use crate::app::{App, Slot};
 use crate::audit::seal::Unsealed;
 use crate::events::consumer::{again, keep_letters};
-use crate::events::{Event, dead, outbox};
-use crate::github::WorkAhead;
+use crate::events::dead;
 use crate::github::deliveries::{self, DeliveryClaim, InstallationRecord};
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::payload::Facts;
 use crate::github::recovery::missing;
-use crate::github::{apply, client, installations};
-use crate::init::Ready;
-use crate::minting::MintIntent;
+use crate::github::{WorkAhead, apply, client, installations};
+use crate::store::event::Event;
+use crate::store::minting::MintIntent;
+use crate::store::{Ready, outbox};
 
 /// How many lanes are dealt with at once.
 const AT_ONCE: usize = 6;

@@ -11,8 +11,8 @@ use serde_json::json;
 use crate::app::App;
 use crate::github::message::WebhookDelivery;
 use crate::github::payload::Facts;
-use crate::init::Ready;
-use crate::minting::MintIntent;
+use crate::store::Ready;
+use crate::store::minting::MintIntent;
 
 /// The pauses between two tries of one delivery, in ms: up to ten minutes, so that what has waited for a
 /// long outage follows soon after its end.

@@ -14,30 +14,27 @@
 //! `?claim=true` takes it over, and both are told.
 
 use chitty_core::CallContext;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::db::{DbError, Statement, first_row};
 use seams::{ids, log, time};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::access::caller::{Caller, Permission};
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Body, Reply};
-use crate::app::App;
-use crate::app::Settings as _;
-use crate::events::{Event, EventKind, outbox};
+use crate::access::reply::{After, Body, Outcome, Reply};
+use crate::app::{App, Settings as _};
 use crate::github::client::{self, ErrorKind, GithubError, Ownership};
 use crate::github::deliveries::InstallationRecord;
 use crate::github::installations;
 use crate::github::installations::handlers::{UNTOLD, unavailable};
 use crate::github::installations::store::{self, Claim, Seen};
-use crate::github::page;
 use crate::github::settings::Settings;
 use crate::github::visit::{self, Visit};
-use crate::github::{payload, unbegun};
-use crate::init::Ready;
-use crate::minting::MintIntent;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::github::{page, payload, unbegun};
+use crate::store::event::{Event, EventKind};
+use crate::store::minting::MintIntent;
+use crate::store::{Ready, outbox};
 
 /// How long somebody may take at GitHub, in ms.
 const STATE_FOR_MS: u64 = 15 * 60_000;

@@ -12,7 +12,7 @@ use seams::{log, time};
 use crate::app::App;
 use crate::github::act;
 use crate::github::payload::Repository;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// The pauses between two tries, in ms: up to an hour.
 const PAUSES_MS: Backoff = Backoff { first: 10_000, longest: 3_600_000 };

@@ -36,7 +36,7 @@ pub mod webhook;
 use seams::log;
 
 use crate::app::{App, Slot};
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// Whether a delivery has asked for something to be done at GitHub.
 #[derive(Default)]

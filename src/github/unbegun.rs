@@ -3,6 +3,7 @@
 //! Nobody in ChittyOS has asked for anything, so nobody gets anything: the installation is put on record where
 //! its owner comes, and the page says how to have it.
 
+use http_kit::request::Request;
 use seams::ids;
 
 use crate::access::reply::Outcome;
@@ -11,8 +12,7 @@ use crate::github::client::Ownership;
 use crate::github::install::{self, BEGIN_AGAIN, NotFound};
 use crate::github::page;
 use crate::github::visit::{self, Visit};
-use crate::init::Ready;
-use http_kit::request::Request;
+use crate::store::Ready;
 
 /// Come back without a state.
 pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {

@@ -3,6 +3,7 @@
 //! Whoever has the address knows the state in it, and perhaps made it for somebody else; only the browser that
 //! came back has this. It is sealed, and says nothing that the browser was not shown.
 
+use http_kit::request::Request;
 use seams::log;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,6 @@ use crate::access::reply::Reply;
 use crate::app::App;
 use crate::config::Environment;
 use crate::github::page;
-use http_kit::request::Request;
 
 /// The name of the cookie, and where it is sealed for.
 const COOKIE: &str = "chittyconnect_github";

@@ -15,22 +15,20 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
+use http_kit::problem::{Code, FieldError, Problem};
+use http_kit::request::{Request, no_body};
 use seams::inbound::{BodyError, Intake, RuntimeBody};
 use seams::{log, time};
 use serde_json::json;
 
 use crate::access::limits::{Class, Limits};
-use crate::access::reply::Outcome;
-use crate::access::reply::{Body, Reply};
-use crate::app::Settings as _;
-use crate::app::{App, Slot};
+use crate::access::reply::{Body, Outcome, Reply};
+use crate::app::{App, Settings as _, Slot};
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::payload::Facts;
 use crate::github::settings::Settings;
 use crate::github::signature;
-use http_kit::problem::{Code, FieldError, Problem};
-use http_kit::request::{Request, no_body};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::github::views::WebhookView;

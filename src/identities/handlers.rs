@@ -1,6 +1,9 @@
 //! `/api/chittyid`.
 
 use chitty_core::{ChittyId, IdError, Validity};
+use http_kit::precondition::etag;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::db::DbError;
 use seams::time;
 use serde_json::{Map, Value, json};
@@ -8,17 +11,13 @@ use serde_json::{Map, Value, json};
 use crate::access::caller::{Scope, WriteError};
 use crate::access::idempotency::{self, Idempotency, StoredReply};
 use crate::access::quota::{Kind, Quota, Quotas};
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Body, Reply};
+use crate::access::reply::{After, Body, Outcome, Reply};
 use crate::app::{App, Settings};
-use crate::events::{Event, EventKind};
 use crate::identities::input::{self, MintDraft};
 use crate::identities::store::{self, Failure, Insertion};
-use crate::init::Ready;
-use crate::minting::MintIntent;
-use http_kit::precondition::etag;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
+use crate::store::minting::MintIntent;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::identities::views::{

@@ -1,10 +1,9 @@
 //! What a caller may send.
 
 use chitty_core::EntityLabel;
-use serde_json::Value;
-
 use http_kit::fields::{Fields, Member};
 use http_kit::problem::Problem;
+use serde_json::Value;
 
 /// The most bytes of what is said of an identity.
 const MAX_METADATA_BYTES: usize = 4096;

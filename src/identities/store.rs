@@ -1,16 +1,16 @@
 //! All SQL on minted identities.
 
 use chitty_core::ChittyId;
+use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Params, Row, Statement, first_row};
 
 use crate::access::caller::{Scope, WriteError};
 use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::access::quota::Quota;
-use crate::events::{Event, outbox};
 use crate::identities::input::MintDraft;
-use crate::init::Ready;
-use crate::minting::MintIntent;
-use http_kit::problem::{Code, Problem};
+use crate::store::event::Event;
+use crate::store::minting::MintIntent;
+use crate::store::{Ready, outbox};
 
 /// The constraint that speaks when an identity is here already.
 const GIVEN: &str = "identities.chitty_id";

@@ -1,26 +1,24 @@
 //! `/v1/keys`.
 
 use chitty_core::ChittyId;
-use seams::{ids, time};
-use serde_json::{Value, json};
-
-use crate::access::caller::scopes;
-use crate::access::caller::{Credential, Grant, Scope};
-use crate::access::idempotency::{self, Idempotency};
-use crate::access::listing::PageRequest;
-use crate::access::quota::{Kind, Quotas};
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Body, Reply};
-use crate::app::{App, Settings};
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
-use crate::keys::settings::Settings as KeySettings;
-use crate::keys::store::{self, Change, Draft, Revocation, Secret};
 use http_kit::fields::Fields;
 use http_kit::names::Name;
 use http_kit::precondition::etag;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
+use seams::{ids, time};
+use serde_json::{Value, json};
+
+use crate::access::caller::{Credential, Grant, Scope, scopes};
+use crate::access::idempotency::{self, Idempotency};
+use crate::access::listing::PageRequest;
+use crate::access::quota::{Kind, Quotas};
+use crate::access::reply::{After, Body, Outcome, Reply};
+use crate::app::{App, Settings};
+use crate::keys::settings::Settings as KeySettings;
+use crate::keys::store::{self, Change, Draft, Revocation, Secret};
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::keys::views::{

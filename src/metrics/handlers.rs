@@ -3,25 +3,19 @@
 use std::collections::BTreeMap;
 
 use chitty_core::Service;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::db::{DbError, Row, Statement};
 use seams::time;
 use serde_json::Value;
 
 use crate::access::idempotency;
-use crate::access::reply::Outcome;
-use crate::access::reply::{Body, Reply};
-use crate::app::Settings as _;
-use crate::app::{App, Slot};
+use crate::access::reply::{Body, Outcome, Reply};
+use crate::app::{App, Settings as _, Slot};
 use crate::audit::archive;
 use crate::connections::secrets;
 use crate::connections::store::{CHECKS, RENEWALS};
-use crate::contexts;
-use crate::discovery;
 use crate::ecosystem::{STATES, watch};
-use crate::events::outbox;
-use crate::init::Ready;
-use crate::metrics::Page;
-use crate::metrics::handover;
 use crate::metrics::settings::Settings;
 use crate::metrics::text::{
     AUDIT, BREAKERS, CONNECTED, CONNECTION_FAILURES, CONNECTION_UPTIME, CONNECTIONS, COUNTED,
@@ -30,10 +24,10 @@ use crate::metrics::text::{
     RECONNECT_ATTEMPTS, RECONNECTED, REGISTRY_AGE, Series, Text, UNPREPARED, UNREVOKED,
     UNREVOKED_AGE, WORK_AGE, WORK_DUE,
 };
-use crate::orchestrations;
-use crate::work::{Backlog, Due};
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::metrics::{Page, handover};
+use crate::store::work::{Backlog, Due};
+use crate::store::{Ready, outbox};
+use crate::{contexts, discovery, orchestrations};
 
 /// The content type of the text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -12,16 +12,12 @@ use seams::db::{DbError, Statement};
 use seams::{log, time};
 use serde_json::Value;
 
-use crate::app::Settings as _;
-use crate::app::{App, Slot};
-use crate::discovery;
-use crate::discovery::Directory;
-use crate::ecosystem::watch;
-use crate::ecosystem::watch::NewsMemory;
-use crate::init::Ready;
-use crate::metrics::Recorder;
-use crate::metrics::breakers;
+use crate::app::{App, Settings as _, Slot};
+use crate::discovery::{self, Directory};
+use crate::ecosystem::watch::{self, NewsMemory};
 use crate::metrics::settings::Settings;
+use crate::metrics::{Recorder, breakers};
+use crate::store::Ready;
 
 /// How long a planned handover keeps another from being planned, in ms, should the isolate have lost
 /// it: longer than the runtime lets work go on after a reply (30 s).

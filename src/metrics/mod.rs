@@ -10,8 +10,6 @@ pub(crate) mod handover;
 pub mod settings;
 mod text;
 
-pub use crate::metrics::handover::Plan;
-
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
@@ -20,6 +18,7 @@ use seams::ids;
 use serde_json::{Value, json};
 
 use crate::app::{App, Slot};
+pub use crate::metrics::handover::Plan;
 
 /// The route label of a request that no route takes.
 pub const UNMATCHED: &str = "unmatched";

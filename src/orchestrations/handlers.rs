@@ -1,23 +1,22 @@
 //! The handlers of `/v1/orchestrations`.
 
 use chitty_core::{FLOWS, Flow, Saga, SagaStatus, role_of, role_scopes};
+use http_kit::fields::{unknown, unreadable};
+use http_kit::problem::{Code, FieldError, Problem};
+use http_kit::request::{Request, parse_object};
 use seams::db::DbError;
 use seams::{ids, log, time};
 use serde_json::{Value, json};
 
 use crate::access::caller::{Grant, Scope};
 use crate::access::idempotency;
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Body, Reply};
+use crate::access::reply::{After, Body, Outcome, Reply};
 use crate::app::App;
 use crate::audit::BEGUN;
-use crate::events::{Event, EventKind};
-use crate::init::Ready;
 use crate::orchestrations::store::{self, Orchestration, StoreError};
 use crate::orchestrations::{flow, run, view};
-use http_kit::fields::{unknown, unreadable};
-use http_kit::problem::{Code, FieldError, Problem};
-use http_kit::request::{Request, parse_object};
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::orchestrations::views::{

@@ -5,11 +5,11 @@ use futures_util::StreamExt;
 use seams::log;
 
 use crate::app::App;
-use crate::events::{Event, outbox};
-use crate::init::Ready;
 use crate::orchestrations::flow;
 use crate::orchestrations::store::{self, Orchestration, PAUSES_MS, RowJournal};
-use crate::work::{self, Bounds};
+use crate::store::event::Event;
+use crate::store::work::{self, Bounds};
+use crate::store::{Ready, outbox};
 
 /// Takes a leased run as far as it goes. What stops it is logged; it then rests for a while. Returns
 /// the event that tells of its end, if that is where it has come.

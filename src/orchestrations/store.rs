@@ -8,17 +8,17 @@ use std::cell::{Cell, RefCell};
 
 use async_trait::async_trait;
 use chitty_core::{Backoff, Journal, Saga, SagaStatus};
+use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement, first_row};
 use seams::{ids, log, time};
 use serde_json::{Map, Value, json};
 
 use crate::access::caller::{Scope, Source, WriteError, standing};
 use crate::app::App;
-use crate::events::{Event, EventKind, outbox};
-use crate::init::Ready;
 use crate::sealing::Sealer;
-use crate::work::{Batch, Due};
-use http_kit::problem::Problem;
+use crate::store::event::{Event, EventKind};
+use crate::store::work::{Batch, Due};
+use crate::store::{Ready, outbox};
 
 /// How long a process may be silent before another takes its run over, in ms: longer than a step with
 /// its retries.

@@ -335,7 +335,7 @@ fn an_entry_goes_only_with_its_segment_and_never_when_it_was_altered() {
 #[test]
 fn a_fault_at_any_call_of_the_archive_loses_nothing_and_doubles_nothing() {
     use chittyconnect::audit::{archive, seal};
-    use chittyconnect::init::Ready;
+    use chittyconnect::store::Ready;
     for fault in [Fault::Before, Fault::After] {
         let mut failing = 1;
         loop {

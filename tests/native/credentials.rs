@@ -6,14 +6,14 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use chitty_core::TransportError;
+use chittyconnect::app::Slot;
+use chittyconnect::connections::secrets::UnwrittenRenewals;
 use chittyconnect::tasks;
 use futures_util::future::join;
 use serde_json::{Value, json};
 
 use crate::world::outside::answer;
 use crate::world::{Answer, Behaviour, Fault, Isolate, TestRequest, World, killed_after, run};
-use chittyconnect::app::Slot;
-use chittyconnect::connections::secrets::UnwrittenRenewals;
 
 const WITHOUT_GITHUB: &[(&str, Option<&str>)] = &[("GITHUB_APP_ID", None)];
 
@@ -419,7 +419,7 @@ fn a_revocation_is_noted_by_its_holder_only() {
         let first = due();
         let mut late = pin!(chittyconnect::connections::secrets::revoke_due(
             &a.app,
-            chittyconnect::init::Ready::ensure(&a.app).await.unwrap(),
+            chittyconnect::store::Ready::ensure(&a.app).await.unwrap(),
             u64::MAX,
         ));
         while due() == first {
@@ -427,7 +427,7 @@ fn a_revocation_is_noted_by_its_holder_only() {
         }
         world.advance_ms(3_600_000);
         let b = world.isolate();
-        let ready = chittyconnect::init::Ready::ensure(&b.app).await.unwrap();
+        let ready = chittyconnect::store::Ready::ensure(&b.app).await.unwrap();
         let mut holder =
             pin!(chittyconnect::connections::secrets::revoke_due(&b.app, ready, u64::MAX,));
         let of_a = due();

@@ -1,9 +1,9 @@
 //! The API description and the documentation say what the code does.
 
 use chittyconnect::access::route::{Access, Route};
-use chittyconnect::actors;
-use chittyconnect::openapi::{DOCUMENT, describe};
+use chittyconnect::openapi::DOCUMENT;
 use chittyconnect::routes::ROUTES;
+use chittyconnect::{actors, description};
 use http_kit::problem::Code;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::world::{World, run};
 #[test]
 fn the_committed_description_is_up_to_date() {
     assert!(
-        DOCUMENT == describe::document(),
+        DOCUMENT == description::document(),
         "openapi.json is out of date: run `npm run openapi` and commit it"
     );
 }

@@ -2,8 +2,7 @@
 
 use chitty_core::{BreakerState, Service};
 use chittyconnect::access::reply::{Body, Reply};
-use chittyconnect::edge;
-use chittyconnect::{routes, tasks};
+use chittyconnect::{edge, routes, tasks};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use chittyconnect::github::installations;
 use chittyconnect::github::payload::Facts;
-use chittyconnect::init::Ready;
+use chittyconnect::store::Ready;
 use chittyconnect::tasks;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use chittyconnect::github::jobs;
-use chittyconnect::init::Ready;
+use chittyconnect::store::Ready;
 use chittyconnect::tasks;
 use seams::time;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use chittyconnect::github;
-use chittyconnect::init::Ready;
+use chittyconnect::store::Ready;
 use seams::outside::{OutsideRequest, OutsideResponse};
 use seams::time;
 use serde_json::{Value, json};

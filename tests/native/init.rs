@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use chittyconnect::init::migrations::{MIGRATIONS, statements};
 use chittyconnect::sealing::Sealer;
+use chittyconnect::store::migrations::{MIGRATIONS, statements};
 use futures_util::future::join_all;
 use serde_json::json;
 

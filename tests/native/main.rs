@@ -30,6 +30,7 @@ mod health;
 mod identities;
 mod init;
 mod input;
+mod layers;
 mod limits;
 mod links;
 mod metrics;

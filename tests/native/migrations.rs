@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use chittyconnect::init::migrations::{MIGRATIONS, statements};
+use chittyconnect::store::migrations::{MIGRATIONS, statements};
 use seams::db::{Db, Statement};
 
 use crate::world::database::Database;

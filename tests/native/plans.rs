@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use chittyconnect::init::migrations::MIGRATIONS;
+use chittyconnect::store::migrations::MIGRATIONS;
 use serde_json::{Value, json};
 
 use crate::world::outside::answer;

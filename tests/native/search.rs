@@ -195,7 +195,7 @@ fn words_are_found_inside_texts_of_every_script() {
 
 /// The virtual table of the words, as the first migration makes it.
 fn words_table() -> rusqlite::Connection {
-    let (_, sql) = chittyconnect::init::migrations::MIGRATIONS[0];
+    let (_, sql) = chittyconnect::store::migrations::MIGRATIONS[0];
     let at = sql.find("CREATE VIRTUAL TABLE").unwrap();
     let connection = rusqlite::Connection::open_in_memory().unwrap();
     connection.execute_batch(&sql[at..]).unwrap();

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use chittyconnect::events::{EventKind, GithubEventName};
-use chittyconnect::init::migrations::MIGRATIONS;
+use chittyconnect::store::event::{EventKind, GithubEventName};
+use chittyconnect::store::migrations::MIGRATIONS;
 use serde_json::{Value, json};
 
 use crate::world::database::Database;

@@ -292,11 +292,12 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
         let body =
-            br#"{"a": "", "b": -1, "c": "x", "d": [], "e": null, "f": "good", "g": {"h": 7}}"#;
+            br#"{"a": "", "b": -1, "c": "x", "d": 7, "e": null, "f": "good", "g": {"h": 7}}"#;
         let mut fields = Fields::of(body).unwrap();
         assert_eq!(fields.text("a", 10), Member::Absent);
         assert_eq!(fields.number("b", 0, 10), Member::Absent);
         assert_eq!(fields.word("c", &["y"]), Member::Absent);
+        assert_eq!(fields.text("d", 10), Member::Absent);
         assert_eq!(fields.text("e", 10), Member::Null);
         assert_eq!(fields.text("f", 10), Member::Value("good".to_owned()));
         let mut inner = fields.within("g").unwrap();

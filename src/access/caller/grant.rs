@@ -4,6 +4,7 @@
 //! A [`Grant`] is the only authority that anything made here is made with, and there is no way to one
 //! but by narrowing the caller's own.
 
+use http_kit::problem::Problem;
 use seams::db::Statement;
 use seams::time;
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Credential;
 use super::scope::Scope;
 use super::scopes::{holds, intersection};
-use crate::init::Ready;
-use http_kit::problem::Problem;
+use crate::store::Ready;
 
 /// What something stands on that was made by a credential shown here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

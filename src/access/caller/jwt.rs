@@ -8,6 +8,8 @@ use std::cell::{Cell, RefCell};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chitty_core::ChittyId;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::es256::PublicKey;
 use seams::log;
 use serde::Deserialize;
@@ -16,8 +18,6 @@ use serde_json::Value;
 use super::invalid_token;
 use crate::app::{App, Settings, Slot};
 use crate::config::{Config, Reader};
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
 
 /// How far the clocks of ChittyAuth and this gateway may be apart, in seconds.
 const SKEW_S: u64 = 30;

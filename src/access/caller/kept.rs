@@ -3,16 +3,16 @@
 //! its hash tells nothing by the time it takes.
 
 use chitty_core::ChittyId;
+use http_kit::problem::Problem;
 use seams::db::{DbError, Row, Statement};
 use seams::time;
 
 use super::cache::Expiry;
 use super::standing::{self, Backing, Standing};
 use super::{Caller, Credential, SPONSOR, invalid_token};
+use crate::access::caller::THIS_GATEWAY;
 use crate::access::limits::Overrides;
-use crate::delegation::THIS_GATEWAY;
-use crate::init::Ready;
-use http_kit::problem::Problem;
+use crate::store::Ready;
 
 /// What every delegated token begins with.
 pub(super) const DELEGATION_PREFIX: &str = "cdt_";

@@ -17,6 +17,10 @@ pub mod standing;
 use std::rc::Rc;
 
 use chitty_core::{ChittyId, TokenCheck};
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
+use seams::db::{Row, Statement, first_row};
+use seams::{ids, log, time};
 use serde_json::json;
 
 use self::cache::Expiry;
@@ -25,14 +29,12 @@ pub use self::grant::{Grant, Source};
 pub use self::scope::{Scope, WriteError};
 pub use self::scopes::Permission;
 use self::standing::{Backing, Standing};
-use crate::access::limits::Limits;
-use crate::access::limits::{Class, Overrides};
+use crate::access::limits::{Class, Limits, Overrides};
 use crate::app::{App, Slot};
-use crate::init::Ready;
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
-use seams::db::{Row, Statement, first_row};
-use seams::{ids, log, time};
+use crate::store::Ready;
+
+/// The names by which this gateway is the target itself.
+pub const THIS_GATEWAY: &str = "connect";
 
 /// By which credential somebody calls.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Params, Row, Statement};
 use seams::time;
 
@@ -14,8 +15,7 @@ use super::scopes::{self, ADMIN, Permission, intersection, is_admin};
 use super::standing::{self, active, among, vouched};
 use super::{Caller, Credential, invalid_token};
 use crate::access::limits::Overrides;
-use crate::init::Ready;
-use http_kit::problem::{Code, Problem};
+use crate::store::Ready;
 
 /// The rows that a caller may touch: those of one owner.
 #[derive(Debug, Clone)]

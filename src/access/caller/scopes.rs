@@ -8,10 +8,9 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use seams::log;
-
 use http_kit::fields::{Fields, Member};
 use http_kit::nearest::{nearest, slips};
+use seams::log;
 use serde_json::Value;
 
 macro_rules! permissions {

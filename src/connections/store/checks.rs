@@ -4,9 +4,9 @@ use seams::db::{DbError, Statement};
 use seams::log;
 
 use super::{Link, link_columns, read_link};
-use crate::events::{Event, outbox};
-use crate::init::Ready;
-use crate::work::{Batch, Due};
+use crate::store::event::Event;
+use crate::store::work::{Batch, Due};
+use crate::store::{Ready, outbox};
 
 /// The connections that are to be checked.
 pub const CHECKS: Due = Due {

@@ -5,20 +5,20 @@
 mod checks;
 mod writes;
 
+use http_kit::problem::{Code, Problem};
+use seams::db::{DbError, Params, Row, first_row};
+
 pub use self::checks::{CHECKS, Finding, RENEWALS, fail, note, take_due, take_ending};
 pub use self::writes::{
     Change, FirstCheck, Insertion, SealedCredential, check_free, disconnect, end_with_context,
     insert, is_taken, taken, update,
 };
-use seams::db::{DbError, Params, Row, first_row};
-
 use crate::access::caller::Scope;
 use crate::access::listing::{Newest, Page, PageRequest};
 use crate::audit;
-use crate::connections::target::Endpoint;
-use crate::events::Event;
-use crate::init::Ready;
-use http_kit::problem::{Code, Problem};
+use crate::discovery::endpoint::Endpoint;
+use crate::store::Ready;
+use crate::store::event::Event;
 
 /// A connection as it is returned: SQL for a JSON text. Of two objects, because a function takes 32
 /// arguments at most in D1.

@@ -1,5 +1,8 @@
 //! Changes to connections: each is one batch of the row, its credential and its event.
 
+use http_kit::fields::Member;
+use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
+use http_kit::problem::{Code, Problem};
 use seams::db::{Params, Row, Statement, Value, first_row};
 use seams::time;
 
@@ -9,12 +12,9 @@ use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::access::quota::Quota;
 use crate::connections::input::{Draft, Patch};
 use crate::connections::intents::Intent;
-use crate::connections::target::Endpoint;
-use crate::events::{Event, outbox};
-use crate::init::Ready;
-use http_kit::fields::Member;
-use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
-use http_kit::problem::{Code, Problem};
+use crate::discovery::endpoint::Endpoint;
+use crate::store::event::Event;
+use crate::store::{Ready, outbox};
 
 /// The unique index over active connections, as SQLite names it.
 const ACTIVE: &str = "connections_active";

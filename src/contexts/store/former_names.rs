@@ -4,13 +4,13 @@
 //! Of two names of before that are alike the one that is the key itself keeps it, else the older one; the
 //! other's key gets its ChittyID behind a line break, which no name holds. Both stay as they are written.
 
+use http_kit::names;
+use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Row, Statement};
 use seams::log;
 
 use crate::app::App;
-use crate::init::Ready;
-use http_kit::names;
-use http_kit::problem::{Code, Problem};
+use crate::store::Ready;
 
 /// How many names are worked on at once, and how often at most by one request and by one run of the cron.
 const AT_ONCE: i64 = 100;

@@ -8,7 +8,7 @@ use seams::log;
 use crate::app::App;
 use crate::contexts::Status;
 use crate::contexts::search::{Key, Words, name_column};
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// How many contexts are worked on at once, and by one run of the cron how many at most and of how many
 /// bytes.

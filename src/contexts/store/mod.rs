@@ -9,6 +9,8 @@ pub mod said;
 mod writes;
 
 use chitty_core::ChittyId;
+use http_kit::problem::Problem;
+use seams::db::{DbError, Row, Statement};
 
 pub use self::pages::{Filter, find, list};
 pub use self::writes::{
@@ -16,9 +18,7 @@ pub use self::writes::{
     insert_own, update,
 };
 use crate::access::caller::Scope;
-use crate::init::Ready;
-use http_kit::problem::Problem;
-use seams::db::{DbError, Row, Statement};
+use crate::store::Ready;
 
 /// What of contexts of an earlier version the cron prepares, as [`unprepared`] counts it.
 pub const PREPARED: [&str; 2] = ["names", "words"];

@@ -1,6 +1,9 @@
 //! Pages of contexts: the list and the search. Both are one statement that walks one index and
 //! stops after a page, whatever there is beyond it.
 
+use http_kit::names;
+use http_kit::paging::{Cursor, invalid_cursor};
+use http_kit::problem::Problem;
 use seams::db::{Params, Statement};
 
 use super::{first, former_words};
@@ -8,10 +11,7 @@ use crate::access::caller::Scope;
 use crate::access::listing::{Page, SEPARATOR};
 use crate::contexts::Status;
 use crate::contexts::search::{Matches, Query};
-use crate::init::Ready;
-use http_kit::names;
-use http_kit::paging::{Cursor, invalid_cursor};
-use http_kit::problem::Problem;
+use crate::store::Ready;
 
 /// What a list is narrowed to.
 #[derive(Debug, Default)]

@@ -2,15 +2,15 @@
 //! last told.
 
 use chitty_core::ChittyId;
+use http_kit::problem::Problem;
 use seams::db::{DbError, Row, Statement, first_row};
 use seams::time;
 use serde_json::Value;
 
 use crate::access::caller::{Scope, WriteError};
 use crate::access::idempotency::{Idempotency, StoredReply};
-use crate::events::{Event, outbox};
-use crate::init::Ready;
-use http_kit::problem::Problem;
+use crate::store::event::Event;
+use crate::store::{Ready, outbox};
 
 /// How long the lineage of a context that is not asked for any more is kept, in ms: 30 days.
 const KEEP_MS: u64 = 30 * 24 * 3_600_000;

@@ -1,6 +1,9 @@
 //! Changes to contexts: each is one batch of the row, its words in the index, and its event.
 
 use chitty_core::ChittyId;
+use http_kit::names::Name;
+use http_kit::precondition::{ChangeOutcome, IfMatch};
+use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Params, Row, Statement, first_row};
 
 use crate::access::caller::{Scope, WriteError};
@@ -13,12 +16,9 @@ use crate::contexts::input::{Draft, List, Patch};
 use crate::contexts::search::{Key, name_column};
 use crate::contexts::store::former_names::{self, Patience};
 use crate::contexts::store::{former_words, said};
-use crate::events::{Event, outbox};
-use crate::init::Ready;
-use crate::minting::MintIntent;
-use http_kit::names::Name;
-use http_kit::precondition::{ChangeOutcome, IfMatch};
-use http_kit::problem::{Code, Problem};
+use crate::store::event::Event;
+use crate::store::minting::MintIntent;
+use crate::store::{Ready, outbox};
 
 /// The unique index over the keys of live names, as SQLite names it.
 const LIVE_NAME: &str = "contexts_live_key";

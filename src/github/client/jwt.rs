@@ -8,8 +8,7 @@ use seams::log;
 use serde_json::json;
 
 use super::error::{ErrorKind, GithubError};
-use crate::app::Settings as _;
-use crate::app::{App, Slot};
+use crate::app::{App, Settings as _, Slot};
 use crate::github::client::ClientState;
 use crate::github::settings::Settings;
 

@@ -7,7 +7,7 @@ use super::error::{ErrorKind, GithubError};
 use super::request::{self, Call};
 use super::{link, token};
 use crate::app::App;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// The most bytes of a page of repositories: a hundred of about six kilobytes each.
 const MAX_REPOSITORIES_BYTES: usize = 4 << 20;

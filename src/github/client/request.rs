@@ -11,8 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::{ErrorKind, GithubError};
 use super::limits::{self, RateBucket};
-use crate::app::Settings as _;
-use crate::app::{App, Slot};
+use crate::app::{App, Settings as _, Slot};
 use crate::config::VERSION;
 use crate::github::client::ClientState;
 use crate::github::settings::Settings;

@@ -18,7 +18,7 @@ use super::limits::RateBucket;
 use super::request::{self, Call};
 use crate::app::{App, Slot};
 use crate::github::client::ClientState;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// The longest that a token is kept, in ms: GitHub's are good for an hour.
 const MAX_LIFE_MS: u64 = 3_600_000;

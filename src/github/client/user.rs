@@ -9,13 +9,11 @@ use serde::Deserialize;
 use super::app::{Account, Installation};
 use super::error::{ErrorKind, GithubError};
 use super::limits::RateBucket;
-use super::link;
 use super::request::{self, Call};
-use super::token;
-use crate::app::App;
-use crate::app::Settings as _;
+use super::{link, token};
+use crate::app::{App, Settings as _};
 use crate::github::settings::Settings;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// How many pages of a hundred are looked through.
 const MAX_PAGES: u32 = 10;

@@ -1,20 +1,19 @@
 //! `/v1/github/installations`: where the App is installed.
 
+use http_kit::paging::{self, Cursor};
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 use seams::log;
 use serde_json::json;
 
 use crate::access::caller::Scope;
 use crate::access::listing::PageRequest;
-use crate::access::reply::Outcome;
-use crate::access::reply::{After, Reply};
+use crate::access::reply::{After, Outcome, Reply};
 use crate::app::App;
-use crate::events::{Event, EventKind, outbox};
 use crate::github::client::{self, ErrorKind, GithubError, Ownership};
 use crate::github::installations::store;
-use crate::init::Ready;
-use http_kit::paging::{self, Cursor};
-use http_kit::problem::{Code, Problem};
-use http_kit::request::Request;
+use crate::store::event::{Event, EventKind};
+use crate::store::{Ready, outbox};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::github::views::{

@@ -11,12 +11,12 @@ use seams::db::{DbError, first_row};
 use serde_json::json;
 
 use crate::app::App;
-use crate::events::{Event, EventKind, outbox};
 use crate::github::deliveries::InstallationRecord;
 use crate::github::jobs;
 use crate::github::payload::Installation;
-use crate::init::Ready;
-use crate::minting::MintIntent;
+use crate::store::event::{Event, EventKind};
+use crate::store::minting::MintIntent;
+use crate::store::{Ready, outbox};
 
 /// Mints the CONTEXT ChittyID of an installation; the intent is on record.
 ///

@@ -1,5 +1,6 @@
 //! The SQL of installations.
 
+use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement};
 use seams::time;
 use serde_json::{Value, json};
@@ -9,8 +10,7 @@ use crate::access::listing::{Newest, Page, PageRequest};
 use crate::github::deliveries::InstallationRecord;
 use crate::github::page::{Person, Shown};
 use crate::github::payload::{Installation, NamedItem, Repository};
-use crate::init::Ready;
-use http_kit::problem::Problem;
+use crate::store::Ready;
 
 /// An installation as it is returned: SQL for a JSON object. Both spellings of its names, as callers of
 /// the predecessor know it.

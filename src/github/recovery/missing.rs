@@ -10,14 +10,13 @@ use seams::{log, time};
 use serde_json::{Value, json};
 
 use super::{REACH_MS, Trouble};
-use crate::app::App;
-use crate::app::Settings as _;
+use crate::app::{App, Settings as _};
 use crate::events::dead;
 use crate::github::client::{self, ErrorKind, GithubError, HookDelivery};
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::settings::Settings;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// How many deliveries are taken at a time, how many of them are asked for at once, and how often that
 /// is done in one round.

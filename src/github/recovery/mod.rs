@@ -11,11 +11,10 @@ pub mod missing;
 use seams::db::{DbError, Statement, first_row};
 use seams::{log, time};
 
-use crate::app::App;
-use crate::app::Settings as _;
+use crate::app::{App, Settings as _};
 use crate::github::client::{self, ErrorKind, GithubError};
 use crate::github::settings::Settings;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// How far back GitHub's list is read at most, in ms: as long as GitHub delivers again (three days).
 const REACH_MS: u64 = 3 * 24 * 3_600_000;

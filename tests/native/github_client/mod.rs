@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use chitty_core::TransportError;
 use chittyconnect::github::client::{self, ErrorKind, GithubError, Repository};
-use chittyconnect::init::Ready;
+use chittyconnect::store::Ready;
 use seams::outside::{OutsideRequest, OutsideResponse};
 use seams::time;
 use serde_json::{Value, json};

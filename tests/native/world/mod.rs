@@ -16,21 +16,19 @@ use chitty_core::Clock;
 use chittyconnect::access::reply::{After, Body, Reply};
 use chittyconnect::app::{App, Build, Parts};
 use chittyconnect::config::{Binding, Config, Lookup};
-use chittyconnect::edge;
 use chittyconnect::events::{consumer, dead};
 use chittyconnect::github::signature;
-use chittyconnect::{routes, tasks};
+use chittyconnect::{edge, routes, tasks};
+pub(crate) use database::{Database, Fault, Written};
 use hmac::{Hmac, KeyInit, Mac};
+pub(crate) use objects::TestObjects;
+pub(crate) use outside::{TestEs256, TestLimiter, TestOutside, TestRs256};
 use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
 use seams::kv::Kv;
 use seams::queue::{Delivery, Queue};
 use serde_json::Value;
-use sha2::Sha256;
-
-pub(crate) use database::{Database, Fault, Written};
-pub(crate) use objects::TestObjects;
-pub(crate) use outside::{TestEs256, TestLimiter, TestOutside, TestRs256};
 pub(crate) use services::{Behaviour, Services};
+use sha2::Sha256;
 pub(crate) use simulation::{TestClock, simulate};
 
 pub(crate) const SEALING_KEYS: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";

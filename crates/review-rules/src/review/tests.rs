@@ -218,7 +218,7 @@ fn this_code_is_harmless() {
         ("src/secrets.rs", include_str!("../../../../src/connections/secrets.rs")),
         ("src/jwt.rs", include_str!("../../../../src/access/caller/jwt.rs")),
         ("src/store.rs", include_str!("../../../../src/connections/store/mod.rs")),
-        ("src/outbox.rs", include_str!("../../../../src/events/outbox.rs")),
+        ("src/outbox.rs", include_str!("../../../../src/store/outbox.rs")),
         ("package.json", include_str!("../../../../package.json")),
         ("Cargo.toml", include_str!("../../../../Cargo.toml")),
     ] {

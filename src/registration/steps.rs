@@ -12,10 +12,10 @@ use serde_json::json;
 use crate::app::App;
 use crate::config::VERSION;
 use crate::contexts;
-use crate::events::{Event, EventKind, outbox};
-use crate::init::Ready;
-use crate::init::registration::Results;
-use crate::minting::MintIntent;
+use crate::registration::Results;
+use crate::store::event::{Event, EventKind};
+use crate::store::minting::MintIntent;
+use crate::store::{Ready, outbox};
 
 /// The name of the gateway's own context, and of the gateway in the registry.
 const NAME: &str = "chittyconnect";

@@ -5,6 +5,7 @@ mod rules;
 mod shapes;
 mod words;
 
+use http_kit::problem::{FieldErrorSchema, ProblemBody};
 use serde_json::Value;
 use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::{LicenseBuilder, RefOr};
@@ -17,8 +18,7 @@ use crate::connections::{handlers as connections, proxy};
 use crate::contexts::{Context, handlers as contexts, input};
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
-use crate::events::handlers as events;
-use crate::events::timeline;
+use crate::events::{handlers as events, timeline};
 use crate::github::installations::handlers as installations;
 use crate::github::{install, webhook};
 use crate::health;
@@ -26,7 +26,6 @@ use crate::identities::handlers as identities;
 use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
 use crate::orchestrations::handlers as orchestrations;
-use http_kit::problem::{FieldErrorSchema, ProblemBody};
 
 /// Paths of the predecessor, and the ones that they stand for.
 const ALIASES: [(Method, &str, &str); 16] = [
@@ -85,7 +84,7 @@ pub fn document() -> String {
     ),
     paths(
         health::show,
-        super::show,
+        crate::openapi::show,
         crate::contexts::create::create,
         contexts::list,
         contexts::search,

@@ -5,8 +5,8 @@ use seams::db::{DbError, Statement};
 use seams::{ids, log, time};
 
 use crate::app::App;
-use crate::init::Ready;
-use crate::init::registration::steps::Failure;
+use crate::registration::steps::Failure;
+use crate::store::Ready;
 
 /// How long one try may take before another isolate may try, in ms. Longer than seven upstream calls
 /// and the statements around them.

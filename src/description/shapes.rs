@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 
 use chitty_core::EntityLabel;
+use http_kit::paging::MAX_LIMIT;
 use serde_json::{Map, Value, json};
 
 use super::{member, parameters, put};
 use crate::access::caller::scopes::MAX_SCOPES;
 use crate::connections::headers::CREDENTIAL_WORDS;
 use crate::connections::provisioned::LIFE_MS;
-use crate::connections::target::{MAX_ENDPOINT_BYTES, PRIVATE_SUFFIXES};
 use crate::delegation::LIFE_S;
+use crate::discovery::endpoint::{MAX_ENDPOINT_BYTES, PRIVATE_SUFFIXES};
 use crate::identities::input::MAX_ID_CHARS;
-use http_kit::paging::MAX_LIMIT;
 
 /// Text without control characters.
 const TEXT: &str = r"^[^\u0000-\u001F\u007F-\u009F]+$";

@@ -1,12 +1,12 @@
 //! What the route table says of every operation: how to authenticate, what refuses it, and which headers
 //! its answers have. No handler can forget it.
 
+use http_kit::problem::Code;
 use serde_json::{Value, json};
 
 use super::{operation, put};
 use crate::access::route::{Access, Method, Route};
 use crate::routes::ROUTES;
-use http_kit::problem::Code;
 
 /// The answers that say no: status, name, and in which cases.
 #[rustfmt::skip]

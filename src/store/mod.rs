@@ -1,32 +1,31 @@
-//! Initialization: what must be so before a request is handled, and what is done beside requests.
-//!
-//! - [`Ready`]: the schema is there. Blocking, on an isolate's first request; one D1 read when
-//!   another isolate or a deploy has been there before. A failure is answered 503, logged, and
-//!   tried again by the next request.
-//! - [`registration`]: the gateway's own identity. In the background; the gateway serves without.
+//! What is stored, and what every folder needs to store something: the schema ([`Ready`], [`migrations`]),
+//! events that are told after their change ([`event`], [`outbox`]), identities of which none is lost
+//! ([`minting`]), and work that is done piece by piece ([`work`]).
 
+pub mod event;
 pub mod migrations;
-pub mod registration;
+pub mod minting;
+pub mod outbox;
+pub mod work;
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
+use http_kit::problem::{Code, Problem};
 use seams::db::Db;
 use seams::log;
 
 use crate::app::{App, Slot};
-use http_kit::problem::{Code, Problem};
 
-/// What this isolate knows about the gateway's initialization.
+/// What this isolate knows about the schema.
 #[derive(Default)]
-pub struct State {
-    database: Cell<Database>,
-    /// When the schema may be tried again in the background, in ms.
+pub struct Schema {
+    state: Cell<Database>,
+    /// When it may be tried again in the background, in ms.
     next_try_ms: Cell<u64>,
-    registration: RefCell<registration::Progress>,
 }
 
-impl Slot for State {
+impl Slot for Schema {
     fn new(_: &App) -> Self {
         Self::default()
     }
@@ -55,15 +54,19 @@ impl Database {
     }
 }
 
-impl State {
-    /// The state of the schema.
-    pub fn database(&self) -> Database {
-        self.database.get()
+impl Schema {
+    /// As this isolate last saw it.
+    pub fn state(&self) -> Database {
+        self.state.get()
     }
 
-    /// How far the registration is. Not to be held while anything is awaited.
-    pub fn registration(&self) -> Ref<'_, registration::Progress> {
-        self.registration.borrow()
+    /// Whether the background should look after it now; never once it is there.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        match self.state.get() {
+            Database::Pending => true,
+            Database::Failed => now_ms >= self.next_try_ms.get(),
+            Database::Ready => false,
+        }
     }
 }
 
@@ -88,16 +91,16 @@ impl<'a> Ready<'a> {
                 "The database binding `DB` is missing; GET /health lists what is.",
             ));
         };
-        if State::of(app).database.get() != Database::Ready {
+        if Schema::of(app).state.get() != Database::Ready {
             if let Err(error) = migrations::apply(db.as_ref()).await {
-                State::of(app).database.set(Database::Failed);
-                State::of(app).next_try_ms.set(app.now_ms() + BACKGROUND_PAUSE_MS);
+                Schema::of(app).state.set(Database::Failed);
+                Schema::of(app).next_try_ms.set(app.now_ms() + BACKGROUND_PAUSE_MS);
                 log::error("migrations_failed", &[("error", &error.to_string())]);
                 return Err(not_ready(
                     "The database could not be prepared. The next request tries again.",
                 ));
             }
-            State::of(app).database.set(Database::Ready);
+            Schema::of(app).state.set(Database::Ready);
         }
         Ok(Ready { db })
     }
@@ -125,20 +128,4 @@ impl OwnedReady {
 
 fn not_ready(detail: &'static str) -> Problem {
     Problem::new(Code::NotReady, detail).retry_after(2)
-}
-
-/// Whether there is background work for this isolate now.
-pub fn is_due(app: &App, now_ms: u64) -> bool {
-    match State::of(app).database.get() {
-        Database::Pending => true,
-        Database::Failed => now_ms >= State::of(app).next_try_ms.get(),
-        Database::Ready => State::of(app).registration.borrow().is_due(now_ms),
-    }
-}
-
-/// The background work: the schema if it is missing, then the registration.
-pub async fn advance(app: &App) {
-    if let Ok(ready) = Ready::ensure(app).await {
-        registration::advance(app, ready).await;
-    }
 }

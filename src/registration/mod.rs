@@ -11,6 +11,7 @@
 mod lease;
 mod steps;
 
+use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 
 use chitty_core::{CallContext, Service};
@@ -20,11 +21,9 @@ use serde::Serialize;
 
 use crate::app::{App, Settings, Slot};
 use crate::config::{Config, Reader};
-use crate::init;
-use crate::init::Ready;
-use crate::init::registration::steps::Failure;
-
-pub use crate::init::registration::steps::Step;
+use crate::registration::steps::Failure;
+pub use crate::registration::steps::Step;
+use crate::store::{Database, Ready, Schema};
 
 /// What the steps that have succeeded yielded.
 pub(crate) type Results = BTreeMap<Step, String>;
@@ -78,6 +77,39 @@ impl Progress {
     }
 }
 
+/// How far this isolate knows the registration to be.
+#[derive(Default)]
+pub struct Registration(RefCell<Progress>);
+
+impl Slot for Registration {
+    fn new(_: &App) -> Self {
+        Self::default()
+    }
+}
+
+impl Registration {
+    /// How far it is. Not to be held while anything is awaited.
+    pub fn progress(&self) -> Ref<'_, Progress> {
+        self.0.borrow()
+    }
+}
+
+/// Whether there is background work for this isolate now.
+pub fn is_due(app: &App, now_ms: u64) -> bool {
+    let schema = Schema::of(app);
+    match schema.state() {
+        Database::Ready => Registration::of(app).progress().is_due(now_ms),
+        Database::Pending | Database::Failed => schema.is_due(now_ms),
+    }
+}
+
+/// The background work: the schema if it is missing, then the registration.
+pub async fn initialize(app: &App) {
+    if let Ok(ready) = Ready::ensure(app).await {
+        advance(app, ready).await;
+    }
+}
+
 /// The steps that this gateway is to take. Without `REGISTRY_AUTO_REGISTER` one is left out, and made
 /// good when it is switched on.
 fn wanted(app: &App) -> impl Iterator<Item = Step> {
@@ -89,24 +121,24 @@ fn wanted(app: &App) -> impl Iterator<Item = Step> {
 const LOOK_PAUSE_MS: u64 = 5_000;
 
 /// Takes the registration further, as far as it goes, if nobody else is at it.
-pub async fn advance(app: &App, ready: Ready<'_>) {
+async fn advance(app: &App, ready: Ready<'_>) {
     let now_ms = app.now_ms();
-    if !init::State::of(app).registration.borrow().is_due(now_ms) {
+    if !Registration::of(app).0.borrow().is_due(now_ms) {
         return;
     }
     // Set first, so that requests that arrive meanwhile do not start the same.
-    init::State::of(app).registration.borrow_mut().next_look_ms = now_ms + LOOK_PAUSE_MS;
+    Registration::of(app).0.borrow_mut().next_look_ms = now_ms + LOOK_PAUSE_MS;
     let outcome = attempt(app, ready).await;
     if let Err(failure) = outcome {
         log::warn("registration_failed", &[("error", &failure.detail)]);
-        init::State::of(app).registration.borrow_mut().last_error = Some(failure.name);
+        Registration::of(app).0.borrow_mut().last_error = Some(failure.name);
     }
 }
 
 async fn attempt(app: &App, ready: Ready<'_>) -> Result<(), Failure> {
     let mut results = recorded(ready).await?;
     let learn = |results: &Results| {
-        let mut progress = init::State::of(app).registration.borrow_mut();
+        let mut progress = Registration::of(app).0.borrow_mut();
         progress.learn(app, results);
         progress.is_complete()
     };

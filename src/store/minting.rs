@@ -12,8 +12,8 @@ use seams::{ids, log, time};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::events::{Event, EventKind, outbox};
-use crate::init::Ready;
+use crate::store::event::{Event, EventKind};
+use crate::store::{Ready, outbox};
 
 /// After what time an intent that is not fulfilled is reported, in ms: longer than any request lives.
 const UNFULFILLED_MS: u64 = 10 * 60_000;

@@ -10,7 +10,7 @@ use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
 
 use crate::app::App;
-use crate::init::Ready;
+use crate::store::Ready;
 
 /// Among how many due rows, the longest due first, one batch is shared out.
 const CANDIDATES: i64 = 5000;

@@ -8,9 +8,9 @@ use seams::{log, time};
 use serde_json::json;
 
 use crate::app::App;
-use crate::events::{Event, EventKind, Message};
-use crate::init::Ready;
-use crate::work::Due;
+use crate::store::Ready;
+use crate::store::event::{Event, EventKind, Message};
+use crate::store::work::Due;
 
 /// How many overdue events one round of a sweep announces, and how many rounds it makes.
 const SWEEP_LIMIT: i64 = 100;
@@ -141,12 +141,12 @@ fn insert_where(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
 }
 
 /// The columns of an event's row, and their placeholders in a statement of [`row`].
-pub(super) const COLUMNS: &str = "event_id, event_type, entity_type, entity_id, actor_id, payload, \
+pub(crate) const COLUMNS: &str = "event_id, event_type, entity_type, entity_id, actor_id, payload, \
      traceparent, created_at, due_at, via";
-pub(super) const VALUES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10";
+pub(crate) const VALUES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10";
 
 /// A statement with the values of an event's row bound.
-pub(super) fn row(event: &Event, overdue_ms: u64, sql: &str) -> Statement {
+pub(crate) fn row(event: &Event, overdue_ms: u64, sql: &str) -> Statement {
     let due_ms = time::parse(&event.at).unwrap_or(0) + overdue_ms;
     Statement::new(sql.to_owned())
         .bind(event.id.as_str())
@@ -249,7 +249,7 @@ fn next_sweep(app: &App, sweeps: i64) -> String {
     time::iso8601(app.now_ms() + u64::from(pause_ms))
 }
 
-pub(super) fn read(row: &mut Row) -> Result<Event, DbError> {
+pub(crate) fn read(row: &mut Row) -> Result<Event, DbError> {
     let kind = serde_json::Value::String(row.text(2)?);
     Ok(Event {
         id: row.text(1)?,
@@ -272,10 +272,10 @@ pub enum Standing {
     Open,
 }
 
-pub(super) const STANDING: &str = "SELECT event_id, done_at IS NULL AND dead_at IS NULL AS is_open \
+pub(crate) const STANDING: &str = "SELECT event_id, done_at IS NULL AND dead_at IS NULL AS is_open \
      FROM outbox WHERE event_id IN (SELECT value FROM json_each(?1))";
 
-pub(super) fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<String, Standing>, DbError> {
+pub(crate) fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<String, Standing>, DbError> {
     let standing = |mut row: Row| {
         let is_open = row.integer(1)? == 1;
         Ok((row.text(0)?, if is_open { Standing::Open } else { Standing::Settled }))

@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 
 use chitty_core::{EntityLabel, FLOWS, ROLES, SagaStatus, Service, ServiceHealth};
+use http_kit::problem::Code;
 use serde_json::{Value, json};
 
 use super::{member, parameters};
+use crate::actors;
 use crate::config::Environment;
-use crate::connections::credential;
-use crate::events::EventKind;
-use crate::init::registration::Step;
-use crate::{actors, connections};
-use http_kit::problem::Code;
+use crate::connections::{self, credential};
+use crate::registration::Step;
+use crate::store::event::EventKind;
 
 /// A closed set.
 type Words = Vec<&'static str>;

@@ -1,0 +1,280 @@
+//! What an event is: its kinds, its row's content and its message on the queue.
+
+use seams::{ids, time};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $entity:literal;)+) => {
+        /// What can happen.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum EventKind {
+            $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)+
+            /// Something that GitHub has told.
+            #[serde(untagged)]
+            Github(GithubEventName),
+        }
+
+        impl EventKind {
+            /// Every kind that has its own name.
+            pub const ALL: &[EventKind] = &[$(EventKind::$variant,)+];
+
+            /// Its name on the wire, in the outbox and in ChittyChronicle.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(EventKind::$variant => $name,)+
+                    EventKind::Github(told) => &told.0,
+                }
+            }
+
+            /// What kind of entity it happens to.
+            pub fn entity_type(&self) -> &'static str {
+                match self {
+                    $(EventKind::$variant => $entity,)+
+                    EventKind::Github(told) => told.entity_type(),
+                }
+            }
+        }
+    };
+}
+
+// Each with its name and the kind of its entity.
+kinds! {
+    /// A context was made.
+    ContextCreated = "context.created", "context";
+    /// A context was changed.
+    ContextUpdated = "context.updated", "context";
+    /// ChittyVerify was asked about a context, and has answered.
+    ContextVerified = "context.verified", "context";
+    /// A context was deleted.
+    ContextDeleted = "context.deleted", "context";
+    /// An actor has registered, or was put on record.
+    ActorRegistered = "actor.registered", "actor";
+    /// An actor was changed.
+    ActorUpdated = "actor.updated", "actor";
+    /// What an administrator grants an actor has changed.
+    ActorCapabilitiesChanged = "actor.capabilities_changed", "actor";
+    /// A connection was made.
+    ConnectionCreated = "connection.created", "connection";
+    /// A connection was changed.
+    ConnectionUpdated = "connection.updated", "connection";
+    /// A connection's checks have failed too often.
+    ConnectionFailed = "connection.failed", "connection";
+    /// A failed connection works again.
+    ConnectionRecovered = "connection.recovered", "connection";
+    /// Somebody has had a connection checked.
+    ConnectionChecked = "connection.checked", "connection";
+    /// A request that may change something went through a connection. Only the audit is told.
+    ConnectionUsed = "connection.used", "connection";
+    /// A connection has ended.
+    ConnectionDisconnected = "connection.disconnected", "connection";
+    /// A token was delegated.
+    DelegationCreated = "delegation.created", "delegation";
+    /// A delegation, and what was delegated further by it, was revoked.
+    DelegationRevoked = "delegation.revoked", "delegation";
+    /// An API key was made.
+    KeyCreated = "key.created", "key";
+    /// An API key has a new secret.
+    KeyRotated = "key.rotated", "key";
+    /// An API key was revoked.
+    KeyRevoked = "key.revoked", "key";
+    /// A run of a flow was started.
+    OrchestrationStarted = "orchestration.started", "orchestration";
+    /// Every step of a run is done.
+    OrchestrationCompleted = "orchestration.completed", "orchestration";
+    /// What a run had done is undone, because a service refused.
+    OrchestrationUndone = "orchestration.undone", "orchestration";
+    /// A run was given up with something that could not be undone.
+    OrchestrationFailed = "orchestration.failed", "orchestration";
+    /// The gateway has its own identity.
+    ServiceInitialized = "service.initialized", "context";
+    /// An administrator has commanded the connection to a ChittyOS service.
+    ServiceCommanded = "service.commanded", "service";
+    /// The audit was sealed up to an entry.
+    AuditSealed = "audit.sealed", "audit";
+    /// A ChittyID was minted for who had asked for one.
+    IdentityMinted = "identity.minted", "identity";
+    /// A ChittyID was minted and then not used.
+    IdentityOrphaned = "identity.orphaned", "identity";
+    /// An administrator has replayed dead letters.
+    DeadLettersReplayed = "dead_letters.replayed", "dead_letter";
+    /// An administrator has thrown a dead letter away.
+    DeadLetterDiscarded = "dead_letter.discarded", "dead_letter";
+    /// The connection to a ChittyOS service is in another state.
+    ServiceStateChanged = "service.state_changed", "service";
+    /// An installation of the GitHub App has its own identity.
+    AppInstalled = "github.app.installed", "installation";
+    /// Somebody has shown that an installation of the GitHub App is theirs.
+    AppClaimed = "github.app.claimed", "installation";
+    /// An installation of the GitHub App is nobody's any more.
+    AppReleased = "github.app.released", "installation";
+    /// An actor has an installation of the GitHub App no longer, by somebody else's doing.
+    InstallationLost = "actor.installation_lost", "actor";
+}
+
+/// The name of something that GitHub has told: `github.{event}`, and `.{action}` where its handler
+/// looks at that. GitHub adds events as it likes, so there is no list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct GithubEventName(String);
+
+impl GithubEventName {
+    /// What it begins with.
+    pub(crate) const PREFIX: &str = "github.";
+
+    /// The longest that ChittyChronicle takes (`action VARCHAR(100)`).
+    const MAX_BYTES: usize = 100;
+
+    /// The name of a webhook event, and of its action if that matters.
+    pub fn of(event: &str, action: Option<&str>) -> Option<Self> {
+        let action = action.map(|action| format!(".{action}")).unwrap_or_default();
+        GithubEventName::try_from(format!("{}{event}{action}", GithubEventName::PREFIX)).ok()
+    }
+
+    /// What has no name that can be one: what it was is in the payload.
+    pub fn unnamed() -> Self {
+        GithubEventName(format!("{}unnamed", GithubEventName::PREFIX))
+    }
+
+    fn entity_type(&self) -> &'static str {
+        if self.0.starts_with("github.installation") { "installation" } else { "repository" }
+    }
+}
+
+impl TryFrom<String> for GithubEventName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+        let sound = name.len() <= GithubEventName::MAX_BYTES
+            && name.strip_prefix(GithubEventName::PREFIX).is_some_and(|rest| !rest.is_empty())
+            && name.bytes().all(plain);
+        if sound { Ok(GithubEventName(name)) } else { Err("no event of this name") }
+    }
+}
+
+/// One event. The payload says what changed, never the content itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// `evt_` and a UUIDv7: by it a repeat is recognised.
+    pub id: String,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// To what: a ChittyID, or the name of a service.
+    pub entity_id: String,
+    /// Who did it: a ChittyID.
+    pub actor_id: String,
+    /// By which credential; `None` where it was the gateway itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+    /// When, ISO-8601 UTC.
+    pub at: String,
+    /// The trace of the request that caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// A JSON object.
+    pub payload: Value,
+}
+
+impl Event {
+    /// A new event that happens now.
+    pub fn new(
+        now_ms: u64,
+        kind: EventKind,
+        entity_id: &str,
+        actor_id: &str,
+        payload: Value,
+        traceparent: Option<&str>,
+    ) -> Self {
+        Event {
+            id: ids::event(now_ms),
+            kind,
+            entity_id: entity_id.to_owned(),
+            actor_id: actor_id.to_owned(),
+            via: None,
+            at: time::iso8601(now_ms),
+            traceparent: traceparent.map(str::to_owned),
+            payload,
+        }
+    }
+}
+
+/// A queue message. The version is the tag, so that a reader meets an unknown one as what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "version")]
+pub enum Message {
+    /// The first version.
+    #[serde(rename = "1")]
+    V1(Event),
+}
+
+impl Message {
+    /// The text that goes on the queue.
+    pub fn encode(event: &Event) -> String {
+        // Strings, a Value and unit variants: this cannot fail.
+        serde_json::to_string(&Message::V1(event.clone())).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wire_format_is_pinned() {
+        let event = Event {
+            id: "evt_0190".to_owned(),
+            kind: EventKind::ContextCreated,
+            entity_id: "CHITTY-CONTEXT-1".to_owned(),
+            actor_id: "CHITTY-PEO-1".to_owned(),
+            via: None,
+            at: "2026-01-02T03:04:05.678Z".to_owned(),
+            traceparent: None,
+            payload: serde_json::json!({"name_changed": true}),
+        };
+        let text = concat!(
+            r#"{"version":"1","id":"evt_0190","type":"context.created","#,
+            r#""entity_id":"CHITTY-CONTEXT-1","actor_id":"CHITTY-PEO-1","#,
+            r#""at":"2026-01-02T03:04:05.678Z","payload":{"name_changed":true}}"#
+        );
+        assert_eq!(Message::encode(&event), text);
+        assert_eq!(serde_json::from_str::<Message>(text).unwrap(), Message::V1(event));
+        assert!(serde_json::from_str::<Message>(&text.replace("\"1\"", "\"2\"")).is_err());
+    }
+
+    /// One message of every kind, as it goes on the queue. What is in flight during a deploy is read by
+    /// the next version, so these lines never change; a new kind adds one.
+    const GOLDEN: &str = include_str!("../../tests/native/golden/messages-v1.jsonl");
+
+    #[test]
+    fn what_github_tells_has_its_name() {
+        let push = EventKind::Github(GithubEventName::of("push", None).unwrap());
+        assert_eq!((push.as_str(), push.entity_type()), ("github.push", "repository"));
+        let text = serde_json::to_string(&push).unwrap();
+        assert_eq!(serde_json::from_str::<EventKind>(&text).unwrap(), push);
+        let known = serde_json::from_str::<EventKind>("\"github.app.installed\"").unwrap();
+        assert_eq!(known, EventKind::AppInstalled);
+        let suspended = GithubEventName::of("installation", Some("suspend")).unwrap();
+        assert_eq!(EventKind::Github(suspended).entity_type(), "installation");
+        for name in ["context.archived", "github.", "github.Push", &format!("github.{:0100}", 0)] {
+            let text = serde_json::json!(name).to_string();
+            assert!(serde_json::from_str::<EventKind>(&text).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_message_is_written_and_read_as_it_always_was() {
+        let lines: Vec<&str> = GOLDEN.lines().collect();
+        let push = EventKind::Github(GithubEventName::of("push", None).unwrap());
+        for kind in EventKind::ALL.iter().chain([&push]) {
+            let line =
+                lines.iter().find(|line| line.contains(&format!("\"type\":\"{}\"", kind.as_str())));
+            let line = line.unwrap_or_else(|| panic!("no golden message of {}", kind.as_str()));
+            let Message::V1(event) = serde_json::from_str(line).unwrap();
+            assert_eq!(event.kind, *kind);
+            assert_eq!(Message::encode(&event), **line);
+        }
+        assert_eq!(lines.len(), EventKind::ALL.len() + 1, "a kind of message was taken away");
+    }
+}
