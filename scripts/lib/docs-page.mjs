@@ -1,18 +1,28 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { documentPage } from "./document-page.mjs";
 import { errorsPage } from "./errors-page.mjs";
 import { NODE_MODULES, ROOT } from "./paths.mjs";
 
-const VIEWER = join(ROOT, "docs", "viewer");
+const DOCS = join(ROOT, "docs");
+const VIEWER = join(DOCS, "viewer");
 const SWAGGER = join(NODE_MODULES, "swagger-ui-dist");
 
 const file = (...path) => () => readFileSync(join(...path));
+
+const read = (name) => readFileSync(join(DOCS, `${name}.md`), "utf8");
+
+/** The documents, by their names. */
+export const DOCUMENTS = readdirSync(DOCS).filter((file) => file.endsWith(".md")).map((file) => file.slice(0, -3)).sort();
+
+/** The page of a document. Each error code has a place of its own on theirs: problems link to it. */
+export const pageOf = (name) => (name === "errors" ? errorsPage(read(name)) : documentPage(read(name), DOCUMENTS));
 
 /** What is served, by its path below build/public: the page is `/docs`, the rest is `/docs/…`. */
 const FILES = {
   _headers: file(VIEWER, "_headers"),
   "docs.html": file(VIEWER, "docs.html"),
-  "docs/errors.html": () => Buffer.from(errorsPage(readFileSync(join(ROOT, "docs", "errors.md"), "utf8"))),
+  ...Object.fromEntries(DOCUMENTS.map((name) => [`docs/${name}.html`, () => Buffer.from(pageOf(name))])),
   "docs/viewer.css": file(VIEWER, "viewer.css"),
   "docs/viewer.js": file(VIEWER, "viewer.js"),
   "docs/swagger-ui.css": file(SWAGGER, "swagger-ui.css"),
@@ -20,7 +30,7 @@ const FILES = {
   "docs/swagger-ui-bundle.js.LICENSE.txt": file(SWAGGER, "swagger-ui-bundle.js.LICENSE.txt"),
 };
 
-/** Makes build/public hold the page that shows the API description, the errors, and nothing else. */
+/** Makes build/public hold the page that shows the API description, the documents, and nothing else. */
 export function placeDocsPage() {
   const out = join(ROOT, "build", "public");
   mkdirSync(join(out, "docs"), { recursive: true });
