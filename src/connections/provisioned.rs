@@ -7,7 +7,7 @@
 use chitty_core::ProvisionRequest;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
-use seams::db::{DbError, Params};
+use seams::db::{DbError, Params, Statement};
 use seams::{ids, time};
 use serde_json::json;
 
@@ -229,7 +229,7 @@ async fn replace(
          WHERE connection_id = {row} AND version = {version} AND {open} RETURNING 1 AS taken"
     ));
     let fulfilled = intent.fulfilled_by(id, sealed);
-    let told = outbox::insert_if_rekeyed(event, app.config.outbox_overdue_ms, sealed);
+    let told = rekeyed_row(event, app.config.outbox_overdue_ms, sealed);
     let results = ready.db().batch(vec![give_up, put, fulfilled, told]).await;
     let is_taken = matches!(&results, Ok(rows) if rows.get(1).is_some_and(|rows| !rows.is_empty()));
     if !is_taken {
@@ -237,4 +237,12 @@ async fn replace(
         intent.abandon(app, ready, Some(sealed)).await;
     }
     results.map(|_| is_taken).map_err(Problem::from)
+}
+
+/// The row of the event that a connection has another credential, written only if the batch has put that
+/// there: `sealed`, as it is stored.
+fn rekeyed_row(event: &Event, overdue_ms: u64, sealed: &str) -> Statement {
+    let condition = "EXISTS (SELECT 1 FROM connection_secrets WHERE connection_id = ?4 \
+         AND sealed = ?11)";
+    outbox::insert_if(event, overdue_ms, condition).bind(sealed)
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http_kit::fields::{Fields, nothing};
 use http_kit::problem::Problem;
 use http_kit::request::Request;
+use seams::db::Statement;
 use seams::time;
 use serde_json::{Value, json};
 
@@ -134,7 +135,7 @@ async fn send_again(
     let kind = EventKind::DeadLettersReplayed;
     let payload = json!({ "type": filter.event_type, "entity": filter.entity });
     let event = Event::caused(request, scope, kind, entity, payload, app.now_ms());
-    let told = outbox::insert_if_replayed(&event, app.config.outbox_overdue_ms);
+    let told = replayed_row(&event, app.config.outbox_overdue_ms);
     let replayed = dead::replay(ready, scope, filter, &event, told).await?;
     let ids: Vec<&str> = replayed.iter().map(|letter| letter.id.as_str()).collect();
     let text = json!({ "success": true, "replayed": ids.len(), "ids": ids }).to_string();
@@ -174,4 +175,10 @@ pub async fn discard(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let text: Value =
         json!({ "success": true, "message": "Dead letter discarded", "id": request.id });
     Ok(Reply::json(text.to_string()).then(After::Announce(event)))
+}
+
+/// The row of the event that tells of replayed dead letters, written only if there were some.
+fn replayed_row(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "EXISTS (SELECT 1 FROM dead_letters WHERE replayed_at = ?8)";
+    outbox::insert_if(event, overdue_ms, condition)
 }

@@ -67,7 +67,7 @@ pub fn plan(
     let job = if known.is_none_or(|known| known.is_live) { job(app, row) } else { None };
     let asks_for_work = job.is_some() && known.is_some();
     statements.extend(job);
-    statements.push(outbox::insert_if_delivery_is_open(&event, overdue_ms));
+    statements.push(open_delivery_row(&event, overdue_ms));
     Plan { event, statements, asks_for_work }
 }
 
@@ -170,4 +170,12 @@ fn job(app: &App, row: &DeliveryClaim) -> Option<Statement> {
     };
     let installation_id = row.facts.installation_id()?;
     Some(jobs::ask_for(app, kind, installation_id, repository, number, head))
+}
+
+/// The row of an event that tells of a webhook delivery, written only while that is still open: whoever
+/// else has dealt with it has told of it.
+fn open_delivery_row(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "EXISTS (SELECT 1 FROM github_deliveries \
+         WHERE delivery_id = json_extract(?6, '$.delivery_id') AND done_at IS NULL)";
+    outbox::insert_if(event, overdue_ms, condition)
 }

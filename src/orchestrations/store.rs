@@ -386,7 +386,7 @@ impl RowJournal<'_> {
             let event = Event::new(now_ms, kind, &intent, owner, payload, trace);
             let event = Event { via: via.clone(), ..event };
             let overdue_ms = self.app.config.outbox_overdue_ms;
-            outbox::insert_if_run_is_at(&event, overdue_ms, &saga.id, self.version.get())
+            run_row(&event, overdue_ms, &saga.id, self.version.get())
         };
         saga.keys_in_doubt("mint").map(report).collect()
     }
@@ -414,7 +414,7 @@ impl Journal for RowJournal<'_> {
         // Only if it was saved by this: any other save has another version and is no end.
         batch.extend(ended.as_ref().map(|event| {
             let version = self.version.get() + 1;
-            outbox::insert_if_ended(event, self.app.config.outbox_overdue_ms, version)
+            ended_row(event, self.app.config.outbox_overdue_ms, version)
         }));
         let rows = self.ready.db().batch(batch).await.map_err(|error| error.to_string())?;
         match first_row(rows.into_iter().nth(saved_at)) {
@@ -437,4 +437,19 @@ pub fn prune(now_ms: u64) -> Statement {
          WHERE status NOT IN ('running', 'compensating') AND updated_at <= ?1 LIMIT 100)",
     )
     .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+}
+
+/// The row of the event that a run is over and may have minted an identity that nobody knows, written only
+/// while the run is at that version.
+fn run_row(event: &Event, overdue_ms: u64, run: &str, version: i64) -> Statement {
+    let condition = "EXISTS (SELECT 1 FROM orchestrations WHERE id = ?11 AND version = ?12)";
+    outbox::insert_if(event, overdue_ms, condition).bind(run).bind(version)
+}
+
+/// The row of the event that tells of the end of a run of a flow, written only if the batch has saved
+/// that as the run's `version`.
+fn ended_row(event: &Event, overdue_ms: u64, version: i64) -> Statement {
+    let condition = "EXISTS (SELECT 1 FROM orchestrations WHERE id = ?4 AND version = ?11 \
+         AND status NOT IN ('running', 'compensating'))";
+    outbox::insert_if(event, overdue_ms, condition).bind(version)
 }

@@ -208,7 +208,14 @@ fn report(mut row: Row, now_ms: u64, overdue_ms: u64) -> Result<(Event, [Stateme
     });
     let actor = if actor.is_empty() { &id } else { &actor };
     let event = Event::new(now_ms, EventKind::IdentityOrphaned, &id, actor, payload, None);
-    let told = outbox::insert_if_intended(&event, overdue_ms);
+    let told = intended_row(&event, overdue_ms);
     let end = Statement::new("DELETE FROM mint_intents WHERE intent_id = ?1").bind(id);
     Ok((event, [told, end]))
+}
+
+/// The row of the event that an identity may have been minted that nobody knows, written only while its
+/// intent is there. Returns a row if it was.
+fn intended_row(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "EXISTS (SELECT 1 FROM mint_intents WHERE intent_id = ?4) RETURNING event_id";
+    outbox::insert_if(event, overdue_ms, condition)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chitty_core::{Backoff, ChittyId};
 use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::store::Ready;
@@ -31,12 +31,12 @@ const KEEP_MANY_MS: u64 = 6 * 3_600_000;
 
 /// The row of an event, for the batch of its change.
 pub fn insert(event: &Event, overdue_ms: u64) -> Statement {
-    insert_where(event, overdue_ms, "")
+    row(event, overdue_ms, &format!("INSERT INTO outbox ({COLUMNS}) SELECT {VALUES}"))
 }
 
 /// The row of an event that may have been written before: then nothing.
 pub fn insert_once(event: &Event, overdue_ms: u64) -> Statement {
-    insert_where(event, overdue_ms, "WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE event_id = ?1)")
+    insert_if(event, overdue_ms, "NOT EXISTS (SELECT 1 FROM outbox WHERE event_id = ?1)")
 }
 
 /// The row of an event, written only if the change before it in the batch took place: if the row of
@@ -47,9 +47,8 @@ pub fn insert_if_changed(
     table: &'static str,
     column: &'static str,
 ) -> Statement {
-    let condition =
-        format!("WHERE EXISTS (SELECT 1 FROM {table} WHERE {column} = ?4 AND revision = ?1)");
-    insert_where(event, overdue_ms, &condition)
+    let condition = format!("EXISTS (SELECT 1 FROM {table} WHERE {column} = ?4 AND revision = ?1)");
+    insert_if(event, overdue_ms, &condition)
 }
 
 /// The row of an event that tells another entity of the same change as `first`, written only if that took
@@ -62,82 +61,26 @@ pub fn insert_beside(
     column: &'static str,
 ) -> Statement {
     let condition =
-        format!("WHERE EXISTS (SELECT 1 FROM {table} WHERE {column} = ?11 AND revision = ?12)");
-    insert_where(event, overdue_ms, &condition)
-        .bind(first.entity_id.as_str())
-        .bind(first.id.as_str())
+        format!("EXISTS (SELECT 1 FROM {table} WHERE {column} = ?11 AND revision = ?12)");
+    insert_if(event, overdue_ms, &condition).bind(first.entity_id.as_str()).bind(first.id.as_str())
 }
 
-/// The row of the event that a connection has another credential, written only if the batch has put that
-/// there: `sealed`, as it is stored.
-pub fn insert_if_rekeyed(event: &Event, overdue_ms: u64, sealed: &str) -> Statement {
-    let condition = "WHERE EXISTS (SELECT 1 FROM connection_secrets WHERE connection_id = ?4 \
-         AND sealed = ?11)";
-    insert_where(event, overdue_ms, condition).bind(sealed)
+/// The row of an event, written only where an SQL condition holds when the batch comes to it. In it `?1` is
+/// the event's id, `?2` its kind, `?4` its entity, `?6` its payload and `?8` its time; what else it needs is
+/// bound from `?11` on.
+pub fn insert_if(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
+    let sql = format!("INSERT INTO outbox ({COLUMNS}) SELECT {VALUES} WHERE {condition}");
+    row(event, overdue_ms, &sql)
 }
 
-/// The row of an event that tells of a webhook delivery, written only while that is still open: whoever
-/// else has dealt with it has told of it.
-pub fn insert_if_delivery_is_open(event: &Event, overdue_ms: u64) -> Statement {
-    let condition = "WHERE EXISTS (SELECT 1 FROM github_deliveries \
-         WHERE delivery_id = json_extract(?6, '$.delivery_id') AND done_at IS NULL)";
-    insert_where(event, overdue_ms, condition)
-}
-
-/// The row of the event that an installation is on record, written once for each and only if the
-/// installation has the event's ChittyID. Returns a row if it was.
-pub fn insert_if_installed(event: &Event, overdue_ms: u64) -> Statement {
-    let condition = "WHERE EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4) AND NOT EXISTS \
-         (SELECT 1 FROM audit_once WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
-    insert_where(event, overdue_ms, condition)
-}
-
-/// The row of the event that a ChittyID is nobody's, written once and only if no installation has it.
-/// Returns a row if it was.
-pub fn insert_if_orphaned(event: &Event, overdue_ms: u64) -> Statement {
-    let condition = "WHERE NOT EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4) AND NOT \
-         EXISTS (SELECT 1 FROM audit_once WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
-    insert_where(event, overdue_ms, condition)
-}
-
-/// The row of the event that an identity may have been minted that nobody knows, written only while its
-/// intent is there. Returns a row if it was.
-pub fn insert_if_intended(event: &Event, overdue_ms: u64) -> Statement {
-    let condition =
-        "WHERE EXISTS (SELECT 1 FROM mint_intents WHERE intent_id = ?4) RETURNING event_id";
-    insert_where(event, overdue_ms, condition)
-}
-
-/// The row of the event that a run is over and may have minted an identity that nobody knows, written only
-/// while the run is at that version.
-pub fn insert_if_run_is_at(event: &Event, overdue_ms: u64, run: &str, version: i64) -> Statement {
-    let condition = "WHERE EXISTS (SELECT 1 FROM orchestrations WHERE id = ?11 AND version = ?12)";
-    insert_where(event, overdue_ms, condition).bind(run).bind(version)
-}
-
-/// The row of the event that tells of the end of a run of a flow, written only if the batch has saved
-/// that as the run's `version`.
-pub fn insert_if_ended(event: &Event, overdue_ms: u64, version: i64) -> Statement {
-    let condition = "WHERE EXISTS (SELECT 1 FROM orchestrations WHERE id = ?4 AND version = ?11 \
-         AND status NOT IN ('running', 'compensating'))";
-    insert_where(event, overdue_ms, condition).bind(version)
-}
-
-/// The row of the event that a context was verified, written only if the batch has kept that with it.
-pub fn insert_if_verified(event: &Event, overdue_ms: u64) -> Statement {
-    let condition = "WHERE EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?4 \
-         AND json_extract(verification, '$.event_id') = ?1)";
-    insert_where(event, overdue_ms, condition)
-}
-
-/// The row of the event that tells of replayed dead letters, written only if there were some.
-pub fn insert_if_replayed(event: &Event, overdue_ms: u64) -> Statement {
-    let condition = "WHERE EXISTS (SELECT 1 FROM dead_letters WHERE replayed_at = ?8)";
-    insert_where(event, overdue_ms, condition)
-}
-
-fn insert_where(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
-    row(event, overdue_ms, &format!("INSERT INTO outbox ({COLUMNS}) SELECT {VALUES} {condition}"))
+/// A row for each entity that an SQL query selects as `entity_id`: what has become of them by the same change as
+/// `cause`. In the query `?1` is the cause's id and `?4` its entity.
+pub fn insert_each(cause: &Event, kind: EventKind, payload: Value, entities: &str) -> Statement {
+    let sql = format!(
+        "INSERT INTO outbox ({COLUMNS}) SELECT ?1 || '/' || entity_id, ?2, ?3, entity_id, ?5, ?6, ?7, \
+         ?8, ?9, ?10 FROM ({entities})"
+    );
+    row(&Event { kind, payload, ..cause.clone() }, 0, &sql)
 }
 
 /// The columns of an event's row, and their placeholders in a statement of [`row`].

@@ -5,6 +5,7 @@ use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
 use http_kit::problem::{Code, Problem};
 use seams::db::{Params, Row, Statement, Value, first_row};
 use seams::time;
+use serde_json::json;
 
 use super::{DOCUMENT, reach};
 use crate::access::caller::{Grant, Scope, WriteError};
@@ -13,7 +14,7 @@ use crate::access::quota::Quota;
 use crate::connections::input::{Draft, Patch};
 use crate::connections::intents::Intent;
 use crate::discovery::endpoint::Endpoint;
-use crate::store::event::Event;
+use crate::store::event::{Event, EventKind};
 use crate::store::{Ready, outbox};
 
 /// The unique index over active connections, as SQLite names it.
@@ -371,35 +372,37 @@ fn remove_secret(event: &Event) -> Statement {
 /// The statements that end every connection of a context that the event has deleted, for the batch of
 /// the deletion.
 pub fn end_with_context(event: &Event) -> Vec<Statement> {
-    const ENDED: &str = "SELECT connection_id FROM connections \
-         WHERE source_chitty_id = ?1 AND source_type = 'context' AND status <> 'disconnected' \
-         AND EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?1 AND revision = ?2)";
+    let ended = |context: &str, revision: &str| {
+        format!(
+            "SELECT connection_id AS entity_id FROM connections \
+             WHERE source_chitty_id = {context} AND source_type = 'context' \
+             AND status <> 'disconnected' AND EXISTS \
+             (SELECT 1 FROM contexts WHERE chitty_id = {context} AND revision = {revision})"
+        )
+    };
+    let tell = outbox::insert_each(
+        event,
+        EventKind::ConnectionDisconnected,
+        json!({ "reason": "context deleted" }),
+        &ended("?4", "?1"),
+    );
+    let ended = ended("?1", "?2");
     let give_up = Statement::new(format!(
         "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
          SELECT ?2 || '/' || connection_id, connection_id, sealed, ?3, ?3 \
-         FROM connection_secrets WHERE connection_id IN ({ENDED})"
+         FROM connection_secrets WHERE connection_id IN ({ended})"
     ));
     let remove =
-        Statement::new(format!("DELETE FROM connection_secrets WHERE connection_id IN ({ENDED})"));
-    let tell = Statement::new(format!(
-        "INSERT INTO outbox (event_id, event_type, entity_type, entity_id, actor_id, payload, \
-         created_at, due_at, via) SELECT ?2 || '/' || connection_id, 'connection.disconnected', \
-         'connection', connection_id, ?4, '{{\"reason\":\"context deleted\"}}', ?3, ?3, ?5 \
-         FROM ({ENDED})"
-    ));
+        Statement::new(format!("DELETE FROM connection_secrets WHERE connection_id IN ({ended})"));
     let end = Statement::new(format!(
         "UPDATE connections SET status = 'disconnected', disconnected_at = ?3, \
-         check_due_at = NULL, updated_at = ?3, revision = ?2 WHERE connection_id IN ({ENDED})"
+         check_due_at = NULL, updated_at = ?3, revision = ?2 WHERE connection_id IN ({ended})"
     ));
     let (context, revision, at) = (event.entity_id.as_str(), event.id.as_str(), event.at.as_str());
     vec![
         give_up.bind(context).bind(revision).bind(at),
         remove.bind(context).bind(revision),
-        tell.bind(context)
-            .bind(revision)
-            .bind(at)
-            .bind(event.actor_id.as_str())
-            .bind(event.via.as_deref()),
+        tell,
         end.bind(context).bind(revision).bind(at),
     ]
 }

@@ -63,7 +63,7 @@ pub async fn verified(
     .bind(scope.actor())
     .bind(event.entity_id.as_str())
     .bind(verification.to_string());
-    let mut batch = vec![keep, outbox::insert_if_verified(event, overdue_ms)];
+    let mut batch = vec![keep, verified_row(event, overdue_ms)];
     if let Some(key) = key {
         let body = format!(
             "SELECT {VERIFIED} FROM contexts \
@@ -153,4 +153,11 @@ pub fn prune(now_ms: u64) -> Statement {
          (SELECT chitty_id FROM context_lineages WHERE read_at <= ?1 LIMIT 2000)",
     )
     .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+}
+
+/// The row of the event that a context was verified, written only if the batch has kept that with it.
+fn verified_row(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?4 \
+         AND json_extract(verification, '$.event_id') = ?1)";
+    outbox::insert_if(event, overdue_ms, condition)
 }

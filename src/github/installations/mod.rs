@@ -7,7 +7,7 @@ pub mod handlers;
 pub mod store;
 
 use chitty_core::{CallContext, ChittyId, EntityLabel, ServiceError};
-use seams::db::{DbError, first_row};
+use seams::db::{DbError, Statement, first_row};
 use serde_json::json;
 
 use crate::app::App;
@@ -58,8 +58,8 @@ pub async fn put_on_record(
         Event::new(now_ms, EventKind::IdentityOrphaned, minted, minted, lost, traceparent);
     let mut statements = vec![
         store::upsert(installation, minted, &installed.id, now_ms),
-        outbox::insert_if_installed(&installed, overdue_ms),
-        outbox::insert_if_orphaned(&orphaned, overdue_ms),
+        installed_row(&installed, overdue_ms),
+        orphaned_row(&orphaned, overdue_ms),
         jobs::wake(installation.id, now_ms),
         store::known(installation.id),
     ];
@@ -75,4 +75,20 @@ pub async fn put_on_record(
     }
     let row = first_row(results.nth(1)).ok_or(DbError::Shape)?;
     Ok((store::read_known(row)?, events))
+}
+
+/// The row of the event that an installation is on record, written once for each and only if the
+/// installation has the event's ChittyID. Returns a row if it was.
+fn installed_row(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4) AND NOT EXISTS \
+         (SELECT 1 FROM audit_once WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
+    outbox::insert_if(event, overdue_ms, condition)
+}
+
+/// The row of the event that a ChittyID is nobody's, written once and only if no installation has it.
+/// Returns a row if it was.
+fn orphaned_row(event: &Event, overdue_ms: u64) -> Statement {
+    let condition = "NOT EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4) AND NOT \
+         EXISTS (SELECT 1 FROM audit_once WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
+    outbox::insert_if(event, overdue_ms, condition)
 }
