@@ -61,7 +61,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
     if revoke && let Ok(ready) = Ready::ensure(app).await {
         let until_ms = app.now_ms() + AFTER_REPLY_MS;
-        connections::secrets::revoke_due(app, ready, until_ms).await;
+        connections::revocations::revoke_due(app, ready, until_ms).await;
     }
     if note_seen {
         seen::perform(app).await;

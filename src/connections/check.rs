@@ -11,7 +11,7 @@ use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::Credential;
 use crate::connections::settings::Settings;
 use crate::connections::store::{self, Finding, Link};
-use crate::connections::{provisioned, secrets};
+use crate::connections::{provisioned, renewal};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 use crate::store::work::{self, Bounds};
@@ -77,7 +77,7 @@ async fn look(app: &App, ready: Ready<'_>, link: &Link) -> Result<Option<Health>
     let Some(path) = &link.check_path else { return Ok(None) };
     let base = Base::of(app, &link.service, &link.endpoint);
     let health = match provisioned::stands(ready, link, app.now_ms()).await? {
-        true => match secrets::usable(app, ready, link).await {
+        true => match renewal::usable(app, ready, link).await {
             Ok(_) if is_closed(app, &link.service, &link.endpoint) => {
                 Health::Bad("the connection leads where none may lead".to_owned())
             }

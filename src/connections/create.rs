@@ -21,8 +21,9 @@ use crate::connections::credential::{Credential, CredentialInput};
 use crate::connections::input::{self, Draft};
 use crate::connections::intents::{self, Intent, NewCredential};
 use crate::connections::provisioned;
-use crate::connections::secrets::{self, Renewal};
+use crate::connections::renewal::Renewal;
 use crate::connections::store::{self, FirstCheck, Insertion, SealedCredential};
+use crate::connections::{renewal, secrets};
 use crate::discovery;
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
@@ -267,7 +268,7 @@ pub(super) async fn complete(
         Credential::Oauth(oauth) if !oauth.is_good_for(0, app.now_ms()) => oauth,
         _ => return Ok(NewCredential { credential: handed.clone(), intent: None }),
     };
-    match secrets::renew(app, oauth).await {
+    match renewal::renew(app, oauth).await {
         Renewal::Done(renewed) => intents::renewed(app, ready, id, oauth, renewed).await,
         Renewal::Refused => Err(refused("The token endpoint does not renew this.")),
         Renewal::Open { .. } => Err(Problem::new(

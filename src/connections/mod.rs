@@ -1,10 +1,10 @@
 //! Connections: a context or an actor bound to a service, with a credential that the gateway keeps.
 //!
 //! `create` and `handlers` are the HTTP side and `proxy` the way through; `input` the rules for what a
-//! caller sends, `target` where a connection may lead, `headers` what goes along and comes back,
-//! `credential` what it may carry; `secrets` keeps credentials fresh and takes them back, `intents` those
-//! that are made for connections to come; `check` finds out whether a target works, `call` reaches it;
-//! `store` is the SQL.
+//! caller sends, `headers` what goes along and comes back, `credential` what a connection may carry.
+//! Credentials are sealed by `secrets`, renewed by `renewal` and taken back by `revocations`; `intents` are
+//! those that are made for connections to come. `check` finds out whether a target works, `call` reaches
+//! it; `store` is the SQL.
 
 pub mod call;
 pub mod check;
@@ -16,6 +16,8 @@ pub mod input;
 pub mod intents;
 pub mod provisioned;
 pub mod proxy;
+pub mod renewal;
+pub mod revocations;
 pub mod secrets;
 pub mod settings;
 pub mod store;
@@ -45,11 +47,11 @@ pub const SCOPES: [&str; 2] = ["read", "write"];
 pub async fn cron(app: &App, ready: Ready<'_>, until_ms: u64) {
     let parts: Vec<LocalBoxFuture<'_, ()>> = vec![
         Box::pin(async move {
-            secrets::write_all_again(app, ready).await;
-            secrets::refresh_due(app, ready, until_ms).await;
+            renewal::write_all_again(app, ready).await;
+            renewal::refresh_due(app, ready, until_ms).await;
         }),
         Box::pin(check::check_due(app, ready, until_ms)),
-        Box::pin(secrets::revoke_due(app, ready, until_ms)),
+        Box::pin(revocations::revoke_due(app, ready, until_ms)),
     ];
     join_all(parts).await;
 }

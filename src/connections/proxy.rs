@@ -21,7 +21,7 @@ use crate::audit::BEGUN;
 use crate::connections::call::{Base, is_closed};
 use crate::connections::headers::{self, overrides_method};
 use crate::connections::store::{self, Link};
-use crate::connections::{provisioned, secrets};
+use crate::connections::{provisioned, renewal};
 use crate::discovery::endpoint;
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
@@ -98,7 +98,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
         ));
     }
     let rekeyed = provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
-    let credential = secrets::usable(app, ready, &link).await?;
+    let credential = renewal::usable(app, ready, &link).await?;
     let base = Base::of(app, &link.service, &link.endpoint);
     let query = match request.raw_query() {
         "" => String::new(),

@@ -13,8 +13,8 @@ use crate::access::idempotency;
 use crate::access::reply::{Body, Outcome, Reply};
 use crate::app::{App, Settings as _, Slot};
 use crate::audit::archive;
-use crate::connections::secrets;
 use crate::connections::store::{CHECKS, RENEWALS};
+use crate::connections::{renewal, revocations};
 use crate::ecosystem::{STATES, watch};
 use crate::metrics::settings::Settings;
 use crate::metrics::text::{
@@ -111,7 +111,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
              WHERE done_at IS NULL AND dead_at IS NULL",
         ),
         Statement::new("SELECT count(*) AS depth FROM dead_letters WHERE replayed_at IS NULL"),
-        secrets::unconfirmed(),
+        revocations::unconfirmed(),
         Statement::new(
             "SELECT count(*) AS depth, min(received_at) AS oldest FROM github_deliveries \
              WHERE done_at IS NULL AND dead_at IS NULL",
@@ -157,8 +157,8 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
 /// is due, in ms.
 const WORK: [(Due, i64); 6] = [
     (CHECKS, 0),
-    (RENEWALS, secrets::AHEAD_MS.cast_signed()),
-    (secrets::REVOCATIONS, 0),
+    (RENEWALS, renewal::AHEAD_MS.cast_signed()),
+    (revocations::REVOCATIONS, 0),
     (orchestrations::store::DUE, 0),
     (outbox::PRUNED, -outbox::KEEP_DONE_MS.cast_signed()),
     (idempotency::PRUNED, 0),

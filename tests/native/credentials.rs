@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use chitty_core::TransportError;
 use chittyconnect::app::Slot;
-use chittyconnect::connections::secrets::UnwrittenRenewals;
+use chittyconnect::connections::renewal::UnwrittenRenewals;
 use chittyconnect::tasks;
 use futures_util::future::join;
 use serde_json::{Value, json};
@@ -417,7 +417,7 @@ fn a_revocation_is_noted_by_its_holder_only() {
         a.send_only(TestRequest::new("DELETE", &path).token("dev-a")).await;
         let due = || world.db.cell("SELECT due_at FROM credential_revocations").unwrap();
         let first = due();
-        let mut late = pin!(chittyconnect::connections::secrets::revoke_due(
+        let mut late = pin!(chittyconnect::connections::revocations::revoke_due(
             &a.app,
             chittyconnect::store::Ready::ensure(&a.app).await.unwrap(),
             u64::MAX,
@@ -429,7 +429,7 @@ fn a_revocation_is_noted_by_its_holder_only() {
         let b = world.isolate();
         let ready = chittyconnect::store::Ready::ensure(&b.app).await.unwrap();
         let mut holder =
-            pin!(chittyconnect::connections::secrets::revoke_due(&b.app, ready, u64::MAX,));
+            pin!(chittyconnect::connections::revocations::revoke_due(&b.app, ready, u64::MAX,));
         let of_a = due();
         while due() == of_a {
             assert!(killed_after(1, holder.as_mut()).await.is_none());
