@@ -14,8 +14,8 @@ use seams::time;
 use serde::Serialize;
 
 use crate::access::caller::jwt::Expectation;
-use crate::access::limits::Rates;
 use crate::access::quota::Quotas;
+use crate::access::rates::Rates;
 use crate::access::reply::{Outcome, Reply};
 use crate::app::{App, Settings, Slot};
 use crate::config::{Deficiency, VERSION};

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use http_kit::parameters::Parameters;
 
 use crate::access::caller::Permission;
-use crate::access::limits::Class;
+use crate::access::rates::Class;
 use crate::access::route::{Access, Method, Route, Table};
 use crate::actors::handlers as actors;
 use crate::audit::handlers as audit;

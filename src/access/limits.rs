@@ -21,123 +21,10 @@ use http_kit::request::Request;
 use seams::kv::Kv;
 use seams::limiter::{Limiter, Step};
 use seams::log;
-use serde::Deserialize;
 
 use crate::access::caller::Caller;
-use crate::access::quota::Kind;
+use crate::access::rates::{Class, Overrides, Rates};
 use crate::app::{App, Settings, Slot};
-use crate::config::{Config, Reader};
-
-/// What is counted apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// Requests that change nothing; per actor.
-    Read,
-    /// Requests that change something; per actor.
-    Write,
-    /// Requests that may mint a ChittyID; per actor.
-    Mint,
-    /// Validations of delegated tokens; per address.
-    Validate,
-    /// Webhooks; per address.
-    Webhook,
-    /// Credentials that the isolate does not know yet; per address.
-    Authenticate,
-    /// Steps of installing the GitHub App, each of which costs questions to GitHub; per address.
-    Install,
-}
-
-impl Class {
-    /// Every class.
-    pub const ALL: [Class; 7] = [
-        Class::Read,
-        Class::Write,
-        Class::Mint,
-        Class::Validate,
-        Class::Webhook,
-        Class::Authenticate,
-        Class::Install,
-    ];
-
-    /// Its name in headers and in `RATE_LIMIT`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Class::Read => "read",
-            Class::Write => "write",
-            Class::Mint => "mint",
-            Class::Validate => "validate",
-            Class::Webhook => "webhook",
-            Class::Authenticate => "authenticate",
-            Class::Install => "install",
-        }
-    }
-}
-
-/// Requests a minute, by class; 0 is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rates(pub [u32; 7]);
-
-impl Settings for Rates {
-    fn read(_: &Config, reader: &mut Reader) -> Self {
-        let rates = [
-            ("RATE_LIMIT_READ", 1200),
-            ("RATE_LIMIT_WRITE", 300),
-            ("RATE_LIMIT_MINT", 60),
-            ("RATE_LIMIT_VALIDATE", 300),
-            ("RATE_LIMIT_WEBHOOK", 6000),
-            ("RATE_LIMIT_AUTHENTICATE", 600),
-            ("RATE_LIMIT_INSTALL", 60),
-        ];
-        Rates(rates.map(|(name, usual)| reader.small_number(name, usual, 0, 100_000)))
-    }
-}
-
-impl Rates {
-    fn of_class(self, class: Class) -> u32 {
-        let index = Class::ALL.iter().position(|one| *one == class).unwrap_or_default();
-        self.0.get(index).copied().unwrap_or_default()
-    }
-}
-
-/// What an operator has put in `RATE_LIMIT` under `actor:<ChittyID>`: requests a minute by class, and how
-/// much of a kind, such as `{"read": 5000, "mint": 10, "keys": 500}`. What is not named is as usual; 0 is
-/// no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Overrides {
-    read: Option<u32>,
-    write: Option<u32>,
-    mint: Option<u32>,
-    contexts: Option<u32>,
-    connections: Option<u32>,
-    checked_connections: Option<u32>,
-    keys: Option<u32>,
-    delegations: Option<u32>,
-    identities: Option<u32>,
-}
-
-impl Overrides {
-    fn of(&self, class: Class) -> Option<u32> {
-        match class {
-            Class::Read => self.read,
-            Class::Write => self.write,
-            Class::Mint => self.mint,
-            Class::Validate | Class::Webhook | Class::Authenticate | Class::Install => None,
-        }
-    }
-
-    /// How much of a kind, if that is set.
-    pub fn quota(&self, kind: Kind) -> Option<u32> {
-        match kind {
-            Kind::Contexts => self.contexts,
-            Kind::Connections => self.connections,
-            Kind::CheckedConnections => self.checked_connections,
-            Kind::Keys => self.keys,
-            Kind::Delegations => self.delegations,
-            Kind::Identities => self.identities,
-        }
-    }
-}
 
 /// From which part of its limit on an actor is busy.
 const BUSY_PART: u32 = 10;
@@ -217,7 +104,7 @@ impl Limits {
         request: &Request<'_>,
         class: Class,
     ) -> Result<(), Problem> {
-        let limit = caller.limits().of(class).unwrap_or_else(|| self.rates.of_class(class));
+        let limit = caller.limits().rate(class).unwrap_or_else(|| self.rates.of_class(class));
         self.count(request, class, Cow::Borrowed(caller.answers_for()), limit).await
     }
 

@@ -7,5 +7,6 @@ pub mod idempotency;
 pub mod limits;
 pub mod listing;
 pub mod quota;
+pub mod rates;
 pub mod reply;
 pub mod route;

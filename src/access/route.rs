@@ -6,7 +6,7 @@ use http_kit::parameters::Parameters;
 use http_kit::request::Request;
 
 use crate::access::caller::{Permission, Scope};
-use crate::access::limits::Class;
+use crate::access::rates::Class;
 use crate::access::reply::Outcome;
 use crate::app::App;
 use crate::store::Ready;

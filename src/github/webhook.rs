@@ -21,7 +21,8 @@ use seams::inbound::{BodyError, Intake, RuntimeBody};
 use seams::{log, time};
 use serde_json::json;
 
-use crate::access::limits::{Class, Limits};
+use crate::access::limits::Limits;
+use crate::access::rates::Class;
 use crate::access::reply::{Body, Outcome, Reply};
 use crate::app::{App, Settings as _, Slot};
 use crate::github::encoding::Encoding;

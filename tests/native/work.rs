@@ -4,8 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use chitty_core::{Clock, TransportError};
+use chittyconnect::store::Ready;
+use chittyconnect::store::work::{self, Prune};
 use chittyconnect::tasks;
 use futures_util::future::join_all;
+use seams::db::Statement;
 use serde_json::json;
 
 use crate::world::outside::answer;
@@ -346,6 +349,25 @@ fn one_kind_that_cannot_be_removed_keeps_no_other() {
         assert!(sample(&page, late) > 86_400, "{page}");
         let due = "chittyconnect_work_due{work=\"pruning_idempotency_keys\"}";
         assert_eq!(sample(&page, due), 1);
+    });
+}
+
+#[test]
+fn removing_ends_with_its_time_and_after_a_bounded_number_of_statements() {
+    let (world, gateway) = World::warm_with(ALONE);
+    run(async {
+        let ready = Ready::ensure(&gateway.app).await.unwrap();
+        // There is always one more of it.
+        let endless = || Prune {
+            what: "endless",
+            statement: Statement::new("UPDATE registration_steps SET result = result"),
+        };
+        let now_ms = gateway.app.now_ms();
+        world.db.reset_calls();
+        work::prune(&gateway.app, ready, vec![endless(), endless()], now_ms).await;
+        assert_eq!(world.db.calls(), 0);
+        work::prune(&gateway.app, ready, vec![endless(), endless()], now_ms + 1_000_000).await;
+        assert_eq!(world.db.calls(), 400);
     });
 }
 

@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod budget;
+pub mod code;
 pub mod fields;
 pub mod hints;
 pub mod names;

@@ -11,7 +11,7 @@ use super::cache::Expiry;
 use super::standing::{self, Backing, Standing};
 use super::{Caller, Credential, SPONSOR, invalid_token};
 use crate::access::caller::THIS_GATEWAY;
-use crate::access::limits::Overrides;
+use crate::access::rates::Overrides;
 use crate::store::Ready;
 
 /// What every delegated token begins with.

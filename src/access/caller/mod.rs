@@ -29,7 +29,8 @@ pub use self::grant::{Grant, Source};
 pub use self::scope::{Scope, WriteError};
 pub use self::scopes::Permission;
 use self::standing::{Backing, Standing};
-use crate::access::limits::{Class, Limits, Overrides};
+use crate::access::limits::Limits;
+use crate::access::rates::{Class, Overrides};
 use crate::app::{App, Slot};
 use crate::store::Ready;
 

@@ -14,7 +14,7 @@ use seams::time;
 use super::scopes::{self, ADMIN, Permission, intersection, is_admin};
 use super::standing::{self, active, among, vouched};
 use super::{Caller, Credential, invalid_token};
-use crate::access::limits::Overrides;
+use crate::access::rates::Overrides;
 use crate::store::Ready;
 
 /// The rows that a caller may touch: those of one owner.

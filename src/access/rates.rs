@@ -1,0 +1,120 @@
+//! How many requests there may be a minute: what is counted apart, and what is set for it.
+
+use serde::Deserialize;
+
+use crate::access::quota::Kind;
+use crate::app::Settings;
+use crate::config::{Config, Reader};
+
+/// What is counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Requests that change nothing; per actor.
+    Read,
+    /// Requests that change something; per actor.
+    Write,
+    /// Requests that may mint a ChittyID; per actor.
+    Mint,
+    /// Validations of delegated tokens; per address.
+    Validate,
+    /// Webhooks; per address.
+    Webhook,
+    /// Credentials that the isolate does not know yet; per address.
+    Authenticate,
+    /// Steps of installing the GitHub App, each of which costs questions to GitHub; per address.
+    Install,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Class; 7] = [
+        Class::Read,
+        Class::Write,
+        Class::Mint,
+        Class::Validate,
+        Class::Webhook,
+        Class::Authenticate,
+        Class::Install,
+    ];
+
+    /// Its name in headers and in `RATE_LIMIT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Read => "read",
+            Class::Write => "write",
+            Class::Mint => "mint",
+            Class::Validate => "validate",
+            Class::Webhook => "webhook",
+            Class::Authenticate => "authenticate",
+            Class::Install => "install",
+        }
+    }
+}
+
+/// Requests a minute, by class; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates(pub [u32; 7]);
+
+impl Settings for Rates {
+    fn read(_: &Config, reader: &mut Reader) -> Self {
+        let rates = [
+            ("RATE_LIMIT_READ", 1200),
+            ("RATE_LIMIT_WRITE", 300),
+            ("RATE_LIMIT_MINT", 60),
+            ("RATE_LIMIT_VALIDATE", 300),
+            ("RATE_LIMIT_WEBHOOK", 6000),
+            ("RATE_LIMIT_AUTHENTICATE", 600),
+            ("RATE_LIMIT_INSTALL", 60),
+        ];
+        Rates(rates.map(|(name, usual)| reader.small_number(name, usual, 0, 100_000)))
+    }
+}
+
+impl Rates {
+    /// How many of a class; 0 is no limit.
+    pub fn of_class(self, class: Class) -> u32 {
+        let index = Class::ALL.iter().position(|one| *one == class).unwrap_or_default();
+        self.0.get(index).copied().unwrap_or_default()
+    }
+}
+
+/// What an operator has put in `RATE_LIMIT` under `actor:<ChittyID>`: requests a minute by class, and how
+/// much of a kind, such as `{"read": 5000, "mint": 10, "keys": 500}`. What is not named is as usual; 0 is
+/// no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Overrides {
+    read: Option<u32>,
+    write: Option<u32>,
+    mint: Option<u32>,
+    contexts: Option<u32>,
+    connections: Option<u32>,
+    checked_connections: Option<u32>,
+    keys: Option<u32>,
+    delegations: Option<u32>,
+    identities: Option<u32>,
+}
+
+impl Overrides {
+    /// How many requests of a class a minute, if that is set.
+    pub fn rate(&self, class: Class) -> Option<u32> {
+        match class {
+            Class::Read => self.read,
+            Class::Write => self.write,
+            Class::Mint => self.mint,
+            Class::Validate | Class::Webhook | Class::Authenticate | Class::Install => None,
+        }
+    }
+
+    /// How much of a kind, if that is set.
+    pub fn quota(&self, kind: Kind) -> Option<u32> {
+        match kind {
+            Kind::Contexts => self.contexts,
+            Kind::Connections => self.connections,
+            Kind::CheckedConnections => self.checked_connections,
+            Kind::Keys => self.keys,
+            Kind::Delegations => self.delegations,
+            Kind::Identities => self.identities,
+        }
+    }
+}
