@@ -22,6 +22,10 @@ use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::store::Ready;
 use crate::store::event::{Event, Message};
 use crate::store::outbox::{self, Standing};
+use crate::store::event::{Event, Message};
+use crate::events::{dead, learned};
+use crate::store::outbox;
+use crate::store::Ready;
 
 /// Until when ChittyChronicle has asked not to be told anything, in ms since the Unix epoch.
 #[derive(Default)]
@@ -336,8 +340,7 @@ async fn settle(
     let outage = failures.iter().find(|failure| failure.is_transient);
     let is_old = time::parse(&row.event.at).is_some_and(|at| now_ms > at + GIVE_UP_MS)
         && row.tries >= GIVE_UP_TRIES;
-    let learned: Vec<Statement> =
-        row.learned.iter().filter_map(|learned| learned.keep(&row.event)).collect();
+    let learned = learned::keep(&row.learned, &row.event);
     let (mut statements, outcome) = match outage {
         Some(failure) if !is_old => {
             log::warn("event_not_told", &[("event_id", &id), ("error", &failure.error)]);

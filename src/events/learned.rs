@@ -21,32 +21,42 @@ pub enum ForeignId {
 }
 
 impl ForeignId {
-    /// The statement that keeps it, where there is a place for it. Doing it twice is as good as once.
-    pub fn keep(&self, event: &Event) -> Option<Statement> {
+    /// The id, where it is one that is kept.
+    fn value(&self) -> Option<&str> {
         let (ForeignId::DnaId(value) | ForeignId::TimelineId(value)) = self;
-        if value.is_empty() || value.len() > MAX_BYTES || value.contains(char::is_control) {
-            return None;
-        }
-        let sql = match (self, event.kind.entity_type()) {
-            (ForeignId::DnaId(_), "context") => {
-                "UPDATE contexts SET chitty_dna_id = ?2, learned = learned + 1 \
-                 WHERE chitty_id = ?1 AND chitty_dna_id IS NOT ?2"
-            }
-            (ForeignId::DnaId(_), "actor") => {
-                "UPDATE actors SET chitty_dna_id = ?2 \
-                 WHERE chitty_id = ?1 AND chitty_dna_id IS NOT ?2"
-            }
-            (ForeignId::DnaId(_), "installation") => {
-                "UPDATE installations SET chitty_dna_id = ?2 \
-                 WHERE chitty_id = ?1 AND chitty_dna_id IS NOT ?2"
-            }
-            // The first that is heard of: where there are no timelines, later entries have other ids.
-            (ForeignId::TimelineId(_), "context") => {
-                "UPDATE contexts SET chitty_chronicle_timeline_id = ?2, learned = learned + 1 \
-                 WHERE chitty_id = ?1 AND chitty_chronicle_timeline_id IS NULL"
-            }
-            _ => return None,
-        };
-        Some(Statement::new(sql).bind(event.entity_id.as_str()).bind(value.as_str()))
+        let is_sound = (1..=MAX_BYTES).contains(&value.len()) && !value.contains(char::is_control);
+        is_sound.then_some(value)
+    }
+}
+
+/// The statement that keeps what was learned with an event, where there is a place for any of it. Doing it
+/// twice is as good as once.
+pub fn keep(learned: &[ForeignId], event: &Event) -> Option<Statement> {
+    let last = |is_it: fn(&ForeignId) -> bool| {
+        learned.iter().rev().filter(|one| is_it(one)).find_map(ForeignId::value)
+    };
+    let dna = last(|one| matches!(one, ForeignId::DnaId(_)));
+    let timeline = last(|one| matches!(one, ForeignId::TimelineId(_)));
+    let keep = |sql: &'static str| Statement::new(sql).bind(event.entity_id.as_str()).bind(dna);
+    match event.kind.entity_type() {
+        // The first timeline that is heard of: where there are none, later entries have other ids.
+        "context" if dna.is_some() || timeline.is_some() => Some(
+            keep(
+                "UPDATE contexts SET chitty_dna_id = coalesce(?2, chitty_dna_id), \
+                 chitty_chronicle_timeline_id = coalesce(chitty_chronicle_timeline_id, ?3), \
+                 learned = learned + 1 WHERE chitty_id = ?1 \
+                 AND (chitty_dna_id IS NOT coalesce(?2, chitty_dna_id) \
+                 OR (chitty_chronicle_timeline_id IS NULL AND ?3 IS NOT NULL))",
+            )
+            .bind(timeline),
+        ),
+        "actor" if dna.is_some() => Some(keep(
+            "UPDATE actors SET chitty_dna_id = ?2 WHERE chitty_id = ?1 AND chitty_dna_id IS NOT ?2",
+        )),
+        "installation" if dna.is_some() => Some(keep(
+            "UPDATE installations SET chitty_dna_id = ?2 \
+             WHERE chitty_id = ?1 AND chitty_dna_id IS NOT ?2",
+        )),
+        _ => None,
     }
 }

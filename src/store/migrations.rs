@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 30] = [
+pub const MIGRATIONS: [(&str, &str); 31] = [
     migration!("0001_create_contexts_table"),
     migration!("0002_create_installations_table"),
     migration!("0003_create_actors_table"),
@@ -45,6 +45,7 @@ pub const MIGRATIONS: [(&str, &str); 30] = [
     migration!("0028_describe_contexts"),
     migration!("0029_pack_metrics"),
     migration!("0030_create_context_keys_table"),
+    migration!("0032_write_fewer_rows"),
 ];
 
 /// As wrangler 4 creates it.

@@ -18,7 +18,7 @@ use crate::store::{Ready, outbox};
 /// After what time an intent that is not fulfilled is reported, in ms: longer than any request lives.
 const UNFULFILLED_MS: u64 = 10 * 60_000;
 
-/// How many of them one round of the cron reports.
+/// How many of them one round of the cron reports: of those that were attempted once, and of the others.
 const REPORT_LIMIT: i64 = 25;
 
 /// An identity that is to be minted.
@@ -162,6 +162,16 @@ impl MintIntent {
     }
 }
 
+/// The intents that are older than `?1`, at most `?2` of each of two sorts: those whose ids begin with their
+/// time, where the first ids are the oldest, and those that are named after what they are for (see
+/// `migrations/0032…`).
+const UNFULFILLED: &str = "SELECT * FROM (SELECT intent_id, purpose, actor_id, created_at \
+     FROM mint_intents WHERE intent_id >= 'mnt_0' AND intent_id < 'mnt_1' \
+     ORDER BY intent_id LIMIT ?2) WHERE created_at <= ?1 \
+     UNION ALL SELECT * FROM (SELECT intent_id, purpose, actor_id, created_at \
+     FROM mint_intents WHERE intent_id >= 'mnt_1' AND created_at <= ?1 \
+     ORDER BY created_at LIMIT ?2)";
+
 /// Reports the intents that nothing has come of: an identity may have been minted that nobody knows.
 /// Bounded; what is left the next round reports.
 ///
@@ -169,12 +179,9 @@ impl MintIntent {
 /// When the database does not answer; nothing is lost by that.
 pub async fn report_unfulfilled(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     let now_ms = app.now_ms();
-    let query = Statement::new(
-        "SELECT intent_id, purpose, actor_id, created_at FROM mint_intents \
-         WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2",
-    )
-    .bind(time::iso8601(now_ms.saturating_sub(UNFULFILLED_MS)))
-    .bind(REPORT_LIMIT);
+    let query = Statement::new(UNFULFILLED)
+        .bind(time::iso8601(now_ms.saturating_sub(UNFULFILLED_MS)))
+        .bind(REPORT_LIMIT);
     let mut statements = Vec::new();
     let mut events = Vec::new();
     for row in ready.db().rows(query).await? {

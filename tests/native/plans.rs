@@ -328,6 +328,26 @@ fn no_statement_scans_a_table_or_sorts_one() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// What a creation writes costs an index as much as a row.
+#[test]
+fn every_index_of_what_a_creation_writes_is_read() {
+    let world = exercised();
+    let mut statements = world.db.log();
+    statements.retain(|sql| !["CREATE", "ALTER", "DROP"].iter().any(|ddl| sql.starts_with(ddl)));
+    statements.sort();
+    statements.dedup();
+    let steps: Vec<String> = statements.iter().flat_map(|sql| world.db.plan(sql)).collect();
+    let indexes = world.db.cells(
+        "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL \
+         AND tbl_name IN ('contexts', 'outbox', 'audit', 'mint_intents', 'idempotency_keys')",
+    );
+    assert!(indexes.len() > 10, "{indexes:?}");
+    for index in indexes {
+        let is_read = |step: &String| step.split(' ').any(|word| word == index);
+        assert!(steps.iter().any(is_read), "nothing reads {index}");
+    }
+}
+
 #[test]
 fn a_list_page_is_one_range_of_one_index() {
     let world = exercised();
