@@ -52,6 +52,21 @@ pub async fn check_free(
     key: Option<&Idempotency>,
     intent: &MintIntent,
 ) -> Result<Vec<Row>, Problem> {
+    // Almost always nothing is in the way, which the statement that records the intent sees to by itself. What
+    // is in the way is asked only where something is.
+    let record = record_if_free(scope, wanted, key, intent);
+    let (stored, recorded) = match key {
+        None => (Vec::new(), ready.db().batch(vec![record]).await?.pop()),
+        Some(key) => {
+            let both = vec![key.look_up(scope, wanted.now_ms), record];
+            let mut results = scope.read(ready, both).await?;
+            let recorded = results.pop();
+            (results.pop().unwrap_or_default(), recorded)
+        }
+    };
+    if !stored.is_empty() || recorded.is_some_and(|rows| !rows.is_empty()) {
+        return Ok(stored);
+    }
     let mut patience = Patience::default();
     loop {
         let mut checks = checks(scope, wanted, key, intent);
@@ -76,7 +91,21 @@ fn checks(
 ) -> Vec<Statement> {
     let CreationNeeds { name, quota, now_ms } = *wanted;
     let holder = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(name.key());
-    let mut checks = vec![holder, quota.question()];
+    let stored = match key {
+        Some(key) => key.look_up(scope, now_ms),
+        None => Statement::new("SELECT 1 AS stored WHERE 0"),
+    };
+    vec![holder, quota.question(), stored, record_if_free(scope, wanted, key, intent)]
+}
+
+/// Puts the intent on record where nothing is in the way; returns a row if it did.
+fn record_if_free(
+    scope: &Scope,
+    wanted: &CreationNeeds<'_>,
+    key: Option<&Idempotency>,
+    intent: &MintIntent,
+) -> Statement {
+    let CreationNeeds { name, quota, now_ms } = *wanted;
     let mut params = Params::default();
     let (owner, wanted) = (params.add(scope.actor()), params.add(name.key()));
     let mut nothing_is_in_the_way = format!(
@@ -87,16 +116,11 @@ fn checks(
         former_names::CONDITION,
         quota.is_full(&mut params),
     );
-    match key {
-        Some(key) => {
-            checks.push(key.look_up(scope, now_ms));
-            let is_unused = key.is_unused_sql(scope, now_ms, &mut params);
-            nothing_is_in_the_way += &format!(" AND {is_unused}");
-        }
-        None => checks.push(Statement::new("SELECT 1 AS stored WHERE 0")),
+    if let Some(key) = key {
+        let is_unused = key.is_unused_sql(scope, now_ms, &mut params);
+        nothing_is_in_the_way += &format!(" AND {is_unused}");
     }
-    checks.push(intent.record_if(params, &nothing_is_in_the_way));
-    checks
+    intent.record_if(params, &nothing_is_in_the_way)
 }
 
 /// Judges the answers to [`checks`].
