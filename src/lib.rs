@@ -61,7 +61,7 @@ pub mod doors {
         context: Context,
     ) -> worker::Result<web_sys::Response> {
         let app = workers::app(&env);
-        let mut reply = edge::serve(&app, routes::table(), &WebRequest(request)).await;
+        let mut reply = edge::serve(&app, routes::table(), &WebRequest::new(request)).await;
         let after = std::mem::take(&mut reply.after);
         if !after.is_empty() {
             context.wait_until(async move { tasks::after_reply(&app, after).await });

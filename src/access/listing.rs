@@ -5,6 +5,7 @@ use http_kit::paging::{self, Cursor};
 use http_kit::problem::{FieldError, Problem};
 use http_kit::request::Request;
 use seams::db::{DbError, Params, Row, Statement};
+use seams::db::{DbError, Params, Row, Statement, Text};
 use serde_json::json;
 
 use crate::access::caller::Scope;
@@ -14,8 +15,8 @@ use crate::store::Ready;
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// The items, separated by commas.
-    pub items: String,
+    /// The items, separated by [`SEPARATOR`].
+    pub items: Text,
     /// How many.
     pub count: i64,
     /// Where the next page starts, if there is one.
@@ -35,11 +36,11 @@ impl Page {
     /// [`DbError::Shape`].
     pub fn read(row: &mut Row, at: usize, limit: i64) -> Result<Self, DbError> {
         let count = row.integer(at)?;
-        let mut items = row.optional_text(at + 1)?.unwrap_or_default();
+        let items = row.long_text(at + 1)?.unwrap_or_default();
         if count <= limit {
             return Ok(Page { items, count, next: None });
         }
-        items.truncate(items.rfind(SEPARATOR).unwrap_or(0));
+        let items = items.before_last(SEPARATOR).unwrap_or_default();
         let keys = row.text(at + 2)?;
         let (one, other) = keys.split_once('|').ok_or(DbError::Shape)?;
         let next = Cursor([one.to_owned(), other.to_owned()]);
@@ -57,11 +58,12 @@ impl Page {
     /// The envelope of the list: its items under the plural of what they are, beside `count`.
     pub fn reply(&self, request: &Request<'_>, plural: &str, more: &[(&str, &str)]) -> Reply {
         let next = self.next.as_ref().map(|cursor| cursor.encode(request));
-        let mut text = format!("{{\"{plural}\":[{}],\"count\":{}", self.items, self.count);
+        let mut after = format!("],\"count\":{}", self.count);
         for (name, value) in more {
-            text += &format!(",\"{name}\":{}", json!(value));
+            after += &format!(",\"{name}\":{}", json!(value));
         }
-        text += &format!(",\"next_cursor\":{}}}", json!(next));
+        after += &format!(",\"next_cursor\":{}}}", json!(next));
+        let text = self.items.clone().between(&format!("{{\"{plural}\":["), &after);
         let reply = Reply::json(text);
         match next {
             Some(cursor) => reply.header("link", paging::next_link(request, &cursor)),

@@ -1,11 +1,15 @@
 //! D1 behind the [`Db`] seam.
 //!
 //! The calls go to the binding directly instead of through the `worker` crate's wrappers, which
-//! would deserialize each row through serde: rows here are arrays of plain values.
+//! would deserialize each row through serde: rows here are arrays of plain values. Long texts stay strings of
+//! JavaScript until somebody wants to read them.
+
+use std::any::Any;
+use std::rc::Rc;
 
 use async_trait::async_trait;
-use js_sys::{Array, Object};
-use seams::db::{Db, DbError, Row, Statement, Value};
+use js_sys::{Array, JsString, Object};
+use seams::db::{Db, DbError, ForeignText, Row, RuntimeText, Statement, Value};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::{D1Database, D1PreparedStatement, D1Result};
@@ -62,10 +66,43 @@ fn row(cells: &Array) -> Result<Row, DbError> {
     cells.iter().map(cell).collect::<Result<_, _>>().map(Row)
 }
 
+/// From how many UTF-16 units on a text is left to the runtime: below, to copy it costs less.
+const LONG_UNITS: u32 = 512;
+
+/// A string of JavaScript.
+pub(super) struct LongText(pub(super) JsString);
+
+impl ForeignText for LongText {
+    fn copy(&self) -> String {
+        String::from(&self.0)
+    }
+
+    fn between(&self, before: &str, after: &str) -> Rc<dyn ForeignText> {
+        let text = JsString::from(before).concat(&self.0).concat(&JsValue::from_str(after));
+        Rc::new(LongText(text))
+    }
+
+    fn before_last(&self, separator: &str) -> Option<Rc<dyn ForeignText>> {
+        let at = u32::try_from(self.0.last_index_of(separator, i32::MAX)).ok()?;
+        Some(Rc::new(LongText(self.0.substring(0, at))))
+    }
+
+    fn replaced(&self, what: &str, by: &str) -> Rc<dyn ForeignText> {
+        Rc::new(LongText(self.0.replace_all(what, by)))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
 #[allow(clippy::cast_possible_truncation, reason = "integers are within 2^53")]
 fn cell(value: JsValue) -> Result<Value, DbError> {
-    if let Some(text) = value.as_string() {
-        Ok(Value::Text(text))
+    if let Some(text) = value.dyn_ref::<JsString>() {
+        Ok(match text.length() < LONG_UNITS {
+            true => Value::Text(text.into()),
+            false => Value::Runtime(RuntimeText(Rc::new(LongText(text.clone())))),
+        })
     } else if let Some(number) = value.as_f64() {
         Ok(Value::Integer(number as i64))
     } else if value.is_null() {
@@ -80,6 +117,7 @@ fn bound(value: &Value) -> JsValue {
     match value {
         Value::Null => JsValue::NULL,
         Value::Text(text) => JsValue::from_str(text),
+        Value::Runtime(text) => JsValue::from_str(&text.0.copy()),
         // D1 refuses BigInt, which is what an i64 would become.
         Value::Integer(number) => JsValue::from_f64(*number as f64),
     }

@@ -55,7 +55,7 @@ impl Fetch {
         let response = begun.map_err(|error| failed(&error))?;
         let response = JsFuture::from(response).await.map_err(|error| failed(&error))?;
         let response: web_sys::Response = response.unchecked_into();
-        let body = read_into(response.body(), limit, share).await.map_err(|error| match error {
+        let body = body_of(&response, limit, share).await.map_err(|error| match error {
             ReadError::TooLarge => TransportError::TooLarge(limit),
             ReadError::Broken(error) => failed(&error),
         })?;
@@ -163,6 +163,29 @@ pub(crate) async fn read(
     limit: usize,
 ) -> Result<Vec<u8>, ReadError> {
     read_into(body, limit, None).await
+}
+
+/// The body of a response: in one piece where its length is declared and it is not compressed, because the
+/// runtime reads no more of it than that.
+async fn body_of(
+    response: &web_sys::Response,
+    limit: usize,
+    share: Option<&Share>,
+) -> Result<Vec<u8>, ReadError> {
+    let headers = response.headers();
+    let header = |name: &str| headers.get(name).ok().flatten();
+    let length = header("content-length").and_then(|length| length.parse().ok());
+    let is_whole = length.is_some_and(|length| {
+        length <= limit
+            && header("content-encoding").is_none()
+            && share.is_none_or(|share| share.grow(length))
+    });
+    if !is_whole {
+        return read_into(response.body(), limit, share).await;
+    }
+    let buffer = response.array_buffer().map_err(ReadError::Broken)?;
+    let bytes = Uint8Array::new(&JsFuture::from(buffer).await.map_err(ReadError::Broken)?);
+    if bytes.length() as usize > limit { Err(ReadError::TooLarge) } else { Ok(bytes.to_vec()) }
 }
 
 /// The same, as long as a share can hold it.

@@ -1,27 +1,48 @@
 //! A runtime request behind [`Inbound`].
 
 use async_trait::async_trait;
-use js_sys::{ArrayBuffer, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, JsString, Object, Reflect, Uint8Array};
 use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 
 use super::fetch::{ReadError, headers, read};
-use super::{thrown, webcrypto};
+use super::{names, thrown, webcrypto};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(extends = Object, js_name = Headers)]
+    type RequestHeaders;
+
+    /// By a name that JavaScript has already.
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &RequestHeaders, name: &JsString) -> Result<Option<String>, JsValue>;
+}
 
 /// The runtime's request.
-pub(crate) struct WebRequest(pub(crate) web_sys::Request);
+pub(crate) struct WebRequest {
+    request: web_sys::Request,
+    headers: RequestHeaders,
+}
+
+impl WebRequest {
+    pub(crate) fn new(request: web_sys::Request) -> Self {
+        let headers = request.headers().unchecked_into();
+        WebRequest { request, headers }
+    }
+}
 
 #[async_trait(?Send)]
 impl Inbound for WebRequest {
     fn method(&self) -> String {
-        self.0.method()
+        self.request.method()
     }
 
     fn target(&self) -> String {
         // Absolute, as the runtime made it; `Url` would cost 188 KB of tables to say the same.
-        let url = self.0.url();
+        let url = self.request.url();
         let after_scheme = url.find("://").map_or(0, |at| at + 3);
         let path =
             url.get(after_scheme..).and_then(|rest| rest.find('/')).map(|at| after_scheme + at);
@@ -29,7 +50,7 @@ impl Inbound for WebRequest {
     }
 
     fn origin(&self) -> String {
-        let url = self.0.url();
+        let url = self.request.url();
         let after_scheme = url.find("://").map_or(0, |at| at + 3);
         let rest = url.get(after_scheme..).unwrap_or_default();
         let end = rest.find(['/', '?', '#']).map_or(url.len(), |at| after_scheme + at);
@@ -37,17 +58,17 @@ impl Inbound for WebRequest {
     }
 
     fn header(&self, name: &str) -> Option<String> {
-        self.0.headers().get(name).ok().flatten()
+        self.headers.get(&names::string(name)).ok().flatten()
     }
 
     fn headers(&self) -> Vec<(String, String)> {
-        headers(&self.0.headers())
+        headers(self.headers.unchecked_ref())
     }
 
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
         match self.declared_length() {
             Some(_) => Ok(self.declared(limit).await?.to_vec()),
-            None => read(self.0.body(), limit).await.map_err(|error| match error {
+            None => read(self.request.body(), limit).await.map_err(|error| match error {
                 ReadError::TooLarge => BodyError::TooLarge,
                 ReadError::Broken(_) => BodyError::Broken,
             }),
@@ -71,7 +92,7 @@ impl Inbound for WebRequest {
         if self.declared_length().is_some_and(|length| length > limit) {
             return Err(BodyError::TooLarge);
         }
-        let Some(body) = self.0.body() else {
+        let Some(body) = self.request.body() else {
             return Ok(Box::new(WebBody(Uint8Array::new_with_length(0))));
         };
         let mut pieces = Pieces::of(&body);
@@ -142,7 +163,7 @@ impl WebRequest {
             return Err(BodyError::TooLarge);
         }
         let read = async {
-            let buffer = JsFuture::from(self.0.array_buffer()?).await?;
+            let buffer = JsFuture::from(self.request.array_buffer()?).await?;
             Ok::<_, JsValue>(Uint8Array::new(buffer.unchecked_ref::<ArrayBuffer>()))
         };
         let bytes = read.await.map_err(|_| BodyError::Broken)?;

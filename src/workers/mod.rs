@@ -7,6 +7,7 @@ pub(crate) mod fetch;
 pub(crate) mod inbound;
 pub(crate) mod kv;
 pub(crate) mod limiter;
+pub(crate) mod names;
 pub(crate) mod objects;
 pub(crate) mod queue;
 pub(crate) mod response;

@@ -1,12 +1,25 @@
 //! A [`Reply`] as a runtime response.
 
 use futures_util::StreamExt;
-use js_sys::{Object, Reflect, Uint8Array};
-use wasm_bindgen::JsValue;
+use js_sys::{JsString, Object, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys;
 
-use crate::access::reply::{Body, Reply};
 use crate::edge::COMMON_HEADERS;
+use crate::access::reply::{Body, Reply};
+use crate::workers::d1::LongText;
+use crate::workers::names;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = Response)]
+    type StringResponse;
+
+    /// A response of a string that JavaScript has already.
+    #[wasm_bindgen(constructor, js_class = "Response", catch)]
+    fn new(body: &JsString, init: &web_sys::ResponseInit) -> Result<StringResponse, JsValue>;
+}
 
 thread_local! {
     /// The headers of every reply, as the object that each reply's own are added to.
@@ -27,10 +40,10 @@ fn common() -> Object {
 pub(crate) fn of(reply: Reply) -> worker::Result<web_sys::Response> {
     let headers = COMMON.with(|common| Object::assign(&Object::new(), common));
     if let Some(content_type) = reply.body.content_type() {
-        Reflect::set(&headers, &"content-type".into(), &content_type.into())?;
+        Reflect::set(&headers, &names::string("content-type"), &names::string(content_type))?;
     }
     for (name, value) in &reply.headers {
-        Reflect::set(&headers, &JsValue::from_str(name), &JsValue::from_str(value))?;
+        Reflect::set(&headers, &names::string(name), &JsValue::from_str(value))?;
     }
     let init = web_sys::ResponseInit::new();
     init.set_status(reply.status);
@@ -45,5 +58,22 @@ pub(crate) fn of(reply: Reply) -> worker::Result<web_sys::Response> {
         let bytes = Uint8Array::from(bytes.as_slice());
         return Ok(web_sys::Response::new_with_opt_buffer_source_and_init(Some(&bytes), &init)?);
     }
+    if let Body::RuntimeJson(text) = &reply.body {
+        return Ok(match text.0.as_any().downcast_ref::<LongText>() {
+            Some(LongText(text)) => StringResponse::new(text, &init)?.unchecked_into(),
+            None => web_sys::Response::new_with_opt_str_and_init(Some(&text.0.copy()), &init)?,
+        });
+    }
     Ok(web_sys::Response::new_with_opt_str_and_init(reply.body.text(), &init)?)
+}
+
+/// What is answered where a response cannot be made, which is not expected.
+pub(crate) fn failed(error: &worker::Error) -> web_sys::Response {
+    worker::console_error!("{error}");
+    let init = web_sys::ResponseInit::new();
+    init.set_status(500);
+    let text = "INTERNAL SERVER ERROR";
+    // A text and a status that are always good.
+    web_sys::Response::new_with_opt_str_and_init(Some(text), &init)
+        .unwrap_or_else(|_| web_sys::Response::error())
 }

@@ -398,6 +398,64 @@ fn a_suspended_actor_is_refused_everywhere_from_the_next_request_on() {
 }
 
 #[test]
+fn a_creation_and_what_follows_take_few_statements() {
+    let (world, gateway) = World::warm();
+    run(async {
+        gateway.create(ALICE, &json!({"name": "before"})).await;
+        gateway.deliver_all().await;
+        let writes = |from: usize| -> Vec<String> { world.db.log().split_off(from) };
+        let begun = world.db.log().len();
+        let id = gateway.create(ALICE, &json!({"name": "n"})).await;
+        let made = writes(begun);
+        assert!(made[0].starts_with("INSERT INTO mint_intents"), "one statement asks all: {made:?}");
+        assert!(made[1].starts_with("INSERT INTO assertions"), "{made:?}");
+        assert_eq!(made.len(), 7, "{made:?}");
+        let begun = world.db.log().len();
+        gateway.deliver_all().await;
+        let learned = writes(begun);
+        let kept = learned.iter().filter(|sql| sql.starts_with("UPDATE contexts SET"));
+        assert_eq!(kept.count(), 1, "{learned:?}");
+        let context = gateway.get(&format!("/v1/contexts/{id}"), Some(ALICE)).await;
+        assert!(context.json["chitty_dna_id"].is_string(), "{context:?}");
+        assert!(context.json["chitty_chronicle_timeline_id"].is_string(), "{context:?}");
+    });
+}
+
+#[test]
+fn a_page_shows_each_context_as_it_is_read() {
+    let (_, gateway) = World::warm();
+    run(async {
+        let text = "},\n{ \"type\":null ,\r\n} ".repeat(9);
+        let bodies = [
+            json!({"name": "w one"}),
+            json!({"name": "w two", "type": "t", "data": [text]}),
+            json!({"name": "w three", "customizations": {"a": [text, {}]}}),
+            json!({"name": "w four", "data": [text], "tools": ["é", "}"]}),
+            json!({"name": "w five", "type": "t", "customizations": {}}),
+            json!({"name": "w six", "data": [{}], "systems": []}),
+        ];
+        let mut read = Vec::new();
+        for body in &bodies {
+            let id = gateway.create(ALICE, body).await;
+            read.insert(0, gateway.get(&format!("/v1/contexts/{id}"), Some(ALICE)).await.json);
+        }
+        for limit in 1..=7 {
+            for list in ["contexts?status=all", "contexts/search?q=w&owner=x"] {
+                let page = format!("/v1/{list}&limit={limit}");
+                let page = gateway.get(&page, Some(ALICE)).await;
+                let count = limit.min(6);
+                assert_eq!(page.json["contexts"], json!(read[..count]), "{list} {limit}");
+                assert_eq!(page.json["count"], count);
+                assert_eq!(page.json["warnings"].is_array(), list.contains("owner"), "{}", page.text);
+            }
+        }
+        let none = gateway.get("/v1/contexts/search?q=none&owner=x", Some(ALICE)).await;
+        assert_eq!((&none.json["contexts"], &none.json["count"]), (&json!([]), &json!(0)));
+        assert!(none.json["warnings"].is_array());
+    });
+}
+
+#[test]
 fn round_trips() {
     let (world, gateway) = World::warm();
     run(async {

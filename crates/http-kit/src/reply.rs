@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use futures_util::stream::LocalBoxStream;
+use seams::db::{RuntimeText, Text};
 
 /// An answer. `W` is the work that may be left for afterwards.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub enum Body {
     Empty,
     /// JSON text.
     Json(String),
+    /// JSON text that the runtime has.
+    RuntimeJson(RuntimeText),
     /// JSON text of a problem.
     Problem(String),
     /// JSON text that never changes.
@@ -57,12 +60,27 @@ impl fmt::Debug for Body {
     }
 }
 
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Body::Json(text)
+    }
+}
+
+impl From<Text> for Body {
+    fn from(text: Text) -> Self {
+        match text {
+            Text::Own(text) => Body::Json(text),
+            Text::Runtime(text) => Body::RuntimeJson(text),
+        }
+    }
+}
+
 impl Body {
     /// Its media type.
     pub fn content_type(&self) -> Option<&str> {
         match self {
             Body::Empty => None,
-            Body::Json(_) | Body::StaticJson(_) => Some("application/json"),
+            Body::Json(_) | Body::RuntimeJson(_) | Body::StaticJson(_) => Some("application/json"),
             Body::Problem(_) => Some("application/problem+json"),
             Body::Text { content_type, .. } | Body::Stream { content_type, .. } => {
                 Some(content_type)
@@ -71,10 +89,10 @@ impl Body {
         }
     }
 
-    /// Its text, unless it is still to come or may be no text.
+    /// Its text, unless it is still to come, may be no text, or is the runtime's.
     pub fn text(&self) -> Option<&str> {
         match self {
-            Body::Empty | Body::Bytes { .. } | Body::Stream { .. } => None,
+            Body::Empty | Body::RuntimeJson(_) | Body::Bytes { .. } | Body::Stream { .. } => None,
             Body::Json(text) | Body::Problem(text) | Body::Text { text, .. } => Some(text),
             Body::StaticJson(text) => Some(text),
         }
@@ -88,8 +106,8 @@ impl<W> Reply<W> {
     }
 
     /// JSON text with status 200.
-    pub fn json(text: String) -> Self {
-        Reply::new(200, Body::Json(text))
+    pub fn json(text: impl Into<Body>) -> Self {
+        Reply::new(200, text.into())
     }
 
     /// Adds a header. The value must be visible ASCII.
@@ -106,14 +124,22 @@ impl<W> Reply<W> {
     /// Adds what the caller should know to a JSON object, as its member `warnings`.
     #[must_use]
     pub fn warning(mut self, warnings: &[String]) -> Self {
-        if let Body::Json(text) = &mut self.body
-            && !warnings.is_empty()
-            && text.ends_with('}')
-        {
-            text.pop();
-            let comma = if text.ends_with('{') { "" } else { "," };
-            text.push_str(&format!("{comma}\"warnings\":{}}}", serde_json::json!(warnings)));
+        if warnings.is_empty() {
+            return self;
         }
+        let text = match std::mem::replace(&mut self.body, Body::Empty) {
+            Body::Json(text) if text.ends_with('}') => Text::Own(text),
+            // Only objects are handed on.
+            Body::RuntimeJson(text) => Text::Runtime(text),
+            other => {
+                self.body = other;
+                return self;
+            }
+        };
+        let is_empty = matches!(&text, Text::Own(text) if text == "{}");
+        let comma = if is_empty { "" } else { "," };
+        let more = format!("{comma}\"warnings\":{}}}", serde_json::json!(warnings));
+        self.body = text.before_last("}").unwrap_or_default().between("", &more).into();
         self
     }
 

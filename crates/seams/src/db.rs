@@ -1,6 +1,9 @@
 //! The database seam: SQL in, rows out. D1 in a Worker, SQLite natively.
 
+use std::any::Any;
 use std::borrow::Cow;
+use std::fmt;
+use std::rc::Rc;
 
 use async_trait::async_trait;
 
@@ -54,6 +57,103 @@ pub enum Value {
     Text(String),
     /// INTEGER, within ±2^53 (larger ones do not survive the way through JavaScript).
     Integer(i64),
+    /// TEXT of a row that the runtime still has.
+    Runtime(RuntimeText),
+}
+
+/// A long text that is left where the runtime has it: what is only handed on is not copied into this program
+/// and out of it again.
+pub trait ForeignText {
+    /// A copy of it.
+    fn copy(&self) -> String;
+
+    /// It, between two other texts.
+    fn between(&self, before: &str, after: &str) -> Rc<dyn ForeignText>;
+
+    /// The part before the last `separator`; `None` where there is none.
+    fn before_last(&self, separator: &str) -> Option<Rc<dyn ForeignText>>;
+
+    /// The text with `by` in every place of `what`.
+    fn replaced(&self, what: &str, by: &str) -> Rc<dyn ForeignText>;
+
+    /// For the runtime that made it.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A [`ForeignText`] as a value.
+#[derive(Clone)]
+pub struct RuntimeText(pub Rc<dyn ForeignText>);
+
+impl fmt::Debug for RuntimeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.copy().fmt(f)
+    }
+}
+
+impl PartialEq for RuntimeText {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.copy() == other.0.copy()
+    }
+}
+
+impl Eq for RuntimeText {}
+
+/// A text, wherever it is.
+#[derive(Debug, Clone)]
+pub enum Text {
+    /// In this program's memory.
+    Own(String),
+    /// In the runtime's.
+    Runtime(RuntimeText),
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Text::Own(String::new())
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        match text {
+            Text::Own(text) => text,
+            Text::Runtime(text) => text.0.copy(),
+        }
+    }
+}
+
+impl Text {
+    /// It, between two other texts.
+    #[must_use]
+    pub fn between(self, before: &str, after: &str) -> Self {
+        match self {
+            Text::Own(text) => Text::Own([before, &text, after].concat()),
+            Text::Runtime(text) => Text::Runtime(RuntimeText(text.0.between(before, after))),
+        }
+    }
+
+    /// The part before the last `separator`; `None` where there is none.
+    #[must_use]
+    pub fn before_last(self, separator: &str) -> Option<Self> {
+        match self {
+            Text::Own(mut text) => {
+                text.truncate(text.rfind(separator)?);
+                Some(Text::Own(text))
+            }
+            Text::Runtime(text) => {
+                text.0.before_last(separator).map(|text| Text::Runtime(RuntimeText(text)))
+            }
+        }
+    }
+
+    /// The text with `by` in every place of `what`.
+    #[must_use]
+    pub fn replaced(self, what: &str, by: &str) -> Self {
+        match self {
+            Text::Own(text) => Text::Own(text.replace(what, by)),
+            Text::Runtime(text) => Text::Runtime(RuntimeText(text.0.replaced(what, by))),
+        }
+    }
 }
 
 impl From<&str> for Value {
@@ -90,8 +190,17 @@ impl Row {
     /// # Errors
     /// [`DbError::Shape`] when there is no such cell or it is not text.
     pub fn optional_text(&mut self, index: usize) -> Result<Option<String>, DbError> {
+        Ok(self.long_text(index)?.map(String::from))
+    }
+
+    /// The same of a text that may be long and is only handed on: it stays where it is.
+    ///
+    /// # Errors
+    /// [`DbError::Shape`].
+    pub fn long_text(&mut self, index: usize) -> Result<Option<Text>, DbError> {
         match self.0.get_mut(index).map(|cell| std::mem::replace(cell, Value::Null)) {
-            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(Value::Text(text)) => Ok(Some(Text::Own(text))),
+            Some(Value::Runtime(text)) => Ok(Some(Text::Runtime(text))),
             Some(Value::Null) => Ok(None),
             _ => Err(DbError::Shape),
         }

@@ -19,6 +19,10 @@ pub use self::writes::{
 };
 use crate::access::caller::Scope;
 use crate::store::Ready;
+use crate::access::caller::Scope;
+use http_kit::problem::Problem;
+use crate::store::Ready;
+use seams::db::{DbError, Row, Statement, Text};
 
 /// What of contexts of an earlier version the cron prepares, as [`unprepared`] counts it.
 pub const PREPARED: [&str; 2] = ["names", "words"];
@@ -38,7 +42,7 @@ pub struct ContextRow {
     /// For the entity tag: the revision, and how much was learned since.
     pub tag: String,
     /// The context as it is returned.
-    pub json: String,
+    pub json: Text,
 }
 
 /// One context.
@@ -59,7 +63,8 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Conte
         return Err(missing(ready, scope).await);
     };
     Scope::admit(row.optional_text(0)?.as_deref())?;
-    Ok(ContextRow { tag: row.text(1)?, json: row.text(2)? })
+    let json = row.long_text(2)?.ok_or(DbError::Shape)?;
+    Ok(ContextRow { tag: row.text(1)?, json })
 }
 
 /// What is said when there is nothing to see: an actor that may do nothing is told that first. A

@@ -5,6 +5,7 @@ use http_kit::names;
 use http_kit::paging::{Cursor, invalid_cursor};
 use http_kit::problem::Problem;
 use seams::db::{Params, Statement};
+use seams::db::{Params, Statement, Text};
 
 use super::{first, former_words};
 use crate::access::caller::Scope;
@@ -12,6 +13,21 @@ use crate::access::listing::{Page, SEPARATOR};
 use crate::contexts::Status;
 use crate::contexts::search::{Matches, Query};
 use crate::store::Ready;
+
+/// SQL for a context on a page: what is stored of it as it is, unless it has a type or customizations; then
+/// all of it, with a blank at its end. [`complete`] adds what the others lack. To put `shown` together of
+/// each costs more than to find and read the rows.
+const ITEM: &str = "iif(type IS NULL AND customizations IS NULL, document, shown || ' ') AS item";
+
+/// Gives the items of a page that lack them the members that `shown` adds to `document`: those that end
+/// without a blank. No item holds a line feed, so the ends are where one stands.
+fn complete(items: Text) -> Text {
+    items
+        .between("", SEPARATOR)
+        .replaced("},\n", ",\"type\":null,\"customizations\":null},\n")
+        .before_last(SEPARATOR)
+        .unwrap_or_default()
+}
 
 /// What a list is narrowed to.
 #[derive(Debug, Default)]
@@ -53,9 +69,9 @@ pub async fn list(
         narrowed += &format!(" AND (created_at, chitty_id) <= ({at}, {id})");
     }
     let query = params.statement(format!(
-        "SELECT {}, count(*), group_concat(shown, '{SEPARATOR}'), \
+        "SELECT {}, count(*), group_concat(item, '{SEPARATOR}'), \
          min(created_at || '|' || chitty_id) \
-         FROM (SELECT created_at, chitty_id, shown FROM contexts \
+         FROM (SELECT created_at, chitty_id, {ITEM} FROM contexts \
          WHERE owner_chitty_id = ?1 AND deleted_at IS NULL{narrowed} \
          ORDER BY created_at DESC, chitty_id DESC LIMIT {limit_at} + 1)",
         Scope::STATE_SQL
@@ -92,9 +108,9 @@ pub async fn find(
     // The last row is the one of the lowest tier and number; SQLite takes the other columns beside
     // a lone min() from the row that has it.
     let query = params.statement(format!(
-        "SELECT {}, count(*), group_concat(shown, '{SEPARATOR}'), tier || '|' || chitty_id, \
+        "SELECT {}, count(*), group_concat(item, '{SEPARATOR}'), tier || '|' || chitty_id, \
          min(tier * 1000000000000 + row_id) \
-         FROM (SELECT tier, row_id, chitty_id, shown \
+         FROM (SELECT tier, row_id, chitty_id, {ITEM} \
          FROM (SELECT tier, row_id FROM ({hits} LIMIT {limit_at} + 1)) \
          CROSS JOIN contexts USING (row_id) \
          WHERE owner_chitty_id = ?1 AND deleted_at IS NULL)",
@@ -204,5 +220,6 @@ async fn page(
 ) -> Result<Page, Problem> {
     let mut row = first(scope.rows_with_state(ready, query).await?)?;
     Scope::admit(row.optional_text(0)?.as_deref())?;
-    Ok(Page::read(&mut row, 1, limit)?)
+    let page = Page::read(&mut row, 1, limit)?;
+    Ok(Page { items: complete(page.items), ..page })
 }

@@ -1,14 +1,42 @@
 //! SQLite in memory behind the gateway's own seam, with faults.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use seams::db::{Db, DbError, Row, Statement, Value};
+use seams::db::{Db, DbError, ForeignText, Row, RuntimeText, Statement, Value};
 
 use super::{cpu_ns, yield_now};
+
+/// A text of a row that only the runtime has.
+struct LongText(String);
+
+impl ForeignText for LongText {
+    fn copy(&self) -> String {
+        self.0.clone()
+    }
+
+    fn between(&self, before: &str, after: &str) -> Rc<dyn ForeignText> {
+        Rc::new(LongText([before, &self.0, after].concat()))
+    }
+
+    fn before_last(&self, separator: &str) -> Option<Rc<dyn ForeignText>> {
+        let at = self.0.rfind(separator)?;
+        Some(Rc::new(LongText(self.0[..at].to_owned())))
+    }
+
+    fn replaced(&self, what: &str, by: &str) -> Rc<dyn ForeignText> {
+        Rc::new(LongText(self.0.replace(what, by)))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
 
 /// What goes wrong at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,6 +256,7 @@ impl Database {
             let bound = match value {
                 Value::Null => rusqlite::types::Value::Null,
                 Value::Text(text) => rusqlite::types::Value::Text(text.clone()),
+                Value::Runtime(text) => rusqlite::types::Value::Text(text.0.copy()),
                 Value::Integer(number) => rusqlite::types::Value::Real(*number as f64),
             };
             prepared.raw_bind_parameter(index + 1, bound).map_err(failed)?;
@@ -265,7 +294,14 @@ fn cell(value: ValueRef<'_>) -> Value {
         ValueRef::Integer(number) => Value::Integer(number),
         #[allow(clippy::cast_possible_truncation)]
         ValueRef::Real(number) => Value::Integer(number as i64),
-        ValueRef::Text(text) => Value::Text(String::from_utf8(text.to_vec()).unwrap()),
+        ValueRef::Text(text) => {
+            let text = String::from_utf8(text.to_vec()).unwrap();
+            // As in the runtime, which keeps long ones.
+            match text.len() < 512 {
+                true => Value::Text(text),
+                false => Value::Runtime(RuntimeText(Rc::new(LongText(text)))),
+            }
+        }
         ValueRef::Blob(_) => panic!("no blobs here"),
     }
 }

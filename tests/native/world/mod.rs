@@ -569,7 +569,10 @@ impl Answer {
             Body::Bytes { bytes, .. } => Some(String::from_utf8_lossy(bytes).into_owned()),
             _ => None,
         };
-        let text = reply.body.text().map(str::to_owned);
+        let text = match &reply.body {
+            Body::RuntimeJson(text) => Some(text.0.copy()),
+            body => body.text().map(str::to_owned),
+        };
         let text = text.or_else(|| passed_on.clone()).unwrap_or_default();
         let json: Value = match text.as_str() {
             "" => Value::Null,
