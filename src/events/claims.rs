@@ -60,48 +60,36 @@ pub struct Claim {
 /// How many events of one entity are told at a time.
 const CLAIM_LIMIT: i64 = 20;
 
-/// Takes a lease of `lease_ms` on what is open of an entity, in the order of commit; nothing while
-/// somebody else has one. Also says how these events stand.
+/// Takes a lease of `lease_ms` on what is open of each of some entities, in the order of commit; nothing of one
+/// while somebody else has it. Also says how these events of theirs stand. One round trip for all of them.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn claim(
     ready: Ready<'_>,
-    entity: &str,
-    ids: &[&str],
+    entities: &[(&str, Vec<&str>)],
     now_ms: u64,
     lease_ms: u64,
-) -> Result<Claim, DbError> {
+) -> Result<Vec<Claim>, DbError> {
     let lease = time::iso8601(now_ms + lease_ms);
-    let claim = Statement::new(
-        "UPDATE outbox SET leased_until = ?2, tries = tries + 1, in_doubt = in_doubt + 1 \
-         WHERE seq IN (SELECT seq FROM outbox WHERE entity_id = ?1 AND done_at IS NULL \
-         AND dead_at IS NULL ORDER BY seq LIMIT ?4) \
-         AND NOT EXISTS (SELECT 1 FROM outbox AS other WHERE other.entity_id = ?1 \
-         AND other.done_at IS NULL AND other.dead_at IS NULL AND other.leased_until > ?3) \
-         RETURNING seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, \
-         payload, sweeps, via, effects, tries, in_doubt, doubts, refused, replays",
-    )
-    .bind(entity)
-    .bind(lease.as_str())
-    .bind(time::iso8601(now_ms))
-    .bind(CLAIM_LIMIT);
-    let standing = Statement::new(STANDING).bind(json!(ids).to_string());
-    let mut results = ready.db().batch(vec![standing, claim]).await?.into_iter();
+    let ids: Vec<&str> = entities.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
+    let mut batch = vec![Statement::new(STANDING).bind(json!(ids).to_string())];
+    batch.extend(entities.iter().map(|(entity, _)| {
+        Statement::new(CLAIM)
+            .bind(*entity)
+            .bind(lease.as_str())
+            .bind(time::iso8601(now_ms))
+            .bind(CLAIM_LIMIT)
+    }));
+    let mut results = ready.db().batch(batch).await?.into_iter();
     let standing = read_standing(results.next().unwrap_or_default())?;
-    let mut claimed: Vec<(i64, EventClaim)> = Vec::new();
     let mut unreadable = Vec::new();
-    for mut row in results.next().unwrap_or_default() {
-        let seq = row.integer(0)?;
-        match read_claimed(&mut row) {
-            Ok(read) => claimed.push((seq, read)),
-            // A row that this version cannot read stays, and is said so at each try.
-            Err(error) => {
-                log::error("outbox_row_unreadable", &[("error", &error.to_string())]);
-                unreadable.push(seq);
-            }
-        }
-    }
+    let claims = entities.iter().zip(results).map(|((_, ids), rows)| {
+        let standing = ids.iter().filter_map(|id| Some(((*id).to_owned(), *standing.get(*id)?)));
+        let rows = read_all_claimed(rows, &mut unreadable)?;
+        Ok(Claim { standing: standing.collect(), rows, lease: lease.clone() })
+    });
+    let claims = claims.collect::<Result<Vec<Claim>, DbError>>()?;
     if !unreadable.is_empty() {
         // It keeps nothing else of its entity from being told.
         let give_back = Statement::new(
@@ -111,9 +99,35 @@ pub async fn claim(
         let give_back = give_back.bind(json!(unreadable).to_string()).bind(lease.as_str());
         ready.db().batch(vec![give_back]).await?;
     }
+    Ok(claims)
+}
+
+/// Takes what is open of the entity `?1`.
+const CLAIM: &str = "UPDATE outbox SET leased_until = ?2, tries = tries + 1, in_doubt = in_doubt + 1 \
+     WHERE seq IN (SELECT seq FROM outbox WHERE entity_id = ?1 AND done_at IS NULL \
+     AND dead_at IS NULL ORDER BY seq LIMIT ?4) \
+     AND NOT EXISTS (SELECT 1 FROM outbox AS other WHERE other.entity_id = ?1 \
+     AND other.done_at IS NULL AND other.dead_at IS NULL AND other.leased_until > ?3) \
+     RETURNING seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, \
+     payload, sweeps, via, effects, tries, in_doubt, doubts, refused, replays";
+
+/// The claimed rows of one entity in their order; the numbers of those that this version cannot read are added
+/// to `unreadable`.
+fn read_all_claimed(rows: Vec<Row>, unreadable: &mut Vec<i64>) -> Result<Vec<EventClaim>, DbError> {
+    let mut claimed: Vec<(i64, EventClaim)> = Vec::new();
+    for mut row in rows {
+        let seq = row.integer(0)?;
+        match read_claimed(&mut row) {
+            Ok(read) => claimed.push((seq, read)),
+            // It stays, and is said so at each try.
+            Err(error) => {
+                log::error("outbox_row_unreadable", &[("error", &error.to_string())]);
+                unreadable.push(seq);
+            }
+        }
+    }
     claimed.sort_by_key(|(seq, _)| *seq);
-    let rows = claimed.into_iter().map(|(_, row)| row).collect();
-    Ok(Claim { standing, rows, lease })
+    Ok(claimed.into_iter().map(|(_, row)| row).collect())
 }
 
 fn read_claimed(row: &mut Row) -> Result<EventClaim, DbError> {

@@ -9,14 +9,16 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use futures_util::StreamExt;
-use seams::db::{DbError, Statement};
+use futures_util::future::join_all;
+use seams::db::Statement;
 use seams::queue::Delivery;
 use seams::{log, time};
 
 use crate::app::{App, Slot};
 use crate::events::claims::{self, EventClaim};
 use crate::events::dead::{self, Subject};
+use crate::events::claims::{self, Claim, EventClaim};
+use crate::events::dead::Subject;
 use crate::events::effects::{self, Effect, Failure, History};
 use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::store::Ready;
@@ -37,7 +39,7 @@ impl Slot for ChroniclePause {
     }
 }
 
-/// How many entities are told of at once.
+/// How many entities are told of at once; they are claimed in one round trip.
 const AT_ONCE: usize = 6;
 
 /// Deals with one batch of a queue, by the name of its binding. Each message gets its own verdict; one
@@ -48,7 +50,7 @@ pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
         return;
     };
     let mut letters = Vec::new();
-    let mut entities: BTreeMap<String, Vec<(&dyn Delivery, Event)>> = BTreeMap::new();
+    let mut entities: BTreeMap<String, Vec<Wakening<'_>>> = BTreeMap::new();
     for delivery in deliveries {
         match decode(*delivery) {
             Ok(event) => {
@@ -57,12 +59,12 @@ pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
             Err(reason) => letters.push((*delivery, None, reason)),
         }
     }
-    let told = futures_util::stream::iter(&entities)
-        .map(|(entity, messages)| tell(app, ready, entity, messages))
-        .buffer_unordered(AT_ONCE)
-        .collect::<Vec<_>>()
-        .await;
-    for (delivery, event, outcome) in told.into_iter().flatten() {
+    let entities: Vec<(String, Vec<Wakening<'_>>)> = entities.into_iter().collect();
+    let mut told = Vec::new();
+    for group in entities.chunks(AT_ONCE) {
+        told.extend(tell_all(app, ready, group).await);
+    }
+    for (delivery, event, outcome) in told {
         match verdict::of(outcome, delivery.attempts(), |bound| app.jitter(bound)) {
             Verdict::Ack => delivery.ack(),
             Verdict::Retry(pause_s) => delivery.retry(pause_s),
@@ -146,6 +148,9 @@ fn decode(delivery: &dyn Delivery) -> Result<Event, String> {
     }
 }
 
+/// A message with its event.
+type Wakening<'d> = (&'d dyn Delivery, Event);
+
 /// What has come of one message.
 type TellResult<'d> = (&'d dyn Delivery, Event, Outcome);
 
@@ -160,37 +165,76 @@ const GIVE_UP_MS: u64 = 7 * 24 * 3_600_000;
 /// How often an event is tried at least before it is given up for an outage.
 const GIVE_UP_TRIES: i64 = 10;
 
-/// Tells what is open of one entity, and says what has become of the messages about it.
+/// Tells what is open of some entities, side by side, and says what has become of the messages about them.
+async fn tell_all<'d>(
+    app: &App,
+    ready: Ready<'_>,
+    entities: &[(String, Vec<Wakening<'d>>)],
+) -> Vec<TellResult<'d>> {
+    let only_chronicle = |messages: &[Wakening<'d>]| {
+        messages.iter().all(|(_, event)| effects::of(&event.kind) == [Effect::Chronicle])
+    };
+    let pause_s = chronicle_pause(app);
+    let (paused, open): (Vec<_>, Vec<_>) =
+        entities.iter().partition(|(_, messages)| pause_s.is_some() && only_chronicle(messages));
+    let mut results: Vec<TellResult<'d>> =
+        paused.iter().flat_map(|(_, messages)| all(messages, &Outcome::Open(pause_s))).collect();
+    if open.is_empty() {
+        return results;
+    }
+    let wanted: Vec<(&str, Vec<&str>)> =
+        open.iter().map(|(entity, messages)| (entity.as_str(), ids(messages))).collect();
+    let now_ms = app.now_ms();
+    match claims::claim(ready, &wanted, now_ms, lease_ms(app)).await {
+        Ok(claims) => {
+            let told = open.into_iter().zip(claims).map(|((entity, messages), claim)| {
+                tell(app, ready, entity, messages, claim, now_ms)
+            });
+            results.extend(join_all(told).await.into_iter().flatten());
+        }
+        Err(error) => {
+            log::warn("consume_failed", &[("error", &error.to_string())]);
+            let left = open.iter().flat_map(|(_, messages)| all(messages, &Outcome::Open(None)));
+            results.extend(left);
+        }
+    }
+    results
+}
+
+/// The same outcome for all of some messages.
+fn all<'d>(messages: &[Wakening<'d>], outcome: &Outcome) -> Vec<TellResult<'d>> {
+    messages.iter().map(|(delivery, event)| (*delivery, event.clone(), outcome.clone())).collect()
+}
+
+fn ids<'e>(messages: &'e [Wakening<'_>]) -> Vec<&'e str> {
+    messages.iter().map(|(_, event)| event.id.as_str()).collect()
+}
+
+/// Tells what was claimed of one entity at an instant, and says what has become of the messages about it.
 async fn tell<'d>(
     app: &App,
     ready: Ready<'_>,
     entity: &str,
-    messages: &[(&'d dyn Delivery, Event)],
+    messages: &[Wakening<'d>],
+    claim: Claim,
+    claimed_ms: u64,
 ) -> Vec<TellResult<'d>> {
-    let all = |outcome: &Outcome| {
-        let told = |(delivery, event): &(&'d dyn Delivery, Event)| {
-            (*delivery, event.clone(), outcome.clone())
-        };
-        messages.iter().map(told).collect()
-    };
-    let only_chronicle =
-        messages.iter().all(|(_, event)| effects::of(&event.kind) == [Effect::Chronicle]);
-    if let Some(wait_s) = chronicle_pause(app).filter(|_| only_chronicle) {
-        return all(&Outcome::Open(Some(wait_s)));
-    }
-    let ids: Vec<&str> = messages.iter().map(|(_, event)| event.id.as_str()).collect();
-    let mut told = match tell_open(app, ready, entity, &ids).await {
-        Ok(told) => told,
-        Err(error) => {
-            log::warn("consume_failed", &[("error", &error.to_string())]);
-            return all(&Outcome::Open(None));
-        }
-    };
+    let mut told = tell_open(app, ready, claim, claimed_ms).await;
     let unrecorded: Vec<&Event> =
         messages.iter().map(|(_, event)| event).filter(|event| !told.knows(&event.id)).collect();
     if !unrecorded.is_empty() {
         let adopted = match claims::adopt(ready, &unrecorded).await {
-            Ok(()) => tell_open(app, ready, entity, &ids).await,
+            Ok(()) => {
+                let now_ms = app.now_ms();
+                let wanted = [(entity, ids(messages))];
+                match claims::claim(ready, &wanted, now_ms, lease_ms(app)).await {
+                    Ok(claims) => {
+                        let claim = claims.into_iter().next().unwrap_or_default();
+                        Ok(tell_open(app, ready, claim, now_ms).await)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
             Err(error) => Err(error),
         };
         match adopted {
@@ -247,17 +291,10 @@ impl Progress {
     }
 }
 
-/// Takes the lease on what is open of an entity and tells it. Also says how these events stand.
-async fn tell_open(
-    app: &App,
-    ready: Ready<'_>,
-    entity: &str,
-    ids: &[&str],
-) -> Result<Progress, DbError> {
-    let now_ms = app.now_ms();
-    let claim = claims::claim(ready, entity, ids, now_ms, lease_ms(app)).await?;
-    let outcomes = tell_claimed(app, ready, claim.rows, &claim.lease, now_ms).await;
-    Ok(Progress { standing: claim.standing, outcomes })
+/// Tells what was claimed of an entity at an instant. Also says how the events stand that were asked about.
+async fn tell_open(app: &App, ready: Ready<'_>, claim: Claim, claimed_ms: u64) -> Progress {
+    let outcomes = tell_claimed(app, ready, claim.rows, &claim.lease, claimed_ms).await;
+    Progress { standing: claim.standing, outcomes }
 }
 
 /// Tells claimed events in their order. An effect that an outage keeps from taking place is not begun for

@@ -2,6 +2,7 @@
 
 use chittyconnect::events::{consumer, dead};
 use chittyconnect::tasks;
+use seams::queue::Delivery;
 use serde_json::json;
 
 use crate::world::{Behaviour, Fault, TestDelivery, TestRequest, Verdict, World, run};
@@ -400,5 +401,29 @@ fn a_lineage_begins_and_goes_on_and_its_service_holds_nothing_up() {
         gateway.delete(&path, "dev-a").await;
         assert_eq!(gateway.deliver_all().await, [Verdict::Ack]);
         assert_eq!(world.db.count("outbox WHERE done_at IS NULL"), 0);
+    });
+}
+
+#[test]
+fn the_entities_of_a_batch_are_claimed_in_one_round_trip() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let mut ids = Vec::new();
+        for name in ["a", "b", "c", "d", "e"] {
+            ids.push(gateway.create("dev-a", &json!({"name": name})).await);
+        }
+        let bodies = world.queue.messages.take();
+        let deliveries: Vec<TestDelivery> = bodies.into_iter().map(TestDelivery::new).collect();
+        let batch: Vec<&dyn Delivery> = deliveries.iter().map(|one| one as &dyn Delivery).collect();
+        world.db.reset_calls();
+        consumer::consume(&gateway.app, dead::CONTEXT_OPS, &batch).await;
+        // One for the leases, and one for each to note what has become of it.
+        assert_eq!(world.db.calls(), 1 + ids.len());
+        assert!(deliveries.iter().all(|one| one.verdict() == Verdict::Ack));
+        let entries = world.services.entries();
+        for id in ids {
+            let of_it = entries.iter().filter(|entry| entry["metadata"]["entityId"] == *id);
+            assert_eq!(of_it.count(), 1, "{id}");
+        }
     });
 }
