@@ -166,8 +166,7 @@ impl MintIntent {
 /// time, where the first ids are the oldest, and those that are named after what they are for (see
 /// `migrations/0032…`).
 const UNFULFILLED: &str = "SELECT * FROM (SELECT intent_id, purpose, actor_id, created_at \
-     FROM mint_intents WHERE intent_id >= 'mnt_0' AND intent_id < 'mnt_1' \
-     ORDER BY intent_id LIMIT ?2) WHERE created_at <= ?1 \
+     FROM mint_intents WHERE intent_id < 'mnt_1' ORDER BY intent_id LIMIT ?2) WHERE created_at <= ?1 \
      UNION ALL SELECT * FROM (SELECT intent_id, purpose, actor_id, created_at \
      FROM mint_intents WHERE intent_id >= 'mnt_1' AND created_at <= ?1 \
      ORDER BY created_at LIMIT ?2)";

@@ -407,7 +407,10 @@ fn a_creation_and_what_follows_take_few_statements() {
         let begun = world.db.log().len();
         let id = gateway.create(ALICE, &json!({"name": "n"})).await;
         let made = writes(begun);
-        assert!(made[0].starts_with("INSERT INTO mint_intents"), "one statement asks all: {made:?}");
+        assert!(
+            made[0].starts_with("INSERT INTO mint_intents"),
+            "one statement asks all: {made:?}"
+        );
         assert!(made[1].starts_with("INSERT INTO assertions"), "{made:?}");
         assert_eq!(made.len(), 7, "{made:?}");
         let begun = world.db.log().len();
@@ -446,7 +449,12 @@ fn a_page_shows_each_context_as_it_is_read() {
                 let count = limit.min(6);
                 assert_eq!(page.json["contexts"], json!(read[..count]), "{list} {limit}");
                 assert_eq!(page.json["count"], count);
-                assert_eq!(page.json["warnings"].is_array(), list.contains("owner"), "{}", page.text);
+                assert_eq!(
+                    page.json["warnings"].is_array(),
+                    list.contains("owner"),
+                    "{}",
+                    page.text
+                );
             }
         }
         let none = gateway.get("/v1/contexts/search?q=none&owner=x", Some(ALICE)).await;
