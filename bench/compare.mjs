@@ -2,7 +2,8 @@
 import { drain, fill } from "./fixture.mjs";
 import { ask, cases, comparable, NEW_CONTEXT, NUMBER, READER, startingWith, WRITER } from "./requests.mjs";
 import { indexed, WORDS } from "./seed.mjs";
-import { control, gateway, startServers } from "./servers.mjs";
+import { cpuMicros } from "./processes.mjs";
+import { control, gateway, startServers, withoutConsumer } from "./servers.mjs";
 import { format, median, spread } from "./statistics.mjs";
 import { printTable } from "./table.mjs";
 
@@ -19,18 +20,22 @@ const WARM_UP_MS = 300;
 export async function compare(loader, { rounds, ms, only = "" }) {
   const servers = await startServers((sandboxUrl) => {
     const subject = gateway(sandboxUrl);
-    return [subject, control(subject, sandboxUrl)];
+    return [subject, control(subject, sandboxUrl), withoutConsumer(subject)];
   });
   try {
     const db = await servers.db();
-    const chosen = startingWith(only, await prepare(servers, db));
-    const [gatewayUrl, controlUrl] = servers.urls;
+    const chosen = startingWith(only, withEffects(await prepare(servers, db)));
+    const [gatewayUrl, controlUrl, alone] = servers.urls;
     const sides = { gateway: gatewayUrl, control: controlUrl };
-    for (const what of chosen) await checkEqual(what, sides);
+    for (const [index, what] of chosen.entries()) await checkEqual(what, sides, 90_000_000 + 10 * index);
     const measure = async (side, what, length) => {
-      const figures = await loader.measure(sides[side], what, { ms: length, pid: servers.pid });
+      const isAlone = side === "gateway" && what.name === CREATE;
+      const before = cpuMicros(servers.pid);
+      const figures = await loader.measure(isAlone ? alone : sides[side], what, { ms: length, pid: servers.pid });
+      if (isAlone) await db.prepare("UPDATE outbox SET done_at = created_at WHERE done_at IS NULL").run();
       await drain(db);
-      return figures;
+      if (!what.withEffects || before === null) return figures;
+      return { ...figures, cpu: (cpuMicros(servers.pid) - before) / figures.answered };
     };
     for (const what of chosen) for (const side of Object.keys(sides)) await measure(side, what, WARM_UP_MS);
     const measured = new Map(chosen.map(({ name }) => [name, []]));
@@ -46,6 +51,13 @@ export async function compare(loader, { rounds, ms, only = "" }) {
   } finally {
     await servers.close();
   }
+}
+
+/** A creation is measured by itself, which the consumer of the queue has no part in, and with all that follows from it. */
+const CREATE = "create";
+
+function withEffects(all) {
+  return all.flatMap((what) => (what.name === CREATE ? [what, { ...what, name: "create, with its effects", withEffects: true, target: undefined }] : [what]));
 }
 
 async function prepare({ urls: [gatewayUrl, controlUrl] }, db) {
@@ -72,10 +84,10 @@ async function markOf(db, word) {
 }
 
 /** Stops the benchmark unless both sides answer alike: what is not the same cannot be compared. */
-async function checkEqual(what, sides) {
+async function checkEqual(what, sides, number) {
   const texts = [];
   for (const [index, [side, url]] of Object.entries(sides).entries()) {
-    const { status, text } = await ask(url, what, 90_000_000 + index);
+    const { status, text } = await ask(url, what, number + Number(index));
     if (status !== what.status) throw new Error(`${what.name}: the ${side} answers ${status}: ${text.slice(0, 300)}`);
     texts.push(comparable(what, text));
   }

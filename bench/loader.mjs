@@ -18,8 +18,8 @@ export function startLoader() {
      * @param {string} url
      * @param {import("./requests.mjs").Case} what
      * @param {{ms: number, pid?: number}} options `pid` is the server's, whose processor time is taken
-     * @returns {Promise<{rate: number, micros: number, cpu: number | null}>} requests per second,
-     *   their reciprocal, and processor time per request in microseconds
+     * @returns {Promise<{answered: number, rate: number, micros: number, cpu: number | null}>} how many were
+     *   answered, requests per second, their reciprocal, and processor time per request in microseconds
      */
     async measure(url, what, { ms, pid }) {
       const port = Number(new URL(url).port);
@@ -29,7 +29,7 @@ export function startLoader() {
       const after = cpuMicros(pid);
       names += answered;
       if (statuses[what.status] !== answered) throw new Error(`${what.name}: ${url} answered ${JSON.stringify(statuses)}.`);
-      return { rate: answered / seconds, micros: (seconds / answered) * 1e6, cpu: before && (after - before) / answered };
+      return { answered, rate: answered / seconds, micros: (seconds / answered) * 1e6, cpu: before && (after - before) / answered };
     },
     close: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;

@@ -43,7 +43,7 @@ function delivery(name, bytes) {
   push.commits[0].message = "x".repeat(bytes - JSON.stringify(push).length);
   const body = JSON.stringify(push);
   const headers = { "x-github-event": event, "x-github-delivery": `72d3162e-cc78-11e3-81ab-${NUMBER}`, "x-hub-signature-256": signatureOf(body) };
-  return { name, method: "POST", paths: [WEBHOOK], headers, body, status: 202, target: 0.8 };
+  return { name, method: "POST", paths: [WEBHOOK], headers, body, status: 202, target: 0.9 };
 }
 
 /**
@@ -53,11 +53,11 @@ function delivery(name, bytes) {
 export function cases(ids) {
   const read = (name, paths, target) => ({ name, method: "GET", paths, token: READER.token, status: 200, target });
   return [
-    read("health", ["/health"]),
-    read("get", ids.map((id) => `/v1/contexts/${id}`), 0.9),
+    read("health", ["/health"], 0.75),
+    read("get", ids.map((id) => `/v1/contexts/${id}`), 0.95),
     read("list of 100", ["/v1/contexts"], 1),
-    read("search of 50", [`/v1/contexts/search?q=${WORDS.names}`], 1),
-    { name: "create", method: "POST", paths: ["/v1/contexts"], token: WRITER.token, body: JSON.stringify(NEW_CONTEXT), status: 201 },
+    read("search of 50", [`/v1/contexts/search?q=${WORDS.names}`], 0.95),
+    { name: "create", method: "POST", paths: ["/v1/contexts"], token: WRITER.token, body: JSON.stringify(NEW_CONTEXT), status: 201, target: 0.75 },
     delivery("webhook, 1 KB", 1024),
     delivery("webhook, 8 KB", 8192),
   ];
@@ -101,7 +101,7 @@ export function comparable({ name }, text) {
   const json = JSON.stringify(JSON.parse(text));
   if (name === "health") return json.replaceAll(DATE, "TIME").replaceAll(/"(uptime|\w*HealthChecks)":\d+/g, '"$1":0');
   if (name.startsWith("webhook")) return json.replaceAll(/-\d{8}"/g, '-NUMBER"');
-  if (name !== "create") return json.replace(/"next_cursor":"[^"]+"/, '"next_cursor":"…"');
+  if (!name.startsWith("create")) return json.replace(/"next_cursor":"[^"]+"/, '"next_cursor":"…"');
   return json
     .replaceAll(DATE, "TIME")
     .replaceAll(/\d\d-1-[A-Z]{3}-\d{4}-P-\d{4}-0-\d\d/g, "ID")

@@ -68,6 +68,13 @@ export function withDatabase(worker, name) {
   return { ...worker, config: { ...worker.config, name, env, triggers: [] } };
 }
 
+/** The gateway once more, on the same storage: what it announces nobody hears, so that only its requests are measured. */
+export function withoutConsumer(worker) {
+  const { env } = worker.config;
+  const CONTEXT_OPS_QUEUE = { ...env.CONTEXT_OPS_QUEUE, name: "heard-by-nobody" };
+  return { ...worker, config: { ...worker.config, name: "without-consumer", exports: {}, env: { ...env, CONTEXT_OPS_QUEUE }, triggers: [] } };
+}
+
 /** The control, on the same database and the same queue as `worker`. */
 export function control(worker, sandboxUrl) {
   const main = "control.mjs";
