@@ -4,7 +4,6 @@
 use http_kit::paging::{self, Cursor};
 use http_kit::problem::{FieldError, Problem};
 use http_kit::request::Request;
-use seams::db::{DbError, Params, Row, Statement};
 use seams::db::{DbError, Params, Row, Statement, Text};
 use serde_json::json;
 

@@ -15,19 +15,14 @@ use seams::queue::Delivery;
 use seams::{log, time};
 
 use crate::app::{App, Slot};
-use crate::events::claims::{self, EventClaim};
-use crate::events::dead::{self, Subject};
 use crate::events::claims::{self, Claim, EventClaim};
-use crate::events::dead::Subject;
+use crate::events::dead::{self, Subject};
 use crate::events::effects::{self, Effect, Failure, History};
+use crate::events::learned;
 use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::store::Ready;
 use crate::store::event::{Event, Message};
 use crate::store::outbox::{self, Standing};
-use crate::store::event::{Event, Message};
-use crate::events::{dead, learned};
-use crate::store::outbox;
-use crate::store::Ready;
 
 /// Until when ChittyChronicle has asked not to be told anything, in ms since the Unix epoch.
 #[derive(Default)]

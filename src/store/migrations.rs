@@ -45,7 +45,7 @@ pub const MIGRATIONS: [(&str, &str); 31] = [
     migration!("0028_describe_contexts"),
     migration!("0029_pack_metrics"),
     migration!("0030_create_context_keys_table"),
-    migration!("0032_write_fewer_rows"),
+    migration!("0031_write_fewer_rows"),
 ];
 
 /// As wrangler 4 creates it.

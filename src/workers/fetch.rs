@@ -7,7 +7,8 @@ use chitty_core::{HttpRequest, HttpResponse, Service, Transport, TransportError}
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use seams::memory::Share;
 use seams::outside::{Outside, OutsideRequest, OutsideResponse};
-use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 use worker::worker_sys::Fetcher;

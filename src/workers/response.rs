@@ -6,8 +6,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys;
 
-use crate::edge::COMMON_HEADERS;
 use crate::access::reply::{Body, Reply};
+use crate::edge::COMMON_HEADERS;
 use crate::workers::d1::LongText;
 use crate::workers::names;
 
@@ -65,15 +65,4 @@ pub(crate) fn of(reply: Reply) -> worker::Result<web_sys::Response> {
         });
     }
     Ok(web_sys::Response::new_with_opt_str_and_init(reply.body.text(), &init)?)
-}
-
-/// What is answered where a response cannot be made, which is not expected.
-pub(crate) fn failed(error: &worker::Error) -> web_sys::Response {
-    worker::console_error!("{error}");
-    let init = web_sys::ResponseInit::new();
-    init.set_status(500);
-    let text = "INTERNAL SERVER ERROR";
-    // A text and a status that are always good.
-    web_sys::Response::new_with_opt_str_and_init(Some(text), &init)
-        .unwrap_or_else(|_| web_sys::Response::error())
 }

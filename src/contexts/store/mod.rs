@@ -10,7 +10,7 @@ mod writes;
 
 use chitty_core::ChittyId;
 use http_kit::problem::Problem;
-use seams::db::{DbError, Row, Statement};
+use seams::db::{DbError, Row, Statement, Text};
 
 pub use self::pages::{Filter, find, list};
 pub use self::writes::{
@@ -19,10 +19,6 @@ pub use self::writes::{
 };
 use crate::access::caller::Scope;
 use crate::store::Ready;
-use crate::access::caller::Scope;
-use http_kit::problem::Problem;
-use crate::store::Ready;
-use seams::db::{DbError, Row, Statement, Text};
 
 /// What of contexts of an earlier version the cron prepares, as [`unprepared`] counts it.
 pub const PREPARED: [&str; 2] = ["names", "words"];

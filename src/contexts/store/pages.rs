@@ -4,7 +4,6 @@
 use http_kit::names;
 use http_kit::paging::{Cursor, invalid_cursor};
 use http_kit::problem::Problem;
-use seams::db::{Params, Statement};
 use seams::db::{Params, Statement, Text};
 
 use super::{first, former_words};
