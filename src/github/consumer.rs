@@ -274,6 +274,18 @@ async fn note_sweep(ready: Ready<'_>, begun: &str, after: &str) -> Result<(), Db
     ready.db().batch(vec![deliveries::note_sweep(after)]).await.map(|_| ())
 }
 
+/// How long a lease lasts, in ms: what is begun within a call's deadline may mint, and has two deadlines left
+/// to put the id on record.
+fn lease_ms(app: &App) -> u64 {
+    let turn_ms = u64::from(app.config.upstream_timeout_ms);
+    3 * turn_ms + u64::from(MintIntent::longest_attempt_ms(app))
+}
+
+/// Whether so much of a lease is over that nothing may be begun under it any more.
+fn is_late(app: &App, leased_ms: u64) -> bool {
+    app.now_ms().saturating_sub(leased_ms) > u64::from(app.config.upstream_timeout_ms)
+}
+
 /// Deals with what is open in these lanes, and announces what is to be told of it. After `until_ms`
 /// nothing more is claimed.
 pub async fn deal_with(app: &App, ready: Ready<'_>, lanes: Vec<String>, until_ms: u64) {
@@ -298,8 +310,7 @@ async fn walk(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) -> Vec<Eve
         if began_ms >= until_ms {
             return events;
         }
-        let turn_ms = u64::from(app.config.upstream_timeout_ms);
-        let claimed = deliveries::claim(ready, lane, began_ms, 4 * turn_ms).await;
+        let claimed = deliveries::claim(ready, lane, began_ms, lease_ms(app)).await;
         let mut turn = match claimed {
             Ok(turn) if turn.rows.is_empty() && turn.unreadable.is_empty() => return events,
             Ok(turn) => turn,
@@ -311,9 +322,7 @@ async fn walk(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) -> Vec<Eve
         give_up_unreadable(app, ready, lane, &turn.unreadable).await;
         let mut rows = turn.rows.into_iter();
         for row in rows.by_ref() {
-            // What is begun within a call's deadline ends within the lease.
-            let late = app.now_ms().saturating_sub(began_ms) > turn_ms;
-            let outcome = if late {
+            let outcome = if is_late(app, began_ms) {
                 Err((row, None))
             } else {
                 settle(app, ready, row, &mut turn.known).await
@@ -321,8 +330,8 @@ async fn walk(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) -> Vec<Eve
             match outcome {
                 Ok(told) => events.extend(told),
                 Err((row, error)) => {
-                    let mut released = vec![deliveries::release(app, &row, error.as_deref())];
-                    released.extend(rows.map(|row| deliveries::release(app, &row, None)));
+                    let mut released = deliveries::release(app, &row, error.as_deref());
+                    released.extend(rows.flat_map(|row| deliveries::release(app, &row, None)));
                     if let Err(error) = ready.db().batch(released).await {
                         log::warn("lane_not_released", &[("error", &error.to_string())]);
                     }
@@ -392,6 +401,8 @@ enum Trouble {
     Db(DbError),
     #[error("somebody else has it by now")]
     Lost,
+    #[error("the database took too long")]
+    Late,
 }
 
 impl From<DbError> for Trouble {
@@ -418,7 +429,7 @@ async fn perform(
             let intent = intended(app, ready, "github_delivery", row).await?;
             let id = mint(app, ready, row, &intent).await?;
             row.chitty_id = Some(id.to_string());
-            keep(app, ready, row, &id, &intent).await?;
+            keep(app, ready, row, &id, intent).await?;
             id.to_string()
         }
     };
@@ -453,29 +464,43 @@ async fn perform(
 }
 
 /// Keeps the ids of a delivery, of which `minted` is new. Where somebody else has the delivery by now,
-/// that one is nobody's, and it is said so.
+/// that one is nobody's, and it is said so; where the database does not answer, who gives the delivery back
+/// tries once more.
 async fn keep(
     app: &App,
     ready: Ready<'_>,
-    row: &DeliveryClaim,
+    row: &mut DeliveryClaim,
     minted: &ChittyId,
-    intent: &MintIntent,
+    intent: MintIntent,
 ) -> Result<(), Trouble> {
-    if deliveries::keep_ids(ready, row, intent).await? {
-        return Ok(());
+    match deliveries::keep_ids(ready, row, &intent).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            intent.orphaned(app, ready, minted, "lease_lost").await;
+            Err(Trouble::Lost)
+        }
+        Err(error) => {
+            row.unkept = Some(intent);
+            Err(error.into())
+        }
     }
-    intent.orphaned(app, ready, minted, "lease_lost").await;
-    Err(Trouble::Lost)
 }
 
-/// The intent to mint an identity for a delivery, on record.
+/// The intent to mint an identity for a delivery, on record; the mint ends within the lease, with time left
+/// to keep what it gives.
 async fn intended(
     app: &App,
     ready: Ready<'_>,
     what: &'static str,
-    row: &DeliveryClaim,
-) -> Result<MintIntent, DbError> {
-    MintIntent::attempted(app, ready, what, &row.delivery_id, "github:app").await
+    row: &mut DeliveryClaim,
+) -> Result<MintIntent, Trouble> {
+    let now_ms = app.now_ms();
+    let intent = deliveries::intend(app, ready, row, what, now_ms + lease_ms(app)).await?;
+    if is_late(app, now_ms) {
+        intent.withdraw(ready).await;
+        return Err(Trouble::Late);
+    }
+    Ok(intent)
 }
 
 /// Puts an installation on record that a delivery describes and nobody has seen before.
@@ -499,7 +524,7 @@ async fn meet(
             let id =
                 installations::mint(app, ready, installation.id, context(row), &intent).await?;
             row.subject_id = Some(id.to_string());
-            keep(app, ready, row, &id, &intent).await?;
+            keep(app, ready, row, &id, intent).await?;
             id.to_string()
         }
     };

@@ -136,6 +136,8 @@ pub struct DeliveryClaim {
     pub subject_id: Option<String>,
     /// How often it was begun, this time included.
     pub tries: i64,
+    /// What the newest of its ids was minted for, while that is not known to be on record.
+    pub unkept: Option<MintIntent>,
     /// The lease on it: whoever has another does not change it.
     lease: String,
     /// In which order it was put on record.
@@ -228,6 +230,7 @@ fn read(mut row: Row, lease: &str) -> Result<(DeliveryClaim, Option<String>), Db
         chitty_id: row.optional_text(6)?,
         subject_id: row.optional_text(7)?,
         tries: row.integer(8)?,
+        unkept: None,
         lease: lease.to_owned(),
     };
     Ok((claimed, unreadable))
@@ -242,6 +245,32 @@ pub fn assert_held(row: &DeliveryClaim) -> Statement {
     )
     .bind(row.delivery_id.as_str())
     .bind(row.lease.as_str())
+}
+
+/// Puts the intent to mint an id of a delivery on record, and extends the lease on the delivery to an
+/// instant: no other of its lane can be claimed until then. In one transaction, which fails with
+/// [`DbError::Unauthorized`] unless the delivery is still in the hands of who claimed it.
+///
+/// # Errors
+/// When the database does not answer; then nothing may be minted.
+pub async fn intend(
+    app: &App,
+    ready: Ready<'_>,
+    row: &mut DeliveryClaim,
+    purpose: &'static str,
+    until_ms: u64,
+) -> Result<MintIntent, DbError> {
+    let lease = time::iso8601(until_ms);
+    let renew = Statement::new(
+        "UPDATE github_deliveries SET leased_until = ?3 WHERE delivery_id = ?1 AND leased_until = ?2",
+    )
+    .bind(row.delivery_id.as_str())
+    .bind(row.lease.as_str())
+    .bind(lease.as_str());
+    let guards = vec![assert_held(row), renew];
+    let intent = MintIntent::attempted(app, ready, purpose, &row.delivery_id, guards).await?;
+    row.lease = lease;
+    Ok(intent)
 }
 
 /// Keeps the ids that were minted for a delivery, so that another try does not mint again, and fulfils
@@ -283,20 +312,28 @@ pub fn done(id: &str, now_ms: u64) -> Statement {
     .bind(time::iso8601(now_ms))
 }
 
-/// Gives the lease on a delivery back, for another try after a growing pause; nothing where somebody
-/// else has it by now.
-pub fn release(app: &App, row: &DeliveryClaim, error: Option<&str>) -> Statement {
+/// Gives the lease on a delivery back, for another try after a growing pause, and keeps the ids that it has,
+/// so that a database that did not answer when they were to be kept costs none; nothing where somebody else
+/// has the delivery by now.
+pub fn release(app: &App, row: &DeliveryClaim, error: Option<&str>) -> Vec<Statement> {
     let attempt = u32::try_from(row.tries).unwrap_or(u32::MAX);
     let pause_ms = PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
-    Statement::new(
+    let release = Statement::new(
         "UPDATE github_deliveries SET leased_until = '', due_at = ?3, \
-         last_error = coalesce(?4, last_error) \
-         WHERE delivery_id = ?1 AND leased_until = ?2 AND done_at IS NULL AND dead_at IS NULL",
+         last_error = coalesce(?4, last_error), chitty_id = coalesce(chitty_id, ?5), \
+         subject_id = coalesce(subject_id, ?6) WHERE delivery_id = ?1 AND leased_until = ?2 \
+         AND done_at IS NULL AND dead_at IS NULL",
     )
     .bind(row.delivery_id.as_str())
     .bind(row.lease.as_str())
     .bind(time::iso8601(app.now_ms() + u64::from(pause_ms)))
     .bind(error)
+    .bind(row.chitty_id.as_deref())
+    .bind(row.subject_id.as_deref());
+    match &row.unkept {
+        Some(intent) => vec![assert_held(row), release, intent.fulfilled()],
+        None => vec![release],
+    }
 }
 
 /// Gives a delivery up, in the batch with its dead letter, which [`assert_held`] begins: it keeps its

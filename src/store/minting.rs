@@ -7,7 +7,7 @@
 //! and in the metadata, so that the authority finds the identity.
 
 use chitty_core::{ChittyId, EntityLabel, MintRequest, ServiceError, Session};
-use seams::db::{DbError, Params, Row, Statement};
+use seams::db::{DbError, Params, Row, Statement, first_row};
 use seams::{ids, log, time};
 use serde_json::{Value, json};
 
@@ -32,7 +32,13 @@ pub struct MintIntent {
     is_repeat: bool,
     /// Whether several attempts may be open at once under the same id, which the row counts.
     is_counted: bool,
+    /// How long the mint may take, in ms, where that is not a call's deadline.
+    timeout_ms: Option<u32>,
 }
+
+/// How many deadlines of a call a mint may take that nobody waits for: giving up on one that would have
+/// been answered costs an identity.
+const PATIENCE: u32 = 3;
 
 /// How long after its last attempt an intent that is attempted again and again is left alone, in ms:
 /// longer than the pauses between the attempts.
@@ -44,7 +50,7 @@ impl MintIntent {
         let now_ms = app.now_ms();
         let id = format!("mnt_{}", ids::uuid_v7(now_ms));
         let (actor, at) = (actor.to_owned(), time::iso8601(now_ms));
-        MintIntent { id, purpose, actor, at, is_repeat: false, is_counted: false }
+        MintIntent { id, purpose, actor, at, is_repeat: false, is_counted: false, timeout_ms: None }
     }
 
     /// For what an actor asks for under an idempotency key: every request with the key is an attempt under
@@ -57,20 +63,20 @@ impl MintIntent {
     }
 
     /// For what is attempted again until it has its identity, such as a delivery: every attempt is under
-    /// one intent, which goes on record here. If an attempt before this may have minted, that is reported
-    /// once, after the last.
+    /// one intent, which goes on record here, in one transaction behind `guards`. If an attempt before this
+    /// may have minted, that is reported once, after the last.
     ///
     /// # Errors
-    /// When the database does not answer; then nothing may be minted.
+    /// When the database does not answer, or a guard fails; then nothing may be minted.
     pub async fn attempted(
         app: &App,
         ready: Ready<'_>,
         purpose: &'static str,
         of: &str,
-        actor: &str,
+        guards: Vec<Statement>,
     ) -> Result<Self, DbError> {
         let at = time::iso8601(app.now_ms() + ATTEMPTED_AGAIN_MS);
-        let (id, actor) = (format!("mnt_{purpose}_{of}"), actor.to_owned());
+        let (id, actor) = (format!("mnt_{purpose}_{of}"), "github:app".to_owned());
         let record = Statement::new(
             "INSERT INTO mint_intents (intent_id, purpose, actor_id, created_at, attempts) \
              VALUES (?1, ?2, ?3, ?4, 1) ON CONFLICT (intent_id) DO UPDATE \
@@ -80,9 +86,17 @@ impl MintIntent {
         .bind(purpose)
         .bind(actor.as_str())
         .bind(at.as_str());
-        let rows = ready.db().batch(vec![record]).await?.into_iter().flatten().next();
-        let attempts = rows.ok_or(DbError::Shape)?.integer(0)?;
-        Ok(MintIntent { id, purpose, actor, at, is_repeat: attempts > 1, is_counted: false })
+        let mut batch = guards;
+        batch.push(record);
+        let row = first_row(ready.db().batch(batch).await?.pop());
+        let is_repeat = row.ok_or(DbError::Shape)?.integer(0)? > 1;
+        let timeout_ms = Some(MintIntent::longest_attempt_ms(app));
+        Ok(MintIntent { id, purpose, actor, at, is_repeat, is_counted: false, timeout_ms })
+    }
+
+    /// How long the mint of [`MintIntent::attempted`] takes at most, in ms.
+    pub fn longest_attempt_ms(app: &App) -> u32 {
+        PATIENCE.saturating_mul(app.config.upstream_timeout_ms)
     }
 
     /// The row of the intent, which must be there before anything is minted.
@@ -140,6 +154,7 @@ impl MintIntent {
             metadata,
             timestamp: time::iso8601(app.now_ms()),
             idempotency_key: Some(self.id.clone()),
+            timeout_ms: self.timeout_ms,
         };
         let minted = session.id().mint(&wanted).await;
         if !self.is_repeat && matches!(&minted, Err(error) if !error.may_have_had_its_effect()) {

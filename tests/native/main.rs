@@ -22,6 +22,7 @@ mod github;
 mod github_client;
 mod github_input;
 mod github_leases;
+mod github_minting;
 mod github_ownership;
 mod github_recovery;
 mod github_visits;

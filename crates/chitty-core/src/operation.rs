@@ -155,7 +155,9 @@ impl Session {
                 if let Some(metadata) = metadata.as_object_mut() {
                     metadata.insert("intent".to_owned(), key.into());
                 }
-                let request = MintRequest { label, metadata, timestamp, idempotency_key };
+                let timeout_ms = None;
+                let request =
+                    MintRequest { label, metadata, timestamp, idempotency_key, timeout_ms };
                 let id = self.id().mint(&request).await?;
                 Ok(json!({ "chitty_id": id.as_str() }))
             }

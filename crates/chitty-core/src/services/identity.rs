@@ -120,6 +120,8 @@ pub struct MintRequest {
     pub timestamp: String,
     /// Sent as `Idempotency-Key`. The authority does not promise to recognise a repeat by it.
     pub idempotency_key: Option<String>,
+    /// Deadline in ms, where it is not the configured one.
+    pub timeout_ms: Option<u32>,
 }
 
 /// What the authority says of an id.
@@ -180,6 +182,7 @@ impl IdClient<'_> {
         ];
         let call = Call::new("id.mint", Repeat::WhenTurnedAway, variants)
             .keyed(request.idempotency_key.as_deref());
+        let call = Call { timeout_ms: request.timeout_ms, ..call };
         let answer = self.session.call(call).await?;
         let service = if answer.variant == 0 { Service::Id } else { Service::Mint };
         minted(&answer.body).map_err(|detail| {

@@ -11,6 +11,7 @@ fn person() -> MintRequest {
         metadata: json!({}),
         timestamp: "t".to_owned(),
         idempotency_key: None,
+        timeout_ms: None,
     }
 }
 

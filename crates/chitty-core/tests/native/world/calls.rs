@@ -129,6 +129,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
                 metadata: json!({"m": 1}),
                 timestamp: "t".to_owned(),
                 idempotency_key: Some("key-1".to_owned()),
+                timeout_ms: None,
             }), id => id),
         },
         Call {
