@@ -174,7 +174,9 @@ fn opened<T: for<'de> Deserialize<'de>>(app: &App, place: &str, text: &str) -> O
 pub async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     match connect(app, request).await {
         Ok(reply) => Ok(reply),
-        Err(problem) if page::is_wanted(request) => Ok(page::of_problem(&problem)),
+        Err(problem) if page::is_wanted(request) => {
+            Ok(page::of_problem(&problem, &page::origin(request, &app.config.public_url)))
+        }
         Err(problem) => Err(problem),
     }
 }
@@ -202,7 +204,7 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         return come_again(app, ready, request, &state, is_late).await;
     }
     if request.query("setup_action").as_deref() == Some("request") {
-        return Ok(page::requested());
+        return Ok(page::requested(&page::origin(request, &app.config.public_url)));
     }
     // 2. GitHub confirms who came, that the installation exists, and that it is theirs.
     let (confirmed, user) = confirmed(app, request).await?;
@@ -284,10 +286,11 @@ async fn come_again(
     if let Some(visit) = visit::of(app, request, &state.nonce) {
         return shown_again(app, ready, request, &visit, state.actor.as_deref()).await;
     }
+    let origin = page::origin(request, &app.config.public_url);
     match request.query("setup_action").as_deref() {
-        Some("request") if !is_late => Ok(page::requested()),
+        Some("request") if !is_late => Ok(page::requested(&origin)),
         _ if is_late => Err(refused(BEGIN_AGAIN)),
-        _ => Ok(page::used(&page::origin(request, &app.config.public_url))),
+        _ => Ok(page::used(&origin)),
     }
 }
 
@@ -458,8 +461,15 @@ pub(super) async fn on_record(
             Ok(known)
         }
         Err(error) => {
-            intent.orphaned(app, ready, &minted, "storage_unavailable").await;
-            Err(error.into())
+            // A batch that was not answered may have been committed: then the id is in use.
+            let kept = ready.db().batch(vec![store::known(confirmed.id)]).await;
+            match kept.map(|results| first_row(results.into_iter().next()).map(store::read_known)) {
+                Ok(Some(Ok(known))) if known.chitty_id == id => Ok(known),
+                _ => {
+                    intent.orphaned(app, ready, &minted, "storage_unavailable").await;
+                    Err(error.into())
+                }
+            }
         }
     }
 }
@@ -556,7 +566,9 @@ fn telling(page: Reply, events: Vec<Event>) -> Reply {
 pub async fn confirm(app: &App, request: &Request<'_>) -> Outcome {
     match answer(app, request).await {
         Ok(reply) => Ok(reply),
-        Err(problem) if page::is_wanted(request) => Ok(page::of_problem(&problem)),
+        Err(problem) if page::is_wanted(request) => {
+            Ok(page::of_problem(&problem, &page::origin(request, &app.config.public_url)))
+        }
         Err(problem) => Err(problem),
     }
 }

@@ -3,8 +3,10 @@
 
 use http_kit::problem::Problem;
 use http_kit::request::Request;
-
 use crate::access::reply::{Body, Reply};
+use http_kit::problem::{Code, Problem};
+use crate::access::reply::{Body, Reply};
+use http_kit::request::Request;
 
 /// Nothing is loaded or run, nobody frames it, and its one form comes back here.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
@@ -196,14 +198,14 @@ pub fn claimed(shown: &Shown, origin: &str) -> Reply {
 }
 
 /// An owner of the account has been asked to install the App.
-pub fn requested() -> Reply {
-    page(
-        200,
-        "Requested",
-        "<p>GitHub has asked an owner of the account to install the App. Nothing is installed until they \
-         agree.</p><h2>Next</h2><p>When they have, they or you come back to \
-         <code>/integrations/github/install</code>.</p>",
-    )
+pub fn requested(origin: &str) -> Reply {
+    let body = format!(
+        "<p>GitHub asks an owner of the account to install the App. Nothing is installed until they \
+         agree.</p><p>When they have agreed, an owner of the account can have the installation in \
+         ChittyOS. Pass this on to them.</p>{}",
+        how_to_have(origin)
+    );
+    page(200, "Requested", &body)
 }
 
 /// The user has said no at GitHub.
@@ -230,13 +232,22 @@ pub fn used(origin: &str) -> Reply {
 }
 
 /// What went wrong, for somebody who reads pages.
-pub fn of_problem(problem: &Problem) -> Reply {
+pub fn of_problem(problem: &Problem, origin: &str) -> Reply {
     // All others say what to do.
-    let next = match problem.code.status() {
-        503 => "<h2>Next</h2><p>Begin again in a minute.</p>",
+    let next = match (problem.code, problem.code.status()) {
+        // Another time is no better, until somebody has set it up.
+        (Code::NotReady, _) => "",
+        (_, 503) => "<h2>Next</h2><p>Begin again in a minute.</p>",
+        // What was done by then is not known.
+        (_, 500..) => "",
         _ => "<p>Nothing was changed.</p>",
     };
-    let body = format!("<p>{}</p>{next}", escaped(&problem.detail));
+    let detail = match problem.code {
+        // It speaks of requests and their headers otherwise.
+        Code::StorageUnavailable => "The gateway's own storage did not answer.",
+        _ => &problem.detail,
+    };
+    let body = format!("<p>{}</p>{next}", with_addresses(&escaped(detail), origin));
     let page = page(problem.code.status(), problem.code.title(), &body);
     match problem.seconds_to_wait() {
         Some(seconds) => page.header("retry-after", seconds.to_string()),
@@ -244,9 +255,51 @@ pub fn of_problem(problem: &Problem) -> Reply {
     }
 }
 
+/// The text of an error with its paths of this gateway as addresses that can be copied.
+fn with_addresses(text: &str, origin: &str) -> String {
+    let begin = "/integrations/github/install";
+    let mut html = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(begin) {
+        let query = after.strip_prefix("?claim=true").map_or("", |_| "?claim=true");
+        html.push_str(&format!("{before}<code>{}{begin}{query}</code>", escaped(origin)));
+        rest = after.strip_prefix(query).unwrap_or(after);
+    }
+    html + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_names_addresses_that_can_be_copied_and_says_only_what_is_so() {
+        let page = |code, detail: &'static str| {
+            let reply = of_problem(&Problem::new(code, detail), "http://host");
+            reply.body.text().unwrap().to_owned()
+        };
+        let owned = page(
+            Code::InstallationOwned,
+            "Take it over at /integrations/github/install?claim=true. Or at /integrations/github/install.",
+        );
+        assert!(
+            owned.contains("at <code>http://host/integrations/github/install?claim=true</code>.")
+        );
+        assert!(
+            owned.contains("at <code>http://host/integrations/github/install</code>."),
+            "{owned}"
+        );
+        assert!(owned.contains("Nothing was changed."));
+        let down = page(Code::GithubUnavailable, "GitHub did not answer.");
+        assert!(down.contains("Begin again in a minute") && !down.contains("Nothing was changed"));
+        let storage =
+            page(Code::StorageUnavailable, "With an Idempotency-Key it is safe to repeat.");
+        assert!(storage.contains("in a minute") && !storage.contains("Idempotency"), "{storage}");
+        for code in [Code::NotReady, Code::Internal] {
+            let text = page(code, "d");
+            assert!(!text.contains("in a minute") && !text.contains("Nothing was"), "{text}");
+        }
+    }
 
     #[test]
     fn no_value_becomes_part_of_the_page() {
@@ -268,7 +321,15 @@ mod tests {
             question(&shown(Some(person(Some("me")))), &person(Some(evil)), evil, evil),
             claimed(&shown(Some(person(None))), evil),
             cancelled(evil),
+            requested(evil),
             used(evil),
+            of_problem(
+                &Problem::new(
+                    Code::InstallationOwned,
+                    format!("{evil} /integrations/github/install"),
+                ),
+                evil,
+            ),
         ] {
             let text = reply.body.text().unwrap();
             assert!(!text.contains("<script") && !text.contains("'1'"), "{text}");

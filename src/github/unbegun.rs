@@ -19,7 +19,7 @@ pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     let is_update = install::is_update(request);
     let origin = page::origin(request, &app.config.public_url);
     if request.query("setup_action").as_deref() == Some("request") {
-        return Ok(page::requested());
+        return Ok(page::requested(&origin));
     }
     if request.query("installation_id").is_none() {
         return Err(install::refused(BEGIN_AGAIN));
