@@ -10,3 +10,4 @@ pub mod quota;
 pub mod rates;
 pub mod reply;
 pub mod route;
+pub mod service_name;

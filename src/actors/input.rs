@@ -3,6 +3,7 @@
 use http_kit::fields::{Fields, Member};
 use http_kit::problem::Problem;
 
+use crate::access::caller::scope_place::ScopePlace;
 use crate::access::caller::scopes;
 use crate::actors::{STATUSES, TYPES};
 
@@ -70,7 +71,7 @@ pub fn registration(body: &[u8], held: &[String]) -> Result<Registration, Proble
     let actor_type = fields.word("actor_type", &TYPES);
     let actor_type = fields.required("actor_type", actor_type);
     let profile = Profile::read(&mut fields);
-    if let Some(asked) = scopes::read(&mut fields, "capabilities", 0).value()
+    if let Some(asked) = ScopePlace::Credential.read(&mut fields, "capabilities", 0).value()
         && let Some(more) = asked.iter().find(|scope| !scopes::holds(held, scope))
     {
         let detail = format!("you do not hold {more}: ChittyAuth or an administrator grants it");
@@ -112,7 +113,7 @@ pub fn patch(body: &[u8]) -> Result<Patch, Problem> {
 /// 400, 422.
 pub fn capabilities(body: &[u8]) -> Result<Vec<String>, Problem> {
     let mut fields = Fields::of(body)?;
-    let granted = scopes::read(&mut fields, "capabilities", 0);
+    let granted = ScopePlace::Credential.read(&mut fields, "capabilities", 0);
     let granted = fields.required("capabilities", granted);
     fields.finish()?;
     Ok(granted.unwrap_or_default())

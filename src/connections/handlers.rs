@@ -17,7 +17,7 @@ use crate::connections::credential::CredentialInput;
 use crate::connections::intents::Intent;
 use crate::connections::store::{self, Change, Filter, SealedCredential};
 use crate::connections::{STATUSES, TYPES, check, create, input, secrets};
-use crate::delegation::service_name;
+use crate::access::service_name::service_name;
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 

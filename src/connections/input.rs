@@ -4,10 +4,11 @@ use chitty_core::ChittyId;
 use http_kit::fields::{Fields, Member};
 use http_kit::problem::Problem;
 
+use crate::access::caller::scope_place::ScopePlace;
 use crate::access::caller::scopes as scope_rules;
 use crate::connections::credential::{self, CredentialInput};
 use crate::connections::{SCOPES, SOURCE_TYPES, TYPES};
-use crate::delegation::{is_service_name, service_name};
+use crate::access::service_name::{is_service_name, service_name};
 use crate::discovery::endpoint::{Endpoint, check_path, is_chittyos, is_gateway};
 
 /// The most bytes of `config`.
@@ -144,14 +145,8 @@ pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<
 }
 
 fn scopes(fields: &mut Fields<'_>) -> Option<Vec<&'static str>> {
-    let asked = scope_rules::read(fields, "scopes", 1).value()?;
-    let known: Vec<&str> =
-        SCOPES.iter().copied().filter(|scope| asked.iter().any(|one| one == scope)).collect();
-    if known.len() == asked.len() {
-        return Some(known);
-    }
-    fields.wrong("scopes", "must be read, write, or both");
-    None
+    let asked = ScopePlace::Target.read(fields, "scopes", 1).value()?;
+    Some(SCOPES.iter().copied().filter(|scope| asked.iter().any(|one| one == scope)).collect())
 }
 
 fn read_check_path(fields: &mut Fields<'_>) -> Member<String> {

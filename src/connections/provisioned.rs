@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::connections::intents::{self, Intent, NewCredential};
 use crate::connections::secrets;
 use crate::connections::store::Link;
-use crate::delegation::service_name;
+use crate::access::service_name::service_name;
 use crate::store::event::{Event, EventKind};
 use crate::store::{Ready, outbox};
 

@@ -7,11 +7,12 @@ use http_kit::request::{Members, parse_object};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::access::caller::scope_place::ScopePlace;
 use crate::access::caller::scopes;
 use crate::connections::provisioned::LIFE_MS;
 use crate::contexts::Status;
 use crate::contexts::search::Words;
-use crate::delegation::is_service_name;
+use crate::access::service_name::is_service_name;
 
 /// The most entries of `data`.
 const MAX_DATA_ENTRIES: usize = 1000;
@@ -298,11 +299,8 @@ fn key_draft(body: &[u8]) -> Result<KeyDraft, Problem> {
     if let Some(mut inner) = fields.within("credentials") {
         let kind = inner.word("type", &["provisioned"]);
         inner.required("type", kind);
-        draft.scopes = scopes::read(&mut inner, "scopes", 1).value().unwrap_or_default();
-        if !draft.scopes.iter().all(|scope| is_for_service(scope)) {
-            let detail = "must each be `{service}:read` or `{service}:write`, such as `cases:read`";
-            inner.wrong("scopes", detail);
-        }
+        draft.scopes =
+            ScopePlace::Services.read(&mut inner, "scopes", 1).value().unwrap_or_default();
         let life_s =
             inner.number("expires_in_seconds", LIFE_MS.start() / 1000, LIFE_MS.end() / 1000);
         draft.life_s = life_s.value();
@@ -310,13 +308,6 @@ fn key_draft(body: &[u8]) -> Result<KeyDraft, Problem> {
     }
     fields.finish()?;
     Ok(draft)
-}
-
-/// Whether a scope is one thing at one service.
-fn is_for_service(scope: &str) -> bool {
-    scope.split_once(':').is_some_and(|(service, what)| {
-        is_service_name(service) && ["read", "write"].contains(&what)
-    })
 }
 
 /// The body of a creation, for the API description.

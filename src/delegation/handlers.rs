@@ -9,6 +9,7 @@ use http_kit::request::Request;
 use seams::{ids, time};
 use serde_json::{Value, json};
 
+use crate::access::caller::scope_place::ScopePlace;
 use crate::access::caller::{Grant, Scope, THIS_GATEWAY, scopes};
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::listing::{PageRequest, word};
@@ -16,7 +17,8 @@ use crate::access::quota::{Kind, Quotas};
 use crate::access::reply::{After, Body, Outcome, Reply};
 use crate::app::{App, Settings};
 use crate::delegation::store::{self, Draft};
-use crate::delegation::{LIFE_S, MAX_DEPTH, USUAL_LIFE_S, is_service_name, service_name};
+use crate::delegation::{LIFE_S, MAX_DEPTH, USUAL_LIFE_S};
+use crate::access::service_name::{is_service_name, service_name};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 
@@ -110,7 +112,7 @@ fn sent(body: &[u8], held: Grant) -> Result<DelegationInput, Problem> {
     if !target.is_empty() && !is_service_name(&target) {
         fields.wrong("target_service", "must be the name of a service, such as `chittycases`");
     }
-    let scopes = scopes::read(&mut fields, "scopes", 1);
+    let scopes = ScopePlace::Credential.read(&mut fields, "scopes", 1);
     let is_named = fields.has("scopes") && scopes != Member::Null;
     let grant = match scopes.value() {
         Some(asked) => held.clone().narrowed(&asked).unwrap_or_else(|more| {

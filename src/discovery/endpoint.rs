@@ -122,7 +122,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Whether this is the name of a ChittyOS service, as [`crate::delegation::service_name`] writes it.
+/// Whether this is the name of a ChittyOS service, as [`crate::access::service_name::service_name`] writes it.
 pub fn is_chittyos(service: &str) -> bool {
     CHITTYOS.contains(&service)
 }

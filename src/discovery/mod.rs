@@ -25,7 +25,7 @@ use seams::{log, time};
 use serde_json::{Value, json};
 
 use crate::app::{App, Slot};
-use crate::delegation::{is_service_name, service_name};
+use crate::access::service_name::{is_service_name, service_name};
 use crate::discovery::endpoint::{Endpoint, is_chittyos, is_gateway, own_name};
 use crate::store::Ready;
 

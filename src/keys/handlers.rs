@@ -9,6 +9,7 @@ use http_kit::request::Request;
 use seams::{ids, time};
 use serde_json::{Value, json};
 
+use crate::access::caller::scope_place::ScopePlace;
 use crate::access::caller::{Credential, Grant, Scope, scopes};
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::listing::PageRequest;
@@ -71,7 +72,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let mut fields = Fields::of(&body)?;
     let name = fields.name("name");
     let name = fields.required("name", name);
-    let asked = scopes::read(&mut fields, "scopes", 1);
+    let asked = ScopePlace::Credential.read(&mut fields, "scopes", 1);
     let asked = fields.required("scopes", asked).unwrap_or_default();
     let held = Grant::of(&scope);
     let grant = held.clone().narrowed(&asked).unwrap_or_else(|more| {

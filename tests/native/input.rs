@@ -257,25 +257,135 @@ fn what_known_callers_send_is_kept_and_returned_and_filtered_on_or_named() {
 fn a_misspelt_scope_is_refused_wherever_scopes_are_given() {
     let (_, gateway) = World::warm();
     run(async {
-        let delegation = |scopes: Value| json!({"target_service": "connect", "scopes": scopes});
-        for (path, body) in [
-            ("/v1/delegate", delegation(json!(["contexts:raed"]))),
-            ("/v1/delegate", json!({"target_service": "cases", "scopes": ["contexts:raed"]})),
-            ("/v1/keys", json!({"name": "k", "scopes": ["read", "contexts:raed"]})),
+        let source = json!({"source_chitty_id": "CHITTY-PEO-root", "source_type": "actor", "target_service": "cases"});
+        let made = gateway.post("/v1/contexts", ADMIN, &json!({"name": "n"})).await;
+        let context =
+            format!("/v1/contexts/{}", made.json["context"]["chitty_id"].as_str().unwrap());
+        let made = gateway.post("/v1/connections", ADMIN, &source).await;
+        let id =
+            made.json["connection"]["connection_id"].as_str().unwrap_or_else(|| panic!("{made:?}"));
+        let connection = format!("/v1/connections/{id}");
+        let with = |mut body: Value, name: &str, value: Value| {
+            body[name] = value;
+            body
+        };
+        let key = |scope: &str| json!({"credentials": {"type": "provisioned", "scopes": [scope]}});
+        for (method, path, body, at, meant) in [
+            (
+                "POST",
+                "/v1/delegate",
+                json!({"target_service": "connect", "scopes": ["contexts:raed"]}),
+                "/scopes",
+                "contexts:read",
+            ),
+            (
+                "POST",
+                "/v1/delegate",
+                json!({"target_service": "cases", "scopes": ["contexts:raed"]}),
+                "/scopes",
+                "contexts:read",
+            ),
+            (
+                "POST",
+                "/v1/delegate",
+                json!({"target_service": "cases", "scopes": ["contexts: read"]}),
+                "/scopes",
+                "contexts:read",
+            ),
+            (
+                "POST",
+                "/v1/keys",
+                json!({"name": "k", "scopes": ["read", "contexts:raed"]}),
+                "/scopes",
+                "contexts:read",
+            ),
+            (
+                "PUT",
+                "/v1/actors/CHITTY-PEO-b/capabilities",
+                json!({"capabilities": ["contexts:raed"]}),
+                "/capabilities",
+                "contexts:read",
+            ),
+            (
+                "POST",
+                "/v1/actors/register",
+                json!({"actor_type": "human", "capabilities": ["contexts:raed"]}),
+                "/capabilities",
+                "contexts:read",
+            ),
+            (
+                "POST",
+                "/v1/contexts",
+                with(key("cases:raed"), "name", json!("m")),
+                "/credentials/scopes",
+                "cases:read",
+            ),
+            (
+                "POST",
+                "/v1/contexts",
+                with(key("contexts:raed"), "name", json!("m")),
+                "/credentials/scopes",
+                "contexts:read",
+            ),
+            (
+                "POST",
+                "/v1/contexts",
+                with(key("raed"), "name", json!("m")),
+                "/credentials/scopes",
+                "contexts:read",
+            ),
+            (
+                "POST",
+                "/v1/contexts",
+                with(key("cases/read"), "name", json!("m")),
+                "/credentials/scopes",
+                "cases:read",
+            ),
+            ("PATCH", context.as_str(), key("cases:wirte"), "/credentials/scopes", "cases:write"),
+            (
+                "POST",
+                "/v1/connections",
+                with(source.clone(), "scopes", json!(["raed"])),
+                "/scopes",
+                "read",
+            ),
+            (
+                "POST",
+                "/v1/connections",
+                with(source.clone(), "scopes", json!(["cases:raed"])),
+                "/scopes",
+                "read",
+            ),
+            ("PATCH", connection.as_str(), json!({"scopes": ["Write"]}), "/scopes", "write"),
         ] {
-            let answer = gateway.post(path, ADMIN, &body).await;
-            assert_eq!((answer.status, answer.code()), (422, "validation_failed"), "{path}");
+            let request = TestRequest::new(method, path).token(ADMIN).json(&body);
+            let answer = gateway.send(request).await;
+            assert_eq!((answer.status, answer.code()), (422, "validation_failed"), "{path} {body}");
             let errors = said(&answer);
-            assert_eq!(errors[0].0, "/scopes");
-            assert!(errors[0].1.contains("did you mean `contexts:read`"), "{}", errors[0].1);
+            assert_eq!((errors.len(), errors[0].0), (1, at), "{path} {body}: {errors:?}");
+            let told = format!("did you mean `{meant}`?");
+            assert!(errors[0].1.ends_with(&told), "{path} {body}: {}", errors[0].1);
         }
-        let grant = json!({"capabilities": ["contexts:raed"]});
-        let answer = gateway.put("/v1/actors/CHITTY-PEO-b/capabilities", ADMIN, &grant).await;
-        assert_eq!((answer.status, said(&answer)[0].0), (422, "/capabilities"));
         // A service of ChittyOS, and anybody's word, mean something elsewhere.
         for scopes in [json!(["chronicle:read"]), json!(["deploy"]), json!(["cases:approve"])] {
             let body = json!({"target_service": "chronicle", "scopes": scopes});
             assert_eq!(gateway.post("/v1/delegate", ADMIN, &body).await.status, 201, "{body}");
+        }
+    });
+}
+
+#[test]
+fn who_validates_a_token_names_one_service_and_a_list_is_told_so() {
+    let (_, gateway) = World::warm();
+    run(async {
+        for list in [json!([]), json!(["connect"]), json!(["connect", "cases"])] {
+            let body = json!({"token": "cdt_x", "target_service": list});
+            let request = TestRequest::new("POST", "/v1/delegate/validate").json(&body);
+            let answer = gateway.send(request).await;
+            assert_eq!((answer.status, answer.code()), (422, "validation_failed"), "{list}");
+            let errors = said(&answer);
+            assert_eq!(errors[0].0, "/target_service");
+            assert!(errors[0].1.ends_with("not a list"), "{}", errors[0].1);
         }
     });
 }

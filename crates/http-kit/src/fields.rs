@@ -175,7 +175,11 @@ impl<'m> Fields<'m> {
 
     /// Text of 1 to `max` characters, none of them a control character.
     pub fn text(&mut self, name: &'static str, max: usize) -> Member<String> {
-        let rule = format!("must be a text of 1 to {max} characters without control characters");
+        let is_list = self.raw(name).is_some_and(|raw| raw.get().starts_with('['));
+        let not_a_list = if is_list { ", not a list" } else { "" };
+        let rule = format!(
+            "must be a text of 1 to {max} characters without control characters{not_a_list}"
+        );
         self.checked(name, &rule, |value| match value {
             Value::String(text)
                 if (1..=max).contains(&text.chars().count())

@@ -11,6 +11,7 @@ mod grant;
 pub mod jwt;
 mod kept;
 mod scope;
+pub mod scope_place;
 pub mod scopes;
 pub mod standing;
 

@@ -8,10 +8,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use http_kit::fields::{Fields, Member};
 use http_kit::nearest::{nearest, slips};
 use seams::log;
-use serde_json::Value;
 
 macro_rules! permissions {
     ($($(#[doc = $doc:literal])+ $name:ident = $scope:literal;)+) => {
@@ -365,44 +363,6 @@ fn is_one_slip(one: &str, other: &str) -> bool {
     one.len().abs_diff(other.len()) <= 1 && slips(&chars(one), &chars(other)) <= 1
 }
 
-/// A list of at least `min` scopes, without repeats. One that says nothing here and is written nearly
-/// as one that does is refused.
-pub fn read(fields: &mut Fields<'_>, name: &'static str, min: usize) -> Member<Vec<String>> {
-    let rule = format!(
-        "must be a list of {min} to {MAX_SCOPES} scopes, such as `contexts:read`, `contexts:*` or \
-         `read`"
-    );
-    let sent = fields.checked(name, &rule, |value| {
-        let Value::Array(values) = value else { return None };
-        // Before they are compared with each other: there may be as many as a body holds.
-        if values.len() > MAX_SCOPES {
-            return None;
-        }
-        let mut scopes: Vec<String> = Vec::new();
-        for value in values {
-            let Value::String(scope) = value else { return None };
-            if !is_scope(&scope) {
-                return None;
-            }
-            if !scopes.contains(&scope) {
-                scopes.push(scope);
-            }
-        }
-        (scopes.len() >= min).then_some(scopes)
-    });
-    let Member::Value(scopes) = &sent else { return sent };
-    let slips: Vec<String> = scopes
-        .iter()
-        .filter_map(|scope| misspelt(scope).map(|meant| (scope, meant)))
-        .map(|(scope, meant)| format!("there is no scope {scope} here: did you mean {meant}?"))
-        .collect();
-    if slips.is_empty() {
-        return sent;
-    }
-    fields.wrong(name, slips.join(" "));
-    Member::Absent
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;
@@ -651,21 +611,5 @@ pub(super) mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_misspelt_scope_is_refused_with_the_one_that_was_meant() {
-        let body =
-            br#"{"a":["contexts:raed","chronicle:read"],"b":["chronicle:read","word"],"d":[1]}"#;
-        let mut fields = Fields::of(body).unwrap();
-        assert_eq!(read(&mut fields, "a", 1), Member::Absent);
-        assert_eq!(read(&mut fields, "b", 1).value().unwrap(), ["chronicle:read", "word"]);
-        assert_eq!(read(&mut fields, "d", 1), Member::Absent);
-        let problem = fields.finish().unwrap_err();
-        let errors: Vec<_> =
-            problem.errors().iter().map(|error| (error.pointer.as_str(), &*error.detail)).collect();
-        assert_eq!(errors.len(), 2, "{errors:?}");
-        assert!(errors[0].0 == "/a" && errors[0].1.contains("`contexts:read`"), "{errors:?}");
-        assert!(errors[1].0 == "/d" && errors[1].1.contains("1 to 50 scopes"), "{errors:?}");
     }
 }
