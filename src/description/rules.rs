@@ -144,8 +144,9 @@ fn has_header(operation: &Value, name: &str) -> bool {
 fn refuse(route: &Route, operation: &mut Value) {
     let all = statuses(route, operation);
     let Some(Value::Object(responses)) = operation.pointer_mut("/responses") else { return };
-    let shows_pages =
-        responses.get("200").is_some_and(|page| page.pointer("/content/text~1html").is_some());
+    let is_page = |page: &Value| page.pointer("/content/text~1html").is_some();
+    // A browser is sent to GitHub, or is shown why not.
+    let shows_pages = responses.get("200").is_some_and(is_page) || responses.contains_key("302");
     for (status, name, usual) in REFUSALS {
         let key = status.to_string();
         let said = responses.get(&key).and_then(|one| one.get("description").cloned());

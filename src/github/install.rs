@@ -96,6 +96,20 @@ struct Question {
     ),
 ))]
 pub async fn begin(app: &App, request: &Request<'_>) -> Outcome {
+    or_page(app, request, to_github(app, request).await)
+}
+
+/// An error as a page, for who reads pages.
+fn or_page(app: &App, request: &Request<'_>, outcome: Outcome) -> Outcome {
+    match outcome {
+        Err(problem) if page::is_wanted(request) => {
+            Ok(page::of_problem(&problem, &page::origin(request, &app.config.public_url)))
+        }
+        outcome => outcome,
+    }
+}
+
+async fn to_github(app: &App, request: &Request<'_>) -> Outcome {
     let client = Settings::of(app).client.as_ref().filter(|_| Settings::of(app).app.is_some());
     let Some(client) = client else { return Err(unconfigured()) };
     let claims = match request.query("claim").as_deref() {
@@ -105,7 +119,8 @@ pub async fn begin(app: &App, request: &Request<'_>) -> Outcome {
     };
     let actor = asking_actor(app, request).await?;
     if claims && actor.is_none() {
-        let detail = "Send your credential: it says who claims the installation.";
+        let detail = "Send your credential with this request: it says who claims the installation. Ask \
+             for the way at /integrations/github/install?claim=true with it.";
         return Err(Problem::new(Code::AuthenticationRequired, detail));
     }
     let nonce = ids::random_hex::<16>();
@@ -172,13 +187,7 @@ fn opened<T: for<'de> Deserialize<'de>>(app: &App, place: &str, text: &str) -> O
     ),
 ))]
 pub async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
-    match connect(app, request).await {
-        Ok(reply) => Ok(reply),
-        Err(problem) if page::is_wanted(request) => {
-            Ok(page::of_problem(&problem, &page::origin(request, &app.config.public_url)))
-        }
-        Err(problem) => Err(problem),
-    }
+    or_page(app, request, connect(app, request).await)
 }
 
 pub(super) fn refused(detail: &'static str) -> Problem {
@@ -564,13 +573,7 @@ fn telling(page: Reply, events: Vec<Event>) -> Reply {
     ),
 ))]
 pub async fn confirm(app: &App, request: &Request<'_>) -> Outcome {
-    match answer(app, request).await {
-        Ok(reply) => Ok(reply),
-        Err(problem) if page::is_wanted(request) => {
-            Ok(page::of_problem(&problem, &page::origin(request, &app.config.public_url)))
-        }
-        Err(problem) => Err(problem),
-    }
+    or_page(app, request, answer(app, request).await)
 }
 
 async fn answer(app: &App, request: &Request<'_>) -> Outcome {

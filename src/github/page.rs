@@ -16,8 +16,8 @@ const STYLE: &str = "body{font:16px/1.55 system-ui,sans-serif;max-width:40rem;ma
      padding:0 1.5rem;color:#1f2328;background:#fff}h1{font-size:1.6rem;margin:0 0 1rem}\
      h2{font-size:1rem;margin:2rem 0 .5rem}.brand{color:#59636e;font-size:.9rem;margin:0 0 .5rem}\
      code{background:#eef1f4;padding:0 .35em;border-radius:4px;overflow-wrap:anywhere;\
-     font-size:.9em;display:inline-block;max-width:100%}pre{background:#eef1f4;padding:.8rem 1rem;border-radius:6px;\
-     white-space:pre-wrap;overflow-wrap:anywhere}pre code{padding:0;display:inline}small{color:#59636e}\
+     font-size:.9em;-webkit-box-decoration-break:clone;box-decoration-break:clone}.id{white-space:nowrap}pre{background:#eef1f4;padding:.8rem 1rem;border-radius:6px;\
+     white-space:pre-wrap;overflow-wrap:anywhere}pre code{padding:0}small{color:#59636e}\
      button{font:inherit;font-weight:600;padding:.5rem 1.2rem;border:0;border-radius:6px;\
      background:#1a7f37;color:#fff;cursor:pointer}li{margin:.4rem 0}\
      @media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}\
@@ -35,6 +35,10 @@ pub fn origin(request: &Request<'_>, public_url: &str) -> String {
     host.map_or_else(|| public_url.to_owned(), |host| format!("{scheme}://{host}"))
 }
 
+/// Where the way to GitHub begins, and what is added to it by who takes an installation over.
+const BEGIN: &str = "/integrations/github/install";
+const CLAIM: &str = "?claim=true";
+
 /// Somebody in ChittyOS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
@@ -50,9 +54,12 @@ impl Person {
         let id = escaped(&self.id);
         match &self.name {
             Some(name) => {
-                format!("<strong>{}</strong> <small>(<code>{id}</code>)</small>", escaped(name))
+                format!(
+                    "<strong>{}</strong> <small class=\"id\">(<code>{id}</code>)</small>",
+                    escaped(name)
+                )
             }
-            None => format!("the identity <code>{id}</code>"),
+            None => format!("the identity <code class=\"id\">{id}</code>"),
         }
     }
 }
@@ -79,7 +86,7 @@ impl Shown {
         };
         format!(
             "<p>The App is installed on <strong>{account}</strong> and hears of {repositories}. The \
-             ChittyID of the installation is <code>{id}</code>.</p>"
+             ChittyID of the installation is <code class=\"id\">{id}</code>.</p>"
         )
     }
 
@@ -87,7 +94,8 @@ impl Shown {
     fn next(&self, origin: &str) -> String {
         format!(
             "<h2>Next</h2><p>See what happens there, with your ChittyOS token:</p>\
-             <pre><code>curl -s '{}/v1/events?entity={}' -H \"Authorization: Bearer $TOKEN\"</code></pre>\
+             <pre><code>curl -s '{}/v1/events?entity={}' \\\n  \
+             -H \"Authorization: Bearer $TOKEN\"</code></pre>\
              <p>You can close this page.</p>",
             escaped(origin),
             escaped(&self.chitty_id)
@@ -127,10 +135,15 @@ fn page(status: u16, title: &str, body: &str) -> Reply {
 
 /// How to have an installation in ChittyOS.
 fn how_to_have(origin: &str) -> String {
+    format!("<h2>Next</h2>{}", way(origin, ""))
+}
+
+/// How somebody begins, with a query or without.
+fn way(origin: &str, query: &str) -> String {
     format!(
-        "<h2>Next</h2><ol><li>Ask for the way, with your ChittyOS token:\
-         <pre><code>curl -s -o /dev/null -w '%{{redirect_url}}\\n' {}/integrations/github/install \
-         -H \"Authorization: Bearer $TOKEN\"</code></pre></li>\
+        "<ol><li>Ask for the way, with your ChittyOS token:\
+         <pre><code>curl -s -o /dev/null -w '%{{redirect_url}}\\n' \\\n  \
+         '{}{BEGIN}{query}' \\\n  -H \"Authorization: Bearer $TOKEN\"</code></pre></li>\
          <li>Open the address that it prints in this browser, and say that it is you.</li></ol>",
         escaped(origin)
     )
@@ -140,7 +153,10 @@ fn how_to_have(origin: &str) -> String {
 pub fn installed(shown: &Shown, is_update: bool, origin: &str) -> Reply {
     let (whose, next) = match &shown.owner {
         Some(owner) => (owner.html(), shown.next(origin)),
-        None => ("nobody yet, so nobody sees what happens there".to_owned(), how_to_have(origin)),
+        None => (
+            "nobody yet, so only administrators see what happens there".to_owned(),
+            how_to_have(origin),
+        ),
     };
     let body = format!("{}<p>In ChittyOS it belongs to {whose}.</p>{next}", shown.html());
     page(200, if is_update { "Saved" } else { "Installed" }, &body)
@@ -149,8 +165,8 @@ pub fn installed(shown: &Shown, is_update: bool, origin: &str) -> Reply {
 /// The App is installed by somebody who may not have the installation.
 pub fn installed_for_owner(is_update: bool, origin: &str) -> Reply {
     let body = format!(
-        "<p>GitHub has it. In ChittyOS an installation may be had by who owns its account at GitHub: the \
-         user, or an owner of the organization. Pass this on to them.</p>{}",
+        "<p>The App is installed at GitHub. In ChittyOS an installation belongs to somebody who owns its \
+         account at GitHub: the user, or an owner of the organization. Pass this on to them.</p>{}",
         how_to_have(origin)
     );
     page(200, if is_update { "Saved" } else { "Installed" }, &body)
@@ -158,9 +174,10 @@ pub fn installed_for_owner(is_update: bool, origin: &str) -> Reply {
 
 /// GitHub does not say who has come back.
 pub fn saved(is_update: bool, origin: &str) -> Reply {
+    let said = if is_update { "your change is saved" } else { "the App is installed" };
     let body = format!(
-        "<p>GitHub has it, and what happens in the repositories arrives here by itself. Its owner in \
-         ChittyOS has not changed; a new installation has none.</p>{}",
+        "<p>GitHub says that {said}. What happens in the repositories arrives here by itself. The owner \
+         of the installation in ChittyOS has not changed; a new installation has none.</p>{}",
         how_to_have(origin)
     );
     page(200, if is_update { "Saved" } else { "Installed" }, &body)
@@ -213,8 +230,8 @@ pub fn cancelled(origin: &str) -> Reply {
     let body = format!(
         "<p>You cancelled at GitHub, so nothing was changed here. If the App is installed there, its owner \
          in ChittyOS stays the same. You can remove it at GitHub under Settings → Applications.</p>\
-         <h2>Next</h2><p>To begin again: <code>{}/integrations/github/install</code></p>",
-        escaped(origin)
+         <h2>Next</h2><p>If you think again, begin again:</p>{}",
+        way(origin, "")
     );
     page(200, "Cancelled", &body)
 }
@@ -224,45 +241,56 @@ pub fn used(origin: &str) -> Reply {
     let body = format!(
         "<p>This way back from GitHub has been used, and each works once. If a page said that the App is \
          installed or connected, that is so, and nothing is left to do.</p>\
-         <h2>Next</h2><p>Otherwise begin again: <code>{0}/integrations/github/install</code>. What you have \
-         is listed by <code>{0}/v1/github/installations</code>.</p>",
-        escaped(origin)
+         <h2>To see what you have</h2><pre><code>curl -s '{}/v1/github/installations' \\\n  \
+         -H \"Authorization: Bearer $TOKEN\"</code></pre><h2>To begin again</h2>{}",
+        escaped(origin),
+        way(origin, "")
     );
     page(200, "Used already", &body)
 }
 
 /// What went wrong, for somebody who reads pages.
 pub fn of_problem(problem: &Problem, origin: &str) -> Reply {
-    // All others say what to do.
-    let next = match (problem.code, problem.code.status()) {
-        // Another time is no better, until somebody has set it up.
-        (Code::NotReady, _) => "",
-        (_, 503) => "<h2>Next</h2><p>Begin again in a minute.</p>",
-        // What was done by then is not known.
-        (_, 500..) => "",
-        _ => "<p>Nothing was changed.</p>",
-    };
     let detail = match problem.code {
         // It speaks of requests and their headers otherwise.
         Code::StorageUnavailable => "The gateway's own storage did not answer.",
         _ => &problem.detail,
     };
-    let body = format!("<p>{}</p>{next}", with_addresses(&escaped(detail), origin));
+    // Who is told to begin again is told how.
+    let begin = match (detail.contains(BEGIN), detail.contains(CLAIM)) {
+        (true, true) => format!("<h2>To take it over</h2>{}", way(origin, CLAIM)),
+        (true, false) => format!("<h2>To begin again</h2>{}", way(origin, "")),
+        (false, _) => String::new(),
+    };
+    let next = match (problem.code, problem.code.status()) {
+        // Another time is no better, until somebody has set it up.
+        (Code::NotReady, _) => "",
+        (_, 503) if begin.is_empty() => "<h2>Next</h2><p>Begin again in a minute.</p>",
+        // What was done by then is not known.
+        (_, 500..) => "",
+        _ => "<p>Nothing was changed in ChittyOS.</p>",
+    };
+    let detail = with_addresses(&escaped(detail), origin);
+    let body = format!("<p>{detail}</p>{next}{begin}");
     let page = page(problem.code.status(), problem.code.title(), &body);
-    match problem.seconds_to_wait() {
+    let page = match problem.seconds_to_wait() {
         Some(seconds) => page.header("retry-after", seconds.to_string()),
         None => page,
+    };
+    match problem.code.status() {
+        // A 401 has a challenge.
+        401 => page.header("www-authenticate", "Bearer realm=\"chittyconnect\""),
+        _ => page,
     }
 }
 
 /// The text of an error with its paths of this gateway as addresses that can be copied.
 fn with_addresses(text: &str, origin: &str) -> String {
-    let begin = "/integrations/github/install";
     let mut html = String::new();
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once(begin) {
-        let query = after.strip_prefix("?claim=true").map_or("", |_| "?claim=true");
-        html.push_str(&format!("{before}<code>{}{begin}{query}</code>", escaped(origin)));
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        let query = after.strip_prefix(CLAIM).map_or("", |_| CLAIM);
+        html.push_str(&format!("{before}<code>{}{BEGIN}{query}</code>", escaped(origin)));
         rest = after.strip_prefix(query).unwrap_or(after);
     }
     html + rest
@@ -289,7 +317,9 @@ mod tests {
             owned.contains("at <code>http://host/integrations/github/install</code>."),
             "{owned}"
         );
-        assert!(owned.contains("Nothing was changed."));
+        assert!(
+            owned.contains("Nothing was changed in ChittyOS.") && owned.contains("To take it over")
+        );
         let down = page(Code::GithubUnavailable, "GitHub did not answer.");
         assert!(down.contains("Begin again in a minute") && !down.contains("Nothing was changed"));
         let storage =
@@ -341,7 +371,10 @@ mod tests {
     #[test]
     fn people_are_named_by_name() {
         let person = Person { id: "03-1".to_owned(), name: Some("Alice".to_owned()) };
-        assert!(person.html().starts_with("<strong>Alice</strong> <small>"), "{}", person.html());
-        assert_eq!(Person { name: None, ..person }.html(), "the identity <code>03-1</code>");
+        assert!(person.html().starts_with("<strong>Alice</strong> <small"), "{}", person.html());
+        assert_eq!(
+            Person { name: None, ..person }.html(),
+            "the identity <code class=\"id\">03-1</code>"
+        );
     }
 }

@@ -144,7 +144,11 @@ fn a_page_that_is_loaded_again_is_there_again_for_the_browser_that_came_back() {
         let back = format!("{}&code=owner-1", begun(&gateway, Some("dev-a")).await);
         let page = browse(&gateway, &back, None).await;
         is(&page, 200, "Is this you?");
-        assert!(page.text.contains("<strong>Alice &lt;A&gt;</strong> <small>"), "{}", page.text);
+        assert!(
+            page.text.contains("<strong>Alice &lt;A&gt;</strong> <small class=\"id\">"),
+            "{}",
+            page.text
+        );
         assert!(page.text.contains("At GitHub you are <strong>owner-1</strong>"));
         let cookie = kept(&page);
         let question = |page: &Answer| {
@@ -194,5 +198,32 @@ fn a_page_that_is_loaded_again_is_there_again_for_the_browser_that_came_back() {
         assert!(done.text.contains("<strong>bob-at-github</strong>"), "{}", done.text);
         assert_eq!(confirm().await.status, 403);
         assert_eq!(gateway.get("/v1/github/installations/3", Some(ADMIN)).await.status, 200);
+    });
+}
+
+#[test]
+fn a_browser_that_cannot_be_sent_to_github_is_shown_why() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let claim = "/integrations/github/install?claim=true";
+        let page = browse(&gateway, claim, None).await;
+        assert_eq!(
+            (page.status, page.headers["www-authenticate"].as_str()),
+            (401, "Bearer realm=\"chittyconnect\"")
+        );
+        // How it is done is a command with the whole address.
+        let address = format!("http://connect.example.org{claim}");
+        assert!(
+            page.text.contains("To take it over") && page.text.contains(&address),
+            "{}",
+            page.text
+        );
+        let program = gateway.get(claim, None).await;
+        assert_eq!((program.status, program.code()), (401, "authentication_required"));
+        let none = world.isolate_with(&[("GITHUB_CLIENT_ID", None)]);
+        let page = browse(&none, "/integrations/github/install", None).await;
+        assert_eq!(page.status, 503);
+        assert!(page.text.contains("has no GitHub App"), "{}", page.text);
+        assert!(!page.text.contains("in a minute"), "nothing will be there then");
     });
 }
