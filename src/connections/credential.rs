@@ -153,6 +153,14 @@ pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<CredentialInput> {
         "access_token",
         "expires_in",
     ];
+    if fields
+        .raw("credentials")
+        .is_some_and(|raw| raw.get() != "null" && !raw.get().starts_with('{'))
+    {
+        let detail = "must be an object that says its `type`, such as `{\"type\": \"bearer\", \"token\": …}`";
+        fields.wrong("credentials", detail);
+        return None;
+    }
     let mut inner = fields.within("credentials")?;
     let kind = inner.word("type", &TYPES);
     if kind.as_ref().is_none() {
@@ -181,7 +189,14 @@ fn secret(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
     if text.bytes().all(|b| b.is_ascii_graphic()) {
         return Some(text);
     }
-    fields.wrong(name, "must be visible ASCII characters");
+    let detail = match text.split_once(char::is_whitespace) {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => {
+            "is sent alone, without `Bearer`: the gateway adds that"
+        }
+        Some(_) => "must be visible ASCII characters: there is white space in it",
+        None => "must be visible ASCII characters",
+    };
+    fields.wrong(name, detail);
     None
 }
 

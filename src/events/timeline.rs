@@ -139,7 +139,10 @@ async fn of_entity(
     ));
     let mut results = scope.read(ready, vec![visible(scope, entity), page]).await?.into_iter();
     if results.next().is_none_or(|rows| rows.is_empty()) {
-        return Err(Problem::not_found("entity"));
+        return Err(Problem::not_found("entity").adding(
+            "`entity` is its ChittyID, or its own id such as `conn_…`, as the `entity_id` of events \
+             has it.",
+        ));
     }
     Ok(Page::of(results.next().unwrap_or_default(), limit)?)
 }

@@ -2,7 +2,7 @@
 //! placeholder that was sent as it stands in a manual, an entity tag without its quotes. What is said
 //! rests on how the request is written, never on what there is.
 
-use chitty_core::ChittyId;
+use chitty_core::{ChittyId, IdError};
 
 use crate::precondition::IfMatch;
 use crate::problem::{Code, Problem};
@@ -57,6 +57,12 @@ fn about_id(path: &str, id: &str) -> Option<String> {
         return Some(format!("What begins with `{begins}` is the id of {other}, not of {kind}."));
     }
     match *front {
+        "" if matches!(ChittyId::parse(id), Err(IdError::Checksum)) => {
+            Some("Its check digits do not fit: one of its signs is mistyped.".to_owned())
+        }
+        "" if ChittyId::parse(id).is_err() && is_in_small_letters(id) => {
+            Some(format!("A ChittyID is written in capitals: `{}`.", id.to_ascii_uppercase()))
+        }
         "" if ChittyId::parse(id).is_err() => Some(match *kind {
             "context" => "This is no ChittyID. To find a context by its name, GET \
                           /v1/contexts/search?q=…; its `chitty_id` is the id."
@@ -71,6 +77,10 @@ fn about_id(path: &str, id: &str) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn is_in_small_letters(id: &str) -> bool {
+    ChittyId::parse(&id.to_ascii_uppercase()).is_ok()
 }
 
 /// A noun with its article.
@@ -106,6 +116,10 @@ mod tests {
             ("/v1/contexts/x", "\"03-1-USA-0001-P-2611-0-42\"", Some("quotes")),
             ("/v1/contexts/x", "{id}", Some("placeholder")),
             ("/v1/contexts/x", "undefined", Some("placeholder")),
+            ("/v1/contexts/x", "03-1-usa-9002-t-2602-0-81", Some("`03-1-USA-9002-T-2602-0-81`")),
+            ("/v1/contexts/x", "03-1-USA-9003-T-2602-0-81", Some("mistyped")),
+            ("/v1/contexts/x", "03-1-usa-9003-t-2602-0-81", Some("no ChittyID")),
+            ("/v1/contexts/x", "03-1-USA-9002-T-2602-0-81", None),
             ("/v1/contexts/x", " CHITTY-PEO-a", Some("space")),
             ("/v1/contexts/x", "conn_1", Some("`conn_` is the id of a connection")),
             ("/v1/contexts/x", "my release", Some("search")),

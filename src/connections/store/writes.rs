@@ -64,7 +64,9 @@ pub async fn check_free(
         return Ok(stored);
     }
     if !has_source {
-        return Err(Problem::not_found(draft.source_type));
+        return Err(Problem::not_found(draft.source_type).adding(
+            "`source_type` says what `source_chitty_id` is the id of: `context` or `actor`.",
+        ));
     }
     if let Some(mut row) = twin {
         return Err(exists(Some(row.text(0)?)));
