@@ -119,8 +119,8 @@ async fn to_github(app: &App, request: &Request<'_>) -> Outcome {
     };
     let actor = asking_actor(app, request).await?;
     if claims && actor.is_none() {
-        let detail = "Send your credential with this request: it says who claims the installation. Ask \
-             for the way at /integrations/github/install?claim=true with it.";
+        let detail = "Send your credential with GET /integrations/github/install?claim=true: it says \
+             who claims the installation.";
         return Err(Problem::new(Code::AuthenticationRequired, detail));
     }
     let nonce = ids::random_hex::<16>();

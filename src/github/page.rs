@@ -17,7 +17,7 @@ const STYLE: &str = "body{font:16px/1.55 system-ui,sans-serif;max-width:40rem;ma
      h2{font-size:1rem;margin:2rem 0 .5rem}.brand{color:#59636e;font-size:.9rem;margin:0 0 .5rem}\
      code{background:#eef1f4;padding:0 .35em;border-radius:4px;overflow-wrap:anywhere;\
      font-size:.9em;-webkit-box-decoration-break:clone;box-decoration-break:clone}.id{white-space:nowrap}pre{background:#eef1f4;padding:.8rem 1rem;border-radius:6px;\
-     white-space:pre-wrap;overflow-wrap:anywhere}pre code{padding:0}small{color:#59636e}\
+     overflow-x:auto}pre code{padding:0;overflow-wrap:normal}small{color:#59636e}\
      button{font:inherit;font-weight:600;padding:.5rem 1.2rem;border:0;border-radius:6px;\
      background:#1a7f37;color:#fff;cursor:pointer}li{margin:.4rem 0}\
      @media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}\
@@ -217,7 +217,7 @@ pub fn claimed(shown: &Shown, origin: &str) -> Reply {
 /// An owner of the account has been asked to install the App.
 pub fn requested(origin: &str) -> Reply {
     let body = format!(
-        "<p>GitHub asks an owner of the account to install the App. Nothing is installed until they \
+        "<p>GitHub has asked an owner of the account to install the App. Nothing is installed until they \
          agree.</p><p>When they have agreed, an owner of the account can have the installation in \
          ChittyOS. Pass this on to them.</p>{}",
         how_to_have(origin)
@@ -264,14 +264,25 @@ pub fn of_problem(problem: &Problem, origin: &str) -> Reply {
     };
     let next = match (problem.code, problem.code.status()) {
         // Another time is no better, until somebody has set it up.
-        (Code::NotReady, _) => "",
-        (_, 503) if begin.is_empty() => "<h2>Next</h2><p>Begin again in a minute.</p>",
+        (Code::NotReady, _) => String::new(),
+        (_, 503) if begin.is_empty() => {
+            format!("<h2>Next</h2><p>Begin again in a minute.</p>{}", way(origin, ""))
+        }
         // What was done by then is not known.
-        (_, 500..) => "",
-        _ => "<p>Nothing was changed in ChittyOS.</p>",
+        (_, 500..) => String::new(),
+        _ => "<p>Nothing was changed in ChittyOS.</p>".to_owned(),
     };
-    let detail = with_addresses(&escaped(detail), origin);
-    let body = format!("<p>{detail}</p>{next}{begin}");
+    let detail = match problem.errors() {
+        [] => format!("<p>{}</p>", with_addresses(&escaped(detail), origin)),
+        errors => errors
+            .iter()
+            .map(|error| {
+                let (pointer, detail) = (escaped(&error.pointer), escaped(&error.detail));
+                format!("<p><code>{pointer}</code> {}</p>", with_addresses(&detail, origin))
+            })
+            .collect(),
+    };
+    let body = format!("{detail}{next}{begin}");
     let page = page(problem.code.status(), problem.code.title(), &body);
     let page = match problem.seconds_to_wait() {
         Some(seconds) => page.header("retry-after", seconds.to_string()),
@@ -325,6 +336,8 @@ mod tests {
         let storage =
             page(Code::StorageUnavailable, "With an Idempotency-Key it is safe to repeat.");
         assert!(storage.contains("in a minute") && !storage.contains("Idempotency"), "{storage}");
+        let invalid = of_problem(&Problem::invalid("?claim", "must be `true`"), "http://host");
+        assert!(invalid.body.text().unwrap().contains("<code>?claim</code> must be `true`"));
         for code in [Code::NotReady, Code::Internal] {
             let text = page(code, "d");
             assert!(!text.contains("in a minute") && !text.contains("Nothing was"), "{text}");
