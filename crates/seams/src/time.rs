@@ -172,6 +172,10 @@ mod tests {
         }
         assert_eq!(read("2026-01-31T09:30:00.123456Z"), Some(at + 123));
         assert_eq!(read("2026-01-31T09:30:00.5Z"), Some(at + 500));
+        // As long as may be, and one sign longer.
+        let with_digits =
+            |count: usize| read(&format!("2026-01-31T09:30:00.{}Z", "0".repeat(count)));
+        assert_eq!((with_digits(19), with_digits(20)), (Some(at), None));
         assert_eq!(read("2026-01-31T09Z"), parse("2026-01-31T09:00:00Z"));
         assert_eq!(read("2026-01-31T24:00Z"), parse("2026-02-01T00:00:00Z"));
         assert_eq!(read("2026-06-30T23:59:60Z"), parse("2026-07-01T00:00:00Z"));
@@ -190,6 +194,8 @@ mod tests {
             "2026-13-01",
             "2026-02-30",
             "2026-1-1",
+            "2026-01/31",
+            "2026-01 31T09:30Z",
             "1767322245678",
             "2026-01-31T09:30:00",
             "2026-01-31 09:30",
