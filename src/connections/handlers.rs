@@ -11,13 +11,13 @@ use crate::access::caller::Scope;
 use crate::access::listing::{PageRequest, word};
 use crate::access::quota::{Kind, Quotas};
 use crate::access::reply::{After, Body, Outcome, Reply};
+use crate::access::service_name::service_name;
 use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::CredentialInput;
 use crate::connections::intents::Intent;
 use crate::connections::store::{self, Change, Filter, SealedCredential};
 use crate::connections::{STATUSES, TYPES, check, create, input, secrets};
-use crate::access::service_name::service_name;
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 

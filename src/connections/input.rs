@@ -5,10 +5,9 @@ use http_kit::fields::{Fields, Member};
 use http_kit::problem::Problem;
 
 use crate::access::caller::scope_place::ScopePlace;
-use crate::access::caller::scopes as scope_rules;
+use crate::access::service_name::{is_service_name, service_name};
 use crate::connections::credential::{self, CredentialInput};
 use crate::connections::{SCOPES, SOURCE_TYPES, TYPES};
-use crate::access::service_name::{is_service_name, service_name};
 use crate::discovery::endpoint::{Endpoint, check_path, is_chittyos, is_gateway};
 
 /// The most bytes of `config`.

@@ -13,11 +13,11 @@ use serde_json::json;
 
 use crate::access::caller::standing::{among, carried_above, cutoff, source_is_good, vouched};
 use crate::access::caller::{Grant, Scope, scopes};
+use crate::access::service_name::service_name;
 use crate::app::App;
 use crate::connections::intents::{self, Intent, NewCredential};
 use crate::connections::secrets;
 use crate::connections::store::Link;
-use crate::access::service_name::service_name;
 use crate::store::event::{Event, EventKind};
 use crate::store::{Ready, outbox};
 

@@ -8,11 +8,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::access::caller::scope_place::ScopePlace;
-use crate::access::caller::scopes;
 use crate::connections::provisioned::LIFE_MS;
 use crate::contexts::Status;
 use crate::contexts::search::Words;
-use crate::access::service_name::is_service_name;
 
 /// The most entries of `data`.
 const MAX_DATA_ENTRIES: usize = 1000;

@@ -10,15 +10,15 @@ use seams::{ids, time};
 use serde_json::{Value, json};
 
 use crate::access::caller::scope_place::ScopePlace;
-use crate::access::caller::{Grant, Scope, THIS_GATEWAY, scopes};
+use crate::access::caller::{Grant, Scope, THIS_GATEWAY};
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::listing::{PageRequest, word};
 use crate::access::quota::{Kind, Quotas};
 use crate::access::reply::{After, Body, Outcome, Reply};
+use crate::access::service_name::{is_service_name, service_name};
 use crate::app::{App, Settings};
 use crate::delegation::store::{self, Draft};
 use crate::delegation::{LIFE_S, MAX_DEPTH, USUAL_LIFE_S};
-use crate::access::service_name::{is_service_name, service_name};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 

@@ -24,8 +24,8 @@ use seams::db::{DbError, Row, Statement, first_row};
 use seams::{log, time};
 use serde_json::{Value, json};
 
-use crate::app::{App, Slot};
 use crate::access::service_name::{is_service_name, service_name};
+use crate::app::{App, Slot};
 use crate::discovery::endpoint::{Endpoint, is_chittyos, is_gateway, own_name};
 use crate::store::Ready;
 

@@ -1,12 +1,10 @@
 //! The few pages that a person sees on the way back from GitHub: what is so, and what to do next. Plain HTML
 //! without scripts; every value is escaped.
 
-use http_kit::problem::Problem;
-use http_kit::request::Request;
-use crate::access::reply::{Body, Reply};
 use http_kit::problem::{Code, Problem};
-use crate::access::reply::{Body, Reply};
 use http_kit::request::Request;
+
+use crate::access::reply::{Body, Reply};
 
 /// Nothing is loaded or run, nobody frames it, and its one form comes back here.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \

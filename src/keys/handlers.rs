@@ -10,7 +10,7 @@ use seams::{ids, time};
 use serde_json::{Value, json};
 
 use crate::access::caller::scope_place::ScopePlace;
-use crate::access::caller::{Credential, Grant, Scope, scopes};
+use crate::access::caller::{Credential, Grant, Scope};
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::listing::PageRequest;
 use crate::access::quota::{Kind, Quotas};

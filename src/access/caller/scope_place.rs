@@ -257,7 +257,10 @@ mod tests {
             br#"{"a":["contexts:raed","chronicle:read"],"b":["chronicle:read","word"],"d":[1]}"#;
         let mut fields = Fields::of(body).unwrap();
         assert_eq!(ScopePlace::Credential.read(&mut fields, "a", 1), Member::Absent);
-        assert_eq!(ScopePlace::Credential.read(&mut fields, "b", 1).value().unwrap(), ["chronicle:read", "word"]);
+        assert_eq!(
+            ScopePlace::Credential.read(&mut fields, "b", 1).value().unwrap(),
+            ["chronicle:read", "word"]
+        );
         assert_eq!(ScopePlace::Credential.read(&mut fields, "d", 1), Member::Absent);
         let problem = fields.finish().unwrap_err();
         let errors: Vec<_> =
