@@ -7,46 +7,8 @@
 
 use seams::db::{Db, DbError, Statement};
 
-macro_rules! migration {
-    ($name:literal) => {
-        (concat!($name, ".sql"), include_str!(concat!("../../migrations/", $name, ".sql")))
-    };
-}
-
-/// Every migration, in order; a test holds the list against the folder.
-pub const MIGRATIONS: [(&str, &str); 31] = [
-    migration!("0001_create_contexts_table"),
-    migration!("0002_create_installations_table"),
-    migration!("0003_create_actors_table"),
-    migration!("0004_create_connections_table"),
-    migration!("0005_create_outbox_table"),
-    migration!("0006_create_idempotency_keys_table"),
-    migration!("0007_create_registration_tables"),
-    migration!("0008_create_metrics_tables"),
-    migration!("0009_create_service_connections_tables"),
-    migration!("0010_create_orchestrations_table"),
-    migration!("0011_create_access_tables"),
-    migration!("0012_extend_connections"),
-    migration!("0013_create_dead_letters_table"),
-    migration!("0014_create_github_tables"),
-    migration!("0015_bound_credentials_by_their_source"),
-    migration!("0016_credentials_of_nobody"),
-    migration!("0017_create_quota_tables"),
-    migration!("0018_track_doubts_and_mints"),
-    migration!("0019_extend_github_tables"),
-    migration!("0020_fair_work_and_audit_archive"),
-    migration!("0021_compare_names_by_their_key"),
-    migration!("0022_write_words_anew"),
-    migration!("0023_keep_what_services_say"),
-    migration!("0024_create_identities_table"),
-    migration!("0025_create_discovery_tables"),
-    migration!("0026_list_events_by_owner"),
-    migration!("0027_follow_renamed_accounts"),
-    migration!("0028_describe_contexts"),
-    migration!("0029_pack_metrics"),
-    migration!("0030_create_context_keys_table"),
-    migration!("0031_write_fewer_rows"),
-];
+// `MIGRATIONS`, which `build.rs` makes from the folder.
+include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// As wrangler 4 creates it.
 const BOOK: &str = "CREATE TABLE IF NOT EXISTS d1_migrations (\
