@@ -4,6 +4,7 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { unstable_readConfig } from "wrangler";
 import { ROOT } from "./lib/paths.mjs";
 import { environmentOf, tablesOf, withValue } from "./lib/wrangler-toml.mjs";
 import { wranglerIn } from "./lib/wrangler.mjs";
@@ -134,7 +135,9 @@ test("every environment has the bindings of local development", () => {
     .map(({ name, values }) => `${name.slice(prefix.length)} ${named(values)}`);
   const variables = (name) => Object.keys(tablesOf(toml()).find((table) => table.name === name).lines);
   for (const environment of ["staging", "production"]) {
-    assert.deepEqual(bindings(`env.${environment}.`).filter((one) => one !== "ai AI"), bindings(""));
+    // The static files are handed down, as wrangler reads the file.
+    assert.deepEqual(bindings(`env.${environment}.`).filter((one) => one !== "ai AI"), bindings("").filter((one) => one !== "assets ASSETS"));
+    assert.equal(unstable_readConfig({ config: join(ROOT, "wrangler.toml"), env: environment }, { hideWarnings: true }).assets.binding, "ASSETS");
     // Deployed the keys and the GitHub App are secrets, and there is no sandbox.
     const isOnlyHere = (name) => ["SEALING_KEYS", "OUTSIDE_URL_TEMPLATE"].includes(name) || name.startsWith("GITHUB_");
     assert.deepEqual(variables(`env.${environment}.vars`), variables("vars").filter((name) => !isOnlyHere(name)));

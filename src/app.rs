@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use chitty_core::{BreakerConfig, ChittyCore, Clock, CoreConfig, Transport};
 use seams::ai::Ai;
+use seams::assets::Assets;
 use seams::db::Db;
 use seams::es256::Es256;
 use seams::kv::Kv;
@@ -76,6 +77,8 @@ pub struct Parts {
     pub rs256: Rc<dyn Rs256>,
     /// The models bound as `AI`.
     pub ai: Option<Rc<dyn Ai>>,
+    /// The static files bound as `ASSETS`.
+    pub assets: Option<Rc<dyn Assets>>,
     /// The Durable Objects `SERVICE_CONNECTION`, one a service.
     pub connections: Option<Rc<dyn Objects>>,
     /// How calls to other services travel.
@@ -114,6 +117,8 @@ pub struct App {
     pub rs256: Rc<dyn Rs256>,
     /// Language models, where there are any.
     pub ai: Option<Rc<dyn Ai>>,
+    /// The static files that are deployed beside this program.
+    pub assets: Option<Rc<dyn Assets>>,
     /// The objects that watch the services.
     pub connections: Option<Rc<dyn Objects>>,
     /// Counts requests against their limits, where the platform has such a thing.
@@ -160,6 +165,7 @@ impl App {
             tokens_kv: parts.tokens,
             rs256: parts.rs256,
             ai: parts.ai,
+            assets: parts.assets,
             api_keys: parts.api_keys,
             connections: parts.connections,
             limiter: parts.limiter,

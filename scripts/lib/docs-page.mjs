@@ -23,6 +23,8 @@ const FILES = {
   _headers: file(VIEWER, "_headers"),
   "docs.html": file(VIEWER, "docs.html"),
   ...Object.fromEntries(DOCUMENTS.map((name) => [`docs/${name}.html`, () => Buffer.from(pageOf(name))])),
+  // What GET /openapi.json answers: the gateway reads it here (src/openapi.rs).
+  "docs/openapi.json": file(ROOT, "openapi.json"),
   "docs/viewer.css": file(VIEWER, "viewer.css"),
   "docs/viewer.js": file(VIEWER, "viewer.js"),
   "docs/swagger-ui.css": file(SWAGGER, "swagger-ui.css"),
@@ -30,7 +32,7 @@ const FILES = {
   "docs/swagger-ui-bundle.js.LICENSE.txt": file(SWAGGER, "swagger-ui-bundle.js.LICENSE.txt"),
 };
 
-/** Makes build/public hold the page that shows the API description, the documents, and nothing else. */
+/** Makes build/public hold the API description, the page that shows it, the documents, and nothing else. */
 export function placeDocsPage() {
   const out = join(ROOT, "build", "public");
   mkdirSync(join(out, "docs"), { recursive: true });

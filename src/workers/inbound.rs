@@ -1,5 +1,7 @@
 //! A runtime request behind [`Inbound`].
 
+use std::any::Any;
+
 use async_trait::async_trait;
 use js_sys::{ArrayBuffer, JsString, Object, Reflect, Uint8Array};
 use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
@@ -173,6 +175,16 @@ impl WebRequest {
 
 /// A body in the runtime's memory.
 pub(crate) struct WebBody(pub(crate) Uint8Array);
+
+impl WebBody {
+    /// What a body holds, without a copy where it is in the runtime's memory.
+    pub(crate) fn of(body: &dyn RuntimeBody) -> Uint8Array {
+        match (body as &dyn Any).downcast_ref::<WebBody>() {
+            Some(WebBody(bytes)) => bytes.clone(),
+            None => Uint8Array::from(body.bytes().as_slice()),
+        }
+    }
+}
 
 #[async_trait(?Send)]
 impl RuntimeBody for WebBody {

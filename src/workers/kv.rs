@@ -3,8 +3,6 @@
 //! The calls go to the binding directly: the `worker` crate's wrappers would copy a long body into this
 //! program's memory on its way from one place of the runtime to another.
 
-use std::any::Any;
-
 use async_trait::async_trait;
 use js_sys::{ArrayBuffer, Object, Promise, Reflect, Uint8Array};
 use seams::inbound::RuntimeBody;
@@ -68,12 +66,7 @@ impl Kv for Namespace {
     }
 
     async fn put_held(&self, key: &str, body: &dyn RuntimeBody, ttl_s: u32) -> Result<(), String> {
-        let here = (body as &dyn Any).downcast_ref::<WebBody>();
-        let bytes = match here {
-            Some(WebBody(bytes)) => bytes.clone(),
-            None => Uint8Array::from(body.bytes().as_slice()),
-        };
-        self.write(key, &bytes, Some(ttl_s)).await.map_err(|error| thrown(&error))
+        self.write(key, &WebBody::of(body), Some(ttl_s)).await.map_err(|error| thrown(&error))
     }
 
     async fn delete(&self, key: &str) -> Result<(), String> {

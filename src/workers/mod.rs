@@ -2,6 +2,7 @@
 //! seams' own errors: a throw that nobody catches would take the whole isolate with it.
 
 pub(crate) mod ai;
+pub(crate) mod assets;
 pub(crate) mod d1;
 pub(crate) mod fetch;
 pub(crate) mod inbound;
@@ -69,6 +70,7 @@ fn compose(env: &Env) -> App {
         es256: Rc::new(webcrypto::WebCrypto),
         rs256: Rc::new(webcrypto::WebCrypto),
         ai: binding::<ai::Models>(env, "AI").map(|models| Rc::new(models) as _),
+        assets: binding(env, "ASSETS").map(|files| Rc::new(assets::StaticFiles(files)) as _),
         transport: Rc::clone(&fetch) as _,
         outside: fetch,
         clock: Rc::new(RuntimeClock),

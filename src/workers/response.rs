@@ -9,6 +9,7 @@ use worker::web_sys;
 use crate::access::reply::{Body, Reply};
 use crate::edge::COMMON_HEADERS;
 use crate::workers::d1::LongText;
+use crate::workers::inbound::WebBody;
 use crate::workers::names;
 
 #[wasm_bindgen]
@@ -54,9 +55,14 @@ pub(crate) fn of(reply: Reply) -> worker::Result<web_sys::Response> {
         let body = streamed.body();
         return Ok(web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)?);
     }
-    if let Body::Bytes { bytes, .. } = &reply.body {
-        let bytes = Uint8Array::from(bytes.as_slice());
-        return Ok(web_sys::Response::new_with_opt_buffer_source_and_init(Some(&bytes), &init)?);
+    let bytes = match &reply.body {
+        Body::Bytes { bytes, .. } => Some(Uint8Array::from(bytes.as_slice())),
+        Body::Runtime { body, .. } => Some(WebBody::of(&**body)),
+        _ => None,
+    };
+    if bytes.is_some() {
+        let bytes = bytes.as_deref();
+        return Ok(web_sys::Response::new_with_opt_buffer_source_and_init(bytes, &init)?);
     }
     if let Body::RuntimeJson(text) = &reply.body {
         return Ok(match text.0.as_any().downcast_ref::<LongText>() {

@@ -1,10 +1,13 @@
 /** Contexts over HTTP against real D1, KV and Queues: what a user does, and every rule that holds. */
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { until } from "./harness/await.mjs";
 import { bare, client, create } from "./harness/client.mjs";
 import { contents } from "./harness/contents.mjs";
 import { startGateway } from "./harness/gateway.mjs";
+import { ROOT } from "./harness/runtime.mjs";
 import { startSandbox } from "./harness/sandbox.mjs";
 
 let sandbox, gateway, anyone;
@@ -365,10 +368,27 @@ test("HEAD, OPTIONS and correlation", async () => {
 });
 
 test("the API description is served", async () => {
-  const described = await anyone("GET", "/openapi.json");
-  assert.equal(described.headers.get("content-type"), "application/json");
-  assert.equal(described.json.openapi, "3.1.0");
-  assert.ok(described.json.paths["/v1/contexts/{id}"].patch);
+  const committed = await readFile(join(ROOT, "openapi.json"), "utf8");
+  for (const target of ["/openapi.json", "/openapi.json/", "/openapi.json?v=2"]) {
+    const described = await anyone("GET", target, { headers: { "if-none-match": "*", range: "bytes=0-9" } });
+    assert.deepEqual([described.status, described.text === committed], [200, true], target);
+    const { "x-request-id": id, traceparent, date: _, ...headers } = Object.fromEntries(described.headers);
+    assert.ok(id && traceparent);
+    // Of the gateway, not of the static files it is read from.
+    assert.deepEqual(headers, {
+      "cache-control": "max-age=300",
+      "content-length": String(Buffer.byteLength(committed)),
+      "content-type": "application/json",
+      "strict-transport-security": "max-age=31536000; includeSubDomains",
+      "x-content-type-options": "nosniff",
+    });
+  }
+  const elsewhere = await anyone("GET", "/openapi.json", { headers: { origin: "https://viewer.example" } });
+  assert.equal(elsewhere.headers.get("access-control-allow-origin"), "*");
+  const head = await anyone("HEAD", "/openapi.json");
+  assert.deepEqual([head.status, head.text, head.headers.get("cache-control")], [200, "", "max-age=300"]);
+  const refused = await anyone("POST", "/openapi.json");
+  assert.deepEqual([refused.status, refused.json.code, refused.headers.get("allow")], [405, "method_not_allowed", "GET, HEAD, OPTIONS"]);
 });
 
 test("a context gets a key of its own, which is shown once, had anew, and revoked with it", async () => {

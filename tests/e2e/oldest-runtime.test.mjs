@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { test } from "node:test";
@@ -24,6 +25,7 @@ test("the build loads and answers in the oldest runtime", async () => {
     bindings: { ENVIRONMENT: "development" },
     d1Databases: { DB: "db" },
     durableObjects: { SERVICE_CONNECTION: { className: "ServiceConnection", useSQLite: true } },
+    assets: { directory: path.join(ROOT, "build/public"), binding: "ASSETS", routerConfig: { has_user_worker: true } },
     cf: false,
   });
   try {
@@ -34,6 +36,8 @@ test("the build loads and answers in the oldest runtime", async () => {
       return health;
     };
     assert.equal((await ask()).service, "chittyconnect");
+    const described = await miniflare.dispatchFetch("http://gateway/openapi.json");
+    assert.equal(await described.text(), await readFile(path.join(ROOT, "openapi.json"), "utf8"));
     await until(async () => (await ask()).database.state === "ready", { what: "the migrations" });
   } finally {
     await miniflare.dispose();

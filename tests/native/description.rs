@@ -1,18 +1,17 @@
 //! The API description and the documentation say what the code does.
 
 use chittyconnect::access::route::{Access, Route};
-use chittyconnect::openapi::DOCUMENT;
-use chittyconnect::routes::ROUTES;
-use chittyconnect::{actors, description};
+use chittyconnect::routes::{self, ROUTES};
+use chittyconnect::{actors, description, edge};
 use http_kit::problem::Code;
 use serde_json::{Value, json};
 
-use crate::world::{World, run};
+use crate::world::{DESCRIPTION, Isolate, TestRequest, World, run};
 
 #[test]
 fn the_committed_description_is_up_to_date() {
     assert!(
-        DOCUMENT == description::document(),
+        DESCRIPTION == description::document(),
         "openapi.json is out of date: run `npm run openapi` and commit it"
     );
 }
@@ -40,7 +39,7 @@ fn every_route_is_described_and_nothing_else() {
 
 /// The committed description.
 fn document() -> Value {
-    serde_json::from_str(DOCUMENT).unwrap()
+    serde_json::from_str(DESCRIPTION).unwrap()
 }
 
 /// What a reference leads to; what is none is itself.
@@ -219,7 +218,7 @@ fn every_body_and_answer_has_an_example() {
 
 #[test]
 fn the_query_parameters_of_every_route_are_described_and_no_others() {
-    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let document: Value = serde_json::from_str(DESCRIPTION).unwrap();
     for route in ROUTES {
         let operation = route.method.as_str().to_lowercase();
         let operation = &document["paths"][route.described_path()][operation];
@@ -253,7 +252,28 @@ fn every_error_code_is_documented() {
 fn it_is_served_as_committed() {
     let (_, gateway) = World::warm();
     let answer = run(gateway.get("/openapi.json", None));
-    assert_eq!((answer.status, answer.text.as_str()), (200, DOCUMENT));
+    assert_eq!((answer.status, answer.text.as_str()), (200, DESCRIPTION));
+    assert_eq!(answer.headers["cache-control"], "max-age=300");
+    let request = TestRequest::new("GET", "/openapi.json");
+    let reply = run(edge::serve(&gateway.app, routes::table(), &request));
+    assert_eq!(reply.body.content_type(), Some("application/json"));
+}
+
+#[test]
+fn without_the_static_files_the_description_is_refused_and_all_else_works() {
+    let (world, gateway) = World::warm();
+    let refused = |gateway: &Isolate| {
+        let answer = run(gateway.get("/openapi.json", None));
+        assert_eq!((answer.status, answer.code()), (503, "storage_unavailable"));
+        assert!(answer.json["detail"].as_str().unwrap().contains("ASSETS"), "{}", answer.text);
+        assert_eq!(answer.headers.get("cache-control"), None, "kept by nobody");
+        assert_eq!(run(gateway.get("/health", None)).status, 200);
+    };
+    world.assets.down.set(true);
+    refused(&gateway);
+    world.assets.down.set(false);
+    assert_eq!(run(gateway.get("/openapi.json", None)).status, 200);
+    refused(&world.isolate_with(&[("ASSETS", None)]));
 }
 
 /// The App is made from this file: what GitHub is told must be what there is.

@@ -110,7 +110,7 @@ codes! {
     CredentialUnavailable = "credential_unavailable", 503, "The credential cannot be had at the moment";
     /// The database schema is not there yet.
     NotReady = "not_ready", 503, "The gateway is not ready yet";
-    /// The database did not answer.
+    /// The database, or the static files, did not answer.
     StorageUnavailable = "storage_unavailable", 503, "The storage did not answer";
     /// The target of a connection took too long.
     TargetTimeout = "target_timeout", 504, "The target took too long";

@@ -5,6 +5,7 @@ use std::fmt;
 
 use futures_util::stream::LocalBoxStream;
 use seams::db::{RuntimeText, Text};
+use seams::inbound::RuntimeBody;
 
 /// An answer. `W` is the work that may be left for afterwards.
 #[derive(Debug)]
@@ -29,8 +30,6 @@ pub enum Body {
     RuntimeJson(RuntimeText),
     /// JSON text of a problem.
     Problem(String),
-    /// JSON text that never changes.
-    StaticJson(&'static str),
     /// Text of another type.
     Text {
         /// Its media type.
@@ -44,6 +43,13 @@ pub enum Body {
         content_type: Option<String>,
         /// The bytes.
         bytes: Vec<u8>,
+    },
+    /// What the runtime keeps, and this program only passes on.
+    Runtime {
+        /// Its media type.
+        content_type: &'static str,
+        /// The whole.
+        body: Box<dyn RuntimeBody>,
     },
     /// Pieces as they come.
     Stream {
@@ -80,11 +86,11 @@ impl Body {
     pub fn content_type(&self) -> Option<&str> {
         match self {
             Body::Empty => None,
-            Body::Json(_) | Body::RuntimeJson(_) | Body::StaticJson(_) => Some("application/json"),
+            Body::Json(_) | Body::RuntimeJson(_) => Some("application/json"),
             Body::Problem(_) => Some("application/problem+json"),
-            Body::Text { content_type, .. } | Body::Stream { content_type, .. } => {
-                Some(content_type)
-            }
+            Body::Text { content_type, .. }
+            | Body::Runtime { content_type, .. }
+            | Body::Stream { content_type, .. } => Some(content_type),
             Body::Bytes { content_type, .. } => content_type.as_deref(),
         }
     }
@@ -92,9 +98,12 @@ impl Body {
     /// Its text, unless it is still to come, may be no text, or is the runtime's.
     pub fn text(&self) -> Option<&str> {
         match self {
-            Body::Empty | Body::RuntimeJson(_) | Body::Bytes { .. } | Body::Stream { .. } => None,
+            Body::Empty
+            | Body::RuntimeJson(_)
+            | Body::Bytes { .. }
+            | Body::Runtime { .. }
+            | Body::Stream { .. } => None,
             Body::Json(text) | Body::Problem(text) | Body::Text { text, .. } => Some(text),
-            Body::StaticJson(text) => Some(text),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! chance through [`chitty_core::Clock`].
 
 pub mod ai;
+pub mod assets;
 pub mod db;
 pub mod es256;
 pub mod ids;

@@ -18,24 +18,29 @@ use chittyconnect::app::{App, Build, Parts};
 use chittyconnect::config::{Binding, Config, Lookup};
 use chittyconnect::events::{consumer, dead};
 use chittyconnect::github::signature;
-use chittyconnect::{edge, routes, tasks};
-pub(crate) use database::{Database, Fault, Written};
+use chittyconnect::{edge, openapi, routes, tasks};
 use hmac::{Hmac, KeyInit, Mac};
-pub(crate) use objects::TestObjects;
-pub(crate) use outside::{TestEs256, TestLimiter, TestOutside, TestRs256};
+use seams::assets::Assets;
 use seams::inbound::{BodyError, Inbound, Intake, RuntimeBody};
 use seams::kv::Kv;
 use seams::queue::{Delivery, Queue};
 use serde_json::Value;
-pub(crate) use services::{Behaviour, Services};
 use sha2::Sha256;
-pub(crate) use simulation::{TestClock, simulate};
+
+pub(crate) use self::database::{Database, Fault, Written};
+pub(crate) use self::objects::TestObjects;
+pub(crate) use self::outside::{TestEs256, TestLimiter, TestOutside, TestRs256};
+pub(crate) use self::services::{Behaviour, Services};
+pub(crate) use self::simulation::{TestClock, simulate};
 
 pub(crate) const SEALING_KEYS: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 pub(crate) const BUILT_FROM: &str = "0123456789abcdef0123456789abcdef01234567";
 
 pub(crate) const WEBHOOK_SECRET: &str = "webhook-secret";
+
+/// The committed API description.
+pub(crate) const DESCRIPTION: &str = include_str!("../../../openapi.json");
 
 /// No key at all: what it signs only [`TestRs256`] makes.
 const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAAA\n-----END PRIVATE KEY-----";
@@ -108,6 +113,7 @@ pub(crate) struct World {
     pub(crate) rate_limit: Rc<TestKv>,
     pub(crate) limiter: Rc<TestLimiter>,
     pub(crate) outside: Rc<TestOutside>,
+    pub(crate) assets: Rc<TestAssets>,
     pub(crate) clock: Rc<TestClock>,
 }
 
@@ -126,6 +132,7 @@ impl World {
             rate_limit: Rc::default(),
             limiter: Rc::default(),
             outside: Rc::default(),
+            assets: Rc::default(),
             clock: Rc::new(TestClock::at(START_MS)),
         };
         let watching = world.isolate();
@@ -216,6 +223,7 @@ impl World {
             es256: Rc::new(TestEs256),
             rs256: Rc::new(TestRs256),
             ai: None,
+            assets: has("ASSETS").then(|| Rc::clone(&self.assets) as _),
             outside: Rc::clone(&self.outside) as _,
             transport: Rc::clone(&self.services) as _,
             clock: Rc::clone(&self.clock) as _,
@@ -460,6 +468,24 @@ impl RuntimeBody for TestBody {
     }
 }
 
+/// The static files: the API description alone.
+#[derive(Default)]
+pub(crate) struct TestAssets {
+    pub(crate) down: Cell<bool>,
+}
+
+#[async_trait(?Send)]
+impl Assets for TestAssets {
+    async fn read(&self, path: &str) -> Result<Box<dyn RuntimeBody>, String> {
+        yield_now().await;
+        match path {
+            _ if self.down.get() => Err("assets down".to_owned()),
+            openapi::FILE => Ok(Box::new(TestBody(DESCRIPTION.as_bytes().to_vec()))),
+            _ => Err(format!("no file {path}")),
+        }
+    }
+}
+
 /// One isolate of the gateway.
 #[derive(Clone)]
 pub(crate) struct Isolate {
@@ -567,6 +593,7 @@ impl Answer {
         assert!(headers.contains_key("x-request-id") && headers.contains_key("traceparent"));
         let passed_on = match &reply.body {
             Body::Bytes { bytes, .. } => Some(String::from_utf8_lossy(bytes).into_owned()),
+            Body::Runtime { body, .. } => Some(String::from_utf8(body.bytes()).unwrap()),
             _ => None,
         };
         let text = match &reply.body {
