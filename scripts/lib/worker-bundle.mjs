@@ -8,15 +8,25 @@ import { BIN, NODE_MODULES, ROOT } from "./paths.mjs";
 
 const WASM_TARGET = "wasm32-unknown-unknown";
 
-/** Each profile's name for cargo, and what wasm-opt makes of the result. */
+/** Each profile's name for cargo, how rustc compiles for it, and what wasm-opt makes of the result. */
 export const PROFILES = {
-  dev: { cargo: "worker-dev", optimize: null },
+  dev: { cargo: "worker-dev", rustc: [], optimize: null },
   release: {
     cargo: "release",
-    // The features that rustc 1.95 compiles for, and the exceptions of wasm-bindgen's glue. `--all-features` would
-    // write what no released V8 reads. Without names: a panic says its place without them.
+    // LLVM's own bound is 275, for processors on which a call costs more. An eighth of the size, and no time that could be
+    // measured: bench/README.md.
+    rustc: ["-Cllvm-args=-inline-threshold=50"],
+    // LLVM has made the code fast; what is left is to make it small. The passes of -O3 and -Os give local variables
+    // new numbers at every turn, and what looks different no longer compresses: bench/README.md has the sizes. Instances
+    // of one generic function have one name, and side by side they compress best. Without names in the end: a panic
+    // says its place without them.
     optimize: [
-      "-O3", "--strip-debug",
+      "--duplicate-function-elimination", "--dae-optimizing", "--remove-unused-brs", "--remove-unused-names",
+      "--optimize-instructions", "--precompute", "--rse", "--merge-blocks", "--simplify-locals-notee-nostructure",
+      "--reorder-locals", "--vacuum", "--duplicate-function-elimination", "--remove-unused-module-elements",
+      "--reorder-functions-by-name", "--strip-debug",
+      // The features that rustc 1.95 compiles for, and the exceptions of wasm-bindgen's glue. `--all-features` would
+      // write what no released V8 reads.
       "--enable-bulk-memory", "--enable-bulk-memory-opt", "--enable-call-indirect-overlong", "--enable-exception-handling",
       "--enable-multivalue", "--enable-mutable-globals", "--enable-nontrapping-float-to-int", "--enable-reference-types",
       "--enable-sign-ext",
@@ -35,7 +45,9 @@ export const BUNDLED_WITH = [GLUE, ENTRY, fileURLToPath(import.meta.url), join(N
 
 /** What `cargo build` is told to compile a package of the workspace for the runtime. */
 export function compilation(profile, name) {
-  return ["--profile", PROFILES[profile].cargo, "--package", name, "--lib", "--target", WASM_TARGET];
+  const { cargo, rustc } = PROFILES[profile];
+  const flags = rustc.length > 0 ? ["--config", `target.${WASM_TARGET}.rustflags=${JSON.stringify(rustc)}`] : [];
+  return ["--profile", cargo, "--package", name, "--lib", "--target", WASM_TARGET, ...flags];
 }
 
 /** The file that `compilation` makes. */
@@ -44,14 +56,15 @@ export function compiled(profile, name) {
 }
 
 /**
- * Makes `index.js` and `worker_bg.wasm` in a directory, which is emptied first.
+ * Makes `index.js` and `worker_bg.wasm` in a directory, which is emptied first. `withNames` keeps the names of
+ * functions, which nothing but `npm run size` reads.
  *
  * @returns {Promise<string | null>} what a step printed that failed
  */
-export async function bundleWorker(profile, cargoOutput, directory) {
+export async function bundleWorker(profile, cargoOutput, directory, { withNames = false } = {}) {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  const { optimize } = PROFILES[profile];
+  const optimize = PROFILES[profile].optimize?.map((flag) => (withNames && flag === "--strip-debug" ? "--debuginfo" : flag));
   const [wasm, glue, bundle] = ["worker_bg.wasm", "worker.js", "bundle.js"].map((name) => join(directory, name));
   const steps = [
     [GLUE, [cargoOutput, directory]],
