@@ -124,7 +124,8 @@ test("the API page, its viewer and the description are served", async () => {
     const loaded = await fetch(new URL(file, page.url));
     assert.equal(loaded.status, 200, file);
   }
-  assert.equal((await fetch(`http://localhost:${port}/openapi.json`)).status, 200);
+  const described = await fetch(`http://localhost:${port}/openapi.json`);
+  assert.deepEqual([described.status, await described.text() === (await readFile("openapi.json", "utf8"))], [200, true]);
 
   const problem = await (await fetch(`http://localhost:${port}/v1/contexts`)).json();
   const { pathname, hash } = new URL(problem.type);
@@ -182,6 +183,7 @@ const RUN = {
   "npm run lint": ".ci/run",
   "npm run clients": ".ci/run",
   "npm run bench": ".ci/run",
+  "npm run size": ".ci/run",
   "npm run openapi": ".ci/run",
   "npm run sandbox": "this file",
   "npm run provision": "scripts/provision.test.mjs",
@@ -246,6 +248,7 @@ test("plain wrangler dev runs the gateway beside the sandbox", async () => {
       return answer.status === 201 && answer;
     }, { timeout: START_MS, what: "a context" });
     assert.match((await made.json()).context.chitty_id, /^03-1-/);
+    assert.equal((await fetch(`http://localhost:${ports[1]}/openapi.json`)).status, 200);
   } finally {
     // npx does not pass a signal on: the whole group gets it.
     for (const { pid } of servers) process.kill(-pid, "SIGTERM");
