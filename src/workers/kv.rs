@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use js_sys::{ArrayBuffer, Object, Promise, Reflect, Uint8Array};
 use seams::inbound::RuntimeBody;
 use seams::kv::Kv;
-use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use super::inbound::WebBody;
