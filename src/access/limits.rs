@@ -22,7 +22,7 @@ use seams::kv::Kv;
 use seams::limiter::{Limiter, Step};
 use seams::log;
 
-use crate::access::caller::Caller;
+use crate::access::caller::identity::Caller;
 use crate::access::rates::{Class, Overrides, Rates};
 use crate::app::{App, Settings, Slot};
 

@@ -4,6 +4,7 @@
 pub mod caller;
 pub mod event;
 pub mod idempotency;
+pub mod kind;
 pub mod limits;
 pub mod listing;
 pub mod quota;

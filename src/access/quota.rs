@@ -8,70 +8,30 @@ use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement};
 
 use crate::access::caller::Scope;
+pub use crate::access::kind::Kind;
 use crate::app::Settings;
 use crate::config::{Config, Reader};
 
-/// What there is a quota of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Contexts that are not deleted.
-    Contexts,
-    /// Connections that are not disconnected.
-    Connections,
-    /// Those of them that the cron checks.
-    CheckedConnections,
-    /// API keys that are good.
-    Keys,
-    /// Delegations that are good.
-    Delegations,
-    /// Identities that were minted on request; they are for good.
-    Identities,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Kind; 6] = [
-        Kind::Contexts,
-        Kind::Connections,
-        Kind::CheckedConnections,
-        Kind::Keys,
-        Kind::Delegations,
-        Kind::Identities,
-    ];
-
-    /// Its column of `quota_assertions`, and its name in `RATE_LIMIT`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Contexts => "contexts",
-            Kind::Connections => "connections",
-            Kind::CheckedConnections => "checked_connections",
-            Kind::Keys => "keys",
-            Kind::Delegations => "delegations",
-            Kind::Identities => "identities",
+/// SQL for the rows of an owner that count. `owner` and `now` are placeholders.
+fn rows(kind: Kind, owner: &str, now: &str) -> String {
+    match kind {
+        Kind::Contexts => format!("context_counts WHERE owner_chitty_id = {owner}"),
+        Kind::Connections => {
+            format!("connections WHERE owner_chitty_id = {owner} AND status <> 'disconnected'")
         }
-    }
-
-    /// SQL for the rows of an owner that count. `owner` and `now` are placeholders.
-    fn rows(self, owner: &str, now: &str) -> String {
-        match self {
-            Kind::Contexts => format!("context_counts WHERE owner_chitty_id = {owner}"),
-            Kind::Connections => {
-                format!("connections WHERE owner_chitty_id = {owner} AND status <> 'disconnected'")
-            }
-            Kind::CheckedConnections => format!(
-                "connections WHERE owner_chitty_id = {owner} AND check_path IS NOT NULL \
-                 AND status <> 'disconnected'"
-            ),
-            Kind::Keys => format!(
-                "keys WHERE owner_chitty_id = {owner} AND revoked_at IS NULL \
-                 AND ifnull(expires_at, '9999') > {now}"
-            ),
-            Kind::Delegations => format!(
-                "delegations WHERE delegator_chitty_id = {owner} AND revoked_at IS NULL \
-                 AND ifnull(expires_at, '9999') > {now}"
-            ),
-            Kind::Identities => format!("identity_counts WHERE owner_chitty_id = {owner}"),
-        }
+        Kind::CheckedConnections => format!(
+            "connections WHERE owner_chitty_id = {owner} AND check_path IS NOT NULL \
+             AND status <> 'disconnected'"
+        ),
+        Kind::Keys => format!(
+            "keys WHERE owner_chitty_id = {owner} AND revoked_at IS NULL \
+             AND ifnull(expires_at, '9999') > {now}"
+        ),
+        Kind::Delegations => format!(
+            "delegations WHERE delegator_chitty_id = {owner} AND revoked_at IS NULL \
+             AND ifnull(expires_at, '9999') > {now}"
+        ),
+        Kind::Identities => format!("identity_counts WHERE owner_chitty_id = {owner}"),
     }
 }
 
@@ -137,7 +97,7 @@ impl Quota {
         let (owner, most) = (params.add(self.owner.as_str()), params.add(most));
         let timed = matches!(self.kind, Kind::Keys | Kind::Delegations);
         let now = if timed { params.add(self.now.as_str()) } else { String::new() };
-        let rows = self.kind.rows(&owner, &now);
+        let rows = rows(self.kind, &owner, &now);
         match self.kind {
             Kind::Contexts => format!("ifnull((SELECT live FROM {rows}), 0) > {most}"),
             Kind::Identities => format!("ifnull((SELECT minted FROM {rows}), 0) > {most}"),

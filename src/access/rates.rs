@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::access::quota::Kind;
+use crate::access::kind::Kind;
 use crate::app::Settings;
 use crate::config::{Config, Reader};
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use super::Caller;
+use super::identity::Caller;
 use super::standing::NOTED_MS;
 use crate::app::{App, Slot};
 

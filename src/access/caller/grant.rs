@@ -7,25 +7,12 @@
 use http_kit::problem::Problem;
 use seams::db::Statement;
 use seams::time;
-use serde::{Deserialize, Serialize};
 
-use super::Credential;
+use super::identity::Credential;
 use super::scope::Scope;
 use super::scopes::{holds, intersection};
+use super::standing::Source;
 use crate::store::Ready;
-
-/// What something stands on that was made by a credential shown here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// By whose authority it was made.
-    pub actor: String,
-    /// The ChittyAuth token by which it was made (SHA-256, hex), if it was one.
-    pub token: Option<String>,
-    /// The secret of the API key by which it was made (SHA-256, hex), if it was one.
-    pub secret: Option<String>,
-    /// What that carried.
-    pub scopes: Vec<String>,
-}
 
 /// A part of a caller's authority.
 #[derive(Debug, Clone, PartialEq, Eq)]

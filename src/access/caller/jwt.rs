@@ -15,7 +15,7 @@ use seams::log;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::invalid_token;
+use super::bearer::invalid_token;
 use crate::app::{App, Settings, Slot};
 use crate::config::{Config, Reader};
 

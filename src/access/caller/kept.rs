@@ -7,10 +7,11 @@ use http_kit::problem::Problem;
 use seams::db::{DbError, Row, Statement};
 use seams::time;
 
+use super::bearer::invalid_token;
 use super::cache::Expiry;
+use super::identity::THIS_GATEWAY;
+use super::identity::{Caller, Credential, SPONSOR};
 use super::standing::{self, Backing, Standing};
-use super::{Caller, Credential, SPONSOR, invalid_token};
-use crate::access::caller::THIS_GATEWAY;
 use crate::access::rates::Overrides;
 use crate::store::Ready;
 

@@ -6,8 +6,10 @@
 //! short time. [`Caller::scope`] turns a caller into a [`Scope`], which is what handlers work with:
 //! every read and write of theirs goes through it, together with what must hold at that moment.
 
+mod bearer;
 mod cache;
 mod grant;
+pub mod identity;
 pub mod jwt;
 mod kept;
 mod scope;
@@ -17,96 +19,28 @@ pub mod standing;
 
 use std::rc::Rc;
 
-use chitty_core::{ChittyId, TokenCheck};
+use chitty_core::TokenCheck;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 use seams::db::{Row, Statement, first_row};
 use seams::{ids, log, time};
 use serde_json::json;
 
+use self::bearer::invalid_token;
+pub(crate) use self::bearer::token_of;
 use self::cache::Expiry;
 pub use self::cache::TokenCache;
-pub use self::grant::{Grant, Source};
+pub use self::grant::Grant;
+use self::identity::SPONSOR;
+pub use self::identity::{Caller, Credential, THIS_GATEWAY};
 pub use self::scope::{Scope, WriteError};
 pub use self::scopes::Permission;
+pub use self::standing::Source;
 use self::standing::{Backing, Standing};
 use crate::access::limits::Limits;
 use crate::access::rates::{Class, Overrides};
 use crate::app::{App, Slot};
 use crate::store::Ready;
-
-/// The names by which this gateway is the target itself.
-pub const THIS_GATEWAY: &str = "connect";
-
-/// By which credential somebody calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credential {
-    /// A token that ChittyAuth vouches for.
-    Token {
-        /// SHA-256 of the token, in hex.
-        sha256: String,
-        /// When it ends (ISO-8601 UTC), if that is known.
-        expires_at: Option<String>,
-        /// Whether it was made at the request of another caller of this gateway: then it stands on
-        /// the credential by which that called.
-        is_made: bool,
-    },
-    /// A token that this gateway has made for somebody to act for its delegator.
-    Delegation {
-        /// SHA-256 of the token, in hex.
-        sha256: String,
-        /// `dlg_…`
-        id: String,
-        /// The path of its delegation.
-        path: String,
-    },
-    /// An API key of this gateway.
-    Key {
-        /// SHA-256 of the key, in hex.
-        sha256: String,
-        /// `key_…`
-        id: String,
-    },
-}
-
-impl Credential {
-    /// Its SHA-256, in hex.
-    pub fn sha256(&self) -> &str {
-        match self {
-            Credential::Token { sha256, .. }
-            | Credential::Delegation { sha256, .. }
-            | Credential::Key { sha256, .. } => sha256,
-        }
-    }
-}
-
-/// An authenticated caller.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    actor: ChittyId,
-    /// Its principal at ChittyAuth, where ChittyAuth or the token says it.
-    principal_id: Option<String>,
-    /// What the credential itself carries.
-    scopes: Vec<String>,
-    /// A token: what an administrator has granted beside what it carries. Any other credential: what
-    /// of what it carries still has something to stand on. As of a moment ago: it says what the
-    /// caller may hand on, never what it may do.
-    granted: Vec<String>,
-    credential: Credential,
-    /// For which service it is good, where that is not this gateway.
-    audience: Option<String>,
-    /// When the credential ends, in ms since the Unix epoch, as far as is known.
-    ends_ms: Option<u64>,
-    /// Against whose limits its requests count, where the identity was minted for another caller.
-    sponsor: Option<String>,
-    limits: Overrides,
-}
-
-/// SQL for the sponsor of the actor bound as `?1`.
-const SPONSOR: &str = "(SELECT sponsor_chitty_id FROM sponsors WHERE chitty_id = ?1)";
-
-/// The longest token that is looked at, in bytes. ChittyAuth's own are below 1 KB.
-const MAX_TOKEN_BYTES: usize = 4096;
 
 /// How long the bearer of a credential that this gateway keeps itself is remembered, in ms. Only the
 /// name: whether it is still good is read with each request.
@@ -147,48 +81,6 @@ impl Caller {
         let caller = Rc::new(caller);
         TokenCache::of(app).put(key, &caller, app.now_ms(), keep_ms, expiry);
         Ok(caller)
-    }
-
-    /// Who it is.
-    pub fn actor(&self) -> &str {
-        self.actor.as_str()
-    }
-
-    /// Its principal at ChittyAuth, where its credential says it.
-    pub fn principal_id(&self) -> Option<&str> {
-        self.principal_id.as_deref()
-    }
-
-    /// Against whose limits its requests count: its own, or those of the caller for whom its identity
-    /// was minted.
-    pub fn answers_for(&self) -> &str {
-        self.sponsor.as_deref().unwrap_or_else(|| self.actor())
-    }
-
-    /// By which credential.
-    pub fn credential(&self) -> &Credential {
-        &self.credential
-    }
-
-    /// What the credential itself carries.
-    pub fn carried(&self) -> &[String] {
-        &self.scopes
-    }
-
-    /// Whether ChittyAuth vouches for the credential itself, and it stands on nothing else.
-    fn is_vouched_for(&self) -> bool {
-        matches!(self.credential, Credential::Token { is_made: false, .. })
-    }
-
-    /// What an operator has set for the actor in place of the usual limits.
-    pub fn limits(&self) -> &Overrides {
-        &self.limits
-    }
-
-    /// What of the caller's rows a request may touch under a permission. Whether it has that is judged
-    /// with the handler's first read or write.
-    pub fn scope(self: Rc<Self>, permission: Permission, now_ms: u64) -> Scope {
-        Scope::of(self, permission, now_ms)
     }
 }
 
@@ -350,103 +242,5 @@ async fn note_refused(ready: Ready<'_>, sha256: &str, now_ms: u64) {
     let notes = notes.map(|sql| Statement::new(sql).bind(sha256).bind(now.as_str()));
     if let Err(error) = ready.db().batch(notes.into()).await {
         log::warn("refusal_not_noted", &[("error", &error.to_string())]);
-    }
-}
-
-/// The credential of a request: `Authorization: Bearer`, or one of the headers in which the ecosystem
-/// sends API keys.
-pub(crate) fn token_of(request: &Request<'_>) -> Result<String, Problem> {
-    if let Some(header) = request.header("authorization") {
-        return bearer(&header).map(str::to_owned);
-    }
-    let key = request.header("x-chittyos-api-key").or_else(|| request.header("x-api-key"));
-    sound(key.ok_or_else(authentication_required)?.trim()).map(str::to_owned)
-}
-
-/// The token of an `Authorization` header: scheme `Bearer` in any case, then visible ASCII
-/// (RFC 6750 §2.1).
-fn bearer(header: &str) -> Result<&str, Problem> {
-    let Some((scheme, token)) = header.trim().split_once(' ') else {
-        return Err(not_bearer("`Authorization` was sent without a scheme, or without a token."));
-    };
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(not_bearer("`Authorization` was sent with another scheme than `Bearer`."));
-    }
-    sound(token.trim())
-}
-
-fn sound(token: &str) -> Result<&str, Problem> {
-    let refused = |detail: String| Err(Problem::new(Code::InvalidToken, detail));
-    if token.len() > MAX_TOKEN_BYTES {
-        return refused(format!(
-            "This token or key is too long: at most {MAX_TOKEN_BYTES} bytes are taken."
-        ));
-    }
-    if token.split_whitespace().nth(1).is_some() {
-        return refused(
-            "A token has no spaces. Send `Authorization: Bearer <token>`: the word `Bearer` once, and \
-             the token alone."
-                .to_owned(),
-        );
-    }
-    // No token begins so (RFC 6750 §2.1, `b64token`).
-    if token.starts_with(['"', '\'', '<', '$', '{']) {
-        return refused(
-            "This is a token in quotes, or the place where one should stand. Send the token alone."
-                .to_owned(),
-        );
-    }
-    let sound = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
-    if sound { Ok(token) } else { Err(invalid_token()) }
-}
-
-fn authentication_required() -> Problem {
-    Problem::new(Code::AuthenticationRequired, SEND_A_TOKEN)
-}
-
-/// What to do without a credential.
-const SEND_A_TOKEN: &str = "Send a token in the header `Authorization: Bearer <token>`, or an API key in \
-     `X-ChittyOS-API-Key`.";
-
-fn not_bearer(what: &str) -> Problem {
-    Problem::new(Code::AuthenticationRequired, format!("{what} {SEND_A_TOKEN}"))
-}
-
-/// 401 for whatever does not open the door: which of the reasons it is helps only who guesses.
-pub(crate) fn invalid_token() -> Problem {
-    Problem::new(
-        Code::InvalidToken,
-        "This token or key is unknown here, or it has expired or been revoked. Get a new one.",
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bearer_headers() {
-        assert_eq!(bearer("Bearer abc").unwrap(), "abc");
-        assert_eq!(bearer("bearer   a.b-c ").unwrap(), "a.b-c");
-        let code = |header: &str| bearer(header).unwrap_err().code;
-        assert_eq!(code("Basic abc"), Code::AuthenticationRequired);
-        assert_eq!(code("Bearer"), Code::AuthenticationRequired);
-        assert_eq!(code("Bearer a b"), Code::InvalidToken);
-        assert_eq!(code("Bearer é"), Code::InvalidToken);
-        for (header, says) in [
-            ("dev-a", "without a scheme"),
-            ("Token abc", "another scheme"),
-            ("Bearer Bearer abc", "`Bearer` once"),
-            ("Bearer \"abc\"", "in quotes"),
-            ("Bearer <token>", "should stand"),
-            ("Bearer $TOKEN", "should stand"),
-        ] {
-            let said = bearer(header).unwrap_err().detail;
-            assert!(said.contains(says), "{header}: {said}");
-        }
-        let long = bearer(&format!("Bearer {}", "a".repeat(4097))).unwrap_err();
-        assert_eq!(long.code, Code::InvalidToken);
-        assert!(long.detail.contains("too long"), "{}", long.detail);
-        assert!(bearer(&format!("Bearer {}", "a".repeat(4096))).is_ok());
     }
 }

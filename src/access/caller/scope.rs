@@ -11,9 +11,10 @@ use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Params, Row, Statement};
 use seams::time;
 
+use super::bearer::invalid_token;
+use super::identity::{Caller, Credential};
 use super::scopes::{self, ADMIN, Permission, intersection, is_admin};
 use super::standing::{self, active, among, vouched};
-use super::{Caller, Credential, invalid_token};
 use crate::access::rates::Overrides;
 use crate::store::Ready;
 
@@ -59,6 +60,14 @@ impl WriteError {
     /// Whether the constraint over `columns` was in the way.
     pub fn is_unique(&self, columns: &str) -> bool {
         matches!(self, WriteError::Db(error) if error.is_unique(columns))
+    }
+}
+
+impl Caller {
+    /// What of the caller's rows a request may touch under a permission. Whether it has that is judged
+    /// with the handler's first read or write.
+    pub fn scope(self: Rc<Self>, permission: Permission, now_ms: u64) -> Scope {
+        Scope::of(self, permission, now_ms)
     }
 }
 

@@ -10,9 +10,22 @@ use std::collections::BTreeSet;
 
 use seams::db::{DbError, Row, Statement};
 use seams::time;
+use serde::{Deserialize, Serialize};
 
-use super::grant::Source;
 use super::scopes::{intersection, list};
+
+/// What something stands on that was made by a credential shown here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// By whose authority it was made.
+    pub actor: String,
+    /// The ChittyAuth token by which it was made (SHA-256, hex), if it was one.
+    pub token: Option<String>,
+    /// The secret of the API key by which it was made (SHA-256, hex), if it was one.
+    pub secret: Option<String>,
+    /// What that carried.
+    pub scopes: Vec<String>,
+}
 
 /// How long after ChittyAuth last vouched for a scope of an actor's the actor's credentials may still
 /// use it although a later token came without it, in ms. Tokens of different width that are in use at
