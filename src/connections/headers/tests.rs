@@ -338,3 +338,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_for_the_next_hop_alone_goes_no_further() {
+    let headers = [
+        ("connection", "close, X-Hop"),
+        ("x-hop", "1"),
+        ("x-order", "x-trace"),
+        ("x-trace", "2"),
+        ("accept", "*/*"),
+    ];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let names = |to_chittyos| -> Vec<String> {
+        forwarded(headers.clone(), None, to_chittyos).into_iter().map(|(name, _)| name).collect()
+    };
+    assert_eq!(names(false), ["x-order", "x-trace", "accept"]);
+    assert_eq!(names(true), ["accept"]);
+}
