@@ -13,8 +13,8 @@ export const PROFILES = {
   dev: { cargo: "worker-dev", rustc: [], optimize: null },
   release: {
     cargo: "release",
-    // LLVM's own bound is 275, for processors on which a call costs more. An eighth of the size, and no time that could be
-    // measured: bench/README.md.
+    // LLVM's own bound is 275, for processors on which a call costs more. An eighth of the size; what it costs in
+    // time is in bench/README.md.
     rustc: ["-Cllvm-args=-inline-threshold=50"],
     // LLVM has made the code fast; what is left is to make it small. The passes of -O3 and -Os give local variables
     // new numbers at every turn, and what looks different no longer compresses: bench/README.md has the sizes. Instances
