@@ -1,6 +1,6 @@
 //! [`App`]: the one composition root. One a isolate; everything that outlives a request is here.
 
-mod settings;
+pub(crate) mod settings;
 mod slots;
 
 use std::rc::Rc;

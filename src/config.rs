@@ -4,7 +4,7 @@
 //! where there is one, and `GET /health` shows the list: a gateway that says what it lacks beats one
 //! that does not start. `docs/operations.md` holds the same table for operators.
 
-pub(crate) mod reader;
+mod reader;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

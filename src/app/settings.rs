@@ -35,3 +35,24 @@ impl<T: Settings> Slot for Checked<T> {
         Checked { settings, deficiencies: reader.into_deficiencies() }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::rc::Rc;
+
+    use super::Settings;
+    use crate::config::{Binding, Config, Deficiency};
+
+    /// Settings as they are with some variables set, and what is missing or senseless of them.
+    pub(crate) fn settings<T: Settings>(pairs: &[(&str, &str)]) -> (T, Vec<Deficiency>) {
+        let pairs: Vec<_> =
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let config = Config::read(Rc::new(move |name| {
+            let found = pairs.iter().find(|(key, _)| key == name);
+            found.map_or(Binding::Absent, |(_, value)| Binding::Text(value.clone()))
+        }));
+        let mut reader = config.reader();
+        let settings = T::read(&config, &mut reader);
+        (settings, reader.into_deficiencies())
+    }
+}

@@ -62,7 +62,7 @@ fn connection(reader: &mut Reader) -> ConnectionConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::reader::tests::settings;
+    use crate::app::settings::tests::settings;
 
     #[test]
     fn a_senseless_multiplier_falls_back_and_is_listed() {

@@ -138,7 +138,7 @@ impl fmt::Debug for Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::reader::tests::settings;
+    use crate::app::settings::tests::settings;
 
     #[test]
     fn deployed_all_of_the_app_is_needed() {

@@ -27,7 +27,7 @@ impl app::Settings for Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::reader::tests::settings;
+    use crate::app::settings::tests::settings;
 
     #[test]
     fn deployed_a_token_is_needed() {

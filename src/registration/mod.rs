@@ -202,7 +202,7 @@ impl Settings for AutoRegister {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::reader::tests::settings;
+    use crate::app::settings::tests::settings;
 
     #[test]
     fn deployed_it_registers_with_a_token_only() {
