@@ -370,4 +370,32 @@ mod tests {
             assert!(problem.detail.contains(says), "{}", problem.detail);
         }
     }
+
+    /// `{"name": "nnnnnnnnnnnn"}`, compressed.
+    const PACKED: [u8; 34] = [
+        31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 202, 75, 204, 77, 85, 178, 82, 80, 202, 67, 2,
+        74, 181, 0, 57, 0, 140, 141, 24, 0, 0, 0,
+    ];
+
+    #[test]
+    fn a_compressed_body_is_unpacked_up_to_its_limit_and_no_further() {
+        const TEXT: &[u8] = b"{\"name\": \"nnnnnnnnnnnn\"}";
+        let decode = |bytes: &[u8], limit| Coding::Gzip.decode(bytes.to_vec(), limit);
+        assert_eq!(decode(&PACKED, 100).unwrap(), TEXT);
+        assert_eq!(decode(&PACKED, TEXT.len()).unwrap(), TEXT);
+        let code = |bytes: &[u8], limit| decode(bytes, limit).unwrap_err().code;
+        assert_eq!(code(&PACKED, TEXT.len() - 1), Code::PayloadTooLarge);
+        assert_eq!(code(TEXT, 100), Code::MalformedRequest);
+        // It says that it is shorter than it is, or of another sum, or ends too early.
+        let at = PACKED.len();
+        let mut shorter = PACKED;
+        shorter[at - 4] = 10;
+        assert_eq!(code(&shorter, 10), Code::MalformedRequest);
+        assert_eq!(code(&shorter, 100), Code::MalformedRequest);
+        let mut other = PACKED;
+        other[at - 8] ^= 1;
+        assert_eq!(code(&other, 100), Code::MalformedRequest);
+        assert_eq!(code(&PACKED[..at - 1], 100), Code::MalformedRequest);
+        assert_eq!(Coding::Identity.decode(TEXT.to_vec(), 1).unwrap(), TEXT);
+    }
 }

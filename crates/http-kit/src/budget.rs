@@ -60,3 +60,36 @@ impl Budget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply::Body;
+
+    fn told(budget: Budget) -> (String, String) {
+        let reply = budget.told(Ok(Reply::<()>::new(200, Body::Empty))).unwrap();
+        let header = |name| reply.header_value(name).unwrap().to_owned();
+        (header("ratelimit-policy"), header("ratelimit"))
+    }
+
+    #[test]
+    fn what_is_left_is_said_in_whole_seconds() {
+        let budget = Budget { class: "read", limit: 10, left: 3, left_ms: 1001 };
+        let policy = "\"read\";q=10;w=60".to_owned();
+        assert_eq!(told(budget), (policy.clone(), "\"read\";r=3;t=2".to_owned()));
+        assert_eq!(told(budget.spent()).1, "\"read\";r=0;t=2");
+        assert_eq!(told(Budget { left_ms: 0, ..budget }).1, "\"read\";r=3;t=1");
+        let refusal = budget.refusal();
+        assert_eq!(refusal.code, Code::RateLimited);
+        assert!(refusal.detail.contains("At most 10") && refusal.detail.contains("Wait 2 seconds"));
+        let refused = budget.told(Err::<Reply<()>, _>(refusal)).unwrap_err();
+        let trace = crate::trace::Trace {
+            request_id: String::new(),
+            traceparent: String::new(),
+            tracestate: None,
+        };
+        let reply: Reply<()> = refused.into_reply(&trace, "");
+        assert_eq!(reply.header_value("retry-after"), Some("2"));
+        assert_eq!(reply.header_value("ratelimit-policy"), Some(policy.as_str()));
+    }
+}

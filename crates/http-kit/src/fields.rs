@@ -294,6 +294,30 @@ mod tests {
     }
 
     #[test]
+    fn a_member_says_whether_it_is_there() {
+        let mut fields = Fields::of(br#"{"a": "x", "b": null}"#).unwrap();
+        assert!(fields.has("a") && fields.has("b") && !fields.has("c"));
+        let (a, b, c) = (fields.text("a", 5), fields.text("b", 5), fields.text("c", 5));
+        assert!(a.is_sent() && b.is_sent() && !c.is_sent());
+        assert_eq!((a.as_ref(), b.as_ref()), (Some(&"x".to_owned()), None));
+        assert_eq!((a.value(), b.value(), c.value()), (Some("x".to_owned()), None, None));
+        assert!(!fields.has_errors());
+        fields.wrong("a", "is not wanted");
+        assert!(fields.has_errors());
+    }
+
+    #[test]
+    fn what_is_required_is_said_once_and_names_are_put_in_order() {
+        let mut fields = Fields::of("{\"a\": 7, \"n\": \" cafe\u{301} \"}".as_bytes()).unwrap();
+        assert_eq!(fields.name("n").value().unwrap().text(), "caf\u{e9}");
+        let (a, z) = (fields.text("a", 5), fields.text("z", 5));
+        assert_eq!((fields.required("a", a), fields.required("z", z)), (None, None));
+        let problem = fields.finish().unwrap_err();
+        assert_eq!(pointers(problem.errors()), ["/a", "/z"]);
+        assert!(problem.errors()[0].detail.contains("must be a text"));
+    }
+
+    #[test]
     fn everything_that_is_wrong_is_said_at_once() {
         let body =
             br#"{"a": "", "b": -1, "c": "x", "d": 7, "e": null, "f": "good", "g": {"h": 7}}"#;
