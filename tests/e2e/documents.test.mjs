@@ -127,6 +127,13 @@ test("the API page, its viewer and the description are served", async () => {
   const described = await fetch(`http://localhost:${port}/openapi.json`);
   assert.deepEqual([described.status, await described.text() === (await readFile("openapi.json", "utf8"))], [200, true]);
 
+  for (const name of ["access", "architecture", "operations"]) {
+    const document = await fetch(`http://localhost:${port}/docs/${name}`);
+    assert.equal(document.status, 200, name);
+    const title = /^# (.+)$/m.exec(await readFile(`docs/${name}.md`, "utf8"))[1];
+    assert.ok((await document.text()).includes(`>${title}</h1>`), name);
+  }
+
   const problem = await (await fetch(`http://localhost:${port}/v1/contexts`)).json();
   const { pathname, hash } = new URL(problem.type);
   const errors = await fetch(`http://localhost:${port}${pathname}`);

@@ -318,6 +318,16 @@ mod tests {
     }
 
     #[test]
+    fn an_object_is_as_long_as_it_may_be_and_what_cannot_be_read_is_said() {
+        let mut fields = Fields::of(br#"{"o": {"a": 1}, "n": 1e999}"#).unwrap();
+        assert_eq!(fields.object("o", 7).value().unwrap(), r#"{"a":1}"#);
+        assert_eq!(fields.object("o", 6), Member::Absent);
+        assert_eq!(fields.any("n"), Member::Absent);
+        assert_eq!(pointers(&fields.errors), ["/o", "/n"]);
+        assert!(fields.errors[1].detail.contains("1.7e308"));
+    }
+
+    #[test]
     fn everything_that_is_wrong_is_said_at_once() {
         let body =
             br#"{"a": "", "b": -1, "c": "x", "d": 7, "e": null, "f": "good", "g": {"h": 7}}"#;

@@ -343,6 +343,7 @@ mod tests {
             ("a\u{fe0f}", Fault::Invisible('\u{fe0f}')),
             ("a\u{e0061}", Fault::Invisible('\u{e0061}')),
             ("🏴\u{e0067}", Fault::Invisible('\u{e0067}')),
+            ("a\u{180b}", Fault::Invisible('\u{180b}')),
             ("a\u{ffff}", Fault::Invisible('\u{ffff}')),
             ("a\u{0}", Fault::Control('\u{0}')),
             ("a\u{7}b", Fault::Control('\u{7}')),
@@ -367,6 +368,9 @@ mod tests {
             "👩🏽\u{200d}🚀",
             "❤\u{fe0f}\u{200d}🔥",
             "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}\u{200d}🚀",
+            "👩\u{301}\u{200d}🚀",
+            "\u{182d}\u{180b}",
             "1\u{fe0f}\u{20e3}",
             "葛\u{e0100}城",
             "🇩🇪",
@@ -384,10 +388,15 @@ mod tests {
             ("❤\u{fe0f}", "❤"),
             ("葛\u{e0100}城", "葛城"),
             ("cafe\u{301}", " café"),
+            ("👩\u{fe0f}🚀", "👩🚀"),
+            ("1\u{fe0f}🚀", "1🚀"),
+            ("👩\u{200d}\u{200d}🚀", "👩\u{200d}🚀"),
         ] {
             assert_eq!(key(one), key(other), "{one:?} {other:?}");
         }
         assert_ne!(key("👩\u{200d}🚀"), key("👩🚀"));
+        assert_ne!(key("👩\u{301}\u{200d}🚀"), key("👩\u{301}🚀"));
+        assert_eq!(key(&"x".repeat(100_000)).len(), MAX_CHARS + 1, "no more of it counts");
     }
 
     proptest! {
