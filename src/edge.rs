@@ -1,16 +1,18 @@
 //! The way of a request: correlation → route → schema → caller → permission → handler → reply.
 
+mod hints;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 
 use http_kit::fields;
-use http_kit::hints::hinted;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 use http_kit::trace::Trace;
 use percent_encoding::percent_decode_str;
 use seams::inbound::Inbound;
 
+use self::hints::hinted;
 use crate::access::caller::Caller;
 use crate::access::limits::Limits;
 use crate::access::reply::{After, Body, Outcome, Reply};

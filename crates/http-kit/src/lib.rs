@@ -5,7 +5,6 @@ pub mod body;
 pub mod budget;
 pub mod code;
 pub mod fields;
-pub mod hints;
 pub mod names;
 pub mod nearest;
 pub mod numbers;

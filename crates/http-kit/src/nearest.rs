@@ -32,7 +32,7 @@ fn distance(name: &[char], known: &[char]) -> Option<usize> {
 /// The letters and digits of a name in lower case, or `None` where it has too many characters, or none
 /// of these.
 fn plain(name: &str) -> Option<Vec<char>> {
-    if name.len() > 4 * MAX_CHARS || name.chars().nth(MAX_CHARS).is_some() {
+    if name.chars().nth(MAX_CHARS).is_some() {
         return None;
     }
     let plain: Vec<char> =
@@ -95,6 +95,22 @@ mod tests {
             assert_eq!(nearest(name, known), meant, "{name}");
         }
         assert_eq!(nearest(&"n".repeat(100_000), known), None);
+    }
+
+    #[test]
+    fn how_far_a_name_may_be() {
+        let far = |name: &str, known: &str| {
+            distance(&name.chars().collect::<Vec<_>>(), &known.chars().collect::<Vec<_>>())
+        };
+        assert_eq!(far("abcdefxyz", "abcdefghi"), Some(3), "a third of nine");
+        assert_eq!(far("abcdewxyz", "abcdefghi"), None);
+        assert_eq!(far("b", "a"), None, "nothing of it is right");
+        assert_eq!(far("ab", "a"), None);
+        assert_eq!(far("name", "nameofthecontext"), Some(MAX_CHARS + 16));
+        assert_eq!(far("nam", "nameofthecontext"), None);
+        let (long, longer) = ("n".repeat(MAX_CHARS), "n".repeat(MAX_CHARS + 1));
+        assert_eq!(nearest(&long, [long.as_str()]), Some(long.as_str()));
+        assert_eq!(nearest(&longer, [longer.as_str()]), None);
     }
 
     #[test]

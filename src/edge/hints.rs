@@ -4,9 +4,9 @@
 
 use chitty_core::{ChittyId, IdError};
 
-use crate::precondition::IfMatch;
-use crate::problem::{Code, Problem};
-use crate::request::Request;
+use http_kit::precondition::IfMatch;
+use http_kit::problem::{Code, Problem};
+use http_kit::request::Request;
 
 /// What an id looks like, by the beginning of the paths that take it: what it is of, and how it begins;
 /// a ChittyID begins with nothing of its own.
@@ -22,7 +22,7 @@ const KINDS: [(&str, &str, &str); 8] = [
 ];
 
 /// The problem with what the request shows about it.
-pub fn hinted(problem: Problem, request: &Request<'_>) -> Problem {
+pub(super) fn hinted(problem: Problem, request: &Request<'_>) -> Problem {
     let hint = match problem.code {
         Code::NotFound if !request.id.is_empty() => about_id(request.path(), &request.id),
         Code::PreconditionFailed => about_if_match(request.header("if-match").as_deref()),
