@@ -15,3 +15,6 @@ pub mod problem;
 pub mod reply;
 pub mod request;
 pub mod trace;
+
+#[cfg(test)]
+mod testing;

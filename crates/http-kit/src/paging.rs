@@ -107,6 +107,9 @@ pub fn next_link(request: &Request<'_>, cursor: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameters::Parameters;
+    use crate::problem::Code;
+    use crate::testing::requested;
 
     #[test]
     fn a_cursor_comes_back_as_it_was_given_and_nothing_else_passes() {
@@ -118,5 +121,59 @@ mod tests {
         for text in ["", "x", "!!!!", "%00", &three, &bare, &URL_SAFE_NO_PAD.encode([0xff, b'|'])] {
             assert!(Cursor::<2>::decode(text).is_none(), "{text}");
         }
+    }
+
+    const LISTED: Parameters = Parameters::NONE.reading(&["limit", "cursor", "status"]);
+
+    fn at<T>(target: &str, look: impl Fn(&Request<'_>) -> T) -> T {
+        requested(target, LISTED, &[], b"", async |request: &Request<'_>| look(request))
+    }
+
+    #[test]
+    fn a_page_has_one_to_a_hundred_entries() {
+        let asked = |query: &str| {
+            at(&format!("/v1/contexts{query}"), |request| limit(request, 7)).map_err(|p| p.code)
+        };
+        assert_eq!(asked(""), Ok(7));
+        assert_eq!((asked("?limit=1"), asked("?limit=100")), (Ok(1), Ok(100)));
+        for bad in ["0", "101", "-1", "1.5", "x", "99999999999999999999"] {
+            assert_eq!(asked(&format!("?limit={bad}")), Err(Code::ValidationFailed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_belongs_to_its_list_and_its_filters() {
+        let cursor = Cursor(["a".to_owned(), "b".to_owned()]);
+        let text = at("/v1/contexts?status=active&limit=2", |request| cursor.encode(request));
+        let read = |target: &str| {
+            at(&format!("{target}&cursor={text}"), |request| Cursor::<2>::of(request))
+        };
+        for same in [
+            "/v1/contexts?status=active&limit=2",
+            "/v1/contexts?limit=9&status=active",
+            "/v1/contexts/list?status=active&x=",
+        ] {
+            assert_eq!(read(same).unwrap().as_ref(), Some(&cursor), "{same}");
+        }
+        for other in ["/v1/actors?status=active", "/v1/contexts?status=inactive", "/v1/contexts?"] {
+            let refused = read(other).unwrap_err();
+            assert!(refused.errors()[0].detail.contains("these parameters"), "{other}");
+        }
+        assert_eq!(at("/v1/contexts", |request| Cursor::<2>::of(request)).unwrap(), None);
+        let garbage = at("/v1/contexts?cursor=x", |request| Cursor::<2>::of(request)).unwrap_err();
+        assert!(garbage.errors()[0].detail.contains("as it was given"));
+        let counted = Cursor(["5".to_owned()]);
+        let text = at("/v1/x?limit=2", |request| counted.encode(request));
+        let read = |target: &str| {
+            at(&format!("{target}&cursor={text}"), |request| Cursor::<1>::of(request))
+        };
+        assert_eq!(read("/v1/x?limit=2").unwrap(), Some(counted.clone()));
+        assert!(read("/v1/x?limit=3").is_err(), "where pages are counted their size belongs to it");
+    }
+
+    #[test]
+    fn the_next_page_is_this_one_with_another_cursor() {
+        let link = at("/v1/contexts?cursor=old&status=a%20b", |request| next_link(request, "new"));
+        assert_eq!(link, "</v1/contexts?status=a+b&cursor=new>; rel=\"next\"");
     }
 }

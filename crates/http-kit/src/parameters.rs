@@ -114,3 +114,57 @@ impl Parameters {
         sent.map(|name| format!("The parameter `{name}` does nothing here.")).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Code;
+    use crate::testing::requested;
+
+    fn at<T>(query: &str, parameters: Parameters, look: impl Fn(&Request<'_>) -> T) -> T {
+        let target = format!("/v1/contexts?{query}");
+        requested(&target, parameters, &[], b"", async |request: &Request<'_>| look(request))
+    }
+
+    const SOME: Parameters = Parameters::NONE.reading(&["limit", "status"]).tolerating(&["owner"]);
+
+    #[test]
+    fn what_nobody_reads_is_refused_and_what_is_there_twice() {
+        let checked = |query: &str, parameters: Parameters| {
+            let problem = at(query, parameters, |request| parameters.check(request)).err()?;
+            let at: Vec<String> = problem.errors().iter().map(|e| e.pointer.clone()).collect();
+            Some((problem.code, at.join(" ")))
+        };
+        assert_eq!(checked("", SOME), None);
+        assert_eq!(checked("limit=1&status=a&owner=x", SOME), None);
+        assert_eq!(checked("x=1", SOME), Some((Code::UnknownParameter, "?x".to_owned())));
+        let twice = Some((Code::ValidationFailed, "?limit".to_owned()));
+        assert_eq!(checked("limit=1&limit=2", SOME), twice);
+        let both = Some((Code::UnknownParameter, "?x ?limit".to_owned()));
+        assert_eq!(checked("limit=1&limit=2&x=1", SOME), both);
+        assert_eq!(checked("x=1", SOME.ignoring_others()), None);
+        assert_eq!(checked("x=1&x=2", SOME.passed_on()), None);
+        let many: String = (0..1000).map(|n| format!("p{n}=1&")).collect();
+        let (_, named) = checked(&many, SOME).unwrap();
+        assert_eq!(named.split(' ').count(), MAX_REPORTED);
+    }
+
+    #[test]
+    fn what_does_nothing_is_said() {
+        let said = |query: &str, parameters: Parameters| {
+            at(query, parameters, |request| parameters.warnings(request))
+        };
+        assert_eq!(said("owner=x&limit=1", SOME), ["The parameter `owner` does nothing here."]);
+        assert!(said("limit=1", SOME).is_empty() && said("", SOME).is_empty());
+        assert!(said("owner=x", Parameters::NONE).is_empty());
+    }
+
+    #[test]
+    fn what_is_read_is_known_unless_it_is_all() {
+        assert!(SOME.reads("limit") && !SOME.reads("owner") && !SOME.are_passed_on());
+        assert_eq!(SOME.read(), Some(["limit", "status"].as_slice()));
+        let all = SOME.passed_on();
+        assert!(all.reads("owner") && all.are_passed_on());
+        assert_eq!(all.read(), None);
+    }
+}

@@ -302,6 +302,7 @@ pub fn pointer(prefix: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::requested;
 
     #[test]
     fn a_member_that_is_there_twice_is_named() {
@@ -348,5 +349,62 @@ mod tests {
         assert_eq!(pointer("", "a/b~c"), "/a~1b~0c");
         assert_eq!(pointer("credentials", "x"), "/credentials/x");
         assert_eq!(pointer("", &"é".repeat(1000)).chars().count(), 66);
+    }
+
+    const JSON: (&str, &str) = ("content-type", "application/json");
+
+    fn read(headers: &[(&str, &str)], body: &[u8], is_optional: bool) -> Result<String, Code> {
+        let read = async |request: &Request<'_>| match is_optional {
+            true => request.optional_json_bytes().await,
+            false => request.json_bytes().await,
+        };
+        let read = requested("/v1/contexts", Parameters::NONE, headers, body, read);
+        read.map(|bytes| String::from_utf8(bytes).unwrap()).map_err(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_body_is_read_as_its_headers_say() {
+        assert_eq!(read(&[JSON], b"{}", false), Ok("{}".to_owned()));
+        assert_eq!(
+            read(&[JSON], b"\xef\xbb\xbf{}", false),
+            Ok("{}".to_owned()),
+            "without its mark"
+        );
+        assert_eq!(read(&[], b"{}", false), Err(Code::UnsupportedMediaType));
+        assert_eq!(read(&[], b"", false), Err(Code::MalformedRequest));
+        assert_eq!(read(&[JSON], b"", false), Err(Code::MalformedRequest));
+        let long = vec![b' '; MAX_BODY_BYTES + 1];
+        assert_eq!(read(&[JSON], &long, false), Err(Code::PayloadTooLarge));
+        assert!(read(&[JSON], &long[1..], true).is_ok());
+        let unknown = [JSON, ("content-encoding", "br")];
+        assert_eq!(read(&unknown, b"{}", false), Err(Code::UnsupportedMediaType));
+        let gzip = [JSON, ("content-encoding", "gzip")];
+        assert_eq!(read(&gzip, b"{}", false), Err(Code::MalformedRequest));
+        assert_eq!(read(&gzip, b"", true), Ok("{}".to_owned()), "nothing to compress");
+    }
+
+    #[test]
+    fn where_nothing_is_required_nothing_need_be_sent() {
+        for body in [&b""[..], b" \n", b"null", b" null "] {
+            assert_eq!(read(&[], body, true), Ok("{}".to_owned()));
+        }
+        assert_eq!(read(&[JSON], b"\xef\xbb\xbf[]", true), Ok("[]".to_owned()));
+        assert_eq!(read(&[], b"{}", true), Err(Code::UnsupportedMediaType));
+    }
+
+    #[test]
+    fn a_query_is_decoded_and_what_is_empty_is_absent() {
+        let parameters = Parameters::NONE.reading(&["q", "x", "y"]);
+        let headers = [("accept", "text/html")];
+        let target = "/v1/contexts?q=a%20b&x=&q=c";
+        requested(target, parameters, &headers, b"", async |request: &Request<'_>| {
+            assert_eq!(request.query("q").as_deref(), Some("a b"));
+            assert_eq!((request.query("x"), request.query("y")), (None, None));
+            assert_eq!(request.query_pairs().count(), 3);
+            assert_eq!((request.path(), request.raw_query()), ("/v1/contexts", "q=a%20b&x=&q=c"));
+            assert_eq!(request.header("accept").as_deref(), Some("text/html"));
+            assert_eq!(request.headers(), [("accept".to_owned(), "text/html".to_owned())]);
+            assert_eq!(request.method(), "POST");
+        });
     }
 }
