@@ -145,9 +145,7 @@ mod tests {
     fn a_cursor_belongs_to_its_list_and_its_filters() {
         let cursor = Cursor(["a".to_owned(), "b".to_owned()]);
         let text = at("/v1/contexts?status=active&limit=2", |request| cursor.encode(request));
-        let read = |target: &str| {
-            at(&format!("{target}&cursor={text}"), |request| Cursor::<2>::of(request))
-        };
+        let read = |target: &str| at(&format!("{target}&cursor={text}"), Cursor::<2>::of);
         for same in [
             "/v1/contexts?status=active&limit=2",
             "/v1/contexts?limit=9&status=active",
@@ -159,14 +157,12 @@ mod tests {
             let refused = read(other).unwrap_err();
             assert!(refused.errors()[0].detail.contains("these parameters"), "{other}");
         }
-        assert_eq!(at("/v1/contexts", |request| Cursor::<2>::of(request)).unwrap(), None);
-        let garbage = at("/v1/contexts?cursor=x", |request| Cursor::<2>::of(request)).unwrap_err();
+        assert_eq!(at("/v1/contexts", Cursor::<2>::of).unwrap(), None);
+        let garbage = at("/v1/contexts?cursor=x", Cursor::<2>::of).unwrap_err();
         assert!(garbage.errors()[0].detail.contains("as it was given"));
         let counted = Cursor(["5".to_owned()]);
         let text = at("/v1/x?limit=2", |request| counted.encode(request));
-        let read = |target: &str| {
-            at(&format!("{target}&cursor={text}"), |request| Cursor::<1>::of(request))
-        };
+        let read = |target: &str| at(&format!("{target}&cursor={text}"), Cursor::<1>::of);
         assert_eq!(read("/v1/x?limit=2").unwrap(), Some(counted.clone()));
         assert!(read("/v1/x?limit=3").is_err(), "where pages are counted their size belongs to it");
     }
