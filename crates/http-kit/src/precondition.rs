@@ -123,6 +123,8 @@ fn strong(tag: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use seams::db::Value;
+
     use super::*;
 
     #[test]
@@ -147,5 +149,19 @@ mod tests {
         for header in ["", "r1", "\"r2\""] {
             assert!(!none_match_hits(header, "r1"), "{header}");
         }
+    }
+
+    #[test]
+    fn a_change_says_what_came_of_it() {
+        let row = |text: &str| Some(vec![Row(vec![Value::Text(text.to_owned())])]);
+        let came = |before, changed, if_match: &str| {
+            let outcome = ChangeOutcome::read(before, changed, &IfMatch::parse(Some(if_match)));
+            outcome.unwrap().done("context").map_err(|problem| problem.code)
+        };
+        assert_eq!(came(row("r1"), row("{}"), "\"r1\""), Ok("{}".to_owned()));
+        assert_eq!(came(row("r2"), None, "\"r1\""), Err(Code::PreconditionFailed));
+        assert_eq!(came(row("r1"), None, "\"r1\""), Err(Code::NotFound));
+        assert_eq!(came(None, None, "*"), Err(Code::NotFound));
+        assert_eq!(etag("r1"), "\"r1\"");
     }
 }

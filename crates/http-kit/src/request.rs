@@ -328,10 +328,26 @@ mod tests {
             ("{\n  // a comment\n  \"name\": 1}", "comments"),
             (r#"{"name": "n""#, "ends too early"),
             ("name=n&data=1", "form"),
+            ("%7B=1", "form"),
         ] {
             let problem = parse_object(body.as_bytes()).unwrap_err();
             assert_eq!(problem.code, Code::MalformedRequest, "{body}");
             assert!(problem.detail.contains(says), "{body}: {}", problem.detail);
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_and_no_form_is_not_taken_for_one() {
+        for body in ["name", "9=1", "!a=1"] {
+            let problem = parse_object(body.as_bytes()).unwrap_err();
+            assert!(!problem.detail.contains("form"), "{body}: {}", problem.detail);
+        }
+        for (body, says) in
+            [("[{}]", "an array"), ("\"{}\"", "a text"), ("7", "must be a JSON object")]
+        {
+            let problem = parse_object(body.as_bytes()).unwrap_err();
+            assert_eq!(problem.code, Code::ValidationFailed);
+            assert!(problem.errors()[0].detail.contains(says), "{body}");
         }
     }
 
