@@ -1,4 +1,5 @@
 import { Marked, Renderer } from "marked";
+import { escaped, page } from "./page.mjs";
 
 /** The id of a heading, as GitHub makes it: by it documents link to each other. */
 export function slug(heading) {
@@ -28,27 +29,13 @@ export function documentPage(markdown, documents) {
       return `<div class="wide">${usual.table.call(this, token)}</div>`;
     },
     // What looks like HTML is text.
-    html({ text }) {
-      return text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
-    },
+    html: ({ text }) => escaped(text),
   };
   const title = /^# (.+)$/m.exec(markdown)?.[1] ?? "";
   const links = documents.map((name) => `<a href="/docs/${name}">${name}</a>`);
-  return `<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>${title} – ChittyConnect</title>
-    <link rel="icon" href="data:,">
-    <link rel="stylesheet" href="/docs/viewer.css">
-  </head>
-  <body class="page">
-    <nav aria-label="Documents"><a href="/docs">API</a> ${links.join(" ")}</nav>
+  const body = `    <nav aria-label="Documents"><a href="/docs">API</a> ${links.join(" ")}</nav>
     <main>
 ${new Marked({ renderer }).parse(markdown)}
-    </main>
-  </body>
-</html>
-`;
+    </main>`;
+  return page(`${title} – ChittyConnect`, body);
 }

@@ -1,3 +1,5 @@
+import { escaped, page } from "./page.mjs";
+
 /**
  * The page that a problem's `type` links to, made from docs/errors.md: each row of its table becomes
  * a section whose id is the code. Throws when the table is not there as expected.
@@ -8,27 +10,14 @@ export function errorsPage(markdown) {
   const sections = rows.map(
     ([, code, status, meaning]) => `      <section id="${code}"><h2><code>${code}</code> <small>${status}</small></h2><p>${inline(meaning)}</p></section>`,
   );
-  return `<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>ChittyConnect errors</title>
-    <link rel="icon" href="data:,">
-    <link rel="stylesheet" href="/docs/viewer.css">
-  </head>
-  <body class="page">
-    <main>
+  const body = `    <main>
       <h1>Errors</h1>
       <p>Every error is <code>application/problem+json</code> with one of these codes. <a href="/docs">The API</a></p>
 ${sections.join("\n")}
-    </main>
-  </body>
-</html>
-`;
+    </main>`;
+  return page("ChittyConnect errors", body);
 }
 
 function inline(text) {
-  const escaped = text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
-  return escaped.replace(/`([^`]+)`/g, "<code>$1</code>");
+  return escaped(text).replace(/`([^`]+)`/g, "<code>$1</code>");
 }

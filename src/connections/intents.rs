@@ -86,34 +86,30 @@ impl Intent {
     /// The statement that ends it, for the batch of the event by which the connection gets the
     /// credential.
     pub fn fulfilled(&self, event: &Event) -> Statement {
-        Statement::new(
-            "DELETE FROM credential_revocations WHERE id = ?3 AND EXISTS \
-             (SELECT 1 FROM connections WHERE connection_id = ?1 AND revision = ?2)",
-        )
-        .bind(event.entity_id.as_str())
-        .bind(event.id.as_str())
-        .bind(self.id.as_str())
+        let place = "connections WHERE connection_id = ?1 AND revision = ?2";
+        self.fulfilled_where(place, &event.entity_id, &event.id)
     }
 
     /// The same, for a batch that puts the credential in place of another of the connection's.
     pub fn fulfilled_by(&self, connection_id: &str, sealed: &str) -> Statement {
-        Statement::new(
-            "DELETE FROM credential_revocations WHERE id = ?3 AND EXISTS \
-             (SELECT 1 FROM connection_secrets WHERE connection_id = ?1 AND sealed = ?2)",
-        )
-        .bind(connection_id)
-        .bind(sealed)
-        .bind(self.id.as_str())
+        let place = "connection_secrets WHERE connection_id = ?1 AND sealed = ?2";
+        self.fulfilled_where(place, connection_id, sealed)
     }
 
     /// The same, for a batch by which a context gets the credential as its key.
     pub fn fulfilled_for_context(&self, chitty_id: &str, sealed: &str) -> Statement {
-        Statement::new(
-            "DELETE FROM credential_revocations WHERE id = ?3 AND EXISTS \
-             (SELECT 1 FROM context_keys WHERE chitty_id = ?1 AND sealed = ?2)",
-        )
-        .bind(chitty_id)
-        .bind(sealed)
+        let place = "context_keys WHERE chitty_id = ?1 AND sealed = ?2";
+        self.fulfilled_where(place, chitty_id, sealed)
+    }
+
+    /// Ends it where the credential is in its place: SQL for a row, over the entity (`?1`) and what that has
+    /// since the batch (`?2`).
+    fn fulfilled_where(&self, place: &str, entity: &str, new: &str) -> Statement {
+        Statement::new(format!(
+            "DELETE FROM credential_revocations WHERE id = ?3 AND EXISTS (SELECT 1 FROM {place})"
+        ))
+        .bind(entity)
+        .bind(new)
         .bind(self.id.as_str())
     }
 

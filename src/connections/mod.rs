@@ -41,6 +41,9 @@ pub const STATUSES: [&str; 4] = ["active", "inactive", "failed", "disconnected"]
 /// What the proxy can be let do.
 pub const SCOPES: [&str; 2] = ["read", "write"];
 
+/// How much longer a lease lasts than the calls that it is for, in ms.
+const LEASE_MS: u64 = 30_000;
+
 /// What the cron does for connections: refresh what ends soon, check what is due, revoke what is over.
 /// The three go side by side, so that none keeps another from its turn; no more is begun after
 /// `until_ms`.

@@ -17,6 +17,7 @@ use seams::{log, time};
 use serde_json::Value;
 
 use crate::app::{App, Slot};
+use crate::connections::LEASE_MS;
 use crate::connections::call;
 use crate::connections::credential::{Credential, Oauth, REFRESH_EARLY_MS};
 use crate::connections::headers::may_carry_credential;
@@ -25,9 +26,6 @@ use crate::connections::store::{self, Link, SealedCredential};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 use crate::store::work::{self, Bounds};
-
-/// How much longer a lease lasts than the call that it is for, in ms.
-const LEASE_MS: u64 = 30_000;
 
 /// The pauses between attempts to write what has been renewed, in ms.
 const WRITE_PAUSES_MS: [u64; 4] = [100, 400, 1500, 4000];

@@ -6,12 +6,10 @@ use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
 
 use crate::app::App;
+use crate::connections::LEASE_MS;
 use crate::connections::intents;
 use crate::store::Ready;
 use crate::store::work::{self, Batch, Bounds, Due};
-
-/// How much longer a lease lasts than the calls that it is for, in ms.
-const LEASE_MS: u64 = 30_000;
 
 /// How many credentials one run of the cron revokes, and how many at once. One is up to eight round trips.
 const AT_MOST: usize = 150;
