@@ -17,7 +17,7 @@ use crate::access::caller::Caller;
 use crate::access::limits::Limits;
 use crate::access::reply::{After, Body, Outcome, Reply};
 use crate::access::route::{Access, Match, Method, Route, Table};
-use crate::actors::seen::RecentActors;
+use crate::actors::last_seen::RecentActors;
 use crate::app::{App, Slot};
 use crate::metrics::{self, Plan, Recorder};
 use crate::registration;

@@ -8,10 +8,10 @@ use seams::queue::Delivery;
 
 use crate::access::idempotency;
 use crate::access::reply::After;
-use crate::actors::seen;
+use crate::actors::last_seen;
 use crate::app::{App, Slot};
 use crate::audit::archive;
-use crate::audit::seal::{self, Unsealed};
+use crate::audit::seal::{self, UnsealedFlag};
 use crate::ecosystem::{stream, watch};
 use crate::events::{consumer, dead};
 use crate::github::{self, WorkAhead};
@@ -49,7 +49,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
     if !events.is_empty() {
         // Whatever is told is on record too.
-        Unsealed::of(app).0.set(true);
+        UnsealedFlag::of(app).0.set(true);
         outbox::announce(app, events).await;
     }
     send_again(app, again).await;
@@ -64,15 +64,15 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
         connections::revocations::revoke_due(app, ready, until_ms).await;
     }
     if note_seen {
-        seen::perform(app).await;
+        last_seen::perform(app).await;
     }
     for (actor, token) in principals {
-        seen::learn_principal(app, &actor, &token.0).await;
+        last_seen::learn_principal(app, &actor, &token.0).await;
     }
     if hand_over {
         handover::perform(app).await;
         // Once for all that was done in the meantime.
-        if Unsealed::of(app).0.take()
+        if UnsealedFlag::of(app).0.take()
             && let Ok(ready) = Ready::ensure(app).await
         {
             seal::seal(app, ready).await;

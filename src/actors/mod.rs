@@ -3,7 +3,7 @@
 
 pub mod handlers;
 pub mod input;
-pub mod seen;
+pub mod last_seen;
 pub mod store;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod views;

@@ -13,26 +13,26 @@ pub trait Settings: Any + Sized {
 
     /// The isolate's.
     fn of(app: &App) -> &Self {
-        &Checked::<Self>::of(app).settings
+        &ReadSettings::<Self>::of(app).settings
     }
 
     /// What of it is missing or senseless.
     fn deficiencies(app: &App) -> &[Deficiency] {
-        &Checked::<Self>::of(app).deficiencies
+        &ReadSettings::<Self>::of(app).deficiencies
     }
 }
 
 /// Settings, with what is missing of them.
-struct Checked<T> {
+struct ReadSettings<T> {
     settings: T,
     deficiencies: Vec<Deficiency>,
 }
 
-impl<T: Settings> Slot for Checked<T> {
+impl<T: Settings> Slot for ReadSettings<T> {
     fn new(app: &App) -> Self {
         let mut reader = app.config.reader();
         let settings = T::read(&app.config, &mut reader);
-        Checked { settings, deficiencies: reader.into_deficiencies() }
+        ReadSettings { settings, deficiencies: reader.into_deficiencies() }
     }
 }
 

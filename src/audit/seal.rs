@@ -14,9 +14,9 @@ use crate::store::{Ready, outbox};
 
 /// Whether this isolate has done something that is not sealed yet.
 #[derive(Default)]
-pub struct Unsealed(pub Cell<bool>);
+pub struct UnsealedFlag(pub Cell<bool>);
 
-impl Slot for Unsealed {
+impl Slot for UnsealedFlag {
     fn new(_: &App) -> Self {
         Self::default()
     }

@@ -45,7 +45,7 @@ pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
         return;
     };
     let mut letters = Vec::new();
-    let mut entities: BTreeMap<String, Vec<Wakening<'_>>> = BTreeMap::new();
+    let mut entities: BTreeMap<String, Vec<WakeUp<'_>>> = BTreeMap::new();
     for delivery in deliveries {
         match decode(*delivery) {
             Ok(event) => {
@@ -54,7 +54,7 @@ pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
             Err(reason) => letters.push((*delivery, None, reason)),
         }
     }
-    let entities: Vec<(String, Vec<Wakening<'_>>)> = entities.into_iter().collect();
+    let entities: Vec<(String, Vec<WakeUp<'_>>)> = entities.into_iter().collect();
     let mut told = Vec::new();
     for group in entities.chunks(AT_ONCE) {
         told.extend(tell_all(app, ready, group).await);
@@ -144,7 +144,7 @@ fn decode(delivery: &dyn Delivery) -> Result<Event, String> {
 }
 
 /// A message with its event.
-type Wakening<'d> = (&'d dyn Delivery, Event);
+type WakeUp<'d> = (&'d dyn Delivery, Event);
 
 /// What has come of one message.
 type TellResult<'d> = (&'d dyn Delivery, Event, Outcome);
@@ -164,9 +164,9 @@ const GIVE_UP_TRIES: i64 = 10;
 async fn tell_all<'d>(
     app: &App,
     ready: Ready<'_>,
-    entities: &[(String, Vec<Wakening<'d>>)],
+    entities: &[(String, Vec<WakeUp<'d>>)],
 ) -> Vec<TellResult<'d>> {
-    let only_chronicle = |messages: &[Wakening<'d>]| {
+    let only_chronicle = |messages: &[WakeUp<'d>]| {
         messages.iter().all(|(_, event)| effects::of(&event.kind) == [Effect::Chronicle])
     };
     let pause_s = chronicle_pause(app);
@@ -197,11 +197,11 @@ async fn tell_all<'d>(
 }
 
 /// The same outcome for all of some messages.
-fn all<'d>(messages: &[Wakening<'d>], outcome: &Outcome) -> Vec<TellResult<'d>> {
+fn all<'d>(messages: &[WakeUp<'d>], outcome: &Outcome) -> Vec<TellResult<'d>> {
     messages.iter().map(|(delivery, event)| (*delivery, event.clone(), outcome.clone())).collect()
 }
 
-fn ids<'e>(messages: &'e [Wakening<'_>]) -> Vec<&'e str> {
+fn ids<'e>(messages: &'e [WakeUp<'_>]) -> Vec<&'e str> {
     messages.iter().map(|(_, event)| event.id.as_str()).collect()
 }
 
@@ -210,7 +210,7 @@ async fn tell<'d>(
     app: &App,
     ready: Ready<'_>,
     entity: &str,
-    messages: &[Wakening<'d>],
+    messages: &[WakeUp<'d>],
     claim: Claim,
     claimed_ms: u64,
 ) -> Vec<TellResult<'d>> {

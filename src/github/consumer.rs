@@ -17,7 +17,7 @@ use seams::{log, time};
 use serde_json::json;
 
 use crate::app::{App, Slot};
-use crate::audit::seal::Unsealed;
+use crate::audit::seal::UnsealedFlag;
 use crate::events::consumer::{again, keep_letters};
 use crate::events::dead;
 use crate::github::deliveries::{self, DeliveryClaim, InstallationRecord};
@@ -296,7 +296,7 @@ pub async fn deal_with(app: &App, ready: Ready<'_>, lanes: Vec<String>, until_ms
         .await;
     let events: Vec<Event> = told.into_iter().flatten().collect();
     if !events.is_empty() {
-        Unsealed::of(app).0.set(true);
+        UnsealedFlag::of(app).0.set(true);
         outbox::announce(app, events).await;
     }
 }

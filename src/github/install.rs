@@ -27,11 +27,11 @@ use crate::app::{App, Settings as _};
 use crate::github::client::{self, ErrorKind, GithubError, Ownership};
 use crate::github::deliveries::InstallationRecord;
 use crate::github::installations::handlers::{UNTOLD, unavailable};
-use crate::github::installations::store::{self, Claim, Seen};
+use crate::github::installations::store::{self, Claim, ShownInstallation};
 use crate::github::installations::{self};
 use crate::github::settings::Settings;
 use crate::github::visit::{self, Visit};
-use crate::github::{page, payload, unbegun};
+use crate::github::{page, payload, uninvited};
 use crate::store::event::{Event, EventKind};
 use crate::store::minting::MintIntent;
 use crate::store::{Ready, outbox};
@@ -204,7 +204,9 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     if let Some(error) = request.query("error") {
         return stopped(app, request, &error);
     }
-    let Some(text) = request.query("state") else { return unbegun::come_back(app, request).await };
+    let Some(text) = request.query("state") else {
+        return uninvited::come_back(app, request).await;
+    };
     // 1. What went out comes back, once and in time.
     let state = opened::<State>(app, STATE, &text).ok_or_else(|| refused(BEGIN_AGAIN))?;
     let ready = Ready::ensure(app).await?;
@@ -340,7 +342,7 @@ pub(super) async fn seen(
     ready: Ready<'_>,
     confirmed: &client::Installation,
     actor: Option<&str>,
-) -> Result<Seen, Problem> {
+) -> Result<ShownInstallation, Problem> {
     let mut seen = store::seen(ready, confirmed.id, actor).await?.ok_or(DbError::Shape)?;
     seen.shown.account.clone_from(&confirmed.account.login);
     seen.shown.repository_selection.clone_from(&confirmed.repository_selection);
@@ -611,8 +613,9 @@ async fn answered(
     question: &Question,
 ) -> Outcome {
     let seen = store::seen(ready, question.installation_id, None).await?;
-    let is_theirs =
-        |seen: &Seen| seen.shown.owner.as_ref().is_some_and(|owner| owner.id == question.actor);
+    let is_theirs = |seen: &ShownInstallation| {
+        seen.shown.owner.as_ref().is_some_and(|owner| owner.id == question.actor)
+    };
     match seen.filter(is_theirs) {
         Some(seen) if visit::is_by_browser(request) => {
             Ok(page::claimed(&seen.shown, &page::origin(request, &app.config.public_url)))

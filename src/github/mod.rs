@@ -7,7 +7,7 @@
 //! the App's [`client`], by the rules of [`review_rules`]. What is lost on the way to the record is found
 //! on GitHub's list and asked for again ([`recovery`]).
 //!
-//! [`install`] brings a user to GitHub and back ([`unbegun`] is back only), the browser keeps its [`visit`];
+//! [`install`] brings a user to GitHub and back ([`uninvited`] is back only), the browser keeps its [`visit`];
 //! [`installations`] keeps where the App is installed.
 
 pub mod act;
@@ -27,7 +27,7 @@ pub mod recovery;
 pub mod settings;
 pub mod signature;
 pub mod summary;
-pub mod unbegun;
+pub mod uninvited;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod views;
 pub mod visit;

@@ -64,7 +64,7 @@ impl Person {
 
 /// An installation, as far as a page shows it.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct InstallationFacts {
     /// On whose account it is: the name at GitHub.
     pub account: String,
     /// Its ChittyID.
@@ -75,7 +75,7 @@ pub struct Shown {
     pub owner: Option<Person>,
 }
 
-impl Shown {
+impl InstallationFacts {
     fn html(&self) -> String {
         let (account, id) = (escaped(&self.account), escaped(&self.chitty_id));
         let repositories = match self.repository_selection.as_str() {
@@ -148,7 +148,7 @@ fn way(origin: &str, query: &str) -> String {
 }
 
 /// The App is installed, or what it may see there was changed.
-pub fn installed(shown: &Shown, is_update: bool, origin: &str) -> Reply {
+pub fn installed(shown: &InstallationFacts, is_update: bool, origin: &str) -> Reply {
     let (whose, next) = match &shown.owner {
         Some(owner) => (owner.html(), shown.next(origin)),
         None => (
@@ -182,7 +182,7 @@ pub fn saved(is_update: bool, origin: &str) -> Reply {
 }
 
 /// The App is installed; is it for who asked for it?
-pub fn question(shown: &Shown, asks: &Person, user: &str, question: &str) -> Reply {
+pub fn question(shown: &InstallationFacts, asks: &Person, user: &str, question: &str) -> Reply {
     let from = shown
         .owner
         .as_ref()
@@ -205,7 +205,7 @@ pub fn question(shown: &Shown, asks: &Person, user: &str, question: &str) -> Rep
 }
 
 /// The installation belongs to the actor who asked for it.
-pub fn claimed(shown: &Shown, origin: &str) -> Reply {
+pub fn claimed(shown: &InstallationFacts, origin: &str) -> Reply {
     let whose = shown.owner.as_ref().map(Person::html).unwrap_or_default();
     let body =
         format!("{}<p>In ChittyOS it belongs to {whose}.</p>{}", shown.html(), shown.next(origin));
@@ -347,7 +347,7 @@ mod tests {
         let evil = "<script>alert('1')</script>\"&";
         let person =
             |name: Option<&str>| Person { id: evil.to_owned(), name: name.map(str::to_owned) };
-        let shown = |owner| Shown {
+        let shown = |owner| InstallationFacts {
             account: evil.to_owned(),
             chitty_id: evil.to_owned(),
             repository_selection: evil.to_owned(),

@@ -143,12 +143,12 @@ pub struct NamedItem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
     /// The name of an account.
-    pub login: Former,
+    pub login: FormerName,
 }
 
 /// What something was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Former {
+pub struct FormerName {
     /// Before.
     pub from: String,
 }

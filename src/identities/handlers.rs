@@ -66,7 +66,7 @@ pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
             &error,
         )
     })?;
-    Minting { app, ready, scope, request, wanted, quota, key, intent, id }.perform().await
+    CheckedMint { app, ready, scope, request, wanted, quota, key, intent, id }.perform().await
 }
 
 /// What ChittyID keeps beside the id: what the caller has said, and by whom and through what it was asked for.
@@ -78,7 +78,7 @@ fn metadata(wanted: &MintDraft, scope: &Scope) -> Value {
 }
 
 /// A mint that has passed every check and has its id.
-struct Minting<'a> {
+struct CheckedMint<'a> {
     app: &'a App,
     ready: Ready<'a>,
     scope: Scope,
@@ -90,7 +90,7 @@ struct Minting<'a> {
     id: ChittyId,
 }
 
-impl Minting<'_> {
+impl CheckedMint<'_> {
     async fn perform(&self) -> Outcome {
         let payload = json!({ "type": self.wanted.label.label() });
         let (kind, now_ms) = (EventKind::IdentityMinted, self.app.now_ms());

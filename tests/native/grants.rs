@@ -52,7 +52,7 @@ const KINDS: [Kind; 7] = [
 ];
 
 /// A credential, what ends it, and when it ends by itself.
-struct Made {
+struct MadeCredential {
     token: String,
     /// Whose it is.
     actor: String,
@@ -63,7 +63,7 @@ struct Made {
 
 impl Kind {
     /// A credential of this kind that carries [`HELD`].
-    async fn make(self, gateway: &Isolate) -> Made {
+    async fn make(self, gateway: &Isolate) -> MadeCredential {
         let hour_ms = 3_600_000;
         let root = root();
         let short = async |token: &str, life_s: u64| {
@@ -112,7 +112,7 @@ impl Kind {
                 (token.to_owned(), String::new(), Some(START_MS + 24 * hour_ms))
             }
         };
-        Made { token, actor, id, ends_ms }
+        MadeCredential { token, actor, id, ends_ms }
     }
 }
 
@@ -176,7 +176,12 @@ const MAKERS: [&str; 5] = ["delegate", "key", "rotate", "provisioned", "user-reg
 
 /// Makes something by a credential, and holds what came out against what went in. `None` where the
 /// credential may not.
-async fn make_by(world: &World, gateway: &Isolate, maker: &str, by: &Made) -> Option<Output> {
+async fn make_by(
+    world: &World,
+    gateway: &Isolate,
+    maker: &str,
+    by: &MadeCredential,
+) -> Option<Output> {
     let ends_ms = by.ends_ms.unwrap_or(u64::MAX);
     let at = |made: &Value| time::parse(made.as_str().unwrap()).unwrap();
     let left_s = (ends_ms - world.clock.now_ms()) / 1000;
@@ -269,7 +274,13 @@ enum Ending {
 }
 
 /// Brings a credential to its end. Whether there is such an end to it.
-async fn end(world: &World, gateway: &Isolate, kind: Kind, by: &Made, ending: Ending) -> bool {
+async fn end(
+    world: &World,
+    gateway: &Isolate,
+    kind: Kind,
+    by: &MadeCredential,
+    ending: Ending,
+) -> bool {
     match ending {
         Ending::Expired => {
             let Some(ends_ms) = by.ends_ms.filter(|_| kind != Kind::Opaque) else { return false };

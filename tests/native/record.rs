@@ -6,7 +6,7 @@ use chittyconnect::routes::ROUTES;
 use serde_json::{Value, json};
 
 use crate::world::outside::answer;
-use crate::world::{Behaviour, Isolate, TestRequest, World, Written, run};
+use crate::world::{Behaviour, Isolate, TestRequest, World, WrittenTables, run};
 
 const ADMIN: &str = "dev-root+admin";
 
@@ -208,15 +208,15 @@ fn is_change(table: &str) -> bool {
 }
 
 /// The transactions that have changed something, or have put something on record.
-fn changes(written: Vec<Written>) -> Vec<Written> {
-    let counts = |written: &Written| {
+fn changes(written: Vec<WrittenTables>) -> Vec<WrittenTables> {
+    let counts = |written: &WrittenTables| {
         !written.audit.is_empty() || written.tables.iter().any(|table| is_change(table))
     };
     written.into_iter().filter(counts).collect()
 }
 
 /// Tries a route; returns what its transactions have changed.
-fn tried(method: &str, path: &str) -> (Vec<Written>, &'static str) {
+fn tried(method: &str, path: &str) -> (Vec<WrittenTables>, &'static str) {
     let (world, gateway) = World::warm();
     let Some(Sample { request, actor }) = run(sample(&world, &gateway, method, path)) else {
         panic!("{method} {path} has no sample: write one, or say why it changes nothing");
@@ -294,7 +294,7 @@ fn what_is_exempt_changes_nothing_and_nor_does_a_read() {
         }
         let changed = changes(world.db.watched());
         // A read through a connection counts its use; the page of metrics hands over what was counted.
-        let is_count = |written: &Written| {
+        let is_count = |written: &WrittenTables| {
             let counts = ["connections", "metric_series", "metric_isolates"];
             written.tables.iter().all(|table| counts.contains(&&**table))
         };

@@ -212,7 +212,7 @@ pub enum Halt {
 
 /// What a task is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Aim {
+enum TaskKind {
     /// To do a step.
     Do,
     /// To find out what a step yielded whose attempts are in doubt, so that it can be undone.
@@ -225,7 +225,7 @@ enum Aim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     step: usize,
-    aim: Aim,
+    aim: TaskKind,
     /// What.
     pub operation: Operation,
     /// Under which idempotency key.
@@ -309,7 +309,7 @@ impl Saga {
         record.state = StepState::Started;
         record.attempts += 1;
         let is_repeat = record.attempts > 1;
-        Some(Task { step, aim: Aim::Do, operation, key: self.key(step, "do"), is_repeat })
+        Some(Task { step, aim: TaskKind::Do, operation, key: self.key(step, "do"), is_repeat })
     }
 
     /// Undoes what is done, last first; and what was attempted and may have been done. Where that takes
@@ -331,11 +331,11 @@ impl Saga {
                     record.state = StepState::Compensating;
                     record.attempts += 1;
                     let is_repeat = record.attempts > 1;
-                    return Some(Task { step, aim: Aim::Undo, operation, key, is_repeat });
+                    return Some(Task { step, aim: TaskKind::Undo, operation, key, is_repeat });
                 }
                 None if in_doubt && *recognises_repeats && !optional => {
                     record.attempts += 1;
-                    let (aim, is_repeat) = (Aim::FindOut, true);
+                    let (aim, is_repeat) = (TaskKind::FindOut, true);
                     let (operation, key) = (again, key_of_run);
                     return Some(Task { step, aim, operation, key, is_repeat });
                 }
@@ -363,10 +363,10 @@ impl Saga {
             Ok(result) => {
                 record.error = None;
                 record.state = match task.aim {
-                    Aim::Undo => StepState::Compensated,
-                    Aim::Do | Aim::FindOut => StepState::Done,
+                    TaskKind::Undo => StepState::Compensated,
+                    TaskKind::Do | TaskKind::FindOut => StepState::Done,
                 };
-                if task.aim != Aim::Undo {
+                if task.aim != TaskKind::Undo {
                     record.result = Some(result);
                 }
                 return Ok(());
@@ -375,8 +375,8 @@ impl Saga {
         };
         record.error = Some(format!("{}: {}", error.service, error.code()));
         match task.aim {
-            Aim::Do if step.optional => record.state = StepState::Skipped,
-            Aim::Do => {
+            TaskKind::Do if step.optional => record.state = StepState::Skipped,
+            TaskKind::Do => {
                 if error.may_have_had_its_effect() {
                     record.in_doubt += 1;
                 }
@@ -390,10 +390,10 @@ impl Saga {
                 self.status = SagaStatus::Compensating;
             }
             // What is undone is undone until it is, and what is open is open until it is known.
-            Aim::FindOut | Aim::Undo if !is_verdict(&error) => return Err(error),
+            TaskKind::FindOut | TaskKind::Undo if !is_verdict(&error) => return Err(error),
             // A service that recognises repeats refuses none of what it has done.
-            Aim::FindOut => record.in_doubt = 0,
-            Aim::Undo => record.state = StepState::Stuck,
+            TaskKind::FindOut => record.in_doubt = 0,
+            TaskKind::Undo => record.state = StepState::Stuck,
         }
         Ok(())
     }

@@ -10,12 +10,12 @@ pub struct Parameters {
     read: &'static [&'static str],
     /// What callers send that expect more of it than there is: taken, and named in `warnings`.
     tolerated: &'static [&'static str],
-    others: Others,
+    others: UnreadParameters,
 }
 
 /// What becomes of the parameters that nobody reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Others {
+enum UnreadParameters {
     /// 422.
     Refused,
     /// Nothing: who calls appends what it likes.
@@ -26,7 +26,8 @@ enum Others {
 
 impl Parameters {
     /// None at all.
-    pub const NONE: Parameters = Parameters { read: &[], tolerated: &[], others: Others::Refused };
+    pub const NONE: Parameters =
+        Parameters { read: &[], tolerated: &[], others: UnreadParameters::Refused };
 
     /// The same, and a handler reads these.
     #[must_use]
@@ -43,28 +44,28 @@ impl Parameters {
     /// The same, and whatever else is sent does nothing.
     #[must_use]
     pub const fn ignoring_others(self) -> Self {
-        Parameters { others: Others::Ignored, ..self }
+        Parameters { others: UnreadParameters::Ignored, ..self }
     }
 
     /// The same, and the query is read as a whole.
     #[must_use]
     pub const fn passed_on(self) -> Self {
-        Parameters { others: Others::Passed, ..self }
+        Parameters { others: UnreadParameters::Passed, ..self }
     }
 
     /// Whether the query is read as a whole.
     pub fn are_passed_on(&self) -> bool {
-        self.others == Others::Passed
+        self.others == UnreadParameters::Passed
     }
 
     /// Whether a handler may ask for this one.
     pub fn reads(&self, name: &str) -> bool {
-        self.others == Others::Passed || self.read.contains(&name)
+        self.others == UnreadParameters::Passed || self.read.contains(&name)
     }
 
     /// What is read of a query, by name; `None` where that is all of it.
     pub fn read(&self) -> Option<&'static [&'static str]> {
-        (self.others != Others::Passed).then_some(self.read)
+        (self.others != UnreadParameters::Passed).then_some(self.read)
     }
 
     /// Checks a query: each parameter is one that is taken, and there once.
@@ -72,7 +73,7 @@ impl Parameters {
     /// # Errors
     /// 422 that names those that are not.
     pub fn check(&self, request: &Request<'_>) -> Result<(), Problem> {
-        if self.others != Others::Refused || request.raw_query().is_empty() {
+        if self.others != UnreadParameters::Refused || request.raw_query().is_empty() {
             return Ok(());
         }
         let mut unknown: Vec<FieldError> = Vec::new();

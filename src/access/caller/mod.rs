@@ -11,11 +11,11 @@ mod cache;
 mod grant;
 pub mod identity;
 pub mod jwt;
-mod kept;
 mod scope;
 pub mod scope_place;
 pub mod scopes;
 pub mod standing;
+mod stored;
 
 use std::rc::Rc;
 
@@ -67,11 +67,11 @@ impl Caller {
         // that somebody has made up does not buy another budget.
         Limits::of(app).of_address(request, Class::Authenticate).await?;
         let sha256 = ids::hex(&key);
-        let (mut caller, keep_ms, expiry) = if token.starts_with(kept::DELEGATION_PREFIX) {
-            let (caller, expiry) = kept::delegation(ready, sha256, request.now_ms).await?;
+        let (mut caller, keep_ms, expiry) = if token.starts_with(stored::DELEGATION_PREFIX) {
+            let (caller, expiry) = stored::delegation(ready, sha256, request.now_ms).await?;
             (caller, KEEP_OWN_MS, expiry)
-        } else if token.starts_with(kept::KEY_PREFIX) {
-            let (caller, expiry) = kept::key(ready, sha256, request.now_ms).await?;
+        } else if token.starts_with(stored::KEY_PREFIX) {
+            let (caller, expiry) = stored::key(ready, sha256, request.now_ms).await?;
             (caller, KEEP_OWN_MS, expiry)
         } else {
             let (caller, expiry) = vouched(app, ready, request, &token, sha256).await?;

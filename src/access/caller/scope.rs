@@ -413,9 +413,9 @@ impl Scope {
                     ),
                 };
             }
-            Credential::Token { sha256, .. } => (sha256, Kept::Made),
-            Credential::Delegation { sha256, .. } => (sha256, Kept::Delegation),
-            Credential::Key { sha256, .. } => (sha256, Kept::Key),
+            Credential::Token { sha256, .. } => (sha256, StoredCredential::MadeToken),
+            Credential::Delegation { sha256, .. } => (sha256, StoredCredential::Delegation),
+            Credential::Key { sha256, .. } => (sha256, StoredCredential::Key),
         };
         let (sha256, now) = (params.add(sha256.as_str()), params.add(time::iso8601(self.now_ms)));
         let from = from.sql(&sha256, &actor, &now);
@@ -456,8 +456,8 @@ impl Scope {
 }
 
 /// The kinds of credentials that stand on something here.
-enum Kept {
-    Made,
+enum StoredCredential {
+    MadeToken,
     Delegation,
     Key,
 }
@@ -470,11 +470,11 @@ struct CredentialSql {
     has_above: bool,
 }
 
-impl Kept {
+impl StoredCredential {
     fn sql(&self, sha256: &str, actor: &str, now: &str) -> CredentialSql {
         let source_is_good = standing::source_is_good(now, actor);
         match self {
-            Kept::Made => CredentialSql {
+            StoredCredential::MadeToken => CredentialSql {
                 rows: format!(
                     "made_tokens AS k WHERE k.token_sha256 = {sha256} AND k.chitty_id = {actor} \
                      AND k.expires_at > {now} AND {source_is_good}"
@@ -482,7 +482,7 @@ impl Kept {
                 source_actor: "k.source_actor",
                 has_above: true,
             },
-            Kept::Delegation => CredentialSql {
+            StoredCredential::Delegation => CredentialSql {
                 rows: format!(
                     "delegations AS k WHERE k.token_sha256 = {sha256} \
                      AND k.delegator_chitty_id = {actor} AND k.revoked_at IS NULL \
@@ -491,7 +491,7 @@ impl Kept {
                 source_actor: "k.source_actor",
                 has_above: true,
             },
-            Kept::Key => CredentialSql {
+            StoredCredential::Key => CredentialSql {
                 rows: format!(
                     "key_secrets AS s JOIN keys AS k USING (key_id) \
                      WHERE s.secret_sha256 = {sha256} AND k.owner_chitty_id = {actor} \

@@ -8,11 +8,11 @@
 use crate::app::{App, Slot};
 
 mod app;
+mod cached_token;
 mod checks;
 mod content;
 mod conversation;
 mod error;
-mod held;
 mod jwt;
 mod limits;
 mod link;
@@ -39,7 +39,7 @@ pub struct ClientState {
     /// What the App last proved itself with.
     jwt: jwt::JwtCache,
     /// Tokens of installations.
-    tokens: held::InstallationTokens,
+    tokens: cached_token::InstallationTokens,
     /// Who has to wait, and until when.
     limits: limits::Limits,
     /// Files with their ETags.

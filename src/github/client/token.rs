@@ -12,8 +12,8 @@ use seams::outside::OutsideResponse;
 use seams::{log, time};
 use serde::Deserialize;
 
+use super::cached_token::{CachedToken, Content, EARLY_MS, open, seal};
 use super::error::{ErrorKind, GithubError};
-use super::held::{CachedToken, Content, EARLY_MS, open, seal};
 use super::limits::RateBucket;
 use super::request::{self, Call};
 use crate::app::{App, Slot};

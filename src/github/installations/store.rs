@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::access::caller::Scope;
 use crate::access::listing::{Newest, Page, PageRequest};
 use crate::github::deliveries::InstallationRecord;
-use crate::github::page::{Person, Shown};
+use crate::github::page::{InstallationFacts, Person};
 use crate::github::payload::{Installation, NamedItem, Repository};
 use crate::store::Ready;
 
@@ -167,14 +167,14 @@ pub fn read_owner(rows: Vec<Row>) -> Result<Option<String>, DbError> {
 
 /// An installation as pages show it.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ShownInstallation {
     /// What they show of it.
-    pub shown: Shown,
+    pub shown: InstallationFacts,
     /// What the actor who asks for it calls themselves.
     asker_name: Option<String>,
 }
 
-impl Seen {
+impl ShownInstallation {
     /// The actor who asks for it.
     pub fn asks(&self, actor: &str) -> Person {
         Person { id: actor.to_owned(), name: self.asker_name.clone() }
@@ -186,7 +186,11 @@ impl Seen {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn seen(ready: Ready<'_>, id: i64, asker: Option<&str>) -> Result<Option<Seen>, DbError> {
+pub async fn seen(
+    ready: Ready<'_>,
+    id: i64,
+    asker: Option<&str>,
+) -> Result<Option<ShownInstallation>, DbError> {
     let query = Statement::new(
         "SELECT i.account_login, i.chitty_id, i.repository_selection, i.owner_chitty_id, \
          ifnull((SELECT display_name FROM actors WHERE chitty_id = i.owner_chitty_id), \
@@ -198,13 +202,13 @@ pub async fn seen(ready: Ready<'_>, id: i64, asker: Option<&str>) -> Result<Opti
     .bind(asker);
     let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else { return Ok(None) };
     let (owner, name) = (row.optional_text(3)?, row.optional_text(4)?);
-    let shown = Shown {
+    let shown = InstallationFacts {
         account: row.text(0)?,
         chitty_id: row.text(1)?,
         repository_selection: row.text(2)?,
         owner: owner.map(|id| Person { id, name }),
     };
-    Ok(Some(Seen { shown, asker_name: row.optional_text(5)? }))
+    Ok(Some(ShownInstallation { shown, asker_name: row.optional_text(5)? }))
 }
 
 /// An installation for an actor who has shown at GitHub that the account is theirs.

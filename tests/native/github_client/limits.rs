@@ -7,7 +7,7 @@ use chitty_core::TransportError;
 use chittyconnect::github::client::{self, ErrorKind};
 use serde_json::json;
 
-use super::{Answered, Github, kind, labels, path, ready, repository, token, with};
+use super::{Github, TransportResult, kind, labels, path, ready, repository, token, with};
 use crate::world::outside::answer;
 use crate::world::{START_MS, World, run};
 
@@ -75,7 +75,7 @@ fn reads_are_repeated_once_and_changes_never() {
         Github::new(&world, |_| Ok(labels()));
         token(&gateway).await.unwrap();
         let repository = repository(&gateway).await;
-        let failures: [(Answered, ErrorKind, usize); 5] = [
+        let failures: [(TransportResult, ErrorKind, usize); 5] = [
             (broken(), ErrorKind::Unreachable, 2),
             (Ok(answer(502, "<html>")), ErrorKind::Unavailable, 2),
             (Ok(with(503, &[("retry-after", "9")], &json!({}))), ErrorKind::Unavailable, 1),

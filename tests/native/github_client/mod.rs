@@ -22,7 +22,7 @@ use crate::world::{Isolate, World};
 const API: &str = "http://github/api";
 const KV_KEY: &str = "github:installation:7";
 
-type Answered = Result<OutsideResponse, TransportError>;
+type TransportResult = Result<OutsideResponse, TransportError>;
 
 /// GitHub in the test's hand: issues tokens `ghs_1`, `ghs_2`, …, knows those that were not revoked, and
 /// answers everything else as the test says.
@@ -37,7 +37,7 @@ struct Github {
 impl Github {
     fn new(
         world: &World,
-        mut behave: impl FnMut(&OutsideRequest) -> Answered + 'static,
+        mut behave: impl FnMut(&OutsideRequest) -> TransportResult + 'static,
     ) -> Rc<Self> {
         let github = Rc::new(Github {
             world: world.clone(),

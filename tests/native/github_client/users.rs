@@ -53,7 +53,7 @@ fn a_code_becomes_a_token_or_a_refusal() {
 
 /// What GitHub says of a user.
 #[derive(Clone)]
-struct Says {
+struct UserAnswers {
     sees: Value,
     membership: OutsideResponse,
 }
@@ -69,10 +69,10 @@ fn whose_an_installation_is() {
     };
     let member =
         |state: &str, role: &str| answer(200, &json!({"state": state, "role": role}).to_string());
-    let says = |membership| Says { sees: json!([{"id": 6}, {"id": 7}]), membership };
+    let says = |membership| UserAnswers { sees: json!([{"id": 6}, {"id": 7}]), membership };
     let limited = || with(403, &[("retry-after", "5")], &json!({}));
     let own = says(answer(500, ""));
-    let hidden = Says { sees: json!([{"id": 6}]), ..own.clone() };
+    let hidden = UserAnswers { sees: json!([{"id": 6}]), ..own.clone() };
     let cases = [
         (5, "User", own.clone(), Ok(Ownership::Owned)),
         (5, "User", hidden.clone(), Ok(Ownership::Unseen)),

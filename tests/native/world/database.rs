@@ -51,7 +51,7 @@ pub(crate) enum Fault {
 
 /// What one transaction has written.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Written {
+pub(crate) struct WrittenTables {
     /// The tables that its statements have changed, without what triggers did.
     pub(crate) tables: BTreeSet<String>,
     /// The entries that it has added to the audit, as JSON.
@@ -60,7 +60,7 @@ pub(crate) struct Written {
 
 pub(crate) struct Database {
     /// What each transaction has written since somebody began to look.
-    written: RefCell<Option<Vec<Written>>>,
+    written: RefCell<Option<Vec<WrittenTables>>>,
     connection: RefCell<Connection>,
     calls: Cell<usize>,
     effort_ns: Cell<u64>,
@@ -123,7 +123,7 @@ impl Database {
     }
 
     /// What the transactions have written since, those that have written nothing left out.
-    pub(crate) fn watched(&self) -> Vec<Written> {
+    pub(crate) fn watched(&self) -> Vec<WrittenTables> {
         self.written.take().unwrap_or_default()
     }
 
@@ -319,7 +319,7 @@ impl Db for Database {
             let is_watched = self.written.borrow().is_some();
             let before = if is_watched { self.newest_entry() } else { 0 };
             if let Some(written) = self.written.borrow_mut().as_mut() {
-                written.push(Written::default());
+                written.push(WrittenTables::default());
             }
             let transaction = connection.unchecked_transaction().unwrap();
             let results: Result<Vec<_>, DbError> =

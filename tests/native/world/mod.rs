@@ -27,7 +27,7 @@ use seams::queue::{Delivery, Queue};
 use serde_json::Value;
 use sha2::Sha256;
 
-pub(crate) use self::database::{Database, Fault, Written};
+pub(crate) use self::database::{Database, Fault, WrittenTables};
 pub(crate) use self::objects::TestObjects;
 pub(crate) use self::outside::{TestEs256, TestLimiter, TestOutside, TestRs256};
 pub(crate) use self::services::{Behaviour, Services};

@@ -3,10 +3,10 @@
 use chitty_core::{FailureKind, Service};
 use serde_json::json;
 
-use crate::world::{Reply, Sent, World, run};
+use crate::world::{Reply, SentRequest, World, run};
 
 /// The number at the end of `/canon/{n}`.
-fn number(sent: &Sent) -> u32 {
+fn number(sent: &SentRequest) -> u32 {
     sent.target().rsplit('/').next().unwrap().parse().unwrap()
 }
 

@@ -10,9 +10,9 @@ const FRESH_MS: u64 = 300_000;
 const DAY_MS: u64 = 86_400_000;
 
 /// What a list comes to: its names, its age, and whether it is past its time.
-type Seen = (Vec<String>, u64, bool);
+type ListReading = (Vec<String>, u64, bool);
 
-fn list(world: &World) -> Result<Seen, ServiceError> {
+fn list(world: &World) -> Result<ListReading, ServiceError> {
     world.ask(async |session| {
         let list = session.registry().list().await?;
         Ok((list.value.into_iter().map(|entry| entry.name).collect(), list.age_ms, list.stale))
@@ -23,7 +23,7 @@ fn services(name: &str) -> Reply {
     Reply::ok(json!({"services": [{"name": name}]}))
 }
 
-fn seen(name: &str, age_ms: u64, stale: bool) -> Seen {
+fn seen(name: &str, age_ms: u64, stale: bool) -> ListReading {
     (vec![name.to_owned()], age_ms, stale)
 }
 

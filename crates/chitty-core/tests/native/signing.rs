@@ -6,7 +6,7 @@ use chitty_core::signing::{
 };
 use chitty_core::{CoreConfig, Service};
 
-use crate::world::{Reply, START_MS, Sent, World, all_calls, call_named, run};
+use crate::world::{Reply, START_MS, SentRequest, World, all_calls, call_named, run};
 
 const HEADERS: [&str; 4] = [KEY_ID_HEADER, TIMESTAMP_HEADER, NONCE_HEADER, SIGNATURE_HEADER];
 
@@ -24,7 +24,7 @@ fn world(change: impl FnOnce(&mut CoreConfig)) -> World {
     world
 }
 
-fn signature(sent: &Sent) -> Signature {
+fn signature(sent: &SentRequest) -> Signature {
     let [key_id, timestamp, nonce, value] = HEADERS.map(|name| sent.header(name).unwrap());
     Signature {
         key_id: key_id.to_owned(),
@@ -34,7 +34,7 @@ fn signature(sent: &Sent) -> Signature {
     }
 }
 
-fn signed(sent: &Sent) -> SigningInput<'_> {
+fn signed(sent: &SentRequest) -> SigningInput<'_> {
     SigningInput {
         method: sent.request.method.as_str(),
         target: sent.target(),
@@ -42,7 +42,7 @@ fn signed(sent: &Sent) -> SigningInput<'_> {
     }
 }
 
-fn accept(sent: &Sent, seen: &mut NonceWindow) -> Result<(), SignatureError> {
+fn accept(sent: &SentRequest, seen: &mut NonceWindow) -> Result<(), SignatureError> {
     verify(&[key()], signed(sent), &signature(sent), START_MS, seen)
 }
 

@@ -6,7 +6,7 @@ use chitty_core::{Service, ServiceToken};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::world::{NO_BREAKER, Reply, START_MS, Sent, World, run};
+use crate::world::{NO_BREAKER, Reply, START_MS, SentRequest, World, run};
 
 const MINUTE_MS: u64 = 60_000;
 const REFRESH: &str = "POST auth/v1/tokens/refresh";
@@ -42,7 +42,7 @@ fn ask(world: &World) -> Value {
 
 /// The lines of the requests, each with its token.
 fn carried(world: &World) -> Vec<(String, String)> {
-    let bearer = |sent: &Sent| sent.header("authorization").unwrap_or("nothing").to_owned();
+    let bearer = |sent: &SentRequest| sent.header("authorization").unwrap_or("nothing").to_owned();
     let short = |text: String| text.strip_prefix("Bearer ").map_or(text.clone(), str::to_owned);
     world.take_sent().iter().map(|sent| (sent.line(), short(bearer(sent)))).collect()
 }

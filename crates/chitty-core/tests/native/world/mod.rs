@@ -125,13 +125,13 @@ impl Reply {
 
 /// A request that was sent.
 #[derive(Debug, Clone)]
-pub(crate) struct Sent {
+pub(crate) struct SentRequest {
     pub(crate) request: HttpRequest,
     /// When, in ms since the start.
     pub(crate) at_ms: u64,
 }
 
-impl Sent {
+impl SentRequest {
     /// Method, host and path: `POST id/v1/mint`.
     pub(crate) fn line(&self) -> String {
         let place = self.request.url.strip_prefix("http://").expect("the configured scheme");
@@ -163,13 +163,13 @@ impl Sent {
     }
 }
 
-type Script = Box<dyn FnMut(&Sent) -> Reply>;
+type Script = Box<dyn FnMut(&SentRequest) -> Reply>;
 
 /// Every service there is.
 pub(crate) struct Services {
     clock: Rc<TestClock>,
     script: RefCell<Script>,
-    sent: RefCell<Vec<Sent>>,
+    sent: RefCell<Vec<SentRequest>>,
     in_flight: Cell<usize>,
     most_in_flight: Cell<usize>,
 }
@@ -179,7 +179,7 @@ impl Transport for Services {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let deadline_ms = u64::from(request.deadline_ms);
         assert!(deadline_ms > 0, "an attempt without any time");
-        let sent = Sent { request, at_ms: self.clock.now_ms() - START_MS };
+        let sent = SentRequest { request, at_ms: self.clock.now_ms() - START_MS };
         self.sent.borrow_mut().push(sent.clone());
         let reply = (self.script.borrow_mut())(&sent);
         self.in_flight.set(self.in_flight.get() + 1);
@@ -292,7 +292,7 @@ impl World {
     }
 
     /// What each request meets from now on.
-    pub(crate) fn script(&self, script: impl FnMut(&Sent) -> Reply + 'static) -> &Self {
+    pub(crate) fn script(&self, script: impl FnMut(&SentRequest) -> Reply + 'static) -> &Self {
         *self.services.script.borrow_mut() = Box::new(script);
         self
     }
@@ -315,13 +315,13 @@ impl World {
     }
 
     /// The requests that were sent since this was last asked.
-    pub(crate) fn take_sent(&self) -> Vec<Sent> {
+    pub(crate) fn take_sent(&self) -> Vec<SentRequest> {
         self.services.sent.take()
     }
 
     /// The same, as lines.
     pub(crate) fn take_lines(&self) -> Vec<String> {
-        self.take_sent().iter().map(Sent::line).collect()
+        self.take_sent().iter().map(SentRequest::line).collect()
     }
 
     /// How many requests were sent to a service since they were last taken.
