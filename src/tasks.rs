@@ -176,23 +176,21 @@ pub async fn scheduled(app: &App) {
     join_all(parts).await;
 }
 
-/// What is past its time, kind by kind.
+/// The rows that nobody needs any more, kind by kind.
 fn past_its_time(now_ms: u64) -> Vec<Prune> {
-    [
-        ("events", outbox::prune(now_ms)),
-        ("dead_letters", dead::prune(now_ms)),
-        ("idempotency_keys", idempotency::prune(now_ms)),
-        ("delegations", delegation::store::prune(now_ms)),
-        ("key_secrets", keys::store::prune(now_ms)),
-        ("metric_isolates", handover::prune(now_ms)),
-        ("connection_events", stream::prune()),
-        ("orchestrations", orchestrations::store::prune(now_ms)),
-        ("made_tokens", orchestrations::store::prune_tokens(now_ms)),
-        ("github_deliveries", github::deliveries::prune(now_ms)),
-        ("github_jobs", github::jobs::prune(now_ms)),
-        ("github_states", github::install::prune(now_ms)),
-        ("context_lineages", contexts::store::said::prune(now_ms)),
+    vec![
+        outbox::prune(now_ms),
+        dead::prune(now_ms),
+        idempotency::prune(now_ms),
+        delegation::store::prune(now_ms),
+        keys::store::prune(now_ms),
+        handover::prune(now_ms),
+        stream::prune(),
+        orchestrations::store::prune(now_ms),
+        orchestrations::store::prune_tokens(now_ms),
+        github::deliveries::prune(now_ms),
+        github::jobs::prune(now_ms),
+        github::install::prune(now_ms),
+        contexts::store::said::prune(now_ms),
     ]
-    .map(|(what, statement)| Prune { what, statement })
-    .into()
 }

@@ -14,7 +14,7 @@ use crate::access::caller::{Scope, WriteError};
 use crate::access::reply::{Body, Outcome, Reply};
 use crate::store::Ready;
 use crate::store::event::Event;
-use crate::store::work::Due;
+use crate::store::work::{Due, Prune};
 
 /// How long a key is remembered, in ms: 24 h.
 const KEEP_MS: u64 = 24 * 60 * 60 * 1000;
@@ -217,17 +217,13 @@ pub fn key_reused() -> Problem {
 pub const PRUNED: Due = Due {
     name: "pruning_idempotency_keys",
     from: "idempotency_keys",
-    key: "key",
-    owner: "actor_id",
+    key: &["actor_id", "key"],
+    owner: None,
     at: "expires_at",
     condition: "expires_at IS NOT NULL",
 };
 
-/// Removes a bounded number of expired keys; the cron runs it.
-pub fn prune(now_ms: u64) -> Statement {
-    Statement::new(
-        "DELETE FROM idempotency_keys WHERE (actor_id, key) IN \
-         (SELECT actor_id, key FROM idempotency_keys WHERE expires_at <= ?1 LIMIT 2000)",
-    )
-    .bind(time::iso8601(now_ms))
+/// The expired keys.
+pub fn prune(now_ms: u64) -> Prune {
+    Due { name: "idempotency_keys", ..PRUNED }.prune(now_ms, 0, 2000)
 }

@@ -1,8 +1,7 @@
 //! Whether the target of a connection works, with the credential that the gateway has for it.
 
 use chitty_core::TransportError;
-use futures_util::StreamExt;
-use seams::db::{DbError, Statement};
+use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
 use serde_json::json;
 
@@ -10,11 +9,11 @@ use crate::app::{App, Settings as _};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::Credential;
 use crate::connections::settings::Settings;
-use crate::connections::store::{self, Finding, Link};
+use crate::connections::store::{self, CHECKS, Finding, Link};
 use crate::connections::{provisioned, renewal};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
-use crate::store::work::{self, Bounds};
+use crate::store::work::{self, Bounds, Claim, Hold, Queue, Work};
 
 /// After how many checks in a row that found something wrong a connection has failed.
 const FAILED_AFTER: i64 = 3;
@@ -146,51 +145,45 @@ const AT_ONCE: usize = 4;
 /// How many findings are noted in one round trip.
 const NOTED_AT_ONCE: usize = 20;
 
-/// Checks what is due, until the time is up; the cron runs it.
+/// Checks the connections that are due, until the time is up; the cron runs it.
 pub async fn check_due(app: &App, ready: Ready<'_>, until_ms: u64) {
-    let interval_s = i64::try_from(Settings::of(app).check_ms / 1000).unwrap_or(300);
-    let take = async |limit| {
-        let now = time::iso8601(app.now_ms());
-        match store::take_due(ready, &now, interval_s, limit).await {
-            Ok(due) => Some(due),
-            Err(error) => {
-                log::warn("checks_not_taken", &[("error", &error.to_string())]);
-                None
-            }
-        }
+    let bounds = Bounds {
+        batch: 60,
+        at_once: AT_ONCE,
+        noted_at_once: NOTED_AT_ONCE,
+        at_most: AT_MOST,
+        until_ms,
     };
-    work::taken(app, Bounds { batch: 60, at_most: AT_MOST, until_ms }, take)
-        .map(|link| async move {
-            match look(app, ready, &link).await {
-                Ok(health) => Some((health?, link)),
-                Err(error) => {
-                    not_noted(&link, &error);
-                    None
-                }
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .filter_map(|found| async move { found })
-        .chunks(NOTED_AT_ONCE)
-        .for_each(|found| note_all(app, ready, found))
-        .await;
+    work::run(app, ready, &Checks, bounds).await;
 }
 
-/// Notes findings: all at once, and if that fails each by itself, so that one does not stand in the way
-/// of the others.
-async fn note_all(app: &App, ready: Ready<'_>, found: Vec<(Health, Link)>) {
-    let batch = found.iter().flat_map(|(health, link)| noted(app, link, health, None)).collect();
-    if ready.db().batch(batch).await.is_ok() {
-        return;
+struct Checks;
+
+impl Work for Checks {
+    type Item = Link;
+
+    const QUEUE: &'static Queue = &CHECKS;
+
+    fn hold(&self, app: &App) -> Hold {
+        store::check_pause(u32::try_from(Settings::of(app).check_ms / 1000).unwrap_or(300))
     }
-    for (health, link) in &found {
-        if let Err(error) = ready.db().batch(noted(app, link, health, None)).await {
-            not_noted(link, &error);
+
+    fn columns(&self) -> String {
+        store::link_columns()
+    }
+
+    fn read(&self, _: &App, row: Row) -> Result<Link, String> {
+        store::read_link(row).map_err(|error| error.to_string())
+    }
+
+    async fn perform(&self, app: &App, ready: Ready<'_>, _: &Claim, link: Link) -> Vec<Statement> {
+        match look(app, ready, &link).await {
+            Ok(health) => health.map(|health| noted(app, &link, &health, None)).unwrap_or_default(),
+            Err(error) => {
+                let fields = [("connection_id", link.id.as_str()), ("error", &error.to_string())];
+                log::warn("check_not_noted", &fields);
+                Vec::new()
+            }
         }
     }
-}
-
-fn not_noted(link: &Link, error: &DbError) {
-    let fields = [("connection_id", link.id.as_str()), ("error", &error.to_string())];
-    log::warn("check_not_noted", &fields);
 }

@@ -10,10 +10,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use chitty_core::TransportError;
-use futures_util::StreamExt;
 use http_kit::problem::{Code, Problem};
-use seams::db::{DbError, Statement, first_row};
-use seams::{log, time};
+use seams::db::{DbError, Row, Statement, first_row};
+use seams::log;
 use serde_json::Value;
 
 use crate::app::{App, Slot};
@@ -22,10 +21,10 @@ use crate::connections::call;
 use crate::connections::credential::{Credential, Oauth, REFRESH_EARLY_MS};
 use crate::connections::headers::may_carry_credential;
 use crate::connections::secrets::{abandon, kept, seal};
-use crate::connections::store::{self, Link, SealedCredential};
+use crate::connections::store::{self, Link, REFRESHES, RENEWAL_PAUSE, RENEWALS, SealedCredential};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
-use crate::store::work::{self, Bounds};
+use crate::store::work::{self, Bounds, Claim, Hold, Queue, Work};
 
 /// The pauses between attempts to write what has been renewed, in ms.
 const WRITE_PAUSES_MS: [u64; 4] = [100, 400, 1500, 4000];
@@ -94,11 +93,13 @@ async fn fresh(
         if oauth.is_good_for(early_ms, now_ms) {
             return Ok(Some(kept.credential));
         }
-        let until_ms_of_lease = now_ms + LEASE_MS + u64::from(app.config.connection_timeout_ms);
-        let mut lease =
-            Lease { version: kept.version, until: time::iso8601(until_ms_of_lease), in_doubt: 0 };
-        if lease.take(ready, id, now_ms).await? {
-            return refresh(app, ready, id, oauth, &lease).await.map(Some);
+        let lease_ms = LEASE_MS + u64::from(app.config.connection_timeout_ms);
+        let is_same = "AND version = ?4";
+        let claim =
+            REFRESHES.claim_one(id, lease_ms, now_ms, is_same, "version").bind(kept.version);
+        let rows = ready.db().batch(vec![claim]).await?.pop().unwrap_or_default();
+        if let Some((claim, _)) = REFRESHES.read(rows)?.pop() {
+            return refresh(app, ready, id, oauth, kept.version, &claim).await.map(Some);
         }
         // Somebody else is at it.
         if oauth.is_good_for(0, now_ms) {
@@ -116,46 +117,6 @@ fn unavailable() -> Problem {
         Code::CredentialUnavailable,
         "The access token has ended and could not be renewed just now. Repeat the request.",
     )
-}
-
-/// The right to refresh a version of a credential, which only its holder gives back.
-struct Lease {
-    version: i64,
-    /// Until when it lasts: it is held as long as the row says the same.
-    until: String,
-    /// How many renewals of this version may have taken place before.
-    in_doubt: i64,
-}
-
-impl Lease {
-    /// Takes it, if nobody has it; whether it was taken. A holder who has not given it back has perhaps
-    /// renewed.
-    async fn take(&mut self, ready: Ready<'_>, id: &str, now_ms: u64) -> Result<bool, DbError> {
-        let take = Statement::new(
-            "UPDATE connection_secrets SET leased_until = ?3, \
-             in_doubt = in_doubt + (leased_until <> '') \
-             WHERE connection_id = ?1 AND version = ?2 AND leased_until < ?4 RETURNING in_doubt",
-        )
-        .bind(id)
-        .bind(self.version)
-        .bind(self.until.as_str())
-        .bind(time::iso8601(now_ms));
-        let results = ready.db().batch(vec![take]).await?;
-        let Some(row) = first_row(results.into_iter().next()) else { return Ok(false) };
-        self.in_doubt = row.integer(0)?;
-        Ok(true)
-    }
-
-    /// The statement that gives it back, and sets what else there is to set.
-    fn give_back(&self, id: &str, set: &str) -> Statement {
-        Statement::new(format!(
-            "UPDATE connection_secrets SET {set}leased_until = '' \
-             WHERE connection_id = ?1 AND version = ?2 AND leased_until = ?3"
-        ))
-        .bind(id)
-        .bind(self.version)
-        .bind(self.until.as_str())
-    }
 }
 
 /// What came of asking for another access token.
@@ -219,13 +180,14 @@ async fn refresh(
     ready: Ready<'_>,
     id: &str,
     oauth: &Oauth,
-    lease: &Lease,
+    version: i64,
+    claim: &Claim,
 ) -> Result<Credential, Problem> {
     match renew(app, oauth).await {
         Renewal::Done(renewed) => {
             let credential = Credential::Oauth(renewed.clone());
             let sealed = seal(app, id, &credential)?;
-            let renewed = UnwrittenRenewal { version: lease.version, oauth: renewed, sealed };
+            let renewed = UnwrittenRenewal { version, oauth: renewed, sealed };
             match renewed.write(app, ready, id, &WRITE_PAUSES_MS).await {
                 Ok(true) => Ok(credential),
                 Ok(false) => {
@@ -242,10 +204,11 @@ async fn refresh(
                 }
             }
         }
-        Renewal::Refused => Err(refused(app, ready, id, lease).await?),
+        Renewal::Refused => Err(refused(app, ready, id, claim).await?),
         Renewal::Open { in_doubt } => {
-            let set = if in_doubt { "in_doubt = in_doubt + 1, " } else { "" };
-            ready.db().batch(vec![lease.give_back(id, set)]).await?;
+            let release = claim.release();
+            let release = if in_doubt { release.also("in_doubt = in_doubt + 1") } else { release };
+            ready.db().batch(vec![release.statement()]).await?;
             if oauth.is_good_for(0, app.now_ms()) {
                 return Ok(Credential::Oauth(oauth.clone()));
             }
@@ -255,8 +218,9 @@ async fn refresh(
 }
 
 /// Marks a connection failed whose credential is not renewed any more.
-async fn refused(app: &App, ready: Ready<'_>, id: &str, lease: &Lease) -> Result<Problem, DbError> {
-    let (error, detail) = match lease.in_doubt {
+async fn refused(app: &App, ready: Ready<'_>, id: &str, claim: &Claim) -> Result<Problem, DbError> {
+    // Each attempt of this version that nobody has heard of counts.
+    let (error, detail) = match claim.attempts {
         0 => (
             "the credential was not renewed: hand in another",
             "The access token has ended, and whoever gave it does not renew it. Hand in another \
@@ -273,9 +237,9 @@ async fn refused(app: &App, ready: Ready<'_>, id: &str, lease: &Lease) -> Result
     let payload = serde_json::json!({ "error": error });
     let event = Event::new(app.now_ms(), kind, id, "chittyconnect", payload, None);
     let overdue_ms = app.config.outbox_overdue_ms;
-    let mut batch = store::fail(&event, error, overdue_ms, lease.version, &lease.until);
-    // It is not tried again by itself.
-    batch.push(lease.give_back(id, "expires_at = NULL, "));
+    let mut batch = store::fail(&event, error, overdue_ms, claim);
+    // The cron does not try it again.
+    batch.push(claim.release().also("expires_at = NULL").statement());
     ready.db().batch(batch).await?;
     Ok(Problem::new(Code::TargetRefusedCredential, detail))
 }
@@ -388,24 +352,48 @@ pub async fn write_all_again(app: &App, ready: Ready<'_>) {
     }
 }
 
-/// Refreshes what ends soon, until the time is up; the cron runs it.
+/// Renews the credentials that end soon, until the time is up; the cron runs it.
 pub async fn refresh_due(app: &App, ready: Ready<'_>, until_ms: u64) {
-    let take = async |limit| {
-        let by = time::iso8601(app.now_ms() + AHEAD_MS);
-        match store::take_ending(ready, &by, limit).await {
-            Ok(due) => Some(due),
-            Err(error) => {
-                log::warn("refresh_not_looked", &[("error", &error.to_string())]);
-                None
-            }
-        }
+    let bounds = Bounds {
+        batch: 2 * AT_ONCE,
+        at_once: AT_ONCE,
+        noted_at_once: 1,
+        at_most: AT_MOST,
+        until_ms,
     };
-    work::taken(app, Bounds { batch: 2 * AT_ONCE, at_most: AT_MOST, until_ms }, take)
-        .for_each_concurrent(AT_ONCE, |id| async move {
-            if let Err(problem) = fresh(app, ready, &id, AHEAD_MS).await {
-                let fields = [("connection_id", id.as_str()), ("error", &problem.detail)];
-                log::warn("refresh_failed", &fields);
-            }
-        })
-        .await;
+    work::run(app, ready, &Renewals, bounds).await;
+}
+
+struct Renewals;
+
+impl Work for Renewals {
+    /// The id of the connection.
+    type Item = String;
+
+    const QUEUE: &'static Queue = &RENEWALS;
+
+    fn hold(&self, _: &App) -> Hold {
+        RENEWAL_PAUSE
+    }
+
+    fn columns(&self) -> String {
+        "connection_id".to_owned()
+    }
+
+    fn due_ms(&self, app: &App) -> u64 {
+        app.now_ms() + AHEAD_MS
+    }
+
+    fn read(&self, _: &App, mut row: Row) -> Result<String, String> {
+        row.text(0).map_err(|error| error.to_string())
+    }
+
+    /// The renewal itself writes the new credential, under its own lease.
+    async fn perform(&self, app: &App, ready: Ready<'_>, _: &Claim, id: String) -> Vec<Statement> {
+        if let Err(problem) = fresh(app, ready, &id, AHEAD_MS).await {
+            let fields = [("connection_id", id.as_str()), ("error", &problem.detail)];
+            log::warn("refresh_failed", &fields);
+        }
+        Vec::new()
+    }
 }

@@ -1,7 +1,6 @@
-//! Credentials of connections that have ended are taken back at their targets, until that is confirmed.
+//! Credentials of connections that have ended are revoked at their targets, until that is confirmed.
 
 use chitty_core::Backoff;
-use futures_util::StreamExt;
 use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
 
@@ -9,132 +8,105 @@ use crate::app::App;
 use crate::connections::LEASE_MS;
 use crate::connections::intents;
 use crate::store::Ready;
-use crate::store::work::{self, Batch, Bounds, Due};
+use crate::store::work::{self, Bounds, Claim, Due, Hold, Queue, Work};
 
 /// How many credentials one run of the cron revokes, and how many at once. One is up to eight round trips.
 const AT_MOST: usize = 150;
 const AT_ONCE: usize = 2;
 
-/// The pauses between two attempts to revoke, in ms: up to an hour, and after a week up to a day. It is
-/// tried until it is confirmed.
+/// The pauses between two attempts to revoke, in ms: up to an hour, and after a week up to a day. The
+/// gateway tries until the revocation is confirmed.
 const PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 3_600_000 };
 const LATE_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 24 * 3_600_000 };
 const LATE_MS: u64 = 7 * 24 * 3_600_000;
+
+/// The credentials that are to be revoked.
+pub const QUEUE: Queue = Queue {
+    due: Due {
+        name: "credential_revocations",
+        from: "credential_revocations AS r",
+        key: &["id"],
+        owner: Some(
+            "ifnull((SELECT owner_chitty_id FROM connections AS c WHERE c.connection_id = r.connection_id), \
+             (SELECT owner_chitty_id FROM contexts AS c WHERE c.chitty_id = r.connection_id))",
+        ),
+        at: "due_at",
+        condition: "id IS NOT NULL",
+    },
+    lease: "due_at",
+    attempts: "attempts",
+    set: "attempts = attempts + 1",
+};
+
+/// Revokes the credentials that are due, until the time is up. Called after the end of a connection, and
+/// by the cron.
+pub async fn revoke_due(app: &App, ready: Ready<'_>, until_ms: u64) {
+    let bounds =
+        Bounds { batch: AT_ONCE, at_once: AT_ONCE, noted_at_once: 1, at_most: AT_MOST, until_ms };
+    work::run(app, ready, &Revocations, bounds).await;
+}
+
+struct Revocations;
 
 /// A credential that is to be revoked.
 struct Revocation {
     id: String,
     connection_id: String,
     sealed: String,
-    attempts: i64,
     created_at: String,
-    /// Until when it is this run's.
-    leased_until: String,
 }
 
-impl Revocation {
-    fn read(mut row: Row) -> Result<Self, DbError> {
-        Ok(Revocation {
-            id: row.text(0)?,
-            connection_id: row.text(1)?,
-            sealed: row.text(2)?,
-            attempts: row.integer(3)?,
-            created_at: row.text(4)?,
-            leased_until: row.text(5)?,
-        })
+impl Work for Revocations {
+    type Item = Revocation;
+
+    const QUEUE: &'static Queue = &QUEUE;
+
+    fn hold(&self, app: &App) -> Hold {
+        // Longer than the calls for one batch take: up to four each, and one may wait for another.
+        let call_ms = app.config.connection_timeout_ms.max(app.config.upstream_timeout_ms);
+        Hold::Lease(LEASE_MS + 8 * u64::from(call_ms))
     }
-}
 
-/// The credentials that are to be revoked.
-pub const REVOCATIONS: Due = Due {
-    name: "credential_revocations",
-    from: "credential_revocations AS r",
-    key: "id",
-    owner: "ifnull((SELECT owner_chitty_id FROM connections AS c WHERE c.connection_id = r.connection_id), \
-            (SELECT owner_chitty_id FROM contexts AS c WHERE c.chitty_id = r.connection_id))",
-    at: "due_at",
-    condition: "id IS NOT NULL",
-};
+    fn columns(&self) -> String {
+        "id, connection_id, sealed, created_at".to_owned()
+    }
 
-/// Revokes what is due, until the time is up; run after the end of a connection, and by the cron.
-pub async fn revoke_due(app: &App, ready: Ready<'_>, until_ms: u64) {
-    // Longer than the calls for one batch take: up to four each, and one may wait for another.
-    let call_ms = app.config.connection_timeout_ms.max(app.config.upstream_timeout_ms);
-    let lease_ms = LEASE_MS + 8 * u64::from(call_ms);
-    let take = async |limit| match take_revocations(app, ready, lease_ms, limit).await {
-        Ok(due) => Some(due),
-        Err(error) => {
-            log::warn("revocation_not_looked", &[("error", &error.to_string())]);
-            None
-        }
-    };
-    work::taken(app, Bounds { batch: AT_ONCE, at_most: AT_MOST, until_ms }, take)
-        .for_each_concurrent(AT_ONCE, |due| revoke_one(app, ready, due))
-        .await;
-}
+    fn read(&self, _: &App, mut row: Row) -> Result<Revocation, String> {
+        let mut read = || -> Result<Revocation, DbError> {
+            let (id, connection_id) = (row.text(0)?, row.text(1)?);
+            Ok(Revocation { id, connection_id, sealed: row.text(2)?, created_at: row.text(3)? })
+        };
+        read().map_err(|error| error.to_string())
+    }
 
-/// Takes credentials that are to be revoked: put off before it is tried, so that no other run tries it
-/// too.
-async fn take_revocations(
-    app: &App,
-    ready: Ready<'_>,
-    lease_ms: u64,
-    limit: i64,
-) -> Result<Batch<Revocation>, DbError> {
-    let take = Statement::new(format!(
-        "UPDATE credential_revocations SET due_at = ?2, attempts = attempts + 1 WHERE id IN ({}) \
-         RETURNING id, connection_id, sealed, attempts, created_at, due_at",
-        REVOCATIONS.keys("?1", "?3")
-    ))
-    .bind(time::iso8601(app.now_ms()))
-    .bind(time::iso8601(app.now_ms() + lease_ms))
-    .bind(limit);
-    let rows = ready.db().batch(vec![take]).await?.into_iter().next().unwrap_or_default();
-    let taken = rows.len();
-    Ok(Batch {
-        rows: rows.into_iter().filter_map(|row| Revocation::read(row).ok()).collect(),
-        taken,
-    })
-}
-
-/// Revokes one credential, and notes what came of it while it is still this run's.
-async fn revoke_one(app: &App, ready: Ready<'_>, due: Revocation) {
-    let Revocation { id, connection_id, sealed, attempts, created_at, leased_until } = &due;
-    let done = intents::take_back(app, ready, id, connection_id, leased_until, sealed).await;
-    let age_ms = app.now_ms().saturating_sub(time::parse(created_at).unwrap_or_default());
-    let write = match done {
-        // Whoever has taken it since finds for himself that it is done.
-        Ok(()) => {
-            Statement::new("DELETE FROM credential_revocations WHERE id = ?1 AND due_at = ?2")
-                .bind(id.as_str())
-                .bind(leased_until.as_str())
-        }
-        Err(error) => {
-            let count = attempts.to_string();
-            let fields = [
-                ("connection_id", connection_id.as_str()),
-                ("attempts", count.as_str()),
-                ("error", error.as_str()),
-            ];
-            match age_ms > LATE_MS {
-                true => log::error("credential_still_not_revoked", &fields),
-                false => log::warn("revocation_failed", &fields),
-            }
-            let pauses = if age_ms > LATE_MS { LATE_PAUSES_MS } else { PAUSES_MS };
-            let attempt = u32::try_from(*attempts).unwrap_or(u32::MAX);
-            let pause_ms = pauses.pause(attempt, |bound| app.jitter(bound));
-            Statement::new(
-                "UPDATE credential_revocations SET due_at = ?3, last_error = ?4 \
-                 WHERE id = ?1 AND due_at = ?2",
-            )
-            .bind(id.as_str())
-            .bind(leased_until.as_str())
-            .bind(time::iso8601(app.now_ms() + u64::from(pause_ms)))
-            .bind(error)
-        }
-    };
-    if let Err(error) = ready.db().batch(vec![write]).await {
-        log::warn("revocation_not_noted", &[("error", &error.to_string())]);
+    async fn perform(
+        &self,
+        app: &App,
+        ready: Ready<'_>,
+        claim: &Claim,
+        due: Revocation,
+    ) -> Vec<Statement> {
+        let Revocation { id, connection_id, sealed, created_at } = &due;
+        let revoked =
+            intents::take_back(app, ready, id, connection_id, claim.lease(), sealed).await;
+        // A later holder finds out itself that the credential is revoked.
+        let Err(error) = revoked else { return vec![claim.delete()] };
+        let age_ms = app.now_ms().saturating_sub(time::parse(created_at).unwrap_or_default());
+        let attempts = claim.attempts.to_string();
+        let fields = [
+            ("connection_id", connection_id.as_str()),
+            ("attempts", &attempts),
+            ("error", error.as_str()),
+        ];
+        let pauses = if age_ms > LATE_MS {
+            log::error("credential_still_not_revoked", &fields);
+            LATE_PAUSES_MS
+        } else {
+            log::warn("revocation_failed", &fields);
+            PAUSES_MS
+        };
+        let pause_ms = work::pause_ms(app, pauses, claim.attempts, None);
+        vec![claim.postpone(app.now_ms() + pause_ms).set("last_error", error).statement()]
     }
 }
 

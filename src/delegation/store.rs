@@ -12,6 +12,7 @@ use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::access::listing::{Newest, Page, PageRequest};
 use crate::access::quota::Quota;
 use crate::store::event::Event;
+use crate::store::work::{Due, Prune};
 use crate::store::{Ready, outbox};
 
 /// A delegation as it is returned, without its token: SQL for a JSON object. `now` is a placeholder.
@@ -309,11 +310,7 @@ pub async fn good(
 /// became of it.
 const KEEP_MS: u64 = 24 * 3_600_000;
 
-/// Removes a bounded number of delegations that are long over; the cron runs it.
-pub fn prune(now_ms: u64) -> Statement {
-    Statement::new(
-        "DELETE FROM delegations WHERE delegation_id IN \
-         (SELECT delegation_id FROM delegations WHERE expires_at <= ?1 LIMIT 2000)",
-    )
-    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+/// The delegations that ended [`KEEP_MS`] ago.
+pub fn prune(now_ms: u64) -> Prune {
+    Due::all("delegations", &["delegation_id"], "expires_at").prune(now_ms, KEEP_MS, 2000)
 }

@@ -21,6 +21,7 @@ use seams::{log, time};
 use crate::access::caller::{Credential, Scope};
 use crate::access::reply::{Body, Outcome, Reply};
 use crate::app::{App, Slot};
+use crate::store::work::Prune;
 use crate::store::{OwnedReady, Ready};
 
 /// How often the stream looks for news, in ms.
@@ -234,12 +235,12 @@ impl Source {
     }
 }
 
-/// Removes what is older than the newest events that are kept; the cron runs it, bounded.
-pub fn prune() -> Statement {
+/// The events that are older than the newest 10,000.
+pub fn prune() -> Prune {
     const KEEP: i64 = 10_000;
-    Statement::new(
+    let statement = Statement::new(
         "DELETE FROM connection_events WHERE id IN (SELECT id FROM connection_events \
          WHERE id <= (SELECT max(id) FROM connection_events) - ?1 ORDER BY id LIMIT 500)",
-    )
-    .bind(KEEP)
+    );
+    Prune { what: "connection_events", statement: statement.bind(KEEP) }
 }

@@ -9,13 +9,14 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use chitty_core::Backoff;
 use futures_util::future::join_all;
 use seams::db::Statement;
 use seams::queue::Delivery;
 use seams::{log, time};
 
 use crate::app::{App, Slot};
-use crate::events::claims::{self, Claim, EventClaim};
+use crate::events::claims::{self, EntityClaim, EventClaim};
 use crate::events::dead::{self, Subject};
 use crate::events::effects::{self, Effect, Failure, History};
 use crate::events::learned;
@@ -23,6 +24,7 @@ use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::store::Ready;
 use crate::store::event::{Event, Message};
 use crate::store::outbox::{self, Standing};
+use crate::store::work;
 
 /// Until when ChittyChronicle has asked not to be told anything, in ms since the Unix epoch.
 #[derive(Default)]
@@ -211,7 +213,7 @@ async fn tell<'d>(
     ready: Ready<'_>,
     entity: &str,
     messages: &[WakeUp<'d>],
-    claim: Claim,
+    claim: EntityClaim,
     claimed_ms: u64,
 ) -> Vec<TellResult<'d>> {
     let mut told = tell_open(app, ready, claim, claimed_ms).await;
@@ -287,8 +289,8 @@ impl Progress {
 }
 
 /// Tells what was claimed of an entity at an instant. Also says how the events stand that were asked about.
-async fn tell_open(app: &App, ready: Ready<'_>, claim: Claim, claimed_ms: u64) -> Progress {
-    let outcomes = tell_claimed(app, ready, claim.rows, &claim.lease, claimed_ms).await;
+async fn tell_open(app: &App, ready: Ready<'_>, claim: EntityClaim, claimed_ms: u64) -> Progress {
+    let outcomes = tell_claimed(app, ready, claim.rows, claimed_ms).await;
     Progress { standing: claim.standing, outcomes }
 }
 
@@ -299,7 +301,6 @@ async fn tell_claimed(
     app: &App,
     ready: Ready<'_>,
     claimed: Vec<EventClaim>,
-    lease: &str,
     began_ms: u64,
 ) -> BTreeMap<String, Outcome> {
     let mut outcomes = BTreeMap::new();
@@ -328,7 +329,7 @@ async fn tell_claimed(
             }
         }
         let id = row.event.id.clone();
-        let outcome = settle(app, ready, row, lease, &failures).await;
+        let outcome = settle(app, ready, row, &failures).await;
         outcomes.insert(id, outcome);
     }
     outcomes
@@ -360,38 +361,28 @@ async fn take_effect(app: &App, row: &mut EventClaim, effect: Effect) -> Result<
 }
 
 /// Notes how far an event has come, as long as nobody else has taken it over.
-async fn settle(
-    app: &App,
-    ready: Ready<'_>,
-    mut row: EventClaim,
-    lease: &str,
-    failures: &[Failure],
-) -> Outcome {
+async fn settle(app: &App, ready: Ready<'_>, mut row: EventClaim, failures: &[Failure]) -> Outcome {
     let now_ms = app.now_ms();
     let id = row.event.id.clone();
     let outage = failures.iter().find(|failure| failure.is_transient);
     let is_old = time::parse(&row.event.at).is_some_and(|at| now_ms > at + GIVE_UP_MS)
-        && row.tries >= GIVE_UP_TRIES;
+        && row.claim.attempts >= GIVE_UP_TRIES;
     let learned = learned::keep(&row.learned, &row.event);
     let (mut statements, outcome) = match outage {
         Some(failure) if !is_old => {
             log::warn("event_not_told", &[("event_id", &id), ("error", &failure.error)]);
-            postponed(app, &row, lease, failure)
+            postponed(app, &row, failure)
         }
         // Its turn comes when what is before it has been told.
-        None if row.is_held_back => {
-            (vec![claims::release(&row, lease, None, now_ms)], Outcome::Open(None))
-        }
-        None if row.refused.is_empty() => {
-            (vec![claims::done(&id, lease, now_ms)], Outcome::Settled)
-        }
+        None if row.is_held_back => (vec![row.release(None, now_ms)], Outcome::Open(None)),
+        None if row.refused.is_empty() => (vec![row.done(now_ms)], Outcome::Settled),
         _ => {
             for effect in effects::of(&row.event.kind) {
                 if !row.effects.has(*effect) {
                     row.refused.add(*effect);
                 }
             }
-            given_up(&row, lease, failures, now_ms)
+            given_up(&row, failures, now_ms)
         }
     };
     statements.extend(learned);
@@ -410,35 +401,23 @@ async fn settle(
 }
 
 /// An event that an outage has stopped, for later.
-fn postponed(
-    app: &App,
-    row: &EventClaim,
-    lease: &str,
-    failure: &Failure,
-) -> (Vec<Statement>, Outcome) {
-    let attempt = u32::try_from(row.tries).unwrap_or(u32::MAX);
-    let pause_s = PAUSES_S.pause(attempt, |bound| app.jitter(bound));
-    let pause_s = pause_s.max(failure.retry_after_s.unwrap_or(0).min(PAUSES_S.longest));
-    let due_ms = app.now_ms() + u64::from(pause_s) * 1000;
-    let release = claims::release(row, lease, Some(&failure.error), due_ms);
+fn postponed(app: &App, row: &EventClaim, failure: &Failure) -> (Vec<Statement>, Outcome) {
+    let pauses_ms = Backoff { first: PAUSES_S.first * 1000, longest: PAUSES_S.longest * 1000 };
+    let pause_ms = work::pause_ms(app, pauses_ms, row.claim.attempts, failure.retry_after_s);
+    let release = row.release(Some(&failure.error), app.now_ms() + pause_ms);
     (vec![release], Outcome::Open(failure.retry_after_s))
 }
 
 /// An event that was refused, or that an outage has stopped for too long.
-fn given_up(
-    row: &EventClaim,
-    lease: &str,
-    failures: &[Failure],
-    now_ms: u64,
-) -> (Vec<Statement>, Outcome) {
+fn given_up(row: &EventClaim, failures: &[Failure], now_ms: u64) -> (Vec<Statement>, Outcome) {
     let mut reasons: Vec<&str> = failures.iter().map(|failure| failure.error.as_str()).collect();
     if reasons.is_empty() {
         reasons.push("a service has refused it");
     }
     let reason = reasons.join("; ");
     log::error("event_given_up", &[("event_id", &row.event.id), ("error", &reason)]);
-    let attempts = u32::try_from(row.tries).unwrap_or(u32::MAX);
-    let given_up = claims::given_up(row, lease, &reason, now_ms);
+    let attempts = u32::try_from(row.claim.attempts).unwrap_or(u32::MAX);
+    let given_up = row.give_up(&reason, now_ms);
     let letter = dead::insert_if_given_up(&row.event, &reason, attempts, now_ms);
     (vec![given_up, letter], Outcome::Settled)
 }

@@ -10,6 +10,7 @@ use crate::access::listing::{Newest, Page, PageRequest};
 use crate::app::App;
 use crate::store::Ready;
 use crate::store::event::{Event, Message};
+use crate::store::work::{Due, Prune};
 
 /// The queue of events, by its binding's name.
 pub const CONTEXT_OPS: &str = "CONTEXT_OPS_QUEUE";
@@ -246,12 +247,8 @@ pub async fn discard(
 /// How long a dead letter that was replayed and has not died since is kept, in ms: 30 days.
 const KEEP_REPLAYED_MS: u64 = 30 * 24 * 3_600_000;
 
-/// Removes a bounded number of dead letters that were replayed long ago; the cron runs it. The others
-/// stay until somebody has looked at them.
-pub fn prune(now_ms: u64) -> Statement {
-    Statement::new(
-        "DELETE FROM dead_letters WHERE id IN \
-         (SELECT id FROM dead_letters WHERE replayed_at <= ?1 LIMIT 500)",
-    )
-    .bind(time::iso8601(now_ms.saturating_sub(KEEP_REPLAYED_MS)))
+/// The dead letters that were replayed [`KEEP_REPLAYED_MS`] ago. The others stay until an administrator has
+/// looked at them.
+pub fn prune(now_ms: u64) -> Prune {
+    Due::all("dead_letters", &["id"], "replayed_at").prune(now_ms, KEEP_REPLAYED_MS, 500)
 }

@@ -330,8 +330,8 @@ async fn walk(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) -> Vec<Eve
             match outcome {
                 Ok(told) => events.extend(told),
                 Err((row, error)) => {
-                    let mut released = deliveries::release(app, &row, error.as_deref());
-                    released.extend(rows.flat_map(|row| deliveries::release(app, &row, None)));
+                    let mut released = row.release(app, error.as_deref());
+                    released.extend(rows.flat_map(|row| row.release(app, None)));
                     if let Err(error) = ready.db().batch(released).await {
                         log::warn("lane_not_released", &[("error", &error.to_string())]);
                     }
@@ -408,7 +408,7 @@ enum Trouble {
 impl From<DbError> for Trouble {
     fn from(error: DbError) -> Self {
         match error {
-            // What `deliveries::assert_held` says.
+            // What `Claim::assert_held` says.
             DbError::Unauthorized => Trouble::Lost,
             error => Trouble::Db(error),
         }
@@ -440,9 +440,9 @@ async fn perform(
     let whose = installation.and_then(|id| known.get(&id));
     let plan = apply::plan(app, row, &chitty_id, whose);
     // Whoever else has dealt with it, after a lease had ended, has told of it too.
-    let mut statements = vec![deliveries::assert_held(row)];
+    let mut statements = vec![row.claim.assert_held()];
     statements.extend(plan.statements);
-    statements.push(deliveries::done(&row.delivery_id, app.now_ms()));
+    statements.push(row.done(app.now_ms()));
     if let (Some(id), true) = (installation, apply::is_about_installation(&row.event)) {
         statements.push(installations::store::known(id));
     }
@@ -495,7 +495,7 @@ async fn intended(
     row: &mut DeliveryClaim,
 ) -> Result<MintIntent, Trouble> {
     let now_ms = app.now_ms();
-    let intent = deliveries::intend(app, ready, row, what, now_ms + lease_ms(app)).await?;
+    let intent = deliveries::intend(app, ready, row, what, lease_ms(app)).await?;
     if is_late(app, now_ms) {
         intent.withdraw(ready).await;
         return Err(Trouble::Late);
@@ -570,10 +570,10 @@ fn give_up(app: &App, row: &DeliveryClaim, lane: &str, reason: &str) -> Vec<Stat
     let subject =
         dead::Subject { event_id: &row.delivery_id, event_type: &row.event, entity_id: lane };
     let body = message::encode(&delivered, "");
-    let attempts = u32::try_from(row.tries).unwrap_or(u32::MAX);
+    let attempts = u32::try_from(row.claim.attempts).unwrap_or(u32::MAX);
     vec![
-        deliveries::assert_held(row),
-        deliveries::given_up(&row.delivery_id, reason, app.now_ms()),
+        row.claim.assert_held(),
+        row.give_up(reason, app.now_ms()),
         dead::insert(app, dead::GITHUB, &body, Some(subject), reason, attempts),
     ]
 }

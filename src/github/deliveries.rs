@@ -13,19 +13,35 @@ use crate::github::message::WebhookDelivery;
 use crate::github::payload::Facts;
 use crate::store::Ready;
 use crate::store::minting::MintIntent;
+use crate::store::work::{self, Change, Claim, Due, Prune, Queue};
 
 /// The pauses between two tries of one delivery, in ms: up to ten minutes, so that what has waited for a
 /// long outage follows soon after its end.
 const PAUSES_MS: Backoff = Backoff { first: 2000, longest: 600_000 };
 
-/// How many deliveries of one lane are taken at a time.
-const CLAIM_LIMIT: i64 = 20;
+/// How many deliveries of one lane are claimed at a time.
+const CLAIM_LIMIT: usize = 20;
+
+/// The deliveries whose effects are not committed yet.
+pub const QUEUE: Queue = Queue {
+    due: Due {
+        name: "github_deliveries",
+        from: "github_deliveries",
+        key: &["seq"],
+        owner: None,
+        at: "due_at",
+        condition: "done_at IS NULL AND dead_at IS NULL",
+    },
+    lease: "leased_until",
+    attempts: "tries",
+    set: "tries = tries + 1",
+};
 
 /// How many open lanes one page has.
 pub const LANES_PAGE: usize = 500;
 
 /// How many deliveries one pruning removes: more than there are in a minute of 5 million a day.
-const PRUNE_LIMIT: i64 = 5000;
+const PRUNE_LIMIT: u32 = 5000;
 
 /// How long done deliveries are kept, in ms: thirty days, ten times as long as GitHub delivers again.
 const KEEP_MS: u64 = 30 * 24 * 3_600_000;
@@ -134,12 +150,10 @@ pub struct DeliveryClaim {
     pub chitty_id: Option<String>,
     /// The ChittyID of the installation that it makes, if that has been minted.
     pub subject_id: Option<String>,
-    /// How often it was begun, this time included.
-    pub tries: i64,
     /// What the newest of its ids was minted for, while that is not known to be on record.
     pub unkept: Option<MintIntent>,
-    /// The lease on it: whoever has another does not change it.
-    lease: String,
+    /// The claim of its row.
+    pub claim: Claim,
     /// In which order it was put on record.
     seq: i64,
 }
@@ -175,20 +189,9 @@ pub async fn claim(
     now_ms: u64,
     lease_ms: u64,
 ) -> Result<Turn, DbError> {
-    let lease = time::iso8601(now_ms + lease_ms);
-    let claim = Statement::new(
-        "UPDATE github_deliveries SET leased_until = ?2, tries = tries + 1 WHERE seq IN \
-         (SELECT seq FROM github_deliveries WHERE lane = ?1 AND done_at IS NULL \
-         AND dead_at IS NULL ORDER BY received_at, seq LIMIT ?4) \
-         AND NOT EXISTS (SELECT 1 FROM github_deliveries AS other WHERE other.lane = ?1 \
-         AND other.done_at IS NULL AND other.dead_at IS NULL AND other.leased_until > ?3) \
-         RETURNING received_at, seq, delivery_id, event, facts, traceparent, chitty_id, \
-         subject_id, tries",
-    )
-    .bind(lane)
-    .bind(lease.as_str())
-    .bind(time::iso8601(now_ms))
-    .bind(CLAIM_LIMIT);
+    let columns = "received_at, seq, delivery_id, event, facts, traceparent, chitty_id, subject_id";
+    let order = "received_at, seq";
+    let claim = QUEUE.claim_lane(("lane", lane), order, lease_ms, now_ms, CLAIM_LIMIT, columns);
     let known = Statement::new(
         "SELECT installation_id, chitty_id, suspended_at IS NULL AND uninstalled_at IS NULL AS is_live \
          FROM installations WHERE installation_id IN (SELECT installation_id \
@@ -197,8 +200,8 @@ pub async fn claim(
     .bind(lane);
     let mut results = ready.db().batch(vec![claim, known]).await?.into_iter();
     let mut claimed = Vec::new();
-    for row in results.next().unwrap_or_default() {
-        claimed.push(read(row, &lease)?);
+    for (claim, row) in QUEUE.read(results.next().unwrap_or_default())? {
+        claimed.push(read(row, claim)?);
     }
     let order = |row: &DeliveryClaim| (row.received_at.clone(), row.seq);
     claimed.sort_by_cached_key(|(row, _)| order(row));
@@ -217,7 +220,7 @@ pub async fn claim(
 }
 
 /// A row, and why its facts cannot be read, if so.
-fn read(mut row: Row, lease: &str) -> Result<(DeliveryClaim, Option<String>), DbError> {
+fn read(mut row: Row, claim: Claim) -> Result<(DeliveryClaim, Option<String>), DbError> {
     let facts = Facts::read(row.text(4)?.as_bytes());
     let unreadable = facts.as_ref().err().cloned();
     let claimed = DeliveryClaim {
@@ -229,26 +232,14 @@ fn read(mut row: Row, lease: &str) -> Result<(DeliveryClaim, Option<String>), Db
         traceparent: row.optional_text(5)?,
         chitty_id: row.optional_text(6)?,
         subject_id: row.optional_text(7)?,
-        tries: row.integer(8)?,
         unkept: None,
-        lease: lease.to_owned(),
+        claim,
     };
     Ok((claimed, unreadable))
 }
 
-/// Fails the transaction that it begins, with [`DbError::Unauthorized`], unless the delivery is open and
-/// still in the hands of who claimed it: so whoever is late changes nothing.
-pub fn assert_held(row: &DeliveryClaim) -> Statement {
-    Statement::new(
-        "INSERT INTO assertions (held) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM github_deliveries \
-         WHERE delivery_id = ?1 AND leased_until = ?2 AND done_at IS NULL AND dead_at IS NULL)",
-    )
-    .bind(row.delivery_id.as_str())
-    .bind(row.lease.as_str())
-}
-
-/// Puts the intent to mint an id of a delivery on record, and extends the lease on the delivery to an
-/// instant: no other of its lane can be claimed until then. In one transaction, which fails with
+/// Puts the intent to mint an id of a delivery on record, and extends the lease on the delivery by
+/// `lease_ms` from now: no other of its lane can be claimed until then. In one transaction, which fails with
 /// [`DbError::Unauthorized`] unless the delivery is still in the hands of who claimed it.
 ///
 /// # Errors
@@ -258,18 +249,12 @@ pub async fn intend(
     ready: Ready<'_>,
     row: &mut DeliveryClaim,
     purpose: &'static str,
-    until_ms: u64,
+    lease_ms: u64,
 ) -> Result<MintIntent, DbError> {
-    let lease = time::iso8601(until_ms);
-    let renew = Statement::new(
-        "UPDATE github_deliveries SET leased_until = ?3 WHERE delivery_id = ?1 AND leased_until = ?2",
-    )
-    .bind(row.delivery_id.as_str())
-    .bind(row.lease.as_str())
-    .bind(lease.as_str());
-    let guards = vec![assert_held(row), renew];
+    let (extend, extended) = row.claim.extended(app.now_ms(), lease_ms);
+    let guards = vec![row.claim.assert_held(), extend];
     let intent = MintIntent::attempted(app, ready, purpose, &row.delivery_id, guards).await?;
-    row.lease = lease;
+    row.claim = extended;
     Ok(intent)
 }
 
@@ -284,17 +269,9 @@ pub async fn keep_ids(
     row: &DeliveryClaim,
     intent: &MintIntent,
 ) -> Result<bool, DbError> {
-    let keep = Statement::new(
-        "UPDATE github_deliveries SET chitty_id = coalesce(chitty_id, ?3), \
-         subject_id = coalesce(subject_id, ?4) WHERE delivery_id = ?1 AND leased_until = ?2 \
-         AND done_at IS NULL AND dead_at IS NULL RETURNING 1 AS kept",
-    )
-    .bind(row.delivery_id.as_str())
-    .bind(row.lease.as_str())
-    .bind(row.chitty_id.as_deref())
-    .bind(row.subject_id.as_deref());
+    let keep = row.with_ids(row.claim.change()).statement().returning("1 AS is_kept");
     // It fails where somebody else has the delivery by now: then nothing of this takes place.
-    let results = ready.db().batch(vec![assert_held(row), keep, intent.fulfilled()]).await;
+    let results = ready.db().batch(vec![row.claim.assert_held(), keep, intent.fulfilled()]).await;
     match results {
         Ok(results) => Ok(first_row(results.into_iter().nth(1)).is_some()),
         Err(DbError::Unauthorized) => Ok(false),
@@ -302,58 +279,48 @@ pub async fn keep_ids(
     }
 }
 
-/// Marks a delivery done, in the batch with its effects, which [`assert_held`] begins.
-pub fn done(id: &str, now_ms: u64) -> Statement {
-    Statement::new(
-        "UPDATE github_deliveries SET done_at = ?2, last_error = NULL, leased_until = '' \
-         WHERE delivery_id = ?1 AND done_at IS NULL",
-    )
-    .bind(id)
-    .bind(time::iso8601(now_ms))
-}
+impl DeliveryClaim {
+    /// Marks the delivery done. For the batch of its effects, which [`Claim::assert_held`] begins.
+    pub fn done(&self, now_ms: u64) -> Statement {
+        let change = self.claim.release().set("done_at", time::iso8601(now_ms));
+        change.also("last_error = NULL").statement()
+    }
 
-/// Gives the lease on a delivery back, for another try after a growing pause, and keeps the ids that it has,
-/// so that a database that did not answer when they were to be kept costs none; nothing where somebody else
-/// has the delivery by now.
-pub fn release(app: &App, row: &DeliveryClaim, error: Option<&str>) -> Vec<Statement> {
-    let attempt = u32::try_from(row.tries).unwrap_or(u32::MAX);
-    let pause_ms = PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
-    let release = Statement::new(
-        "UPDATE github_deliveries SET leased_until = '', due_at = ?3, \
-         last_error = coalesce(?4, last_error), chitty_id = coalesce(chitty_id, ?5), \
-         subject_id = coalesce(subject_id, ?6) WHERE delivery_id = ?1 AND leased_until = ?2 \
-         AND done_at IS NULL AND dead_at IS NULL",
-    )
-    .bind(row.delivery_id.as_str())
-    .bind(row.lease.as_str())
-    .bind(time::iso8601(app.now_ms() + u64::from(pause_ms)))
-    .bind(error)
-    .bind(row.chitty_id.as_deref())
-    .bind(row.subject_id.as_deref());
-    match &row.unkept {
-        Some(intent) => vec![assert_held(row), release, intent.fulfilled()],
-        None => vec![release],
+    /// Gives the delivery back, for another attempt after a growing pause, and stores the ids that it has, so
+    /// that a database that did not answer when they were to be stored costs none; nothing where another
+    /// worker holds the delivery by now.
+    pub fn release(&self, app: &App, error: Option<&str>) -> Vec<Statement> {
+        let pause_ms = work::pause_ms(app, PAUSES_MS, self.claim.attempts, None);
+        let change = self.with_ids(self.claim.postpone(app.now_ms() + pause_ms));
+        let release = change
+            .set_sql("last_error", error, |error| format!("coalesce({error}, last_error)"))
+            .statement();
+        match &self.unkept {
+            Some(intent) => vec![self.claim.assert_held(), release, intent.fulfilled()],
+            None => vec![release],
+        }
+    }
+
+    /// Gives the delivery up: it no longer holds up its lane. For the batch of its dead letter, which
+    /// [`Claim::assert_held`] begins.
+    pub fn give_up(&self, error: &str, now_ms: u64) -> Statement {
+        let change = self.claim.release().set("dead_at", time::iso8601(now_ms));
+        change.set("last_error", error).statement()
+    }
+
+    /// Stores the ids that were minted for the delivery, where it has none yet.
+    fn with_ids<'c>(&self, change: Change<'c>) -> Change<'c> {
+        let first = |column: &'static str| move |id: &str| format!("coalesce({column}, {id})");
+        change.set_sql("chitty_id", self.chitty_id.as_deref(), first("chitty_id")).set_sql(
+            "subject_id",
+            self.subject_id.as_deref(),
+            first("subject_id"),
+        )
     }
 }
 
-/// Gives a delivery up, in the batch with its dead letter, which [`assert_held`] begins: it keeps its
-/// lane from nothing from now on.
-pub fn given_up(id: &str, error: &str, now_ms: u64) -> Statement {
-    Statement::new(
-        "UPDATE github_deliveries SET dead_at = ?2, last_error = ?3, leased_until = '' \
-         WHERE delivery_id = ?1 AND done_at IS NULL",
-    )
-    .bind(id)
-    .bind(time::iso8601(now_ms))
-    .bind(error)
-}
-
-/// Removes a bounded number of deliveries that were taken long ago and are done; the cron runs it.
-pub fn prune(now_ms: u64) -> Statement {
-    Statement::new(
-        "DELETE FROM github_deliveries WHERE seq IN (SELECT seq FROM github_deliveries \
-         WHERE done_at IS NOT NULL AND received_at <= ?1 ORDER BY received_at LIMIT ?2)",
-    )
-    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
-    .bind(PRUNE_LIMIT)
+/// The deliveries that were taken [`KEEP_MS`] ago and are done.
+pub fn prune(now_ms: u64) -> Prune {
+    let done = Due { at: "received_at", condition: "done_at IS NOT NULL", ..QUEUE.due };
+    done.prune(now_ms, KEEP_MS, PRUNE_LIMIT)
 }

@@ -34,6 +34,7 @@ use crate::github::visit::{self, Visit};
 use crate::github::{page, payload, uninvited};
 use crate::store::event::{Event, EventKind};
 use crate::store::minting::MintIntent;
+use crate::store::work::{Due, Prune};
 use crate::store::{Ready, outbox};
 
 /// How long somebody may take at GitHub, in ms.
@@ -624,11 +625,7 @@ async fn answered(
     }
 }
 
-/// Removes a bounded number of states that are not good any more anyway; the cron runs it.
-pub fn prune(now_ms: u64) -> Statement {
-    Statement::new(
-        "DELETE FROM github_states WHERE nonce IN \
-         (SELECT nonce FROM github_states WHERE expires_at <= ?1 LIMIT 500)",
-    )
-    .bind(time::iso8601(now_ms))
+/// The states that have expired.
+pub fn prune(now_ms: u64) -> Prune {
+    Due::all("github_states", &["nonce"], "expires_at").prune(now_ms, 0, 500)
 }

@@ -5,14 +5,14 @@
 //! it is being done is done once more; one that fails is tried again by the cron, after growing pauses.
 
 use chitty_core::Backoff;
-use futures_util::future::join_all;
-use seams::db::{DbError, Row, Statement, Value};
+use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
 
 use crate::app::App;
 use crate::github::act;
 use crate::github::payload::Repository;
 use crate::store::Ready;
+use crate::store::work::{self, Bounds, Change, Claim, Due, Hold, Queue, Work};
 
 /// The pauses between two tries, in ms: up to an hour.
 const PAUSES_MS: Backoff = Backoff { first: 10_000, longest: 3_600_000 };
@@ -24,7 +24,10 @@ const MAX_TRIES: i64 = 12;
 const LEASE_MS: u64 = 180_000;
 
 /// How many jobs are done at once.
-const AT_ONCE: i64 = 3;
+const AT_ONCE: usize = 3;
+
+/// How many jobs one run does at most.
+const AT_MOST: usize = 1000;
 
 /// After how long no more jobs are begun: beside a batch of the queue, whose acknowledgements wait for
 /// it, and in the cron, in ms.
@@ -37,7 +40,7 @@ pub const IN_THE_CRON_MS: u64 = 60_000;
 const UNKNOWN_FOR_MS: u64 = 3 * 24 * 3_600_000;
 
 /// How many jobs one pruning removes.
-const PRUNE_LIMIT: i64 = 5000;
+const PRUNE_LIMIT: u32 = 5000;
 
 /// How long jobs that are done are kept, in ms: 90 days, by then a comment is found by looking for it.
 const KEEP_MS: u64 = 90 * 24 * 3_600_000;
@@ -81,9 +84,6 @@ pub struct Job {
     /// Whether the installation may be acted for.
     pub is_live: bool,
     version: i64,
-    tries: i64,
-    /// The lease on it: whoever has another does not change it.
-    lease: String,
 }
 
 /// The statement that asks for a job: due now, or where the installation is not on record yet when it is
@@ -126,68 +126,79 @@ pub fn wake(installation_id: i64, now_ms: u64) -> Statement {
     .bind(time::iso8601(now_ms))
 }
 
-/// Does what is due, a few at a time, until there is nothing or `for_ms` are over. Whoever else is at it
-/// does other jobs.
+/// The jobs that are due. The installations take turns.
+pub const QUEUE: Queue = Queue {
+    due: Due {
+        name: "github_jobs",
+        from: "github_jobs",
+        key: &["repository_id", "number", "kind"],
+        owner: Some("installation_id"),
+        at: "due_at",
+        condition: "done_version < version",
+    },
+    lease: "leased_until",
+    attempts: "tries",
+    set: "tries = tries + 1",
+};
+
+/// Performs the jobs that are due, a few at a time, until there are none or `for_ms` are over. Another
+/// isolate that runs jobs at the same time does other ones.
 pub async fn run_due(app: &App, ready: Ready<'_>, for_ms: u64) {
     let until_ms = app.now_ms() + for_ms;
-    while app.now_ms() < until_ms {
-        let jobs = match take(app, ready).await {
-            Ok(jobs) if jobs.is_empty() => return,
-            Ok(jobs) => jobs,
-            Err(error) => return log::warn("jobs_not_taken", &[("error", &error.to_string())]),
-        };
-        join_all(jobs.into_iter().map(|job| run(app, ready, job))).await;
-    }
+    let bounds =
+        Bounds { batch: AT_ONCE, at_once: AT_ONCE, noted_at_once: 1, at_most: AT_MOST, until_ms };
+    // A job that was asked for again while it was performed is due at once.
+    while work::run(app, ready, &Jobs, bounds).await > 0 && app.now_ms() < until_ms {}
 }
 
-/// Among how many due jobs, the longest due first, the next ones are shared out.
-const CANDIDATES: i64 = 5000;
+struct Jobs;
 
-/// Takes a lease on the jobs that are due first, of each installation one before any has another. One that
-/// cannot be read is given up.
-async fn take(app: &App, ready: Ready<'_>) -> Result<Vec<Job>, DbError> {
-    let now_ms = app.now_ms();
-    let lease = time::iso8601(now_ms + LEASE_MS);
-    let take = Statement::new(format!(
-        "UPDATE github_jobs SET leased_until = ?2, tries = tries + 1 \
-         WHERE (repository_id, number, kind) IN (SELECT repository_id, number, kind FROM \
-         (SELECT repository_id, number, kind, due_at, \
-         row_number() OVER (PARTITION BY installation_id ORDER BY due_at) AS turn FROM \
-         (SELECT repository_id, number, kind, installation_id, due_at FROM github_jobs \
-         WHERE done_version < version AND due_at <= ?1 AND leased_until <= ?1 \
-         ORDER BY due_at LIMIT {CANDIDATES})) ORDER BY turn, due_at LIMIT ?3) RETURNING kind, repository_id, number, installation_id, \
-         repository, comment_id, check_run_id, check_run_sha, version, tries, \
-         EXISTS (SELECT 1 FROM installations AS i \
+impl Work for Jobs {
+    type Item = Job;
+
+    const QUEUE: &'static Queue = &QUEUE;
+
+    fn hold(&self, _: &App) -> Hold {
+        Hold::Lease(LEASE_MS)
+    }
+
+    fn columns(&self) -> String {
+        "kind, repository_id, number, installation_id, repository, comment_id, check_run_id, \
+         check_run_sha, version, EXISTS (SELECT 1 FROM installations AS i \
          WHERE i.installation_id = github_jobs.installation_id \
          AND i.suspended_at IS NULL AND i.uninstalled_at IS NULL) AS is_live"
-    ))
-    .bind(time::iso8601(now_ms))
-    .bind(lease.as_str())
-    .bind(AT_ONCE);
-    let rows = ready.db().batch(vec![take]).await?.pop().unwrap_or_default();
-    let (mut jobs, mut unreadable) = (Vec::new(), Vec::new());
-    for row in rows {
-        let key = [row.0.get(1).cloned(), row.0.get(2).cloned(), row.0.first().cloned()];
-        match read(row, &lease) {
-            Ok(job) => jobs.push(job),
-            Err(_) => unreadable.push(key),
-        }
+            .to_owned()
     }
-    if !unreadable.is_empty() {
-        log::error("jobs_unreadable", &[("count", &unreadable.len().to_string())]);
-        let give_up = |key: [Option<Value>; 3]| {
-            let params = key.into_iter().map(|cell| cell.unwrap_or(Value::Null)).collect();
-            let sql = "UPDATE github_jobs SET done_version = version, leased_until = '', \
-                 last_error = 'cannot be read' WHERE repository_id = ?1 AND number = ?2 AND kind = ?3 \
-                 AND leased_until = ?4";
-            Statement { sql: sql.into(), params }.bind(lease.as_str())
+
+    fn read(&self, _: &App, row: Row) -> Result<Job, String> {
+        read(row).map_err(|error| error.to_string())
+    }
+
+    async fn perform(
+        &self,
+        app: &App,
+        ready: Ready<'_>,
+        claim: &Claim,
+        job: Job,
+    ) -> Vec<Statement> {
+        let mut made = Artifacts { comment_id: job.comment_id, check_run: job.check_run.clone() };
+        let outcome = match job.is_live {
+            true => act::perform(app, ready, &job, &mut made).await,
+            // Nothing is done for an installation that is suspended or gone.
+            false => Ok(()),
         };
-        ready.db().batch(unreadable.into_iter().map(give_up).collect()).await?;
+        let Err(error) = outcome else { return vec![settled(app, claim, &job, &made, None)] };
+        let (text, number) = (error.to_string(), job.number.to_string());
+        let fields = [("kind", job.kind.as_str()), ("number", &number), ("error", &text)];
+        log::warn("job_failed", &fields);
+        vec![match error.is_transient() && claim.attempts < MAX_TRIES {
+            true => postponed(app, claim, &job, &made, &text, error.retry_after_s),
+            false => settled(app, claim, &job, &made, Some(&text)),
+        }]
     }
-    Ok(jobs)
 }
 
-fn read(mut row: Row, lease: &str) -> Result<Job, DbError> {
+fn read(mut row: Row) -> Result<Job, DbError> {
     let optional = |row: &Row, at| row.integer(at).ok();
     let check_run = optional(&row, 6).zip(row.optional_text(7)?);
     Ok(Job {
@@ -199,9 +210,7 @@ fn read(mut row: Row, lease: &str) -> Result<Job, DbError> {
         comment_id: optional(&row, 5),
         check_run,
         version: row.integer(8)?,
-        tries: row.integer(9)?,
-        is_live: row.integer(10)? == 1,
-        lease: lease.to_owned(),
+        is_live: row.integer(9)? == 1,
     })
 }
 
@@ -214,81 +223,53 @@ pub struct Artifacts {
     pub check_run: Option<(i64, String)>,
 }
 
-async fn run(app: &App, ready: Ready<'_>, job: Job) {
-    let mut made = Artifacts { comment_id: job.comment_id, check_run: job.check_run.clone() };
-    let outcome = match job.is_live {
-        true => act::perform(app, ready, &job, &mut made).await,
-        // Nothing is done for an installation that is suspended or gone.
-        false => Ok(()),
-    };
-    let statement = match outcome {
-        Ok(()) => settled(app, &job, &made, None),
-        Err(error) => {
-            let text = error.to_string();
-            let number = job.number.to_string();
-            let fields = [("kind", job.kind.as_str()), ("number", &number), ("error", &text)];
-            log::warn("job_failed", &fields);
-            match error.is_transient() && job.tries < MAX_TRIES {
-                true => postponed(app, &job, &made, &text, error.retry_after_s),
-                false => settled(app, &job, &made, Some(&text)),
-            }
-        }
-    };
-    if let Err(error) = ready.db().batch(vec![statement]).await {
-        log::warn("job_not_noted", &[("error", &error.to_string())]);
-    }
+/// Notes that the claimed version of a job is done, or given up.
+fn settled(
+    app: &App,
+    claim: &Claim,
+    job: &Job,
+    made: &Artifacts,
+    error: Option<&str>,
+) -> Statement {
+    noted(app, claim.release(), made)
+        .set_sql("done_version", job.version, |done| format!("max(done_version, {done})"))
+        .set("last_error", error)
+        .statement()
 }
 
-/// Notes that the version of a job that was taken is done, or given up.
-fn settled(app: &App, job: &Job, made: &Artifacts, error: Option<&str>) -> Statement {
-    noted(app, job, made, "done_version = max(done_version, ?9), last_error = ?10")
-        .bind(job.version)
-        .bind(error)
-}
-
-/// Puts a job off; not what has been asked for in the meantime, which is due when that says.
+/// Postpones a job. One that has been asked for again since the claim stays due.
 fn postponed(
     app: &App,
+    claim: &Claim,
     job: &Job,
     made: &Artifacts,
     error: &str,
     retry_after_s: Option<u32>,
 ) -> Statement {
-    let attempt = u32::try_from(job.tries).unwrap_or(u32::MAX);
-    let pause_ms = PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
+    let pause_ms = work::pause_ms(app, PAUSES_MS, claim.attempts, None);
     let asked_ms = u64::from(retry_after_s.unwrap_or(0)) * 1000;
-    let due_ms = app.now_ms() + u64::from(pause_ms).max(asked_ms.min(KEEP_MS));
-    noted(app, job, made, "due_at = iif(version = ?9, ?10, due_at), last_error = ?11")
-        .bind(job.version)
-        .bind(time::iso8601(due_ms))
-        .bind(error)
+    let due_ms = app.now_ms() + pause_ms.max(asked_ms.min(KEEP_MS));
+    let version = job.version;
+    noted(app, claim.release(), made)
+        .set_sql("due_at", time::iso8601(due_ms), |due| {
+            format!("iif(version = {version}, {due}, due_at)")
+        })
+        .set("last_error", error)
+        .statement()
 }
 
-/// What has come of a job, noted while it is in the hands of who took it.
-fn noted(app: &App, job: &Job, made: &Artifacts, also: &str) -> Statement {
+/// Notes what was made at GitHub.
+fn noted<'c>(app: &App, change: Change<'c>, made: &Artifacts) -> Change<'c> {
     let (check_run_id, sha) = made.check_run.clone().unzip();
-    Statement::new(format!(
-        "UPDATE github_jobs SET leased_until = '', comment_id = ?4, check_run_id = ?5, \
-         check_run_sha = ?6, updated_at = ?7, {also} \
-         WHERE repository_id = ?1 AND number = ?2 AND kind = ?3 AND leased_until = ?8"
-    ))
-    .bind(job.repository_id)
-    .bind(i64::from(job.number))
-    .bind(job.kind.as_str())
-    .bind(made.comment_id)
-    .bind(check_run_id)
-    .bind(sha)
-    .bind(time::iso8601(app.now_ms()))
-    .bind(job.lease.as_str())
+    change
+        .set("comment_id", made.comment_id)
+        .set("check_run_id", check_run_id)
+        .set("check_run_sha", sha)
+        .set("updated_at", time::iso8601(app.now_ms()))
 }
 
-/// Removes a bounded number of jobs that have been done for long; the cron runs it.
-pub fn prune(now_ms: u64) -> Statement {
-    Statement::new(
-        "DELETE FROM github_jobs WHERE (repository_id, number, kind) IN \
-         (SELECT repository_id, number, kind FROM github_jobs \
-         WHERE done_version >= version AND updated_at <= ?1 LIMIT ?2)",
-    )
-    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
-    .bind(PRUNE_LIMIT)
+/// The jobs that have been done for [`KEEP_MS`].
+pub fn prune(now_ms: u64) -> work::Prune {
+    let done = Due { at: "updated_at", condition: "done_version >= version", ..QUEUE.due };
+    done.prune(now_ms, KEEP_MS, PRUNE_LIMIT)
 }

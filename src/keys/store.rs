@@ -11,6 +11,7 @@ use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::access::listing::{Newest, Page, PageRequest};
 use crate::access::quota::Quota;
 use crate::store::event::Event;
+use crate::store::work::{Due, Prune};
 use crate::store::{Ready, outbox};
 
 /// A key as it is returned, without its secret: SQL for a JSON object. `now` is a placeholder or a
@@ -318,11 +319,7 @@ pub async fn revoke(
     })
 }
 
-/// Removes a bounded number of secrets whose time is over; the cron runs it.
-pub fn prune(now_ms: u64) -> Statement {
-    Statement::new(
-        "DELETE FROM key_secrets WHERE secret_sha256 IN \
-         (SELECT secret_sha256 FROM key_secrets WHERE valid_until <= ?1 LIMIT 500)",
-    )
-    .bind(time::iso8601(now_ms))
+/// The secrets that are no longer valid.
+pub fn prune(now_ms: u64) -> Prune {
+    Due::all("key_secrets", &["secret_sha256"], "valid_until").prune(now_ms, 0, 500)
 }

@@ -156,10 +156,10 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
 /// The background work that is shown, and how long before (or, negative, after) the instant in the row it
 /// is due, in ms.
 const WORK: [(Due, i64); 6] = [
-    (CHECKS, 0),
-    (RENEWALS, renewal::AHEAD_MS.cast_signed()),
-    (revocations::REVOCATIONS, 0),
-    (orchestrations::store::DUE, 0),
+    (CHECKS.due, 0),
+    (RENEWALS.due, renewal::AHEAD_MS.cast_signed()),
+    (revocations::QUEUE.due, 0),
+    (orchestrations::store::QUEUE.due, 0),
     (outbox::PRUNED, -outbox::KEEP_DONE_MS.cast_signed()),
     (idempotency::PRUNED, 0),
 ];

@@ -18,6 +18,7 @@ use crate::ecosystem::watch::{self, NewsMemory};
 use crate::metrics::settings::Settings;
 use crate::metrics::{Recorder, breakers};
 use crate::store::Ready;
+use crate::store::work::{Due, Prune};
 
 /// How long a planned handover keeps another from being planned, in ms, should the isolate have lost
 /// it: longer than the runtime lets work go on after a reply (30 s).
@@ -128,13 +129,9 @@ pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>,
     Ok(news)
 }
 
-/// Removes a bounded number of isolates that have not been seen for a day; the cron runs it. One that
-/// lives on all the same is put on record again by its next batch.
-pub(crate) fn prune(now_ms: u64) -> Statement {
+/// The isolates that have not been seen for a day. One that is still alive is on record again with its next
+/// batch.
+pub(crate) fn prune(now_ms: u64) -> Prune {
     const KEEP_MS: u64 = 24 * 3_600_000;
-    Statement::new(
-        "DELETE FROM metric_isolates WHERE isolate IN \
-         (SELECT isolate FROM metric_isolates WHERE seen_at <= ?1 LIMIT 500)",
-    )
-    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+    Due::all("metric_isolates", &["isolate"], "seen_at").prune(now_ms, KEEP_MS, 500)
 }

@@ -1,14 +1,14 @@
 //! Taking runs further.
 
 use chitty_core::{CallContext, Halt, SagaStatus, Session};
-use futures_util::StreamExt;
+use seams::db::{Row, Statement};
 use seams::log;
 
 use crate::app::App;
 use crate::orchestrations::flow;
-use crate::orchestrations::store::{self, Orchestration, PAUSES_MS, RowJournal};
+use crate::orchestrations::store::{self, LEASE_MS, Orchestration, PAUSES_MS, QUEUE, RowJournal};
 use crate::store::event::Event;
-use crate::store::work::{self, Bounds};
+use crate::store::work::{self, Bounds, Claim, Hold, Queue, Work};
 use crate::store::{Ready, outbox};
 
 /// Takes a leased run as far as it goes. What stops it is logged; it then rests for a while. Returns
@@ -46,12 +46,9 @@ pub async fn advance(
 
 /// Lets go of a run for a while, for longer after each attempt and for as long as a service asks.
 async fn rest(app: &App, journal: &RowJournal<'_>, row: &Orchestration, asked_s: u32) {
-    let pause_ms = PAUSES_MS
-        .pause(row.attempts, |bound| app.jitter(bound))
-        .max(asked_s.saturating_mul(1000))
-        .min(PAUSES_MS.longest);
+    let pause_ms = work::pause_ms(app, PAUSES_MS, row.attempts, Some(asked_s));
     let id = row.saga.id.as_str();
-    if let Err(error) = journal.rest(id, u64::from(pause_ms)).await {
+    if let Err(error) = journal.rest(id, pause_ms).await {
         log::warn("orchestration_lease_kept", &[("id", id), ("error", &error.to_string())]);
     }
 }
@@ -97,13 +94,39 @@ const AT_MOST: usize = 60;
 
 /// Takes every run further that is due, until the time is up; the cron runs it.
 pub(crate) async fn resume_due(app: &App, ready: Ready<'_>, until_ms: u64) {
-    let bounds = Bounds { batch: AT_ONCE, at_most: AT_MOST, until_ms };
-    let take = async |limit| match store::take_due(app, ready, limit).await {
-        Ok(batch) => Some(batch),
-        Err(error) => {
-            log::warn("orchestrations_not_found", &[("error", &error.to_string())]);
-            None
-        }
-    };
-    work::taken(app, bounds, take).for_each_concurrent(AT_ONCE, |row| go_on(app, ready, row)).await;
+    let bounds =
+        Bounds { batch: AT_ONCE, at_once: AT_ONCE, noted_at_once: 1, at_most: AT_MOST, until_ms };
+    work::run(app, ready, &Runs, bounds).await;
+}
+
+struct Runs;
+
+impl Work for Runs {
+    type Item = Orchestration;
+
+    const QUEUE: &'static Queue = &QUEUE;
+
+    fn hold(&self, _: &App) -> Hold {
+        Hold::Lease(LEASE_MS)
+    }
+
+    fn columns(&self) -> String {
+        store::COLUMNS.to_owned()
+    }
+
+    fn read(&self, app: &App, row: Row) -> Result<Orchestration, String> {
+        store::read(app, row).map_err(|error| error.to_string())
+    }
+
+    /// The journal notes each step of a run, and the pause after it.
+    async fn perform(
+        &self,
+        app: &App,
+        ready: Ready<'_>,
+        _: &Claim,
+        row: Orchestration,
+    ) -> Vec<Statement> {
+        go_on(app, ready, row).await;
+        Vec::new()
+    }
 }

@@ -10,19 +10,18 @@ use async_trait::async_trait;
 use chitty_core::{Backoff, Journal, Saga, SagaStatus};
 use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement, first_row};
-use seams::{ids, log, time};
+use seams::{ids, time};
 use serde_json::{Map, Value, json};
 
 use crate::access::caller::{Scope, Source, WriteError, standing};
 use crate::app::App;
-use crate::sealing::Sealer;
 use crate::store::event::{Event, EventKind};
-use crate::store::work::{Batch, Due};
+use crate::store::work::{Due, Prune, Queue};
 use crate::store::{Ready, outbox};
 
 /// How long a process may be silent before another takes its run over, in ms: longer than a step with
 /// its retries.
-const LEASE_MS: u64 = 30_000;
+pub const LEASE_MS: u64 = 30_000;
 
 /// The member of a run's input that says what its token stands on, as a [`Source`].
 pub const SOURCE: &str = "source";
@@ -54,26 +53,35 @@ fn made(saga: &Saga) -> Vec<Statement> {
 /// ChittyAuth lets it live longer than it was asked to.
 const KEEP_TOKENS_MS: u64 = 30 * 24 * 3_600_000;
 
-/// Removes a bounded number of tokens of identities that are long over; the cron runs it.
-pub fn prune_tokens(now_ms: u64) -> Statement {
-    Statement::new(
-        "DELETE FROM made_tokens WHERE token_sha256 IN \
-         (SELECT token_sha256 FROM made_tokens WHERE expires_at <= ?1 LIMIT 500)",
-    )
-    .bind(time::iso8601(now_ms.saturating_sub(KEEP_TOKENS_MS)))
+/// The tokens of identities that ended [`KEEP_TOKENS_MS`] ago.
+pub fn prune_tokens(now_ms: u64) -> Prune {
+    let tokens = Due {
+        name: "made_tokens",
+        from: "made_tokens",
+        key: &["token_sha256"],
+        owner: None,
+        at: "expires_at",
+        condition: "expires_at IS NOT NULL",
+    };
+    tokens.prune(now_ms, KEEP_TOKENS_MS, 500)
 }
 
 /// The pauses of a run that an outage has stopped, or that cannot be read, in ms.
 pub const PAUSES_MS: Backoff = Backoff { first: 5_000, longest: 300_000 };
 
-/// The runs that nobody is at and that are to be taken further.
-pub const DUE: Due = Due {
-    name: "flows",
-    from: "orchestrations",
-    key: "id",
-    owner: "owner_chitty_id",
-    at: "lease_until",
-    condition: "status IN ('running', 'compensating')",
+/// The runs that are to be taken further and that no process holds. The owners take turns.
+pub const QUEUE: Queue = Queue {
+    due: Due {
+        name: "flows",
+        from: "orchestrations",
+        key: &["id"],
+        owner: Some("owner_chitty_id"),
+        at: "lease_until",
+        condition: "status IN ('running', 'compensating')",
+    },
+    lease: "lease_until",
+    attempts: "attempts",
+    set: "version = version + 1, attempts = attempts + 1",
 };
 
 /// A run as it is stored.
@@ -92,11 +100,12 @@ pub struct Orchestration {
     /// When it was last saved, ISO-8601.
     pub updated_at: String,
     /// How often it has been taken further.
-    pub attempts: u32,
+    pub attempts: i64,
     version: i64,
 }
 
-const COLUMNS: &str =
+/// What [`read`] reads.
+pub const COLUMNS: &str =
     "state, fingerprint, traceparent, updated_at, attempts, version, id, owner_chitty_id, via";
 
 /// Why there is no run.
@@ -133,9 +142,13 @@ fn seal(app: &App, saga: &Saga) -> Result<String, String> {
     app.config.sealer.seal(&place(&saga.id), &text).map_err(|error| error.to_string())
 }
 
-fn read(sealer: &Sealer, mut row: Row) -> Result<Orchestration, StoreError> {
+/// Reads a run from [`COLUMNS`].
+///
+/// # Errors
+/// When it does not open.
+pub fn read(app: &App, mut row: Row) -> Result<Orchestration, StoreError> {
     let id = row.text(6)?;
-    let text = sealer.open(&place(&id), &row.text(0)?);
+    let text = app.config.sealer.open(&place(&id), &row.text(0)?);
     let saga = text.ok().and_then(|text| serde_json::from_str(&text).ok());
     Ok(Orchestration {
         saga: saga.ok_or(StoreError::Sealed(id))?,
@@ -144,13 +157,13 @@ fn read(sealer: &Sealer, mut row: Row) -> Result<Orchestration, StoreError> {
         via: row.optional_text(8)?,
         traceparent: row.optional_text(2)?,
         updated_at: row.text(3)?,
-        attempts: u32::try_from(row.integer(4)?).unwrap_or(u32::MAX),
+        attempts: row.integer(4)?,
         version: row.integer(5)?,
     })
 }
 
 fn one(app: &App, rows: Vec<Row>) -> Result<Option<Orchestration>, StoreError> {
-    rows.into_iter().next().map(|row| read(&app.config.sealer, row)).transpose()
+    rows.into_iter().next().map(|row| read(app, row)).transpose()
 }
 
 /// A new run, leased to whoever inserts it, and the event that tells of it, in one transaction.
@@ -221,51 +234,6 @@ pub fn found(app: &App, rows: Vec<Row>) -> Result<Option<Orchestration>, StoreEr
     one(app, rows)
 }
 
-/// Takes the leases of some runs that are due. What does not open is put off for a while, so that it
-/// does not stand in the way of the others.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn take_due(
-    app: &App,
-    ready: Ready<'_>,
-    limit: i64,
-) -> Result<Batch<Orchestration>, DbError> {
-    let now_ms = app.now_ms();
-    let take = Statement::new(format!(
-        "UPDATE orchestrations SET lease_until = ?2, version = version + 1, attempts = attempts + 1 \
-         WHERE id IN ({}) RETURNING {COLUMNS}",
-        DUE.keys("?1", "?3")
-    ))
-    .bind(time::iso8601(now_ms))
-    .bind(time::iso8601(now_ms + LEASE_MS))
-    .bind(limit);
-    let taken: Vec<Row> = ready.db().batch(vec![take]).await?.into_iter().flatten().collect();
-    let mut batch = Batch { rows: Vec::new(), taken: taken.len() };
-    let mut put_off = Vec::new();
-    for row in taken {
-        let unread = row.clone();
-        match read(&app.config.sealer, row) {
-            Ok(run) => batch.rows.push(run),
-            Err(error) => {
-                log::error("orchestration_sealed", &[("error", &error.to_string())]);
-                put_off.extend(after_pause(app, unread));
-            }
-        }
-    }
-    if !put_off.is_empty() {
-        ready.db().batch(put_off).await?;
-    }
-    Ok(batch)
-}
-
-/// The statement that lets go of a run that was leased and cannot be read.
-fn after_pause(app: &App, mut row: Row) -> Option<Statement> {
-    let attempts = u32::try_from(row.integer(4).ok()?).unwrap_or(u32::MAX);
-    let pause_ms = PAUSES_MS.pause(attempts, |bound| app.jitter(bound));
-    Some(rest(&row.text(6).ok()?, row.integer(5).ok()?, app.now_ms() + u64::from(pause_ms)))
-}
-
 /// The statement that lets go of a run that is held under a version: it is due again at `until_ms`.
 fn rest(id: &str, version: i64, until_ms: u64) -> Statement {
     Statement::new("UPDATE orchestrations SET lease_until = ?3 WHERE id = ?1 AND version = ?2")
@@ -274,7 +242,7 @@ fn rest(id: &str, version: i64, until_ms: u64) -> Statement {
         .bind(time::iso8601(until_ms))
 }
 
-/// Takes the lease of a run that is due. `Ok(None)` when it is not, or not any more.
+/// Takes the lease of a run that is due. `Ok(None)` when it is not, or no longer.
 ///
 /// # Errors
 /// When the database does not answer, or the run does not open.
@@ -283,16 +251,10 @@ pub async fn lease(
     ready: Ready<'_>,
     id: &str,
 ) -> Result<Option<Orchestration>, StoreError> {
-    let now_ms = app.now_ms();
-    let take = Statement::new(format!(
-        "UPDATE orchestrations SET lease_until = ?2, version = version + 1, attempts = attempts + 1 \
-         WHERE id = ?1 AND lease_until <= ?3 AND status IN ('running', 'compensating') \
-         RETURNING {COLUMNS}"
-    ))
-    .bind(id)
-    .bind(time::iso8601(now_ms + LEASE_MS))
-    .bind(time::iso8601(now_ms));
-    one(app, ready.db().batch(vec![take]).await?.into_iter().flatten().collect())
+    let claim = QUEUE.claim_one(id, LEASE_MS, app.now_ms(), "", COLUMNS);
+    let rows = ready.db().batch(vec![claim]).await?.pop().unwrap_or_default();
+    let claimed = QUEUE.read(rows)?.pop();
+    claimed.map(|(_, row)| read(app, row)).transpose()
 }
 
 /// The journal of one run, for the process that holds its lease.
@@ -429,14 +391,12 @@ impl Journal for RowJournal<'_> {
     }
 }
 
-/// Removes a bounded number of runs that have been over for 30 days; the cron runs it.
-pub fn prune(now_ms: u64) -> Statement {
+/// The runs that have been over for 30 days.
+pub fn prune(now_ms: u64) -> Prune {
     const KEEP_MS: u64 = 30 * 24 * 3_600_000;
-    Statement::new(
-        "DELETE FROM orchestrations WHERE id IN (SELECT id FROM orchestrations \
-         WHERE status NOT IN ('running', 'compensating') AND updated_at <= ?1 LIMIT 100)",
-    )
-    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+    let condition = "status NOT IN ('running', 'compensating')";
+    Due { name: "orchestrations", at: "updated_at", condition, ..QUEUE.due }
+        .prune(now_ms, KEEP_MS, 100)
 }
 
 /// The row of the event that a run is over and may have minted an identity that nobody knows, written only

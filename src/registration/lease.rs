@@ -1,74 +1,65 @@
-//! Who is trying, until when, and when the next try may be made: one row for all isolates.
+//! Which isolate registers the gateway, until when, and when the next attempt may begin: one row for all
+//! isolates.
 
 use chitty_core::Backoff;
-use seams::db::{DbError, Statement};
-use seams::{ids, log, time};
+use seams::db::DbError;
+use seams::log;
 
 use crate::app::App;
 use crate::registration::steps::Failure;
 use crate::store::Ready;
+use crate::store::work::{self, Change, Claim, Due, Queue};
 
-/// How long one try may take before another isolate may try, in ms. Longer than seven upstream calls
-/// and the statements around them.
+/// How long one attempt may take before another isolate may begin one, in ms. Longer than seven upstream
+/// calls and the statements around them.
 const LEASE_MS: u64 = 60_000;
 
-/// The pauses between tries, in ms.
+/// The pauses between attempts, in ms.
 const PAUSES_MS: Backoff = Backoff { first: 1_000, longest: 300_000 };
 
-/// The right to try.
-pub(super) struct Lease {
-    holder: String,
-    /// Which attempt this is since the last success, from 1.
-    attempt: u32,
-}
+/// The one row: due when the pause is over.
+pub(super) const QUEUE: Queue = Queue {
+    due: Due {
+        name: "registration",
+        from: "registration_lease",
+        key: &["id"],
+        owner: None,
+        at: "next_attempt_at",
+        condition: "TRUE",
+    },
+    lease: "expires_at",
+    attempts: "attempts",
+    set: "attempts = attempts + 1",
+};
+
+/// The lease on an attempt; its claim counts the attempts since the last success.
+pub(super) struct Lease(Claim);
 
 /// Takes the lease if it is free and the pause is over.
 pub(super) async fn take(app: &App, ready: Ready<'_>) -> Result<Option<Lease>, DbError> {
-    let now_ms = app.now_ms();
-    let holder = ids::random_hex::<8>();
-    let take = Statement::new(
-        "UPDATE registration_lease SET holder = ?1, expires_at = ?2, attempts = attempts + 1 \
-         WHERE id = 1 AND expires_at <= ?3 AND next_attempt_at <= ?3 RETURNING attempts",
-    )
-    .bind(holder.as_str())
-    .bind(time::iso8601(now_ms + LEASE_MS))
-    .bind(time::iso8601(now_ms));
-    let rows = ready.db().batch(vec![take]).await?;
-    let Some(row) = rows.into_iter().flatten().next() else { return Ok(None) };
-    let attempt = u32::try_from(row.integer(0)?).unwrap_or(u32::MAX);
-    Ok(Some(Lease { holder, attempt }))
+    let claim = QUEUE.claim_one(1_i64, LEASE_MS, app.now_ms(), "", "");
+    let rows = ready.db().batch(vec![claim]).await?.pop().unwrap_or_default();
+    Ok(QUEUE.read(rows)?.pop().map(|(claim, _)| Lease(claim)))
 }
 
 impl Lease {
-    /// Gives it back with a pause before the next try.
+    /// Gives the lease back with a pause before the next attempt.
     pub(super) async fn give_back(self, app: &App, ready: Ready<'_>, failure: &Failure) {
-        let pause_ms = PAUSES_MS
-            .pause(self.attempt, |bound| app.jitter(bound))
-            .max(failure.retry_after_s.unwrap_or(0).saturating_mul(1000))
-            .min(PAUSES_MS.longest);
-        let next_ms = app.now_ms() + u64::from(pause_ms);
-        self.write(ready, Some(next_ms), Some(&failure.name)).await;
+        let pause_ms = work::pause_ms(app, PAUSES_MS, self.0.attempts, failure.retry_after_s);
+        let change = self.0.postpone(app.now_ms() + pause_ms);
+        write(ready, change.set("last_error", failure.name.as_str())).await;
     }
 
-    /// Gives it back with everything done.
+    /// Gives the lease back with everything done.
     pub(super) async fn end(self, ready: Ready<'_>) {
-        self.write(ready, None, None).await;
+        let change = self.0.release().set("next_attempt_at", "").set("attempts", 0_i64);
+        write(ready, change.set("last_error", None::<&str>)).await;
     }
+}
 
-    /// Whether or not this reaches the database: the lease runs out by itself. One that has run out
-    /// is another's by now, and stays as it is.
-    async fn write(self, ready: Ready<'_>, next_ms: Option<u64>, error: Option<&str>) {
-        let done = i64::from(next_ms.is_none());
-        let give_back = Statement::new(
-            "UPDATE registration_lease SET expires_at = '', next_attempt_at = ?1, last_error = ?2, \
-             attempts = CASE ?4 WHEN 1 THEN 0 ELSE attempts END WHERE id = 1 AND holder = ?3",
-        )
-        .bind(next_ms.map(time::iso8601).unwrap_or_default())
-        .bind(error)
-        .bind(self.holder)
-        .bind(done);
-        if let Err(error) = ready.db().batch(vec![give_back]).await {
-            log::warn("registration_lease_kept", &[("error", &error.to_string())]);
-        }
+/// Where this does not reach the database, the lease ends by itself.
+async fn write(ready: Ready<'_>, change: Change<'_>) {
+    if let Err(error) = ready.db().batch(vec![change.statement()]).await {
+        log::warn("registration_lease_kept", &[("error", &error.to_string())]);
     }
 }

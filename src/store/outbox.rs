@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind, Message};
-use crate::store::work::Due;
+use crate::store::work::{Due, Hold, Prune, Queue};
 
 /// How many overdue events one round of a sweep announces, and how many rounds it makes.
-const SWEEP_LIMIT: i64 = 100;
+const SWEEP_LIMIT: usize = 100;
 const SWEEP_ROUNDS: usize = 40;
 
-/// The pauses between two sweeps of one event, in ms: up to ten minutes, so that what has waited for a
+/// The pauses between two sweeps of one event, in seconds: up to ten minutes, so that what has waited for a
 /// long outage follows soon after its end.
-const SWEEP_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 600_000 };
+const SWEEP_PAUSES_S: Backoff = Backoff { first: 60, longest: 600 };
 
 /// How long done rows are kept, in ms: seven days, longer than any queue keeps a message (four by
 /// default), so that a late repeat still finds its row done.
@@ -135,8 +135,22 @@ pub async fn report_orphan(
     announce(app, vec![event]).await;
 }
 
-/// Announces what is overdue, oldest first and bounded, and puts each row's next sweep off with
-/// growing pauses. Returns how many there were.
+/// The events that are still to be told.
+pub const OPEN: Due = Due {
+    name: "events",
+    from: "outbox",
+    key: &["seq"],
+    owner: None,
+    at: "due_at",
+    condition: "done_at IS NULL AND dead_at IS NULL",
+};
+
+/// The same by the sweep, which postpones an event's next announcement when it announces it.
+const SWEEP: Queue =
+    Queue { due: OPEN, lease: "due_at", attempts: "sweeps", set: "sweeps = sweeps + 1" };
+
+/// Announces the overdue events, the longest due first and bounded, and postpones the next sweep of each
+/// with growing pauses. Returns how many there were.
 ///
 /// # Errors
 /// When the database does not answer; nothing is lost by that.
@@ -145,7 +159,7 @@ pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     for _ in 0..SWEEP_ROUNDS {
         let round = sweep_round(app, ready).await?;
         swept += round;
-        if round < usize::try_from(SWEEP_LIMIT).unwrap_or_default() {
+        if round < SWEEP_LIMIT {
             break;
         }
     }
@@ -153,43 +167,26 @@ pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
 }
 
 async fn sweep_round(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
-    let now_ms = app.now_ms();
-    let overdue = Statement::new(
-        "SELECT seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, payload, \
-         sweeps, via FROM outbox WHERE done_at IS NULL AND dead_at IS NULL AND due_at <= ?1 \
-         ORDER BY due_at LIMIT ?2",
-    )
-    .bind(time::iso8601(now_ms))
-    .bind(SWEEP_LIMIT);
+    let columns = "seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, payload, \
+         sweeps, via";
+    let hold = Hold::Pause { attempt: "sweeps + 1", pauses: SWEEP_PAUSES_S };
+    let seed = app.jitter(u32::MAX);
+    let overdue = SWEEP.claim(hold, app.now_ms(), seed, SWEEP_LIMIT, columns);
+    let rows = ready.db().batch(vec![overdue]).await?.pop().unwrap_or_default();
+    let swept = rows.len();
     let mut events = Vec::new();
-    let mut postponed = Vec::new();
-    for mut row in ready.db().rows(overdue).await? {
-        postponed.push(json!([row.integer(0)?, next_sweep(app, row.integer(8)?)]));
+    for (_, mut row) in SWEEP.read(rows)? {
         match read(&mut row) {
-            Ok(event) => events.push(event),
-            // A row that this version cannot read stays, and is said so at each sweep.
+            Ok(event) => events.push((row.integer(0)?, event)),
+            // A row that this version cannot read stays, and is logged at each sweep.
             Err(error) => log::error("outbox_row_unreadable", &[("error", &error.to_string())]),
         }
     }
-    if postponed.is_empty() {
-        return Ok(0);
+    events.sort_by_key(|(seq, _)| *seq);
+    if !events.is_empty() {
+        announce(app, events.into_iter().map(|(_, event)| event).collect()).await;
     }
-    let swept = postponed.len();
-    let postpone = Statement::new(
-        "UPDATE outbox SET sweeps = sweeps + 1, due_at = json_extract(p.value, '$[1]') \
-         FROM json_each(?1) AS p WHERE outbox.seq = json_extract(p.value, '$[0]')",
-    )
-    .bind(serde_json::Value::Array(postponed).to_string());
-    ready.db().batch(vec![postpone]).await?;
-    announce(app, events).await;
     Ok(swept)
-}
-
-/// The next sweep of a row swept `sweeps` times before: after a minute, doubling, jittered.
-fn next_sweep(app: &App, sweeps: i64) -> String {
-    let attempt = u32::try_from(sweeps).unwrap_or(0).saturating_add(1);
-    let pause_ms = SWEEP_PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
-    time::iso8601(app.now_ms() + u64::from(pause_ms))
 }
 
 pub(crate) fn read(row: &mut Row) -> Result<Event, DbError> {
@@ -243,23 +240,24 @@ pub async fn standing(
 pub const PRUNED: Due = Due {
     name: "pruning_events",
     from: "outbox",
-    key: "seq",
-    owner: "entity_id",
+    key: &["seq"],
+    owner: None,
     at: "done_at",
     condition: "done_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM dead_letters \
          WHERE dead_letters.event_id = outbox.event_id)",
 };
 
-/// Removes a bounded number of rows that have been done for long; the cron runs it. Where there are more
-/// than two million, also those that have not been done for that long.
-pub fn prune(now_ms: u64) -> Statement {
+/// The rows that have been done for [`KEEP_DONE_MS`]. Where there are more than two million, also those that
+/// have not been done for that long.
+pub fn prune(now_ms: u64) -> Prune {
     let Due { condition, .. } = PRUNED;
-    Statement::new(format!(
+    let statement = Statement::new(format!(
         "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE {condition} \
          AND done_at <= max(?1, min(?2, ifnull((SELECT created_at FROM outbox \
          WHERE seq <= (SELECT max(seq) FROM outbox) - ?3 ORDER BY seq DESC LIMIT 1), ''))) LIMIT 2000)"
     ))
     .bind(time::iso8601(now_ms.saturating_sub(KEEP_DONE_MS)))
     .bind(time::iso8601(now_ms.saturating_sub(KEEP_MANY_MS)))
-    .bind(KEEP_ROWS)
+    .bind(KEEP_ROWS);
+    Prune { what: "events", statement }
 }

@@ -28,6 +28,13 @@ impl Statement {
         self.params.push(value.into());
         self
     }
+
+    /// The same statement, which also returns columns of the rows that it changed.
+    #[must_use]
+    pub fn returning(mut self, columns: &str) -> Self {
+        self.sql = format!("{} RETURNING {columns}", self.sql).into();
+        self
+    }
 }
 
 /// Parameters of a statement whose text is put together from parts.

@@ -1,57 +1,33 @@
 //! What is found out about the targets of connections.
 
-use seams::db::{DbError, Statement};
-use seams::log;
+use chitty_core::Backoff;
+use seams::db::Statement;
 
-use super::{Link, link_columns, read_link};
 use crate::store::event::Event;
-use crate::store::work::{Batch, Due};
-use crate::store::{Ready, outbox};
+use crate::store::outbox;
+use crate::store::work::{Claim, Due, Hold, Queue};
 
-/// The connections that are to be checked.
-pub const CHECKS: Due = Due {
-    name: "connection_checks",
-    from: "connections",
-    key: "connection_id",
-    owner: "owner_chitty_id",
-    at: "check_due_at",
-    condition: "check_due_at IS NOT NULL AND status IN ('active', 'failed')",
+/// The connections that are to be checked. The owners take turns. A claim postpones the next check.
+pub const CHECKS: Queue = Queue {
+    due: Due {
+        name: "connection_checks",
+        from: "connections",
+        key: &["connection_id"],
+        owner: Some("owner_chitty_id"),
+        at: "check_due_at",
+        condition: "check_due_at IS NOT NULL AND status IN ('active', 'failed')",
+    },
+    lease: "check_due_at",
+    attempts: "error_count",
+    set: "",
 };
 
-/// Takes connections that are due, and puts their next check off, so that no other run takes them
-/// too: by `interval_s` and up to a quarter more, which spreads out what was made together. Where
-/// something has been wrong three times in a row and more, by twice as long each time, up to an hour.
-///
-/// # Errors
-/// Storage failures.
-pub async fn take_due(
-    ready: Ready<'_>,
-    now: &str,
-    interval_s: i64,
-    limit: i64,
-) -> Result<Batch<Link>, DbError> {
-    let take = Statement::new(format!(
-        "UPDATE connections SET check_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', ?1, '+' || \
-         (max(CAST(?2 AS INTEGER), min(3600, \
-         CAST(?2 AS INTEGER) << min(max(error_count - 2, 0), 12))) \
-         + abs(random()) % (CAST(?2 AS INTEGER) / 4 + 1)) || ' seconds') \
-         WHERE connection_id IN ({}) RETURNING {}",
-        CHECKS.keys("?1", "?3"),
-        link_columns()
-    ))
-    .bind(now)
-    .bind(interval_s)
-    .bind(limit);
-    let rows = ready.db().batch(vec![take]).await?.into_iter().next().unwrap_or_default();
-    let mut batch = Batch { rows: Vec::new(), taken: rows.len() };
-    for row in rows {
-        match read_link(row) {
-            Ok(link) => batch.rows.push(link),
-            // It is put off like the others.
-            Err(error) => log::error("connection_unreadable", &[("error", &error.to_string())]),
-        }
-    }
-    Ok(batch)
+/// The pause before the next check: `interval_s` and up to a quarter more, which spreads out the checks of
+/// connections that were made together. After three errors in a row the pause doubles with each error, up
+/// to an hour.
+pub fn check_pause(interval_s: u32) -> Hold {
+    let pauses = Backoff { first: interval_s, longest: interval_s.max(3600) };
+    Hold::Pause { attempt: "error_count - 1", pauses }
 }
 
 /// What a check has found.
@@ -106,62 +82,60 @@ pub fn note(finding: &Finding<'_>) -> Vec<Statement> {
     std::iter::once(note).chain(asked).chain(told).collect()
 }
 
-/// Marks a connection failed at once, because its credential is good for nothing any more: if the lease
-/// on that `version` of it is still held.
-pub fn fail(
-    event: &Event,
-    error: &str,
-    overdue_ms: u64,
-    version: i64,
-    leased_until: &str,
-) -> Vec<Statement> {
+/// Marks a connection failed at once, because its credential is good for nothing any more, while the
+/// lease on its refresh is still held.
+pub fn fail(event: &Event, error: &str, overdue_ms: u64, refresh: &Claim) -> Vec<Statement> {
     let fail = Statement::new(
         "UPDATE connections SET status = 'failed', last_error = ?3, \
          error_count = error_count + 1, revision = ?2 \
          WHERE connection_id = ?1 AND status = 'active' AND EXISTS (SELECT 1 \
-         FROM connection_secrets AS s WHERE s.connection_id = ?1 AND s.version = ?4 \
-         AND s.leased_until = ?5)",
+         FROM connection_secrets AS s WHERE s.connection_id = ?1 AND s.leased_until = ?4)",
     )
     .bind(event.entity_id.as_str())
     .bind(event.id.as_str())
     .bind(error)
-    .bind(version)
-    .bind(leased_until);
+    .bind(refresh.lease());
     let told = outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id");
     vec![fail, told]
 }
 
-/// The credentials that are to be renewed before they end. One that was tried is tried again after its
-/// pause, which `renew_after` is that far ahead of, too.
-pub const RENEWALS: Due = Due {
-    name: "credential_renewals",
-    from: "connection_secrets AS s",
-    key: "connection_id",
-    owner: "(SELECT owner_chitty_id FROM connections AS c WHERE c.connection_id = s.connection_id)",
-    at: "max(expires_at, renew_after)",
-    condition: "expires_at IS NOT NULL",
+/// The credentials that are to be renewed before they end. The owners take turns. A claim postpones the
+/// next attempt: `renew_after` is as far ahead of it as a renewal is of the credential's end.
+pub const RENEWALS: Queue = Queue {
+    due: Due {
+        name: "credential_renewals",
+        from: "connection_secrets AS s",
+        key: &["connection_id"],
+        owner: Some(
+            "(SELECT owner_chitty_id FROM connections AS c WHERE c.connection_id = s.connection_id)",
+        ),
+        at: "max(expires_at, renew_after)",
+        condition: "expires_at IS NOT NULL",
+    },
+    lease: "renew_after",
+    attempts: "renew_tries",
+    set: "renew_tries = iif(renew_version = version, renew_tries, 0) + 1, renew_version = version",
 };
 
-/// Takes credentials that end until `by`, and puts the next attempt at each off: by a minute, doubling
-/// with each attempt at the same version, up to six hours, and up to a quarter more.
-///
-/// # Errors
-/// Storage failures.
-pub async fn take_ending(ready: Ready<'_>, by: &str, limit: i64) -> Result<Batch<String>, DbError> {
-    let take = Statement::new(format!(
-        "UPDATE connection_secrets SET renew_after = strftime('%Y-%m-%dT%H:%M:%fZ', ?1, '+' || \
-         (next.pause_s + abs(random()) % (next.pause_s / 4)) || ' seconds'), \
-         renew_tries = next.tries, renew_version = version FROM (SELECT connection_id AS id, tries, \
-         min(21600, 60 << min(tries - 1, 12)) AS pause_s FROM (SELECT connection_id, \
-         iif(renew_version = version, renew_tries, 0) + 1 AS tries FROM connection_secrets \
-         WHERE connection_id IN ({}))) AS next WHERE connection_id = next.id \
-         RETURNING connection_id",
-        RENEWALS.keys("?1", "?2")
-    ))
-    .bind(by)
-    .bind(limit);
-    let rows = ready.db().batch(vec![take]).await?.into_iter().next().unwrap_or_default();
-    let taken = rows.len();
-    let rows = rows.into_iter().map(|mut row| row.text(0)).collect::<Result<_, _>>()?;
-    Ok(Batch { rows, taken })
-}
+/// The pause before the next attempt to renew: a minute, doubling with each attempt at the same version, up
+/// to six hours, and up to a quarter more.
+pub const RENEWAL_PAUSE: Hold = Hold::Pause {
+    attempt: "iif(renew_version = version, renew_tries, 0) + 1",
+    pauses: Backoff { first: 60, longest: 21_600 },
+};
+
+/// The credentials by the lease on their refresh. A holder that died before it gave the lease back has
+/// perhaps refreshed: `in_doubt` counts such attempts.
+pub const REFRESHES: Queue = Queue {
+    due: Due {
+        name: "credential_refreshes",
+        from: "connection_secrets",
+        key: &["connection_id"],
+        owner: None,
+        at: "leased_until",
+        condition: "TRUE",
+    },
+    lease: "leased_until",
+    attempts: "in_doubt",
+    set: "in_doubt = in_doubt + (leased_until <> '')",
+};

@@ -8,7 +8,9 @@ mod writes;
 use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Params, Row, first_row};
 
-pub use self::checks::{CHECKS, Finding, RENEWALS, fail, note, take_due, take_ending};
+pub use self::checks::{
+    CHECKS, Finding, REFRESHES, RENEWAL_PAUSE, RENEWALS, check_pause, fail, note,
+};
 pub use self::writes::{
     Change, FirstCheck, Insertion, SealedCredential, check_free, disconnect, end_with_context,
     insert, is_taken, taken, update,
@@ -200,7 +202,8 @@ pub struct Link {
     pub is_provisioned: bool,
 }
 
-fn link_columns() -> String {
+/// The columns of [`read_link`].
+pub fn link_columns() -> String {
     format!(
         "connection_id, target_service, target_endpoint, scopes, status, check_path, \
          credential_type IS NOT NULL AS has_credential, {SOURCE_IS_THERE} AS has_source, revision, \
@@ -208,7 +211,11 @@ fn link_columns() -> String {
     )
 }
 
-fn read_link(mut row: Row) -> Result<Link, DbError> {
+/// Reads a connection as the proxy and the checks need it.
+///
+/// # Errors
+/// [`DbError::Shape`].
+pub fn read_link(mut row: Row) -> Result<Link, DbError> {
     let service = row.text(1)?;
     let endpoint = match row.optional_text(2)? {
         // What was stored under another rule leads nowhere, and keeps no other row from being read.

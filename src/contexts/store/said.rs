@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::access::caller::{Scope, WriteError};
 use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::store::event::Event;
+use crate::store::work::{Due, Prune};
 use crate::store::{Ready, outbox};
 
 /// How long the lineage of a context that is not asked for any more is kept, in ms: 30 days.
@@ -146,13 +147,9 @@ pub fn forget_lineage(event: &Event) -> Statement {
     .bind(event.id.as_str())
 }
 
-/// Removes a bounded number of lineages that nobody has asked for in a while; the cron runs it.
-pub fn prune(now_ms: u64) -> Statement {
-    Statement::new(
-        "DELETE FROM context_lineages WHERE chitty_id IN \
-         (SELECT chitty_id FROM context_lineages WHERE read_at <= ?1 LIMIT 2000)",
-    )
-    .bind(time::iso8601(now_ms.saturating_sub(KEEP_MS)))
+/// The lineages that nobody has asked for since [`KEEP_MS`].
+pub fn prune(now_ms: u64) -> Prune {
+    Due::all("context_lineages", &["chitty_id"], "read_at").prune(now_ms, KEEP_MS, 2000)
 }
 
 /// The row of the event that a context was verified, written only if the batch has kept that with it.

@@ -19,6 +19,7 @@ use super::request::{self, Call};
 use crate::app::{App, Slot};
 use crate::github::client::ClientState;
 use crate::store::Ready;
+use crate::store::work::{Claim, Due, Queue};
 
 /// The longest that a token is kept, in ms: GitHub's are good for an hour.
 const MAX_LIFE_MS: u64 = 3_600_000;
@@ -102,8 +103,8 @@ async fn usable(
         if let Some(held) = held.filter(|held| held.is_good(now_ms, refused)) {
             return Ok(ClientState::of(app).tokens.put(id, held, now_ms));
         }
-        if let Some(lease) = take_lease(app, ready, id, sealed).await? {
-            return fetch_under(app, ready, id, &lease).await;
+        if let Some(claim) = take_lease(app, ready, id, sealed).await? {
+            return fetch_under(app, ready, id, &claim).await;
         }
         // Somebody else is at it.
         app.sleep(LOOK_MS).await;
@@ -135,28 +136,35 @@ async fn in_database(ready: Ready<'_>, id: i64) -> Result<Option<String>, DbErro
     }
 }
 
-/// Takes the lease, unless somebody has it or the row is no longer what was read.
+/// The rows by the lease on the fetch of a token.
+pub(super) const QUEUE: Queue = Queue {
+    due: Due {
+        name: "github_tokens",
+        from: "github_tokens",
+        key: &["installation_id"],
+        owner: None,
+        at: "leased_until",
+        condition: "TRUE",
+    },
+    lease: "leased_until",
+    attempts: "0",
+    set: "",
+};
+
+/// Takes the lease, unless another isolate has it or the row is no longer what was read.
 async fn take_lease(
     app: &App,
     ready: Ready<'_>,
     id: i64,
     read: Option<String>,
-) -> Result<Option<String>, DbError> {
-    let now_ms = app.now_ms();
-    let life_ms = u64::from(app.config.connection_timeout_ms) + LEASE_MARGIN_MS;
-    let lease = time::iso8601(now_ms + life_ms);
-    let take = Statement::new(
-        "INSERT INTO github_tokens (installation_id, leased_until) VALUES (?1, ?2) \
-         ON CONFLICT (installation_id) DO UPDATE SET leased_until = excluded.leased_until \
-         WHERE github_tokens.leased_until < ?3 AND github_tokens.sealed IS ?4 \
-         RETURNING 1 AS taken",
-    )
-    .bind(id)
-    .bind(lease.as_str())
-    .bind(time::iso8601(now_ms))
-    .bind(read);
-    let results = ready.db().batch(vec![take]).await?;
-    Ok(first_row(results.into_iter().next()).map(|_| lease))
+) -> Result<Option<Claim>, DbError> {
+    let lease_ms = u64::from(app.config.connection_timeout_ms) + LEASE_MARGIN_MS;
+    let row = Statement::new(
+        "INSERT INTO github_tokens (installation_id) VALUES (?1) ON CONFLICT DO NOTHING",
+    );
+    let take = QUEUE.claim_one(id, lease_ms, app.now_ms(), "AND sealed IS ?4", "").bind(read);
+    let taken = ready.db().batch(vec![row.bind(id), take]).await?.pop().unwrap_or_default();
+    Ok(QUEUE.read(taken)?.pop().map(|(claim, _)| claim))
 }
 
 /// What GitHub answers with.
@@ -187,12 +195,12 @@ async fn fetch_under(
     app: &App,
     ready: Ready<'_>,
     id: i64,
-    lease: &str,
+    claim: &Claim,
 ) -> Result<Rc<CachedToken>, GithubError> {
     let content = match fetch(app, id).await {
         Ok(content) => content,
         Err(error) => {
-            release(ready, id, lease).await;
+            release(ready, claim).await;
             return Err(error);
         }
     };
@@ -203,8 +211,8 @@ async fn fetch_under(
     };
     match &held.sealed {
         // It is as good when it is not kept: this isolate has it.
-        None => release(ready, id, lease).await,
-        Some(sealed) => match keep(ready, id, lease, sealed, held.expires_at_ms).await {
+        None => release(ready, claim).await,
+        Some(sealed) => match keep(ready, claim, sealed, held.expires_at_ms).await {
             Ok(true) => cache(app, id, &held).await,
             Ok(false) => held.sealed = None,
             Err(error) => log::warn("github_token_not_kept", &[("error", &error.to_string())]),
@@ -213,23 +221,15 @@ async fn fetch_under(
     Ok(ClientState::of(app).tokens.put(id, held, app.now_ms()))
 }
 
-/// Puts a token into the database, if the lease is still held: the installation may be gone.
+/// Stores a token in the database, if the lease is still held: the installation may be gone.
 async fn keep(
     ready: Ready<'_>,
-    id: i64,
-    lease: &str,
+    claim: &Claim,
     sealed: &str,
     expires_at_ms: u64,
 ) -> Result<bool, DbError> {
-    let put = Statement::new(
-        "UPDATE github_tokens SET sealed = ?3, expires_at = ?4, leased_until = '' \
-         WHERE installation_id = ?1 AND leased_until = ?2 RETURNING 1 AS kept",
-    )
-    .bind(id)
-    .bind(lease)
-    .bind(sealed)
-    .bind(time::iso8601(expires_at_ms));
-    let results = ready.db().batch(vec![put]).await?;
+    let put = claim.release().set("sealed", sealed).set("expires_at", time::iso8601(expires_at_ms));
+    let results = ready.db().batch(vec![put.statement().returning("1 AS is_kept")]).await?;
     Ok(first_row(results.into_iter().next()).is_some())
 }
 
@@ -246,21 +246,11 @@ async fn cache(app: &App, id: i64, held: &CachedToken) {
     }
 }
 
-/// Lets the next one try; a row without a token is not kept.
-async fn release(ready: Ready<'_>, id: i64, lease: &str) {
-    let of_lease = |sql: &'static str| Statement::new(sql).bind(id).bind(lease);
-    let statements = vec![
-        of_lease(
-            "DELETE FROM github_tokens \
-             WHERE installation_id = ?1 AND leased_until = ?2 AND sealed IS NULL",
-        ),
-        of_lease(
-            "UPDATE github_tokens SET leased_until = '' \
-             WHERE installation_id = ?1 AND leased_until = ?2",
-        ),
-    ];
+/// Lets the next isolate try, and deletes a row without a token.
+async fn release(ready: Ready<'_>, claim: &Claim) {
+    let statements = vec![claim.delete_if("sealed IS NULL"), claim.release().statement()];
     if let Err(error) = ready.db().batch(statements).await {
-        // It ends by itself.
+        // The lease ends by itself.
         log::warn("github_lease_not_released", &[("error", &error.to_string())]);
     }
 }

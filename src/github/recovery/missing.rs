@@ -1,10 +1,10 @@
 //! The deliveries that are missing: found on GitHub's list and not on record. Each is asked for by
 //! itself, until it arrives or GitHub repeats it no longer; then it has a dead letter.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use chitty_core::Backoff;
-use futures_util::StreamExt;
 use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
 use serde_json::{Value, json};
@@ -17,18 +17,22 @@ use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::settings::Settings;
 use crate::store::Ready;
+use crate::store::work::{self, Bounds, Claim, Due, Hold, Queue, Work};
 
-/// How many deliveries are taken at a time, how many of them are asked for at once, and how often that
-/// is done in one round.
-const TAKEN: i64 = 10;
+/// How many deliveries are claimed at a time, how many of them are asked for at once, and how many in one
+/// round.
+const BATCH: usize = 10;
 const AT_ONCE: usize = 3;
-const MAX_TAKES: usize = 10;
+const AT_MOST: usize = 100;
+
+/// After how many transient failures in a row the rest is left for another round.
+const MAX_OUTAGES: usize = 5;
 
 /// The longest pause between two times that one is asked for, in ms.
 const LONGEST_PAUSE_MS: u32 = 3_600_000;
 
-/// How long what was taken is left alone should whoever took it die, in ms.
-const TAKEN_FOR_MS: u64 = 600_000;
+/// How long a claimed delivery is left alone should its claimant die, in ms.
+const LEASE_MS: u64 = 600_000;
 
 /// How many are given up in one round.
 const MAX_ENDED: i64 = 100;
@@ -100,108 +104,125 @@ pub fn ask_once_more(app: &App, delivered: &WebhookDelivery, number: &str) -> St
     .bind(time::iso8601(now_ms))
 }
 
-/// One that is asked for.
-struct MissingDelivery {
-    delivery_id: String,
-    github_id: String,
-    tries: i64,
-}
+/// The deliveries that are to be asked for.
+pub const QUEUE: Queue = Queue {
+    due: Due {
+        name: "github_missing",
+        from: "github_missing",
+        key: &["delivery_id"],
+        owner: None,
+        at: "due_at",
+        condition: "TRUE",
+    },
+    lease: "due_at",
+    attempts: "tries",
+    set: "tries = tries + 1",
+};
 
-/// Asks for what is due, a few at a time, until `until_ms`. Where GitHub does not answer at all, the
-/// rest is left for another round.
+/// Asks GitHub for the deliveries that are due, a few at a time, until `until_ms`. Where GitHub does not
+/// answer at all, or limits the calls, the rest is left for another round.
 ///
 /// # Errors
 /// When the database does not answer.
 pub(super) async fn ask(app: &App, ready: Ready<'_>, until_ms: u64) -> Result<(), Trouble> {
-    // What is asked for now is due later, so that each is asked for once a round.
-    let began_ms = app.now_ms();
-    for _ in 0..MAX_TAKES {
-        if app.now_ms() >= until_ms {
-            return Ok(());
-        }
-        let taken = take(ready, began_ms).await?;
-        if taken.is_empty() {
-            return Ok(());
-        }
-        let asked: Vec<(MissingDelivery, Result<(), GithubError>)> =
-            futures_util::stream::iter(taken)
-                .map(|missing| async move {
-                    let outcome = match missing.github_id.parse() {
-                        Ok(number) => client::redeliver(app, number).await,
-                        Err(_) => Err(GithubError::unreadable()),
-                    };
-                    (missing, outcome)
-                })
-                .buffer_unordered(AT_ONCE)
-                .collect()
-                .await;
-        let is_down = asked.iter().all(|(_, outcome)| is_outage(outcome))
-            || asked.iter().any(|(_, outcome)| is_limit(outcome));
-        let notes = asked.iter().map(|(missing, outcome)| asked_for(app, missing, outcome));
-        ready.db().batch(notes.collect()).await?;
-        if is_down {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-fn is_outage(outcome: &Result<(), GithubError>) -> bool {
-    matches!(outcome, Err(error) if error.is_transient())
-}
-
-fn is_limit(outcome: &Result<(), GithubError>) -> bool {
-    matches!(outcome, Err(error) if error.kind == ErrorKind::RateLimited)
-}
-
-/// Takes some that were due at an instant, those that have waited longest first.
-async fn take(ready: Ready<'_>, now_ms: u64) -> Result<Vec<MissingDelivery>, DbError> {
-    // What has arrived and could not be read has its dead letter.
+    // A delivery that arrived and could not be read has its dead letter.
     let dead = Statement::new(
         "DELETE FROM github_missing WHERE delivery_id IN (SELECT m.delivery_id \
          FROM github_missing AS m WHERE m.due_at <= ?1 AND EXISTS (SELECT 1 FROM dead_letters \
          WHERE event_id = m.delivery_id AND replayed_at IS NULL) ORDER BY m.due_at LIMIT 500)",
-    )
-    .bind(time::iso8601(now_ms));
-    let take = Statement::new(
-        "UPDATE github_missing SET due_at = ?2, tries = tries + 1 WHERE delivery_id IN \
-         (SELECT delivery_id FROM github_missing WHERE due_at <= ?1 ORDER BY due_at LIMIT ?3) \
-         RETURNING delivery_id, github_id, tries",
-    )
-    .bind(time::iso8601(now_ms))
-    .bind(time::iso8601(now_ms + TAKEN_FOR_MS))
-    .bind(TAKEN);
-    let rows = ready.db().batch(vec![dead, take]).await?.pop().unwrap_or_default();
-    let read = |mut row: Row| {
-        let (delivery_id, github_id) = (row.text(0)?, row.text(1)?);
-        Ok(MissingDelivery { delivery_id, github_id, tries: row.integer(2)? })
-    };
-    rows.into_iter().map(read).collect()
+    );
+    ready.db().batch(vec![dead.bind(time::iso8601(app.now_ms()))]).await?;
+    let bounds =
+        Bounds { batch: BATCH, at_once: AT_ONCE, noted_at_once: BATCH, at_most: AT_MOST, until_ms };
+    let round =
+        Requests { began_ms: app.now_ms(), outages: Cell::new(0), is_limited: Cell::new(false) };
+    work::run(app, ready, &round, bounds).await;
+    Ok(())
 }
 
-/// Notes what GitHub has said, and when one is asked for again; nothing where it was taken again since.
-fn asked_for(app: &App, missing: &MissingDelivery, outcome: &Result<(), GithubError>) -> Statement {
-    let error = outcome.as_ref().err();
+/// The requests of one round.
+struct Requests {
+    /// What is asked for is due later than this, so each delivery is asked for once a round.
+    began_ms: u64,
+    /// How many answers in a row were transient failures.
+    outages: Cell<usize>,
+    /// Whether GitHub limits the calls.
+    is_limited: Cell<bool>,
+}
+
+/// A delivery that is asked for.
+struct MissingDelivery {
+    delivery_id: String,
+    github_id: String,
+}
+
+impl Work for Requests {
+    type Item = MissingDelivery;
+
+    const QUEUE: &'static Queue = &QUEUE;
+
+    fn hold(&self, _: &App) -> Hold {
+        Hold::Lease(LEASE_MS)
+    }
+
+    fn columns(&self) -> String {
+        "delivery_id, github_id".to_owned()
+    }
+
+    fn due_ms(&self, _: &App) -> u64 {
+        self.began_ms
+    }
+
+    fn read(&self, _: &App, mut row: Row) -> Result<MissingDelivery, String> {
+        let mut read = || -> Result<MissingDelivery, DbError> {
+            Ok(MissingDelivery { delivery_id: row.text(0)?, github_id: row.text(1)? })
+        };
+        read().map_err(|error| error.to_string())
+    }
+
+    async fn perform(
+        &self,
+        app: &App,
+        _: Ready<'_>,
+        claim: &Claim,
+        missing: MissingDelivery,
+    ) -> Vec<Statement> {
+        let outcome = match missing.github_id.parse() {
+            Ok(number) => client::redeliver(app, number).await,
+            Err(_) => Err(GithubError::unreadable()),
+        };
+        let is_outage = outcome.as_ref().is_err_and(GithubError::is_transient);
+        self.outages.set(if is_outage { self.outages.get() + 1 } else { 0 });
+        if outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::RateLimited) {
+            self.is_limited.set(true);
+        }
+        vec![asked_for(app, claim, &missing, outcome.err().as_ref())]
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.is_limited.get() && self.outages.get() < MAX_OUTAGES
+    }
+}
+
+/// Notes GitHub's answer, and when the delivery is asked for again.
+fn asked_for(
+    app: &App,
+    claim: &Claim,
+    missing: &MissingDelivery,
+    error: Option<&GithubError>,
+) -> Statement {
     let text = error.map(ToString::to_string);
     let fields = [
         ("delivery_id", missing.delivery_id.as_str()),
-        ("tries", &missing.tries.to_string()),
+        ("tries", &claim.attempts.to_string()),
         ("error", text.as_deref().unwrap_or("none")),
     ];
     log::info("delivery_asked_again", &fields);
     let first = u32::try_from(Settings::of(app).recovery_ms).unwrap_or(LONGEST_PAUSE_MS);
     let pauses = Backoff { first, longest: LONGEST_PAUSE_MS };
-    let tries = u32::try_from(missing.tries).unwrap_or(u32::MAX);
-    let pause_ms = u64::from(pauses.pause(tries, |bound| app.jitter(bound)));
-    let asked_ms = u64::from(error.and_then(|error| error.retry_after_s).unwrap_or(0)) * 1000;
-    let pause_ms = pause_ms.max(asked_ms.min(u64::from(LONGEST_PAUSE_MS))).max(1);
-    Statement::new(
-        "UPDATE github_missing SET due_at = ?3, last_error = ?4 WHERE delivery_id = ?1 AND tries = ?2",
-    )
-    .bind(missing.delivery_id.as_str())
-    .bind(missing.tries)
-    .bind(time::iso8601(app.now_ms() + pause_ms))
-    .bind(text)
+    let asked_s = error.and_then(|error| error.retry_after_s);
+    let pause_ms = work::pause_ms(app, pauses, claim.attempts, asked_s).max(1);
+    claim.postpone(app.now_ms() + pause_ms).set("last_error", text).statement()
 }
 
 /// Gives up what GitHub repeats no longer: each has a dead letter from now on, by whose replay it is

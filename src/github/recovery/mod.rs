@@ -8,13 +8,14 @@
 
 pub mod missing;
 
-use seams::db::{DbError, Statement, first_row};
+use seams::db::{DbError, Statement};
 use seams::{log, time};
 
 use crate::app::{App, Settings as _};
 use crate::github::client::{self, ErrorKind, GithubError};
 use crate::github::settings::Settings;
 use crate::store::Ready;
+use crate::store::work::{Claim, Due, Queue};
 
 /// How far back GitHub's list is read at most, in ms: as long as GitHub delivers again (three days).
 const REACH_MS: u64 = 3 * 24 * 3_600_000;
@@ -30,10 +31,25 @@ const ASK_MS: u64 = 45_000;
 /// How long a round may take, in ms: nobody else begins one meanwhile.
 const LEASE_MS: u64 = 300_000;
 
+/// The one row: due when the next round is.
+pub const QUEUE: Queue = Queue {
+    due: Due {
+        name: "github_recovery",
+        from: "github_recovery",
+        key: &["id"],
+        owner: None,
+        at: "next_at",
+        condition: "TRUE",
+    },
+    lease: "leased_until",
+    attempts: "0",
+    set: "",
+};
+
 /// The turn to make a round.
 struct Turn {
-    /// The lease on it: whoever has another notes nothing.
-    lease: String,
+    /// The claim of the row: a late holder notes nothing.
+    claim: Claim,
     /// From which instant on deliveries may be unseen, in ms since the Unix epoch.
     from_ms: u64,
     /// Where the pass goes on; `None` at the newest end.
@@ -68,7 +84,8 @@ pub async fn round(app: &App, ready: Ready<'_>) {
     let _ = missing::ask(app, ready, app.now_ms() + ASK_MS).await.inspect_err(failed);
     // A pass that is behind goes on with the next round of the cron.
     let next_ms = if matches!(passed, Ok(false)) { 0 } else { Settings::of(app).recovery_ms };
-    if let Err(error) = end(ready, &turn, app.now_ms() + next_ms).await {
+    let end = turn.claim.postpone(app.now_ms() + next_ms).statement();
+    if let Err(error) = ready.db().batch(vec![end]).await {
         log::warn("recovery_not_noted", &[("error", &error.to_string())]);
     }
 }
@@ -77,21 +94,14 @@ pub async fn round(app: &App, ready: Ready<'_>) {
 async fn begin(app: &App, ready: Ready<'_>) -> Result<Option<Turn>, DbError> {
     let now_ms = app.now_ms();
     let reach_ms = now_ms.saturating_sub(REACH_MS);
-    let lease = time::iso8601(now_ms + LEASE_MS);
     let first = Statement::new(
         "INSERT INTO github_recovery (id, complete_until) VALUES (1, ?1) ON CONFLICT DO NOTHING",
     )
     .bind(time::iso8601(reach_ms));
-    let take = Statement::new(
-        "UPDATE github_recovery SET leased_until = ?2, next_at = ?3 \
-         WHERE id = 1 AND leased_until <= ?1 AND next_at <= ?1 \
-         RETURNING complete_until, pass_cursor, pass_until",
-    )
-    .bind(time::iso8601(now_ms))
-    .bind(lease.as_str())
-    .bind(time::iso8601(now_ms + Settings::of(app).recovery_ms));
-    let taken = ready.db().batch(vec![first, take]).await?.pop();
-    let Some(mut row) = first_row(taken) else { return Ok(None) };
+    let columns = "complete_until, pass_cursor, pass_until";
+    let take = QUEUE.claim_one(1_i64, LEASE_MS, now_ms, "", columns);
+    let taken = ready.db().batch(vec![first, take]).await?.pop().unwrap_or_default();
+    let Some((claim, mut row)) = QUEUE.read(taken)?.pop() else { return Ok(None) };
     // What cannot be read is looked through again.
     let from_ms = time::parse(&row.text(0)?).unwrap_or_default().max(reach_ms);
     let (cursor, until) = (row.optional_text(1)?, row.optional_text(2)?);
@@ -101,18 +111,7 @@ async fn begin(app: &App, ready: Ready<'_>) -> Result<Option<Turn>, DbError> {
         Some(until_ms) => (cursor, until_ms),
         None => (None, settled_ms),
     };
-    Ok(Some(Turn { lease, from_ms, cursor, until_ms }))
-}
-
-/// Gives the turn back.
-async fn end(ready: Ready<'_>, turn: &Turn, next_ms: u64) -> Result<(), DbError> {
-    let end = Statement::new(
-        "UPDATE github_recovery SET leased_until = '', next_at = ?2 \
-         WHERE id = 1 AND leased_until = ?1",
-    )
-    .bind(turn.lease.as_str())
-    .bind(time::iso8601(next_ms));
-    ready.db().batch(vec![end]).await.map(|_| ())
+    Ok(Some(Turn { claim, from_ms, cursor, until_ms }))
 }
 
 /// Takes the pass some pages further, and notes each with what is missing of it. Whether the pass has
@@ -128,7 +127,7 @@ async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble>
             Ok(page) => page,
             Err(error) if cursor.is_some() && is_about_the_cursor(&error) => {
                 log::warn("recovery_cursor_refused", &[("error", &error.to_string())]);
-                let again = vec![assert_held(turn), noted(turn.from_ms, None, None)];
+                let again = vec![turn.claim.assert_held(), noted(turn.from_ms, None, None)];
                 ready.db().batch(again).await?;
                 return Ok(false);
             }
@@ -141,7 +140,7 @@ async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble>
             Some(next) => noted(turn.from_ms, Some(next), Some(turn.until_ms)),
             None => noted(turn.until_ms.max(turn.from_ms), None, None),
         };
-        let mut batch = vec![assert_held(turn)];
+        let mut batch = vec![turn.claim.assert_held()];
         batch.extend(missing::note(&page.items, app.now_ms(), turn.until_ms));
         batch.push(progress);
         ready.db().batch(batch).await?;
@@ -155,15 +154,6 @@ async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble>
 /// Whether GitHub does not know the place in its list any more.
 fn is_about_the_cursor(error: &GithubError) -> bool {
     matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound)
-}
-
-/// Fails the transaction that it begins unless the turn is still held.
-fn assert_held(turn: &Turn) -> Statement {
-    Statement::new(
-        "INSERT INTO assertions (held) SELECT 0 WHERE NOT EXISTS \
-         (SELECT 1 FROM github_recovery WHERE id = 1 AND leased_until = ?1)",
-    )
-    .bind(turn.lease.as_str())
 }
 
 /// How far the passes have come.
