@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_bounded() {
+    fn the_number_of_counted_subjects_is_bounded() {
         let limits = Limits::with(Rates([0; 7]), None, None);
         for n in 0..10_000 {
             limits.count_here(Class::Authenticate, &n.to_string(), 10, 1000);
