@@ -293,8 +293,8 @@ impl Jwks {
 fn unknown_key(rest_ms: u64) -> Problem {
     Problem::new(
         Code::AuthenticationUnavailable,
-        "The key that signed your token is not known here yet. Your token may be valid: keep it and \
-         repeat the request.",
+        "The key that signed your token is not known here yet. Your token may be valid: keep it \
+         and repeat the request.",
     )
     .retry_after(u32::try_from(rest_ms.div_ceil(1000)).unwrap_or(1))
 }
