@@ -202,7 +202,7 @@ impl Limits {
             Count::Ask(number) => number,
         };
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        let (step, keys) = made_of(limit);
+        let (step, keys) = steps_of(limit);
         let key = format!("{}:{subject}:{}", class.as_str(), number % keys);
         match limiter.allows(step, &key).await {
             Ok(true) => Ok(()),
@@ -263,7 +263,7 @@ fn refuse(request: &Request<'_>, budget: Budget) -> Problem {
 }
 
 /// Returns the step of which a limit is made, and the number of keys over which it is spread.
-fn made_of(limit: u32) -> (Step, u32) {
+fn steps_of(limit: u32) -> (Step, u32) {
     let fits = |step: &&Step| step.per_minute() <= limit;
     let step = Step::ALL.iter().rev().find(fits).copied().unwrap_or(Step::Ten);
     (step, limit.div_ceil(step.per_minute()).clamp(1, MAX_KEYS))
@@ -320,14 +320,14 @@ mod tests {
             (60_000, Step::TenThousand, 6),
             (u32::MAX, Step::TenThousand, 10),
         ] {
-            assert_eq!(made_of(limit), (step, keys), "{limit}");
+            assert_eq!(steps_of(limit), (step, keys), "{limit}");
         }
     }
 
     proptest! {
         #[test]
         fn steps_never_make_less_than_the_limit_nor_twice_as_much(limit in 10u32..=100_000) {
-            let (step, keys) = made_of(limit);
+            let (step, keys) = steps_of(limit);
             let made = step.per_minute() * keys;
             prop_assert!(limit <= made && made < 2 * limit, "{} of {}", made, limit);
         }

@@ -147,14 +147,14 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
 }
 
 /// Returns the scope that reads and changes all of an actor: its own, or one that requires an administrator.
-fn over(scope: Scope, id: &ChittyId) -> Scope {
+fn full_scope(scope: Scope, id: &ChittyId) -> Scope {
     if scope.actor() == id.as_str() { scope } else { scope.demanding_admin() }
 }
 
 /// Returns the refusal of a caller that is not an administrator as 404, so that it does not learn
 /// which other actors exist. Any other problem stays, and so does the refusal of a caller that may
 /// do nothing with actors at all.
-async fn hidden(ready: Ready<'_>, scope: &Scope, problem: Problem) -> Problem {
+async fn as_not_found(ready: Ready<'_>, scope: &Scope, problem: Problem) -> Problem {
     if problem.code != Code::InsufficientScope {
         return problem;
     }
@@ -187,7 +187,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let patch = input::patch(&request.json_bytes().await?)?;
     let is_own = scope.actor() == id.as_str();
     let own = scope.clone();
-    let scope = over(scope, &id);
+    let scope = full_scope(scope, &id);
     if patch.status.is_some() {
         admits_status(ready, &scope, is_own).await?;
     }
@@ -204,10 +204,10 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let payload = json!({ "changes": changes, "status": patch.status });
     let kind = EventKind::ActorUpdated;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
-    let change = conditional(app, request, &id, &event);
+    let change = change_of(app, request, &id, &event);
     match store::update(ready, &scope, &change, &patch).await {
-        Ok(updated) => changed(app, &id, event, &updated.done("actor")?),
-        Err(error) => Err(hidden(ready, &own, error.into()).await),
+        Ok(updated) => changed_reply(app, &id, event, &updated.done("actor")?),
+        Err(error) => Err(as_not_found(ready, &own, error.into()).await),
     }
 }
 
@@ -224,7 +224,7 @@ async fn admits_status(ready: Ready<'_>, scope: &Scope, is_own: bool) -> Result<
     scope.not_delegated(ready).await
 }
 
-fn conditional<'a>(
+fn change_of<'a>(
     app: &App,
     request: &Request<'_>,
     id: &'a ChittyId,
@@ -233,7 +233,7 @@ fn conditional<'a>(
     Change { id, event, if_match: IfMatch::of(request), overdue_ms: app.config.outbox_overdue_ms }
 }
 
-fn changed(app: &App, id: &ChittyId, event: Event, json: &str) -> Outcome {
+fn changed_reply(app: &App, id: &ChittyId, event: Event, json: &str) -> Outcome {
     TokenCache::of(app).forget(id.as_str());
     let text = format!("{{\"success\":true,\"message\":\"Actor updated\",\"actor\":{json}}}");
     Ok(Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event)))
@@ -258,9 +258,9 @@ pub async fn capabilities(
     request: &Request<'_>,
 ) -> Outcome {
     let id = actor_id(request)?;
-    match store::capabilities(ready, &over(scope.clone(), &id), id.as_str()).await {
+    match store::capabilities(ready, &full_scope(scope.clone(), &id), id.as_str()).await {
         Ok(json) => json.map(Reply::json).ok_or_else(not_found),
-        Err(problem) => Err(hidden(ready, &scope, problem).await),
+        Err(problem) => Err(as_not_found(ready, &scope, problem).await),
     }
 }
 
@@ -300,10 +300,10 @@ pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     let payload = json!({ "granted": granted });
     let kind = EventKind::ActorCapabilitiesChanged;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
-    let change = conditional(app, request, &id, &event);
+    let change = change_of(app, request, &id, &event);
     if scopes::is_admin(&held) {
         let json = store::grant(ready, &scope, &change, &granted, None).await?.done("actor")?;
-        return changed(app, &id, event, &json);
+        return changed_reply(app, &id, event, &json);
     }
     // Another change may come between the read and the write, which then changes nothing.
     for _ in 0..ATTEMPTS {
@@ -314,7 +314,7 @@ pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
         }
         match store::grant(ready, &scope, &change, &granted, Some(&before)).await? {
             ChangeOutcome::Missing => {}
-            done => return changed(app, &id, event, &done.done("actor")?),
+            done => return changed_reply(app, &id, event, &done.done("actor")?),
         }
     }
     Err(Problem::new(

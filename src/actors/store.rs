@@ -161,7 +161,7 @@ pub async fn list(
 }
 
 /// SQL for the body of the reply to a registration, over a row of `actors`.
-fn registered() -> String {
+fn registration_reply_sql() -> String {
     format!("'{{\"success\":true,\"actor\":' || {} || '}}'", full())
 }
 
@@ -191,7 +191,7 @@ pub async fn register(
          revision = excluded.revision, chitty_auth_principal_id = \
          coalesce(excluded.chitty_auth_principal_id, chitty_auth_principal_id) \
          WHERE registered_at IS NULL RETURNING {}",
-        registered()
+        registration_reply_sql()
     ))
     .bind(scope.actor())
     .bind(new.actor_type)
@@ -205,8 +205,10 @@ pub async fn register(
     let mut batch =
         vec![insert, outbox::insert_if_changed(event, overdue_ms, "actors", "chitty_id")];
     if let Some(key) = key {
-        let body =
-            format!("SELECT {} FROM actors WHERE chitty_id = ?1 AND revision = ?2", registered());
+        let body = format!(
+            "SELECT {} FROM actors WHERE chitty_id = ?1 AND revision = ?2",
+            registration_reply_sql()
+        );
         let (tag, location) = (etag(&event.id), format!("/v1/actors/{}", scope.actor()));
         let reply = StoredReply { status: 201, etag: &tag, location: &location };
         batch.extend(key.store(scope, event, &reply, &body));

@@ -33,7 +33,7 @@ pub(crate) const MAX_LIFE_S: u64 = 5 * 365 * 24 * 3600;
 pub(crate) const MAX_GRACE_S: u64 = 7 * 24 * 3600;
 
 /// Makes a secret. Returns the key, which is shown once, and what is stored of it.
-fn fresh() -> Result<(String, Secret), Problem> {
+fn new_secret() -> Result<(String, Secret), Problem> {
     let key = format!("chitty_{}", ids::hex(&ids::secret()?));
     let hint = key.get(key.len() - 4..).unwrap_or_default().to_owned();
     let sha256 = ids::sha256_hex(&key);
@@ -41,7 +41,7 @@ fn fresh() -> Result<(String, Secret), Problem> {
 }
 
 /// Returns the body of the only reply that shows the key.
-fn shown(json: &str, secret: String) -> String {
+fn reply_with_key(json: &str, secret: String) -> String {
     let mut key: Value = serde_json::from_str(json).unwrap_or_default();
     if let Some(members) = key.as_object_mut() {
         members.insert("key".to_owned(), secret.into());
@@ -97,7 +97,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         return Ok(replay);
     }
     let now_ms = app.now_ms();
-    let (secret, kept) = fresh()?;
+    let (secret, kept) = new_secret()?;
     let owner = owner.unwrap_or_else(|| scope.actor().to_owned());
     let id = format!("key_{}", ids::uuid_v7(now_ms));
     let payload = json!({ "owner": owner, "scopes": grant.scopes() });
@@ -117,7 +117,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             return idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await;
         }
     };
-    Ok(Reply::new(201, Body::Json(shown(&json, secret)))
+    Ok(Reply::new(201, Body::Json(reply_with_key(&json, secret)))
         .header("etag", etag(&event.id))
         .header("location", format!("/v1/keys/{id}"))
         .then(After::Announce(event)))
@@ -203,7 +203,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     if let Some(replay) = idempotency::find(ready, &scope, key.as_ref(), request.now_ms).await? {
         return Ok(replay);
     }
-    let (secret, kept) = fresh()?;
+    let (secret, kept) = new_secret()?;
     let now_ms = app.now_ms();
     let grace_ms = grace_s.map_or(KeySettings::of(app).grace_ms, |seconds| seconds * 1000);
     let grace_until = time::iso8601(now_ms + grace_ms);
@@ -212,10 +212,10 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let overdue_ms = app.config.outbox_overdue_ms;
     let change = Change { event: &event, overdue_ms };
     match store::rotate(ready, &scope, &change, &kept, &grace_until, key.as_ref()).await {
-        Ok(Some(json)) => Ok(Reply::json(shown(&json, secret))
+        Ok(Some(json)) => Ok(Reply::json(reply_with_key(&json, secret))
             .header("etag", etag(&event.id))
             .then(After::Announce(event))),
-        Ok(None) => Err(unchanged(ready, &scope).await),
+        Ok(None) => Err(why_unchanged(ready, &scope).await),
         Err(error) => {
             // If there was no key to rotate, there is no reply to store, so the batch fails.
             let found = store::get(ready, &scope, &request.id, request.now_ms).await?;
@@ -231,7 +231,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
 }
 
 /// Returns why there was no key to change.
-async fn unchanged(ready: Ready<'_>, scope: &Scope) -> Problem {
+async fn why_unchanged(ready: Ready<'_>, scope: &Scope) -> Problem {
     match store::is_retired(ready, scope).await {
         Ok(true) => retired(),
         Ok(false) => Problem::not_found("key"),

@@ -51,7 +51,7 @@ pub struct Secret {
 }
 
 /// SQL for the stored reply to a creation or a rotation, without the secret.
-fn replayed() -> String {
+fn stored_reply_sql() -> String {
     format!(
         "SELECT '{{\"success\":true,\"key\":' || {} || '}}' FROM keys \
          WHERE key_id = ?1 AND revision = ?2",
@@ -93,7 +93,7 @@ fn keep_reply(
         _ => String::new(),
     };
     let reply = StoredReply { status, etag: &etag(&event.id), location: &location };
-    key.store(scope, event, &reply, &replayed()).into()
+    key.store(scope, event, &reply, &stored_reply_sql()).into()
 }
 
 fn text_of(results: Vec<Vec<Row>>, index: usize) -> Result<Option<String>, DbError> {

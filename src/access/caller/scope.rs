@@ -36,7 +36,7 @@ pub struct Scope {
 /// Why nothing was changed.
 #[derive(Debug)]
 pub enum WriteError {
-    /// The caller lacks the permission, perhaps only by now.
+    /// The caller lacks the permission, or has lost it.
     Refused(Problem),
     /// The database failed.
     Db(DbError),
@@ -111,7 +111,7 @@ impl Scope {
                     | Permission::DelegationsWrite
             );
         if !reaches {
-            return Err(self.unless_gone(ready, for_another_service(&self.caller)).await);
+            return Err(self.refusal_or_invalid(ready, for_another_service(&self.caller)).await);
         }
         if is_change && !self.is_carried {
             return self.check(ready).await;
@@ -121,7 +121,7 @@ impl Scope {
 
     /// Returns `refusal`, unless the credential itself is no longer valid: then 401 if it has been
     /// revoked or has expired, or 403 if its actor is suspended.
-    async fn unless_gone(&self, ready: Ready<'_>, refusal: Problem) -> Problem {
+    async fn refusal_or_invalid(&self, ready: Ready<'_>, refusal: Problem) -> Problem {
         let standing = Scope { needs: None, ..self.clone() };
         standing.check(ready).await.err().unwrap_or(refusal)
     }
@@ -239,7 +239,7 @@ impl Scope {
                     "A delegated token cannot do this, because the effect would outlive the \
                      token. Use the actor's own token.",
                 );
-                Err(self.unless_gone(ready, refusal).await)
+                Err(self.refusal_or_invalid(ready, refusal).await)
             }
             _ => Ok(()),
         }
@@ -252,7 +252,7 @@ impl Scope {
     pub async fn by_own_token(&self, ready: Ready<'_>) -> Result<(), Problem> {
         match self.caller.credential {
             Credential::Token { .. } => Ok(()),
-            _ => Err(self.unless_gone(ready, own_token_needed()).await),
+            _ => Err(self.refusal_or_invalid(ready, own_token_needed()).await),
         }
     }
 
@@ -265,7 +265,7 @@ impl Scope {
     pub async fn by_lasting_token(&self, ready: Ready<'_>) -> Result<(), Problem> {
         match self.caller.is_vouched_for() {
             true => Ok(()),
-            false => Err(self.unless_gone(ready, own_token_needed()).await),
+            false => Err(self.refusal_or_invalid(ready, own_token_needed()).await),
         }
     }
 
@@ -284,14 +284,14 @@ impl Scope {
                     "A token that was itself made by another credential cannot do this. Use the \
                      actor's own token, or an API key.",
                 );
-                Err(self.unless_gone(ready, refusal).await)
+                Err(self.refusal_or_invalid(ready, refusal).await)
             }
         }
     }
 
     /// Returns the 403 for a missing scope, or 401 if the credential is no longer valid.
     pub async fn lacking(&self, ready: Ready<'_>, scope: &str) -> Problem {
-        self.unless_gone(ready, insufficient(scope)).await
+        self.refusal_or_invalid(ready, insufficient(scope)).await
     }
 
     /// Runs reading statements in one round trip, which also checks that the caller has the permission.

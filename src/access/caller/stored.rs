@@ -34,7 +34,7 @@ pub(super) async fn delegation(
          k.path, k.target_service FROM delegations AS k \
          WHERE k.token_sha256 = ?1 AND k.revoked_at IS NULL AND k.expires_at > ?2"
     ));
-    let mut row = found(ready, query, &sha256, now_ms).await?;
+    let mut row = credential_row(ready, query, &sha256, now_ms).await?;
     let bearer = Bearer::read(&mut row)?;
     let credential = Credential::Delegation { sha256, id: row.text(10)?, path: row.text(11)? };
     let audience = Some(row.text(12)?).filter(|service| service != THIS_GATEWAY);
@@ -55,13 +55,13 @@ pub(super) async fn key(
          WHERE s.secret_sha256 = ?1 AND k.revoked_at IS NULL \
          AND ifnull(k.expires_at, '9999') > ?2 AND ifnull(s.valid_until, '9999') > ?2"
     ));
-    let mut row = found(ready, query, &sha256, now_ms).await?;
+    let mut row = credential_row(ready, query, &sha256, now_ms).await?;
     let bearer = Bearer::read(&mut row)?;
     let credential = Credential::Key { sha256, id: row.text(10)? };
     Ok(bearer.calling_by(credential, None))
 }
 
-async fn found(
+async fn credential_row(
     ready: Ready<'_>,
     query: Statement,
     sha256: &str,
