@@ -50,7 +50,7 @@ struct Note {
 }
 
 impl RecentActors {
-    /// Notes that a caller was seen, unless this was noted less than [`PAUSE_MS`] ago.
+    /// Notes that a caller was seen, unless this was noted less than a minute ago.
     pub fn note(&self, caller: &Caller, now_ms: u64) {
         let scopes = match caller.credential() {
             Credential::Token { .. } => Some(caller.carried()),

@@ -58,7 +58,7 @@ fn authentication_required() -> Problem {
     Problem::new(Code::AuthenticationRequired, SEND_A_TOKEN)
 }
 
-/// What a caller without a credential must do.
+/// The advice to a caller without a credential.
 const SEND_A_TOKEN: &str = "Send a token in the header `Authorization: Bearer <token>`, or an API key in \
      `X-ChittyOS-API-Key`.";
 
