@@ -1,4 +1,4 @@
-//! Events that a caller's request makes happen, and those that it asks for.
+//! Events that a request causes, and the filter of a list by an event's name.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::access::caller::Scope;
 use crate::store::event::{Event, EventKind, GithubEventName};
 
 impl Event {
-    /// A new event that a caller's request makes happen now.
+    /// A new event that a caller's request causes at `now_ms`.
     pub fn caused(
         request: &Request<'_>,
         scope: &Scope,
@@ -26,8 +26,8 @@ impl Event {
     }
 }
 
-/// A filter by what has happened: the name of an event, if it is asked for. A name that no event has is
-/// noted as an error, with the one that may be meant; those of GitHub have no end.
+/// Reads a filter by an event's name. A name that no event has becomes an error that suggests the nearest
+/// name; names with GitHub's prefix are always accepted, because GitHub can add events at any time.
 pub(crate) fn kind_asked_for<'a>(
     request: &Request<'a>,
     parameter: &str,

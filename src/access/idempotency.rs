@@ -1,8 +1,8 @@
-//! Idempotency keys: a creation that is sent twice takes place once.
+//! Idempotency keys: a creation that is sent twice happens once.
 //!
-//! The key, the request's fingerprint and the reply are written in the same batch as the change, so
-//! either all of it is there or nothing. Of two racing requests with one key the primary key lets
-//! one through; the other's batch fails whole, and it answers what the first one stored.
+//! The batch of the change also writes the key, the request's fingerprint and the reply, so either all of
+//! it is stored or nothing. If two requests with one key race, the primary key lets one of them through.
+//! The batch of the other fails as a whole, and that request gets the reply that the first one stored.
 
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
@@ -16,32 +16,32 @@ use crate::store::Ready;
 use crate::store::event::Event;
 use crate::store::work::{Due, Prune};
 
-/// How long a key is remembered, in ms: 24 h.
+/// How long a key is kept, in ms: 24 h.
 const KEEP_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// A request's key with what it is bound to.
+/// The idempotency key of a request, with the fingerprint of the request to which it is bound.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
     key: String,
     fingerprint: String,
 }
 
-/// A reply to be stored, without its body, which the batch takes from the row itself.
+/// A reply to store, without its body: the batch takes the body from the entity's row.
 pub struct StoredReply<'a> {
     /// HTTP status.
     pub status: i64,
-    /// `ETag` header; none where it is empty.
+    /// `ETag` header; empty if the reply has none.
     pub etag: &'a str,
-    /// `Location` header; empty where the reply has none.
+    /// `Location` header; empty if the reply has none.
     pub location: &'a str,
 }
 
 impl Idempotency {
-    /// The key of a request, if it has one. `operation` names what is done, so that two paths of
-    /// one operation share their keys and two operations never do.
+    /// Reads the key of a request, if it has one. `operation` names the operation and is part of the
+    /// fingerprint: a key works for every path of its operation, and another operation is refused under it.
     ///
     /// # Errors
-    /// 422 when the key is empty, longer than 255 or not visible ASCII.
+    /// 422 if the key is empty, longer than 255 characters or not visible ASCII.
     pub fn of(
         request: &Request<'_>,
         operation: &str,
@@ -56,7 +56,7 @@ impl Idempotency {
         &self.key
     }
 
-    /// The statement that looks for a stored reply, to be run beside the other checks of a creation.
+    /// Returns the statement that looks for a stored reply, to run beside the other checks of a creation.
     pub fn look_up(&self, scope: &Scope, now_ms: u64) -> Statement {
         Statement::new(
             "SELECT fingerprint, status, body, etag, location FROM idempotency_keys \
@@ -67,7 +67,7 @@ impl Idempotency {
         .bind(time::iso8601(now_ms))
     }
 
-    /// SQL for whether there is no stored reply; its placeholders are added to `params`.
+    /// SQL for whether no reply is stored under the key; adds its placeholders to `params`.
     pub fn is_unused_sql(&self, scope: &Scope, now_ms: u64, params: &mut Params) -> String {
         let (actor, key) = (params.add(scope.actor()), params.add(self.key.as_str()));
         let now = params.add(time::iso8601(now_ms));
@@ -77,7 +77,7 @@ impl Idempotency {
         )
     }
 
-    /// The stored reply in the rows of [`Idempotency::look_up`], if there is one.
+    /// Returns the stored reply in the rows of [`Idempotency::look_up`], if there is one.
     ///
     /// # Errors
     /// 422 when the key belongs to another request.
@@ -96,9 +96,9 @@ impl Idempotency {
         Ok(Some(reply.header("idempotency-replayed", "true")))
     }
 
-    /// The statements that store the reply to what `event` is about. `body_sql` selects its body, with
-    /// `?1` bound to the entity and `?2` to its revision, the event's id: where that finds nothing, the
-    /// whole batch fails. They belong at the end of the batch that makes the entity.
+    /// Returns the statements that store the reply to the change that `event` records. They belong at the end
+    /// of the batch of that change. `body_sql` selects the reply's body, with `?1` bound to the entity's id
+    /// and `?2` to its revision, which is the event's id. If it selects nothing, the whole batch fails.
     pub fn store(
         &self,
         scope: &Scope,
@@ -138,8 +138,8 @@ impl Idempotency {
     }
 }
 
-/// The stored reply in the rows that the look-up of a request's key found, if it has a key and there is
-/// a reply.
+/// Returns the stored reply in the rows of [`Idempotency::look_up`], if the request has a key and
+/// there is a reply.
 ///
 /// # Errors
 /// Those of [`Idempotency::replay`].
@@ -147,10 +147,10 @@ pub fn replay(key: Option<&Idempotency>, rows: Vec<Row>) -> Result<Option<Reply>
     key.map_or(Ok(None), |key| key.replay(rows))
 }
 
-/// Looks for the reply to a request that was made before under the same key.
+/// Looks for the stored reply to an earlier request with the same key.
 ///
 /// # Errors
-/// When the caller may not; those of [`Idempotency::replay`]; storage failures.
+/// 401 or 403 if the caller lacks the permission; those of [`Idempotency::replay`]; storage failures.
 pub async fn find(
     ready: Ready<'_>,
     scope: &Scope,
@@ -161,11 +161,11 @@ pub async fn find(
     key.replay(scope.rows(ready, key.look_up(scope, now_ms)).await?)
 }
 
-/// What is replied when the batch of a creation failed: the reply of a faster request with the same
-/// key, or why.
+/// Returns the reply after the batch of a creation has failed with `error`: the stored reply of a
+/// faster request with the same key, if there was one.
 ///
 /// # Errors
-/// The failure, where there is no such reply.
+/// `error`, if there is no such reply; those of [`find`].
 pub async fn after(
     error: WriteError,
     ready: Ready<'_>,
@@ -181,10 +181,10 @@ pub async fn after(
     }
 }
 
-/// The key of a request, if it has one.
+/// Reads the key of a request, if it has one.
 ///
 /// # Errors
-/// 422 when it is empty, longer than 255 or not visible ASCII.
+/// 422 if it is empty, longer than 255 characters or not visible ASCII.
 pub fn key(request: &Request<'_>) -> Result<Option<String>, Problem> {
     let Some(key) = request.header("idempotency-key") else { return Ok(None) };
     if !(1..=255).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
@@ -196,7 +196,7 @@ pub fn key(request: &Request<'_>) -> Result<Option<String>, Problem> {
     Ok(Some(key))
 }
 
-/// What a key is bound to: what is done, and with which body.
+/// Returns the fingerprint to which a key is bound: the SHA-256 of the operation and the body, in hex.
 pub fn fingerprint(operation: &str, body: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(operation.as_bytes());
@@ -213,7 +213,7 @@ pub fn key_reused() -> Problem {
     )
 }
 
-/// The keys that are removed when they have expired.
+/// The expired keys, as work for the cron, which deletes them.
 pub const PRUNED: Due = Due {
     name: "pruning_idempotency_keys",
     from: "idempotency_keys",

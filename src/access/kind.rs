@@ -1,19 +1,19 @@
-//! What an actor may have only so many of.
+//! The kinds of things that a quota limits.
 
-/// What there is a quota of.
+/// A kind of thing that a quota limits for each actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Contexts that are not deleted.
     Contexts,
     /// Connections that are not disconnected.
     Connections,
-    /// Those of them that the cron checks.
+    /// Connections that are not disconnected and that the cron checks.
     CheckedConnections,
-    /// API keys that are good.
+    /// API keys that are neither revoked nor expired.
     Keys,
-    /// Delegations that are good.
+    /// Delegations that are neither revoked nor expired.
     Delegations,
-    /// Identities that were minted on request; they are for good.
+    /// Identities that were ever minted on request: an identity is never given back.
     Identities,
 }
 
@@ -28,7 +28,7 @@ impl Kind {
         Kind::Identities,
     ];
 
-    /// Its column of `quota_assertions`, and its name in `RATE_LIMIT`.
+    /// The kind's column in `quota_assertions`, and its name in `RATE_LIMIT`.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Contexts => "contexts",

@@ -1,14 +1,16 @@
-//! Rate limits: so many requests a minute for an actor, or for an address where there is no actor yet.
+//! Rate limits: how many requests a minute an actor may send, or an address as long as the actor is
+//! not known.
 //!
 //! Every isolate counts for itself, and asks the platform's limiter, which counts for a whole
-//! location. Reads ask it only once the actor is busy in this isolate, so that a quiet actor's read
-//! costs nothing extra; everything else asks at once. Credentials that nobody knows here count for the
-//! address that sent them.
+//! location. It asks about each request that its own count allows, except for reads while the actor
+//! is not busy in this isolate, so that a quiet actor's read costs nothing extra. A credential that
+//! the isolate does not know counts for the address that sent it.
 //!
-//! Whatever was counted says in its headers what is left ([`Budget`]).
+//! The reply to a request that was counted says in its headers how much is left ([`Budget`]).
 //!
-//! The platform's bindings have fixed limits ([`Step`]), so a limit is made of the largest step that
-//! fits, spread over as many keys as it takes: 600 is six keys of 100. It is rounded up to that.
+//! The platform's bindings have fixed limits ([`Step`]). A limit is therefore made of the largest
+//! step that fits, spread over as many keys as are needed: 600 is six keys of 100. It is rounded up
+//! to a multiple of the step.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -26,23 +28,23 @@ use crate::access::caller::identity::Caller;
 use crate::access::rates::{Class, Overrides, Rates};
 use crate::app::{App, Settings, Slot};
 
-/// From which part of its limit on an actor is busy.
+/// The divisor that says when an actor is busy: above a tenth of its limit in the window.
 const BUSY_PART: u32 = 10;
 
-/// How many subjects an isolate counts at most. At some 150 bytes each this stays below a megabyte.
+/// The most subjects that an isolate counts. At some 150 bytes each, they stay below a megabyte.
 const MAX_SUBJECTS: usize = 4096;
 
-/// The most keys that one limit is spread over; with the largest step it is 100,000 a minute.
+/// The most keys over which one limit is spread; with the largest step that is 100,000 requests a minute.
 const MAX_KEYS: u32 = 10;
 
 struct Window {
     from_ms: u64,
     count: u32,
-    /// The limiter has said no: until the window ends it is not asked again.
+    /// The platform's limiter has refused a request: it is not asked again until the window ends.
     is_spent: bool,
 }
 
-/// What this isolate has counted, and what it counts with.
+/// The limits, and what this isolate has counted against them.
 pub struct Limits {
     rates: Rates,
     limiter: Option<Rc<dyn Limiter>>,
@@ -56,18 +58,19 @@ impl Slot for Limits {
     }
 }
 
-/// What the isolate's own count says.
+/// The result of the isolate's own count.
 enum Count {
-    /// So few that nobody needs to be asked.
+    /// So few requests that the limiter need not be asked.
     Few,
     /// The limiter decides; this is the number of the request in its window.
     Ask(u32),
-    /// Too many.
+    /// Too many requests.
     Over,
 }
 
 impl Limits {
-    /// Counts with these means; without a limiter each isolate counts for itself alone.
+    /// Makes limits with nothing counted yet. Without a limiter, only the isolate's own count
+    /// limits requests.
     pub fn with(
         rates: Rates,
         limiter: Option<Rc<dyn Limiter>>,
@@ -76,8 +79,9 @@ impl Limits {
         Limits { rates, limiter, overrides, windows: RefCell::default() }
     }
 
-    /// What an operator has set for an actor. Asked when a credential is looked at afresh, so at most
-    /// once a minute and isolate.
+    /// Reads the limits that an operator has set for an actor. Called when a credential is
+    /// authenticated anew, so usually at most once a minute for a credential in an isolate. If they
+    /// cannot be read, the usual limits apply.
     pub async fn overrides(&self, actor: &str) -> Overrides {
         let Some(kv) = &self.overrides else { return Overrides::default() };
         let text = match kv.get(&format!("actor:{actor}")).await {
@@ -97,7 +101,7 @@ impl Limits {
     /// Counts a request of an actor.
     ///
     /// # Errors
-    /// 429 when there were too many.
+    /// 429 if there were too many.
     pub async fn of_actor(
         &self,
         caller: &Caller,
@@ -111,7 +115,7 @@ impl Limits {
     /// Counts a request of an address.
     ///
     /// # Errors
-    /// 429 when there were too many.
+    /// 429 if there were too many.
     pub async fn of_address(&self, request: &Request<'_>, class: Class) -> Result<(), Problem> {
         let limit = self.rates.of_class(class);
         if limit == 0 {
@@ -120,8 +124,8 @@ impl Limits {
         let sender = match address(request) {
             Some(address) => address,
             None => {
-                // All of these together, so that making up names buys no end of budgets. In this isolate
-                // only: what it costs is this isolate's.
+                // All senders without an address also share one limit, so that inventing names does not
+                // give unlimited requests. It is counted in this isolate only, which alone bears the cost.
                 let all = limit.saturating_mul(UNADDRESSED_SENDERS);
                 let (count, budget) = self.count_here(class, UNADDRESSED, all, request.now_ms);
                 if let Count::Over = count {
@@ -133,11 +137,11 @@ impl Limits {
         self.count(request, class, Cow::Owned(sender), limit).await
     }
 
-    /// Refuses an address that has had all of its window already, as far as this isolate knows. Counts
-    /// nothing and asks nobody.
+    /// Refuses an address that has used up its window, as far as this isolate knows. Neither counts
+    /// the request nor asks the limiter.
     ///
     /// # Errors
-    /// 429.
+    /// 429 if it has.
     pub fn unless_spent(&self, request: &Request<'_>, class: Class) -> Result<(), Problem> {
         let limit = self.rates.of_class(class);
         let sender = Limits::sender(request);
@@ -155,8 +159,8 @@ impl Limits {
         }
     }
 
-    /// Counts in this isolate what has cost it far more than a request: so that ten of them are all that
-    /// an address has.
+    /// Counts a request that costs this isolate far more than usual as a tenth of the address's
+    /// limit, so that an address has ten of them a minute. Counts in this isolate only.
     pub fn charge_tenth(&self, request: &Request<'_>, class: Class) {
         let limit = self.rates.of_class(class);
         if limit == 0 {
@@ -172,7 +176,7 @@ impl Limits {
         request.budget.set(Some(budget));
     }
 
-    /// By what requests of a sender count together.
+    /// Returns the name under which the requests of one sender are counted: its address, if it has one.
     pub fn sender(request: &Request<'_>) -> String {
         address(request).unwrap_or_else(|| unaddressed(request))
     }
@@ -185,7 +189,8 @@ impl Limits {
         limit: u32,
     ) -> Result<(), Problem> {
         if limit == 0 {
-            // Nothing is left of another limit that counted before: this one has no end.
+            // This class has no limit: the reply must not show the budget of another class that was
+            // counted before.
             request.budget.set(None);
             return Ok(());
         }
@@ -197,12 +202,12 @@ impl Limits {
             Count::Ask(number) => number,
         };
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        let (step, keys) = made_of(limit);
+        let (step, keys) = steps_of(limit);
         let key = format!("{}:{subject}:{}", class.as_str(), number % keys);
         match limiter.allows(step, &key).await {
             Ok(true) => Ok(()),
             Ok(false) => {
-                // With several keys another one may have something left.
+                // With several keys, another key may have something left.
                 if keys == 1
                     && let Some(window) =
                         self.windows.borrow_mut().get_mut(&(class, subject.into_owned()))
@@ -211,7 +216,7 @@ impl Limits {
                 }
                 Err(refuse(request, budget.spent()))
             }
-            // A limiter that fails must not be what keeps everybody out.
+            // A limiter that fails must not lock every caller out.
             Err(error) => {
                 log::warn("rate_limiter_failed", &[("error", &error)]);
                 Ok(())
@@ -219,7 +224,7 @@ impl Limits {
         }
     }
 
-    /// Counts in this isolate; also says what is left of the window.
+    /// Counts a request in this isolate. Also returns what is left of the window.
     fn count_here(&self, class: Class, subject: &str, limit: u32, now_ms: u64) -> (Count, Budget) {
         let mut windows = self.windows.borrow_mut();
         let is_over = |window: &Window| now_ms.abs_diff(window.from_ms) >= WINDOW_MS;
@@ -251,22 +256,22 @@ impl Limits {
     }
 }
 
-/// The refusal of a request that finds nothing left; its headers say so.
+/// Returns the 429 for a request when nothing is left, and has the reply's headers say so.
 fn refuse(request: &Request<'_>, budget: Budget) -> Problem {
     request.budget.set(Some(budget));
     budget.refusal()
 }
 
-/// The step of which a limit is made, and over how many keys.
-fn made_of(limit: u32) -> (Step, u32) {
+/// Returns the step of which a limit is made, and the number of keys over which it is spread.
+fn steps_of(limit: u32) -> (Step, u32) {
     let fits = |step: &&Step| step.per_minute() <= limit;
     let step = Step::ALL.iter().rev().find(fits).copied().unwrap_or(Step::Ten);
     (step, limit.div_ceil(step.per_minute()).clamp(1, MAX_KEYS))
 }
 
-/// Who sent a request, as far as the network knows: an IPv4 address, or the half of an IPv6 address
-/// that is one household's or one server's (RFC 6177). Cloudflare sets the header, over whatever
-/// the client sent.
+/// Returns the address that sent a request: an IPv4 address, or the first 64 bits of an IPv6
+/// address, which belong to one household or one server (RFC 6177). Cloudflare sets the header and
+/// replaces whatever the client sent.
 fn address(request: &Request<'_>) -> Option<String> {
     match request.header("cf-connecting-ip")?.parse::<std::net::IpAddr>().ok()? {
         std::net::IpAddr::V6(address) => Some(match address.to_ipv4_mapped() {
@@ -280,15 +285,16 @@ fn address(request: &Request<'_>) -> Option<String> {
     }
 }
 
-/// What all requests without an address count for together.
+/// The subject for which all requests without an address are counted together.
 const UNADDRESSED: &str = "unaddressed";
 
-/// How many times the limit of one sender all senders without an address have together.
+/// The limit of all senders without an address together, as a multiple of one sender's limit.
 const UNADDRESSED_SENDERS: u32 = 10;
 
-/// Who sent a request that has no address: nobody on the Internet, for whom Cloudflare sets it, but
-/// another Worker of the account, over a service binding. By what it calls itself, so that one of them
-/// does not keep the others out.
+/// Returns a name for the sender of a request without an address. Cloudflare sets the address of
+/// every request from the Internet, so this one comes from another Worker of the account over a
+/// service binding. The name is a hash of what the Worker calls itself, so that one Worker does not
+/// use up the limit of the others.
 fn unaddressed(request: &Request<'_>) -> String {
     let said = ["cf-worker", "x-source-service", "user-agent"].map(|name| request.header(name));
     let mut hash = seams::ids::sha256_hex(&format!("{said:?}"));
@@ -314,14 +320,14 @@ mod tests {
             (60_000, Step::TenThousand, 6),
             (u32::MAX, Step::TenThousand, 10),
         ] {
-            assert_eq!(made_of(limit), (step, keys), "{limit}");
+            assert_eq!(steps_of(limit), (step, keys), "{limit}");
         }
     }
 
     proptest! {
         #[test]
         fn steps_never_make_less_than_the_limit_nor_twice_as_much(limit in 10u32..=100_000) {
-            let (step, keys) = made_of(limit);
+            let (step, keys) = steps_of(limit);
             let made = step.per_minute() * keys;
             prop_assert!(limit <= made && made < 2 * limit, "{} of {}", made, limit);
         }
@@ -352,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_bounded() {
+    fn the_number_of_counted_subjects_is_bounded() {
         let limits = Limits::with(Rates([0; 7]), None, None);
         for n in 0..10_000 {
             limits.count_here(Class::Authenticate, &n.to_string(), 10, 1000);

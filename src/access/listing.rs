@@ -1,5 +1,4 @@
-//! Lists that the database puts together: one row holds a page as JSON text, which is handed on as it
-//! is.
+//! Lists that the database assembles: one row holds a page as JSON text, which the reply contains unchanged.
 
 use http_kit::paging::{self, Cursor};
 use http_kit::problem::{FieldError, Problem};
@@ -16,20 +15,20 @@ use crate::store::Ready;
 pub struct Page {
     /// The items, separated by [`SEPARATOR`].
     pub items: Text,
-    /// How many.
+    /// The number of items.
     pub count: i64,
     /// Where the next page starts, if there is one.
     pub next: Option<Cursor<2>>,
 }
 
-/// Stands between the items: JSON that is made by the database holds no line feed, so this finds
-/// where the last item starts.
+/// The separator between items. JSON that the database makes contains no line feed, so the last
+/// separator marks where the last item starts.
 pub const SEPARATOR: &str = ",\n";
 
 impl Page {
-    /// Reads the row of a page, from the cell `at` on: how many items there are, the items, and the
-    /// keys of the last of them. There is one item more than the limit where another page follows;
-    /// that one is left out, and its keys are where the next page starts.
+    /// Reads a page from three cells of a row, the first at `at`: the number of items, the items,
+    /// and the keys of the last item. If another page follows, the row holds one item more than
+    /// `limit`. That item is left out, and its keys become the cursor of the next page.
     ///
     /// # Errors
     /// [`DbError::Shape`].
@@ -46,7 +45,7 @@ impl Page {
         Ok(Page { items, count: limit, next: Some(next) })
     }
 
-    /// The page that the statement of [`Newest`] has read.
+    /// Reads a page from the rows of [`Newest::statement`].
     ///
     /// # Errors
     /// [`DbError::Shape`].
@@ -54,7 +53,8 @@ impl Page {
         Page::read(&mut rows.into_iter().next().ok_or(DbError::Shape)?, 0, limit)
     }
 
-    /// The envelope of the list: its items under the plural of what they are, beside `count`.
+    /// Returns the reply with this page: its items under the name `plural`, `count`, the texts in
+    /// `more`, and `next_cursor`.
     pub fn reply(&self, request: &Request<'_>, plural: &str, more: &[(&str, &str)]) -> Reply {
         let next = self.next.as_ref().map(|cursor| cursor.encode(request));
         let mut after = format!("],\"count\":{}", self.count);
@@ -71,23 +71,23 @@ impl Page {
     }
 }
 
-/// The keys of an item as a text that sorts as they do: numbers with zeros before them.
+/// SQL for the keys of an item as one text that sorts as the keys do: numbers are padded with zeros.
 const LAST: &str = "iif(typeof(one) = 'integer', printf('%020d', one), one) || '|' || other";
 
-/// A list that is walked from the newest on, along an index over two columns.
+/// A list that begins with the newest item and follows an index over two columns.
 pub struct Newest<'a> {
-    /// What is listed: `FROM …` with its alias.
+    /// The table, with its alias if it has one: the text after `FROM`.
     pub from: &'a str,
-    /// The two columns by which it is ordered, and by which a page starts.
+    /// The two columns that order the list. A cursor holds their values for the first item of a page.
     pub keys: [&'a str; 2],
     /// SQL for an item as JSON.
     pub item: &'a str,
-    /// What it is narrowed to, after `WHERE`.
+    /// The condition after `WHERE`.
     pub condition: String,
 }
 
 impl Newest<'_> {
-    /// The statement of one page: a row for [`Page::read`].
+    /// Returns the statement for one page, which gives a row for [`Page::read`].
     pub fn statement(self, mut params: Params, limit: i64, from: Option<Cursor<2>>) -> Statement {
         let Newest { from: table, keys: [one, other], item, mut condition } = self;
         if let Some(Cursor([first, second])) = from {
@@ -107,7 +107,7 @@ impl Newest<'_> {
     /// Reads one page.
     ///
     /// # Errors
-    /// When the caller may not; storage failures.
+    /// 401 or 403 if the caller lacks the permission; storage failures.
     pub async fn read(
         self,
         ready: Ready<'_>,
@@ -121,11 +121,11 @@ impl Newest<'_> {
     }
 }
 
-/// What a list asks of the caller beside its filters: how many, from where on.
+/// The page that a caller asks for: its size, and where it starts.
 pub struct PageRequest {
     /// The page size.
     pub limit: i64,
-    /// Where it starts.
+    /// Where it starts; `None` is the beginning of the list.
     pub cursor: Option<Cursor<2>>,
 }
 
@@ -133,14 +133,14 @@ impl PageRequest {
     /// Reads `limit` (100 by default) and `cursor`.
     ///
     /// # Errors
-    /// 422.
+    /// 422 if either is not acceptable.
     pub fn of(request: &Request<'_>) -> Result<Self, Problem> {
         let limit = paging::limit(request, paging::MAX_LIMIT)?;
         Ok(PageRequest { limit, cursor: Cursor::of(request)? })
     }
 }
 
-/// A filter that is one of some words.
+/// Reads a filter that must be one of `words`; any other text becomes an error.
 pub fn word(
     request: &Request<'_>,
     name: &str,

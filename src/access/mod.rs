@@ -1,5 +1,5 @@
-//! Who may do what, and how often: the way of a request from its credential to its handler, and what every
-//! handler takes on that way.
+//! Access control: authentication, permissions, rate limits and quotas; and what every handler
+//! uses: routes, replies, lists and idempotency keys.
 
 pub mod caller;
 pub mod event;

@@ -1,8 +1,8 @@
-//! Quotas: how much one actor may have of a kind at a time.
+//! Quotas: how many things of a kind one actor may have at a time.
 //!
-//! Whether there is room is asserted in the transaction that makes one more ([`Quota::assertion`]), so
-//! that no two requests pass for the same last place. Where a creation has effects elsewhere it is asked
-//! before them too ([`Quota::question`]), in a round trip that is made anyway. Reads ask nothing.
+//! The transaction that makes a thing asserts that there is room for it ([`Quota::assertion`]), so two
+//! requests cannot both take the last place. A creation that has effects elsewhere also asks before those
+//! effects ([`Quota::question`]), in a round trip that it makes anyway. Reads do not check quotas.
 
 use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement};
@@ -12,7 +12,7 @@ pub use crate::access::kind::Kind;
 use crate::app::Settings;
 use crate::config::{Config, Reader};
 
-/// SQL for the rows of an owner that count. `owner` and `now` are placeholders.
+/// SQL for the rows that count against an owner's quota. `owner` and `now` are placeholders.
 fn rows(kind: Kind, owner: &str, now: &str) -> String {
     match kind {
         Kind::Contexts => format!("context_counts WHERE owner_chitty_id = {owner}"),
@@ -35,7 +35,7 @@ fn rows(kind: Kind, owner: &str, now: &str) -> String {
     }
 }
 
-/// How much an actor may have, in the order of [`Kind::ALL`]; 0 is no quota.
+/// The usual quotas of an actor, in the order of [`Kind::ALL`]; 0 is no quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas(pub [u32; 6]);
 
@@ -54,12 +54,13 @@ impl Settings for Quotas {
 }
 
 impl Quotas {
-    /// The quota of the caller, at an instant (ISO-8601 UTC).
+    /// The caller's quota at the instant `now` (ISO-8601 UTC).
     pub fn of_caller(&self, kind: Kind, scope: &Scope, now: &str) -> Quota {
         self.quota(kind, scope.actor(), scope.overrides().quota(kind), now)
     }
 
-    /// The quota of somebody for whom the caller acts, at an instant (ISO-8601 UTC).
+    /// The quota of `owner`, for whom the caller makes something, at the instant `now` (ISO-8601
+    /// UTC). The limits that an operator has set apply only if `owner` is the caller.
     pub fn of_owner(&self, kind: Kind, owner: &str, scope: &Scope, now: &str) -> Quota {
         match owner == scope.actor() {
             true => self.of_caller(kind, scope, now),
@@ -75,7 +76,7 @@ impl Quotas {
     }
 }
 
-/// How much one actor may have of one kind.
+/// The quota of one actor for one kind.
 #[derive(Debug, Clone)]
 pub struct Quota {
     kind: Kind,
@@ -86,13 +87,14 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// The same for a connection that is there: it needs no room if it is checked already.
+    /// The same quota for a change of the existing connection `id`, which needs no room if the cron
+    /// checks that connection already.
     #[must_use]
     pub fn for_connection(self, id: &str) -> Self {
         Quota { except: Some(id.to_owned()), ..self }
     }
 
-    /// SQL for whether there are more than so many; its placeholders are added to `params`.
+    /// SQL for whether the owner has more than `most`; adds its placeholders to `params`.
     fn more_than(&self, most: i64, params: &mut Params) -> String {
         let (owner, most) = (params.add(self.owner.as_str()), params.add(most));
         let timed = matches!(self.kind, Kind::Keys | Kind::Delegations);
@@ -101,12 +103,12 @@ impl Quota {
         match self.kind {
             Kind::Contexts => format!("ifnull((SELECT live FROM {rows}), 0) > {most}"),
             Kind::Identities => format!("ifnull((SELECT minted FROM {rows}), 0) > {most}"),
-            // No further than it matters.
+            // Counts no further than `most + 1`.
             _ => format!("(SELECT count(*) FROM (SELECT 1 FROM {rows} LIMIT {most} + 1)) > {most}"),
         }
     }
 
-    /// SQL for whether there is no room for another; its placeholders are added to `params`.
+    /// SQL for whether there is no room for one more; adds its placeholders to `params`.
     pub fn is_full(&self, params: &mut Params) -> String {
         if self.most == 0 {
             return "FALSE".to_owned();
@@ -120,7 +122,7 @@ impl Quota {
         )
     }
 
-    /// The question whether there is no room for another; [`Quota::judge`] reads its answer.
+    /// Returns the query for whether there is no room for one more; [`Quota::judge`] reads its rows.
     pub fn question(&self) -> Statement {
         let mut params = Params::default();
         let full = self.is_full(&mut params);
@@ -138,8 +140,9 @@ impl Quota {
         }
     }
 
-    /// Fails the transaction that it is part of where one too many has been made in it. It belongs at the
-    /// end, so that what else is in the way speaks first.
+    /// Returns a statement that fails its transaction if the transaction has made one too many;
+    /// `None` if there is no quota. It belongs at the end, so that any other failure of the
+    /// transaction is reported first.
     pub fn assertion(&self) -> Option<Statement> {
         if self.most == 0 {
             return None;

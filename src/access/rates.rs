@@ -1,4 +1,4 @@
-//! How many requests there may be a minute: what is counted apart, and what is set for it.
+//! Rate limits in requests a minute: the classes of requests that are counted separately, and their limits.
 
 use serde::Deserialize;
 
@@ -6,7 +6,7 @@ use crate::access::kind::Kind;
 use crate::app::Settings;
 use crate::config::{Config, Reader};
 
-/// What is counted apart.
+/// A class of requests, with a limit and a count of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// Requests that change nothing; per actor.
@@ -21,7 +21,7 @@ pub enum Class {
     Webhook,
     /// Credentials that the isolate does not know yet; per address.
     Authenticate,
-    /// Steps of installing the GitHub App, each of which costs questions to GitHub; per address.
+    /// Steps of installing the GitHub App, each of which costs calls to GitHub; per address.
     Install,
 }
 
@@ -37,7 +37,7 @@ impl Class {
         Class::Install,
     ];
 
-    /// Its name in headers and in `RATE_LIMIT`.
+    /// The class's name in headers and in `RATE_LIMIT`.
     pub fn as_str(self) -> &'static str {
         match self {
             Class::Read => "read",
@@ -51,7 +51,7 @@ impl Class {
     }
 }
 
-/// Requests a minute, by class; 0 is no limit.
+/// Requests a minute, in the order of [`Class::ALL`]; 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates(pub [u32; 7]);
 
@@ -71,16 +71,16 @@ impl Settings for Rates {
 }
 
 impl Rates {
-    /// How many of a class; 0 is no limit.
+    /// The limit of a class, in requests a minute; 0 is no limit.
     pub fn of_class(self, class: Class) -> u32 {
         let index = Class::ALL.iter().position(|one| *one == class).unwrap_or_default();
         self.0.get(index).copied().unwrap_or_default()
     }
 }
 
-/// What an operator has put in `RATE_LIMIT` under `actor:<ChittyID>`: requests a minute by class, and how
-/// much of a kind, such as `{"read": 5000, "mint": 10, "keys": 500}`. What is not named is as usual; 0 is
-/// no limit.
+/// The limits that an operator has set for an actor, in `RATE_LIMIT` under `actor:<ChittyID>`:
+/// requests a minute by class, and quotas by kind, such as `{"read":5000,"mint":10,"keys":500}`.
+/// For a class or kind that is not named, the usual limit applies; 0 is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Overrides {
@@ -96,7 +96,7 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// How many requests of a class a minute, if that is set.
+    /// The actor's limit of a class in requests a minute, if the operator has set one.
     pub fn rate(&self, class: Class) -> Option<u32> {
         match class {
             Class::Read => self.read,
@@ -106,7 +106,7 @@ impl Overrides {
         }
     }
 
-    /// How much of a kind, if that is set.
+    /// The actor's quota of a kind, if the operator has set one.
     pub fn quota(&self, kind: Kind) -> Option<u32> {
         match kind {
             Kind::Contexts => self.contexts,

@@ -1,4 +1,4 @@
-//! What a handler answers, and what it leaves for afterwards.
+//! The reply of a handler, and the work that it leaves for after the reply.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ pub use http_kit::reply::Body;
 
 use crate::store::event::Event;
 
-/// An answer of the gateway.
+/// A reply of the gateway, with the work that follows it.
 pub type Reply = http_kit::reply::Reply<After>;
 
-/// What a handler comes to.
+/// The result of a handler: a reply, or the problem that the caller gets.
 pub type Outcome = Result<Reply, Problem>;
 
-/// A text that is not shown where what holds it is.
+/// A text that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 
@@ -23,28 +23,28 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Work that nobody waits for. It may be lost with the isolate, so nothing may depend on it.
+/// Work after a reply, for which nobody waits. It may be lost with the isolate, so nothing may depend on it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum After {
     /// Announce a committed event to the queue.
     Announce(Event),
-    /// Take the gateway's initialization a step further.
+    /// Run the next step of the gateway's initialization.
     Initialize,
-    /// Send messages again, each to the queue of this binding.
+    /// Send replayed messages: the name of the queue's binding, and the message.
     SendAgain(Vec<(String, String)>),
     /// Revoke the credentials of connections that have ended.
     RevokeCredentials,
-    /// Note who was here.
+    /// Write when actors and keys were last seen.
     NoteSeen,
-    /// Hand over what was counted and look for news of the services.
+    /// Add this isolate's counts to the database, and read from it what is new about the services.
     HandOver,
-    /// Take an orchestration further.
+    /// Continue the orchestration with this id.
     Orchestrate(String),
-    /// Ask ChittyAuth for the principal of an actor, by a token of its own.
+    /// Ask ChittyAuth for the principal of an actor, with the actor's own token.
     LearnPrincipal {
-        /// Who has registered.
+        /// The actor that has registered.
         actor: String,
-        /// The token. It is not kept.
+        /// The actor's token. It is not stored.
         token: Secret,
     },
 }

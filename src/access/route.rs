@@ -1,4 +1,4 @@
-//! What a route is, and how the routes of a path are found.
+//! Routes, and the search for the routes of a path.
 
 use futures_util::future::LocalBoxFuture;
 use http_kit::nearest::nearest;
@@ -11,20 +11,20 @@ use crate::access::reply::Outcome;
 use crate::app::App;
 use crate::store::Ready;
 
-/// A handler that anyone may call and that works without a database.
+/// A handler that anyone may call. It is given no database.
 pub type OpenHandler = for<'a> fn(&'a App, &'a Request<'a>) -> LocalBoxFuture<'a, Outcome>;
 
-/// A handler on the caller's own data.
+/// A handler for an authenticated caller, which reads and writes through the caller's [`Scope`].
 pub type ScopedHandler =
     for<'a> fn(&'a App, Ready<'a>, Scope, &'a Request<'a>) -> LocalBoxFuture<'a, Outcome>;
 
-/// What stands between a request and its handler.
+/// The checks that a request must pass before it reaches its handler.
 pub enum Access {
-    /// Nothing.
+    /// No check.
     Open(OpenHandler),
-    /// This limit of the address that asks.
+    /// The rate limit of this class for the address that sent the request.
     Counted(Class, OpenHandler),
-    /// A schema, a good token, and this permission.
+    /// A database with its schema, a valid credential, and this permission.
     Scoped(Permission, ScopedHandler),
 }
 
@@ -44,7 +44,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// As on the wire.
+    /// The method's name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -56,51 +56,51 @@ impl Method {
     }
 }
 
-/// One line of the table.
+/// One line of the route table.
 pub struct Route {
     /// Method.
     pub method: Method,
-    /// Path; `{id}` is a parameter, `{*path}` whatever follows.
+    /// The path; `{id}` is a parameter, `{*path}` is the whole rest of the path.
     pub path: &'static str,
-    /// Who may, and what happens.
+    /// The access check, with the handler.
     pub access: Access,
-    /// Which query parameters it takes.
+    /// The query parameters that it accepts.
     pub parameters: Parameters,
 }
 
 impl Route {
-    /// The same route, which reads these query parameters.
+    /// The same route, whose handler reads these query parameters.
     pub const fn reads(self, names: &'static [&'static str]) -> Self {
         Route { parameters: self.parameters.reading(names), ..self }
     }
 
-    /// The same route, to which callers send these too, though it does not read them.
+    /// The same route, which also accepts these query parameters from callers, though it does not read them.
     pub const fn tolerates(self, names: &'static [&'static str]) -> Self {
         Route { parameters: self.parameters.tolerating(names), ..self }
     }
 
-    /// The same route, which is asked by machines that append what they like: a health check never fails
-    /// because of its query.
+    /// The same route, which ignores all other query parameters. It is for callers that append
+    /// parameters of their own: a health check must not fail because of its query.
     pub const fn ignores_others(self) -> Self {
         Route { parameters: self.parameters.ignoring_others(), ..self }
     }
 
-    /// The same route, which passes the whole query on.
+    /// The same route, which forwards the whole query to the target.
     pub const fn passes_query(self) -> Self {
         Route { parameters: self.parameters.passed_on(), ..self }
     }
 
-    /// Whether it passes the query, and so the headers, of a caller on.
+    /// Whether it forwards the caller's query, and so the caller's headers too.
     pub fn is_proxy(&self) -> bool {
         self.parameters.are_passed_on()
     }
 
-    /// Its path as the API description has it.
+    /// The path as the API description writes it: without the `*` of `{*path}`.
     pub fn described_path(&self) -> String {
         self.path.replace("{*", "{")
     }
 
-    /// As what a request counts against the caller's limits.
+    /// The class in which a request counts against the caller's limits.
     pub fn class(&self) -> Class {
         match (&self.access, self.method) {
             (Access::Scoped(permission, _), Method::Post) if permission.mints() => Class::Mint,
@@ -110,19 +110,19 @@ impl Route {
     }
 }
 
-/// The most bytes and segments of a path for which a near one is looked for.
+/// The longest path, in bytes and in segments, for which a near path is looked for.
 const MAX_NEAR_BYTES: usize = 128;
 const MAX_NEAR_SEGMENTS: usize = 8;
 
-/// The path of a table that somebody who asked for `path` most likely meant, if one is near: segment by
-/// segment, with what is a parameter left open. Bounded: who asks for nothing that is there must not
-/// cost more than who does.
+/// Returns the path in the table that a request for the unknown `path` most likely meant, if one is
+/// near. It compares segment by segment, and a parameter matches any segment. The work is bounded:
+/// a request for an unknown path must not cost more than one for a known path.
 pub fn nearest_path(routes: &[Route], path: &str) -> Option<String> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     if path.len() > MAX_NEAR_BYTES || segments.len() > MAX_NEAR_SEGMENTS {
         return None;
     }
-    // As it was sent; without `/api` before it; with `/v1` before it.
+    // As sent; without a leading `/api`; each of these with `/v1` in front.
     let mut ways = vec![segments.clone()];
     if let ["api", rest @ ..] = segments.as_slice() {
         ways.push(rest.to_vec());
@@ -146,8 +146,8 @@ pub fn nearest_path(routes: &[Route], path: &str) -> Option<String> {
     best.map(|(_, path)| path.replace("{*", "{"))
 }
 
-/// How far the segments of a path are from those of a route, if they are near. A parameter fits whatever
-/// stands there, a little worse than a word that is the same.
+/// Returns the distance between the segments of a path and those of a route, or `None` if they are
+/// not near. A parameter matches any segment, but counts as a little farther than an equal word.
 fn far_from(segments: &[&str], path: &str) -> Option<usize> {
     let route = path.split('/').filter(|segment| !segment.is_empty());
     let route: Vec<&str> = route.collect();
@@ -159,7 +159,7 @@ fn far_from(segments: &[&str], path: &str) -> Option<usize> {
         far += match () {
             () if *segment == known => 0,
             () if known.starts_with('{') => 1,
-            // A few slips, or another case: farther than the same word.
+            // A few typing errors, or upper case: farther than a parameter.
             () => {
                 nearest(segment, [known])?;
                 2
@@ -177,14 +177,15 @@ pub struct Table {
 
 /// The routes of a path, with its parameter.
 pub struct Match<'t, 'p> {
-    /// One route a method.
+    /// The routes of the path, one for each method.
     pub routes: &'t [&'static Route],
-    /// `{id}` as in the path, percent-encoded.
+    /// The value of `{id}` as it stands in the path, percent-encoded; empty if the path has none.
     pub id: &'p str,
 }
 
 impl Table {
-    /// Prepares the search. Two paths in conflict are a fault of the table, which its tests find.
+    /// Builds the table. Two paths in conflict are a mistake in the table, which its tests find;
+    /// here it is logged.
     pub fn new(routes: &'static [Route]) -> Self {
         let mut matcher = matchit::Router::new();
         let mut done: Vec<&str> = Vec::new();
@@ -200,14 +201,14 @@ impl Table {
         Table { routes, matcher }
     }
 
-    /// The routes of a path.
+    /// Returns the routes of a path, if it has any.
     pub fn find<'t, 'p>(&'t self, path: &'p str) -> Option<Match<'t, 'p>> {
         let found = self.matcher.at(path).ok()?;
         let id = found.params.get("id").unwrap_or_default();
         Some(Match { routes: found.value, id })
     }
 
-    /// The path that is near to one that is not there; see [`nearest_path`].
+    /// Returns the path that is nearest to an unknown one; see [`nearest_path`].
     pub fn nearest(&self, path: &str) -> Option<String> {
         nearest_path(self.routes, path)
     }

@@ -1,6 +1,7 @@
-//! How services are named.
+//! The names of services.
 
-/// A service's name as it is compared: `ChittyCases` and `cases` are the same.
+/// Returns a service's name in the form in which names are compared: `ChittyCases` and `cases` both
+/// give `cases`.
 pub fn service_name(text: &str) -> String {
     let name = text.to_ascii_lowercase();
     match name.strip_prefix("chitty") {

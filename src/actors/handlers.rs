@@ -22,10 +22,10 @@ use crate::actors::views::{
     GrantView, OwnActorView, ShownActorView,
 };
 
-/// Register oneself.
+/// Register yourself.
 ///
-/// The ChittyID is the one that ChittyAuth vouches for. `capabilities` come from ChittyAuth and from
-/// administrators: a body that asks for one that is not held is refused.
+/// Your ChittyID is the one that ChittyAuth vouches for. `capabilities` come from ChittyAuth and
+/// from administrators: a body that names one that you do not hold is refused.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/actors/register",
@@ -73,7 +73,7 @@ pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Reque
         }
         Ok(None) => Err(already_registered(&scope)),
         Err(WriteError::Refused(problem)) => Err(problem),
-        // Perhaps another request was faster, with this key or another.
+        // Another request may have been faster, with the same idempotency key or another.
         Err(WriteError::Db(error)) => {
             let (is_registered, stored) = store::is_registered(ready, &scope, look_up()).await?;
             match idempotency::replay(key.as_ref(), stored)? {
@@ -88,12 +88,12 @@ pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Reque
 fn already_registered(scope: &Scope) -> Problem {
     Problem::new(
         Code::AlreadyRegistered,
-        "You have registered before. Change what is said of you with PATCH /v1/actors/{id}.",
+        "You have registered before. Change your description with PATCH /v1/actors/{id}.",
     )
     .existing(Some(scope.actor().to_owned()))
 }
 
-/// Oneself, and what the credential in use may.
+/// Read yourself, and the scopes of the credential in use.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/actors/me",
@@ -122,9 +122,9 @@ pub async fn me(_: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Out
     })
 }
 
-/// An actor.
+/// Read an actor.
 ///
-/// Others than the actor and administrators see its name, its type and its avatar only.
+/// The actor and administrators see all of it. Everybody else sees its ChittyID, name, type and avatar only.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/actors/{id}",
@@ -146,24 +146,25 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     })
 }
 
-/// The scope by which all of an actor is seen and changed: its own, or an administrator's.
-fn over(scope: Scope, id: &ChittyId) -> Scope {
+/// Returns the scope that reads and changes all of an actor: its own, or one that requires an administrator.
+fn full_scope(scope: Scope, id: &ChittyId) -> Scope {
     if scope.actor() == id.as_str() { scope } else { scope.demanding_admin() }
 }
 
-/// To who is no administrator, there is no actor to be seen or changed but itself; unless it may do
-/// nothing with actors at all.
-async fn hidden(ready: Ready<'_>, scope: &Scope, problem: Problem) -> Problem {
+/// Returns the refusal of a caller that is not an administrator as 404, so that it does not learn
+/// which other actors exist. Any other problem stays, and so does the refusal of a caller that may
+/// do nothing with actors at all.
+async fn as_not_found(ready: Ready<'_>, scope: &Scope, problem: Problem) -> Problem {
     if problem.code != Code::InsufficientScope {
         return problem;
     }
     scope.check(ready).await.err().unwrap_or_else(not_found)
 }
 
-/// Change an actor: oneself, or as an administrator anybody.
+/// Change an actor: yourself, or as an administrator any actor.
 ///
-/// `status` is an administrator's to change, and nobody's own. It can also be set for an actor that
-/// has not registered.
+/// Only an administrator can change `status`, and nobody can change their own. It can also be set
+/// for an actor that has not registered.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     patch,
     path = "/v1/actors/{id}",
@@ -171,13 +172,13 @@ async fn hidden(ready: Ready<'_>, scope: &Scope, problem: Problem) -> Problem {
     tag = "actors",
     params(
         ("id" = String, Path, description = "Its ChittyID."),
-        ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the actor has another by now."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that you expect: 412 if the actor has another by now."),
     ),
     request_body = ActorPatchView,
     responses(
         (status = 200, description = "Changed.", body = ActorReplyView, headers(("ETag" = String))),
-        (status = 404, description = "You may change no such actor."),
-        (status = 412, description = "It has changed since."),
+        (status = 404, description = "There is no such actor that you may change."),
+        (status = 412, description = "The actor has changed since."),
         (status = 422, description = "A value is not acceptable."),
     ),
 ))]
@@ -186,7 +187,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let patch = input::patch(&request.json_bytes().await?)?;
     let is_own = scope.actor() == id.as_str();
     let own = scope.clone();
-    let scope = over(scope, &id);
+    let scope = full_scope(scope, &id);
     if patch.status.is_some() {
         admits_status(ready, &scope, is_own).await?;
     }
@@ -203,26 +204,27 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let payload = json!({ "changes": changes, "status": patch.status });
     let kind = EventKind::ActorUpdated;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
-    let change = conditional(app, request, &id, &event);
+    let change = change_of(app, request, &id, &event);
     match store::update(ready, &scope, &change, &patch).await {
-        Ok(updated) => changed(app, &id, event, &updated.done("actor")?),
-        Err(error) => Err(hidden(ready, &own, error.into()).await),
+        Ok(updated) => changed_reply(app, &id, event, &updated.done("actor")?),
+        Err(error) => Err(as_not_found(ready, &own, error.into()).await),
     }
 }
 
-/// A status is an administrator's to change, by an authority that lasts, and nobody's own.
+/// Refuses a change of the caller's own status, and a change by a delegated token. `scope` already
+/// requires an administrator if the actor is another one.
 async fn admits_status(ready: Ready<'_>, scope: &Scope, is_own: bool) -> Result<(), Problem> {
     if is_own {
         scope.check(ready).await?;
         return Err(Problem::new(
             Code::InsufficientScope,
-            "An administrator changes the status of an actor, and nobody the own one.",
+            "Only an administrator can change an actor's status, and nobody can change their own.",
         ));
     }
     scope.not_delegated(ready).await
 }
 
-fn conditional<'a>(
+fn change_of<'a>(
     app: &App,
     request: &Request<'_>,
     id: &'a ChittyId,
@@ -231,13 +233,13 @@ fn conditional<'a>(
     Change { id, event, if_match: IfMatch::of(request), overdue_ms: app.config.outbox_overdue_ms }
 }
 
-fn changed(app: &App, id: &ChittyId, event: Event, json: &str) -> Outcome {
+fn changed_reply(app: &App, id: &ChittyId, event: Event, json: &str) -> Outcome {
     TokenCache::of(app).forget(id.as_str());
     let text = format!("{{\"success\":true,\"message\":\"Actor updated\",\"actor\":{json}}}");
     Ok(Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event)))
 }
 
-/// What an actor may, by where it comes from.
+/// Read the capabilities of an actor, by their origin.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/actors/{id}/capabilities",
@@ -245,8 +247,8 @@ fn changed(app: &App, id: &ChittyId, event: Event, json: &str) -> Outcome {
     tag = "actors",
     params(("id" = String, Path, description = "Its ChittyID.")),
     responses(
-        (status = 200, description = "What it may.", body = CapabilitiesView),
-        (status = 404, description = "You may see no such actor's."),
+        (status = 200, description = "Its capabilities.", body = CapabilitiesView),
+        (status = 404, description = "There is no such actor whose capabilities you may see."),
     ),
 ))]
 pub async fn capabilities(
@@ -256,17 +258,19 @@ pub async fn capabilities(
     request: &Request<'_>,
 ) -> Outcome {
     let id = actor_id(request)?;
-    match store::capabilities(ready, &over(scope.clone(), &id), id.as_str()).await {
+    match store::capabilities(ready, &full_scope(scope.clone(), &id), id.as_str()).await {
         Ok(json) => json.map(Reply::json).ok_or_else(not_found),
-        Err(problem) => Err(hidden(ready, &scope, problem).await),
+        Err(problem) => Err(as_not_found(ready, &scope, problem).await),
     }
 }
 
-/// Replace what an actor is granted beyond what ChittyAuth says. Administrators only.
+/// Replace the capabilities that an actor is granted beyond those that ChittyAuth vouches for.
+/// Administrators only.
 ///
-/// Who holds `actors:admin` alone grants, and takes away, only what it holds itself.
+/// A caller with `actors:admin` alone can grant and take away only scopes that it holds itself.
 ///
-/// It holds from the next request on: what is taken away is gone from its keys and delegations too.
+/// The change takes effect with the next request: a scope that is taken away is gone from the
+/// actor's keys and delegations too.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     put,
     path = "/v1/actors/{id}/capabilities",
@@ -274,12 +278,12 @@ pub async fn capabilities(
     tag = "actors",
     params(
         ("id" = String, Path, description = "Its ChittyID."),
-        ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the actor has another by now."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that you expect: 412 if the actor has another by now."),
     ),
     request_body = GrantView,
     responses(
         (status = 200, description = "Replaced.", body = ActorReplyView, headers(("ETag" = String))),
-        (status = 412, description = "It has changed since."),
+        (status = 412, description = "The actor has changed since."),
         (status = 422, description = "A value is not acceptable."),
     ),
 ))]
@@ -296,12 +300,12 @@ pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     let payload = json!({ "granted": granted });
     let kind = EventKind::ActorCapabilitiesChanged;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
-    let change = conditional(app, request, &id, &event);
+    let change = change_of(app, request, &id, &event);
     if scopes::is_admin(&held) {
         let json = store::grant(ready, &scope, &change, &granted, None).await?.done("actor")?;
-        return changed(app, &id, event, &json);
+        return changed_reply(app, &id, event, &json);
     }
-    // Another change may come between the look and the write, which then finds something else.
+    // Another change may come between the read and the write, which then changes nothing.
     for _ in 0..ATTEMPTS {
         let before = store::granted(ready, &scope, id.as_str()).await?;
         let taken = scopes::list(&before).into_iter().filter(|one| !scopes::holds(&granted, one));
@@ -310,22 +314,22 @@ pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
         }
         match store::grant(ready, &scope, &change, &granted, Some(&before)).await? {
             ChangeOutcome::Missing => {}
-            done => return changed(app, &id, event, &done.done("actor")?),
+            done => return changed_reply(app, &id, event, &done.done("actor")?),
         }
     }
     Err(Problem::new(
         Code::StorageUnavailable,
-        "What the actor is granted keeps changing. Repeat the request.",
+        "The actor's grants keep changing. Repeat the request.",
     ))
 }
 
-/// How often a grant is tried that must not take away what the caller does not hold.
+/// How often a grant is tried if the caller may take away only what it holds itself.
 const ATTEMPTS: u32 = 3;
 
 fn not_held() -> Problem {
     Problem::new(
         Code::InsufficientScope,
-        "You can grant, and take away, what you hold yourself, to and from somebody else.",
+        "You can grant and take away only scopes that you hold, and only for other actors.",
     )
 }
 
@@ -359,7 +363,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     Ok(page.reply(request, "actors", &[]))
 }
 
-/// The id in the path. One that is no ChittyID is nobody's.
+/// Returns the id in the path; 404 if it is no ChittyID.
 fn actor_id(request: &Request<'_>) -> Result<ChittyId, Problem> {
     ChittyId::parse(&request.id).map_err(|_| not_found())
 }

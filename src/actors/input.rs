@@ -1,4 +1,4 @@
-//! What a caller may send about an actor.
+//! The rules for the request bodies about actors.
 
 use http_kit::fields::{Fields, Member};
 use http_kit::problem::Problem;
@@ -13,12 +13,12 @@ const MAX_EMAIL_CHARS: usize = 254;
 /// The most characters of a link to an avatar.
 const MAX_URL_CHARS: usize = 2048;
 
-/// How an actor describes itself.
+/// The description that an actor gives of itself.
 #[derive(Debug, Default)]
 pub struct Profile {
-    /// What others see.
+    /// The name that others see.
     pub display_name: Member<String>,
-    /// What only the actor and administrators see.
+    /// Only the actor and administrators see it.
     pub email: Member<String>,
     /// An https URL.
     pub avatar_url: Member<String>,
@@ -48,21 +48,21 @@ impl Profile {
 pub struct Registration {
     /// One of [`TYPES`].
     pub actor_type: &'static str,
-    /// The rest.
+    /// The rest of the body.
     pub profile: Profile,
 }
 
-/// A change.
+/// A change of an actor.
 #[derive(Debug)]
 pub struct Patch {
-    /// What the actor says of itself.
+    /// The changes to its description of itself.
     pub profile: Profile,
-    /// What only an administrator changes.
+    /// The new status, which only an administrator can set.
     pub status: Option<&'static str>,
 }
 
-/// Reads a registration. Capabilities come from ChittyAuth and from administrators: naming one that is
-/// `held` changes nothing, naming any other is refused.
+/// Reads a registration. Capabilities come from ChittyAuth and from administrators: naming one that
+/// is `held` changes nothing, and naming any other is refused.
 ///
 /// # Errors
 /// 400, 422.
@@ -107,7 +107,7 @@ pub fn patch(body: &[u8]) -> Result<Patch, Problem> {
     Ok(Patch { profile, status })
 }
 
-/// Reads what an administrator grants.
+/// Reads the capabilities that an administrator grants.
 ///
 /// # Errors
 /// 400, 422.
@@ -119,7 +119,7 @@ pub fn capabilities(body: &[u8]) -> Result<Vec<String>, Problem> {
     Ok(granted.unwrap_or_default())
 }
 
-/// Something before an `@` and a host after it; whether it can be written to only writing to it tells.
+/// Whether a text has a mailbox before an `@` and a host after it. Whether mail arrives there is not checked.
 fn is_email(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(mailbox, host)| {
         !mailbox.is_empty()
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_actor_may_say_of_itself() {
+    fn bodies_that_an_actor_may_send_about_itself() {
         let held = ["read".to_owned()];
         let good = br#"{"actor_type":"ai","display_name":"A","email":"a@b.example","capabilities":["contexts:read"]}"#;
         assert_eq!(registration(good, &held).unwrap().actor_type, "ai");

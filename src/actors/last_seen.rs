@@ -1,4 +1,4 @@
-//! When actors and keys were last seen: counted in the isolate and written together in the
+//! When actors and keys were last seen. The isolate collects this and writes it together in the
 //! background, so that a read costs no write.
 
 use std::cell::{Cell, RefCell};
@@ -13,25 +13,26 @@ use crate::access::caller::{Caller, Credential, is_principal};
 use crate::app::{App, Slot};
 use crate::store::Ready;
 
-/// How long after it was noted an actor is noted again, in ms: the precision of `last_seen_at`.
+/// How long after a note the same actor or key is not noted again, in ms: the precision of `last_seen_at`.
 const PAUSE_MS: u64 = 60_000;
 
-/// After how much silence a request begins another session, in ms.
+/// How long an actor must be silent for its next request to begin another session, in ms.
 const SESSION_MS: u64 = 30 * 60_000;
 
-/// How long a note that was being written counts as lost, in ms: longer than the runtime lets work go
-/// on after a reply (30 s).
+/// After how long a write of notes that has not ended counts as lost, in ms: longer than the
+/// runtime lets work go on after a reply (30 s).
 const LOST_MS: u64 = 40_000;
 
-/// How many are remembered at most.
+/// The most actors and keys that an isolate remembers.
 const MAX_REMEMBERED: usize = 4096;
 
-/// Who was here lately, in this isolate.
+/// The actors and keys that this isolate has seen lately.
 #[derive(Default)]
 pub struct RecentActors {
-    /// When each was noted last, by its id.
+    /// When each was noted last (ms), by its id.
     noted: RefCell<BTreeMap<String, u64>>,
-    /// What is to be written: actors with what ChittyAuth says they may, keys with nothing.
+    /// The notes to write, by id. The note of an actor holds the scopes that its ChittyAuth token
+    /// carries, if it used one.
     waiting: RefCell<BTreeMap<String, Note>>,
     writing_since_ms: Cell<Option<u64>>,
 }
@@ -49,7 +50,7 @@ struct Note {
 }
 
 impl RecentActors {
-    /// Notes a caller, unless it was noted a moment ago.
+    /// Notes that a caller was seen, unless this was noted less than a minute ago.
     pub fn note(&self, caller: &Caller, now_ms: u64) {
         let scopes = match caller.credential() {
             Credential::Token { .. } => Some(caller.carried()),
@@ -86,7 +87,8 @@ impl RecentActors {
         self.waiting.borrow_mut().insert(id.to_owned(), note);
     }
 
-    /// Whether the request that is being answered now is to write after its reply.
+    /// Whether the current request must write the notes after its reply. If it must, no other
+    /// request does until that write has ended or counts as lost.
     pub fn is_due(&self, now_ms: u64) -> bool {
         let lost = |since_ms: u64| now_ms.abs_diff(since_ms) > LOST_MS;
         let due = !self.waiting.borrow().is_empty() && self.writing_since_ms.get().is_none_or(lost);
@@ -97,7 +99,7 @@ impl RecentActors {
     }
 }
 
-/// Writes what was noted. What could not be written is noted again by the next request.
+/// Writes the notes. If that fails, the next requests of these actors and keys are noted again.
 pub(crate) async fn perform(app: &App) {
     let waiting = RecentActors::of(app).waiting.take();
     let written = match Ready::ensure(app).await {
@@ -112,8 +114,8 @@ pub(crate) async fn perform(app: &App) {
     }
 }
 
-/// Asks ChittyAuth for the principal of an actor who has just registered, and keeps it. Best effort: where
-/// that fails, it is learned from the next credential that says it.
+/// Asks ChittyAuth for the principal of an actor that has just registered, and stores it. Best
+/// effort: if that fails, the principal is learned from the next credential that names it.
 pub(crate) async fn learn_principal(app: &App, actor: &str, token: &str) {
     let session = app.core.session(CallContext::default());
     let principal = match session.auth().principal(token, actor).await {
@@ -143,7 +145,7 @@ async fn write(ready: Ready<'_>, notes: &BTreeMap<String, Note>) -> Result<(), D
         })
         .collect();
     let list = Value::Array(list).to_string();
-    // Another isolate may have seen the actor later, or begun the session that this one is part of.
+    // Another isolate may have seen the actor later, or begun the session to which this request belongs.
     let actors = Statement::new(
         "UPDATE actors SET \
          session_count = session_count + iif(ifnull(last_seen_at, '') < n.session_since, 1, 0), \

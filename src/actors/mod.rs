@@ -1,5 +1,5 @@
-//! Actors: who acts through the gateway. `handlers` is the HTTP side, `input` the rules for what a
-//! caller sends, `store` the SQL, `seen` when they were last here.
+//! Actors: the people, services and AI agents that act through the gateway. `handlers` is the HTTP side,
+//! `input` the rules for request bodies, `store` the SQL, `last_seen` when actors and keys were last seen.
 
 pub mod handlers;
 pub mod input;
@@ -11,5 +11,5 @@ pub(crate) mod views;
 /// The kinds of actors.
 pub const TYPES: [&str; 4] = ["human", "ai", "service", "system"];
 
-/// What an actor can be.
+/// The statuses of actors.
 pub const STATUSES: [&str; 3] = ["active", "suspended", "deleted"];

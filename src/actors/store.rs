@@ -14,13 +14,14 @@ use crate::actors::input::{Patch, Profile, Registration};
 use crate::store::event::Event;
 use crate::store::{Ready, outbox};
 
-/// What an actor may altogether, as a JSON array: what ChittyAuth says and what was granted.
+/// SQL for all capabilities of an actor, as a JSON array: those that ChittyAuth vouches for, then
+/// those that an administrator has granted.
 const CAPABILITIES: &str = "(SELECT json_group_array(value) FROM \
      (SELECT value FROM json_each(actors.vouched) UNION ALL \
      SELECT value FROM json_each(actors.capabilities) \
      WHERE value NOT IN (SELECT value FROM json_each(actors.vouched))))";
 
-/// An actor as itself and administrators see it: SQL for a JSON object.
+/// SQL for an actor as a JSON object, as the actor itself and administrators see it.
 fn full() -> String {
     format!(
         "json_object('chitty_id', chitty_id, 'chittyId', chitty_id, \
@@ -33,19 +34,19 @@ fn full() -> String {
     )
 }
 
-/// An actor as others see it.
+/// SQL for an actor as a JSON object, as others see it.
 const PUBLIC: &str = "json_object('chitty_id', chitty_id, 'chittyId', chitty_id, \
      'actor_type', actor_type, 'display_name', display_name, 'avatar_url', avatar_url)";
 
-/// SQL for the version of an actor: its revision, and how much other services have said of it since, which
-/// is no change by anybody.
+/// SQL for the version of an actor: its revision, and how many ids other services have added to it.
+/// Such an addition is no change by anybody, so it leaves the revision as it is.
 const VERSION: &str = "revision || iif(chitty_auth_principal_id IS NULL AND chitty_dna_id IS NULL, '', \
      '.' || ((chitty_auth_principal_id IS NOT NULL) + (chitty_dna_id IS NOT NULL)))";
 
 /// An actor with its version.
 #[derive(Debug)]
 pub struct ActorState {
-    /// For the entity tag.
+    /// The version, for the entity tag.
     pub revision: String,
     /// The actor as it is returned.
     pub json: String,
@@ -53,20 +54,20 @@ pub struct ActorState {
     pub is_registered: bool,
 }
 
-/// An actor as somebody sees it.
+/// An actor as the caller may see it.
 #[derive(Debug)]
 pub struct ActorDocument {
-    /// For the entity tag, where all of it is seen.
+    /// The version, for the entity tag; `None` if the caller sees only a part.
     pub revision: Option<String>,
     /// The actor as it is returned.
     pub json: String,
 }
 
-/// An actor: all of it for itself and for administrators, for others what everybody may know of one
-/// that has registered and is still there.
+/// Reads an actor. The actor itself and administrators get all of it; others get what everybody may
+/// see, if it has registered and is not deleted.
 ///
 /// # Errors
-/// When the caller may do nothing; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn show(
     ready: Ready<'_>,
     scope: &Scope,
@@ -90,10 +91,10 @@ pub async fn show(
     Ok(Some(ActorDocument { revision: row.optional_text(0)?, json: row.text(1)? }))
 }
 
-/// All of an actor, for itself.
+/// Reads all of an actor, for the actor itself.
 ///
 /// # Errors
-/// When the caller may do nothing; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<ActorState>, Problem> {
     let query = Statement::new(format!(
         "SELECT {VERSION}, {}, registered_at IS NOT NULL FROM actors WHERE chitty_id = ?1",
@@ -106,10 +107,10 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Act
     Ok(Some(ActorState { revision: row.text(0)?, json: row.text(1)?, is_registered }))
 }
 
-/// What an actor may, by where it comes from; for itself and for administrators.
+/// Reads the capabilities of an actor by their origin, for itself and for administrators.
 ///
 /// # Errors
-/// When the caller may do nothing; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn capabilities(
     ready: Ready<'_>,
     scope: &Scope,
@@ -127,7 +128,7 @@ pub async fn capabilities(
     Ok(json?)
 }
 
-/// What a list is narrowed to.
+/// The filters of a list.
 #[derive(Debug, Default)]
 pub struct Filter {
     /// Only this type.
@@ -136,10 +137,10 @@ pub struct Filter {
     pub status: Option<&'static str>,
 }
 
-/// All actors, newest first.
+/// Lists all actors, newest first.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
@@ -159,16 +160,16 @@ pub async fn list(
     list.read(ready, scope, params, asked).await
 }
 
-/// The body of the reply to a registration, over a row of `actors`.
-fn registered() -> String {
+/// SQL for the body of the reply to a registration, over a row of `actors`.
+fn registration_reply_sql() -> String {
     format!("'{{\"success\":true,\"actor\":' || {} || '}}'", full())
 }
 
-/// Registers the caller. What an administrator has put on record before stays. Returns the reply's
-/// body, or `None` when it has registered before.
+/// Registers the caller. A status or a grant that an administrator has set before stays. Returns
+/// the reply's body, or `None` if the caller has registered before.
 ///
 /// # Errors
-/// [`WriteError`]; where it has registered before and there is a key, the failure of the key.
+/// [`WriteError`]; if the caller has registered before and there is a `key`, the failure to store the reply.
 pub async fn register(
     ready: Ready<'_>,
     scope: &Scope,
@@ -190,7 +191,7 @@ pub async fn register(
          revision = excluded.revision, chitty_auth_principal_id = \
          coalesce(excluded.chitty_auth_principal_id, chitty_auth_principal_id) \
          WHERE registered_at IS NULL RETURNING {}",
-        registered()
+        registration_reply_sql()
     ))
     .bind(scope.actor())
     .bind(new.actor_type)
@@ -204,8 +205,10 @@ pub async fn register(
     let mut batch =
         vec![insert, outbox::insert_if_changed(event, overdue_ms, "actors", "chitty_id")];
     if let Some(key) = key {
-        let body =
-            format!("SELECT {} FROM actors WHERE chitty_id = ?1 AND revision = ?2", registered());
+        let body = format!(
+            "SELECT {} FROM actors WHERE chitty_id = ?1 AND revision = ?2",
+            registration_reply_sql()
+        );
         let (tag, location) = (etag(&event.id), format!("/v1/actors/{}", scope.actor()));
         let reply = StoredReply { status: 201, etag: &tag, location: &location };
         batch.extend(key.store(scope, event, &reply, &body));
@@ -215,10 +218,10 @@ pub async fn register(
     Ok(row.map(|mut row| row.text(0)).transpose()?)
 }
 
-/// Whether the caller has registered, and what `look_up` finds beside that.
+/// Returns whether the caller has registered, and the rows that `look_up` finds in the same round trip.
 ///
 /// # Errors
-/// When the caller may do nothing; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn is_registered(
     ready: Ready<'_>,
     scope: &Scope,
@@ -236,18 +239,18 @@ pub async fn is_registered(
 
 /// A change to one actor.
 pub struct Change<'a> {
-    /// Which.
+    /// The actor.
     pub id: &'a ChittyId,
-    /// Its id becomes the revision.
+    /// The event of the change, whose id becomes the revision.
     pub event: &'a Event,
-    /// Which revisions may be changed.
+    /// The revisions that may be changed.
     pub if_match: IfMatch,
-    /// How long after it the event is overdue.
+    /// How long after the change the event is overdue, in ms.
     pub overdue_ms: u64,
 }
 
-/// Changes an actor. A status is also set on one that was never here, so that it is refused when it
-/// comes.
+/// Changes an actor. A status can also be set for an actor that has never called, so that it is
+/// refused when it does.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -283,18 +286,18 @@ pub async fn update(
     .await
 }
 
-/// What an actor has been granted, as it is stored.
+/// Reads the capabilities that an actor has been granted, as the stored JSON array.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn granted(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<String, Problem> {
     let query = Statement::new("SELECT capabilities FROM actors WHERE chitty_id = ?1").bind(id);
     let row = scope.rows(ready, query).await?.into_iter().next();
     Ok(row.map(|mut row| row.text(0)).transpose()?.unwrap_or_else(|| "[]".to_owned()))
 }
 
-/// Replaces what an administrator grants an actor, also one that was never here: only if it is `before`
-/// now, where that is said.
+/// Replaces the capabilities that an administrator grants an actor, which need not have called yet.
+/// With `before`, replaces them only if they are `before` at this moment.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -312,7 +315,7 @@ pub async fn grant(
         .await
 }
 
-/// What a change sets, and what must have been granted before it (a placeholder).
+/// The columns that a change sets, and the grants that it requires before it (a placeholder), if any.
 struct Setting<'a> {
     set: &'a str,
     before: Option<&'a str>,
@@ -332,7 +335,7 @@ async fn perform(
         setting.before.map_or_else(String::new, |before| format!("AND capabilities = {before} "));
     let mut batch = Vec::new();
     if is_put_on_record {
-        // Nothing is known of it but its id: what it is it says when it registers.
+        // Only its id is known. It names its type when it registers.
         let insert = Statement::new(
             "INSERT INTO actors (chitty_id, actor_type, created_at, updated_at) \
              VALUES (?1, 'service', ?2, ?2) ON CONFLICT DO NOTHING",

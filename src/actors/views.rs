@@ -1,8 +1,8 @@
-//! What requests and replies of actors look like: for the API description only.
+//! The requests and replies of actors, for the API description only.
 
 use utoipa::ToSchema;
 
-/// How to register.
+/// A registration.
 #[derive(ToSchema)]
 #[schema(as = ActorRegistration)]
 #[allow(dead_code, reason = "a description")]
@@ -18,12 +18,12 @@ pub(crate) struct ActorRegistrationView {
     /// An https URL; everybody sees it.
     #[schema(required = false)]
     avatar_url: Option<String>,
-    /// Changes nothing; 422 when it names something that you do not hold.
+    /// Has no effect; 422 if it names a scope that you do not hold.
     #[schema(required = false)]
     capabilities: Option<Vec<String>>,
 }
 
-/// What to change of an actor.
+/// A change of an actor.
 #[derive(ToSchema)]
 #[schema(as = ActorPatch)]
 #[allow(dead_code, reason = "a description")]
@@ -37,7 +37,8 @@ pub(crate) struct ActorPatchView {
     /// An https URL, or null.
     #[schema(required = false)]
     avatar_url: Option<String>,
-    /// `active`, `suspended` or `deleted`; by an administrator only, and never one's own.
+    /// `active`, `suspended` or `deleted`. Only an administrator can change it, and nobody can
+    /// change their own.
     #[schema(required = false)]
     status: String,
 }
@@ -49,20 +50,20 @@ pub(crate) struct ActorPatchView {
 pub(crate) struct ActorView {
     /// The ChittyID that ChittyAuth vouches for.
     chitty_id: String,
-    /// The same, for callers of the predecessor.
+    /// The same as `chitty_id`, for callers of the predecessor.
     #[schema(rename = "chittyId")]
     chitty_id_camel: String,
-    /// Whether it has registered itself.
+    /// Whether the actor has registered.
     registered: bool,
     /// `human`, `ai`, `service` or `system`.
     actor_type: String,
-    /// What others see.
+    /// The name that others see.
     display_name: Option<String>,
-    /// Only for the actor and administrators.
+    /// Only the actor and administrators see it.
     email: Option<String>,
     /// An https URL.
     avatar_url: Option<String>,
-    /// What ChittyAuth says that it may, and what was granted.
+    /// The scopes that ChittyAuth vouches for, and those that an administrator has granted.
     capabilities: Vec<String>,
     /// Its record at ChittyDNA.
     chitty_dna_id: Option<String>,
@@ -70,7 +71,7 @@ pub(crate) struct ActorView {
     chitty_auth_principal_id: Option<String>,
     /// When it was last seen, to the minute; ISO-8601.
     last_seen_at: Option<String>,
-    /// How often it came after half an hour of silence.
+    /// How many sessions it has had: a session begins with a request after half an hour without one.
     session_count: u32,
     /// `active`, `suspended` or `deleted`.
     status: String,
@@ -87,21 +88,21 @@ pub(crate) struct ActorView {
 pub(crate) struct ActorReplyView {
     /// Always true.
     success: bool,
-    /// What was done, in words; not in the reply to a registration.
+    /// What was done, in words; absent in the reply to a registration.
     #[schema(required = false)]
     message: String,
     /// The actor as it is now.
     actor: ActorView,
 }
 
-/// What everybody may know of an actor.
+/// The part of an actor that everybody may see.
 #[derive(ToSchema)]
 #[schema(as = PublicActor)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct PublicActorView {
     /// The ChittyID that ChittyAuth vouches for.
     chitty_id: String,
-    /// The same, for callers of the predecessor.
+    /// The same as `chitty_id`, for callers of the predecessor.
     #[schema(rename = "chittyId")]
     chitty_id_camel: String,
     /// `human`, `ai`, `service` or `system`.
@@ -112,14 +113,14 @@ pub(crate) struct PublicActorView {
     avatar_url: Option<String>,
 }
 
-/// An actor who has not registered.
+/// An actor that has not registered.
 #[derive(ToSchema)]
 #[schema(as = UnregisteredActor)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct UnregisteredActorView {
     /// The ChittyID that ChittyAuth vouches for.
     chitty_id: String,
-    /// The same, for callers of the predecessor.
+    /// The same as `chitty_id`, for callers of the predecessor.
     #[schema(rename = "chittyId")]
     chitty_id_camel: String,
     /// Always false.
@@ -128,19 +129,19 @@ pub(crate) struct UnregisteredActorView {
     message: String,
 }
 
-/// All of an actor for itself and administrators, and what everybody may know for others.
+/// An actor: all of it for itself and administrators, the public part for others.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[schema(as = VisibleActor)]
 #[allow(dead_code, clippy::large_enum_variant, reason = "a description")]
 pub(crate) enum VisibleActorView {
-    /// For itself and administrators.
+    /// All of the actor, for itself and administrators.
     Whole(ActorView),
-    /// For others.
+    /// The public part, for others.
     Public(PublicActorView),
 }
 
-/// An actor, or what others may know of it.
+/// An actor, or the public part of it.
 #[derive(ToSchema)]
 #[schema(as = ShownActor)]
 #[allow(dead_code, reason = "a description")]
@@ -149,26 +150,26 @@ pub(crate) struct ShownActorView {
     actor: VisibleActorView,
 }
 
-/// Who calls, registered or not.
+/// The calling actor, registered or not.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[schema(as = CallingActor)]
 #[allow(dead_code, clippy::large_enum_variant, reason = "a description")]
 pub(crate) enum CallingActorView {
-    /// It has registered.
+    /// The actor has registered.
     Registered(ActorView),
-    /// It has not.
+    /// The actor has not registered.
     Unregistered(UnregisteredActorView),
 }
 
-/// Oneself.
+/// You, and your scopes.
 #[derive(ToSchema)]
 #[schema(as = OwnActor)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct OwnActorView {
     /// Yourself.
     actor: CallingActorView,
-    /// What the credential in use may.
+    /// The scopes of the credential in use.
     scopes: Vec<String>,
 }
 
@@ -179,38 +180,38 @@ pub(crate) struct OwnActorView {
 pub(crate) struct ActorListView {
     /// The actors of this page.
     actors: Vec<ActorView>,
-    /// How many they are.
+    /// How many actors this page has.
     count: u8,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
 }
 
-/// What an actor may, by where it comes from.
+/// The capabilities of an actor, by their origin.
 #[derive(ToSchema)]
 #[schema(as = Capabilities)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct CapabilitiesView {
-    /// The actor.
+    /// The actor's ChittyID.
     chitty_id: String,
     /// `human`, `ai`, `service` or `system`.
     actor_type: String,
     /// `active`, `suspended` or `deleted`.
     status: String,
-    /// Both of the following together.
+    /// `vouched` and `granted` together.
     capabilities: Vec<String>,
-    /// How many they are.
+    /// How many `capabilities` there are.
     capability_count: u32,
-    /// What ChittyAuth last said.
+    /// The scopes that ChittyAuth vouched for last.
     vouched: Vec<String>,
-    /// What an administrator has granted.
+    /// The scopes that an administrator has granted.
     granted: Vec<String>,
 }
 
-/// What to grant.
+/// The capabilities to grant.
 #[derive(ToSchema)]
 #[schema(as = Grant)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct GrantView {
-    /// Replaces what was granted before; empty takes all of it away. At most 50 scopes.
+    /// They replace all earlier grants; an empty list takes all of them away. At most 50 scopes.
     capabilities: Vec<String>,
 }

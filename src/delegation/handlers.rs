@@ -28,14 +28,14 @@ use crate::delegation::views::{
     RevocationView, ValidationDraftView,
 };
 
-/// The audience of a token that is for this gateway, where the question names nobody: as in the tokens
-/// of ChittyAuth.
+/// The `aud` in the reply to a validation that names no service: this gateway, as in the tokens of
+/// ChittyAuth.
 const AUDIENCE: &str = "chittyconnect";
 
-/// The most bytes of what a maker notes about a delegation.
+/// The most bytes of a delegation's metadata.
 const MAX_METADATA_BYTES: usize = 4096;
 
-/// What was sent.
+/// The request body, validated.
 struct DelegationInput {
     target_service: String,
     grant: Grant,
@@ -43,12 +43,13 @@ struct DelegationInput {
     metadata: String,
 }
 
-/// Delegate: make a token by which somebody else acts for you.
+/// Delegate: make a token with which somebody else acts for you.
 ///
-/// It works as a bearer token on this gateway where `target_service` is `chittyconnect`, and
-/// otherwise at that service and on the connections to it. Its scopes are at most yours, and shrink
-/// when yours do. It can be delegated further: with fewer scopes, for a shorter time, five deep at
-/// most. The token is shown once; a replay shows the delegation without it.
+/// If `target_service` is `chittyconnect`, the token is a bearer token for this gateway. Otherwise
+/// it is valid at that service, and here on the connections to it. Its scopes are at most yours,
+/// and shrink when yours do. It can be delegated further, with at most its scopes and its remaining
+/// time, to a chain of at most five delegations. The token is shown once; a replay of the reply
+/// shows the delegation without it.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/delegate",
@@ -58,13 +59,13 @@ struct DelegationInput {
     request_body = DelegationDraftView,
     responses(
         (status = 201, description = "Delegated.", body = DelegationReplyView, headers(("ETag" = String), ("Location" = String))),
-        (status = 403, description = "`quota_exceeded`: you have as many as you may."),
+        (status = 403, description = "`quota_exceeded`: you have as many delegations as you may have."),
         (status = 422, description = "A value is not acceptable, such as a scope that you do not hold."),
     ),
 ))]
 pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let body = request.json_bytes().await?;
-    let sent = sent(&body, Grant::of(&scope))?;
+    let sent = validated(&body, Grant::of(&scope))?;
     let key = Idempotency::of(request, "delegations.create", &body)?;
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let (bounds, stored) = store::bounds(ready, &scope, look_up).await?;
@@ -93,7 +94,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             return idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await;
         }
     };
-    // The token is nowhere but in this reply.
+    // Only this reply contains the token.
     let mut delegation: Value = serde_json::from_str(&json).unwrap_or_default();
     if let Some(members) = delegation.as_object_mut() {
         members.insert("token".to_owned(), token.into());
@@ -105,7 +106,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         .then(After::Announce(event)))
 }
 
-fn sent(body: &[u8], held: Grant) -> Result<DelegationInput, Problem> {
+fn validated(body: &[u8], held: Grant) -> Result<DelegationInput, Problem> {
     let mut fields = Fields::of(body)?;
     let target = fields.text("target_service", 64);
     let target = fields.required("target_service", target).unwrap_or_default();
@@ -119,7 +120,7 @@ fn sent(body: &[u8], held: Grant) -> Result<DelegationInput, Problem> {
             fields.wrong("scopes", format!("you do not hold {more}"));
             held.within(&[])
         }),
-        // As the predecessor: to read, as far as the maker may.
+        // As in the predecessor: `read`, as far as the maker holds it.
         None => {
             let grant = held.within(&["read".to_owned()]);
             if grant.scopes().is_empty() && !is_named {
@@ -139,7 +140,8 @@ fn sent(body: &[u8], held: Grant) -> Result<DelegationInput, Problem> {
     })
 }
 
-/// When the delegation ends, within the bounds of the credential by which it is made.
+/// Returns when the delegation ends, in ms since the Unix epoch, within the bounds of the
+/// credential that makes it.
 fn end(
     sent: &DelegationInput,
     bounds: Option<&store::Bounds>,
@@ -150,7 +152,9 @@ fn end(
     if bounds.depth >= MAX_DEPTH {
         return Err(Problem::invalid(
             "",
-            format!("this token has been handed on {MAX_DEPTH} times: it goes no further"),
+            format!(
+                "this token is the last of a chain of {MAX_DEPTH}: it cannot be delegated further"
+            ),
         ));
     }
     if let Some(service) = &bounds.target_service
@@ -169,14 +173,14 @@ fn end(
     Ok(asked_ms.min(last_ms))
 }
 
-/// List one's delegations, newest first, without their tokens.
+/// List your delegations, newest first, without their tokens.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/delegate",
     operation_id = "delegationsList",
     tag = "delegation",
     params(
-        ("status" = Option<String>, Query, description = "`active`, or `all` (the default): also those that ended within a day."),
+        ("status" = Option<String>, Query, description = "`active`, or `all` (the default): also those that ended within the last day."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -197,9 +201,9 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     Ok(page.reply(request, "delegations", &[]))
 }
 
-/// Revoke a delegation, and every one that was made by it.
+/// Revoke a delegation, and every delegation that was made with it.
 ///
-/// It holds from the next request on, everywhere.
+/// The revocation takes effect with the next request, everywhere.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     delete,
     path = "/v1/delegate/{id}",
@@ -222,11 +226,11 @@ pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     Ok(if is_news { reply.then(After::Announce(event)) } else { reply })
 }
 
-/// Ask whether a delegated token is good, and for what (in the manner of RFC 7662).
+/// Ask whether a delegated token is valid, and for what (in the manner of RFC 7662).
 ///
-/// Who has the token may ask: no other credential is needed. A service names itself as
-/// `target_service`; without it the question is whether the token is good at this gateway. Of a token
-/// that is not good there nothing is said but that.
+/// No credential but the token itself is needed. A service names itself as `target_service`;
+/// without it, the question is whether the token is valid at this gateway. About a token that is
+/// not valid there, the reply says nothing else.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/delegate/validate",
@@ -263,7 +267,7 @@ pub async fn validate(app: &App, request: &Request<'_>) -> Outcome {
                 "token_type": "Bearer",
                 "scope": scopes.join(" "),
                 "sub": good.delegator,
-                // Who asks compares it with its own name, as it spells that.
+                // The service compares it with its own name, so it is spelt as in the request.
                 "aud": asked.as_deref().unwrap_or(AUDIENCE),
                 "iat": seconds(&good.created_at),
                 "exp": seconds(&good.expires_at),

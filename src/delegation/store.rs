@@ -15,7 +15,7 @@ use crate::store::event::Event;
 use crate::store::work::{Due, Prune};
 use crate::store::{Ready, outbox};
 
-/// A delegation as it is returned, without its token: SQL for a JSON object. `now` is a placeholder.
+/// SQL for a delegation as a JSON object, as it is returned: without its token. `now` is a placeholder.
 fn document(now: &str) -> String {
     format!(
         "json_object('token_id', delegation_id, 'delegation_id', delegation_id, \
@@ -28,21 +28,23 @@ fn document(now: &str) -> String {
     )
 }
 
-/// What a further delegation has to stay within.
+/// The bounds of a delegation, set by the credential that makes it.
 #[derive(Debug)]
 pub struct Bounds {
     /// When the credential ends (ISO-8601 UTC), if it does.
     pub expires_at: Option<String>,
-    /// How deep it is already; 0 for the first.
+    /// How many delegations lead to the credential; 0 if it is not a delegated token.
     pub depth: usize,
-    /// For which service, as it is compared.
+    /// The service for which the credential is valid, in the form in which names are compared;
+    /// `None` is no bound.
     pub target_service: Option<String>,
 }
 
-/// The bounds that the caller's credential sets, and what `look_up` finds beside them.
+/// Reads the bounds that the caller's credential sets, and the rows that `look_up` finds in the
+/// same round trip.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn bounds(
     ready: Ready<'_>,
     scope: &Scope,
@@ -78,24 +80,23 @@ pub async fn bounds(
     Ok((bounds, results.next().unwrap_or_default()))
 }
 
-/// A delegation to be made.
+/// A delegation to make.
 pub struct Draft<'a> {
     /// SHA-256 of the token, in hex.
     pub token_sha256: String,
-    /// As it is compared.
+    /// The name of the service, in the form in which names are compared.
     pub target_service: String,
-    /// What its maker hands on.
+    /// The part of its maker's authority that it carries.
     pub grant: &'a Grant,
     /// A JSON object.
     pub metadata: String,
     /// ISO-8601 UTC.
     pub expires_at: String,
-    /// How many the delegator may have.
+    /// How many delegations the delegator may have.
     pub quota: Quota,
 }
 
-/// Makes a delegation; by whatever credential it is made, it hangs on that. Returns it as JSON,
-/// without its token.
+/// Makes a delegation, which depends on the credential that makes it. Returns it as JSON, without its token.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -123,7 +124,7 @@ pub async fn insert(
     ]
     .map(|value| params.add(value))
     .join(", ");
-    // In the statement, because the credential may end sooner by now.
+    // The statement compares the ends, because the credential may end sooner by now.
     let ends = params.add(new.expires_at.as_str());
     let select = match scope.credential() {
         Credential::Token { sha256, expires_at, is_made: false } => {
@@ -180,14 +181,14 @@ pub async fn insert(
     Ok(row.ok_or(DbError::Shape)?.text(0)?)
 }
 
-/// Which delegations the caller has to do with: its own, and by a delegated token those below that
-/// token. A condition whose placeholders are added to `params`.
+/// SQL for whether the caller may reach a delegation: its own, or with a delegated token only those
+/// below that token; adds its placeholders to `params`.
 fn reach(scope: &Scope, params: &mut Params) -> String {
     let own = format!("delegator_chitty_id = {}", params.add(scope.actor()));
     match scope.credential() {
         Credential::Delegation { path, .. } => {
             let path = params.add(path.as_str());
-            // Every path that begins with this one: '0' comes right after '/'.
+            // Every longer path that begins with this one: `0` is the character right after `/`.
             format!(
                 "{own} AND path > {path} AND path < substr({path}, 1, length({path}) - 1) || '0'"
             )
@@ -196,10 +197,10 @@ fn reach(scope: &Scope, params: &mut Params) -> String {
     }
 }
 
-/// The caller's delegations, newest first.
+/// Lists the delegations that the caller may reach, newest first.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
@@ -219,8 +220,9 @@ pub async fn list(
     list.read(ready, scope, params, asked).await
 }
 
-/// Revokes a delegation and every one below it, in one statement: one that the caller has to do with,
-/// or as an administrator anybody's. `None` where there is no such one; otherwise whether it was good until now.
+/// Revokes a delegation and every one below it, in one statement. The caller must be able to reach
+/// it; an administrator can revoke any. Returns `None` if there is no such delegation; otherwise
+/// whether it was not revoked before.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -251,23 +253,23 @@ pub async fn revoke(
     Ok(is_there.then_some(is_news))
 }
 
-/// The condition under which the caller may revoke the delegation of this id.
+/// SQL for whether the caller may revoke the delegation `id`; adds its placeholders to `params`.
 fn revocable(scope: &Scope, id: &str, params: &mut Params) -> String {
     let id = params.add(id);
     let (own, admin) = (reach(scope, params), scope.is_admin_sql(params));
     format!("delegation_id = {id} AND (({own}) OR {admin})")
 }
 
-/// A token that is good.
+/// A delegated token that is valid.
 #[derive(Debug)]
 pub struct ValidToken {
     /// `dlg_…`
     pub id: String,
-    /// For whom it acts.
+    /// The actor for which it acts.
     pub delegator: String,
-    /// As it is compared.
+    /// The name of the service, in the form in which names are compared.
     pub target_service: String,
-    /// What of its scopes still has something to stand on.
+    /// Those of its scopes that are still backed.
     pub scopes: Vec<String>,
     /// ISO-8601 UTC.
     pub created_at: String,
@@ -275,7 +277,8 @@ pub struct ValidToken {
     pub expires_at: String,
 }
 
-/// Looks a token up by its hash: only if it is good now, its delegator and its source included.
+/// Looks up a token by its SHA-256 (hex). Returns it only if it is valid now: its delegator and its
+/// source must be valid too.
 ///
 /// # Errors
 /// Storage failures.
@@ -306,8 +309,7 @@ pub async fn good(
     }))
 }
 
-/// How long a delegation stays on record after its end, in ms: a day, so that its maker still sees what
-/// became of it.
+/// How long a delegation is kept after its end, in ms: a day, so that its maker can still see how it ended.
 const KEEP_MS: u64 = 24 * 3_600_000;
 
 /// The delegations that ended [`KEEP_MS`] ago.

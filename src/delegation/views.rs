@@ -1,21 +1,21 @@
-//! What requests and replies of delegations look like: for the API description only.
+//! The requests and replies of delegations, for the API description only.
 
 use utoipa::ToSchema;
 
-/// A delegation to be made.
+/// A delegation to make.
 #[derive(ToSchema)]
 #[schema(as = DelegationDraft)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct DelegationDraftView {
-    /// For which service the token is; `chittyconnect` is this gateway.
+    /// The service for which the token is valid; `chittyconnect` is this gateway.
     target_service: String,
-    /// At most what you hold; reading, as far as you may, by default.
+    /// At most the scopes that you hold; by default `read`, as far as you hold it.
     #[schema(required = false)]
     scopes: Option<Vec<String>>,
     /// 60 to 86400; 3600 by default.
     #[schema(required = false)]
     expires_in_seconds: Option<u32>,
-    /// An object of at most 4 KB, for yourself.
+    /// An object of at most 4 KB, for your own notes.
     #[schema(required = false)]
     metadata: Option<serde_json::Value>,
 }
@@ -27,22 +27,22 @@ pub(crate) struct DelegationDraftView {
 pub(crate) struct DelegationView {
     /// `dlg_…`
     token_id: String,
-    /// The same.
+    /// The same as `token_id`.
     delegation_id: String,
-    /// The token, in the reply to its creation only.
+    /// The token; only in the reply to its creation.
     #[schema(required = false)]
     token: String,
-    /// For whom the token acts.
+    /// The actor for which the token acts.
     delegator_chitty_id: String,
-    /// For which service it is, in lower case and without `chitty`.
+    /// The service for which the token is valid, in lower case and without `chitty`.
     target_service: String,
-    /// What it was made for.
+    /// The scopes that it was made with.
     scopes: Vec<String>,
-    /// What its maker noted.
+    /// The notes of its maker.
     metadata: serde_json::Value,
     /// `active`, `expired` or `revoked`.
     status: String,
-    /// 1 for the first, 5 at most.
+    /// Its place in the chain of delegations: 1 for the first, 5 at most.
     depth: u8,
     /// ISO-8601 UTC with milliseconds.
     created_at: String,
@@ -50,7 +50,7 @@ pub(crate) struct DelegationView {
     expires_at: String,
     /// ISO-8601 UTC with milliseconds.
     revoked_at: Option<String>,
-    /// Its whole life.
+    /// Its whole life, in seconds.
     expires_in_seconds: i64,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct DelegationReplyView {
 pub(crate) struct DelegationListView {
     /// The delegations of this page.
     delegations: Vec<DelegationView>,
-    /// How many they are.
+    /// How many delegations this page has.
     count: u8,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
@@ -87,7 +87,7 @@ pub(crate) struct RevocationView {
     success: bool,
     /// What was done, in words.
     message: String,
-    /// What was revoked.
+    /// The delegation that was revoked.
     token_id: String,
 }
 
@@ -98,39 +98,39 @@ pub(crate) struct RevocationView {
 pub(crate) struct ValidationDraftView {
     /// The token.
     token: String,
-    /// Who asks: a token for another service is not active there.
+    /// The service that asks, by default this gateway. A token for another service is not active there.
     #[schema(required = false)]
     target_service: Option<String>,
 }
 
-/// What is said of a token (RFC 7662).
+/// The state of a token (RFC 7662).
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[schema(as = Introspection)]
 #[allow(dead_code, clippy::large_enum_variant, reason = "a description")]
 pub(crate) enum IntrospectionView {
-    /// It is good at the service in question.
+    /// The token is valid at the service in question.
     Active(ActiveTokenView),
-    /// It is not, which is all that is said of it.
+    /// The token is not valid there; the reply says nothing else.
     Inactive(InactiveTokenView),
 }
 
-/// A token that is good.
+/// A token that is valid.
 #[derive(ToSchema)]
 #[schema(as = ActiveToken)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct ActiveTokenView {
     /// Always true.
     active: bool,
-    /// The same, for callers of the predecessor.
+    /// The same as `active`, for callers of the predecessor.
     valid: bool,
     /// Always `Bearer`.
     token_type: String,
-    /// What it may at this moment, separated by spaces.
+    /// The scopes that it has at this moment, separated by spaces.
     scope: String,
     /// The delegator.
     sub: String,
-    /// The service that it is for, as the question names it; `chittyconnect` where it names none.
+    /// The service for which the token is valid, as the request names it; `chittyconnect` if it names none.
     aud: String,
     /// Seconds since the Unix epoch.
     iat: u64,
@@ -138,33 +138,33 @@ pub(crate) struct ActiveTokenView {
     exp: u64,
     /// `dlg_…`
     jti: String,
-    /// The same in the predecessor's words.
+    /// The same facts in the predecessor's form.
     delegation: DelegationGistView,
 }
 
-/// A token that is not good, or not at this service.
+/// A token that is not valid, or not at this service.
 #[derive(ToSchema)]
 #[schema(as = InactiveToken)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct InactiveTokenView {
     /// Always false.
     active: bool,
-    /// The same, for callers of the predecessor.
+    /// The same as `active`, for callers of the predecessor.
     valid: bool,
 }
 
-/// What a service may know of a delegation.
+/// The part of a delegation that a service may see.
 #[derive(ToSchema)]
 #[schema(as = DelegationGist)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct DelegationGistView {
     /// `dlg_…`
     token_id: String,
-    /// For whom the token acts.
+    /// The actor for which the token acts.
     delegator_chitty_id: String,
-    /// For which service it is, in lower case and without `chitty`.
+    /// The service for which the token is valid, in lower case and without `chitty`.
     target_service: String,
-    /// What it may at this moment.
+    /// The scopes that it has at this moment.
     scopes: Vec<String>,
     /// ISO-8601 UTC with milliseconds.
     expires_at: String,

@@ -26,22 +26,22 @@ use crate::keys::views::{
     KeyDraftView, KeyListView, KeyReplyView, KeyRevocationView, KeyView, RotationView,
 };
 
-/// The longest life of a key that ends, in seconds: five years.
+/// The longest life of a key that has an end, in seconds: five years.
 pub(crate) const MAX_LIFE_S: u64 = 5 * 365 * 24 * 3600;
 
-/// The longest time that a replaced secret goes on working, in seconds: a week.
+/// The longest time that a replaced secret stays valid, in seconds: a week.
 pub(crate) const MAX_GRACE_S: u64 = 7 * 24 * 3600;
 
-/// A fresh secret: what is shown once, and what is kept.
-fn fresh() -> Result<(String, Secret), Problem> {
+/// Makes a secret. Returns the key, which is shown once, and what is stored of it.
+fn new_secret() -> Result<(String, Secret), Problem> {
     let key = format!("chitty_{}", ids::hex(&ids::secret()?));
     let hint = key.get(key.len() - 4..).unwrap_or_default().to_owned();
     let sha256 = ids::sha256_hex(&key);
     Ok((key, Secret { sha256, hint }))
 }
 
-/// The key as it is shown this once.
-fn shown(json: &str, secret: String) -> String {
+/// Returns the body of the only reply that shows the key.
+fn reply_with_key(json: &str, secret: String) -> String {
     let mut key: Value = serde_json::from_str(json).unwrap_or_default();
     if let Some(members) = key.as_object_mut() {
         members.insert("key".to_owned(), secret.into());
@@ -51,8 +51,9 @@ fn shown(json: &str, secret: String) -> String {
 
 /// Make an API key.
 ///
-/// Only by a ChittyAuth token. The key may at most what you may; an administrator makes one for
-/// another actor with `actor_chitty_id`. It is shown once; a replay shows all but that.
+/// Only a ChittyAuth token can make one. The key carries at most the scopes that you hold; an
+/// administrator can make one for another actor with `actor_chitty_id`. The key is shown once; a
+/// replay of the reply leaves it out.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/keys",
@@ -62,7 +63,7 @@ fn shown(json: &str, secret: String) -> String {
     request_body = KeyDraftView,
     responses(
         (status = 201, description = "Made.", body = KeyReplyView, headers(("ETag" = String), ("Location" = String))),
-        (status = 403, description = "`quota_exceeded`: the owner has as many as it may."),
+        (status = 403, description = "`quota_exceeded`: the owner has as many keys as it may have."),
         (status = 422, description = "A value is not acceptable, such as a scope that you do not hold."),
     ),
 ))]
@@ -88,7 +89,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let owner = owner.filter(|owner| owner != scope.actor());
     let scope = match owner {
         None => scope,
-        // Only an administrator makes a key for somebody else.
+        // Only an administrator can make a key for another actor.
         Some(_) => scope.demanding_admin(),
     };
     let key = Idempotency::of(request, "keys.create", &body)?;
@@ -96,7 +97,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         return Ok(replay);
     }
     let now_ms = app.now_ms();
-    let (secret, kept) = fresh()?;
+    let (secret, kept) = new_secret()?;
     let owner = owner.unwrap_or_else(|| scope.actor().to_owned());
     let id = format!("key_{}", ids::uuid_v7(now_ms));
     let payload = json!({ "owner": owner, "scopes": grant.scopes() });
@@ -116,20 +117,20 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             return idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await;
         }
     };
-    Ok(Reply::new(201, Body::Json(shown(&json, secret)))
+    Ok(Reply::new(201, Body::Json(reply_with_key(&json, secret)))
         .header("etag", etag(&event.id))
         .header("location", format!("/v1/keys/{id}"))
         .then(After::Announce(event)))
 }
 
-/// List one's API keys, newest first, without their secrets.
+/// List your API keys, newest first, without their secrets.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/keys",
     operation_id = "keysList",
     tag = "keys",
     params(
-        ("owner" = Option<String>, Query, description = "Whose; `all` is everybody's. Administrators only."),
+        ("owner" = Option<String>, Query, description = "The owner's ChittyID, or `all`; yours by default. Any other is for administrators only."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -169,10 +170,10 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     key.map(Reply::json).ok_or_else(|| Problem::not_found("key"))
 }
 
-/// Give an API key another secret.
+/// Give an API key a new secret.
 ///
-/// The one before goes on working for a while, so that nothing breaks on the way. By a ChittyAuth
-/// token, or by the key itself: not by a secret that has been rotated out.
+/// The old secret stays valid for a while, so that nothing fails in the meantime. Only a ChittyAuth
+/// token or the key itself can do this, but no secret that has been rotated out.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/keys/{id}/rotate",
@@ -186,7 +187,7 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     responses(
         (status = 200, description = "Rotated.", body = KeyReplyView, headers(("ETag" = String))),
         (status = 403, description = "`retired_key`: the secret has been rotated out."),
-        (status = 404, description = "You have no such key that is good."),
+        (status = 404, description = "You have no such key that is active."),
     ),
 ))]
 pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
@@ -202,7 +203,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     if let Some(replay) = idempotency::find(ready, &scope, key.as_ref(), request.now_ms).await? {
         return Ok(replay);
     }
-    let (secret, kept) = fresh()?;
+    let (secret, kept) = new_secret()?;
     let now_ms = app.now_ms();
     let grace_ms = grace_s.map_or(KeySettings::of(app).grace_ms, |seconds| seconds * 1000);
     let grace_until = time::iso8601(now_ms + grace_ms);
@@ -211,12 +212,12 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let overdue_ms = app.config.outbox_overdue_ms;
     let change = Change { event: &event, overdue_ms };
     match store::rotate(ready, &scope, &change, &kept, &grace_until, key.as_ref()).await {
-        Ok(Some(json)) => Ok(Reply::json(shown(&json, secret))
+        Ok(Some(json)) => Ok(Reply::json(reply_with_key(&json, secret))
             .header("etag", etag(&event.id))
             .then(After::Announce(event))),
-        Ok(None) => Err(unchanged(ready, &scope).await),
+        Ok(None) => Err(why_unchanged(ready, &scope).await),
         Err(error) => {
-            // Where there was nothing to rotate, there is no reply to keep, and the batch fails.
+            // If there was no key to rotate, there is no reply to store, so the batch fails.
             let found = store::get(ready, &scope, &request.id, request.now_ms).await?;
             if !found.is_some_and(|key| key.contains("\"status\":\"active\"")) {
                 return Err(Problem::not_found("key"));
@@ -229,8 +230,8 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     }
 }
 
-/// Why there was no key to change.
-async fn unchanged(ready: Ready<'_>, scope: &Scope) -> Problem {
+/// Returns why there was no key to change.
+async fn why_unchanged(ready: Ready<'_>, scope: &Scope) -> Problem {
     match store::is_retired(ready, scope).await {
         Ok(true) => retired(),
         Ok(false) => Problem::not_found("key"),
@@ -241,14 +242,14 @@ async fn unchanged(ready: Ready<'_>, scope: &Scope) -> Problem {
 fn retired() -> Problem {
     Problem::new(
         Code::RetiredKey,
-        "This secret has been rotated out: it neither rotates nor revokes. Use its successor, or a \
-         ChittyAuth token.",
+        "This secret has been rotated out: it can neither rotate nor revoke the key. Use the new \
+         secret, or a ChittyAuth token.",
     )
 }
 
-/// Revoke an API key, and what was delegated by it.
+/// Revoke an API key, and the delegations that were made with it.
 ///
-/// It holds from the next request on, everywhere.
+/// The revocation takes effect with the next request, everywhere.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     delete,
     path = "/v1/keys/{id}",

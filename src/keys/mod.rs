@@ -1,6 +1,6 @@
-//! API keys of this gateway: credentials for programs that cannot log in. `handlers` is the HTTP side,
-//! `store` the SQL. A key is kept as its SHA-256; whether it is good is judged with each request, in
-//! [`crate::access::caller`].
+//! API keys of this gateway: credentials for programs that cannot log in. `handlers` is the HTTP
+//! side, `store` the SQL. A key is stored as its SHA-256; [`crate::access::caller`] judges with
+//! each request whether it is valid.
 
 pub mod handlers;
 pub mod settings;

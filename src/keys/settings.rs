@@ -1,11 +1,11 @@
-//! What API keys go by.
+//! The settings of API keys.
 
 use crate::app;
 use crate::config::{Config, Reader};
 
 /// The settings.
 pub struct Settings {
-    /// How long a replaced secret of an API key goes on working, in ms.
+    /// How long a replaced secret of an API key stays valid, in ms.
     pub grace_ms: u64,
 }
 

@@ -14,8 +14,7 @@ use crate::store::event::Event;
 use crate::store::work::{Due, Prune};
 use crate::store::{Ready, outbox};
 
-/// A key as it is returned, without its secret: SQL for a JSON object. `now` is a placeholder or a
-/// text.
+/// SQL for a key as a JSON object, as it is returned: without its secret. `now` is a placeholder or a text.
 fn document(now: &str) -> String {
     format!(
         "json_object('key_id', key_id, 'owner_chitty_id', owner_chitty_id, 'name', name, \
@@ -30,30 +29,30 @@ fn document(now: &str) -> String {
     )
 }
 
-/// A key as it is stored: what is to be seen of it, and its secret.
+/// A key to store, without its secret.
 pub struct Draft<'a> {
-    /// Whose it is.
+    /// The owner's ChittyID.
     pub owner: &'a str,
-    /// What people call it.
+    /// Its name for people.
     pub name: &'a str,
-    /// What its maker hands on.
+    /// The part of its maker's authority that it carries.
     pub grant: &'a Grant,
-    /// ISO-8601 UTC, if it ends.
+    /// When it ends (ISO-8601 UTC), if it does.
     pub expires_at: Option<String>,
-    /// How many the owner may have.
+    /// How many keys the owner may have.
     pub quota: Quota,
 }
 
-/// A secret on its way to the database.
+/// A secret, as it is stored.
 pub struct Secret {
-    /// SHA-256 of it, in hex.
+    /// The SHA-256 of the key, in hex.
     pub sha256: String,
-    /// Its last characters.
+    /// The last four characters of the key.
     pub hint: String,
 }
 
-/// The reply to a creation or a rotation without the secret, over a row of `keys`.
-fn replayed() -> String {
+/// SQL for the stored reply to a creation or a rotation, without the secret.
+fn stored_reply_sql() -> String {
     format!(
         "SELECT '{{\"success\":true,\"key\":' || {} || '}}' FROM keys \
          WHERE key_id = ?1 AND revision = ?2",
@@ -89,13 +88,13 @@ fn keep_reply(
     status: i64,
 ) -> Vec<Statement> {
     let Some(key) = key else { return Vec::new() };
-    // What is made is somewhere; what is changed is where it was.
+    // Only a creation has a `Location`; a rotation leaves the key where it was.
     let location = match status {
         201 => format!("/v1/keys/{}", event.entity_id),
         _ => String::new(),
     };
     let reply = StoredReply { status, etag: &etag(&event.id), location: &location };
-    key.store(scope, event, &reply, &replayed()).into()
+    key.store(scope, event, &reply, &stored_reply_sql()).into()
 }
 
 fn text_of(results: Vec<Vec<Row>>, index: usize) -> Result<Option<String>, DbError> {
@@ -139,17 +138,18 @@ pub async fn insert(
     Ok(text_of(results, 2)?.ok_or(DbError::Shape)?)
 }
 
-/// Which keys a caller has to do with: its own, or as an administrator everybody's. A condition whose
-/// placeholders are added to `params`.
+/// SQL for whether the caller may reach a key: its own keys, or any key for an administrator; adds
+/// its placeholders to `params`.
 fn reach(scope: &Scope, params: &mut Params) -> String {
     let (own, admin) = (params.add(scope.actor()), scope.is_admin_sql(params));
     format!("(owner_chitty_id = {own} OR {admin})")
 }
 
-/// The keys of an owner, or (to administrators) everybody's, newest first.
+/// Lists the keys of an owner, or all keys if `owner` is `None`, newest first. `scope` must require
+/// an administrator unless the owner is the caller.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
@@ -168,10 +168,10 @@ pub async fn list(
     list.read(ready, scope, params, asked).await
 }
 
-/// One key.
+/// Reads one key.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn get(
     ready: Ready<'_>,
     scope: &Scope,
@@ -191,14 +191,15 @@ pub async fn get(
 
 /// A change of one key.
 pub struct Change<'a> {
-    /// Its entity is the key, its id becomes the revision.
+    /// The event of the change: its entity is the key, and its id becomes the key's revision.
     pub event: &'a Event,
-    /// How long after it the event is overdue.
+    /// How long after the change the event is overdue, in ms.
     pub overdue_ms: u64,
 }
 
-/// SQL for whether the caller's credential may change a key: a secret that was rotated out works on for
-/// its grace, but neither rotates nor revokes, or whoever found it would throw the owner out.
+/// SQL for whether the caller's credential may change a key. A secret that has been rotated out
+/// stays valid for its grace period, but can neither rotate nor revoke: otherwise somebody who
+/// found it could lock the owner out.
 fn may_change(scope: &Scope, params: &mut Params) -> String {
     match scope.credential() {
         Credential::Key { sha256, .. } => format!(
@@ -210,10 +211,10 @@ fn may_change(scope: &Scope, params: &mut Params) -> String {
     }
 }
 
-/// Whether the caller calls by a secret that was rotated out.
+/// Whether the caller uses a secret that has been rotated out.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn is_retired(ready: Ready<'_>, scope: &Scope) -> Result<bool, Problem> {
     let mut params = Params::default();
     let may = may_change(scope, &mut params);
@@ -221,8 +222,8 @@ pub async fn is_retired(ready: Ready<'_>, scope: &Scope) -> Result<bool, Problem
     Ok(rows.first().is_some_and(|row| row.integer(0) == Ok(0)))
 }
 
-/// Gives a key another secret; the one before goes on working until `grace_until`. Returns the key, or
-/// `None` when there is none to rotate.
+/// Gives a key a new secret; the old one stays valid until `grace_until` (ISO-8601 UTC). Returns
+/// the key, or `None` if the caller can rotate no such key.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -258,21 +259,21 @@ pub async fn rotate(
     Ok(text_of(results, 3)?)
 }
 
-/// What came of a revocation.
+/// The outcome of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
-    /// It is revoked; whether it is so by this.
+    /// The key is revoked.
     Done {
-        /// It was not before.
+        /// Whether it was not revoked before.
         is_news: bool,
     },
     /// The caller has no such key.
     Missing,
-    /// The caller calls by a secret that was rotated out.
+    /// The caller uses a secret that has been rotated out.
     Retired,
 }
 
-/// Revokes a key, and what was delegated by it. One that is revoked already stays as it is.
+/// Revokes a key, and the delegations that were made with it. A key that is already revoked stays as it is.
 ///
 /// # Errors
 /// [`WriteError`].

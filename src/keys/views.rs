@@ -1,20 +1,20 @@
-//! What requests and replies of API keys look like: for the API description only.
+//! The requests and replies of API keys, for the API description only.
 
 use utoipa::ToSchema;
 
-/// A key to be made.
+/// A key to make.
 #[derive(ToSchema)]
 #[schema(as = KeyDraft)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct KeyDraftView {
     /// 1 to 200 characters.
     name: String,
-    /// At most what you hold.
+    /// At most the scopes that you hold.
     scopes: Vec<String>,
-    /// 60 to 157680000 (five years); without it the key does not end by itself.
+    /// 60 to 157680000 (five years); without it the key does not expire.
     #[schema(required = false)]
     expires_in_seconds: Option<u32>,
-    /// For whom; yourself by default, somebody else by an administrator only.
+    /// The owner of the key: yourself by default. Only an administrator can name another actor.
     #[schema(required = false)]
     actor_chitty_id: Option<String>,
 }
@@ -26,20 +26,20 @@ pub(crate) struct KeyDraftView {
 pub(crate) struct KeyView {
     /// `key_…`
     key_id: String,
-    /// The key itself, in the reply to its creation or rotation only.
+    /// The key itself; only in the reply to its creation or rotation.
     #[schema(required = false)]
     key: String,
-    /// Who calls by it.
+    /// The actor that calls with it.
     owner_chitty_id: String,
-    /// What people call it.
+    /// Its name for people.
     name: String,
-    /// What it was made for.
+    /// The scopes that it was made with.
     scopes: Vec<String>,
     /// `active`, `expired` or `revoked`.
     status: String,
     /// Its last four characters.
     hint: Option<String>,
-    /// Who made it.
+    /// The actor that made it.
     created_by: String,
     /// ISO-8601 UTC with milliseconds.
     created_at: String,
@@ -51,7 +51,7 @@ pub(crate) struct KeyView {
     rotated_at: Option<String>,
     /// ISO-8601 UTC with milliseconds, or null.
     revoked_at: Option<String>,
-    /// To the minute; ISO-8601 UTC with milliseconds, or null.
+    /// When it was last used, to the minute; ISO-8601 UTC with milliseconds, or null.
     last_used_at: Option<String>,
 }
 
@@ -73,18 +73,18 @@ pub(crate) struct KeyReplyView {
 pub(crate) struct KeyListView {
     /// The keys of this page.
     keys: Vec<KeyView>,
-    /// How many they are.
+    /// How many keys this page has.
     count: u8,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
 }
 
-/// How to rotate.
+/// The options of a rotation.
 #[derive(ToSchema)]
 #[schema(as = Rotation)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct RotationView {
-    /// How long the secret before goes on working: 0 to 604800 (a week); a day by default.
+    /// How long the old secret stays valid: 0 to 604800 (a week); a day by default.
     #[schema(required = false)]
     grace_seconds: Option<u32>,
 }
@@ -98,6 +98,6 @@ pub(crate) struct KeyRevocationView {
     success: bool,
     /// What was done, in words.
     message: String,
-    /// What was revoked.
+    /// The key that was revoked.
     key_id: String,
 }

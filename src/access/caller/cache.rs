@@ -1,4 +1,4 @@
-//! What is remembered of credentials in the isolate.
+//! The isolate's cache of the callers behind credentials.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,9 +17,9 @@ pub(super) type TokenKey = [u8; 32];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expiry {
     At(u64),
-    /// Not said: it holds until whoever vouches for it says otherwise.
+    /// Not stated: the credential is valid until its issuer refuses it.
     Open,
-    /// Said in a way that cannot be read: the answer holds for this request only.
+    /// Stated in a form that cannot be read: the caller is valid for this request only and is not cached.
     Unreadable,
 }
 
@@ -29,12 +29,13 @@ impl Expiry {
     }
 }
 
-/// Who stood behind a credential when it was last looked at, by its SHA-256, each kept for a bounded
-/// time and never past its expiry.
+/// The callers behind credentials that were used lately, by the SHA-256 of the credential. Each is
+/// kept for a bounded time and never past the credential's expiry.
 #[derive(Default)]
 pub struct TokenCache {
     entries: RefCell<BTreeMap<TokenKey, (Rc<Caller>, u64)>>,
-    /// What this isolate has noted of a token lately, by its SHA-256 in hex: when, and what it carries.
+    /// The scopes of a token that this isolate has lately written to the database, and when it did
+    /// (ms), by the token's SHA-256 in hex.
     noted: RefCell<BTreeMap<String, (u64, String)>>,
 }
 
@@ -44,7 +45,7 @@ impl Slot for TokenCache {
     }
 }
 
-/// How many are kept. At a few hundred bytes each this stays below a megabyte.
+/// The most credentials that are kept. At a few hundred bytes each, they stay below a megabyte.
 const MAX_CACHED_TOKENS: usize = 2048;
 
 impl TokenCache {
@@ -58,7 +59,7 @@ impl TokenCache {
         (now_ms < *until).then(|| Rc::clone(caller))
     }
 
-    /// Keeps a caller for `keep_ms`; 0 keeps nothing.
+    /// Keeps a caller for `keep_ms`, but not past `expiry`; 0 keeps nothing.
     pub(super) fn put(
         &self,
         key: TokenKey,
@@ -86,7 +87,8 @@ impl TokenCache {
         entries.insert(key, (Rc::clone(caller), until));
     }
 
-    /// Whether this request is the one to note what a token carries: of a burst of them one is.
+    /// Whether this request has to write the scopes `carried` of a token to the database: one
+    /// request of a burst does.
     pub(super) fn takes_note(&self, sha256: &str, carried: &str, now_ms: u64) -> bool {
         let mut noted = self.noted.borrow_mut();
         let is_recent = |at_ms: u64| now_ms.abs_diff(at_ms) < NOTED_MS;
@@ -103,13 +105,15 @@ impl TokenCache {
         true
     }
 
-    /// What was to be noted of a token was not, or does not hold any more.
+    /// Lets the next request write the scopes of a token again, because the last write failed or
+    /// ChittyAuth has refused the token.
     pub(super) fn forget_note(&self, sha256: &str) {
         self.noted.borrow_mut().remove(sha256);
     }
 
-    /// Forgets what was remembered of an actor, whose grants have just been changed here. Other
-    /// isolates learn of it when their memory ends; what is refused does not wait for that.
+    /// Removes the callers of an actor whose grants or status this isolate has just changed. Other
+    /// isolates use the old grants until their entries expire, but only for what the actor may hand
+    /// on: each request reads from the database what the actor may do.
     pub fn forget(&self, actor: &str) {
         self.entries.borrow_mut().retain(|_, (caller, _)| caller.actor.as_str() != actor);
     }

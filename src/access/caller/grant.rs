@@ -1,8 +1,8 @@
-//! The rule of delegation: what a caller makes carries at most what the caller holds, lives at most as
-//! long as the credential by which it was made, and stands on that.
+//! The rule of delegation: a credential that a caller makes carries at most the scopes that the
+//! caller holds, ends no later than the credential that made it, and depends on that credential.
 //!
-//! A [`Grant`] is the only authority that anything made here is made with, and there is no way to one
-//! but by narrowing the caller's own.
+//! Every credential is made with a [`Grant`], and the only way to get one is to narrow the caller's
+//! own authority.
 
 use http_kit::problem::Problem;
 use seams::db::Statement;
@@ -14,7 +14,7 @@ use super::scopes::{holds, intersection};
 use super::standing::Source;
 use crate::store::Ready;
 
-/// A part of a caller's authority.
+/// The part of a caller's authority that is handed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     scopes: Vec<String>,
@@ -23,7 +23,7 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// All that a caller may hand on, as of a moment ago.
+    /// Returns all that a caller may hand on, as far as the isolate's cache knows.
     pub fn of(scope: &Scope) -> Self {
         let (token, secret) = match scope.credential() {
             Credential::Token { sha256, .. } => (Some(sha256.clone()), None),
@@ -43,10 +43,10 @@ impl Grant {
         Grant { scopes, ends_ms: scope.ends_ms(), source }
     }
 
-    /// As much of it as was asked for.
+    /// Narrows the grant to the scopes that were asked for.
     ///
     /// # Errors
-    /// The first scope that is not held.
+    /// The first scope that the grant does not hold.
     pub fn narrowed(self, asked: &[String]) -> Result<Self, String> {
         match asked.iter().find(|scope| !holds(&self.scopes, scope)) {
             Some(more) => Err(more.clone()),
@@ -54,35 +54,36 @@ impl Grant {
         }
     }
 
-    /// As much of it as is among these scopes.
+    /// Narrows the grant to those of its scopes that `scopes` also hold.
     #[must_use]
     pub fn within(self, scopes: &[String]) -> Self {
         Grant { scopes: intersection(&self.scopes, scopes), ..self }
     }
 
-    /// The same until then at the latest, in ms since the Unix epoch.
+    /// Ends the grant at `ms` (since the Unix epoch) at the latest.
     #[must_use]
     pub fn until(self, ms: u64) -> Self {
         Grant { ends_ms: Some(self.ends_ms.map_or(ms, |ends_ms| ends_ms.min(ms))), ..self }
     }
 
-    /// What it carries.
+    /// The scopes that it carries.
     pub fn scopes(&self) -> &[String] {
         &self.scopes
     }
 
-    /// When it ends, in ms since the Unix epoch; `None` where its credential has no end that is known.
+    /// When it ends, in ms since the Unix epoch; `None` if no end of its credential is known.
     pub fn ends_ms(&self) -> Option<u64> {
         self.ends_ms
     }
 
-    /// What it stands on.
+    /// The credential on which it depends.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// The same, if the caller holds all of it at this moment; it ends when the credential is seen to
-    /// end now. For what is made elsewhere, where nothing is judged again.
+    /// Returns the grant if the caller holds all of it at this moment, ended no later than the
+    /// caller's credential ends according to the database. For credentials that are made at other
+    /// services, where nothing checks them again.
     ///
     /// # Errors
     /// 401, 403; storage failures.
@@ -98,7 +99,7 @@ impl Grant {
     }
 }
 
-/// When the credential of a caller ends, as it is on record now.
+/// Returns the query for when the credential of a caller ends, according to the database.
 fn end_of(scope: &Scope) -> Statement {
     match scope.credential() {
         Credential::Token { .. } => Statement::new("SELECT NULL AS ends_at WHERE 0"),
@@ -155,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_made_of_a_grant_is_no_more_than_it(
+        fn a_narrowed_grant_never_gains_anything(
             held in proptest::collection::vec(scope(), 0..5),
             ends_ms in proptest::option::of(0_u64..200),
             narrowings in proptest::collection::vec(narrowing(), 0..6),

@@ -1,13 +1,13 @@
-//! Who a caller is, and by which credential it calls.
+//! The identity of a caller, and its credential.
 
 use chitty_core::ChittyId;
 
 use crate::access::rates::Overrides;
 
-/// The names by which this gateway is the target itself.
+/// The name of this gateway as a target service, in the form in which names are compared.
 pub const THIS_GATEWAY: &str = "connect";
 
-/// By which credential somebody calls.
+/// The credential of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// A token that ChittyAuth vouches for.
@@ -16,17 +16,17 @@ pub enum Credential {
         sha256: String,
         /// When it ends (ISO-8601 UTC), if that is known.
         expires_at: Option<String>,
-        /// Whether it was made at the request of another caller of this gateway: then it stands on
-        /// the credential by which that called.
+        /// Whether ChittyAuth made it at the request of another caller of this gateway. It then
+        /// depends on the credential that made that request.
         is_made: bool,
     },
-    /// A token that this gateway has made for somebody to act for its delegator.
+    /// A delegated token of this gateway, whose bearer acts for the delegator.
     Delegation {
         /// SHA-256 of the token, in hex.
         sha256: String,
         /// `dlg_…`
         id: String,
-        /// The path of its delegation.
+        /// The ids of the delegations from the first of the chain to this one, each followed by `/`.
         path: String,
     },
     /// An API key of this gateway.
@@ -53,20 +53,20 @@ impl Credential {
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub(super) actor: ChittyId,
-    /// Its principal at ChittyAuth, where ChittyAuth or the token says it.
+    /// The actor's principal at ChittyAuth, if ChittyAuth or the token names it.
     pub(super) principal_id: Option<String>,
-    /// What the credential itself carries.
+    /// The scopes that the credential itself carries.
     pub(super) scopes: Vec<String>,
-    /// A token: what an administrator has granted beside what it carries. Any other credential: what
-    /// of what it carries still has something to stand on. As of a moment ago: it says what the
-    /// caller may hand on, never what it may do.
+    /// For a ChittyAuth token, the scopes that an administrator has granted the actor in addition.
+    /// For any other credential, those of its scopes that are still backed. The isolate may have
+    /// cached them: they decide what the caller may hand on, never what it may do.
     pub(super) granted: Vec<String>,
     pub(super) credential: Credential,
-    /// For which service it is good, where that is not this gateway.
+    /// The service for which the credential is valid; `None` is this gateway.
     pub(super) audience: Option<String>,
-    /// When the credential ends, in ms since the Unix epoch, as far as is known.
+    /// When the credential ends, in ms since the Unix epoch, if that is known.
     pub(super) ends_ms: Option<u64>,
-    /// Against whose limits its requests count, where the identity was minted for another caller.
+    /// The actor against whose limits the caller's requests count, if another caller had its identity minted.
     pub(super) sponsor: Option<String>,
     pub(super) limits: Overrides,
 }
@@ -75,38 +75,38 @@ pub struct Caller {
 pub(super) const SPONSOR: &str = "(SELECT sponsor_chitty_id FROM sponsors WHERE chitty_id = ?1)";
 
 impl Caller {
-    /// Who it is.
+    /// The caller's ChittyID.
     pub fn actor(&self) -> &str {
         self.actor.as_str()
     }
 
-    /// Its principal at ChittyAuth, where its credential says it.
+    /// The caller's principal at ChittyAuth, if its credential names it.
     pub fn principal_id(&self) -> Option<&str> {
         self.principal_id.as_deref()
     }
 
-    /// Against whose limits its requests count: its own, or those of the caller for whom its identity
-    /// was minted.
+    /// The actor against whose limits the caller's requests count: the caller itself, or the caller
+    /// that had its identity minted.
     pub fn answers_for(&self) -> &str {
         self.sponsor.as_deref().unwrap_or_else(|| self.actor())
     }
 
-    /// By which credential.
+    /// The credential of the request.
     pub fn credential(&self) -> &Credential {
         &self.credential
     }
 
-    /// What the credential itself carries.
+    /// The scopes that the credential itself carries.
     pub fn carried(&self) -> &[String] {
         &self.scopes
     }
 
-    /// Whether ChittyAuth vouches for the credential itself, and it stands on nothing else.
+    /// Whether the credential is a ChittyAuth token that depends on no other credential.
     pub(super) fn is_vouched_for(&self) -> bool {
         matches!(self.credential, Credential::Token { is_made: false, .. })
     }
 
-    /// What an operator has set for the actor in place of the usual limits.
+    /// The limits that an operator has set for the actor in place of the usual ones.
     pub fn limits(&self) -> &Overrides {
         &self.limits
     }

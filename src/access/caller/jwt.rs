@@ -1,7 +1,8 @@
 //! JWTs of ChittyAuth (RFC 7519), verified here: ES256 only, against ChittyAuth's published keys.
 //!
-//! The algorithm is this code's choice, not the token's: a token that names any other is refused
-//! before a key is looked for (RFC 8725 §3.1), and a key is used only as what its own entry says.
+//! This code chooses the algorithm, not the token: a token that names another algorithm is refused
+//! before its key is looked up (RFC 8725 §3.1), and a key is used only for the algorithm and the
+//! use that its own entry states.
 
 use std::cell::{Cell, RefCell};
 
@@ -22,24 +23,25 @@ use crate::config::{Config, Reader};
 /// How far the clocks of ChittyAuth and this gateway may be apart, in seconds.
 const SKEW_S: u64 = 30;
 
-/// The longest life of a token of ChittyAuth, in seconds: one that claims more was not made by it.
+/// The longest life of a token of ChittyAuth, in seconds. ChittyAuth did not make a token that
+/// claims a longer one.
 const MAX_LIFE_S: u64 = 24 * 3600;
 
 /// How long the published keys are used before they are fetched again, in ms.
 const KEEP_KEYS_MS: u64 = 10 * 60_000;
 
-/// How often the keys are fetched because of one that is not known, at most, and in what time, in ms.
-/// Who shows another unknown key in that time is told to come again.
+/// How often the keys are fetched because of an unknown key id, at most, and within what time, in
+/// ms. A request with a further unknown key id in that time gets 503 with `Retry-After`.
 const UNKNOWN_KEY_LOOKS: u32 = 5;
 const UNKNOWN_KEY_WINDOW_MS: u64 = 10_000;
 
 /// The most keys that are kept; ChittyAuth publishes one or two.
 const MAX_KEYS: usize = 20;
 
-/// A token in its parts, not verified yet.
+/// A token split into its parts, not verified yet.
 #[derive(Debug)]
 pub struct Token<'a> {
-    /// What is signed: header and claims as they were sent.
+    /// The signed part: header and claims as they were sent.
     signed: &'a str,
     header: Header,
     claims: &'a str,
@@ -54,7 +56,7 @@ struct Header {
     /// What kind of token it is (RFC 7519 §5.1, RFC 9068 §2.1).
     #[serde(default)]
     typ: Option<Value>,
-    /// Extensions that must be understood (RFC 7515 §4.1.11): none is, here.
+    /// Extensions that a verifier must understand (RFC 7515 §4.1.11). This one understands none.
     #[serde(default)]
     crit: Option<Value>,
 }
@@ -84,20 +86,20 @@ enum Audience {
     Many(Vec<String>),
 }
 
-/// What a good token says.
+/// The claims of a valid token.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// The bearer.
+    /// The actor that the token names.
     pub actor: ChittyId,
-    /// Its principal at ChittyAuth, where the token says it.
+    /// The actor's principal at ChittyAuth, if the token names it.
     pub principal_id: Option<String>,
-    /// What it may.
+    /// The scopes that the token carries.
     pub scopes: Vec<String>,
-    /// When it ends, in ms since the Unix epoch.
+    /// When it ends, in ms since the Unix epoch, with the tolerance for clock skew added.
     pub expires_ms: u64,
 }
 
-/// What is expected of a token.
+/// The issuer and the audiences that a token must name.
 #[derive(Debug, Clone)]
 pub struct Expectation {
     /// `iss`
@@ -121,8 +123,8 @@ impl Settings for Expectation {
 }
 
 impl<'a> Token<'a> {
-    /// Takes a token apart. `None` for what is no JWT: three parts, the first a JSON object that names
-    /// an algorithm.
+    /// Splits a token into its parts. Returns `None` if it is no JWT: three parts, of which the
+    /// first is a JSON object that names an algorithm.
     pub fn parse(token: &'a str) -> Option<Self> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
@@ -133,10 +135,11 @@ impl<'a> Token<'a> {
         Some(Token { signed, header, claims, signature })
     }
 
-    /// Verifies it: algorithm, key, signature, then what it claims.
+    /// Verifies the token: the algorithm first, then the claims, and the signature last.
     ///
     /// # Errors
-    /// 401 for whatever is not right; 503 while the keys of ChittyAuth cannot be had.
+    /// 401 if any of them is wrong; 503 if ChittyAuth's keys cannot be fetched or the signature
+    /// cannot be checked.
     pub async fn verify(&self, app: &App, request: &Request<'_>) -> Result<Claims, Problem> {
         let header = &self.header;
         if header.alg != "ES256" || header.crit.is_some() || !is_access_token(header.typ.as_ref()) {
@@ -144,7 +147,8 @@ impl<'a> Token<'a> {
         }
         let kid = self.header.kid.as_deref().ok_or_else(invalid_token)?;
         let signature = URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| invalid_token())?;
-        // What it claims is judged first: it costs nothing, and no key is fetched for it.
+        // The claims are judged first: that costs nothing, and a token with wrong claims causes no
+        // fetch of keys.
         let claims = self.judge(Expectation::of(app), app.now_ms()).ok_or_else(invalid_token)?;
         let key = Jwks::of(app).key(app, request, kid).await?;
         let verified = app.es256.verify(&key, self.signed.as_bytes(), &signature).await;
@@ -155,14 +159,14 @@ impl<'a> Token<'a> {
                 log::error("verification_failed", &[("error", &error)]);
                 Err(Problem::new(
                     Code::AuthenticationUnavailable,
-                    "The signature of your token could not be checked. Keep it and repeat the \
-                     request.",
+                    "The signature of your token could not be checked. Keep the token and repeat \
+                     the request.",
                 ))
             }
         }
     }
 
-    /// The claims, if all of them are acceptable.
+    /// Returns the claims, if all of them are acceptable.
     fn judge(&self, expected: &Expectation, now_ms: u64) -> Option<Claims> {
         let bytes = URL_SAFE_NO_PAD.decode(self.claims).ok()?;
         let claims: RawClaims = serde_json::from_slice(&bytes).ok()?;
@@ -184,7 +188,7 @@ impl<'a> Token<'a> {
         if claims.iss != expected.issuer || !meant || !in_time {
             return None;
         }
-        // A service's token names itself in a claim of its own.
+        // The token of a service names the service in a claim of its own.
         let id = claims.chitty_id.or(claims.chitty_id_camel).unwrap_or(claims.sub);
         let scopes = match claims.scope {
             Some(Value::String(text)) => text.split_ascii_whitespace().map(str::to_owned).collect(),
@@ -201,8 +205,8 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Whether a token of this type may be an access token: an id token, a logout token and the like say
-/// that they are none (RFC 8725 §3.11).
+/// Whether a token of this type may be an access token. Id tokens, logout tokens and the like name
+/// a type of their own (RFC 8725 §3.11).
 fn is_access_token(typ: Option<&Value>) -> bool {
     const TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
     typ.is_none_or(|typ| {
@@ -221,7 +225,7 @@ fn seconds(date: f64) -> Option<u64> {
 pub struct Jwks {
     keys: RefCell<Vec<(String, PublicKey)>>,
     fetched_ms: Cell<u64>,
-    /// Since when, and how often, keys that were not known were looked for.
+    /// When the current window of fetches for unknown key ids began (ms), and how many there were.
     looks: Cell<(u64, u32)>,
 }
 
@@ -232,11 +236,11 @@ impl Slot for Jwks {
 }
 
 impl Jwks {
-    /// The key of this id.
+    /// Returns the key with the id `kid`.
     ///
-    /// Fetched keys are used for ten minutes, and longer while ChittyAuth does not answer. For an id
-    /// that is not among them they are fetched again, within bounds: only what was fetched after the
-    /// request came says that there is no such key.
+    /// Fetched keys are used for ten minutes, and longer while ChittyAuth does not answer. For an
+    /// unknown id they are fetched again, within bounds: only keys that were fetched after the
+    /// request came can show that there is no such key.
     async fn key(&self, app: &App, request: &Request<'_>, kid: &str) -> Result<PublicKey, Problem> {
         let (known, now_ms) = (self.find(kid), app.now_ms());
         if self.fetched_ms.get() > 0 {
@@ -258,7 +262,7 @@ impl Jwks {
             Err(error) => known.ok_or_else(|| {
                 Problem::upstream(
                     Code::AuthenticationUnavailable,
-                    "ChittyAuth's keys cannot be had. Your token may well be good: keep it and \
+                    "ChittyAuth's keys cannot be fetched. Your token may be valid: keep it and \
                      repeat the request.",
                     &error,
                 )
@@ -266,7 +270,7 @@ impl Jwks {
         }
     }
 
-    /// Counts a look for a key that is not known.
+    /// Counts a fetch of the keys for an unknown id; 503 if there were too many.
     fn take_look(&self, now_ms: u64) -> Result<(), Problem> {
         let (since_ms, count) = self.looks.get();
         let age_ms = now_ms.saturating_sub(since_ms);
@@ -289,13 +293,14 @@ impl Jwks {
 fn unknown_key(rest_ms: u64) -> Problem {
     Problem::new(
         Code::AuthenticationUnavailable,
-        "The key that signed your token is not known here yet. Your token may well be good: keep it \
+        "The key that signed your token is not known here yet. Your token may be valid: keep it \
          and repeat the request.",
     )
     .retry_after(u32::try_from(rest_ms.div_ceil(1000)).unwrap_or(1))
 }
 
-/// An entry of a JWK set (RFC 7517, RFC 7518 §6.2) as a key for ES256 signatures, if it is one.
+/// Returns the id and the key of an entry of a JWK set (RFC 7517, RFC 7518 §6.2), if it is a key
+/// for ES256 signatures.
 fn usable(jwk: &Value) -> Option<(String, PublicKey)> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     let fits = |name: &str, value: &str| text(name).is_none_or(|found| found == value);
@@ -402,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_jwt_is_opaque() {
+    fn a_text_that_is_no_jwt_is_opaque() {
         for text in ["", "a.b.c", "dev-alice", "..", "e30.e30.e30", "a.b.c.d"] {
             assert!(Token::parse(text).is_none(), "{text}");
         }
@@ -410,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_used_only_as_what_they_are() {
+    fn a_key_is_used_only_for_what_its_entry_states() {
         let jwk = json!({
             "kty": "EC", "crv": "P-256", "kid": "k", "alg": "ES256", "use": "sig",
             "x": "antxXPMzKWWGfUfI-jp9Yfjak7I-UJayhncwAZt-A4U",

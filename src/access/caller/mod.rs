@@ -1,10 +1,10 @@
-//! Who is calling, and what they may touch.
+//! Callers: their authentication, and the rows that they may touch.
 //!
-//! [`Caller::authenticate`] finds out who stands behind a credential: a ChittyAuth token (a JWT is
-//! verified here, `jwt`; an opaque one is asked of ChittyAuth), or a credential that this gateway
-//! keeps itself (`kept`: delegated tokens and API keys). The answer is remembered in the isolate for a
-//! short time. [`Caller::scope`] turns a caller into a [`Scope`], which is what handlers work with:
-//! every read and write of theirs goes through it, together with what must hold at that moment.
+//! [`Caller::authenticate`] identifies the actor behind a credential. It verifies a JWT of
+//! ChittyAuth itself (`jwt`), and asks ChittyAuth about an opaque token. Delegated tokens and API
+//! keys are in this gateway's own database (`stored`). The isolate caches the result for a short
+//! time. [`Caller::scope`] turns a caller into a [`Scope`]: handlers do all their reads and writes
+//! through it, and each of these also checks that the caller has the permission at that moment.
 
 mod bearer;
 mod cache;
@@ -42,17 +42,16 @@ use crate::access::rates::{Class, Overrides};
 use crate::app::{App, Slot};
 use crate::store::Ready;
 
-/// How long the bearer of a credential that this gateway keeps itself is remembered, in ms. Only the
-/// name: whether it is still good is read with each request.
+/// How long the isolate caches the caller behind a delegated token or an API key, in ms. Whether
+/// the credential is still valid is not cached: each request reads it from the database.
 const KEEP_OWN_MS: u64 = 60_000;
 
 impl Caller {
-    /// Finds out who is calling.
+    /// Identifies the caller of a request.
     ///
     /// # Errors
-    /// 401 without a good credential; 503 when ChittyAuth cannot be asked, so that nobody throws a
-    /// good token away because of an outage; 429 when the caller's address has shown too many
-    /// unknown credentials.
+    /// 401 without a valid credential. 503 if ChittyAuth cannot be asked, so that no client discards a valid
+    /// token because of an outage. 429 if the caller's address has sent too many unknown credentials.
     pub async fn authenticate(
         app: &App,
         ready: Ready<'_>,
@@ -63,8 +62,8 @@ impl Caller {
         if let Some(caller) = TokenCache::of(app).get(&key, request.now_ms) {
             return Ok(caller);
         }
-        // What is not known here costs a question elsewhere, so it counts for the address: a token
-        // that somebody has made up does not buy another budget.
+        // An unknown credential costs a query or a call, so it counts for the address: a made-up
+        // token gives no further budget.
         Limits::of(app).of_address(request, Class::Authenticate).await?;
         let sha256 = ids::hex(&key);
         let (mut caller, keep_ms, expiry) = if token.starts_with(stored::DELEGATION_PREFIX) {
@@ -84,7 +83,7 @@ impl Caller {
     }
 }
 
-/// A caller by a token of ChittyAuth.
+/// Returns the caller behind a token of ChittyAuth.
 async fn vouched(
     app: &App,
     ready: Ready<'_>,
@@ -102,8 +101,8 @@ async fn vouched(
             let answer = request.session(&app.core).auth().validate(token).await.map_err(|error| {
                 Problem::upstream(
                     Code::AuthenticationUnavailable,
-                    "ChittyAuth did not answer. Your token may well be good: keep it and repeat \
-                     the request.",
+                    "ChittyAuth did not answer. Your token may be valid: keep it and repeat the \
+                     request.",
                     &error,
                 )
             })?;
@@ -126,7 +125,7 @@ async fn vouched(
     let ends_ms = match expiry {
         Expiry::At(at) => Some(at),
         Expiry::Open => None,
-        // Nobody knows: so much, and no more, is certain.
+        // The end is not known, so the token counts as valid for a short time only.
         Expiry::Unreadable => Some(request.now_ms + UNREADABLE_MS),
     };
     let expires_at = ends_ms.map(time::iso8601);
@@ -149,7 +148,7 @@ async fn vouched(
     Ok((caller, expiry))
 }
 
-/// The longest id of a principal that is kept, in bytes.
+/// The longest id of a principal that is stored, in bytes.
 const MAX_PRINCIPAL_BYTES: usize = 200;
 
 /// Whether a text may be the id of a principal.
@@ -157,16 +156,17 @@ pub(crate) fn is_principal(id: &str) -> bool {
     (1..=MAX_PRINCIPAL_BYTES).contains(&id.len()) && !id.contains(char::is_control)
 }
 
-/// How long a token whose end cannot be read counts as good for what is made by it, in ms.
+/// How long, in ms, a token whose end cannot be read counts as valid: the longest life of a
+/// credential that it makes.
 const UNREADABLE_MS: u64 = 60_000;
 
-/// What is on record here of a token of ChittyAuth and its bearer.
+/// The gateway's own record of a ChittyAuth token and of its bearer.
 #[derive(Default)]
 struct TokenRecord {
-    /// What an administrator has granted the bearer.
+    /// The scopes that an administrator has granted the bearer.
     granted: Vec<String>,
     sponsor: Option<String>,
-    /// What the token stands on, where it was made at the request of another caller.
+    /// The scopes that back the token, if ChittyAuth made it at the request of another caller.
     made: Option<Backing>,
 }
 
@@ -182,8 +182,9 @@ impl TokenRecord {
     }
 }
 
-/// Takes over what ChittyAuth says now of a token and of its bearer into everything that was made by
-/// either, and reads what is on record of both.
+/// Records the scopes that ChittyAuth reports now for a token and its bearer, so that they bound
+/// everything that either has made; at most once in [`standing::NOTED_MS`] for the same scopes.
+/// Returns the gateway's record of both.
 async fn note_vouched(
     app: &App,
     ready: Ready<'_>,
@@ -215,7 +216,7 @@ async fn note_vouched(
     TokenRecord::read(first_row(written?.pop()))
 }
 
-/// Notes what a token of ChittyAuth carries, in everything that was made by it.
+/// Returns the statements that record the scopes of a ChittyAuth token in everything that the token has made.
 fn note_carried(sha256: &str, scopes: &str) -> Vec<Statement> {
     [
         "UPDATE delegations SET source_scopes = ?2 WHERE source_token = ?1 AND source_scopes <> ?2",
@@ -228,8 +229,8 @@ fn note_carried(sha256: &str, scopes: &str) -> Vec<Statement> {
     .into()
 }
 
-/// A token that is refused before its end has been revoked: what was made by it has nothing left to
-/// stand on. API keys stand on their owner and go on.
+/// Takes the scopes away from everything that the token has made: ChittyAuth refuses the token before
+/// its end, so the token has been revoked. API keys depend on their owner instead and stay valid.
 async fn note_refused(ready: Ready<'_>, sha256: &str, now_ms: u64) {
     let now = time::iso8601(now_ms);
     let notes = [

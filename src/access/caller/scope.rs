@@ -1,8 +1,9 @@
-//! What a handler works with: the rows that a caller may touch, and what must hold while it does.
+//! The scope of a handler: the rows that the caller may touch, and the conditions that must hold
+//! while it does.
 //!
-//! Suspension, revocation, the state of a key and the reach of a delegation hold from the next request
-//! on, so they are never remembered: they are read in the same round trip as the handler's own data
-//! ([`Scope::read`]), and asserted in the same transaction as its changes ([`Scope::write`]).
+//! Suspension, revocation, the state of a key and the reach of a delegation take effect with the next
+//! request, so they are never cached: [`Scope::read`] reads them in the same round trip as the handler's
+//! own data, and [`Scope::write`] asserts them in the same transaction as the handler's changes.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -22,10 +23,10 @@ use crate::store::Ready;
 #[derive(Debug, Clone)]
 pub struct Scope {
     caller: Rc<Caller>,
-    /// The scope to name where it is missing.
+    /// The scope that the 403 names if it is missing.
     wanted: Cow<'static, str>,
-    /// The scopes of which the database must find one, as a JSON array; `None` where no more than the
-    /// credential itself has to be good.
+    /// The scopes of which the database must find one, as a JSON array; `None` if it is enough that
+    /// the credential is valid.
     needs: Option<String>,
     /// Whether the credential itself carries the permission.
     is_carried: bool,
@@ -35,7 +36,7 @@ pub struct Scope {
 /// Why nothing was changed.
 #[derive(Debug)]
 pub enum WriteError {
-    /// The caller may not, or not any more.
+    /// The caller lacks the permission, or has lost it.
     Refused(Problem),
     /// The database failed.
     Db(DbError),
@@ -57,15 +58,15 @@ impl From<DbError> for WriteError {
 }
 
 impl WriteError {
-    /// Whether the constraint over `columns` was in the way.
+    /// Whether the write failed because of the UNIQUE constraint over `columns`.
     pub fn is_unique(&self, columns: &str) -> bool {
         matches!(self, WriteError::Db(error) if error.is_unique(columns))
     }
 }
 
 impl Caller {
-    /// What of the caller's rows a request may touch under a permission. Whether it has that is judged
-    /// with the handler's first read or write.
+    /// Returns the scope of a request that needs a permission. The handler's first read or write
+    /// checks whether the caller has the permission.
     pub fn scope(self: Rc<Self>, permission: Permission, now_ms: u64) -> Scope {
         Scope::of(self, permission, now_ms)
     }
@@ -74,12 +75,13 @@ impl Caller {
 impl Scope {
     pub(super) fn of(caller: Rc<Caller>, permission: Permission, now_ms: u64) -> Self {
         let is_carried = permission.is_granted_by(&caller.scopes);
-        // Without it, perhaps an administrator has granted it.
+        // If the credential does not carry it, an administrator may have granted it.
         let needs = (!caller.is_vouched_for() || !is_carried).then(|| permission.granting());
         Scope { caller, wanted: permission.as_str().into(), needs, is_carried, now_ms }
     }
 
-    /// The same caller, who must hold all of `scope` at this moment for whatever is done by the result.
+    /// Returns a scope of the same caller whose reads and writes require that the caller holds all
+    /// of `scope` at that moment.
     #[must_use]
     pub fn demanding(&self, scope: &str) -> Scope {
         let is_carried = self.caller.is_vouched_for() && scopes::holds(&self.caller.scopes, scope);
@@ -87,20 +89,19 @@ impl Scope {
         Scope { wanted: scope.to_owned().into(), needs, is_carried, ..self.clone() }
     }
 
-    /// Judges what is not left to the handler's first read: whether the credential is for this gateway,
-    /// and for a change whether there is the permission, so that nobody learns what is wrong with a body
-    /// who may not send one.
+    /// Checks what cannot wait for the handler's first read: that the credential is for this
+    /// gateway, and for a change that the caller has the permission. Otherwise a caller without it
+    /// would learn what is wrong with its body.
     ///
     /// # Errors
-    /// 403; 401 first where the credential is not good any more.
+    /// 403; 401 instead if the credential is no longer valid.
     pub async fn admit_to(
         &self,
         ready: Ready<'_>,
         permission: Permission,
         is_change: bool,
     ) -> Result<(), Problem> {
-        // A token for another service is good for the connections to that service, and to be handed
-        // on.
+        // A token for another service may use the connections to that service, and may be delegated further.
         let reaches = self.caller.audience.is_none()
             || matches!(
                 permission,
@@ -110,7 +111,7 @@ impl Scope {
                     | Permission::DelegationsWrite
             );
         if !reaches {
-            return Err(self.unless_gone(ready, for_another_service(&self.caller)).await);
+            return Err(self.refusal_or_invalid(ready, for_another_service(&self.caller)).await);
         }
         if is_change && !self.is_carried {
             return self.check(ready).await;
@@ -118,8 +119,9 @@ impl Scope {
         Ok(())
     }
 
-    /// A refusal, unless the credential is not good any more: then that is said.
-    async fn unless_gone(&self, ready: Ready<'_>, refusal: Problem) -> Problem {
+    /// Returns `refusal`, unless the credential itself is no longer valid: then 401 if it has been
+    /// revoked or has expired, or 403 if its actor is suspended.
+    async fn refusal_or_invalid(&self, ready: Ready<'_>, refusal: Problem) -> Problem {
         let standing = Scope { needs: None, ..self.clone() };
         standing.check(ready).await.err().unwrap_or(refusal)
     }
@@ -129,7 +131,7 @@ impl Scope {
         self.caller.is_vouched_for() && is_admin(&self.caller.scopes)
     }
 
-    /// The same caller, who must be an administrator for whatever is done by this scope.
+    /// Returns a scope of the same caller whose reads and writes require that the caller is an administrator.
     #[must_use]
     pub fn demanding_admin(&self) -> Scope {
         if self.has_admin_token() {
@@ -139,38 +141,39 @@ impl Scope {
         Scope { wanted: "admin".into(), needs, ..self.clone() }
     }
 
-    /// SQL for whether the caller is an administrator at this moment, to widen what a statement reaches;
-    /// its placeholders are added to `params`.
+    /// SQL for whether the caller is an administrator at this moment, so that a statement can reach
+    /// more rows; adds its placeholders to `params`.
     pub fn is_admin_sql(&self, params: &mut Params) -> String {
         if self.has_admin_token() {
             return "1".to_owned();
         }
-        // Whoever acts at one service administers nothing here.
+        // A token for another service gives no administration here.
         if self.audience().is_some() {
             return "0".to_owned();
         }
         format!("({} = 'ok')", self.demanding_admin().verdict(params))
     }
 
-    /// SQL for whether the caller may at this moment, for a statement that is to do nothing otherwise; its
-    /// placeholders are added to `params`.
+    /// SQL for whether the caller has the permission at this moment, for a statement that must do
+    /// nothing otherwise; adds its placeholders to `params`.
     pub fn may_sql(&self, params: &mut Params) -> String {
         format!("({} = 'ok')", self.verdict(params))
     }
 
-    /// The same caller at a later instant, in ms since the Unix epoch: what has ended by then is not good.
+    /// Returns the same scope at a later instant, in ms since the Unix epoch: a credential that has
+    /// ended by then is not valid.
     #[must_use]
     pub fn at(&self, now_ms: u64) -> Scope {
         Scope { now_ms, ..self.clone() }
     }
 
-    /// Whose rows these are, and who does what is done.
+    /// The caller's ChittyID: the owner of the rows, and the actor of every change.
     pub fn actor(&self) -> &str {
         self.caller.actor.as_str()
     }
 
-    /// By which credential, for the record: `key:key_…`, `delegation:dlg_…`, or `token:` and the
-    /// beginning of the SHA-256 of the actor's own token.
+    /// The credential's name in the audit record: `key:key_…`, `delegation:dlg_…`, or `token:` and
+    /// the first 16 hex digits of the SHA-256 of the actor's own token.
     pub fn credential_name(&self) -> String {
         match &self.caller.credential {
             Credential::Token { sha256, .. } => {
@@ -186,23 +189,23 @@ impl Scope {
         &self.caller.credential
     }
 
-    /// What an operator has set for the caller in place of the usual limits and quotas.
+    /// The limits and quotas that an operator has set for the caller in place of the usual ones.
     pub fn overrides(&self) -> &Overrides {
         self.caller.limits()
     }
 
-    /// The caller's principal at ChittyAuth, where its credential says it.
+    /// The caller's principal at ChittyAuth, if its credential names it.
     pub fn principal_id(&self) -> Option<&str> {
         self.caller.principal_id()
     }
 
-    /// For which service the credential is good, where that is not this gateway.
+    /// The service for which the credential is valid; `None` is this gateway.
     pub fn audience(&self) -> Option<&str> {
         self.caller.audience.as_deref()
     }
 
-    /// What the caller holds, as of a moment ago: what its credential carries and what an administrator
-    /// has granted it.
+    /// Returns the scopes that the caller holds, as far as the isolate's cache knows: those that
+    /// its credential carries, and those that an administrator has granted it.
     pub fn held(&self) -> Vec<String> {
         match self.caller.credential {
             Credential::Token { .. } => {
@@ -214,62 +217,64 @@ impl Scope {
         }
     }
 
-    /// When the credential ends, in ms since the Unix epoch, as far as is known.
+    /// When the credential ends, in ms since the Unix epoch, if that is known.
     pub fn ends_ms(&self) -> Option<u64> {
         self.caller.ends_ms
     }
 
-    /// What the credential itself carries.
+    /// The scopes that the credential itself carries.
     pub fn carried(&self) -> &[String] {
         &self.caller.scopes
     }
 
-    /// What would outlive a delegation cannot be done by one.
+    /// Refuses a delegated token, for actions whose effect would outlive the delegation.
     ///
     /// # Errors
-    /// 403 for a delegated token; 401 where it is not good any more.
+    /// 403 for a delegated token; 401 instead if it is no longer valid.
     pub async fn not_delegated(&self, ready: Ready<'_>) -> Result<(), Problem> {
         match self.caller.credential {
             Credential::Delegation { .. } => {
                 let refusal = Problem::new(
                     Code::DelegatedCredential,
-                    "A delegated token cannot do this, because what it did would outlive it. Use \
-                     the actor's own token.",
+                    "A delegated token cannot do this, because the effect would outlive the \
+                     token. Use the actor's own token.",
                 );
-                Err(self.unless_gone(ready, refusal).await)
+                Err(self.refusal_or_invalid(ready, refusal).await)
             }
             _ => Ok(()),
         }
     }
 
-    /// What an actor says of itself it says by a token of ChittyAuth.
+    /// Refuses every credential but a ChittyAuth token, for statements of an actor about itself.
     ///
     /// # Errors
-    /// 403 for a delegated token or an API key; 401 where it is not good any more.
+    /// 403 for a delegated token or an API key; 401 instead if it is no longer valid.
     pub async fn by_own_token(&self, ready: Ready<'_>) -> Result<(), Problem> {
         match self.caller.credential {
             Credential::Token { .. } => Ok(()),
-            _ => Err(self.unless_gone(ready, own_token_needed()).await),
+            _ => Err(self.refusal_or_invalid(ready, own_token_needed()).await),
         }
     }
 
-    /// What lasts is made by a token of ChittyAuth that stands on nothing else here.
+    /// Refuses every credential but a ChittyAuth token that depends on no other credential, for the
+    /// creation of credentials that last.
     ///
     /// # Errors
-    /// 403 for whatever was made by another credential; 401 where it is not good any more.
+    /// 403 for a credential that another credential made, or an API key; 401 instead if it is no
+    /// longer valid.
     pub async fn by_lasting_token(&self, ready: Ready<'_>) -> Result<(), Problem> {
         match self.caller.is_vouched_for() {
             true => Ok(()),
-            false => Err(self.unless_gone(ready, own_token_needed()).await),
+            false => Err(self.refusal_or_invalid(ready, own_token_needed()).await),
         }
     }
 
-    /// What is made elsewhere, where its end cannot be enforced, is not made by what was itself made
-    /// by another credential.
+    /// Refuses a credential that another credential made, for credentials and identities that are
+    /// made at other services, where this gateway cannot enforce their end.
     ///
     /// # Errors
-    /// 403 for a delegated token, or a token that was made for another caller; 401 where it is not
-    /// good any more.
+    /// 403 for a delegated token, or a token that was made for another caller; 401 instead if it is
+    /// no longer valid.
     pub async fn first_hand(&self, ready: Ready<'_>) -> Result<(), Problem> {
         match self.caller.credential {
             Credential::Key { .. } | Credential::Token { is_made: false, .. } => Ok(()),
@@ -279,20 +284,20 @@ impl Scope {
                     "A token that was itself made by another credential cannot do this. Use the \
                      actor's own token, or an API key.",
                 );
-                Err(self.unless_gone(ready, refusal).await)
+                Err(self.refusal_or_invalid(ready, refusal).await)
             }
         }
     }
 
-    /// The refusal for want of a scope, unless the credential is not good any more: then that is said.
+    /// Returns the 403 for a missing scope, or 401 if the credential is no longer valid.
     pub async fn lacking(&self, ready: Ready<'_>, scope: &str) -> Problem {
-        self.unless_gone(ready, insufficient(scope)).await
+        self.refusal_or_invalid(ready, insufficient(scope)).await
     }
 
-    /// Reads in one round trip, behind what must hold.
+    /// Runs reading statements in one round trip, which also checks that the caller has the permission.
     ///
     /// # Errors
-    /// 401 or 403 when it does not; storage failures.
+    /// 401 or 403 if the caller lacks it; storage failures.
     pub async fn read(
         &self,
         ready: Ready<'_>,
@@ -304,7 +309,7 @@ impl Scope {
         Ok(results.collect())
     }
 
-    /// Reads with one statement; see [`Scope::read`].
+    /// Runs one reading statement; see [`Scope::read`].
     ///
     /// # Errors
     /// Those of [`Scope::read`].
@@ -312,13 +317,13 @@ impl Scope {
         Ok(self.read(ready, vec![statement]).await?.pop().unwrap_or_default())
     }
 
-    /// SQL for the state of the actor bound as `?1`, for a statement whose first column it is, so that
-    /// a hot read need not be a batch; [`Scope::rows_with_state`] runs it and [`Scope::admit`] judges
-    /// that column. An actor without a row is active.
+    /// SQL for the status of the actor bound as `?1`. A frequent read selects it as its first
+    /// column, so that it need not be a batch: [`Scope::rows_with_state`] runs the statement, and
+    /// [`Scope::admit`] judges that column. An actor without a row is active.
     pub const STATE_SQL: &'static str = "(SELECT status FROM actors WHERE chitty_id = ?1)";
 
-    /// Reads with one statement that reads [`Scope::STATE_SQL`] itself. For an actor's own token that
-    /// is all there is to know, and nothing is added.
+    /// Runs one statement that selects [`Scope::STATE_SQL`] itself. If the actor's own token
+    /// carries the permission, the status is all that must be checked, and no other check is added.
     ///
     /// # Errors
     /// Those of [`Scope::read`].
@@ -333,7 +338,7 @@ impl Scope {
         }
     }
 
-    /// Judges what [`Scope::STATE_SQL`] read.
+    /// Judges the status that [`Scope::STATE_SQL`] selected.
     ///
     /// # Errors
     /// 403 for an actor that is suspended or deleted.
@@ -344,7 +349,7 @@ impl Scope {
         }
     }
 
-    /// Judges what must hold, and nothing else.
+    /// Checks that the caller has the permission, and reads nothing else.
     ///
     /// # Errors
     /// Those of [`Scope::read`].
@@ -352,8 +357,8 @@ impl Scope {
         self.judge(ready.db().rows(self.question()).await?)
     }
 
-    /// Changes in one transaction, which what must hold is part of: where it does not, nothing is
-    /// changed.
+    /// Runs changing statements in one transaction, which also asserts that the caller has the
+    /// permission. Without it, nothing is changed.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -367,24 +372,24 @@ impl Scope {
             Ok(mut results) => Ok(results.split_off(results.len().min(1))),
             Err(DbError::Unauthorized) => Err(WriteError::Refused(match self.check(ready).await {
                 Err(problem) => problem,
-                // What did not hold a moment ago holds again.
+                // The caller lacked the permission a moment ago and has it again.
                 Ok(()) => Problem::new(
                     Code::StorageUnavailable,
-                    "What you may do has just changed. Repeat the request.",
+                    "Your permissions have just changed. Repeat the request.",
                 ),
             })),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The question whether the caller may: one row, one word.
+    /// Returns the query for whether the caller has the permission: one row with the verdict, one word.
     fn question(&self) -> Statement {
         let mut params = Params::default();
         let verdict = self.verdict(&mut params);
         params.statement(format!("SELECT {verdict} AS verdict"))
     }
 
-    /// Fails the transaction that it is part of unless the caller may.
+    /// Returns a statement that fails its transaction unless the caller has the permission.
     fn assertion(&self) -> Statement {
         let mut params = Params::default();
         let verdict = self.verdict(&mut params);
@@ -392,7 +397,8 @@ impl Scope {
         params.statement(sql)
     }
 
-    /// SQL for a word: `ok`, `suspended`, `scope` or `unknown`.
+    /// SQL for the verdict, one word: `ok`, `suspended` (the actor is not active), `scope` (a scope
+    /// is missing) or `unknown` (the credential is not valid).
     fn verdict(&self, params: &mut Params) -> String {
         let actor = params.add(self.actor());
         let suspended = format!("NOT {}", active(&actor));
@@ -419,7 +425,7 @@ impl Scope {
         };
         let (sha256, now) = (params.add(sha256.as_str()), params.add(time::iso8601(self.now_ms)));
         let from = from.sql(&sha256, &actor, &now);
-        // What there must be of a credential that stands on another, or on its actor.
+        // The condition on the scopes of a credential that depends on another one, or on its actor.
         let suffices = match &needs {
             None => "1".to_owned(),
             Some(needs) => {
@@ -455,18 +461,18 @@ impl Scope {
     }
 }
 
-/// The kinds of credentials that stand on something here.
+/// The kinds of credentials that depend on a row in this database.
 enum StoredCredential {
     MadeToken,
     Delegation,
     Key,
 }
 
-/// Where the row of such a credential is, if it is good, as `k`; and who made it.
+/// SQL for the row of such a credential as `k`, if the credential is valid, and for the actor that made it.
 struct CredentialSql {
     rows: String,
     source_actor: &'static str,
-    /// Whether it may have been made by another credential of this gateway.
+    /// Whether another credential of this gateway may have made it.
     has_above: bool,
 }
 
@@ -508,16 +514,13 @@ impl StoredCredential {
 }
 
 fn own_token_needed() -> Problem {
-    Problem::new(
-        Code::DelegatedCredential,
-        "Only a ChittyAuth token of the actor's own can do this.",
-    )
+    Problem::new(Code::DelegatedCredential, "Only the actor's own ChittyAuth token can do this.")
 }
 
 fn suspended() -> Problem {
     Problem::new(
         Code::ActorSuspended,
-        "This actor may do nothing at the moment. Ask an administrator.",
+        "This actor is suspended or deleted, so it may do nothing. Ask an administrator.",
     )
 }
 

@@ -1,4 +1,4 @@
-//! The places in which a caller names scopes, and what is said of a text that is none there. Pure.
+//! The places where a caller names scopes, and the errors for a text that is no scope in its place. No I/O.
 
 use http_kit::fields::{Fields, Member};
 use http_kit::nearest::{listed, nearest};
@@ -7,25 +7,25 @@ use serde_json::Value;
 use crate::access::caller::scopes::{MAX_SCOPES, Permission, is_scope, misspelt};
 use crate::access::service_name::is_service_name;
 
-/// Where scopes are named, which decides what may be one.
+/// A place where a caller names scopes, which decides which texts are scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScopePlace {
-    /// The scopes of a credential of this gateway: its own, and any word of another service.
+    /// The scopes of a credential of this gateway: the gateway's own scopes, and any word of another service.
     Credential,
-    /// What a key may at services: to read or to write at one.
+    /// The scopes of a key for services: `read` or `write` at a named service.
     Services,
-    /// What is done at the one service that the rest of the body names: `read` and `write`.
+    /// The scopes at the one service that the rest of the body names: `read` and `write`.
     Target,
 }
 
-/// What can be done at a service.
-const DONE: [&str; 2] = ["read", "write"];
+/// The actions at a service.
+const ACTIONS: [&str; 2] = ["read", "write"];
 
 /// The scopes of one word at this gateway.
 const BROAD: [&str; 3] = ["read", "write", "admin"];
 
 impl ScopePlace {
-    /// How scopes are written here.
+    /// Returns how scopes are written in this place, in words for the caller.
     pub fn form(self) -> &'static str {
         match self {
             ScopePlace::Credential => "such as `contexts:read`, `contexts:*` or `read`",
@@ -36,24 +36,25 @@ impl ScopePlace {
         }
     }
 
-    /// Why a text is no scope here, with the one that was most likely meant; `None` where it is one. A scope
-    /// that says nothing at this gateway and is written nearly as one that does is none anywhere.
+    /// Returns why a text is no scope in this place, with the scope that was most likely meant;
+    /// `None` if it is one. A text that has no meaning at this gateway, but is spelt almost like
+    /// one of its scopes, is refused in every place.
     pub fn fault(self, text: &str) -> Option<String> {
         if self.admits(text) && misspelt(text).is_none() {
             return None;
         }
         let shown = match is_scope(text) {
             true => format!("there is no scope {text} here"),
-            false => "a scope has 1 to 100 letters, digits and `:*._-`, and no others".to_owned(),
+            false => "a scope has 1 to 100 characters: letters, digits and `:*._-`".to_owned(),
         };
         Some(match self.several(text).or_else(|| self.meant(text)) {
             Some(meant) => format!("{shown}: did you mean {meant}?"),
-            None => format!("{shown}: it is {}", self.form()),
+            None => format!("{shown}: scopes here are {}", self.form()),
         })
     }
 
-    /// A list of at least `min` scopes, without repeats. Each that is none in this place is told with the one
-    /// that was meant.
+    /// Reads a list of at least `min` scopes and drops repeats. Reports each text that is no scope
+    /// in this place, with the one that was meant.
     pub fn read(
         self,
         fields: &mut Fields<'_>,
@@ -65,7 +66,7 @@ impl ScopePlace {
         let mut faults = Vec::new();
         let sent = fields.checked(name, &rule, |value| {
             let Value::Array(values) = value else { return None };
-            // Before they are compared with each other: there may be as many as a body holds.
+            // Checked before the scopes are compared with each other: a body may hold very many.
             if values.len() > MAX_SCOPES {
                 return None;
             }
@@ -92,8 +93,8 @@ impl ScopePlace {
             ScopePlace::Credential => is_scope(text),
             ScopePlace::Services => text
                 .split_once(':')
-                .is_some_and(|(service, what)| is_service_name(service) && DONE.contains(&what)),
-            ScopePlace::Target => DONE.contains(&text),
+                .is_some_and(|(service, what)| is_service_name(service) && ACTIONS.contains(&what)),
+            ScopePlace::Target => ACTIONS.contains(&text),
         }
     }
 
@@ -101,7 +102,7 @@ impl ScopePlace {
         self.admits(text) && misspelt(text).is_none()
     }
 
-    /// Several scopes in one text, as OAuth writes them.
+    /// Returns the scopes of a text that holds two or three of them, as OAuth writes them.
     fn several(self, text: &str) -> Option<String> {
         let parts: Vec<&str> =
             text.split([' ', ',']).filter(|part| !part.is_empty()).take(4).collect();
@@ -114,7 +115,7 @@ impl ScopePlace {
         are_scopes.then(|| format!("{}, each as a text of its own", listed(parts)))
     }
 
-    /// The scope, in backquotes, that was most likely meant, or those that there are of its resource.
+    /// Returns the scope that was most likely meant, in backquotes, or the scopes that its resource has.
     fn meant(self, text: &str) -> Option<String> {
         if text.len() > 100 {
             return None;
@@ -134,27 +135,27 @@ impl ScopePlace {
                 })
             }
             ScopePlace::Services => {
-                // Another order, or another spelling, of one of this gateway's own.
+                // One of this gateway's own scopes, in another order or spelling.
                 let own = misspelt(text).filter(|meant| self.is_one(meant.trim_matches('`')));
                 own.or_else(|| {
-                    let done = nearest(&action, DONE);
-                    // What is to be done, without where: this gateway's contexts are what most keys are for.
+                    let done = nearest(&action, ACTIONS);
+                    // An action without a service: most keys are for this gateway's contexts.
                     let of = resource.or_else(|| match done {
                         Some(_) => Some("contexts".to_owned()),
                         None => (!BROAD.contains(&text)).then(|| action.clone()),
                     })?;
-                    let done = done.map_or_else(|| DONE.to_vec(), |done| vec![done]).into_iter();
+                    let done = done.map_or_else(|| ACTIONS.to_vec(), |done| vec![done]).into_iter();
                     let scopes: Vec<String> = done.map(|done| format!("`{of}:{done}`")).collect();
                     is_service_name(&of).then(|| scopes.join(" or "))
                 })
             }
-            ScopePlace::Target => nearest(&action, DONE).map(|done| format!("`{done}`")),
+            ScopePlace::Target => nearest(&action, ACTIONS).map(|done| format!("`{done}`")),
         }
     }
 }
 
-/// The resource and the action of a text that is written nearly as a scope, without white space; a text of
-/// one half is an action.
+/// Splits a text that is written almost like a scope into resource and action, without white space.
+/// A text of one half is an action.
 fn halves(text: &str) -> (Option<String>, String) {
     let plain = |half: &str| half.split_whitespace().collect::<String>();
     let text = text.trim();

@@ -1,9 +1,9 @@
-//! What a credential may: scopes, and the permissions that routes ask for.
+//! Scopes, which say what a credential may do, and the permissions that routes require.
 //!
-//! A scope is a pattern over `resource:action`: `contexts:read` itself, `contexts:*` (everything with
-//! contexts but `contexts:admin`), the broad `read` and `write` (that action on everything), and an
-//! administrator's `admin`, `admin:*`, `*` or `*:*`. Writing does not include reading. Whatever else a
-//! service calls a scope is a word that means only itself here.
+//! A scope is a pattern over `resource:action`: `contexts:read` itself, `contexts:*` (every action
+//! on contexts except `contexts:admin`), the broad `read` and `write` (that action on every
+//! resource), and an administrator's `admin`, `admin:*`, `*` or `*:*`. Writing does not include
+//! reading. Any other word that a service uses as a scope means only itself here.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,12 +13,12 @@ use seams::log;
 
 macro_rules! permissions {
     ($($(#[doc = $doc:literal])+ $name:ident = $scope:literal;)+) => {
-        /// What a route asks of a credential.
+        /// A permission that a route requires of a credential.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Permission { $($(#[doc = $doc])+ $name,)+ }
 
         impl Permission {
-            /// Each of them.
+            /// Every permission.
             pub const ALL: &[Permission] = &[$(Permission::$name,)+];
 
             /// The narrowest scope that grants it.
@@ -46,23 +46,23 @@ permissions! {
     ConnectionsWrite = "connections:write";
     /// Seeing one's delegations.
     DelegationsRead = "delegations:read";
-    /// Delegating and taking it back.
+    /// Making and revoking delegations.
     DelegationsWrite = "delegations:write";
     /// Seeing one's API keys.
     KeysRead = "keys:read";
     /// Making, rotating and revoking one's API keys.
     KeysWrite = "keys:write";
-    /// Seeing what one has done.
+    /// Seeing what one has done and what was done to oneself, in the audit record.
     AuditRead = "audit:read";
-    /// Verifying the record of all: administrators only.
+    /// Verifying the audit record of all actors: administrators only.
     AuditAdmin = "audit:admin";
     /// Seeing what has happened to one's entities.
     EventsRead = "events:read";
-    /// Looking after dead letters: administrators only.
+    /// Seeing, replaying and discarding dead letters: administrators only.
     EventsAdmin = "events:admin";
-    /// Seeing how the ChittyOS services are.
+    /// Seeing the state of the ChittyOS services.
     EcosystemRead = "ecosystem:read";
-    /// Commanding the connections to the services: administrators only.
+    /// Checking, connecting, disconnecting and resetting the watches of the services: administrators only.
     EcosystemAdmin = "ecosystem:admin";
     /// Seeing one's runs of flows.
     OrchestrationsRead = "orchestrations:read";
@@ -79,7 +79,7 @@ permissions! {
 }
 
 impl Permission {
-    /// Whether what is made by it gets a ChittyID.
+    /// Whether a creation under this permission mints a ChittyID.
     pub fn mints(self) -> bool {
         matches!(
             self,
@@ -94,20 +94,19 @@ impl Permission {
         scopes.iter().any(|scope| meet(scope, self.as_str()).is_some_and(|m| m == self.as_str()))
     }
 
-    /// Every scope that grants it, as a JSON array: for the database to compare with.
+    /// Returns every scope that grants it, as a JSON array with which the database compares.
     pub fn granting(self) -> String {
         granting(self.as_str())
     }
 }
 
-/// Every scope by which somebody holds all of `scope`, as a JSON array: for the database to compare
-/// with.
+/// Returns every scope whose holder holds all of `scope`, as a JSON array with which the database compares.
 pub fn granting(scope: &str) -> String {
     let all = [canonical(scope)].into_iter().chain(wider(scope));
     serde_json::json!(all.flat_map(spellings).collect::<Vec<_>>()).to_string()
 }
 
-/// What makes an administrator.
+/// The scopes that make an administrator.
 pub const ADMIN: [&str; 4] = ["admin", "admin:*", "*", "*:*"];
 
 /// Whether one of these scopes is an administrator's.
@@ -115,24 +114,24 @@ pub fn is_admin(scopes: &[String]) -> bool {
     scopes.iter().any(|scope| ADMIN.contains(&scope.as_str()))
 }
 
-/// The action that is an administrator's: no `resource:*` includes it.
+/// The administrator's action: no `resource:*` includes it.
 const ADMIN_ACTION: &str = "admin";
 
-/// The resource of a scope; `None` is all of them.
+/// The resource of a scope; `None` is every resource.
 type Resource<'a> = Option<&'a str>;
 
 /// The action of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action<'a> {
-    /// All of them: an administrator's.
+    /// Every action: an administrator's scope.
     All,
-    /// All but an administrator's: the `*` of `resource:*`.
+    /// Every action but the administrator's: the `*` of `resource:*`.
     Ordinary,
-    /// This one.
+    /// One action.
     Named(&'a str),
 }
 
-/// A scope as a pattern, or `None` for a word that means only itself.
+/// Returns a scope as a pattern, or `None` for a word that means only itself.
 fn pattern(scope: &str) -> Option<(Resource<'_>, Action<'_>)> {
     if ADMIN.contains(&scope) {
         return Some((None, Action::All));
@@ -148,13 +147,13 @@ fn pattern(scope: &str) -> Option<(Resource<'_>, Action<'_>)> {
     }
 }
 
-/// What two scopes have in common, if they have.
+/// Returns the scope that two scopes have in common, if there is one.
 pub fn meet<'a>(one: &'a str, other: &'a str) -> Option<Cow<'a, str>> {
     if one == other {
         return Some(one.into());
     }
     match (pattern(one), pattern(other)) {
-        // A word of some service: only an administrator holds it without its being named.
+        // A word of another service: an administrator holds it without being granted it by name.
         (Some((None, Action::All)), None) => Some(other.into()),
         (None, Some((None, Action::All))) => Some(one.into()),
         (Some((resource, action)), Some((other_resource, other_action))) => {
@@ -168,20 +167,20 @@ pub fn meet<'a>(one: &'a str, other: &'a str) -> Option<Cow<'a, str>> {
     }
 }
 
-/// A pattern as a scope.
+/// Writes a pattern as a scope.
 fn written<'a>(resource: Resource<'a>, action: Action<'a>) -> Cow<'a, str> {
     match (resource, action) {
         (None, Action::All) => ADMIN_ACTION.into(),
         (None, Action::Named(action @ ("read" | "write"))) => action.into(),
         (None, Action::Named(action)) => format!("*:{action}").into(),
-        // No scope names one of these; what they say at least is said.
+        // No scope is written for this pattern; `read` is a part of it.
         (None, Action::Ordinary) => "read".into(),
         (Some(resource), Action::Ordinary | Action::All) => format!("{resource}:*").into(),
         (Some(resource), Action::Named(action)) => format!("{resource}:{action}").into(),
     }
 }
 
-/// What two actions have in common, if they have.
+/// Returns the action that two actions have in common, if there is one.
 fn meet_actions<'a>(one: Action<'a>, other: Action<'a>) -> Option<Action<'a>> {
     match (one, other) {
         (Action::All, action) | (action, Action::All) => Some(action),
@@ -198,12 +197,12 @@ pub fn holds(held: &[String], scope: &str) -> bool {
     held.iter().any(|one| meet(one, scope).is_some_and(|common| canonical(&common) == whole))
 }
 
-/// A scope in the one form of all that mean the same: `admin` for `*`, `read` for `*:read`.
+/// Returns the one form that all scopes of the same meaning share: `admin` for `*`, `read` for `*:read`.
 fn canonical(scope: &str) -> Cow<'_, str> {
     pattern(scope).map_or(scope.into(), |(resource, action)| written(resource, action))
 }
 
-/// All scopes of the same meaning as a canonical one.
+/// Returns all scopes of the same meaning as a canonical one.
 fn spellings(canonical: Cow<'_, str>) -> Vec<Cow<'_, str>> {
     match canonical.as_ref() {
         ADMIN_ACTION => ADMIN.map(Cow::from).to_vec(),
@@ -217,7 +216,7 @@ fn is_wide(scope: &str) -> bool {
     !matches!(pattern(scope), None | Some((Some(_), Action::Named(_))))
 }
 
-/// The canonical forms of all scopes that are wider than this one.
+/// Returns the canonical forms of all scopes that are wider than this one.
 fn wider(scope: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let (whole, broad) = match pattern(scope) {
         Some((Some(resource), Action::Named(action))) => {
@@ -230,9 +229,9 @@ fn wider(scope: &str) -> impl Iterator<Item = Cow<'_, str>> {
     [whole, broad, all].into_iter().flatten()
 }
 
-/// What both hold, in canonical form, without repeats and without what a wider one among it says
-/// already. Costs a comparison for each pair of which one is wide, and no more than that: a token may
-/// carry hundreds.
+/// Returns the scopes that both lists hold, in canonical form, without repeats and without those
+/// that a wider one of them includes. Compares only the pairs of which one scope is wide, because a
+/// token may carry hundreds.
 pub fn intersection(some: &[String], others: &[String]) -> Vec<String> {
     let named: HashSet<Cow<'_, str>> = others.iter().map(|scope| canonical(scope)).collect();
     let wide: Vec<&String> = others.iter().filter(|scope| is_wide(scope)).collect();
@@ -254,22 +253,22 @@ pub fn intersection(some: &[String], others: &[String]) -> Vec<String> {
     order
 }
 
-/// A list of scopes as it is stored.
+/// Reads a stored list of scopes, a JSON array. An unreadable one is empty.
 pub fn list(json: &str) -> Vec<String> {
     serde_json::from_str(json).unwrap_or_default()
 }
 
-/// The most scopes that a credential of this gateway names.
+/// The most scopes that a credential of this gateway may name.
 pub const MAX_SCOPES: usize = 50;
 
-/// The most scopes of a token of ChittyAuth that count; its tokens carry a few.
+/// The most scopes of a ChittyAuth token that count; its tokens carry a few.
 const MAX_CARRIED: usize = 200;
 
-/// The longest of them, in bytes.
+/// The longest scope of a ChittyAuth token that counts, in bytes.
 const MAX_CARRIED_BYTES: usize = 200;
 
-/// What a token of ChittyAuth carries, without repeats and in bounds: work on it grows with its square.
-/// What is over the bounds does not count, which is logged.
+/// Returns the scopes of a ChittyAuth token without repeats and within the bounds above, because the work
+/// on them grows with the square of their number. Scopes beyond the bounds are left out, which is logged.
 pub fn carried(mut scopes: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut left_out = 0;
@@ -285,8 +284,7 @@ pub fn carried(mut scopes: Vec<String>) -> Vec<String> {
     scopes
 }
 
-/// Whether a text can be a scope of a credential of this gateway: 1 to 100 of the characters that
-/// scopes have here.
+/// Whether a text can be a scope of a credential of this gateway: 1 to 100 ASCII letters, digits and `:*._-`.
 pub fn is_scope(text: &str) -> bool {
     (1..=100).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":*._-".contains(&b))
@@ -296,9 +294,9 @@ pub fn is_scope(text: &str) -> bool {
 /// has them.
 const ACTIONS: [&str; 4] = ["read", "write", ADMIN_ACTION, "*"];
 
-/// The scope, in backquotes, that was meant by one that says nothing here and is written nearly as one
-/// that does, or the scopes that there are of its resource. `None`
-/// for what says something here, and for the scopes of other services, of which any word may be one.
+/// Returns the scope that was meant, in backquotes, or the scopes of its resource, if `scope` has
+/// no meaning here but is spelt almost like a scope that has one. `None` for a scope that has a
+/// meaning here, and for scopes of other services, which may be any word.
 pub fn misspelt(scope: &str) -> Option<String> {
     if Permission::ALL.iter().any(|permission| permission.as_str() == scope) {
         return None;
@@ -326,16 +324,16 @@ pub fn misspelt(scope: &str) -> Option<String> {
     {
         return Some(format!("`{resource}:{}`", lower.0));
     }
-    // `context:read`: one slip in the resource, and an action of this gateway's; and no service of
-    // ChittyOS has such a name.
+    // `context:read`: one typing error in the resource, and an action of this gateway; unless a
+    // ChittyOS service has that name.
     let is_action = ACTIONS.contains(&lower.1.as_str());
     let is_service = chitty_core::Service::parse(resource).is_some();
     let meant = own.iter().find(|one| is_action && !is_service && is_one_slip(&lower.0, one));
     meant.map(|resource| format!("`{resource}:{}`", lower.1))
 }
 
-/// The same for one word: one of the broad words, or both halves of a scope with another character
-/// between them.
+/// [`misspelt`] for a text without a colon: a broad word, or a scope with another character in
+/// place of the colon.
 fn misspelt_word(word: &str, own: &[&str]) -> Option<String> {
     if matches!(word, "read" | "write") || ADMIN.contains(&word) {
         return None;
@@ -386,7 +384,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn everything_with_a_resource_stops_before_its_administration() {
+    fn all_of_a_resource_does_not_include_its_administration() {
         for permission in [
             Permission::ActorsAdmin,
             Permission::AuditAdmin,
@@ -406,7 +404,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_the_database_compares_with_is_what_grants() {
+    fn the_scopes_that_the_database_compares_with_grant() {
         for permission in [
             Permission::ContextsRead,
             Permission::EcosystemAdmin,
@@ -422,7 +420,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_scopes_have_in_common() {
+    fn the_scope_that_two_scopes_have_in_common() {
         for (one, other, common) in [
             ("read", "contexts:*", Some("contexts:read")),
             ("contexts:*", "contexts:read", Some("contexts:read")),
@@ -433,7 +431,7 @@ pub(super) mod tests {
             ("contexts:read", "actors:read", None),
             ("anything", "anything:*", None),
             ("contexts", "contexts:read", None),
-            // What has an empty half is a word.
+            // A scope with an empty half is a word.
             ("read", ":read", None),
             ("contexts:*", "contexts:", None),
             ("*:read", ":read", None),
@@ -453,7 +451,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_can_be_a_scope_of_this_gateway() {
+    fn texts_that_can_be_a_scope_of_this_gateway() {
         let longest = "a".repeat(100);
         for good in ["read", "contexts:*", "*:*", "a.b_c-d:1", &longest] {
             assert!(is_scope(good), "{good}");
@@ -465,7 +463,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_makes_something_with_a_chitty_id_counts_as_minting() {
+    fn creations_that_get_a_chitty_id_count_as_minting() {
         assert!(Permission::ContextsWrite.mints() && Permission::OrchestrationsWrite.mints());
         assert!(Permission::IdentitiesWrite.mints() && !Permission::IdentitiesRead.mints());
         assert!(!Permission::ContextsRead.mints() && !Permission::KeysWrite.mints());
@@ -483,7 +481,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_intersection_says_nothing_twice() {
+    fn an_intersection_includes_no_scope_twice() {
         for (some, others, common) in [
             (&["*:read", "read"][..], &["read", "*:read"][..], &["read"][..]),
             (&["contexts:read", "contexts:*"], &["contexts:*", "read"], &["contexts:*"]),
@@ -497,7 +495,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_scope_that_says_nothing_here_is_told_from_one_of_another_service() {
+    fn a_misspelt_scope_is_told_from_one_of_another_service() {
         for (scope, meant) in [
             ("contexts:raed", "contexts:read"),
             ("contexts:Read", "contexts:read"),
@@ -594,7 +592,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn who_holds_a_scope_is_granted_whatever_it_grants(
+        fn a_holder_of_a_scope_is_granted_all_that_it_grants(
             held in proptest::collection::vec(scope(), 0..4),
             one in scope(),
         ) {

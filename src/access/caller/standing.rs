@@ -1,10 +1,11 @@
-//! What a credential stands on: the conditions under which what was made by another credential is
-//! good, and what of it is. They are read with each request, so the end of a source holds from the
-//! next request on.
+//! What a credential depends on: whether a credential that was made by another credential is still
+//! valid, and which of its scopes are. Each request reads this, so the end of a source takes effect
+//! with the next request.
 //!
-//! Every table of such credentials names its source in the same columns: `source_actor` (by whose
-//! authority it was made), `source_secret` (the secret of the API key, where it was one) and
-//! `source_scopes` (what that credential carries, as far as is known).
+//! Every table of such credentials names the source in these columns: `source_actor` (the actor by
+//! whose authority the credential was made; `created_by` in `keys`), `source_secret` (the secret of
+//! the API key that made it, if one did; not in `keys`) and `source_scopes` (the scopes that the
+//! source carries, as far as is known).
 
 use std::collections::BTreeSet;
 
@@ -14,30 +15,31 @@ use serde::{Deserialize, Serialize};
 
 use super::scopes::{intersection, list};
 
-/// What something stands on that was made by a credential shown here.
+/// The source of a credential: the credential that made it, and the authority behind that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// By whose authority it was made.
+    /// The actor by whose authority it was made.
     pub actor: String,
-    /// The ChittyAuth token by which it was made (SHA-256, hex), if it was one.
+    /// The ChittyAuth token that made it (SHA-256, hex), if one did.
     pub token: Option<String>,
-    /// The secret of the API key by which it was made (SHA-256, hex), if it was one.
+    /// The secret of the API key that made it (SHA-256, hex), if one did.
     pub secret: Option<String>,
-    /// What that carried.
+    /// The scopes that the source carried.
     pub scopes: Vec<String>,
 }
 
-/// How long after ChittyAuth last vouched for a scope of an actor's the actor's credentials may still
-/// use it although a later token came without it, in ms. Tokens of different width that are in use at
-/// the same time are each asked about at least once in this time.
+/// How long an actor's credentials may use a scope after ChittyAuth last vouched for it, although a
+/// later token of the actor came without it, in ms. An actor may use a wide and a narrow token at
+/// the same time: ChittyAuth is asked about each of them at least once in this time.
 pub const VOUCHED_MS: u64 = 120_000;
 
-/// How long the same word of ChittyAuth about an actor is not noted again, in ms: a burst of requests
-/// by a new token writes once.
+/// How long an isolate does not write the same scopes of a token again, in ms: a burst of requests
+/// with a new token writes once.
 pub const NOTED_MS: u64 = 20_000;
 
-/// Puts on record what a credential stands on that ChittyAuth has made for another identity at the request
-/// of a caller: from then on it is judged by that here. `token_sha256` is in hex, `until` ISO-8601 UTC.
+/// Returns the statement that records the source of a token that ChittyAuth has made for another
+/// identity at the request of a caller. From then on this gateway judges the token by that source.
+/// `token_sha256` is in hex, `until` is ISO-8601 UTC.
 pub fn made(
     token_sha256: &str,
     chitty_id: &str,
@@ -60,7 +62,8 @@ pub fn made(
     .bind(until)
 }
 
-/// Has what an identity does count against the limits of the actor that had it made.
+/// Returns the statement that makes the requests of an identity count against the limits of the
+/// actor `by`, which had it made, or of that actor's own sponsor.
 pub fn sponsored(chitty_id: &str, by: &str) -> Statement {
     Statement::new(
         "INSERT INTO sponsors (chitty_id, sponsor_chitty_id) \
@@ -71,12 +74,13 @@ pub fn sponsored(chitty_id: &str, by: &str) -> Statement {
     .bind(by)
 }
 
-/// Until which a scope that a later token does not carry has been said too long ago.
+/// Returns the time (ISO-8601 UTC) that is [`VOUCHED_MS`] before `now_ms`: a scope that ChittyAuth
+/// last vouched for before it, and that a later token did not carry, no longer counts.
 pub fn cutoff(now_ms: u64) -> String {
     time::iso8601(now_ms.saturating_sub(VOUCHED_MS))
 }
 
-/// Notes what ChittyAuth says of an actor now.
+/// Returns the statement that records the scopes for which ChittyAuth vouches for an actor now.
 pub fn note(actor: &str, scopes: &[String], now_ms: u64) -> Statement {
     let scopes: BTreeSet<&String> = scopes.iter().collect();
     Statement::new(
@@ -94,7 +98,7 @@ pub fn note(actor: &str, scopes: &[String], now_ms: u64) -> Statement {
     .bind(cutoff(now_ms))
 }
 
-/// SQL for whether a list of scopes has one of `needs`.
+/// SQL for whether a list of scopes contains one of `needs`.
 pub fn among(scopes: &str, needs: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM json_each({scopes}) \
@@ -102,8 +106,8 @@ pub fn among(scopes: &str, needs: &str) -> String {
     )
 }
 
-/// SQL for whether ChittyAuth, as far as it has said anything of these actors, vouches for one of
-/// `needs` for each of them.
+/// SQL for whether ChittyAuth vouches for one of `needs` for each of these actors. An actor of
+/// which it has said nothing passes.
 pub fn vouched(actors: &str, needs: &str, cutoff: &str) -> String {
     format!(
         "NOT EXISTS (SELECT 1 FROM vouchers AS v WHERE v.chitty_id IN ({actors}) AND NOT EXISTS \
@@ -112,7 +116,8 @@ pub fn vouched(actors: &str, needs: &str, cutoff: &str) -> String {
     )
 }
 
-/// SQL for a JSON array of what ChittyAuth vouches for of an actor; NULL where it has said nothing.
+/// SQL for a JSON array of the scopes for which ChittyAuth vouches for an actor; NULL if it has
+/// said nothing of the actor.
 pub fn vouched_list(actor: &str, cutoff: &str) -> String {
     format!(
         "(SELECT (SELECT json_group_array(w.key) FROM json_each(v.said) AS w \
@@ -121,7 +126,7 @@ pub fn vouched_list(actor: &str, cutoff: &str) -> String {
     )
 }
 
-/// SQL for whether an actor may do anything at all.
+/// SQL for whether an actor is active; one without a row is.
 pub fn active(actor: &str) -> String {
     format!(
         "NOT EXISTS (SELECT 1 FROM actors AS b WHERE b.chitty_id = {actor} \
@@ -129,9 +134,9 @@ pub fn active(actor: &str) -> String {
     )
 }
 
-/// SQL for whether the source of the row `k` is there: its actor is active, and the secret of the API
-/// key by which it was made, if it was made by one, is good. Whether `judged`, an actor, is active is
-/// left to the caller.
+/// SQL for whether the source of the row `k` is valid: its actor is active, and the secret of the
+/// API key that made the row, if one did, is valid. If its actor is `judged`, the caller of this
+/// function must check whether that actor is active.
 pub fn source_is_good(now: &str, judged: &str) -> String {
     format!(
         "(k.source_actor = {judged} OR {}) AND (k.source_secret IS NULL OR EXISTS (SELECT 1 FROM key_secrets AS x \
@@ -142,8 +147,8 @@ pub fn source_is_good(now: &str, judged: &str) -> String {
     )
 }
 
-/// SQL for whether the credentials above the row `k` carry one of `needs`: the token that was made for
-/// another caller, and the API key, by which it was made.
+/// SQL for whether the credential above the row `k` carries one of `needs`: the token made for
+/// another caller, or the API key, on which the row depends. A row that depends on neither passes.
 pub fn carried_above(needs: &str) -> String {
     format!(
         "NOT EXISTS (SELECT 1 FROM made_tokens AS m WHERE m.token_sha256 = k.source_token \
@@ -154,28 +159,29 @@ pub fn carried_above(needs: &str) -> String {
     )
 }
 
-/// SQL for the same as two JSON arrays; NULL where there is no such credential.
+/// SQL for the scopes of these two credentials as JSON arrays; NULL if there is no such credential.
 const ABOVE: [&str; 2] = [
     "(SELECT m.source_scopes FROM made_tokens AS m WHERE m.token_sha256 = k.source_token)",
     "(SELECT y.source_scopes FROM key_secrets AS x JOIN keys AS y USING (key_id) \
      WHERE x.secret_sha256 = k.source_secret)",
 ];
 
-/// What a credential that is kept here has to stand on, as JSON arrays.
+/// The scopes that back a stored credential, as JSON arrays.
 #[derive(Debug)]
 pub struct Backing {
-    /// What it was made for.
+    /// The scopes that it was made with.
     pub scopes: String,
-    /// What the credential by which it was made carries.
+    /// The scopes that its source carries.
     pub source: String,
-    /// What bounds that: what ChittyAuth vouches for of its actor and of the actor by whose authority
-    /// it was made, and what the credentials above it carry; as far as there is any of it.
+    /// The bounds of `source`, each `None` if it does not exist: the scopes for which ChittyAuth
+    /// vouches for the credential's actor and for the actor by whose authority it was made, and the
+    /// scopes of the two kinds of credentials above it.
     pub bounds: [Option<String>; 4],
-    /// What an administrator has granted its actor.
+    /// The scopes that an administrator has granted its actor.
     pub granted: Option<String>,
 }
 
-/// Which credential a [`Backing`] is read of.
+/// The table of the credential whose [`Backing`] is read.
 #[derive(Debug, Clone, Copy)]
 pub enum Standing {
     /// A row of `delegations`.
@@ -190,7 +196,7 @@ impl Backing {
     /// How many columns [`Backing::read`] reads.
     pub const COLUMNS: usize = 7;
 
-    /// Reads it from the columns that begin with `first`.
+    /// Reads it from the columns that begin at `first`.
     ///
     /// # Errors
     /// [`DbError::Shape`].
@@ -205,7 +211,8 @@ impl Backing {
         })
     }
 
-    /// SQL for the columns of [`Backing::read`], over the row `k`. `cutoff` is that of [`cutoff`].
+    /// SQL for the columns of [`Backing::read`], over the row `k`. `cutoff` is a placeholder for
+    /// the result of [`cutoff`].
     pub fn columns(standing: Standing, cutoff: &str) -> String {
         let (owner, source_actor, above) = match standing {
             Standing::Delegation => ("k.delegator_chitty_id", "k.source_actor", ABOVE),
@@ -222,7 +229,7 @@ impl Backing {
         )
     }
 
-    /// What of its scopes still has something to stand on.
+    /// Returns those of its scopes that are still backed.
     pub fn held(&self) -> Vec<String> {
         let mut backing = list(&self.source);
         for bound in self.bounds.iter().flatten() {

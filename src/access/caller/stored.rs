@@ -1,6 +1,6 @@
-//! Credentials that this gateway keeps itself, each as its SHA-256 in D1: delegated tokens and API
-//! keys. They hold 256 random bits, so a plain hash says nothing about them, and looking one up by
-//! its hash tells nothing by the time it takes.
+//! Credentials that this gateway stores itself, each as its SHA-256 in D1: delegated tokens and API
+//! keys. They contain 256 random bits, so a plain hash reveals nothing about them, and neither does
+//! the time that a look-up by hash takes.
 
 use chitty_core::ChittyId;
 use http_kit::problem::Problem;
@@ -15,13 +15,13 @@ use super::standing::{self, Backing, Standing};
 use crate::access::rates::Overrides;
 use crate::store::Ready;
 
-/// What every delegated token begins with.
+/// The prefix of every delegated token.
 pub(super) const DELEGATION_PREFIX: &str = "cdt_";
 
-/// What every API key begins with, as the predecessor's did.
+/// The prefix of every API key, as in the predecessor.
 pub(super) const KEY_PREFIX: &str = "chitty_";
 
-/// Whoever acts by a delegated token.
+/// Returns the caller behind a delegated token, and when the token ends; 401 if it is not valid.
 pub(super) async fn delegation(
     ready: Ready<'_>,
     sha256: String,
@@ -34,14 +34,14 @@ pub(super) async fn delegation(
          k.path, k.target_service FROM delegations AS k \
          WHERE k.token_sha256 = ?1 AND k.revoked_at IS NULL AND k.expires_at > ?2"
     ));
-    let mut row = found(ready, query, &sha256, now_ms).await?;
+    let mut row = credential_row(ready, query, &sha256, now_ms).await?;
     let bearer = Bearer::read(&mut row)?;
     let credential = Credential::Delegation { sha256, id: row.text(10)?, path: row.text(11)? };
     let audience = Some(row.text(12)?).filter(|service| service != THIS_GATEWAY);
     Ok(bearer.calling_by(credential, audience))
 }
 
-/// Whoever calls by an API key.
+/// Returns the caller behind an API key, and when the key ends; 401 if it is not valid.
 pub(super) async fn key(
     ready: Ready<'_>,
     sha256: String,
@@ -55,13 +55,13 @@ pub(super) async fn key(
          WHERE s.secret_sha256 = ?1 AND k.revoked_at IS NULL \
          AND ifnull(k.expires_at, '9999') > ?2 AND ifnull(s.valid_until, '9999') > ?2"
     ));
-    let mut row = found(ready, query, &sha256, now_ms).await?;
+    let mut row = credential_row(ready, query, &sha256, now_ms).await?;
     let bearer = Bearer::read(&mut row)?;
     let credential = Credential::Key { sha256, id: row.text(10)? };
     Ok(bearer.calling_by(credential, None))
 }
 
-async fn found(
+async fn credential_row(
     ready: Ready<'_>,
     query: Statement,
     sha256: &str,
@@ -71,7 +71,7 @@ async fn found(
     ready.db().rows(query).await?.into_iter().next().ok_or_else(invalid_token)
 }
 
-/// The columns that both have first.
+/// The columns with which both queries begin.
 struct Bearer {
     actor: ChittyId,
     expiry: Expiry,
