@@ -71,8 +71,8 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let quota = |kind| Quotas::of(app).of_caller(kind, &scope, &now);
     let checked = draft.check_path.is_some().then(|| quota(Kind::CheckedConnections));
     let quotas: Vec<Quota> = [quota(Kind::Connections)].into_iter().chain(checked).collect();
-    // The quotas are asked before a credential is made or renewed. Without a credential the batch asks them
-    // in time.
+    // Quotas are checked here before a credential is made or renewed. Without a credential, the batch checks
+    // them in time.
     let asked = if draft.credentials.is_some() { quotas.as_slice() } else { &[] };
     let stored = store::check_free(ready, &scope, &draft, asked, look_up).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
