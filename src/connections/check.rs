@@ -79,7 +79,7 @@ async fn find_health(app: &App, ready: Ready<'_>, link: &Link) -> Result<Option<
     let health = match provisioned::stands(ready, link, app.now_ms()).await? {
         true => match renewal::usable(app, ready, link).await {
             Ok(_) if is_closed(app, &link.service, &link.endpoint) => {
-                Health::Bad("no connection may lead to this endpoint".to_owned())
+                Health::Bad("the endpoint of the connection is not allowed".to_owned())
             }
             Ok(credential) => ask(app, &base, path, credential.as_ref()).await,
             Err(problem) => Health::Bad(problem.code.title().to_owned()),

@@ -178,7 +178,7 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
         (status = 200, description = "Changed.", body = LinkReplyView, headers(("ETag" = String))),
         (status = 403, description = "`quota_exceeded`: you have as many connections with a `check_path` as you may."),
         (status = 404, description = "You have no such connection, or it is disconnected."),
-        (status = 409, description = "`connection_exists`: the source has another active connection to that service and endpoint. `connection_inactive`: no connection may lead to its endpoint."),
+        (status = 409, description = "`connection_exists`: the source has another active connection to that service and endpoint. `connection_inactive`: its endpoint is not allowed."),
         (status = 412, description = "It has changed since."),
         (status = 422, description = "A value is not acceptable, or the target refuses the credential."),
     ),
@@ -201,7 +201,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         if is_closed(app, &link.service, &link.endpoint) {
             return Err(Problem::new(
                 Code::ConnectionInactive,
-                "No connection may lead to the endpoint of this one. Disconnect it and make another.",
+                "The endpoint of this connection is not allowed. Disconnect it and make another.",
             ));
         }
         // Before the token endpoint is asked: a refresh token may be good for one use only.
