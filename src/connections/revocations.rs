@@ -1,4 +1,5 @@
-//! Credentials of connections that have ended are taken back at their targets, until that is confirmed.
+//! The revocation of credentials that no connection or context uses any more, at their issuers. Each is
+//! repeated until it is confirmed.
 
 use chitty_core::Backoff;
 use futures_util::StreamExt;
@@ -11,12 +12,13 @@ use crate::connections::intents;
 use crate::store::Ready;
 use crate::store::work::{self, Batch, Bounds, Due};
 
-/// How many credentials one run of the cron revokes, and how many at once. One is up to eight round trips.
+/// How many credentials one run of the cron revokes, and how many at once. Each takes up to eight round
+/// trips.
 const AT_MOST: usize = 150;
 const AT_ONCE: usize = 2;
 
-/// The pauses between two attempts to revoke, in ms: up to an hour, and after a week up to a day. It is
-/// tried until it is confirmed.
+/// The pauses between two attempts to revoke a credential, in ms: up to an hour, and after a week up to a
+/// day. The attempts go on until one is confirmed.
 const PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 3_600_000 };
 const LATE_PAUSES_MS: Backoff = Backoff { first: 60_000, longest: 24 * 3_600_000 };
 const LATE_MS: u64 = 7 * 24 * 3_600_000;
@@ -28,7 +30,7 @@ struct Revocation {
     sealed: String,
     attempts: i64,
     created_at: String,
-    /// Until when it is this run's.
+    /// The end of this run's lease on it.
     leased_until: String,
 }
 
@@ -56,9 +58,10 @@ pub const REVOCATIONS: Due = Due {
     condition: "id IS NOT NULL",
 };
 
-/// Revokes what is due, until the time is up; run after the end of a connection, and by the cron.
+/// Revokes the credentials that are due, until `until_ms`. Runs after the end of a connection, and in the
+/// cron.
 pub async fn revoke_due(app: &App, ready: Ready<'_>, until_ms: u64) {
-    // Longer than the calls for one batch take: up to four each, and one may wait for another.
+    // Longer than the calls for one batch: up to four for each credential, and one may wait for another.
     let call_ms = app.config.connection_timeout_ms.max(app.config.upstream_timeout_ms);
     let lease_ms = LEASE_MS + 8 * u64::from(call_ms);
     let take = async |limit| match take_revocations(app, ready, lease_ms, limit).await {
@@ -73,8 +76,8 @@ pub async fn revoke_due(app: &App, ready: Ready<'_>, until_ms: u64) {
         .await;
 }
 
-/// Takes credentials that are to be revoked: put off before it is tried, so that no other run tries it
-/// too.
+/// Takes credentials that are to be revoked, and postpones their next attempts, so that no other run tries
+/// them too.
 async fn take_revocations(
     app: &App,
     ready: Ready<'_>,
@@ -97,13 +100,13 @@ async fn take_revocations(
     })
 }
 
-/// Revokes one credential, and notes what came of it while it is still this run's.
+/// Revokes one credential, and records the outcome if this run still holds its lease.
 async fn revoke_one(app: &App, ready: Ready<'_>, due: Revocation) {
     let Revocation { id, connection_id, sealed, attempts, created_at, leased_until } = &due;
     let done = intents::take_back(app, ready, id, connection_id, leased_until, sealed).await;
     let age_ms = app.now_ms().saturating_sub(time::parse(created_at).unwrap_or_default());
     let write = match done {
-        // Whoever has taken it since finds for himself that it is done.
+        // If another run has taken the row since, this deletes nothing, and that run deletes it.
         Ok(()) => {
             Statement::new("DELETE FROM credential_revocations WHERE id = ?1 AND due_at = ?2")
                 .bind(id.as_str())
@@ -138,7 +141,8 @@ async fn revoke_one(app: &App, ready: Ready<'_>, due: Revocation) {
     }
 }
 
-/// The statement that counts what was tried to be revoked and is not confirmed, and since when.
+/// The query for the number of credentials whose revocation was tried and is not confirmed, and for when the
+/// oldest was recorded.
 pub fn unconfirmed() -> Statement {
     Statement::new(
         "SELECT count(*) AS depth, min(created_at) AS oldest FROM credential_revocations \

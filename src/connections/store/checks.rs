@@ -1,4 +1,4 @@
-//! What is found out about the targets of connections.
+//! The SQL for checks of targets and for renewals of credentials.
 
 use seams::db::{DbError, Statement};
 use seams::log;
@@ -8,7 +8,7 @@ use crate::store::event::Event;
 use crate::store::work::{Batch, Due};
 use crate::store::{Ready, outbox};
 
-/// The connections that are to be checked.
+/// The connections that are due for a check.
 pub const CHECKS: Due = Due {
     name: "connection_checks",
     from: "connections",
@@ -18,9 +18,9 @@ pub const CHECKS: Due = Due {
     condition: "check_due_at IS NOT NULL AND status IN ('active', 'failed')",
 };
 
-/// Takes connections that are due, and puts their next check off, so that no other run takes them
-/// too: by `interval_s` and up to a quarter more, which spreads out what was made together. Where
-/// something has been wrong three times in a row and more, by twice as long each time, up to an hour.
+/// Takes connections that are due for a check, and postpones their next check so that no other run takes them
+/// too. The pause is `interval_s` and up to a quarter more, which spreads out connections that were created
+/// together. From the third failed check in a row on, the pause doubles each time, up to an hour.
 ///
 /// # Errors
 /// Storage failures.
@@ -47,35 +47,35 @@ pub async fn take_due(
     for row in rows {
         match read_link(row) {
             Ok(link) => batch.rows.push(link),
-            // It is put off like the others.
+            // The next check of this row is postponed like that of the others.
             Err(error) => log::error("connection_unreadable", &[("error", &error.to_string())]),
         }
     }
     Ok(batch)
 }
 
-/// What a check has found.
+/// The result of a check.
 pub struct Finding<'a> {
-    /// Which connection.
+    /// The connection.
     pub id: &'a str,
-    /// When, ISO-8601 UTC.
+    /// When it was checked, ISO-8601 UTC.
     pub at: &'a str,
-    /// What was wrong, in words without anything of the target's.
+    /// What was wrong, in words that contain nothing that the target sent.
     pub error: Option<&'a str>,
-    /// After how many errors in a row it has failed.
+    /// How many errors in a row make it `failed`.
     pub limit: i64,
-    /// Told if it has failed by this.
+    /// The event to write if this result makes it `failed`.
     pub failed: &'a Event,
-    /// Told if it has recovered by this.
+    /// The event to write if this result makes it `active` again.
     pub recovered: &'a Event,
-    /// That somebody has asked for it, if somebody has.
+    /// The event of a caller's request for the check, if a caller asked for it.
     pub asked: Option<&'a Event>,
-    /// How long after them the events are overdue.
+    /// How long after their instant the events become overdue, in ms.
     pub overdue_ms: u64,
 }
 
-/// Puts on record what a check has found. A disconnected connection stays one, and a failed one whose
-/// place another has taken stays failed.
+/// The statements that record the result of a check. They leave an inactive or disconnected connection as it
+/// is, and a failed one stays failed if another has become active in its place.
 pub fn note(finding: &Finding<'_>) -> Vec<Statement> {
     let note = Statement::new(
         "UPDATE connections SET last_health_check = ?2, last_error = ?3, \
@@ -106,8 +106,8 @@ pub fn note(finding: &Finding<'_>) -> Vec<Statement> {
     std::iter::once(note).chain(asked).chain(told).collect()
 }
 
-/// Marks a connection failed at once, because its credential is good for nothing any more: if the lease
-/// on that `version` of it is still held.
+/// The statements that mark a connection failed at once because its credential can no longer be renewed, if
+/// the lease on that `version` of the credential is still held.
 pub fn fail(
     event: &Event,
     error: &str,
@@ -131,8 +131,9 @@ pub fn fail(
     vec![fail, told]
 }
 
-/// The credentials that are to be renewed before they end. One that was tried is tried again after its
-/// pause, which `renew_after` is that far ahead of, too.
+/// The credentials that are due for renewal before they expire. One whose renewal was tried is due again
+/// after its pause. Like `expires_at`, `renew_after` is compared with an instant ahead of now: `by` of
+/// [`take_ending`].
 pub const RENEWALS: Due = Due {
     name: "credential_renewals",
     from: "connection_secrets AS s",
@@ -142,7 +143,7 @@ pub const RENEWALS: Due = Due {
     condition: "expires_at IS NOT NULL",
 };
 
-/// Takes credentials that end until `by`, and puts the next attempt at each off: by a minute, doubling
+/// Takes credentials that expire until `by`, and postpones the next attempt at each: by a minute, doubled
 /// with each attempt at the same version, up to six hours, and up to a quarter more.
 ///
 /// # Errors
