@@ -103,7 +103,7 @@ async fn fresh(
         if lease.take(ready, id, now_ms).await? {
             return refresh(app, ready, id, oauth, &lease).await.map(Some);
         }
-        // Another isolate holds the lease.
+        // Another request or the cron holds the lease.
         if oauth.is_good_for(0, now_ms) {
             return Ok(Some(kept.credential));
         }
@@ -264,14 +264,15 @@ async fn refused(app: &App, ready: Ready<'_>, id: &str, lease: &Lease) -> Result
     let (error, detail) = match lease.in_doubt {
         0 => (
             "the credential was not renewed: hand in another",
-            "The access token has expired, and the token endpoint refuses to renew it. Hand in another \
-             credential with PATCH.",
+            "The token endpoint refuses to renew the access token. Hand in another credential with \
+             PATCH.",
         ),
         // A renewal whose answer was lost has probably used up the refresh token.
         _ => (
             "the credential was not renewed, and an earlier renewal was lost: hand in another",
-            "The access token has expired. The answer to an earlier renewal was lost, and that renewal may \
-             have used up the refresh token. Hand in another credential with PATCH.",
+            "The token endpoint refuses to renew the access token. The answer to an earlier renewal was \
+             lost, and that renewal may have used up the refresh token. Hand in another credential with \
+             PATCH.",
         ),
     };
     let kind = EventKind::ConnectionFailed;

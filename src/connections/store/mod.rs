@@ -62,7 +62,7 @@ pub struct Filter {
 /// Returns a page of the caller's connections, newest first.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller may not; storage failures.
 pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
@@ -98,7 +98,7 @@ pub struct LinkRow {
 /// Returns one connection.
 ///
 /// # Errors
-/// 404; when the caller may not; storage failures.
+/// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<LinkRow, Problem> {
     let mut row = select(ready, scope, id, &format!("revision, {DOCUMENT}")).await?;
     Ok(LinkRow { revision: row.text(0)?, json: row.text(1)? })
@@ -107,7 +107,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<LinkRow, P
 /// Returns the status of one connection, as the JSON text for the reply.
 ///
 /// # Errors
-/// 404; when the caller may not; storage failures.
+/// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn status(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<String, Problem> {
     const STATUS: &str = "json_object('connection_id', connection_id, 'status', status, \
          'service_health', CASE WHEN last_health_check IS NULL THEN 'unknown' \
@@ -132,7 +132,7 @@ async fn select(ready: Ready<'_>, scope: &Scope, id: &str, columns: &str) -> Res
 /// Returns a page of the history of one connection, newest first.
 ///
 /// # Errors
-/// 404; when the caller may not; storage failures.
+/// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn history(
     ready: Ready<'_>,
     scope: &Scope,
@@ -166,7 +166,7 @@ pub async fn history(
 /// Whether the caller has a connection with this id that is disconnected already.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller may not; storage failures.
 pub async fn is_disconnected(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<bool, Problem> {
     match select(ready, scope, id, "status").await {
         Ok(mut row) => Ok(row.text(0)? == "disconnected"),
@@ -233,7 +233,7 @@ fn read_link(mut row: Row) -> Result<Link, DbError> {
 /// Returns the [`Link`] of one of the caller's connections.
 ///
 /// # Errors
-/// 404; when the caller may not; storage failures.
+/// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn link(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Link, Problem> {
     Ok(read_link(select(ready, scope, id, &link_columns()).await?)?)
 }
@@ -242,7 +242,7 @@ pub async fn link(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Link, Pro
 /// `needed`, also counts the use and records `used` in the audit. All of it is one round trip.
 ///
 /// # Errors
-/// 404; when the caller may not; storage failures.
+/// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn use_link(
     ready: Ready<'_>,
     scope: &Scope,

@@ -32,7 +32,7 @@ fn active_twin(draft: &Draft, params: &mut Params) -> String {
 }
 
 /// Checks in one round trip whether anything prevents a creation, before the gateway calls another service
-/// for it. Returns the rows that `look_up` finds.
+/// for it. Returns the rows that `look_up` finds; if there are any, nothing else is checked.
 ///
 /// # Errors
 /// 404 if the caller has no such source, 409 if there is such an active connection, 403 if the caller has as
