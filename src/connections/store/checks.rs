@@ -143,8 +143,8 @@ pub const RENEWALS: Due = Due {
     condition: "expires_at IS NOT NULL",
 };
 
-/// Takes credentials that expire until `by`, and postpones the next attempt at each: by a minute, doubled
-/// with each attempt at the same version, up to six hours, and up to a quarter more.
+/// Takes credentials that expire no later than `by`, and postpones the next attempt at each: by a minute,
+/// doubled with each attempt at the same version, up to six hours, and up to a quarter more.
 ///
 /// # Errors
 /// Storage failures.
