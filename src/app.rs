@@ -1,4 +1,4 @@
-//! [`App`]: the one composition root. One a isolate; everything that outlives a request is here.
+//! [`App`]: the composition root. Each isolate has one; it holds everything that outlives a request.
 
 pub(crate) mod settings;
 mod slots;
@@ -22,17 +22,18 @@ pub use self::slots::Slot;
 use self::slots::Slots;
 use crate::config::{Config, VERSION};
 
-/// What this program was built from.
+/// The source that this program was built from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Build {
-    /// The commit that was checked out, 40 hexadecimal digits; none where there was no repository.
+    /// The commit that was checked out, at least 40 hexadecimal digits; `None` if there was no repository.
     pub commit: Option<String>,
     /// Whether tracked files differed from that commit.
     pub modified: bool,
 }
 
 impl Build {
-    /// Reads what the build has left: a commit, with a `+` behind it where files differed from it.
+    /// Parses the text that the build left: a commit, followed by `+` if tracked files differed from it.
+    /// Any other text gives the default.
     pub fn parse(text: &str) -> Self {
         let (commit, modified) = match text.strip_suffix('+') {
             Some(commit) => (commit, true),
@@ -46,12 +47,12 @@ impl Build {
     }
 }
 
-/// What the runtime hands in. A resource that is not bound is `None`; the configuration lists it
-/// as a deficiency.
+/// The parts of an [`App`], which the runtime supplies. A resource that is not bound is `None`; if the
+/// environment requires it, the configuration lists it as a deficiency.
 pub struct Parts {
     /// The checked configuration.
     pub config: Config,
-    /// What this program was built from.
+    /// The source that this program was built from.
     pub build: Build,
     /// D1 `DB`.
     pub db: Option<Rc<dyn Db>>,
@@ -69,7 +70,7 @@ pub struct Parts {
     pub tokens: Option<Rc<dyn Kv>>,
     /// KV `RATE_LIMIT`.
     pub rate_limit: Option<Rc<dyn Kv>>,
-    /// The bindings `RATE_…`.
+    /// The rate limiter over the bindings `RATE_…`.
     pub limiter: Option<Rc<dyn Limiter>>,
     /// Verifies the signatures of JWTs.
     pub es256: Rc<dyn Es256>,
@@ -79,13 +80,13 @@ pub struct Parts {
     pub ai: Option<Rc<dyn Ai>>,
     /// The static files bound as `ASSETS`.
     pub assets: Option<Rc<dyn Assets>>,
-    /// The Durable Objects `SERVICE_CONNECTION`, one a service.
+    /// The Durable Objects `SERVICE_CONNECTION`, one for each service.
     pub connections: Option<Rc<dyn Objects>>,
-    /// How calls to other services travel.
+    /// The transport of calls to ChittyOS services.
     pub transport: Rc<dyn Transport>,
-    /// How calls to other hosts travel.
+    /// The transport of calls to the targets of connections and to GitHub.
     pub outside: Rc<dyn Outside>,
-    /// Time and chance.
+    /// The clock and the source of random numbers.
     pub clock: Rc<dyn Clock>,
 }
 
@@ -93,37 +94,37 @@ pub struct Parts {
 pub struct App {
     /// The checked configuration.
     pub config: Config,
-    /// What this program was built from.
+    /// The source that this program was built from.
     pub build: Build,
     /// The clients of the ChittyOS services.
     pub core: ChittyCore,
     /// Verifies the signatures of JWTs.
     pub es256: Rc<dyn Es256>,
-    /// How calls to the targets of connections travel.
+    /// The transport of calls to the targets of connections and to GitHub.
     pub outside: Rc<dyn Outside>,
-    /// Where events of contexts are announced.
+    /// The queue for the announcements of events.
     pub context_ops: Option<Rc<dyn Queue>>,
-    /// Where webhooks of GitHub are handed over.
+    /// The queue for the webhooks of GitHub.
     pub github_events: Option<Rc<dyn Queue>>,
     /// The gateway's own keys, sealed.
     pub api_keys: Option<Rc<dyn Kv>>,
-    /// What may be stale, and payloads that no queue takes.
+    /// Caches, payloads that are too large for a queue, and the archive of the audit.
     pub cache: Option<Rc<dyn Kv>>,
-    /// The ids of webhook deliveries that are on record.
+    /// The ids of webhook deliveries that have been recorded.
     pub seen_deliveries: Option<Rc<dyn Kv>>,
     /// Tokens for other services, sealed.
     pub tokens_kv: Option<Rc<dyn Kv>>,
     /// Signs as the GitHub App.
     pub rs256: Rc<dyn Rs256>,
-    /// Language models, where there are any.
+    /// The language models, if any are bound.
     pub ai: Option<Rc<dyn Ai>>,
     /// The static files that are deployed beside this program.
     pub assets: Option<Rc<dyn Assets>>,
-    /// The objects that watch the services.
+    /// The Durable Objects that watch the services.
     pub connections: Option<Rc<dyn Objects>>,
-    /// Counts requests against their limits, where the platform has such a thing.
+    /// Counts requests against their limits, if the platform has a rate limiter.
     pub limiter: Option<Rc<dyn Limiter>>,
-    /// The limits of single actors.
+    /// The limits that are set for single actors.
     pub rate_limit: Option<Rc<dyn Kv>>,
     slots: Slots,
     clock: Rc<dyn Clock>,
@@ -176,7 +177,7 @@ impl App {
         }
     }
 
-    /// What a folder keeps in this isolate.
+    /// Returns the value of type `T` that a folder keeps in this isolate.
     pub fn slot<T: Slot>(&self) -> &T {
         self.slots.get(self)
     }
@@ -191,12 +192,12 @@ impl App {
         self.clock.jitter(bound)
     }
 
-    /// The database as it is, perhaps without a schema: for `init` only.
+    /// The database, perhaps without its schema yet: for `store::Ready` only.
     pub(crate) fn bare_db(&self) -> Option<&Rc<dyn Db>> {
         self.db.as_ref()
     }
 
-    /// The clock, for what outlives the request.
+    /// The clock, for work that outlives the request.
     pub(crate) fn clock(&self) -> Rc<dyn Clock> {
         Rc::clone(&self.clock)
     }

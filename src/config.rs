@@ -1,8 +1,9 @@
 //! Configuration: every variable, secret and binding, read and checked once per isolate.
 //!
-//! Reading never fails. What is missing or senseless is listed, the gateway runs on the default
-//! where there is one, and `GET /health` shows the list: a gateway that says what it lacks beats one
-//! that does not start. `docs/operations.md` holds the same table for operators.
+//! Reading never fails. The configuration lists each missing or invalid value as a deficiency, the
+//! gateway runs on the default if there is one, and `GET /health` shows the list: a gateway that reports
+//! what it lacks is more useful than one that does not start. `docs/operations.md` holds the same table
+//! for operators.
 
 mod reader;
 
@@ -17,10 +18,10 @@ use serde::Serialize;
 pub use self::reader::Reader;
 use crate::sealing::Sealer;
 
-/// The version that `/health` and the `User-Agent` name.
+/// The version that `/health` and the header `User-Agent` show.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What the runtime has under a name.
+/// What the runtime has bound to a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Binding {
     /// Nothing.
@@ -31,13 +32,13 @@ pub enum Binding {
     Resource,
 }
 
-/// How a variable, a secret or a binding is looked up by its name.
+/// Looks up a variable, a secret or a binding by its name.
 pub type Lookup = Rc<dyn Fn(&str) -> Binding>;
 
 /// Where this gateway runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
-    /// On somebody's machine, beside the sandbox.
+    /// On a developer's machine, beside the sandbox.
     Development,
     /// `connect-staging.chitty.cc`
     Staging,
@@ -46,7 +47,7 @@ pub enum Environment {
 }
 
 impl Environment {
-    /// Its name, as in the variable `ENVIRONMENT`.
+    /// The name, as in the variable `ENVIRONMENT`.
     pub fn as_str(self) -> &'static str {
         match self {
             Environment::Development => "development",
@@ -61,10 +62,10 @@ impl Environment {
     }
 }
 
-/// A name that should be there and is not, or holds something senseless.
+/// A variable, secret or binding that is missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deficiency {
-    /// The variable, secret or binding.
+    /// The name of the variable, secret or binding.
     pub name: &'static str,
     /// `binding`, `secret` or `variable`.
     pub kind: &'static str,
@@ -72,41 +73,43 @@ pub struct Deficiency {
     pub problem: String,
 }
 
-/// What every part of the gateway goes by, checked. What only one folder goes by is in its settings
-/// ([`crate::app::Settings`]).
+/// The checked values that the whole gateway uses. A value that only one folder uses is in that folder's
+/// settings ([`crate::app::Settings`]).
 pub struct Config {
     /// Where this gateway runs.
     pub environment: Environment,
-    /// Where this gateway is, without a trailing slash: what it registers itself with.
+    /// The URL of this gateway, without a trailing slash. The gateway registers itself with it.
     pub public_url: String,
-    /// Where the services are; see [`chitty_core::CoreConfig::url_template`].
+    /// The URL template of the services; see [`chitty_core::CoreConfig::url_template`].
     pub service_url_template: String,
-    /// Where single services are instead.
+    /// The URLs of single services, which replace the template.
     pub service_urls: BTreeMap<Service, String>,
-    /// Where hosts of reserved names (`*.example`, `*.test`) are: the sandbox, in development only.
+    /// The URL template of hosts with reserved names (`*.example`, `*.test`): the sandbox, in development
+    /// only.
     pub outside_url_template: Option<String>,
     /// Deadline of one call to the target of a connection, in ms.
     pub connection_timeout_ms: u32,
-    /// How long a positive answer about a token is kept, in ms; 0 to 60,000.
+    /// How long an isolate keeps a positive answer about a token, in ms; 0 to 60,000.
     pub auth_cache_ms: u64,
     /// Deadline of one upstream call, retries included, in ms.
     pub upstream_timeout_ms: u32,
-    /// How many calls to a service within ten seconds its breaker judges; 0 switches breakers off.
+    /// The fewest calls to a service within ten seconds by which its breaker judges it; 0 switches
+    /// breakers off.
     pub breaker_min_calls: usize,
-    /// How long after its change an event is overdue, in ms: the sweep then sends it again.
+    /// How long after its change an event becomes overdue, in ms. The sweep announces overdue events again.
     pub outbox_overdue_ms: u64,
     /// Bearer tokens for the services.
     pub service_tokens: BTreeMap<Service, ServiceToken>,
-    /// With which key calls to the services are signed, if they are.
+    /// The key that signs calls to the services, if there is one.
     pub signing_key: Option<SigningKey>,
     /// Seals secrets at rest.
     pub sealer: Sealer,
-    /// What of this is missing or senseless; each folder says the same of its own settings.
+    /// The missing and invalid values of this configuration. Each folder lists those of its own settings.
     pub deficiencies: Vec<Deficiency>,
     look_up: Lookup,
 }
 
-/// Resources that every environment has.
+/// The resources that every environment requires.
 const RESOURCES: [&str; 9] = [
     "DB",
     "CHITTYCONNECT_KV",
@@ -119,9 +122,9 @@ const RESOURCES: [&str; 9] = [
     "SERVICE_CONNECTION",
 ];
 
-/// What is set of each service: the variable that moves it elsewhere, the names under which its token
-/// may be found (the first that is set counts; the ecosystem has had several), and whether a deployed
-/// gateway needs one.
+/// The settings of each service: the variable that replaces its URL, the secrets that may hold its token
+/// (the first that is set counts; the ecosystem has used several names), and whether a deployed gateway
+/// requires the token.
 const SERVICE_SETTINGS: [(Service, &str, &[&str], bool); 12] = [
     (
         Service::Id,
@@ -152,7 +155,7 @@ const SERVICE_SETTINGS: [(Service, &str, &[&str], bool); 12] = [
     (Service::Chat, "CHITTYCHAT_SERVICE_URL", &["CHITTY_CHAT_API_KEY"], false),
 ];
 
-/// The name of the binding by which a service is reached when it is a Worker of the same account.
+/// The name of the binding to a service that is a Worker of the same account.
 pub fn service_binding(service: Service) -> String {
     service.as_str().to_ascii_uppercase()
 }
@@ -206,13 +209,13 @@ impl Config {
         }
     }
 
-    /// Begins to read what a folder goes by.
+    /// Returns a reader for the settings of one folder.
     pub fn reader(&self) -> Reader {
         Reader::new(Rc::clone(&self.look_up))
     }
 }
 
-/// Where this gateway is; the address of its environment where nothing is said.
+/// The URL of this gateway; without the variable, the usual one of its environment.
 fn public_url(reader: &mut Reader, environment: Environment) -> String {
     const NAME: &str = "PUBLIC_URL";
     let usual = match environment {
@@ -223,7 +226,7 @@ fn public_url(reader: &mut Reader, environment: Environment) -> String {
     reader.url(NAME, environment).unwrap_or_else(|| usual.to_owned())
 }
 
-/// `id:secret`, the secret of at least 32 bytes.
+/// Reads `id:secret`. The secret has at least 32 bytes.
 fn signing_key(reader: &mut Reader) -> Option<SigningKey> {
     const NAME: &str = "REQUEST_SIGNING_KEY";
     let text = reader.text(NAME)?;
@@ -245,13 +248,16 @@ fn sealer(reader: &mut Reader, environment: Environment) -> Sealer {
         Some(Some(sealer)) if !environment.is_deployed() => return sealer,
         Some(Some(sealer)) => {
             return sealer.without_development_key().unwrap_or_else(|others| {
-                let problem = "holds the development key of wrangler.toml, which everybody knows; \
+                let problem = "contains the development key of wrangler.toml, which is public, so \
                                that key is not used: make another, see docs/operations.md";
                 reader.lacks("secret", NAME, problem);
                 others
             });
         }
-        Some(None) => reader.lacks("secret", NAME, "must be id:base64 of 32 bytes, or several"),
+        Some(None) => {
+            let problem = "must be id:key, the key in base64 of 32 bytes; commas separate several";
+            reader.lacks("secret", NAME, problem);
+        }
         None if environment.is_deployed() => reader.lacks_secret(NAME),
         None => {}
     }
@@ -263,7 +269,7 @@ fn environment(reader: &mut Reader) -> Environment {
         Some("development") => Environment::Development,
         Some("staging") => Environment::Staging,
         Some("production") => Environment::Production,
-        // The strictest: nothing that is only for development may work by accident.
+        // Production is the strictest: nothing that is for development only may work by accident.
         _ => {
             let problem = "must be development, staging or production; running as production";
             reader.lacks("variable", "ENVIRONMENT", problem);
@@ -287,7 +293,8 @@ fn service_url_template(reader: &mut Reader, environment: Environment) -> String
     REAL.to_owned()
 }
 
-/// Where hosts of reserved names are. Nothing of the kind may stand in for a real host.
+/// The URL template of hosts with reserved names. Only development has one, so that nothing stands in
+/// for a real host.
 fn outside_url_template(reader: &mut Reader, environment: Environment) -> Option<String> {
     const NAME: &str = "OUTSIDE_URL_TEMPLATE";
     let given = reader.text(NAME)?;
@@ -392,12 +399,12 @@ mod tests {
             let said: Vec<_> =
                 config.deficiencies.iter().filter(|lack| lack.name == "SEALING_KEYS").collect();
             assert_eq!(said.len(), 1);
-            assert!(said[0].problem.contains("everybody knows"), "{}", said[0].problem);
+            assert!(said[0].problem.contains("which is public"), "{}", said[0].problem);
         }
     }
 
     #[test]
-    fn senseless_values_fall_back_and_are_listed() {
+    fn invalid_values_fall_back_to_defaults_and_are_listed() {
         let config = read(&[
             ("ENVIRONMENT", "prod"),
             ("AUTH_CACHE_SECONDS", "61"),

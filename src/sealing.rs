@@ -1,8 +1,8 @@
-//! Sealing: secrets at rest are encrypted with AES-256-GCM under a key that is a secret of the
-//! deployment, so that whoever reads a store reads nothing.
+//! Sealing: the gateway encrypts secrets at rest with AES-256-GCM. The key is a secret of the deployment,
+//! so a reader of a store learns none of the secrets in it.
 //!
-//! A sealed text is `v1.<key id>.<base64url of nonce and ciphertext>`. It is bound to where it
-//! belongs (the additional data): moved to another place it does not open.
+//! A sealed text is `v1.<key id>.<base64url of nonce and ciphertext>`. It is bound to the place where it
+//! is stored (the additional data of GCM), so it does not open in another place.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 /// The length of a nonce in bytes (NIST SP 800-38D §8.2.2: random, 96 bits).
 const NONCE_BYTES: usize = 12;
 
-/// The key that `wrangler.toml` has for a developer's machine. It is public, so it seals nothing elsewhere.
+/// The key in `wrangler.toml` for a developer's machine. It is public, so a deployed gateway does not use it.
 const DEVELOPMENT_KEY: &[u8; 32] = b"development-only-development-onl";
 
 /// A key with its name.
@@ -24,20 +24,20 @@ struct Key {
     bytes: [u8; 32],
 }
 
-/// The keys: the first seals, all of them open, so that keys are replaced one by one.
+/// The sealing keys. The first one seals and every one opens, so keys can be replaced one by one.
 #[derive(Clone, Default)]
 pub struct Sealer {
     keys: Vec<Key>,
 }
 
 impl fmt::Debug for Sealer {
-    /// Only the names of the keys.
+    /// Shows the ids of the keys only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
     }
 }
 
-/// Why something was not sealed or not opened. Says nothing about the content.
+/// Why a text was not sealed or not opened. Says nothing about the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The deployment has no key.
@@ -46,14 +46,14 @@ pub enum SealError {
     /// The runtime gave no randomness.
     #[error("no randomness")]
     NoRandomness,
-    /// Altered, of another place, or sealed with a key that is gone.
+    /// The text was altered, belongs to another place, or was sealed with a key that is gone.
     #[error("does not open")]
     DoesNotOpen,
 }
 
 impl Sealer {
-    /// Reads `id:base64 of 32 bytes`, several separated by commas, the one to seal with first.
-    /// `None` when any of them is not like that.
+    /// Reads keys in the form `id:base64 of 32 bytes`, separated by commas; the first one seals.
+    /// Returns `None` if any of them has another form.
     pub fn parse(text: &str) -> Option<Self> {
         let key = |entry: &str| {
             let (id, bytes) = entry.trim().split_once(':')?;
@@ -65,10 +65,10 @@ impl Sealer {
         text.split(',').map(key).collect::<Option<Vec<_>>>().map(|keys| Sealer { keys })
     }
 
-    /// The same without the key of a developer's machine, if that is among them.
+    /// Returns the sealer as it is if the development key is not among its keys.
     ///
     /// # Errors
-    /// The keys that are left, where it was.
+    /// If the development key was among them: a sealer with the other keys.
     pub fn without_development_key(mut self) -> Result<Self, Self> {
         let before = self.keys.len();
         self.keys.retain(|key| &key.bytes != DEVELOPMENT_KEY);
@@ -83,7 +83,7 @@ impl Sealer {
     /// Seals a secret for one place, such as `API_KEYS/service:chittyconnect`.
     ///
     /// # Errors
-    /// Without a key or without randomness.
+    /// If there is no key or no randomness.
     pub fn seal(&self, place: &str, secret: &str) -> Result<String, SealError> {
         let key = self.keys.first().ok_or(SealError::NoKey)?;
         let mut nonce = [0u8; NONCE_BYTES];
@@ -96,10 +96,10 @@ impl Sealer {
         Ok(format!("v1.{}.{}", key.id, URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// Opens what was sealed for the same place.
+    /// Opens a text that was sealed for the same place.
     ///
     /// # Errors
-    /// Whatever is not exactly that.
+    /// [`SealError::DoesNotOpen`] for any other text.
     pub fn open(&self, place: &str, sealed: &str) -> Result<String, SealError> {
         let mut parts = sealed.split('.');
         let (Some("v1"), Some(id), Some(text), None) =
@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_altered_or_elsewhere_does_not_open(secret in ".{0,60}", at in 0usize..200, place in "[a-z]{1,8}") {
+        fn an_altered_or_moved_text_does_not_open(secret in ".{0,60}", at in 0usize..200, place in "[a-z]{1,8}") {
             let sealer = sealer(&[OLD]);
             let sealed = sealer.seal(&place, &secret).unwrap();
             prop_assert_eq!(sealer.open(&place, &sealed).unwrap(), secret.clone());

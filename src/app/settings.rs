@@ -1,28 +1,29 @@
-//! What one folder goes by of the configuration: read when it is first asked for, kept with what was
-//! missing or senseless of it.
+//! The settings of one folder: read from the configuration at their first use, then kept in the isolate
+//! together with their deficiencies.
 
 use std::any::Any;
 
 use crate::app::{App, Slot};
 use crate::config::{Config, Deficiency, Reader};
 
-/// What a folder goes by.
+/// The settings of one folder.
 pub trait Settings: Any + Sized {
-    /// Reads and checks it. Where something is missing or senseless, it is noted, and the default counts.
+    /// Reads and checks the settings. Notes each missing or invalid value as a deficiency and uses its
+    /// default.
     fn read(config: &Config, reader: &mut Reader) -> Self;
 
-    /// The isolate's.
+    /// Returns the settings of this isolate.
     fn of(app: &App) -> &Self {
         &ReadSettings::<Self>::of(app).settings
     }
 
-    /// What of it is missing or senseless.
+    /// Returns the missing and invalid values among these settings.
     fn deficiencies(app: &App) -> &[Deficiency] {
         &ReadSettings::<Self>::of(app).deficiencies
     }
 }
 
-/// Settings, with what is missing of them.
+/// Settings with their deficiencies.
 struct ReadSettings<T> {
     settings: T,
     deficiencies: Vec<Deficiency>,
@@ -43,7 +44,7 @@ pub(crate) mod tests {
     use super::Settings;
     use crate::config::{Binding, Config, Deficiency};
 
-    /// Settings as they are with some variables set, and what is missing or senseless of them.
+    /// Reads the settings with these variables set. Returns them with their deficiencies.
     pub(crate) fn settings<T: Settings>(pairs: &[(&str, &str)]) -> (T, Vec<Deficiency>) {
         let pairs: Vec<_> =
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

@@ -1,23 +1,23 @@
-//! What folders keep in an isolate: each type has one place, made when it is first asked for, so that
-//! [`App`] need not know any of them.
+//! The values that folders keep in an isolate: one of each type, made at its first use, so that [`App`]
+//! need not know the types.
 
 use std::any::Any;
 use std::cell::OnceCell;
 
 use crate::app::App;
 
-/// Something that a folder keeps in an isolate.
+/// A value that a folder keeps in an isolate.
 pub trait Slot: Any + Sized {
-    /// Makes it.
+    /// Makes the value.
     fn new(app: &App) -> Self;
 
-    /// The isolate's one.
+    /// Returns the value of this isolate.
     fn of(app: &App) -> &Self {
         app.slot()
     }
 }
 
-/// The places, in the order in which they were first asked for: there are some twenty.
+/// A linked list of the values, in the order of their first use. There are about twenty.
 #[derive(Default)]
 pub(super) struct Slots {
     value: OnceCell<Box<dyn Any>>,
@@ -25,7 +25,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// The one of a type.
+    /// Returns the value of type `T`; makes it at its first use.
     pub(super) fn get<T: Slot>(&self, app: &App) -> &T {
         let mut place = self;
         loop {
@@ -34,7 +34,8 @@ impl Slots {
                     Some(value) => return value,
                     None => place = place.next.get_or_init(Box::default),
                 },
-                // What it is made of may have taken this place meanwhile: then it gets a later one.
+                // `T::new` may itself have filled this place with another value. Then `set` fails, and
+                // the loop moves on to a later place.
                 None => drop(place.value.set(Box::new(T::new(app)))),
             }
         }

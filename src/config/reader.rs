@@ -1,30 +1,30 @@
-//! Reads variables, secrets and bindings, and notes what is missing or senseless.
+//! Reads variables, secrets and bindings, and notes each one that is missing or invalid.
 
 use crate::config::{Binding, Deficiency, Environment, Lookup};
 
-/// A reading of the configuration.
+/// Reads the configuration and collects its deficiencies.
 pub struct Reader {
     look_up: Lookup,
     deficiencies: Vec<Deficiency>,
 }
 
 impl Reader {
-    /// Begins to read.
+    /// A reader that has noted no deficiency yet.
     pub fn new(look_up: Lookup) -> Self {
         Reader { look_up, deficiencies: Vec::new() }
     }
 
-    /// What was missing or senseless.
+    /// Returns the deficiencies that were noted.
     pub fn into_deficiencies(self) -> Vec<Deficiency> {
         self.deficiencies
     }
 
-    /// Notes that something is missing or senseless.
+    /// Notes that a variable, secret or binding is missing or invalid.
     pub fn lacks(&mut self, kind: &'static str, name: &'static str, problem: impl Into<String>) {
         self.deficiencies.push(Deficiency { name, kind, problem: problem.into() });
     }
 
-    /// A variable or a secret; an empty one counts as absent.
+    /// Returns a variable or a secret, without blanks around it; an empty one counts as absent.
     pub fn text(&self, name: &str) -> Option<String> {
         match (self.look_up)(name) {
             Binding::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
@@ -44,7 +44,7 @@ impl Reader {
         self.lacks("secret", name, format!("not set: run `npx wrangler secret put {name}`"));
     }
 
-    /// A variable that is `true` or `false`, which is usual.
+    /// Returns a variable that is `true` or `false`; the default is `false`.
     pub fn switch(&mut self, name: &'static str) -> bool {
         match self.text(name).as_deref() {
             None | Some("false") => false,
@@ -56,7 +56,7 @@ impl Reader {
         }
     }
 
-    /// A URL without a trailing slash; deployed it must be https.
+    /// Returns a URL without a trailing slash. A deployed gateway accepts https only.
     pub fn url(&mut self, name: &'static str, environment: Environment) -> Option<String> {
         let given = self.text(name)?;
         let given = given.trim_end_matches('/');
@@ -68,7 +68,7 @@ impl Reader {
         None
     }
 
-    /// A whole number within bounds.
+    /// Returns a whole number from `min` to `max`, or the default.
     pub fn number(&mut self, name: &'static str, default: u64, min: u64, max: u64) -> u64 {
         let Some(text) = self.text(name) else { return default };
         match text.parse() {
@@ -81,7 +81,7 @@ impl Reader {
         }
     }
 
-    /// A whole number within bounds that 32 bits hold.
+    /// Returns a whole number from `min` to `max`, or the default, in 32 bits.
     pub fn small_number(&mut self, name: &'static str, default: u32, min: u32, max: u32) -> u32 {
         let number = self.number(name, default.into(), min.into(), max.into());
         u32::try_from(number).unwrap_or(default)

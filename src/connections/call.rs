@@ -1,4 +1,4 @@
-//! Calls to targets, and to those who give and take back credentials for them.
+//! Calls to targets, and to the servers that issue and revoke credentials for them.
 
 use std::rc::Weak;
 
@@ -9,30 +9,30 @@ use crate::app::{App, Slot};
 use crate::discovery::Directory;
 use crate::discovery::endpoint::{Endpoint, is_chittyos, is_gateway, is_reserved, own_name};
 
-/// The most bytes of an answer that are read.
+/// The most bytes of an answer that the gateway reads.
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;
 
-/// Why nothing was sent to a URL that may not be called.
-pub const NO_URL: &str = "not a URL to be called";
+/// The error for a URL that the gateway may not call. Nothing was sent to it.
+pub const NO_URL: &str = "the gateway may not call this URL";
 
-/// Where the requests of a connection go.
+/// The base of the URLs of a connection's requests.
 #[derive(Debug, Clone)]
 pub struct Base {
-    /// Where it begins, without a trailing slash.
+    /// The base itself, without a trailing slash.
     url: String,
     service: Option<Service>,
 }
 
 impl Base {
-    /// The base of a connection: a ChittyOS service is where this deployment has it; a host of a
-    /// reserved name is the sandbox's in development; everything else is where its name says.
+    /// The base of a connection. A ChittyOS service has the URL that this deployment uses for it. In
+    /// development, a host with a reserved name is at the sandbox. Every other host is called by its name.
     pub fn of(app: &App, service: &str, endpoint: &Endpoint) -> Self {
         let known = Service::parse(service);
         let named = |name: &str| app.config.service_url_template.replace("{name}", name);
         let origin = match (is_chittyos(service), known, own_name(service, &endpoint.host)) {
             (true, Some(service), _) => app.core.endpoint(service),
             (true, None, _) => named(&Directory::of(app).name_of(service)),
-            // Where ChittyRegistry had it when the connection was made.
+            // The name that ChittyRegistry listed when the connection was created.
             (false, _, Some(name)) => named(name),
             (false, _, None) => outside(app, &endpoint.host),
         };
@@ -40,14 +40,14 @@ impl Base {
         Base { url, service: known.filter(|_| is_chittyos(service)) }
     }
 
-    /// The base of a URL that was handed in with a credential; `None` where none may lead.
+    /// The base of a URL that a caller handed in with a credential; `None` if the gateway may not call it.
     pub fn of_url(app: &App, url: &str) -> Option<Self> {
         let endpoint = Endpoint::for_credential(url).ok().filter(|it| !is_closed(app, "", it))?;
         let origin = outside(app, &endpoint.host);
         Some(Base { url: format!("{origin}{}", endpoint.path), service: None })
     }
 
-    /// A request to a path below the base. `path` begins with a slash or a question mark, or is empty.
+    /// Builds a request to a path below the base. `path` begins with a slash or a question mark, or is empty.
     pub fn request(&self, app: &App, method: &str, path: &str) -> OutsideRequest {
         let agent = format!("ChittyConnect/{}", crate::config::VERSION);
         OutsideRequest {
@@ -63,8 +63,8 @@ impl Base {
     }
 }
 
-/// Whether a connection may not lead there: it is this gateway itself, a host of ChittyOS that is not
-/// named by its service, or nowhere.
+/// Whether a connection must not lead to this endpoint: it is this gateway, it is a host of ChittyOS under
+/// the name of another service, or it has no host.
 pub fn is_closed(app: &App, service: &str, endpoint: &Endpoint) -> bool {
     if is_gateway(service) || endpoint.host.is_empty() {
         return true;
@@ -88,7 +88,7 @@ fn outside(app: &App, host: &str) -> String {
 /// Sends a form (RFC 6749 appendix B) to a URL that was handed in with a credential.
 ///
 /// # Errors
-/// No answer.
+/// If there is no answer; [`NO_URL`] if the gateway may not call the URL.
 pub async fn post_form(
     app: &App,
     url: &str,
@@ -102,7 +102,7 @@ pub async fn post_form(
     let mut request = base.request(app, "POST", "");
     let (id, secret) = client;
     match secret {
-        // RFC 6749 §2.3.1: each form-encoded, then as user and password.
+        // RFC 6749 §2.3.1: id and secret are each form-encoded, then sent as user and password.
         Some(secret) => {
             let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect();
             let credential = crate::connections::credential::Credential::Basic {

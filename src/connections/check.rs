@@ -1,4 +1,4 @@
-//! Whether the target of a connection works, with the credential that the gateway has for it.
+//! Checks whether the target of a connection works with the stored credential.
 
 use chitty_core::TransportError;
 use seams::db::{DbError, Row, Statement};
@@ -15,29 +15,29 @@ use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 use crate::store::work::{self, Bounds, Claim, Hold, Queue, Work};
 
-/// After how many checks in a row that found something wrong a connection has failed.
+/// How many failed checks in a row make a connection `failed`.
 const FAILED_AFTER: i64 = 3;
 
-/// When the cron checks a connection next.
+/// Returns when the cron checks a connection next.
 pub fn next(app: &App) -> String {
     let interval_ms = Settings::of(app).check_ms;
     let spread = u32::try_from(interval_ms / 4 + 1).unwrap_or(u32::MAX);
     time::iso8601(app.now_ms() + interval_ms + u64::from(app.jitter(spread)))
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// It answers.
+    /// The target works.
     Good,
-    /// It does not accept the credential.
+    /// The target does not accept the credential.
     Refused,
-    /// It answers something else, or nothing; in words without anything of the target's.
+    /// The target answers with an error or not at all. The text contains nothing that the target sent.
     Bad(String),
 }
 
 impl Health {
-    /// What was wrong, if anything was.
+    /// The error in words, if there was one.
     pub fn error(&self) -> Option<String> {
         match self {
             Health::Good => None,
@@ -47,14 +47,14 @@ impl Health {
     }
 }
 
-/// Asks a target at its check path.
+/// Calls a target at its check path.
 pub async fn ask(app: &App, base: &Base, path: &str, credential: Option<&Credential>) -> Health {
     let mut request = base.request(app, "GET", path);
     request.headers.push(("accept".to_owned(), "application/json, */*".to_owned()));
     request.headers.extend(credential.and_then(Credential::header));
     match app.outside.send(request).await {
         Ok(answer) => match answer.status {
-            // It is there, and busy.
+            // A target that answers 429 works; it is only busy.
             200..=299 | 429 => Health::Good,
             401 | 403 | 407 => Health::Refused,
             status => Health::Bad(format!("the target answers with status {status}")),
@@ -62,7 +62,7 @@ pub async fn ask(app: &App, base: &Base, path: &str, credential: Option<&Credent
         Err(TransportError::Timeout) => {
             Health::Bad("the target does not answer in time".to_owned())
         }
-        // That it has a lot to say does not make it ill.
+        // A target whose answer is too long to read works all the same.
         Err(TransportError::TooLarge(_)) => Health::Good,
         Err(TransportError::Unreachable(error)) => {
             log::warn("target_unreachable", &[("error", &error)]);
@@ -71,19 +71,20 @@ pub async fn ask(app: &App, base: &Base, path: &str, credential: Option<&Credent
     }
 }
 
-/// Checks a connection. `None` where it has no path to check.
-async fn look(app: &App, ready: Ready<'_>, link: &Link) -> Result<Option<Health>, DbError> {
+/// Checks a connection. Returns `None` if it has no check path.
+async fn find_health(app: &App, ready: Ready<'_>, link: &Link) -> Result<Option<Health>, DbError> {
     let Some(path) = &link.check_path else { return Ok(None) };
     let base = Base::of(app, &link.service, &link.endpoint);
     let health = match provisioned::stands(ready, link, app.now_ms()).await? {
         true => match renewal::usable(app, ready, link).await {
             Ok(_) if is_closed(app, &link.service, &link.endpoint) => {
-                Health::Bad("the connection leads where none may lead".to_owned())
+                Health::Bad("the endpoint of the connection is not allowed".to_owned())
             }
             Ok(credential) => ask(app, &base, path, credential.as_ref()).await,
             Err(problem) => Health::Bad(problem.code.title().to_owned()),
         },
-        // The next use has another key made: that the target wants one says nothing about it.
+        // The key is no longer usable, and the next use has another one made. So the target is called
+        // without a key, and its refusal does not count as an error.
         false => match ask(app, &base, path, None).await {
             Health::Refused => Health::Good,
             health => health,
@@ -92,9 +93,9 @@ async fn look(app: &App, ready: Ready<'_>, link: &Link) -> Result<Option<Health>
     Ok(Some(health))
 }
 
-/// The statements that put on record what a check has found. `asked` tells that somebody has asked for
-/// it; what comes of it then is that somebody's doing.
-fn noted(app: &App, link: &Link, health: &Health, asked: Option<&Event>) -> Vec<Statement> {
+/// The statements that record the result of a check. `asked` is the event of a caller's request for it, if
+/// a caller asked; the events that follow from the result then name that caller as their actor.
+fn record(app: &App, link: &Link, health: &Health, asked: Option<&Event>) -> Vec<Statement> {
     let error = health.error();
     let now_ms = app.now_ms();
     let event = |kind| {
@@ -117,7 +118,8 @@ fn noted(app: &App, link: &Link, health: &Health, asked: Option<&Event>) -> Vec<
     })
 }
 
-/// Checks a connection and puts on record what was found, and who has asked for it.
+/// Checks a connection, and records the result and who asked for it. Returns that event, or `None` if the
+/// connection has no check path.
 ///
 /// # Errors
 /// Storage failures.
@@ -127,23 +129,24 @@ pub async fn check(
     link: &Link,
     mut asked: Event,
 ) -> Result<Option<Event>, DbError> {
-    let Some(health) = look(app, ready, link).await? else { return Ok(None) };
+    let Some(health) = find_health(app, ready, link).await? else { return Ok(None) };
     asked.payload = json!({ "error": health.error() });
-    ready.db().batch(noted(app, link, &health, Some(&asked))).await?;
+    ready.db().batch(record(app, link, &health, Some(&asked))).await?;
     Ok(Some(asked))
 }
 
-/// How many checks one run of the cron makes: each is a call, and a read where there is a credential or
-/// two where ChittyAuth made it. Ten thousand connections every five minutes are two thousand a minute;
-/// a tenth more catches up. With renewals and revocations that stays below the platform's 10,000 calls a run.
+/// How many checks one run of the cron makes. Each is one call, plus one read if the connection has a
+/// credential, or two reads if ChittyAuth made it. Ten thousand connections every five minutes are two
+/// thousand a minute; a tenth more lets the cron catch up. Together with renewals and revocations this stays
+/// below the platform's 10,000 calls a run.
 const AT_MOST: usize = 2200;
 
-/// How many of them at once. The platform lets six calls of one run wait for their answers, and the
-/// renewals take two.
+/// How many checks run at once. The platform lets six calls of one run wait for their answers, and the
+/// renewals take two of them.
 const AT_ONCE: usize = 4;
 
-/// How many findings are noted in one round trip.
-const NOTED_AT_ONCE: usize = 20;
+/// How many results are recorded in one round trip.
+const RECORDED_AT_ONCE: usize = 20;
 
 /// Checks the connections that are due, until the time is up; the cron runs it.
 pub async fn check_due(app: &App, ready: Ready<'_>, until_ms: u64) {

@@ -1,8 +1,8 @@
-//! Making a connection.
+//! The creation of a connection.
 //!
-//! A credential may be good for one use only, and a key that ChittyAuth makes is one more in the
-//! world: so everything that can refuse the creation comes first, and what was made or renewed for a
-//! creation that comes to nothing is taken back (see `intents`).
+//! A credential may be good for one use only, and a key that ChittyAuth makes stays good until it ends or is
+//! revoked. So everything that can refuse the creation comes first, and if a creation fails, the credential
+//! that was made or renewed for it is revoked (see `intents`).
 
 use http_kit::precondition::etag;
 use http_kit::problem::{Code, Problem};
@@ -32,11 +32,12 @@ use crate::connections::views::{LinkDraftView, LinkReplyView};
 
 /// Connect a context or yourself to a service.
 ///
-/// One active connection for each source, service and endpoint. A credential is tried once at
-/// `check_path`, where there is one, and sealed before it is stored; it is never returned. A
-/// ChittyOS service needs no endpoint, and ChittyAuth can make the key for it (`provisioned`): for what
-/// you hold yourself, such as `cases:read` for `read` at ChittyCases, until your credential ends; for
-/// the services that make identities and credentials by administrators only.
+/// There is at most one active connection for each source, service and endpoint. The gateway tries a
+/// credential once at `check_path`, if there is one, seals it before storing it, and never returns it. A
+/// ChittyOS service needs no endpoint, and ChittyAuth can make the key for it (`provisioned`). You must hold
+/// the scopes of that key yourself, such as `cases:read` for `read` at ChittyCases, and the key ends with
+/// your credential. For the services that make identities and credentials, only an administrator can have a
+/// key made.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/connections",
@@ -46,9 +47,9 @@ use crate::connections::views::{LinkDraftView, LinkReplyView};
     request_body = LinkDraftView,
     responses(
         (status = 201, description = "Connected.", body = LinkReplyView, headers(("ETag" = String), ("Location" = String))),
-        (status = 403, description = "A key that is to be made would do more than you hold, or your token is a delegated one (`delegated_credential`); or you have as many as you may (`quota_exceeded`)."),
+        (status = 403, description = "The key to be made would have scopes that you do not hold, or your token is a delegated one (`delegated_credential`); or you have as many connections as you may (`quota_exceeded`)."),
         (status = 404, description = "You have no such source."),
-        (status = 409, description = "`connection_exists`: `existing_connection_id` is the one that is there."),
+        (status = 409, description = "`connection_exists`: there is an active connection, `existing_connection_id`."),
         (status = 422, description = "A value is not acceptable, or the target refuses the credential (`credential_refused`)."),
     ),
 ))]
@@ -61,7 +62,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let draft = input::draft(&body, request.now_ms, registered.as_ref())?;
     within_audience(&scope, &draft.target_service)?;
     if is_closed(app, &draft.target_service, &draft.endpoint()) {
-        let detail = "is this gateway itself: a connection leads elsewhere";
+        let detail = "is this gateway itself, to which no connection may lead";
         return Err(Problem::invalid("/target_endpoint", detail));
     }
     let key = Idempotency::of(request, "connections.create", &body)?;
@@ -70,7 +71,8 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let quota = |kind| Quotas::of(app).of_caller(kind, &scope, &now);
     let checked = draft.check_path.is_some().then(|| quota(Kind::CheckedConnections));
     let quotas: Vec<Quota> = [quota(Kind::Connections)].into_iter().chain(checked).collect();
-    // Before a credential is made or renewed for it; without one the batch says so in time.
+    // Quotas are checked here before a credential is made or renewed. Without a credential, the batch checks
+    // them in time.
     let asked = if draft.credentials.is_some() { quotas.as_slice() } else { &[] };
     let stored = store::check_free(ready, &scope, &draft, asked, look_up).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
@@ -89,7 +91,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     {
         Ok(Some(NewCredential { credential, intent })) => (Some(credential), intent),
         Ok(None) => (None, None),
-        // A refresh token may be good for one use only, and that by another request with this key.
+        // Another request with this idempotency key may have used up the refresh token.
         Err(problem) => return twin(app, ready, &scope, key.as_ref(), request, problem).await,
     };
     let sealed = credential.as_ref().map(|one| secrets::seal(app, &id, one)).transpose()?;
@@ -111,7 +113,8 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let is_new =
         made.as_ref().is_ok_and(|reply| reply.header_value("idempotency-replayed").is_none());
     if let (false, Some(intent)) = (is_new, &creation.intent) {
-        // No connection has it, unless it has by a batch whose answer was lost: then this does nothing.
+        // No connection has the credential, unless a batch whose answer was lost has stored it. In that case
+        // this does nothing.
         let is_key = matches!(creation.credential, Some(Credential::Provisioned { .. }));
         let key = creation.sealed.as_ref().filter(|_| is_key).map(|sealed| sealed.text.as_str());
         intent.abandon(app, ready, key).await;
@@ -119,7 +122,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     made
 }
 
-/// A creation that has its credential.
+/// A creation after its credential was obtained.
 struct Creation<'a> {
     app: &'a App,
     ready: Ready<'a>,
@@ -173,17 +176,18 @@ impl Creation<'_> {
                 store::check_free(self.ready, &self.scope, draft, &self.quotas, None).await?;
                 Err(Problem::new(
                     Code::CredentialUnavailable,
-                    "It took too long, and what was made for it is taken back. Repeat the request.",
+                    "It took too long, so the new credential is being revoked. Repeat the request.",
                 ))
             }
             Err(WriteError::Refused(problem)) => Err(problem),
-            Err(error) => self.lost(error).await,
+            Err(error) => self.after_failure(error).await,
         }
     }
 
-    /// After a batch that failed: the reply of a faster request with this key, the connection that is
-    /// in the way, the source that is gone, or just the failure.
-    async fn lost(&self, error: WriteError) -> Outcome {
+    /// Answers a request whose batch failed: with the reply of a faster request with this idempotency key,
+    /// with what else prevents the creation (such as an existing connection or a missing source), or with
+    /// the error.
+    async fn after_failure(&self, error: WriteError) -> Outcome {
         let Creation { ready, scope, key, draft, quotas, request, .. } = self;
         if let Some(replay) = idempotency::find(*ready, scope, key.as_ref(), request.now_ms).await?
         {
@@ -197,8 +201,8 @@ impl Creation<'_> {
     }
 }
 
-/// The reply of another request with the same idempotency key, if there is one that is about to end;
-/// the problem otherwise.
+/// Waits a little for the reply of another request with the same idempotency key, if the credential was
+/// refused. Returns that reply, or `problem` if there is none.
 async fn twin(
     app: &App,
     ready: Ready<'_>,
@@ -221,19 +225,19 @@ async fn twin(
     Err(problem)
 }
 
-/// A token for one service makes connections to that service only.
+/// Refuses a token for one service that is to make a connection to another.
 fn within_audience(scope: &Scope, service: &str) -> Result<(), Problem> {
     match scope.audience() {
         Some(audience) if audience != service => Err(Problem::new(
             Code::WrongTargetService,
-            format!("This token is good for the service `{audience}` only."),
+            format!("This token can make connections to the service `{audience}` only."),
         )),
         _ => Ok(()),
     }
 }
 
-/// The credential to be stored: as it was handed in, with an access token where it needs one, or made
-/// by ChittyAuth.
+/// Returns the credential to store: the one that was handed in, with an access token if it needs one, or one
+/// that ChittyAuth makes.
 async fn obtain(
     app: &App,
     ready: Ready<'_>,
@@ -254,14 +258,14 @@ async fn obtain(
     }
 }
 
-/// A credential as it was handed in, with an access token where it needs one.
+/// Returns the credential that was handed in, with a new access token if it needs one.
 pub(super) async fn complete(
     app: &App,
     ready: Ready<'_>,
     id: &str,
     handed: &Credential,
 ) -> Result<NewCredential, Problem> {
-    // Before anybody is asked for another: it could not be stored.
+    // Fails without a sealing key, before the token endpoint is asked for a token that could not be stored.
     secrets::seal(app, id, handed)?;
     let oauth = match handed {
         Credential::Oauth(oauth) if !oauth.is_good_for(0, app.now_ms()) => oauth,
@@ -269,10 +273,10 @@ pub(super) async fn complete(
     };
     match renewal::renew(app, oauth).await {
         Renewal::Done(renewed) => intents::renewed(app, ready, id, oauth, renewed).await,
-        Renewal::Refused => Err(refused("The token endpoint does not renew this.")),
+        Renewal::Refused => Err(refused("The token endpoint refused to renew the access token.")),
         Renewal::Open { .. } => Err(Problem::new(
             Code::CredentialUnavailable,
-            "The token endpoint did not answer, so nothing was stored. Repeat the request.",
+            "The token endpoint gave no usable answer, so nothing was stored. Repeat the request.",
         )),
     }
 }
@@ -281,7 +285,8 @@ pub(super) fn refused(detail: &'static str) -> Problem {
     Problem::new(Code::CredentialRefused, format!("{detail} Nothing was stored."))
 }
 
-/// Tries a credential, or the bare target, once.
+/// Calls the target once at its check path, with the credential if there is one. Fails with 422 if the target
+/// refuses the credential.
 pub(super) async fn first_check(
     app: &App,
     base: &Base,

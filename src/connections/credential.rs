@@ -1,5 +1,5 @@
-//! Credentials of connections: what a caller may hand in, how they are kept, and how they are shown to
-//! the target.
+//! The credentials of connections: how a caller hands them in, what is sealed of them, and in which header
+//! the target gets them.
 
 use std::fmt;
 
@@ -14,10 +14,10 @@ use crate::discovery::endpoint::Endpoint;
 /// The most characters of a secret.
 const MAX_SECRET_CHARS: usize = 4096;
 
-/// How long before its end an access token is replaced, in ms.
+/// How long before its expiry a request renews the access token that it uses, in ms.
 pub const REFRESH_EARLY_MS: u64 = 60_000;
 
-/// A credential. Only ever at rest sealed.
+/// The credential of a connection. At rest it is always sealed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Credential {
@@ -35,7 +35,7 @@ pub enum Credential {
     },
     /// User and password (RFC 7617).
     Basic {
-        /// Not secret.
+        /// The user, which is not secret.
         username: String,
         /// The secret.
         password: String,
@@ -46,46 +46,46 @@ pub enum Credential {
     Provisioned {
         /// The secret.
         key: String,
-        /// By what it is revoked, if ChittyAuth said so.
+        /// The id for revoking the key, if ChittyAuth returned one.
         key_id: Option<String>,
     },
 }
 
-/// What OAuth 2 needs.
+/// A credential of OAuth 2.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Oauth {
-    /// Where tokens are refreshed.
+    /// The URL that renews access tokens.
     pub token_endpoint: String,
-    /// Where they are revoked (RFC 7009), if anywhere.
+    /// The URL that revokes tokens (RFC 7009), if there is one.
     pub revocation_endpoint: Option<String>,
-    /// Who asks.
+    /// The OAuth client.
     pub client_id: String,
-    /// Its secret, unless it is a public client.
+    /// The secret of the client, unless it is a public client.
     pub client_secret: Option<String>,
-    /// May be replaced at each use.
+    /// The refresh token, which the server may replace at each use.
     pub refresh_token: String,
-    /// The token in use.
+    /// The access token in use.
     pub access_token: Option<String>,
-    /// When that ends, in ms since the Unix epoch, if it was said.
+    /// When the access token expires, in ms since the Unix epoch, if that is known.
     pub expires_at_ms: Option<u64>,
 }
 
 impl fmt::Debug for Credential {
-    /// Without any secret.
+    /// Shows the type only, and no secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())
     }
 }
 
 impl Oauth {
-    /// Whether there is an access token that lasts for `ms` from now on.
+    /// Whether there is an access token that lasts for `ms` milliseconds from now on.
     pub fn is_good_for(&self, ms: u64, now_ms: u64) -> bool {
         self.access_token.is_some() && self.expires_at_ms.is_none_or(|at| at > now_ms + ms)
     }
 }
 
 impl Credential {
-    /// Its type, as it is shown.
+    /// The type, as in `credential_type`.
     pub fn kind(&self) -> &'static str {
         match self {
             Credential::ApiKey { .. } => "api_key",
@@ -96,7 +96,7 @@ impl Credential {
         }
     }
 
-    /// The header that shows it to the target.
+    /// The header for the target; `None` for OAuth without an access token.
     pub fn header(&self) -> Option<(String, String)> {
         let authorization = |value: String| Some(("authorization".to_owned(), value));
         match self {
@@ -115,7 +115,7 @@ impl Credential {
         }
     }
 
-    /// When its access token ends, in ms since the Unix epoch.
+    /// When the access token expires, in ms since the Unix epoch, if there is one and that is known.
     pub fn expires_at_ms(&self) -> Option<u64> {
         match self {
             Credential::Oauth(oauth) => oauth.expires_at_ms,
@@ -124,19 +124,19 @@ impl Credential {
     }
 }
 
-/// A credential as it was handed in.
+/// The credential that a caller hands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialInput {
-    /// It is complete, or OAuth refreshes it.
+    /// A credential that is complete, or that a refresh token completes.
     In(Credential),
-    /// ChittyAuth is to make it.
+    /// A key that ChittyAuth is to make.
     Provision,
 }
 
 /// The types of credentials.
 pub const TYPES: [&str; 5] = ["api_key", "bearer", "basic", "oauth", "provisioned"];
 
-/// Reads the member `credentials`, and notes there what is wrong.
+/// Reads the member `credentials`, and notes in `fields` what is wrong with it.
 pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<CredentialInput> {
     /// The members of all types.
     const MEMBERS: [&str; 12] = [
@@ -164,7 +164,7 @@ pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<CredentialInput> {
     let mut inner = fields.within("credentials")?;
     let kind = inner.word("type", &TYPES);
     if kind.as_ref().is_none() {
-        // Of which type the others are members cannot be told.
+        // Without a type, the members of every type count as known.
         inner.knows(&MEMBERS);
     }
     let handed = match inner.required("type", kind) {
@@ -182,7 +182,7 @@ pub fn read(fields: &mut Fields<'_>, now_ms: u64) -> Option<CredentialInput> {
     handed.map(CredentialInput::In)
 }
 
-/// A secret that goes into a header: visible ASCII.
+/// Reads a secret that goes into a header: visible ASCII only.
 fn secret(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
     let text = fields.text(name, MAX_SECRET_CHARS);
     let text = fields.required(name, text)?;
@@ -191,10 +191,10 @@ fn secret(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
     }
     let detail = match text.split_once(char::is_whitespace) {
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => {
-            "is sent alone, without `Bearer`: the gateway adds that"
+            "must be sent without `Bearer`: the gateway adds that"
         }
-        Some(_) => "must be visible ASCII characters: there is white space in it",
-        None => "must be visible ASCII characters",
+        Some(_) => "must have only visible ASCII characters, and no white space",
+        None => "must have only visible ASCII characters",
     };
     fields.wrong(name, detail);
     None
@@ -209,8 +209,8 @@ fn api_key(fields: &mut Fields<'_>) -> Option<Credential> {
     if !may_carry_credential(&header) {
         fields.wrong(
             "header",
-            "must be `authorization`, or a name that says that it carries a credential (with a word \
-             such as key, token, auth or secret) and nothing of where a request goes or whose it is",
+            "must be `authorization`, or a name with a word for a credential (such as key, token, auth or \
+             secret) and no word about where a request goes or who sends it",
         );
         return None;
     }
@@ -253,7 +253,8 @@ fn oauth(fields: &mut Fields<'_>, now_ms: u64) -> Option<Credential> {
     }))
 }
 
-/// A URL that the gateway will call: as carefully read as the target itself, and nowhere in ChittyOS.
+/// Reads a URL that the gateway will call. The rules for the endpoint of a connection apply, and hosts of
+/// ChittyOS are refused.
 fn endpoint(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
     let text = fields.text(name, crate::discovery::endpoint::MAX_ENDPOINT_BYTES).value()?;
     match Endpoint::for_credential(&text) {
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_handed_in() {
+    fn a_credential_of_each_type_is_accepted() {
         let Ok(Some(CredentialInput::In(key))) = handed(r#"{"type":"api_key","key":"s3cret"}"#)
         else {
             panic!("a key")
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_version_has_sealed_is_read() {
+    fn the_credentials_of_other_versions_are_read() {
         for sealed in include_str!("../../tests/native/golden/credentials-v1.jsonl").lines() {
             let credential: Credential = serde_json::from_str(sealed).unwrap();
             assert_eq!(serde_json::to_string(&credential).unwrap(), sealed);
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not() {
+    fn incomplete_and_unsafe_credentials_are_refused() {
         for bad in [
             r#""key""#,
             "{}",

@@ -1,4 +1,4 @@
-//! `/v1/connections`, but for making one and for the way through, which are files of their own.
+//! The handlers of `/v1/connections`, except those of `create` and `proxy`.
 
 use http_kit::fields::nothing;
 use http_kit::precondition::{ChangeOutcome, IfMatch, etag, none_match_hits};
@@ -27,15 +27,15 @@ use crate::connections::views::{
     LinkView,
 };
 
-/// List one's connections, newest first.
+/// List your connections, newest first.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/connections",
     operation_id = "connectionsList",
     tag = "connections",
     params(
-        ("source" = Option<String>, Query, description = "Only of this context or actor."),
-        ("target" = Option<String>, Query, description = "Only to this service."),
+        ("source" = Option<String>, Query, description = "Only connections of this context or actor."),
+        ("target" = Option<String>, Query, description = "Only connections to this service."),
         ("type" = Option<String>, Query, description = "`api`, `webhook`, `oauth` or `direct`."),
         ("status" = Option<String>, Query, description = "`active`, `inactive`, `failed` or `disconnected`."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
@@ -73,7 +73,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
     responses(
         (status = 200, description = "The connection.", body = LinkView, headers(("ETag" = String))),
-        (status = 304, description = "Not changed, but for what checks and use have noted.", headers(("ETag" = String))),
+        (status = 304, description = "Not changed, except by checks and uses.", headers(("ETag" = String))),
         (status = 404, description = "You have no such connection."),
     ),
 ))]
@@ -86,7 +86,7 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     Ok(reply.header("etag", etag(&found.revision)))
 }
 
-/// How a connection is. Reads what is on record; `…/check` finds out anew.
+/// Read the status of a connection, as it was last recorded. `POST …/check` checks it anew.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/connections/{id}/status",
@@ -94,7 +94,7 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     tag = "connections",
     params(("id" = String, Path, description = "Its `connection_id`.")),
     responses(
-        (status = 200, description = "How it is.", body = LinkStatusView),
+        (status = 200, description = "The recorded status.", body = LinkStatusView),
         (status = 404, description = "You have no such connection."),
     ),
 ))]
@@ -102,7 +102,7 @@ pub async fn status(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     Ok(Reply::json(store::status(ready, &scope, &request.id).await?))
 }
 
-/// What was done to a connection, newest first.
+/// List the history of a connection, newest first.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/connections/{id}/history",
@@ -123,10 +123,10 @@ pub async fn history(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     Ok(page.reply(request, "history", &[]))
 }
 
-/// Check a connection now: its target, with its credential, at its `check_path`.
+/// Check a connection now: call its target at its `check_path`, with its credential.
 ///
-/// After three checks in a row that found something wrong an active connection has failed; a good one
-/// brings it back. One that is inactive or disconnected is not checked.
+/// Three failed checks in a row make an active connection `failed`; a good check makes it `active` again. An
+/// inactive or disconnected connection cannot be checked.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/connections/{id}/check",
@@ -134,9 +134,9 @@ pub async fn history(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     tag = "connections",
     params(("id" = String, Path, description = "Its `connection_id`.")),
     responses(
-        (status = 200, description = "How it is now.", body = LinkStatusView),
+        (status = 200, description = "The status after the check.", body = LinkStatusView),
         (status = 404, description = "You have no such connection."),
-        (status = 409, description = "`connection_inactive`: there is nothing to check."),
+        (status = 409, description = "`connection_inactive`: the connection is inactive or disconnected, has no `check_path`, or its source is gone."),
     ),
 ))]
 pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
@@ -145,10 +145,10 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     let detail = match link.status.as_str() {
         _ if !link.has_source => Some("The source of the connection is gone."),
         "active" | "failed" if link.check_path.is_none() => {
-            Some("The connection has no check_path. PATCH it if the target has one.")
+            Some("The connection has no `check_path`. Set one with PATCH if the target has one.")
         }
         "active" | "failed" => None,
-        _ => Some("An inactive or disconnected connection is not checked."),
+        _ => Some("An inactive or disconnected connection cannot be checked."),
     };
     if let Some(detail) = detail {
         return Err(Problem::new(Code::ConnectionInactive, detail));
@@ -163,7 +163,7 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     })
 }
 
-/// Change a connection: what is sent replaces what was there.
+/// Change a connection: each member that you send replaces the old value.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     patch,
     path = "/v1/connections/{id}",
@@ -176,9 +176,9 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     request_body = LinkPatchView,
     responses(
         (status = 200, description = "Changed.", body = LinkReplyView, headers(("ETag" = String))),
-        (status = 403, description = "`quota_exceeded`: as many of yours are checked as may be."),
-        (status = 404, description = "You have no such connection that is not disconnected."),
-        (status = 409, description = "`connection_exists`: another has become active. `connection_inactive`: it leads where none may lead."),
+        (status = 403, description = "`quota_exceeded`: you have as many connections with a `check_path` as you may."),
+        (status = 404, description = "You have no such connection, or it is disconnected."),
+        (status = 409, description = "`connection_exists`: the source has another active connection to that service and endpoint. `connection_inactive`: its endpoint is not allowed."),
         (status = 412, description = "It has changed since."),
         (status = 422, description = "A value is not acceptable, or the target refuses the credential."),
     ),
@@ -201,15 +201,15 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         if is_closed(app, &link.service, &link.endpoint) {
             return Err(Problem::new(
                 Code::ConnectionInactive,
-                "The connection leads where none may lead. Disconnect it and make another.",
+                "The endpoint of this connection is not allowed. Disconnect it and make another.",
             ));
         }
-        // Before anybody is asked: a refresh token may be good for one use only.
+        // Before the token endpoint is asked: a refresh token may be good for one use only.
         if !IfMatch::of(request).allows(&link.revision) {
             ChangeOutcome::Stale.done("connection")?;
         }
         let CredentialInput::In(credential) = handed else {
-            let detail = "are provisioned when a connection is made";
+            let detail = "can be `provisioned` only when a connection is made";
             return Err(Problem::invalid("/credentials", detail));
         };
         let obtained = create::complete(app, ready, &request.id, credential).await?;
@@ -255,8 +255,8 @@ fn conditional<'a>(app: &App, request: &Request<'_>, event: &'a Event) -> Change
     Change { event, if_match: IfMatch::of(request), overdue_ms, quota: None }
 }
 
-/// Disconnect. The credential is removed at once, and revoked where it came from: if that does not
-/// succeed at first, it is tried again until it is confirmed.
+/// Disconnect. The gateway deletes the credential at once and, where it can, revokes it at its issuer,
+/// repeating that until it is confirmed.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     delete,
     path = "/v1/connections/{id}",
@@ -267,7 +267,7 @@ fn conditional<'a>(app: &App, request: &Request<'_>, event: &'a Event) -> Change
         ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the connection has another by now."),
     ),
     responses(
-        (status = 200, description = "Disconnected, now or before.", body = DisconnectedView),
+        (status = 200, description = "Disconnected, now or earlier.", body = DisconnectedView),
         (status = 404, description = "You have no such connection."),
         (status = 412, description = "It has changed since."),
     ),

@@ -1,13 +1,13 @@
-//! Which headers go to a target, which come back, and in which a credential may stand.
+//! The rules for headers: which go to a target, which come back, and which may carry a credential.
 //!
-//! To a ChittyOS service, which may be reached past its public door, only headers go that say what is
-//! asked for. Other targets also get headers of their own APIs, but none by which a hop, a proxy that
-//! rewrites, or a server that overrides methods is steered, and none that is a credential beside the
-//! stored one: that is judged by the words of a name, because such names are invented anew. From a target
-//! only headers come back that describe its answer.
+//! The gateway may reach a ChittyOS service behind its public entrance, so such a service gets only headers
+//! that say what is asked for. Other targets also get the headers of their own APIs, but none that steers a
+//! hop, a rewriting proxy or a server that overrides methods, and none that is a second credential beside the
+//! stored one. The words of a name decide that, because new names of the kind are always invented. Only
+//! headers that describe the answer come back from a target.
 
-/// What belongs to the connection between two hops (RFC 9110 §7.6.1, and those before it). Stays in
-/// both directions.
+/// The headers of the connection between two hops (RFC 9110 §7.6.1 and its predecessors). They pass in
+/// neither direction.
 const HOP: [&str; 10] = [
     "connection",
     "keep-alive",
@@ -21,7 +21,7 @@ const HOP: [&str; 10] = [
     "http2-settings",
 ];
 
-/// What this gateway and its runtime say themselves, and what they answer for a caller.
+/// The headers that this gateway and its runtime set themselves, or that they act on for a caller.
 const OWN: [&str; 16] = [
     "host",
     "content-length",
@@ -41,10 +41,11 @@ const OWN: [&str; 16] = [
     "tracestate",
 ];
 
-/// What a ChittyOS service gets of a caller, beside all that begins with `accept`.
+/// The caller's headers that go to a ChittyOS service, beside `accept` and all `accept-…` except
+/// `accept-encoding`.
 const TO_CHITTYOS: [&str; 9] = [
     "content-type",
-    // How the body is compressed: it goes along as it came.
+    // The body goes to the target compressed as it came.
     "content-encoding",
     "range",
     "idempotency-key",
@@ -55,8 +56,8 @@ const TO_CHITTYOS: [&str; 9] = [
     "if-range",
 ];
 
-/// Parts of a name by which hops, proxies, servers and frameworks learn from each other where a request
-/// goes, whose it is and what is to be done with it.
+/// Parts of the names of steering headers, by which hops, proxies, servers and frameworks tell each other
+/// where a request goes, who sends it and what to do with it.
 const STEERING_PARTS: [&str; 22] = [
     "forward",
     "original",
@@ -82,7 +83,7 @@ const STEERING_PARTS: [&str; 22] = [
     "cookie",
 ];
 
-/// Words of such a name.
+/// Whole words in the names of steering headers.
 const STEERING_WORDS: [&str; 46] = [
     "ip",
     "ips",
@@ -132,7 +133,7 @@ const STEERING_WORDS: [&str; 46] = [
     "wsgi",
 ];
 
-/// Parts of a name that says of itself that it is a credential.
+/// Parts of the names of headers that carry credentials.
 const SECRET_PARTS: [&str; 13] = [
     "token",
     "secret",
@@ -149,13 +150,13 @@ const SECRET_PARTS: [&str; 13] = [
     "assertion",
 ];
 
-/// Words of such a name.
+/// Whole words in the names of headers that carry credentials.
 const SECRET_WORDS: [&str; 17] = [
     "key", "keys", "pass", "pat", "pin", "otp", "totp", "mfa", "2fa", "sid", "sig", "hmac", "dpop",
     "sso", "saml", "ticket", "login",
 ];
 
-/// The words that the name of a credential's header has: one of them at least.
+/// The words of which the header of a stored credential must have at least one in its name.
 pub(crate) const CREDENTIAL_WORDS: [&str; 12] = [
     "authorization",
     "auth",
@@ -171,7 +172,7 @@ pub(crate) const CREDENTIAL_WORDS: [&str; 12] = [
     "pat",
 ];
 
-/// Words that a key may have beside it and be no credential.
+/// Words beside which a word such as `key` does not mean a credential.
 const NO_CREDENTIAL_WORDS: [&str; 10] = [
     "idempotency",
     "cache",
@@ -185,8 +186,8 @@ const NO_CREDENTIAL_WORDS: [&str; 10] = [
     "partition",
 ];
 
-/// What comes back of a target's answer. `content-type`, `location` and the status come too, by another
-/// way; how long it may be kept is the gateway's to say.
+/// The headers of a target's answer that come back. `content-type`, `location` and the status come back by
+/// another way. The gateway itself sets `cache-control`.
 const RETURNED: [&str; 14] = [
     "accept-ranges",
     "age",
@@ -204,7 +205,8 @@ const RETURNED: [&str; 14] = [
     "vary",
 ];
 
-/// Beginnings of `x-` headers of answers that act in a browser or a proxy, or that are this gateway's.
+/// Beginnings of the `x-` headers that do not come back, because they act in a browser or a proxy, or are
+/// this gateway's own.
 const NOT_RETURNED_X: [&str; 21] = [
     "x-accel-",
     "x-cache",
@@ -229,7 +231,7 @@ const NOT_RETURNED_X: [&str; 21] = [
     "x-xss",
 ];
 
-/// Relations of a link by which a browser begins to load something (HTML standard §4.6.7).
+/// The relations of a link that make a browser load something (HTML standard §4.6.7).
 const LOADING_RELATIONS: [&str; 13] = [
     "preload",
     "prefetch",
@@ -246,7 +248,7 @@ const LOADING_RELATIONS: [&str; 13] = [
     "serviceworker",
 ];
 
-/// The name without what stands between its words.
+/// Returns the letters and digits of a name, without the separators of its words.
 fn compact(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_alphanumeric()).collect()
 }
@@ -255,8 +257,8 @@ fn words(name: &str) -> impl Iterator<Item = &str> {
     name.split(['-', '_', '.']).filter(|word| !word.is_empty())
 }
 
-/// Whether something between the caller and the target's own program may listen to a header: it is of
-/// one hop, the gateway's own, or of a name by which requests are steered.
+/// Whether something between the caller and the target's own program may act on a header: it belongs to one
+/// hop, is the gateway's own, or has the name of a steering header.
 fn steers(name: &str) -> bool {
     let compact = compact(name);
     HOP.contains(&name)
@@ -267,21 +269,21 @@ fn steers(name: &str) -> bool {
         || words(name).any(|word| STEERING_WORDS.contains(&word))
 }
 
-/// Whether a header is a credential by its name. `idempotency-key` is none.
+/// Whether a header carries a credential, by its name. `idempotency-key` does not.
 fn is_secret(name: &str) -> bool {
     const KEYS_THAT_OPEN_NOTHING: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
     if KEYS_THAT_OPEN_NOTHING.contains(&name) {
         return false;
     }
     let compact = compact(name);
-    // Of a person who wrote something, not of one who proves something.
+    // `author` names a writer and has nothing to do with authentication.
     let proves = |word: &str| word.starts_with("auth") && word != "author" && word != "authors";
     SECRET_PARTS.iter().any(|part| compact.contains(part))
         || words(name).any(|word| proves(word) || SECRET_WORDS.contains(&word))
 }
 
-/// Whether a credential may stand in the header of this name (in lower case): it says of itself that it
-/// is a credential, and steers nothing.
+/// Whether the header of this name (in lower case) may carry a stored credential: the name has a word for a
+/// credential, and steers nothing.
 pub fn may_carry_credential(name: &str) -> bool {
     let sound = name
         .bytes()
@@ -293,11 +295,12 @@ pub fn may_carry_credential(name: &str) -> bool {
         && words(name).any(|word| CREDENTIAL_WORDS.contains(&word))
         && !words(name).any(|word| NO_CREDENTIAL_WORDS.contains(&word))
         && !describes.iter().any(|front| name.starts_with(front))
-        // A key of a ChittyOS gateway is one; nothing else of such a name is.
+        // `x-chittyos-api-key` carries a key; all other names with `chitty` steer.
         && (name == "x-chittyos-api-key" || !steers(name))
 }
 
-/// The headers of a caller's that go along. `own` is the header that the stored credential stands in.
+/// Returns the caller's headers that go to the target. `own` is the header that carries the stored
+/// credential.
 pub fn forwarded(
     headers: Vec<(String, String)>,
     own: Option<&str>,
@@ -316,7 +319,7 @@ pub fn forwarded(
                     || name.starts_with("accept-")
                     || TO_CHITTYOS.contains(&name));
         }
-        // No header has one, but a name with one is the same as one with a hyphen to many servers.
+        // Other characters, such as `_`, are unusual, but many servers read them like a hyphen.
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         plain && !steers(name) && !is_secret(name)
     };
@@ -326,7 +329,7 @@ pub fn forwarded(
         .collect()
 }
 
-/// Whether a header of a target's answer comes back.
+/// Whether a header of a target's answer comes back to the caller.
 pub fn returns(name: &str, value: &str) -> bool {
     if !value.bytes().all(|b| (0x20..0x7f).contains(&b)) {
         return false;
@@ -343,7 +346,7 @@ pub fn returns(name: &str, value: &str) -> bool {
     RETURNED.contains(&name)
 }
 
-/// Whether the query of a reading request asks for another method.
+/// Whether the query of a `GET` or `HEAD` request asks the target for a writing method.
 pub fn overrides_method(query: &str) -> bool {
     const WRITING: [&str; 5] = ["post", "put", "patch", "delete", "merge"];
     form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {

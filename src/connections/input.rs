@@ -1,4 +1,4 @@
-//! What a caller may send about a connection.
+//! Reads the bodies of requests about connections.
 
 use chitty_core::ChittyId;
 use http_kit::fields::{Fields, Member};
@@ -13,16 +13,16 @@ use crate::discovery::endpoint::{Endpoint, check_path, is_chittyos, is_gateway};
 /// The most bytes of `config`.
 const MAX_CONFIG_BYTES: usize = 16 * 1024;
 
-/// A connection to be made.
+/// A connection to be created.
 #[derive(Debug)]
 pub struct Draft {
     /// The context or the actor.
     pub source: ChittyId,
-    /// Which of the two.
+    /// One of [`SOURCE_TYPES`].
     pub source_type: &'static str,
-    /// As it is compared.
+    /// The name of the service, as [`service_name`] returns it.
     pub target_service: String,
-    /// Where on it, if that was said.
+    /// The endpoint; `None` for the usual one of a built-in ChittyOS service.
     pub target_endpoint: Option<Endpoint>,
     /// One of [`TYPES`].
     pub connection_type: &'static str,
@@ -30,22 +30,22 @@ pub struct Draft {
     pub scopes: Vec<&'static str>,
     /// The path that is checked, if any.
     pub check_path: Option<String>,
-    /// A JSON object.
+    /// The text of a JSON object.
     pub config: String,
-    /// What was handed in.
+    /// The credential that was handed in, if any.
     pub credentials: Option<CredentialInput>,
 }
 
 impl Draft {
-    /// Where requests go.
+    /// The endpoint to which requests go.
     pub fn endpoint(&self) -> Endpoint {
         let usual = || Endpoint::of_chittyos(&self.target_service);
         self.target_endpoint.clone().unwrap_or_else(usual)
     }
 }
 
-/// The service of which only ChittyRegistry may know where it is: one that is not built in, without an
-/// endpoint outside ChittyOS. What is wrong with the body [`draft`] says.
+/// Returns the service of a creation if only ChittyRegistry may know its address: it is not built in, and the
+/// body has no endpoint outside ChittyOS for it. Leaves it to [`draft`] to report errors in the body.
 pub fn unknown_service(body: &[u8]) -> Option<String> {
     let mut fields = Fields::of(body).ok()?;
     let service = fields.text("target_service", 64).value().filter(|name| is_service_name(name))?;
@@ -59,7 +59,8 @@ pub fn unknown_service(body: &[u8]) -> Option<String> {
     (!is_known).then_some(service)
 }
 
-/// Reads the body of a creation. `registered` is where ChittyRegistry has the service, if it was asked.
+/// Reads the body of a creation. `registered` is the endpoint that ChittyRegistry lists for the service, if
+/// it was asked.
 ///
 /// # Errors
 /// 400, 422.
@@ -83,12 +84,12 @@ pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<
     }
     let service = service_name(&service);
     if is_gateway(&service) {
-        fields.wrong("target_service", "is this gateway itself: a connection leads elsewhere");
+        fields.wrong("target_service", "is this gateway itself, to which no connection may lead");
     }
     let endpoint = fields.text("target_endpoint", 2048);
     let endpoint = match endpoint {
         Member::Value(text) => match Endpoint::for_service(&service, &text, registered) {
-            // The usual place, spelled out, is the same place.
+            // A usual endpoint that is spelled out is the same as none.
             Ok(endpoint)
                 if is_chittyos(&service) && endpoint == Endpoint::of_chittyos(&service) =>
             {
@@ -107,7 +108,8 @@ pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<
                               of that name";
                 fields.wrong("target_endpoint", detail);
             }
-            // As it is now: where the registry has it later, the credential does not go by itself.
+            // The connection keeps this endpoint: if the registry lists another one later, the credential
+            // does not follow.
             registered.filter(|_| !is_chittyos(&service)).cloned()
         }
     };
@@ -118,13 +120,13 @@ pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<
     let check_path = match read_check_path(&mut fields) {
         Member::Value(path) => Some(path),
         Member::Null => None,
-        // Every service of ChittyOS has it.
+        // Every service of ChittyOS has this path.
         Member::Absent => to_chittyos.then(|| "/health".to_owned()),
     };
     let config = fields.object("config", MAX_CONFIG_BYTES).value();
     let credentials = credential::read(&mut fields, now_ms);
     if credentials == Some(CredentialInput::Provision) && !to_chittyos {
-        fields.wrong("credentials", "are provisioned for services of ChittyOS only");
+        fields.wrong("credentials", "can be `provisioned` for services of ChittyOS only");
     }
     fields.finish()?;
     match (source, source_type) {
@@ -164,12 +166,12 @@ fn read_check_path(fields: &mut Fields<'_>) -> Member<String> {
     path
 }
 
-/// A change: only what was sent.
+/// A change of a connection: only the members that were sent.
 #[derive(Debug, Default)]
 pub struct Patch {
     /// Replaces all scopes.
     pub scopes: Option<Vec<&'static str>>,
-    /// Another path to check, or none.
+    /// Replaces the path that is checked; null removes it.
     pub check_path: Member<String>,
     /// Replaces the config.
     pub config: Option<String>,
@@ -180,7 +182,7 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// The names of what changes, for the event.
+    /// The names of the members that change, for the event.
     pub fn changed(&self) -> Vec<&'static str> {
         let fields = [
             ("scopes", self.scopes.is_some()),
@@ -203,12 +205,12 @@ pub fn patch(body: &[u8], now_ms: u64) -> Result<Patch, Problem> {
         ["source_chitty_id", "source_type", "target_service", "target_endpoint", "connection_type"]
     {
         if fields.has(fixed) {
-            fields.wrong(fixed, "cannot change: make another connection");
+            fields.wrong(fixed, "cannot be changed: make another connection");
         }
     }
     for name in ["scopes", "config", "credentials"] {
         if fields.any(name) == Member::Null {
-            fields.wrong(name, "must not be null: leave out what stays as it is");
+            fields.wrong(name, "must not be null: leave it out to keep the present value");
         }
     }
     let status = fields.word("status", &["active", "inactive"]);

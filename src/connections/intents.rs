@@ -1,11 +1,12 @@
-//! Credentials that are made or renewed for a connection, or a context, that is not there yet.
+//! Intents: the records of credentials that are made or renewed for a connection, or a context, before it has
+//! them.
 //!
-//! Before ChittyAuth is asked for a key there is a row that says what it was asked for, under which key
-//! for repeats; after a renewal there is one with what came of it. It is a revocation that is due after a
-//! while, and the batch that gives the credential to its connection removes it. So whatever happens in
-//! between (a lost answer, one that cannot be read, a process that ends), the cron finds the row and
-//! takes back what may have been made, until that is confirmed. And a connection is only made as long as
-//! nobody has begun to take its credential back.
+//! Before the gateway asks ChittyAuth for a key, it writes a row with the request and its idempotency key;
+//! after a renewal, it writes a row with the new credential. The row is a revocation that becomes due after a
+//! while, and the batch that gives the credential to its connection deletes it. So whatever happens in
+//! between (a lost answer, an answer that cannot be read, a process that ends), the cron finds the row and
+//! revokes the credential that may have been made, until that is confirmed. A connection is created only
+//! while nobody has begun to revoke its credential.
 
 use chitty_core::{CallContext, ProvisionRequest, ServiceError, Session};
 use http_kit::problem::{Code, Problem};
@@ -19,18 +20,19 @@ use crate::connections::{call, secrets};
 use crate::store::Ready;
 use crate::store::event::Event;
 
-/// How long the making of a connection may take before what it made is taken back, in ms: longer than
-/// its calls with their deadlines.
+/// How long after its intent a credential that no connection has got is revoked, in ms: longer than the calls
+/// of a creation with their deadlines.
 const INTENT_MS: u64 = 120_000;
 
-/// The pauses between attempts to record what has been renewed, in ms.
+/// The pauses between attempts to record an intent, in ms.
 const WRITE_PAUSES_MS: [u64; 3] = [100, 400, 1500];
 
-/// What may have to be taken back. Only ever at rest sealed.
+/// The credential that may have to be revoked. At rest it is always sealed.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum RevocationTarget {
-    /// Whatever ChittyAuth has made of this request. Its key for repeats tells.
+    /// The key that ChittyAuth may have made for this request. Repeating the request with its idempotency
+    /// key tells which.
     Asked {
         /// The request, as it was sent.
         asked: ProvisionRequest,
@@ -39,22 +41,22 @@ pub enum RevocationTarget {
     Known(Credential),
 }
 
-/// A credential for a connection.
+/// A credential that a connection or a context is to get.
 pub struct NewCredential {
     /// The credential.
     pub credential: Credential,
-    /// Under which it was made or renewed, if it was for this connection.
+    /// The intent under which it was made or renewed; `None` if it was handed in and needed neither.
     pub intent: Option<Intent>,
 }
 
-/// The row that says what is to be taken back unless a connection gets it.
+/// The row with a credential that is revoked unless a connection or a context gets it.
 pub struct Intent {
     id: String,
     connection_id: String,
 }
 
 impl Intent {
-    /// Puts on record what may have to be taken back.
+    /// Records the credential that may have to be revoked.
     async fn record(
         app: &App,
         ready: Ready<'_>,
@@ -63,7 +65,7 @@ impl Intent {
         sealed: &str,
     ) -> Result<Self, DbError> {
         let now_ms = app.now_ms();
-        // Doing it twice is as good as once: its first answer may have been lost.
+        // The statement may run twice, because the answer to the first attempt may have been lost.
         let insert = Statement::new(
             "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
              VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING",
@@ -83,27 +85,27 @@ impl Intent {
         }
     }
 
-    /// The statement that ends it, for the batch of the event by which the connection gets the
-    /// credential.
+    /// The statement that ends the intent, for the batch of the event that gives the credential to the
+    /// connection.
     pub fn fulfilled(&self, event: &Event) -> Statement {
         let place = "connections WHERE connection_id = ?1 AND revision = ?2";
         self.fulfilled_where(place, &event.entity_id, &event.id)
     }
 
-    /// The same, for a batch that puts the credential in place of another of the connection's.
+    /// The same, for a batch that puts the credential in place of another one of the connection.
     pub fn fulfilled_by(&self, connection_id: &str, sealed: &str) -> Statement {
         let place = "connection_secrets WHERE connection_id = ?1 AND sealed = ?2";
         self.fulfilled_where(place, connection_id, sealed)
     }
 
-    /// The same, for a batch by which a context gets the credential as its key.
+    /// The same, for a batch that gives the credential to a context as its key.
     pub fn fulfilled_for_context(&self, chitty_id: &str, sealed: &str) -> Statement {
         let place = "context_keys WHERE chitty_id = ?1 AND sealed = ?2";
         self.fulfilled_where(place, chitty_id, sealed)
     }
 
-    /// Ends it where the credential is in its place: SQL for a row, over the entity (`?1`) and what that has
-    /// since the batch (`?2`).
+    /// Ends the intent if the batch has put the credential in its place. `place` is SQL for the row there, by
+    /// the entity (`?1`) and by the value that the batch has written into the row (`?2`).
     fn fulfilled_where(&self, place: &str, entity: &str, new: &str) -> Statement {
         Statement::new(format!(
             "DELETE FROM credential_revocations WHERE id = ?3 AND EXISTS (SELECT 1 FROM {place})"
@@ -113,15 +115,15 @@ impl Intent {
         .bind(self.id.as_str())
     }
 
-    /// The condition under which nobody has begun to take the credential back.
+    /// SQL for whether nobody has begun to revoke the credential.
     pub fn is_open(&self, params: &mut Params) -> String {
         let id = params.add(self.id.as_str());
         format!("EXISTS (SELECT 1 FROM credential_revocations WHERE id = {id} AND attempts = 0)")
     }
 
-    /// Has the credential taken back at once, if no connection has got it: also after a batch of which
-    /// nobody knows whether it took place. `sealed` is the credential, where it is known. What is not
-    /// noted here is taken back later.
+    /// Makes the revocation of the credential due at once, if no connection has got it. May also follow a
+    /// batch of which nobody knows whether it took place. `sealed` is the credential, if it is known. If this
+    /// fails, the credential is revoked later, when the intent becomes due.
     pub async fn abandon(&self, app: &App, ready: Ready<'_>, sealed: Option<&str>) {
         let update = Statement::new(
             "UPDATE credential_revocations SET due_at = ?2, sealed = ifnull(?3, sealed) \
@@ -133,7 +135,7 @@ impl Intent {
         self.note(ready, update).await;
     }
 
-    /// Forgets it: nothing was made.
+    /// Deletes the intent, because no credential was made.
     async fn forget(&self, ready: Ready<'_>) {
         let delete =
             Statement::new("DELETE FROM credential_revocations WHERE id = ?1 AND attempts = 0");
@@ -148,11 +150,11 @@ impl Intent {
     }
 }
 
-/// Has ChittyAuth make a key, on record before it is asked. Of a context its ChittyID stands for the
-/// `connection_id`, here and in what is sealed.
+/// Has ChittyAuth make a key, and records the intent before that. For a context, `connection_id` is its
+/// ChittyID, also in the place that the credential is sealed for.
 ///
 /// # Errors
-/// 503: it did not make one, or nobody knows, and then it is taken back.
+/// 503 if ChittyAuth did not make a key, or if that is in doubt: then the key is revoked. Storage failures.
 pub async fn provision(
     app: &App,
     ready: Ready<'_>,
@@ -184,7 +186,7 @@ pub async fn provision(
     }
 }
 
-/// Puts on record what a credential that was handed in has been renewed to.
+/// Records the intent for a credential that was handed in and has been renewed.
 ///
 /// # Errors
 /// Storage failures; no key to seal it with.
@@ -195,7 +197,7 @@ pub async fn renewed(
     handed: &Oauth,
     renewed: Oauth,
 ) -> Result<NewCredential, Problem> {
-    // What was handed in and goes on is its owner's, and may be in use elsewhere.
+    // A refresh token that was handed in and not replaced is not revoked: its owner may use it elsewhere.
     let is_same = handed.refresh_token == renewed.refresh_token;
     let refresh_token = if is_same { String::new() } else { renewed.refresh_token.clone() };
     let made = Credential::Oauth(Oauth { refresh_token, ..renewed.clone() });
@@ -206,12 +208,12 @@ pub async fn renewed(
 }
 
 fn seal(app: &App, connection_id: &str, what: &RevocationTarget) -> Result<String, Problem> {
-    // Plain data: this cannot fail.
+    // The serialization of plain data cannot fail.
     secrets::seal_text(app, connection_id, &serde_json::to_string(what).unwrap_or_default())
 }
 
-/// Takes back what a row is about, where it came from. `Err` says why that is not certain yet.
-/// `leased_until` is the instant until which the row is the caller's.
+/// Revokes the credential of a row at its issuer. `Err` says why the revocation is not certain yet.
+/// `leased_until` is the end of the lease that this run has on the row.
 pub async fn take_back(
     app: &App,
     ready: Ready<'_>,
@@ -220,8 +222,8 @@ pub async fn take_back(
     leased_until: &str,
     sealed: &str,
 ) -> Result<(), String> {
-    let text = secrets::open_text(app, connection_id, sealed).ok_or("it does not open")?;
-    let what = serde_json::from_str(&text).map_err(|_| "it cannot be read")?;
+    let text = secrets::open_text(app, connection_id, sealed).ok_or("the row does not open")?;
+    let what = serde_json::from_str(&text).map_err(|_| "the row cannot be read")?;
     let credential = match what {
         RevocationTarget::Known(credential) => credential,
         RevocationTarget::Asked { asked } => match find_out(app, &asked).await? {
@@ -239,10 +241,10 @@ pub async fn take_back(
     revoke(app, &credential, used.as_ref()).await
 }
 
-/// What ChittyAuth has made of a request: asked once more under the same key it answers as it did. `None`
-/// is that it has made nothing.
+/// Finds out which key ChittyAuth has made for a request: asked again with the same idempotency key, it gives
+/// the same answer. Returns `None` if it has made no key.
 async fn find_out(app: &App, asked: &ProvisionRequest) -> Result<Option<Credential>, String> {
-    // A request that is refused for what it asks for was refused the first time.
+    // ChittyAuth refuses the request for its content, so it has refused it the first time too.
     let is_verdict =
         |error: &ServiceError| !error.in_doubt && matches!(error.status, Some(400 | 413 | 422));
     let session = app.core.session(CallContext::default());
@@ -253,7 +255,7 @@ async fn find_out(app: &App, asked: &ProvisionRequest) -> Result<Option<Credenti
     }
 }
 
-/// Keeps what has been found out, so that it need not be asked for again.
+/// Stores the credential that was found, so that no later attempt has to ask again.
 async fn remember(ready: Ready<'_>, id: &str, leased_until: &str, sealed: &str) {
     let update = Statement::new(
         "UPDATE credential_revocations SET sealed = ?3 WHERE id = ?1 AND due_at = ?2",
@@ -266,13 +268,13 @@ async fn remember(ready: Ready<'_>, id: &str, leased_until: &str, sealed: &str) 
     }
 }
 
-/// Revokes a credential, but for what the connection uses now.
+/// Revokes a credential, except the keys and tokens that the connection uses now.
 async fn revoke(
     app: &App,
     credential: &Credential,
     used: Option<&Credential>,
 ) -> Result<(), String> {
-    const REASON: &str = "what it was made for has ended";
+    const REASON: &str = "nothing uses this key any more";
     match credential {
         Credential::Oauth(oauth) => {
             let used = match used {
@@ -287,7 +289,7 @@ async fn revoke(
             let revoked = session.auth().revoke_key(key_id.as_deref(), key, REASON).await;
             revoked.map_err(|error| error.to_string())
         }
-        // Whoever handed it in is to end it.
+        // The caller who handed it in must revoke it.
         Credential::ApiKey { .. } | Credential::Bearer { .. } | Credential::Basic { .. } => Ok(()),
     }
 }
@@ -309,7 +311,7 @@ async fn revoke_oauth(app: &App, oauth: &Oauth, used: Option<&Oauth>) -> Result<
         let form = [("token", token.as_str()), ("token_type_hint", hint)];
         let answer = call::post_form(app, endpoint, client, &form).await;
         let answer = answer.map_err(|error| error.to_string())?;
-        // RFC 7009 §2.2: also a token that is not known is answered 200.
+        // RFC 7009 §2.2: the answer is 200 for an unknown token too.
         if !(200..300).contains(&answer.status) {
             return Err(format!("status {}", answer.status));
         }

@@ -1,10 +1,10 @@
 //! Connections: a context or an actor bound to a service, with a credential that the gateway keeps.
 //!
-//! `create` and `handlers` are the HTTP side and `proxy` the way through; `input` the rules for what a
-//! caller sends, `headers` what goes along and comes back, `credential` what a connection may carry.
-//! Credentials are sealed by `secrets`, renewed by `renewal` and taken back by `revocations`; `intents` are
-//! those that are made for connections to come. `check` finds out whether a target works, `call` reaches
-//! it; `store` is the SQL.
+//! `create` and `handlers` serve the HTTP API, and `proxy` passes requests on to targets. `input` reads the
+//! bodies of requests, `headers` has the rules for the headers that pass, and `credential` the types of
+//! credentials. `secrets` seals credentials, `renewal` renews them, `revocations` revokes them, `provisioned`
+//! has ChittyAuth make keys, and `intents` records credentials that are made for a connection before it
+//! exists. `check` finds out whether a target works, `call` calls it, and `store` is the SQL.
 
 pub mod call;
 pub mod check;
@@ -35,18 +35,18 @@ pub const SOURCE_TYPES: [&str; 2] = ["context", "actor"];
 /// The kinds of connections.
 pub const TYPES: [&str; 4] = ["api", "webhook", "oauth", "direct"];
 
-/// What a connection can be.
+/// The statuses of a connection.
 pub const STATUSES: [&str; 4] = ["active", "inactive", "failed", "disconnected"];
 
-/// What the proxy can be let do.
+/// The scopes of a connection: what its proxy lets through.
 pub const SCOPES: [&str; 2] = ["read", "write"];
 
-/// How much longer a lease lasts than the calls that it is for, in ms.
+/// How much longer a lease lasts than the calls that it covers, in ms.
 const LEASE_MS: u64 = 30_000;
 
-/// What the cron does for connections: refresh what ends soon, check what is due, revoke what is over.
-/// The three go side by side, so that none keeps another from its turn; no more is begun after
-/// `until_ms`.
+/// Does the cron's work for connections: renews credentials that expire soon, checks connections that are
+/// due, and revokes credentials that have ended. The three run side by side, so that none delays another.
+/// None of them begins new work after `until_ms`.
 pub async fn cron(app: &App, ready: Ready<'_>, until_ms: u64) {
     let parts: Vec<LocalBoxFuture<'_, ()>> = vec![
         Box::pin(async move {

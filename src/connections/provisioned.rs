@@ -1,8 +1,9 @@
 //! Keys that ChittyAuth makes for connections.
 //!
-//! A key carries at most what its maker holds, ends with the credential by which it was made, and is
-//! used only while that is good. When it has ended, whoever uses the connection and holds as much has
-//! another made in its place, which then stands on that caller.
+//! A key carries at most the scopes that its maker holds, ends with the credential by which it was made, and
+//! is used only while that credential is good. After its end, the next caller who uses the connection and
+//! holds the same scopes has another key made in its place, which then depends on the credential of that
+//! caller.
 
 use chitty_core::ProvisionRequest;
 use http_kit::problem::{Code, Problem};
@@ -21,17 +22,17 @@ use crate::connections::store::Link;
 use crate::store::event::{Event, EventKind};
 use crate::store::{Ready, outbox};
 
-/// The services that make identities and credentials: a key for one of them is an administrator's.
+/// The services that make identities and credentials: only an administrator can have a key made for them.
 pub const CORE_SERVICES: [&str; 6] = ["auth", "id", "mint", "registry", "register", "certify"];
 
-/// The longest life of a key, and the shortest that is worth making, in ms: 90 days and a minute.
+/// The shortest life for which a key is worth making, and the longest, in ms: a minute and 90 days.
 pub const LIFE_MS: std::ops::RangeInclusive<u64> = 60_000..=90 * 24 * 3_600_000;
 
-/// What of the caller's authority the key of a connection gets: `{service}:{scope}` for each scope of
-/// the connection.
+/// Returns the part of the caller's authority that the key of a connection gets: `{service}:{scope}` for each
+/// scope of the connection.
 ///
 /// # Errors
-/// 403 where the caller does not hold it, or by a credential that cannot have one made; storage
+/// 403 if the caller does not hold it, or if the caller's credential cannot have a key made; storage
 /// failures.
 pub async fn grant(
     ready: Ready<'_>,
@@ -45,8 +46,8 @@ pub async fn grant(
     grant_of(ready, scope, &asked, now_ms).await
 }
 
-/// As much of the caller's authority as a key that ChittyAuth is to make was asked to get. The scopes are
-/// those of services, `{service}:{what}`.
+/// Returns the part of the caller's authority that is `asked` for a key of ChittyAuth. The scopes are those
+/// of services, `{service}:{what}`.
 ///
 /// # Errors
 /// Those of [`grant`].
@@ -67,7 +68,8 @@ pub async fn grant_of(
     if grant.ends_ms().is_some_and(|ends_ms| ends_ms < now_ms + LIFE_MS.start()) {
         return Err(Problem::new(
             Code::DelegatedCredential,
-            "Your own credential ends within a minute, and the key would end with it. Use another.",
+            "Your own credential ends within a minute, and the key would end with it. Use another \
+             credential.",
         ));
     }
     Ok(grant)
@@ -78,11 +80,11 @@ fn is_of_core_service(scope: &str) -> bool {
     CORE_SERVICES.contains(&service_name(service).as_str())
 }
 
-/// Has ChittyAuth make a key, on record before it is asked. `id` is the connection or the context that
-/// gets it.
+/// Has ChittyAuth make a key, and records the intent before that. `id` is the connection or the context that
+/// gets the key.
 ///
 /// # Errors
-/// 503 where it does not.
+/// 503 if ChittyAuth does not make one.
 pub async fn make(
     app: &App,
     ready: Ready<'_>,
@@ -102,17 +104,17 @@ pub async fn make(
     intents::provision(app, ready, &request.session(&app.core), id, wanted).await
 }
 
-/// A key that may not be used, or not for this.
+/// A key that may not be used, or not for the scope that is needed.
 struct UnusableKey {
-    /// Of its row.
+    /// The version of its row.
     version: i64,
     /// The source of its connection.
     source: String,
 }
 
-/// The key of a connection, if ChittyAuth made it and it may not be used for `needed` (`read` or
+/// Returns the key of a connection if ChittyAuth made it and it may not be used for `needed` (`read` or
 /// `write`) at this moment.
-async fn ended(
+async fn unusable_key(
     ready: Ready<'_>,
     link: &Link,
     needed: &str,
@@ -144,21 +146,22 @@ async fn ended(
     }
 }
 
-/// Whether the credential of a connection may be shown to its target by nobody's request: a key of
-/// ChittyAuth's only while what it stands on is good.
+/// Whether the gateway may send the credential of a connection to its target without a caller's request. It
+/// may send a key that ChittyAuth made only while the credential by which that key was made is good.
 ///
 /// # Errors
 /// Storage failures.
 pub async fn stands(ready: Ready<'_>, link: &Link, now_ms: u64) -> Result<bool, DbError> {
     let needed = link.scopes.first().map_or("read", String::as_str);
-    Ok(ended(ready, link, needed, now_ms).await?.is_none())
+    Ok(unusable_key(ready, link, needed, now_ms).await?.is_none())
 }
 
-/// Sees to it that the key of a connection may be used for `needed`: where the one that is there may
-/// not, another is made by the caller's authority. Returns the event that tells so.
+/// Makes sure that the key of a connection may be used for `needed`: if the present one may not, has another
+/// made by the caller's authority. Returns the event of that change, if there was one.
 ///
 /// # Errors
-/// 403 where the caller does not hold as much; 503 where ChittyAuth makes none; storage failures.
+/// 403 if the caller does not hold the scopes of the connection; 503 if ChittyAuth makes no key; storage
+/// failures.
 pub async fn see_to(
     app: &App,
     ready: Ready<'_>,
@@ -167,13 +170,16 @@ pub async fn see_to(
     link: &Link,
     needed: &str,
 ) -> Result<Option<Event>, Problem> {
-    let Some(ended) = ended(ready, link, needed, request.now_ms).await? else { return Ok(None) };
+    let Some(ended) = unusable_key(ready, link, needed, request.now_ms).await? else {
+        return Ok(None);
+    };
     let grant = grant(ready, scope, &link.service, &link.scopes, request.now_ms).await;
     let grant = grant.map_err(|problem| match problem.code {
         Code::InsufficientScope | Code::DelegatedCredential => Problem::new(
             problem.code,
-            "The key of this connection has ended with the credential by which it was made. Use the \
-             connection once by a credential of yours that holds as much at the service.",
+            "The key of this connection has ended with the credential by which it was made. To have \
+             another made, use the connection once with a credential that holds its scopes at the \
+             service.",
         ),
         _ => problem,
     })?;
@@ -185,13 +191,13 @@ pub async fn see_to(
     let kind = EventKind::ConnectionUpdated;
     let event = Event::caused(request, scope, kind, &link.id, payload, app.now_ms());
     let is_taken = replace(app, ready, &event, &ended, &sealed.text, &grant, &intent).await?;
-    // What was not written must not be announced: it would be taken for true.
+    // An event that was not written must not be announced: its receivers would take it for true.
     Ok(is_taken.then_some(event))
 }
 
-/// Puts a new key in place of the one that has ended. Of the two the one that is not kept is revoked:
-/// the new one, where the connection is gone, another request was faster, or its intent has been taken
-/// back. Returns whether the new one is kept.
+/// Puts a new key in place of the one that has ended, and schedules the revocation of the old one. If the
+/// connection is gone, another request was faster, or the revocation of the new key has begun, it has the new
+/// key revoked instead. Returns whether the new key was stored.
 async fn replace(
     app: &App,
     ready: Ready<'_>,
@@ -233,14 +239,14 @@ async fn replace(
     let results = ready.db().batch(vec![give_up, put, fulfilled, told]).await;
     let is_taken = matches!(&results, Ok(rows) if rows.get(1).is_some_and(|rows| !rows.is_empty()));
     if !is_taken {
-        // It does nothing where the batch took place and its answer was lost.
+        // This does nothing if the batch took place and only its answer was lost.
         intent.abandon(app, ready, Some(sealed)).await;
     }
     results.map(|_| is_taken).map_err(Problem::from)
 }
 
-/// The row of the event that a connection has another credential, written only if the batch has put that
-/// there: `sealed`, as it is stored.
+/// The outbox row of the event that a connection has another credential, written only if the batch has stored
+/// that credential. `sealed` is its stored text.
 fn rekeyed_row(event: &Event, overdue_ms: u64, sealed: &str) -> Statement {
     let condition = "EXISTS (SELECT 1 FROM connection_secrets WHERE connection_id = ?4 \
          AND sealed = ?11)";

@@ -1,8 +1,8 @@
-//! The way through a connection: a request to the target with the stored credential.
+//! The proxy of a connection: sends a caller's request to the target with the stored credential.
 //!
-//! The caller says a method, a path below the connection's endpoint, a query and a body. Everything
-//! else is the gateway's: where the request goes, which headers go along, which come back. Nothing
-//! that the target answers sends the gateway elsewhere.
+//! The caller chooses the method, a path below the connection's endpoint, the query and the body. The gateway
+//! decides everything else: where the request goes, which headers go along and which come back. It follows
+//! no redirect, so no answer of the target sends it elsewhere.
 
 use std::rc::Rc;
 
@@ -26,7 +26,7 @@ use crate::discovery::endpoint;
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 
-/// What this isolate may hold of the bodies that pass through connections.
+/// The memory of this isolate for the bodies that pass through connections.
 pub struct PassingBodies(pub Rc<Memory>);
 
 impl Slot for PassingBodies {
@@ -35,18 +35,19 @@ impl Slot for PassingBodies {
     }
 }
 
-/// How much of the bodies that pass through connections, requests and answers, an isolate holds at a
-/// time, in bytes: beside the webhooks' share of the 128 MB that the platform gives it.
+/// The most bytes of bodies, of requests and answers together, that an isolate holds at a time for
+/// connections. The platform gives an isolate 128 MB, of which webhooks have a share of their own.
 pub const MAX_HELD_BYTES: usize = 32 << 20;
 
 /// Send a request to the target, with the stored credential.
 ///
-/// `GET` and `HEAD` need the connection's scope `read`, every other method `write`. The path, the
-/// query and the body go along as they are; of the caller's headers those that the target itself
-/// listens to, and to a ChittyOS service only `Accept…`, `Content-Type`, `Content-Encoding`, `If-…`,
-/// `Range` and `Idempotency-Key`. Credentials and cookies of the caller never do. The target's answer comes back
-/// with its status and what describes its body, except: 401 and 407 become 502
-/// `target_refused_credential`, and a redirect to another place 502 `target_redirected`.
+/// `GET` and `HEAD` need the connection's scope `read`, every other method `write`. The path, the query and
+/// the body go to the target unchanged. Of your headers, those go along that are meant for the target itself;
+/// to a ChittyOS service only `Accept…`, `Content-Type`, `Content-Encoding`, `If-…`, `Range` and
+/// `Idempotency-Key`. Your credentials and cookies never go along. The target's answer comes back with its
+/// status and the headers that describe it, with two exceptions: 401 and 407 become 502
+/// `target_refused_credential`, and a redirect that leaves the connection's endpoint becomes 502
+/// `target_redirected`.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/connections/{id}/proxy/{path}",
@@ -57,12 +58,12 @@ pub const MAX_HELD_BYTES: usize = 32 << 20;
         ("path" = String, Path, description = "The path below the connection's endpoint, slashes included."),
     ),
     responses(
-        (status = 200, description = "What the target answers, with its own status."),
+        (status = 200, description = "The target's answer, with its own status."),
         (status = 404, description = "You have no such connection."),
         (status = 409, description = "`connection_inactive`."),
         (status = 422, description = "The path is not acceptable."),
         (status = 502, description = "`target_refused_credential`, `target_redirected`, `target_unavailable`."),
-        (status = 503, description = "`not_ready`: more is under way than can be held. `credential_unavailable`."),
+        (status = 503, description = "`not_ready`: more bodies pass through connections than the gateway can hold. `credential_unavailable`."),
         (status = 504, description = "`target_timeout`."),
     ),
 ))]
@@ -72,7 +73,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let method = request.method();
     let is_read = matches!(method.as_str(), "GET" | "HEAD");
     if is_read && overrides_method(request.raw_query()) {
-        let detail = "asks for another method than the request has: send that method";
+        let detail = "asks for another method than the request's: send a request of that method";
         return Err(Problem::invalid("?method", detail));
     }
     let share = PassingBodies::of(app).0.share();
@@ -82,8 +83,8 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     };
     let now = time::iso8601(request.now_ms);
     let needed = if is_read { "read" } else { "write" };
-    // What a request may change at the target is on record before it goes; what came of it is the
-    // target's to know.
+    // A request that may change something at the target is recorded before it is sent. Only the target knows
+    // its outcome.
     let payload = json!({ "method": method, "outcome": BEGUN });
     let kind = EventKind::ConnectionUsed;
     let used = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
@@ -93,8 +94,8 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     if is_closed(app, &link.service, &link.endpoint) {
         return Err(Problem::new(
             Code::ConnectionInactive,
-            "The connection leads where none may lead: back to this gateway, say. Disconnect it and make \
-             another.",
+            "The endpoint of this connection is not allowed: for example, it is this gateway. Disconnect \
+             it and make another.",
         ));
     }
     let rekeyed = provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
@@ -132,12 +133,12 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
 fn too_much() -> Problem {
     Problem::new(
         Code::NotReady,
-        "More passes through connections at the moment than can be held. If this was a request that \
+        "More bodies pass through connections at the moment than the gateway can hold. If this request \
          may be repeated, repeat it.",
     )
 }
 
-/// Whether the connection can be used, for that.
+/// Refuses a connection that is not active, has lost its source, or does not have the scope `needed`.
 fn admit(link: &Link, needed: &str) -> Result<(), Problem> {
     if link.status != "active" || !link.has_source {
         let status = if link.has_source { link.status.as_str() } else { "without its source" };
@@ -151,11 +152,11 @@ fn admit(link: &Link, needed: &str) -> Result<(), Problem> {
     }
     Err(Problem::new(
         Code::InsufficientScope,
-        format!("The connection itself has not the scope `{needed}`. PATCH it if it should."),
+        format!("The connection itself has no scope `{needed}`. If it should, add it with PATCH."),
     ))
 }
 
-/// The target's answer as the gateway's.
+/// Turns the target's answer into the gateway's reply.
 fn returned(link: &Link, url: &str, answer: OutsideResponse) -> Outcome {
     let location = match answer.status {
         401 | 407 => {
@@ -176,10 +177,10 @@ fn returned(link: &Link, url: &str, answer: OutsideResponse) -> Outcome {
         204 | 205 | 304 => Body::Empty,
         _ => Body::Bytes { content_type, bytes: answer.body },
     };
-    // The runtime makes no response of 1xx, and targets send none as a last word.
+    // The runtime cannot make a response of 1xx, and targets send none as their final answer.
     let status = if (200..600).contains(&answer.status) { answer.status } else { 502 };
     let mut reply = Reply::new(status, body)
-        // Whatever it is, it is not this origin's to run.
+        // A browser must not run the target's content under this gateway's origin.
         .header("content-security-policy", "default-src 'none'; sandbox")
         .header("x-chittyconnect-target", link.service.clone());
     for (name, value) in answer.headers {
@@ -193,13 +194,13 @@ fn returned(link: &Link, url: &str, answer: OutsideResponse) -> Outcome {
     })
 }
 
-/// Where a redirect leads, through the connection: only to the target's own host, at or below the
-/// endpoint.
+/// Returns the path through the connection for the `location` of a redirect. Accepts only a location on the
+/// target's own host, at or below the endpoint.
 fn redirected(link: &Link, url: &str, to: &str) -> Result<String, Problem> {
     let elsewhere = || {
         Problem::new(
             Code::TargetRedirected,
-            "The target points to another place, where the connection does not lead.",
+            "The target redirects to a place outside the endpoint of the connection.",
         )
     };
     let through = |path: &str| {
@@ -239,7 +240,7 @@ fn failed(error: &TransportError) -> Problem {
         }
         TransportError::TooLarge(limit) => Problem::new(
             Code::TargetUnavailable,
-            format!("The target's answer has more than {limit} bytes, which is not passed on."),
+            format!("The target's answer has more than {limit} bytes, too many to pass on."),
         ),
         TransportError::Unreachable(error) => {
             log::warn("target_unreachable", &[("error", error)]);
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_is_followed_by_the_caller_through_the_connection_or_by_nobody() {
+    fn a_redirect_leads_through_the_connection_or_is_refused() {
         let url = "http://127.0.0.1:8788/_outside/api.partner.example/v1/x";
         let through = |to: &str| redirected(&link(), url, to);
         assert_eq!(through("/v1/y?z=1").unwrap(), "/v1/connections/conn_1/proxy/y?z=1");

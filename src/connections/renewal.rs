@@ -1,10 +1,11 @@
-//! Credentials that end are renewed in time.
+//! The renewal of OAuth credentials before their access tokens expire.
 //!
-//! A refresh token may be good for one use only, so of all isolates one refreshes at a time: it holds a
-//! lease on the row, and writes under the version that it read. The others go on with the old
-//! token while that lasts, and wait for the new one otherwise. What has been renewed and cannot be written
-//! is kept in the isolate, used from there, and written again; where it is lost with the isolate, the row
-//! says that a renewal was begun, and the connection says so once the old token is refused.
+//! A refresh token may be good for one use only, so only one isolate refreshes a credential at a time: it
+//! holds a lease on the row, and writes only in place of the version that it has read. The others use the old
+//! access token while it is good, and otherwise wait for the new one. If an isolate cannot write a renewed
+//! credential, it keeps it in memory, uses it from there, and writes it later. If such a credential is lost
+//! with its isolate, the row still shows that a renewal was begun, and the error of the connection says so
+//! once the old refresh token is refused.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,28 +27,30 @@ use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 use crate::store::work::{self, Bounds, Claim, Hold, Queue, Work};
 
-/// The pauses between attempts to write what has been renewed, in ms.
+/// The pauses between attempts to write a renewed credential, in ms.
 const WRITE_PAUSES_MS: [u64; 4] = [100, 400, 1500, 4000];
 
-/// How much that could not be written an isolate keeps.
+/// The most unwritten credentials that an isolate keeps.
 const MAX_UNWRITTEN: usize = 64;
 
-/// How long a request waits for another isolate's refresh, and how often it looks, in ms.
+/// How long a request waits for another isolate's refresh, and the pause between its looks, in ms.
 const WAIT_MS: u64 = 5000;
 const LOOK_MS: u64 = 150;
 
-/// How long before its end the cron, which runs every minute, replaces an access token that nobody uses,
-/// in ms.
+/// How long before its expiry the cron, which runs every minute, renews an access token that no request has
+/// renewed, in ms.
 pub const AHEAD_MS: u64 = 3 * 60_000;
 
-/// How many credentials one run of the cron refreshes, and how many at once. One is up to five round trips.
+/// How many credentials one run of the cron refreshes, and how many at once. Each takes up to five round
+/// trips.
 const AT_MOST: usize = 300;
 const AT_ONCE: usize = 2;
 
-/// The credential of a connection, good for use now; `None` where it has none.
+/// Returns the credential of a connection, good for use now; `None` if it has none.
 ///
 /// # Errors
-/// 502 when whoever gave it does not renew it any more, 503 when it cannot be had at the moment.
+/// 502 if the token endpoint refuses to renew it, 503 if it cannot be renewed or used at the moment, 409 if
+/// the connection has just been disconnected.
 pub async fn usable(
     app: &App,
     ready: Ready<'_>,
@@ -57,16 +60,16 @@ pub async fn usable(
         return Ok(None);
     }
     match fresh(app, ready, &link.id, REFRESH_EARLY_MS).await? {
-        // It was handed in before that was a rule.
+        // It was handed in before there was this rule.
         Some(Credential::ApiKey { header, .. }) if !may_carry_credential(&header) => {
             Err(Problem::new(
                 Code::CredentialUnavailable,
-                "The stored credential stands in a header in which none may stand. Hand it in again \
-                 with PATCH, in another.",
+                "The stored credential is for a header that may not carry one. Hand it in again with \
+                 PATCH, for another header.",
             ))
         }
         Some(credential) => Ok(Some(credential)),
-        // Gone since the link was read: so is the connection.
+        // The credential was deleted after the link was read: the connection has been disconnected.
         None => Err(Problem::new(
             Code::ConnectionInactive,
             "The connection has just been disconnected.",
@@ -101,7 +104,7 @@ async fn fresh(
         if let Some((claim, _)) = REFRESHES.read(rows)?.pop() {
             return refresh(app, ready, id, oauth, kept.version, &claim).await.map(Some);
         }
-        // Somebody else is at it.
+        // Another request or the cron holds the lease.
         if oauth.is_good_for(0, now_ms) {
             return Ok(Some(kept.credential));
         }
@@ -115,19 +118,19 @@ async fn fresh(
 fn unavailable() -> Problem {
     Problem::new(
         Code::CredentialUnavailable,
-        "The access token has ended and could not be renewed just now. Repeat the request.",
+        "The access token has expired and could not be renewed just now. Repeat the request.",
     )
 }
 
 /// What came of asking for another access token.
 pub enum Renewal {
-    /// Here it is.
+    /// The renewed credential.
     Done(Oauth),
-    /// It was refused: it will be refused again.
+    /// The token endpoint refused, and will refuse again.
     Refused,
-    /// Nobody knows.
+    /// The token endpoint gave no usable answer. A repeat may succeed.
     Open {
-        /// Whether there may be another token that did not arrive.
+        /// Whether the token endpoint may have issued another token that did not arrive.
         in_doubt: bool,
     },
 }
@@ -140,7 +143,8 @@ pub async fn renew(app: &App, oauth: &Oauth) -> Renewal {
         Ok(answer) => answer,
         Err(error) => {
             log::warn("refresh_failed", &[("error", &error.to_string())]);
-            // What could not be called at all is said as unreachable too, and cannot be told apart.
+            // `Unreachable` alone does not show whether the request has arrived; only `NO_URL` means that
+            // none was sent.
             let in_doubt =
                 !matches!(&error, TransportError::Unreachable(why) if why == call::NO_URL);
             return Renewal::Open { in_doubt };
@@ -151,12 +155,12 @@ pub async fn renew(app: &App, oauth: &Oauth) -> Renewal {
     match answer.status {
         200..=299 => {}
         400 | 401 | 403 => return Renewal::Refused,
-        // Turned away, or not understood.
+        // The endpoint turned the request away, or did not understand it.
         404 | 405 | 429 => return Renewal::Open { in_doubt: false },
         _ => return Renewal::Open { in_doubt: true },
     }
     let Some(access_token) = text("access_token").filter(|token| is_sound(token)) else {
-        // It has answered, and nobody can read what.
+        // The endpoint reports success, but the new token cannot be read.
         return Renewal::Open { in_doubt: true };
     };
     let life_s = body.get("expires_in").and_then(Value::as_u64).filter(|s| *s < 1 << 32);
@@ -191,7 +195,7 @@ async fn refresh(
             match renewed.write(app, ready, id, &WRITE_PAUSES_MS).await {
                 Ok(true) => Ok(credential),
                 Ok(false) => {
-                    // The connection has ended or has another credential: this one is nobody's.
+                    // The connection has ended or has another credential, so nothing uses this one.
                     abandon(app, ready, id, &renewed.sealed.text).await;
                     Err(Problem::not_found("connection"))
                 }
@@ -199,7 +203,7 @@ async fn refresh(
                     let fields = [("connection_id", id), ("error", &error.to_string())];
                     log::error("renewed_credential_unwritten", &fields);
                     UnwrittenRenewals::of(app).put(id, renewed);
-                    // It is good all the same.
+                    // The credential is good although it is not written.
                     Ok(credential)
                 }
             }
@@ -223,14 +227,15 @@ async fn refused(app: &App, ready: Ready<'_>, id: &str, claim: &Claim) -> Result
     let (error, detail) = match claim.attempts {
         0 => (
             "the credential was not renewed: hand in another",
-            "The access token has ended, and whoever gave it does not renew it. Hand in another \
-             credential with PATCH.",
+            "The token endpoint refuses to renew the access token. Hand in another credential with \
+             PATCH.",
         ),
-        // The old one was used up by a renewal that nobody has heard of.
+        // A renewal whose answer was lost has probably used up the refresh token.
         _ => (
             "the credential was not renewed, and an earlier renewal was lost: hand in another",
-            "The access token has ended. An earlier renewal was not heard of, and may have used up what \
-             there is to renew it with. Hand in another credential with PATCH.",
+            "The token endpoint refuses to renew the access token. The answer to an earlier renewal was \
+             lost, and that renewal may have used up the refresh token. Hand in another credential with \
+             PATCH.",
         ),
     };
     let kind = EventKind::ConnectionFailed;
@@ -247,13 +252,13 @@ async fn refused(app: &App, ready: Ready<'_>, id: &str, claim: &Claim) -> Result
 /// A renewed credential that is not in the database yet.
 #[derive(Clone)]
 struct UnwrittenRenewal {
-    /// The version that it takes the place of.
+    /// The version that it replaces.
     version: i64,
     oauth: Oauth,
     sealed: SealedCredential,
 }
 
-/// What this isolate has renewed and could not write, by connection.
+/// The credentials that this isolate has renewed and could not write, by connection.
 #[derive(Default)]
 pub struct UnwrittenRenewals(RefCell<BTreeMap<String, UnwrittenRenewal>>);
 
@@ -289,9 +294,9 @@ impl UnwrittenRenewals {
 }
 
 impl UnwrittenRenewal {
-    /// Writes it in the place of its version, also after the lease: it is good as long as the version is
-    /// the one that it came from. Whether it is there in the end; one whose first write was not answered
-    /// is recognised.
+    /// Writes the credential in place of the version that it replaces. That may also happen after the end of
+    /// the lease, as long as the row still has that version. Returns whether the row has the credential in
+    /// the end, which is also true if an earlier write took place and its answer was lost.
     async fn write(
         &self,
         app: &App,
@@ -325,8 +330,8 @@ impl UnwrittenRenewal {
     }
 }
 
-/// Writes again what this isolate has renewed for a connection and could not write. Returns it while it
-/// still cannot.
+/// Tries again to write the credential that this isolate has renewed for a connection and could not write.
+/// Returns the credential if it still cannot be written.
 async fn write_again(app: &App, ready: Ready<'_>, id: &str) -> Option<UnwrittenRenewal> {
     let unwritten = UnwrittenRenewals::of(app).get(id)?;
     match unwritten.write(app, ready, id, &[]).await {
@@ -344,7 +349,7 @@ async fn write_again(app: &App, ready: Ready<'_>, id: &str) -> Option<UnwrittenR
     }
 }
 
-/// The same for all of them; the cron runs it.
+/// Tries again to write all unwritten credentials of this isolate; the cron runs it.
 pub async fn write_all_again(app: &App, ready: Ready<'_>) {
     let ids: Vec<String> = UnwrittenRenewals::of(app).0.borrow().keys().cloned().collect();
     for id in ids {

@@ -10,7 +10,8 @@ use crate::connections::intents;
 use crate::store::Ready;
 use crate::store::work::{self, Bounds, Claim, Due, Hold, Queue, Work};
 
-/// How many credentials one run of the cron revokes, and how many at once. One is up to eight round trips.
+/// How many credentials one run of the cron revokes, and how many at once. Each takes up to eight round
+/// trips.
 const AT_MOST: usize = 150;
 const AT_ONCE: usize = 2;
 
@@ -110,7 +111,8 @@ impl Work for Revocations {
     }
 }
 
-/// The statement that counts what was tried to be revoked and is not confirmed, and since when.
+/// The query for the number of credentials whose revocation was tried and is not confirmed, and for when the
+/// oldest was recorded.
 pub fn unconfirmed() -> Statement {
     Statement::new(
         "SELECT count(*) AS depth, min(created_at) AS oldest FROM credential_revocations \

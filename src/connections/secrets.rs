@@ -9,7 +9,7 @@ use crate::connections::credential::Credential;
 use crate::connections::store::SealedCredential;
 use crate::store::Ready;
 
-/// Where the credential of a connection belongs: sealed for any other place it does not open.
+/// The place that the credential of a connection is sealed for. It does not open in any other place.
 fn place(connection_id: &str) -> String {
     format!("connection/{connection_id}")
 }
@@ -17,7 +17,7 @@ fn place(connection_id: &str) -> String {
 /// Seals a credential for its connection.
 ///
 /// # Errors
-/// 503 without a key.
+/// 503 if there is no sealing key.
 pub fn seal(
     app: &App,
     connection_id: &str,
@@ -32,7 +32,7 @@ pub fn seal(
 /// Seals a text that belongs to a connection.
 ///
 /// # Errors
-/// 503 without a key.
+/// 503 if there is no sealing key.
 pub fn seal_text(app: &App, connection_id: &str, text: &str) -> Result<String, Problem> {
     app.config.sealer.seal(&place(connection_id), text).map_err(|error| {
         log::error("credential_not_sealed", &[("error", &error.to_string())]);
@@ -43,7 +43,7 @@ pub fn seal_text(app: &App, connection_id: &str, text: &str) -> Result<String, P
     })
 }
 
-/// Opens what [`seal_text`] has sealed.
+/// Opens a text that [`seal_text`] has sealed. Logs an error and returns `None` if it does not open.
 pub(super) fn open_text(app: &App, connection_id: &str, sealed: &str) -> Option<String> {
     let opened = app.config.sealer.open(&place(connection_id), sealed).ok();
     if opened.is_none() {
@@ -63,7 +63,7 @@ fn open(app: &App, connection_id: &str, sealed: &str) -> Result<Credential, Prob
     })
 }
 
-/// A credential as it was read.
+/// A credential that was read from the database.
 pub(super) struct CredentialRow {
     /// The credential.
     pub(super) credential: Credential,
@@ -71,7 +71,7 @@ pub(super) struct CredentialRow {
     pub(super) version: i64,
 }
 
-/// The credential that a connection has in the database, if it has one.
+/// Returns the credential of a connection in the database, if it has one; 503 if it does not open.
 pub(super) async fn kept(
     app: &App,
     ready: Ready<'_>,
@@ -86,7 +86,7 @@ pub(super) async fn kept(
     Ok(Some(CredentialRow { credential: open(app, id, &sealed)?, version }))
 }
 
-/// The credential that a connection has at the moment, if it has one that opens.
+/// Returns the credential of a connection in the database, if it has one that opens.
 ///
 /// # Errors
 /// Storage failures.
@@ -101,7 +101,7 @@ pub(super) async fn stored(
     Ok(sealed.and_then(|sealed| open(app, id, &sealed).ok()))
 }
 
-/// Puts a credential among those that are to be revoked.
+/// Schedules the revocation of a credential.
 pub async fn abandon(app: &App, ready: Ready<'_>, connection_id: &str, sealed: &str) {
     let now = time::iso8601(app.now_ms());
     let put = Statement::new(

@@ -1,9 +1,9 @@
-//! What connections go by.
+//! The settings of connections.
 
 use crate::app;
 use crate::config::{Config, Reader};
 
-/// The settings.
+/// The settings of connections.
 pub struct Settings {
     /// How often the cron checks a connection, in ms.
     pub check_ms: u64,

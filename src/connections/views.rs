@@ -1,8 +1,8 @@
-//! What requests and replies of connections look like: for the API description only.
+//! The shapes of the requests and replies of connections, for the API description only.
 
 use utoipa::ToSchema;
 
-/// A connection to be made.
+/// A connection to be created.
 #[derive(ToSchema)]
 #[schema(as = LinkDraft)]
 #[allow(dead_code, reason = "a description")]
@@ -11,9 +11,10 @@ pub(crate) struct LinkDraftView {
     source_chitty_id: String,
     /// `context` or `actor`.
     source_type: String,
-    /// A service of ChittyOS, or any name for another one.
+    /// The name of a ChittyOS service, or any name that you give to another service.
     target_service: String,
-    /// An https URL of a public host; at a service of ChittyOS under its own host, which is the default.
+    /// An https URL of a public host. For a ChittyOS service it must be on that service's own host, which is
+    /// the default.
     #[schema(required = false)]
     target_endpoint: Option<String>,
     /// `api` (the default), `webhook`, `oauth` or `direct`.
@@ -22,19 +23,19 @@ pub(crate) struct LinkDraftView {
     /// What the proxy lets through: `read` (the default), `write`.
     #[schema(required = false)]
     scopes: Option<Vec<String>>,
-    /// A path below the endpoint that tells whether target and credential are good; `/health` at a
-    /// service of ChittyOS.
+    /// A path below the endpoint that the gateway calls to check target and credential. The default for a
+    /// ChittyOS service is `/health`.
     #[schema(required = false)]
     check_path: Option<String>,
-    /// An object of at most 16 KB, for yourself. It is returned: no place for a secret.
+    /// An object of at most 16 KB for your own use. It is returned, so put no secret into it.
     #[schema(required = false)]
     config: Option<serde_json::Value>,
-    /// What the target wants to see. Never returned.
+    /// The credential for the target. It is never returned.
     #[schema(required = false)]
     credentials: Option<CredentialDraftView>,
 }
 
-/// A credential: what its `type` says.
+/// A credential of the type that its `type` says.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[schema(as = CredentialDraft)]
@@ -84,7 +85,7 @@ pub(crate) struct BearerDraftView {
 pub(crate) struct BasicDraftView {
     /// Always `basic`.
     r#type: String,
-    /// Without a colon.
+    /// The user name, without a colon.
     username: String,
     /// The password.
     password: String,
@@ -97,19 +98,19 @@ pub(crate) struct BasicDraftView {
 pub(crate) struct OauthDraftView {
     /// Always `oauth`.
     r#type: String,
-    /// An https URL of a public host.
+    /// The https URL, on a public host, that issues access tokens.
     token_endpoint: String,
-    /// An https URL (RFC 7009), by which the tokens are revoked at the end.
+    /// The https URL that revokes the tokens (RFC 7009) when the connection ends.
     #[schema(required = false)]
     revocation_endpoint: Option<String>,
-    /// Who asks.
+    /// The id of the OAuth client.
     client_id: String,
-    /// Unless it is a public client.
+    /// The secret of the client, unless it is a public client.
     #[schema(required = false)]
     client_secret: Option<String>,
-    /// By which access tokens are got.
+    /// The token that gets access tokens.
     refresh_token: String,
-    /// Without it the refresh token gets one at once.
+    /// The present access token. Without it the gateway gets one with the refresh token at once.
     #[schema(required = false)]
     access_token: Option<String>,
     /// The life of `access_token` in seconds.
@@ -126,7 +127,7 @@ pub(crate) struct ProvisionedDraftView {
     r#type: String,
 }
 
-/// What to change of a connection.
+/// The changes of a connection.
 #[derive(ToSchema)]
 #[schema(as = LinkPatch)]
 #[allow(dead_code, reason = "a description")]
@@ -155,15 +156,15 @@ pub(crate) struct LinkPatchView {
 pub(crate) struct LinkView {
     /// `conn_…`
     connection_id: String,
-    /// Who owns the source.
+    /// The owner of the source.
     owner_chitty_id: String,
     /// The context or the actor.
     source_chitty_id: String,
     /// `context` or `actor`.
     source_type: String,
-    /// In lower case and without `chitty`.
+    /// The name of the service, in lower case and without `chitty`.
     target_service: String,
-    /// Where on it, if that was said.
+    /// The endpoint, or null for the default of a ChittyOS service.
     target_endpoint: Option<String>,
     /// `api`, `webhook`, `oauth` or `direct`.
     connection_type: String,
@@ -177,21 +178,21 @@ pub(crate) struct LinkView {
     status: String,
     /// When it was last checked, ISO-8601.
     last_health_check: Option<String>,
-    /// What the last check found wrong.
+    /// What the last check or a failed renewal found wrong.
     last_error: Option<String>,
     /// How many checks in a row found something wrong.
     error_count: u32,
     /// How many requests went through it.
     request_count: u64,
-    /// When the last one did, ISO-8601.
+    /// When the last request went through it, ISO-8601.
     last_used_at: Option<String>,
-    /// What its owner noted.
+    /// The object that its owner has stored.
     config: serde_json::Value,
     /// ISO-8601 UTC with milliseconds.
     created_at: String,
     /// ISO-8601 UTC with milliseconds.
     updated_at: String,
-    /// When it ended, ISO-8601.
+    /// When it was disconnected, ISO-8601.
     disconnected_at: Option<String>,
 }
 
@@ -216,13 +217,13 @@ pub(crate) struct LinkReplyView {
 pub(crate) struct LinkListView {
     /// The connections of this page.
     connections: Vec<LinkView>,
-    /// How many they are.
+    /// The number of connections on this page.
     count: u8,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
 }
 
-/// How a connection is.
+/// The status of a connection.
 #[derive(ToSchema)]
 #[schema(as = LinkHealth)]
 #[allow(dead_code, reason = "a description")]
@@ -235,19 +236,19 @@ pub(crate) struct LinkStatusView {
     service_health: String,
     /// When it was last checked, ISO-8601.
     last_health_check: Option<String>,
-    /// What that found wrong.
+    /// What the last check or a failed renewal found wrong.
     last_error: Option<String>,
     /// How many checks in a row found something wrong.
     error_count: u32,
     /// How many requests went through it.
     request_count: u64,
-    /// When the last one did, ISO-8601.
+    /// When the last request went through it, ISO-8601.
     last_used_at: Option<String>,
     /// When it is checked next, ISO-8601.
     next_health_check: Option<String>,
 }
 
-/// Something that was done to a connection.
+/// An event in the history of a connection.
 #[derive(ToSchema)]
 #[schema(as = LinkEvent)]
 #[allow(dead_code, reason = "a description")]
@@ -260,22 +261,22 @@ pub(crate) struct LinkEventView {
     at: String,
     /// Such as `connection.created`.
     event: String,
-    /// Who did it; `chittyconnect` where a check found it.
+    /// The actor; `chittyconnect` for the gateway's own checks and renewals.
     actor_id: String,
-    /// By which credential, where that was a key or a delegation.
+    /// The actor's credential, if it was an API key or a delegation.
     via: Option<String>,
-    /// What there is to know of it.
+    /// The details of the event.
     detail: serde_json::Value,
 }
 
-/// A page of what was done to a connection.
+/// A page of the history of a connection.
 #[derive(ToSchema)]
 #[schema(as = LinkHistory)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct LinkHistoryView {
-    /// Newest first.
+    /// The events of this page, newest first.
     history: Vec<LinkEventView>,
-    /// How many they are.
+    /// The number of events on this page.
     count: u8,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
@@ -290,6 +291,6 @@ pub(crate) struct DisconnectedView {
     success: bool,
     /// What was done, in words.
     message: String,
-    /// What was disconnected.
+    /// The connection that was disconnected.
     connection_id: String,
 }

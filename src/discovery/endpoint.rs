@@ -1,27 +1,27 @@
-//! Where a connection may lead, and which paths there.
+//! The rules for the endpoint of a connection and for the paths below it.
 //!
-//! A caller names a URL and the gateway calls it with a credential, so this decides what the gateway can
-//! be made to reach. It accepts a small part of what URLs can be: the part in which nothing means
-//! two things to two parsers, so that what was judged here is what the runtime calls. No IP
-//! address in any spelling (the last label of a name is letters), no port, no user, no name that
-//! belongs to a machine or a private network. What a public name resolves to is the platform's
-//! affair: from its edge no private network is reachable.
+//! A caller names a URL and the gateway calls it with a credential, so these rules decide what a caller can
+//! make the gateway reach. They accept only those forms of a URL that every parser reads alike, so that the
+//! runtime calls exactly the URL that was checked here. They refuse an IP address in any spelling (the last
+//! label of a name must be letters), a port, a user, and a name that belongs to a machine or a private
+//! network. They do not check the address that a public name resolves to: no private network is reachable
+//! from the platform's edge.
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-/// Where ChittyOS services are.
+/// The domain of the ChittyOS services.
 const CHITTYOS_DOMAIN: &str = "chitty.cc";
 
-/// The domains of ChittyOS: what is below them is reached by the name of its service only.
+/// The domains of ChittyOS. A connection reaches a host below them only by the name of its service.
 const CHITTYOS_DOMAINS: [&str; 2] = [CHITTYOS_DOMAIN, "ch1tty.com"];
 
-/// The hosts below [`CHITTYOS_DOMAIN`] that are this gateway: a connection there would come back.
+/// The hosts below [`CHITTYOS_DOMAIN`] that are this gateway: a connection to one would lead back here.
 const GATEWAY: [&str; 4] = ["api", "connect", "connect-staging", "mcp"];
 
-/// The services of ChittyOS, by their hosts below [`CHITTYOS_DOMAIN`] (the ecosystem's catalogue, but
-/// for this gateway itself).
+/// The built-in services of ChittyOS, by their hosts below [`CHITTYOS_DOMAIN`]: the ecosystem's catalogue
+/// without this gateway.
 const CHITTYOS: [&str; 46] = [
     "assets",
     "auth",
@@ -71,7 +71,7 @@ const CHITTYOS: [&str; 46] = [
     "verify",
 ];
 
-/// Top-level names that are no public ones (RFC 6761, RFC 6762, RFC 7686, RFC 8375, and what private
+/// Top-level names that are not public (RFC 6761, RFC 6762, RFC 7686, RFC 8375, and those that private
 /// networks use).
 pub(crate) const PRIVATE_SUFFIXES: [&str; 12] = [
     "localhost",
@@ -88,7 +88,7 @@ pub(crate) const PRIVATE_SUFFIXES: [&str; 12] = [
     "invalid",
 ];
 
-/// Public names that resolve to whatever address stands in front of them, or to the caller's own
+/// Public domains whose names resolve to the address that is written in front of them, or to the local
 /// machine.
 const MIRRORS: [&str; 8] = [
     "nip.io",
@@ -107,12 +107,12 @@ pub const MAX_ENDPOINT_BYTES: usize = 2048;
 /// The longest path below an endpoint, in bytes.
 const MAX_PATH_BYTES: usize = 4096;
 
-/// A place that a connection may lead to: a host and the path at which it begins.
+/// The endpoint of a connection: a host, and the path below which its requests go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// A DNS name in lower case.
     pub host: String,
-    /// Empty, or a path with a slash before and none after it.
+    /// Empty, or a path that begins with a slash and does not end with one.
     pub path: String,
 }
 
@@ -122,15 +122,15 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Whether this is the name of a ChittyOS service, as [`crate::access::service_name::service_name`] writes it.
+/// Whether this is the name of a built-in ChittyOS service, in the form that
+/// [`crate::access::service_name::service_name`] returns.
 pub fn is_chittyos(service: &str) -> bool {
     CHITTYOS.contains(&service)
 }
 
-/// Whether a host is the own one of a service that ChittyRegistry knows and this gateway does not: the name
-/// below `chitty.cc` that it has there, if so. Its own is a host that has its name, as `weather`,
-/// `chittyweather`, or below one of these: who has those decides who answers there, whatever the registry
-/// says.
+/// Returns the name of `host` below `chitty.cc`, if it is one of the service's own names. For the service
+/// `weather` these are `weather`, `chittyweather` and each name below one of them: the holder of those two
+/// decides who answers there, whatever ChittyRegistry says.
 pub fn own_name<'h>(service: &str, host: &'h str) -> Option<&'h str> {
     let name = host.strip_suffix(CHITTYOS_DOMAIN)?.strip_suffix('.')?;
     let (front, last) = match name.rsplit_once('.') {
@@ -159,13 +159,13 @@ impl Endpoint {
         Endpoint { host: format!("{service}.{CHITTYOS_DOMAIN}"), path: String::new() }
     }
 
-    /// Where nothing is: what no connection may lead to.
+    /// The endpoint without a host, to which no connection may lead.
     pub fn nowhere() -> Self {
         Endpoint { host: String::new(), path: String::new() }
     }
 
-    /// Reads where a connection to `service` is to lead. `registered` is where ChittyRegistry has it, if it
-    /// was asked and knows one of that name.
+    /// Reads the endpoint of a connection to `service`. `registered` is the endpoint that ChittyRegistry
+    /// lists for the service, if it was asked and knows it.
     ///
     /// # Errors
     /// What is wrong, in words for the caller.
@@ -183,13 +183,15 @@ impl Endpoint {
         } else if registered.is_some_and(|registered| registered.host == endpoint.host) {
             return Ok(endpoint);
         } else if endpoint.is_of_chittyos() {
-            return Err(format!("is a ChittyOS host: name its service, not {service}"));
+            return Err(format!(
+                "is a ChittyOS host: target_service must be its service, not {service}"
+            ));
         }
         Ok(endpoint)
     }
 
-    /// Reads a URL that is handed in with a credential, to be called by the gateway. Where a ChittyOS
-    /// service is, none is.
+    /// Reads a URL that a caller hands in with a credential and that the gateway will call. Refuses the
+    /// hosts of ChittyOS.
     ///
     /// # Errors
     /// What is wrong, in words for the caller.
@@ -201,12 +203,12 @@ impl Endpoint {
         }
     }
 
-    /// Whether it is on a host of ChittyOS.
+    /// Whether the host is one of ChittyOS.
     pub fn is_of_chittyos(&self) -> bool {
         CHITTYOS_DOMAINS.iter().any(|domain| is_below(&self.host, domain))
     }
 
-    /// Reads an https URL that names a public host and begins somewhere on it.
+    /// Reads an https URL of a public host, with or without a path.
     ///
     /// # Errors
     /// What is wrong, in words for the caller.
@@ -246,8 +248,8 @@ fn is_below(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
-/// Whether a host is a DNS name that can be public: labels of letters, digits and inner hyphens, at
-/// least two, the last of them letters or punycode, and none of the names that are private.
+/// Whether a host is a DNS name that can be public: at least two labels of letters, digits and inner hyphens,
+/// the last one of letters or punycode, and not below a private name or a mirror.
 fn is_public_name(host: &str) -> bool {
     let labels: Vec<&str> = host.split('.').collect();
     let sound = |label: &&str| {
@@ -267,8 +269,8 @@ fn is_public_name(host: &str) -> bool {
         && !MIRRORS.iter().any(|mirror| is_below(host, mirror))
 }
 
-/// Whether a host is of a name that nobody can own (RFC 2606, RFC 6761): in development the sandbox
-/// plays them.
+/// Whether a host has a name that nobody can own (RFC 2606, RFC 6761). In development the sandbox plays such
+/// hosts.
 pub fn is_reserved(host: &str) -> bool {
     ["example", "test", "example.com", "example.net", "example.org"]
         .iter()
@@ -276,11 +278,12 @@ pub fn is_reserved(host: &str) -> bool {
         || ["example.com", "example.net", "example.org"].contains(&host)
 }
 
-/// Judges a path as it is to be sent, percent-encoded: visible characters of a path (RFC 3986 §3.3), and
-/// no segment that leads upwards or stays, in any reading that a server is known to take: however often
-/// it is decoded, with the parameters of a segment (`..;x`) and what a second parser takes for the end
-/// of the path (`..%23`) cut off, blanks around it, and characters that are folded to dots and slashes.
-/// What is encoded must be UTF-8: an overlong form has no other use.
+/// Checks a path in its percent-encoded form, as it will be sent. It must be made of the characters of a path
+/// (RFC 3986 §3.3), and must not have a segment `.` or `..` in any reading that a server is known to use:
+/// after repeated decoding, without the parameters of a segment (`..;x`), without what follows the end that a
+/// second parser sees (`..%23`), without blanks around the segment, and with characters folded to dots and
+/// slashes. The encoded bytes must be UTF-8 in its shortest form: overlong forms serve only to hide such
+/// characters.
 ///
 /// # Errors
 /// What is wrong, in words for the caller.
@@ -291,7 +294,7 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
     }
     let of_a_path = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&b);
     if !path.bytes().all(of_a_path) {
-        return Err("must be made of the characters of a path; others are percent-encoded");
+        return Err("must have only the characters of a URL path; percent-encode all others");
     }
     if !is_percent_encoded(path) {
         return Err("must have two hexadecimal digits after each %");
@@ -307,7 +310,7 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
         }
         text = decoded;
     }
-    Err("must not be percent-encoded that often")
+    Err("must not be percent-encoded more than three times over")
 }
 
 /// Whether two hexadecimal digits follow each percent sign.
@@ -317,13 +320,13 @@ fn is_percent_encoded(path: &str) -> bool {
     })
 }
 
-/// Judges one reading of a path.
+/// Checks one reading of a path: its text after some rounds of decoding.
 fn check_reading(text: &str) -> Result<(), &'static str> {
     if text.chars().any(|c| c.is_control() || c == '\\') {
-        return Err("must not have a backslash or a control character, in any spelling");
+        return Err("must not have a backslash or a control character, encoded or not");
     }
     let folded: String = text.chars().filter_map(fold).collect();
-    // `%u002e` is what an old server takes for a dot.
+    // Some old servers read `%u002e` as a dot.
     let is_unicode_escape = |after: &str| {
         after
             .strip_prefix(['u', 'U'])
@@ -335,7 +338,7 @@ fn check_reading(text: &str) -> Result<(), &'static str> {
     }
     let leads_upwards = |segment: &str| {
         let name = segment.split([';', '?', '#']).next().unwrap_or_default();
-        // The third is two dots in one character.
+        // The third one, U+2025, shows two dots in one character.
         matches!(name.trim(), "." | ".." | "\u{2025}")
     };
     if folded.split(['/', '\\']).any(leads_upwards) {
@@ -344,15 +347,15 @@ fn check_reading(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// What a character becomes where a server folds compatible characters to those of ASCII; `None` for
-/// one that cannot be seen.
+/// Returns the character that `c` becomes on a server that folds compatible characters to ASCII; `None` for
+/// an invisible one.
 fn fold(c: char) -> Option<char> {
     match c {
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => None,
         '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff61}' => Some('.'),
         '\u{2044}' | '\u{2215}' => Some('/'),
         '\u{2216}' | '\u{29f5}' | '\u{fe68}' => Some('\\'),
-        // Fullwidth forms stand in the order of ASCII.
+        // The fullwidth forms are in the order of ASCII.
         '\u{ff01}'..='\u{ff5e}' => u32::from(c).checked_sub(0xfee0).and_then(char::from_u32),
         other => Some(other),
     }
@@ -556,7 +559,7 @@ mod tests {
         }
     }
 
-    /// A spelling of a character that some server reads as that character.
+    /// Spells a character in a way that some server reads as that character.
     fn spelled(c: char, how: u8, layers: u8) -> String {
         let code = u32::from(c);
         let mut text = match how {
@@ -579,8 +582,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the two dots of a step up, the slashes around it and what a server cuts off behind it
-        /// are spelled, the path is refused.
+        /// A path with a segment `.` or `..` is refused, however its dots, the slashes around it and the
+        /// part behind it that a server cuts off are spelled.
         #[test]
         fn no_spelling_of_a_step_up_is_accepted(
             front in "(/[a-z]{1,4}){0,2}", back in "(/[a-z]{1,4}){0,2}",
@@ -594,10 +597,10 @@ mod tests {
             prop_assert!(check_path(&path).is_err(), "{}", path);
         }
 
-        /// What is accepted stays below where it began for a server that decodes, cuts parameters off
-        /// and resolves, in any order and as often as it likes.
+        /// An accepted path stays below its beginning on a server that decodes, cuts parameters off and
+        /// resolves, in any order and any number of times.
         #[test]
-        fn what_is_accepted_stays_below(path in "(/|\\.|;|%2[eEfF]|%3[bB]|%25|%c0%ae|%5c|[ab]|=){0,24}") {
+        fn an_accepted_path_stays_below_its_beginning(path in "(/|\\.|;|%2[eEfF]|%3[bB]|%25|%c0%ae|%5c|[ab]|=){0,24}") {
             if check_path(&path).is_ok() {
                 let mut text = path.clone();
                 for _ in 0..6 {
@@ -610,14 +613,14 @@ mod tests {
             }
         }
 
-        /// Plain paths are no trouble.
+        /// The rules accept plain paths.
         #[test]
         fn an_ordinary_path_is_accepted(path in "(/[a-zA-Z0-9_~-]{1,8}(\\.[a-z]{1,4})?(;v=[0-9])?){0,6}/?") {
             prop_assert!(check_path(&path).is_ok(), "{}", path);
         }
 
         #[test]
-        fn what_is_accepted_has_one_reading(text in "https://[ -~]{0,40}") {
+        fn an_accepted_endpoint_has_one_reading(text in "https://[ -~]{0,40}") {
             if let Ok(endpoint) = Endpoint::parse(&text) {
                 let again = endpoint.to_string();
                 prop_assert_eq!(Endpoint::parse(&again), Ok(endpoint.clone()));

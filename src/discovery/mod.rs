@@ -1,17 +1,18 @@
-//! Where services are: what ChittyRegistry says, as far as it is believed, before what is built in.
+//! The addresses of services: an entry of ChittyRegistry that passes the checks here goes before the
+//! built-in address.
 //!
-//! The list is asked for every five minutes, in the background: one isolate asks for all, and its answer is
-//! kept in the database until the next one, however long the registry is down. A creation that names a
-//! service of which nobody has heard may ask once more.
+//! The gateway asks the registry for its list every five minutes, in the background. One isolate asks for
+//! all of them, and the database keeps the answer until the next one, however long the registry is down. A
+//! creation that names an unknown service may ask once more.
 //!
-//! Anybody can get something into the registry, and the gateway sends credentials to where services are and
-//! believes what they answer. So an entry only says which name below `chitty.cc` a service has, and only one
-//! that carries the service's own ([`own_name`]): who has that name decides who answers. It is put
-//! in place of the built-in name in the deployment's own address template, so nothing else of a URL comes
-//! from the registry, no scheme, no port, no path, no other domain. Never is this gateway somewhere, never
-//! are ChittyAuth, which says who everybody is, and the registry itself where the registry says; and what an
-//! operator has configured goes before everything. A connection to a service that only the registry knows
-//! keeps the host that it was made with.
+//! Anybody can put an entry into the registry, while the gateway sends credentials to the addresses of
+//! services and trusts their answers. So an entry decides only a service's name below `chitty.cc`, and that
+//! must be one of the service's own names ([`own_name`]), whose holder decides who answers there anyway. The
+//! name replaces the built-in one in the deployment's own URL template, so nothing else of a URL comes from
+//! the registry: no scheme, no port, no path, no other domain. The registry cannot set the address of this
+//! gateway, of ChittyAuth (which says who each caller is) or of itself, and an operator's configuration goes
+//! before the registry. A connection to a service that only the registry knows keeps the host that it was
+//! created with.
 
 pub mod endpoint;
 
@@ -29,30 +30,30 @@ use crate::app::{App, Slot};
 use crate::discovery::endpoint::{Endpoint, is_chittyos, is_gateway, own_name};
 use crate::store::Ready;
 
-/// How long a list is good, in ms.
+/// How long a list counts as fresh, in ms.
 pub const FRESH_MS: u64 = 300_000;
 
-/// How long the registry is left alone after it was asked and did not answer, in ms.
+/// The pause after a request that the registry did not answer, in ms.
 const AFTER_FAILURE_MS: u64 = 60_000;
 
-/// How long it is left alone before it is asked because of a name that nobody knows, in ms.
+/// The shortest pause between the last request and one because of an unknown name, in ms.
 const AFTER_MISS_MS: u64 = 30_000;
 
-/// The most services that are kept: some ten times as many as there are.
+/// The most services that the gateway keeps: about ten times as many as there are.
 const MAX_SERVICES: usize = 1000;
 
-/// The states in which a service is not to be called, as the registry words them.
+/// The states, in the registry's words, in which the gateway does not call a service.
 const GONE: [&str; 5] = ["deprecated", "planned", "retired", "removed", "suspended"];
 
-/// The services that are never where the registry says.
+/// The services whose address the registry cannot set.
 const FIXED: [Service; 2] = [Service::Auth, Service::Registry];
 
-/// What an isolate has heard.
+/// What an isolate knows of the registry's list.
 #[derive(Default)]
 pub struct Directory {
-    /// The names of services that are built in and are elsewhere.
+    /// The names below `chitty.cc` of the built-in services that have moved, by service.
     moved: RefCell<BTreeMap<String, String>>,
-    /// Whether the list is due, as of the last handover.
+    /// Whether the list was due for a refresh at the last handover.
     is_due: Cell<bool>,
 }
 
@@ -63,12 +64,12 @@ impl Slot for Directory {
 }
 
 impl Directory {
-    /// The name below `chitty.cc` of a service that is built in.
+    /// The name below `chitty.cc` of a built-in service.
     pub fn name_of(&self, service: &str) -> String {
         self.moved.borrow().get(service).cloned().unwrap_or_else(|| service.to_owned())
     }
 
-    /// Takes note of how old the list is.
+    /// Reads the rows of [`age`] and notes whether the list is due for a refresh.
     pub(crate) fn note_age(&self, app: &App, rows: Vec<Row>) -> Result<(), DbError> {
         let Some(mut row) = first_row(Some(rows)) else { return Ok(()) };
         let ago = |at: String| app.now_ms().saturating_sub(time::parse(&at).unwrap_or(0));
@@ -78,19 +79,19 @@ impl Directory {
     }
 }
 
-/// The statement that asks which services are elsewhere than built in.
+/// The query for the built-in services that have moved.
 pub(crate) fn look() -> Statement {
     Statement::new(
         "SELECT name, host FROM service_addresses WHERE is_moved = 1 ORDER BY name LIMIT 100",
     )
 }
 
-/// The statement that asks how old the list is.
+/// The query for the age of the list.
 pub(crate) fn age() -> Statement {
     Statement::new("SELECT tried_at, refreshed_at FROM registry_refresh WHERE one = 1")
 }
 
-/// Takes in what [`look`] found. It is judged again: another version may have written it.
+/// Takes over the rows of [`look`]. Checks them again, because another version may have written them.
 pub(crate) fn take(app: &App, rows: Vec<Row>) -> Result<(), DbError> {
     let mut moved = BTreeMap::new();
     for mut row in rows {
@@ -108,24 +109,24 @@ pub(crate) fn take(app: &App, rows: Vec<Row>) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Whether a service that is built in may be at another name, and is at this one.
+/// Whether `host` is another name to which the built-in service `name` may move.
 fn is_moved(name: &str, host: &str) -> bool {
     let place = Endpoint::of_chittyos(host).host;
     let is_fixed = Service::parse(name).is_some_and(|service| FIXED.contains(&service));
     is_chittyos(name) && !is_fixed && host != name && own_name(name, &place).is_some()
 }
 
-/// Where ChittyRegistry has a service that is not built in. Asks it at most once, where the name is not known
-/// and nobody has asked lately.
+/// Returns the endpoint that ChittyRegistry lists for a service that is not built in. If the name is unknown
+/// and no isolate has asked the registry within `AFTER_MISS_MS`, asks it once.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn find(app: &App, ready: Ready<'_>, service: &str) -> Result<Option<Endpoint>, Problem> {
-    if let Some(found) = kept(ready, service).await? {
+    if let Some(found) = stored_endpoint(ready, service).await? {
         return Ok(Some(found));
     }
     match refresh(app, ready, AFTER_MISS_MS, 0).await {
-        Ok(true) => Ok(kept(ready, service).await?),
+        Ok(true) => Ok(stored_endpoint(ready, service).await?),
         Ok(false) => Ok(None),
         Err(error) => {
             log::warn("registry_not_kept", &[("error", &error.to_string())]);
@@ -134,7 +135,7 @@ pub async fn find(app: &App, ready: Ready<'_>, service: &str) -> Result<Option<E
     }
 }
 
-async fn kept(ready: Ready<'_>, service: &str) -> Result<Option<Endpoint>, DbError> {
+async fn stored_endpoint(ready: Ready<'_>, service: &str) -> Result<Option<Endpoint>, DbError> {
     let query = Statement::new("SELECT host FROM service_addresses WHERE name = ?1").bind(service);
     let Some(mut row) = first_row(Some(ready.db().rows(query).await?)) else { return Ok(None) };
     let endpoint = Endpoint::of_chittyos(&row.text(0)?);
@@ -142,7 +143,7 @@ async fn kept(ready: Ready<'_>, service: &str) -> Result<Option<Endpoint>, DbErr
     Ok(is_own.then_some(endpoint))
 }
 
-/// Asks the registry where the list is due, as of the last handover or the cron.
+/// Asks the registry if the last handover or the cron has marked the list as due.
 pub(crate) async fn refresh_if_due(app: &App, ready: Ready<'_>) {
     if !Directory::of(app).is_due.take() {
         return;
@@ -152,14 +153,14 @@ pub(crate) async fn refresh_if_due(app: &App, ready: Ready<'_>) {
     }
 }
 
-/// The same by the cron, which has heard nothing.
+/// The same for the cron, which runs without a handover, so it marks the list as due itself.
 pub(crate) async fn cron(app: &App, ready: Ready<'_>) {
     Directory::of(app).is_due.set(true);
     refresh_if_due(app, ready).await;
 }
 
-/// Asks the registry and keeps what it says, if the last one that asked did so that long ago, and was answered
-/// that long ago. Returns whether there is another list.
+/// Asks the registry and stores its list, if the last request was at least `tried_ms` ago and the last answer
+/// at least `refreshed_ms` ago. Returns whether it stored a list.
 async fn refresh(
     app: &App,
     ready: Ready<'_>,
@@ -179,14 +180,14 @@ async fn refresh(
         return Ok(false);
     }
     let listed = app.core.session(CallContext::default()).registry().list_now().await;
-    let believed = match listed {
-        Ok(entries) => believed(&entries),
+    let accepted = match listed {
+        Ok(entries) => accepted_hosts(&entries),
         Err(error) => {
             log::warn("registry_unread", &[("error", &error.to_string())]);
             return Ok(false);
         }
     };
-    let rows: Vec<Value> = believed
+    let rows: Vec<Value> = accepted
         .iter()
         .map(|(name, host)| json!([name, host, i64::from(is_moved(name, host))]))
         .collect();
@@ -207,9 +208,9 @@ async fn refresh(
     Ok(true)
 }
 
-/// What of a list is believed: the name below `chitty.cc` of each service. One of which two entries say
-/// different things is left out, unless one of them is the usual thing.
-fn believed(entries: &[ServiceEntry]) -> BTreeMap<String, String> {
+/// Returns the names below `chitty.cc` that a list gives to services, as far as they are accepted. A service
+/// whose entries disagree is left out, unless one of them gives its usual name.
+fn accepted_hosts(entries: &[ServiceEntry]) -> BTreeMap<String, String> {
     let mut said: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut refused = 0_usize;
     for entry in entries {
@@ -220,13 +221,13 @@ fn believed(entries: &[ServiceEntry]) -> BTreeMap<String, String> {
             None => refused += 1,
         }
     }
-    let mut believed = BTreeMap::new();
+    let mut accepted = BTreeMap::new();
     for (name, hosts) in said {
         let usual = hosts.contains(&name).then(|| name.clone());
         let only = (hosts.len() == 1).then(|| hosts.into_iter().next()).flatten();
         match usual.or(only) {
-            Some(host) if believed.len() < MAX_SERVICES => {
-                believed.insert(name, host);
+            Some(host) if accepted.len() < MAX_SERVICES => {
+                accepted.insert(name, host);
             }
             _ => refused += 1,
         }
@@ -234,10 +235,11 @@ fn believed(entries: &[ServiceEntry]) -> BTreeMap<String, String> {
     if refused > 0 {
         log::info("registry_entries_left_out", &[("count", &refused.to_string())]);
     }
-    believed
+    accepted
 }
 
-/// The service of an entry and its name below `chitty.cc`, if it is to be called and that is its own.
+/// Returns the service of an entry and its name below `chitty.cc`; `None` if the service is gone, is this
+/// gateway, or does not own that name.
 fn place(entry: &ServiceEntry) -> Option<(String, String)> {
     let is_gone = entry
         .status
@@ -248,7 +250,7 @@ fn place(entry: &ServiceEntry) -> Option<(String, String)> {
     }
     let name = service_name(&entry.name);
     let url = entry.url.as_deref()?;
-    // The clients know their paths: where on its host a service says that it begins is not heeded.
+    // The path of the URL is ignored: the clients know the paths of the services.
     let scheme = "https://";
     let rest = url.strip_prefix(scheme)?;
     let origin = rest.split('/').next().unwrap_or_default();
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_name_of_its_own_is_believed_of_a_service() {
+    fn an_entry_gives_a_service_only_a_name_of_its_own() {
         for (name, url, host) in [
             ("chittyweather", "https://weather.chitty.cc", "weather"),
             ("weather", "https://chittyweather.chitty.cc/api/v1", "chittyweather"),
@@ -318,10 +320,10 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_differ_neither_is_believed_unless_one_is_the_usual() {
+    fn a_service_whose_entries_disagree_is_left_out_unless_one_has_its_usual_name() {
         let said = |urls: &[&str]| {
             let entries: Vec<_> = urls.iter().map(|url| entry("cases", url)).collect();
-            believed(&entries).remove("cases")
+            accepted_hosts(&entries).remove("cases")
         };
         assert_eq!(said(&["https://a.cases.chitty.cc"]).as_deref(), Some("a.cases"));
         assert_eq!(said(&["https://a.cases.chitty.cc", "https://b.cases.chitty.cc"]), None);
@@ -330,11 +332,11 @@ mod tests {
         let many: Vec<_> = (0..2000)
             .map(|n| entry(&format!("s{n}"), &format!("https://s{n}.chitty.cc")))
             .collect();
-        assert_eq!(believed(&many).len(), MAX_SERVICES);
+        assert_eq!(accepted_hosts(&many).len(), MAX_SERVICES);
     }
 
     #[test]
-    fn some_services_are_where_they_are() {
+    fn the_registry_moves_no_fixed_or_unknown_service() {
         assert!(is_moved("id", "eu.id") && is_moved("cases", "chittycases"));
         for (name, host) in [
             ("auth", "eu.auth"),

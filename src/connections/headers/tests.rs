@@ -1,4 +1,4 @@
-//! Names that were seen to do harm, names like them, and names that are needed.
+//! Names of headers that are known to do harm, names like them, and names that targets need.
 
 use proptest::prelude::*;
 
@@ -109,7 +109,7 @@ const NEVER: [&str; 96] = [
 ];
 
 #[test]
-fn what_steers_or_opens_goes_to_no_target() {
+fn no_steering_header_and_no_credential_goes_to_a_target() {
     for name in NEVER {
         assert!(!goes(name, false), "{name} elsewhere");
         assert!(!goes(name, true), "{name} to a ChittyOS service");
@@ -117,19 +117,19 @@ fn what_steers_or_opens_goes_to_no_target() {
 }
 
 #[test]
-fn what_steers_by_its_beginning_goes_to_no_target() {
+fn no_header_that_steers_by_its_beginning_goes_to_a_target() {
     for name in ["upgrade-insecure-requests", "proxy", "proxy-status"] {
         assert!(!goes(name, false) && !goes(name, true), "{name}");
     }
 }
 
 #[test]
-fn what_a_target_needs_goes() {
+fn the_headers_that_a_target_needs_go_to_it() {
     for name in [
         "accept",
         "accept-language",
         "content-type",
-        // Without it a target takes a compressed body for a broken one.
+        // Without it a target would read a compressed body as a broken one.
         "content-encoding",
         "if-match",
         "if-none-match",
@@ -166,7 +166,7 @@ fn what_a_target_needs_goes() {
 }
 
 #[test]
-fn a_credential_stands_in_a_header_for_credentials() {
+fn only_a_header_for_credentials_may_carry_one() {
     for name in [
         "authorization",
         "x-api-key",
@@ -228,7 +228,7 @@ fn a_credential_stands_in_a_header_for_credentials() {
 }
 
 #[test]
-fn of_an_answer_comes_back_what_describes_it() {
+fn only_headers_that_describe_an_answer_come_back() {
     for name in [
         "etag",
         "last-modified",
@@ -303,7 +303,7 @@ fn of_an_answer_comes_back_what_describes_it() {
 }
 
 #[test]
-fn a_reading_request_stays_one() {
+fn a_query_that_asks_for_a_writing_method_is_recognised() {
     for query in ["_method=DELETE", "a=1&method=put", "$httpMethod=Patch", "x-http-method=%44ELETE"]
     {
         assert!(overrides_method(query), "{query}");
@@ -316,13 +316,13 @@ fn a_reading_request_stays_one() {
 }
 
 proptest! {
-    /// However a name that steers or opens is dressed up, it does not go along.
+    /// A steering header or a credential does not go to a target, whatever stands before and after its name.
     #[test]
-    fn a_name_with_such_a_part_does_not_go(
+    fn a_harmful_name_within_a_longer_one_does_not_go(
         front in "(x-|my-|acme-)?", back in "(-v2|-hint)?", at in 0usize..NEVER.len()
     ) {
         let name = NEVER[at];
-        // A word of one hop is none within a longer name.
+        // A header of one hop has no effect within a longer name.
         prop_assume!(!HOP.contains(&name) && !OWN.contains(&name) && !name.contains("websocket"));
         prop_assume!(!name.contains(['_', '.']));
         let dressed = format!("{front}{name}{back}");
@@ -330,7 +330,7 @@ proptest! {
         prop_assert!(!goes(&dressed, true), "{}", dressed);
     }
 
-    /// What may carry a credential is never taken from a caller, to whichever target.
+    /// A caller's header that may carry a credential goes to no target.
     #[test]
     fn no_caller_brings_a_header_that_a_credential_may_stand_in(name in "[a-z]{1,6}(-(key|token|auth|secret|[a-z]{1,5})){1,3}") {
         if may_carry_credential(&name) {
@@ -340,7 +340,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_for_the_next_hop_alone_goes_no_further() {
+fn headers_named_in_connection_go_no_further() {
     let headers = [
         ("connection", "close, X-Hop"),
         ("x-hop", "1"),

@@ -1,4 +1,4 @@
-//! What is found out about the targets of connections.
+//! The SQL for checks of targets and for renewals of credentials.
 
 use chitty_core::Backoff;
 use seams::db::Statement;
@@ -30,28 +30,28 @@ pub fn check_pause(interval_s: u32) -> Hold {
     Hold::Pause { attempt: "error_count - 1", pauses }
 }
 
-/// What a check has found.
+/// The result of a check.
 pub struct Finding<'a> {
-    /// Which connection.
+    /// The connection.
     pub id: &'a str,
-    /// When, ISO-8601 UTC.
+    /// When it was checked, ISO-8601 UTC.
     pub at: &'a str,
-    /// What was wrong, in words without anything of the target's.
+    /// What was wrong, in words that contain nothing that the target sent.
     pub error: Option<&'a str>,
-    /// After how many errors in a row it has failed.
+    /// How many errors in a row make it `failed`.
     pub limit: i64,
-    /// Told if it has failed by this.
+    /// The event to write if this result makes it `failed`.
     pub failed: &'a Event,
-    /// Told if it has recovered by this.
+    /// The event to write if this result makes it `active` again.
     pub recovered: &'a Event,
-    /// That somebody has asked for it, if somebody has.
+    /// The event of a caller's request for the check, if a caller asked for it.
     pub asked: Option<&'a Event>,
-    /// How long after them the events are overdue.
+    /// How long after their instant the events become overdue, in ms.
     pub overdue_ms: u64,
 }
 
-/// Puts on record what a check has found. A disconnected connection stays one, and a failed one whose
-/// place another has taken stays failed.
+/// The statements that record the result of a check. They leave an inactive or disconnected connection as it
+/// is, and a failed one stays failed if another has become active in its place.
 pub fn note(finding: &Finding<'_>) -> Vec<Statement> {
     let note = Statement::new(
         "UPDATE connections SET last_health_check = ?2, last_error = ?3, \

@@ -1,6 +1,6 @@
-//! The SQL of connections. Here is what one connection is and how it is read; `writes` makes, changes and
-//! ends them, `checks` notes what was found out about their targets. Where a caller's credential is for
-//! one service only, every statement is narrowed to that service.
+//! The SQL of connections. This file reads connections, `writes` creates, changes and ends them, and `checks`
+//! records the results of checks and renewals. If a caller's credential is for one service only, every
+//! statement reaches only connections to that service.
 
 mod checks;
 mod writes;
@@ -22,8 +22,8 @@ use crate::discovery::endpoint::Endpoint;
 use crate::store::Ready;
 use crate::store::event::Event;
 
-/// A connection as it is returned: SQL for a JSON text. Of two objects, because a function takes 32
-/// arguments at most in D1.
+/// SQL for the JSON text of a connection in replies. It joins two objects, because a function takes at most
+/// 32 arguments in D1.
 const DOCUMENT: &str = "(rtrim(json_object('connection_id', connection_id, \
      'owner_chitty_id', owner_chitty_id, 'source_chitty_id', source_chitty_id, \
      'source_type', source_type, 'target_service', target_service, \
@@ -34,7 +34,7 @@ const DOCUMENT: &str = "(rtrim(json_object('connection_id', connection_id, \
      'last_used_at', last_used_at, 'config', json(config), 'created_at', created_at, \
      'updated_at', updated_at, 'disconnected_at', disconnected_at), 2))";
 
-/// Which connections a caller has to do with, as a condition; its placeholders are added to `params`.
+/// SQL condition for the connections that a caller can reach. Adds its placeholders to `params`.
 fn reach(scope: &Scope, params: &mut Params) -> String {
     let mut condition = format!("owner_chitty_id = {}", params.add(scope.actor()));
     if let Some(service) = scope.audience() {
@@ -43,28 +43,28 @@ fn reach(scope: &Scope, params: &mut Params) -> String {
     condition
 }
 
-/// Condition under which the source of a connection is (still) there and its owner's.
+/// SQL condition that the source of a connection still exists and belongs to the connection's owner.
 const SOURCE_IS_THERE: &str = "(source_type = 'actor' OR EXISTS (SELECT 1 FROM contexts AS c \
      WHERE c.chitty_id = source_chitty_id AND c.owner_chitty_id = connections.owner_chitty_id \
      AND c.deleted_at IS NULL))";
 
-/// What a list is narrowed to.
+/// The filter of a list.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// Only of this source.
+    /// Only connections of this source.
     pub source: Option<String>,
-    /// Only to this service.
+    /// Only connections to this service.
     pub target: Option<String>,
-    /// Only of this type.
+    /// Only connections of this type.
     pub connection_type: Option<&'static str>,
-    /// Only of this status.
+    /// Only connections with this status.
     pub status: Option<&'static str>,
 }
 
-/// The caller's connections, newest first.
+/// Returns a page of the caller's connections, newest first.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller may not; storage failures.
 pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
@@ -88,28 +88,28 @@ pub async fn list(
     list.read(ready, scope, params, asked).await
 }
 
-/// A connection with its version.
+/// A connection with its revision.
 #[derive(Debug)]
 pub struct LinkRow {
-    /// For the entity tag.
+    /// The revision, for the entity tag.
     pub revision: String,
-    /// As it is returned.
+    /// The JSON text for the reply.
     pub json: String,
 }
 
-/// One connection.
+/// Returns one connection.
 ///
 /// # Errors
-/// 404; when the caller may not; storage failures.
+/// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<LinkRow, Problem> {
     let mut row = select(ready, scope, id, &format!("revision, {DOCUMENT}")).await?;
     Ok(LinkRow { revision: row.text(0)?, json: row.text(1)? })
 }
 
-/// How one connection is, as it is returned.
+/// Returns the status of one connection, as the JSON text for the reply.
 ///
 /// # Errors
-/// 404; when the caller may not; storage failures.
+/// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn status(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<String, Problem> {
     const STATUS: &str = "json_object('connection_id', connection_id, 'status', status, \
          'service_health', CASE WHEN last_health_check IS NULL THEN 'unknown' \
@@ -131,10 +131,10 @@ async fn select(ready: Ready<'_>, scope: &Scope, id: &str, columns: &str) -> Res
     row.ok_or_else(|| Problem::not_found("connection"))
 }
 
-/// What was done to one connection, newest first, as it is returned.
+/// Returns a page of the history of one connection, newest first.
 ///
 /// # Errors
-/// 404; when the caller may not; storage failures.
+/// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn history(
     ready: Ready<'_>,
     scope: &Scope,
@@ -165,10 +165,10 @@ pub async fn history(
     Ok(Page::of(results.next().unwrap_or_default(), asked.limit)?)
 }
 
-/// Whether the caller has such a connection that is disconnected already.
+/// Whether the caller has a connection with this id that is disconnected already.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// 401 or 403 if the caller may not; storage failures.
 pub async fn is_disconnected(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<bool, Problem> {
     match select(ready, scope, id, "status").await {
         Ok(mut row) => Ok(row.text(0)? == "disconnected"),
@@ -177,16 +177,16 @@ pub async fn is_disconnected(ready: Ready<'_>, scope: &Scope, id: &str) -> Resul
     }
 }
 
-/// What the gateway needs to know to call a target.
+/// The part of a connection that the gateway needs in order to call its target.
 #[derive(Debug, Clone)]
 pub struct Link {
     /// `conn_…`
     pub id: String,
-    /// For the entity tag.
+    /// The revision, for the entity tag.
     pub revision: String,
-    /// As it is compared.
+    /// The name of the service, in the form in which names are compared.
     pub service: String,
-    /// Where it begins.
+    /// The endpoint.
     pub endpoint: Endpoint,
     /// Some of [`crate::connections::SCOPES`].
     pub scopes: Vec<String>,
@@ -218,7 +218,8 @@ pub fn link_columns() -> String {
 pub fn read_link(mut row: Row) -> Result<Link, DbError> {
     let service = row.text(1)?;
     let endpoint = match row.optional_text(2)? {
-        // What was stored under another rule leads nowhere, and keeps no other row from being read.
+        // An endpoint that was stored under other rules leads nowhere. An error here would keep the other
+        // rows from being read.
         Some(text) => Endpoint::parse(&text).unwrap_or_else(|_| Endpoint::nowhere()),
         None => Endpoint::of_chittyos(&service),
     };
@@ -236,19 +237,19 @@ pub fn read_link(mut row: Row) -> Result<Link, DbError> {
     })
 }
 
-/// The link of one connection of the caller's.
+/// Returns the [`Link`] of one of the caller's connections.
 ///
 /// # Errors
-/// 404; when the caller may not; storage failures.
+/// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn link(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Link, Problem> {
     Ok(read_link(select(ready, scope, id, &link_columns()).await?)?)
 }
 
-/// The same, counted as a use if it can be used for what is `needed`, and then put into the audit as
-/// `used`; in one round trip.
+/// Returns the [`Link`] of one of the caller's connections. If the connection can be used for the scope
+/// `needed`, also counts the use and records `used` in the audit. All of it is one round trip.
 ///
 /// # Errors
-/// 404; when the caller may not; storage failures.
+/// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn use_link(
     ready: Ready<'_>,
     scope: &Scope,

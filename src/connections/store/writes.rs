@@ -1,4 +1,4 @@
-//! Changes to connections: each is one batch of the row, its credential and its event.
+//! Changes of connections. Each is one batch with the row, its credential and its event.
 
 use http_kit::fields::Member;
 use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
@@ -31,11 +31,12 @@ fn active_twin(draft: &Draft, params: &mut Params) -> String {
     )
 }
 
-/// What stands in the way of a creation, read in one round trip before anybody is asked for anything.
+/// Checks in one round trip whether anything prevents a creation, before the gateway calls another service
+/// for it. Returns the rows that `look_up` finds; if there are any, nothing else is checked.
 ///
 /// # Errors
-/// 404 when the caller has no such source, 409 when there is such a connection, 403 when it has as many
-/// as it may; storage failures.
+/// 404 if the caller has no such source, 409 if there is such an active connection, 403 if the caller has as
+/// many connections as it may; storage failures.
 pub async fn check_free(
     ready: Ready<'_>,
     scope: &Scope,
@@ -65,7 +66,7 @@ pub async fn check_free(
     }
     if !has_source {
         return Err(Problem::not_found(draft.source_type).adding(
-            "`source_type` says what `source_chitty_id` is the id of: `context` or `actor`.",
+            "`source_type` says whether `source_chitty_id` names a `context` or an `actor`.",
         ));
     }
     if let Some(mut row) = twin {
@@ -75,7 +76,7 @@ pub async fn check_free(
     Ok(stored)
 }
 
-/// 409: there is such a connection.
+/// The problem 409: there is such an active connection.
 fn exists(id: Option<String>) -> Problem {
     Problem::new(
         Code::ConnectionExists,
@@ -90,7 +91,7 @@ pub fn is_taken(error: &WriteError) -> bool {
     error.is_unique(ACTIVE)
 }
 
-/// 409 with the connection that is there.
+/// Returns the problem 409 with the id of the existing connection.
 pub async fn taken(ready: Ready<'_>, draft: &Draft) -> Problem {
     let mut params = Params::default();
     let twin = active_twin(draft, &mut params);
@@ -103,7 +104,7 @@ pub async fn taken(ready: Ready<'_>, draft: &Draft) -> Problem {
     }
 }
 
-/// What is known of the target at the time of a creation.
+/// The result of the check during a creation.
 pub struct FirstCheck {
     /// When it was checked, if it was.
     pub at: Option<String>,
@@ -120,28 +121,28 @@ pub struct SealedCredential {
     pub kind: &'static str,
     /// The sealed text.
     pub text: String,
-    /// When its access token ends (ISO-8601 UTC).
+    /// When its access token expires (ISO-8601 UTC), if that is known.
     pub expires_at: Option<String>,
 }
 
 /// A connection to be stored.
 #[derive(Clone, Copy)]
 pub struct Insertion<'a> {
-    /// What it is.
+    /// What the caller asked for.
     pub draft: &'a Draft,
-    /// Its credential.
+    /// Its credential, if it has one.
     pub sealed: Option<&'a SealedCredential>,
-    /// Under which the credential was made, if it was made for this.
+    /// The intent under which the credential was made or renewed, if it was.
     pub intent: Option<&'a Intent>,
-    /// By what authority ChittyAuth made that, if it did.
+    /// The authority by which ChittyAuth made the credential, if it did.
     pub grant: Option<&'a Grant>,
-    /// What is known of the target.
+    /// The result of the check of the target.
     pub check: &'a FirstCheck,
-    /// Its entity is the connection, its id becomes the revision.
+    /// The event of the creation. Its entity is the connection, and its id becomes the revision.
     pub event: &'a Event,
-    /// How long after it the event is overdue.
+    /// How long after its instant the event becomes overdue, in ms.
     pub overdue_ms: u64,
-    /// How many the owner may have.
+    /// The quotas that limit the creation.
     pub quotas: &'a [Quota],
     /// The request's idempotency key.
     pub key: Option<&'a Idempotency>,
@@ -151,7 +152,7 @@ fn created() -> String {
     format!("'{{\"success\":true,\"connection\":' || {DOCUMENT} || '}}'")
 }
 
-/// The values of a connection's columns, in the order of its statement.
+/// The values of a connection's columns, in the order of the statement of [`insert`].
 fn insertion(scope: &Scope, new: &Insertion<'_>) -> [Value; 16] {
     let Insertion { draft, sealed, check, event, .. } = *new;
     [
@@ -174,8 +175,9 @@ fn insertion(scope: &Scope, new: &Insertion<'_>) -> [Value; 16] {
     ]
 }
 
-/// Makes a connection: row, credential, event and, with a key, the reply, in one batch. Returns the
-/// reply's body, or `None` when the source is gone, or the credential is being taken back.
+/// Creates a connection: writes the row, the credential, the event and, with an idempotency key, the reply in
+/// one batch. Returns the body of the reply, or `None` if the source is gone or somebody has begun to revoke
+/// the credential.
 ///
 /// # Errors
 /// [`WriteError`]; see [`is_taken`].
@@ -220,8 +222,8 @@ pub async fn insert(
     Ok(row.map(|mut row| row.text(0)).transpose()?)
 }
 
-/// Puts a credential beside the connection that the event has made or changed, in place of the one
-/// before.
+/// The statement that stores the credential of the connection that the event has created or changed, in place
+/// of the one before.
 fn put_secret(event: &Event, sealed: &SealedCredential, grant: Option<&Grant>) -> Statement {
     let source = grant.map(Grant::source);
     Statement::new(
@@ -248,13 +250,13 @@ fn put_secret(event: &Event, sealed: &SealedCredential, grant: Option<&Grant>) -
 
 /// A change of one connection.
 pub struct Change<'a> {
-    /// Its entity is the connection, its id becomes the revision.
+    /// The event of the change. Its entity is the connection, and its id becomes the revision.
     pub event: &'a Event,
-    /// Which revisions may be changed.
+    /// The revisions that may be changed.
     pub if_match: IfMatch,
-    /// How long after it the event is overdue.
+    /// How long after its instant the event becomes overdue, in ms.
     pub overdue_ms: u64,
-    /// How many the owner may have that are checked, where this one is to be.
+    /// The quota of checked connections, if this one gets a check path.
     pub quota: Option<Quota>,
 }
 
@@ -272,7 +274,7 @@ fn change(scope: &Scope, change: &Change<'_>, mut params: Params, set: &str) -> 
     let id = params.add(event.entity_id.as_str());
     let revisions = params.add(change.if_match.as_json());
     let own = reach(scope, &mut params);
-    // The placeholder of the instant may stand in what is set too.
+    // `set` may contain `{now}` for the instant of the change.
     let set = set.replace("{now}", &at);
     let update = params.statement(format!(
         "UPDATE connections SET {set}updated_at = {at}, revision = {revision} \
@@ -283,7 +285,7 @@ fn change(scope: &Scope, change: &Change<'_>, mut params: Params, set: &str) -> 
     [before, update]
 }
 
-/// Changes a connection. A credential that is replaced is taken back where it came from.
+/// Changes a connection. If its credential is replaced, schedules the revocation of the old one.
 ///
 /// # Errors
 /// [`WriteError`]; see [`is_taken`].
@@ -330,7 +332,7 @@ pub async fn update(
     Ok(ChangeOutcome::read(results.next(), results.next(), &asked.if_match)?)
 }
 
-/// Ends a connection: its credential goes in the same batch, to be revoked where that is possible.
+/// Ends a connection. The same batch deletes its credential and schedules the revocation.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -349,7 +351,8 @@ pub async fn disconnect(
     Ok(ChangeOutcome::read(results.next(), results.next(), &asked.if_match)?)
 }
 
-/// Hands the credential of the connection that the event has changed to those that are to be revoked.
+/// The statement that schedules the revocation of a credential: that of the connection that the event has
+/// changed.
 fn give_up_secret(event: &Event) -> Statement {
     Statement::new(
         "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
