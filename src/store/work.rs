@@ -1,9 +1,9 @@
-//! What all background work has in common: how due rows are taken, fairly by owner and a batch at a
-//! time, until nothing is due or the time is up; and how rows that are past their time are removed.
+//! The parts that all background work shares: taking due rows, fairly by owner and one batch at a time,
+//! until nothing is due or the time is up; and deleting expired rows.
 //!
-//! Who takes a row puts it off in the same statement, so that no other run takes it too, and so that a
-//! row whose work fails does not stand in the way of the others: it is due again after its own pause.
-//! How large the pause is, and how a row is given up, is the business of the table's own folder.
+//! The statement that takes a row also postpones it. So no other run takes the same row, and a row whose
+//! work fails does not block the others: it is due again after its own pause. The folder of the table
+//! decides how long the pause is and when a row is given up.
 
 use futures_util::stream::{self, Stream, StreamExt};
 use seams::db::{DbError, Row, Statement};
@@ -12,33 +12,33 @@ use seams::{log, time};
 use crate::app::App;
 use crate::store::Ready;
 
-/// Among how many due rows, the longest due first, one batch is shared out.
+/// The number of due rows, the longest due first, from which one batch is chosen.
 const CANDIDATES: i64 = 5000;
 
-/// Up to how many due rows are counted.
+/// The most due rows that a [`Backlog`] counts.
 const COUNTED: i64 = 10_000;
 
-/// Rows of a table that are work when their time has come. The texts are SQL, and those of the index by
-/// which they are found.
+/// A table whose rows are work once they are due. The members are SQL; `at` and `condition` repeat the
+/// definition of the index that finds the rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Due {
-    /// Its name in metrics.
+    /// The name of this work in metrics.
     pub name: &'static str,
     /// The table, perhaps with an alias.
     pub from: &'static str,
-    /// The column by which a row is named.
+    /// The column that identifies a row.
     pub key: &'static str,
-    /// Whose work it is.
+    /// The expression for the owner of a row; owners take turns.
     pub owner: &'static str,
-    /// When it is due: the expression that the index is over.
+    /// The instant at which a row is due: the expression that the index is over.
     pub at: &'static str,
-    /// Which rows are work at all: the condition of the index.
+    /// The condition that a row must meet to be work: the condition of the index.
     pub condition: &'static str,
 }
 
 impl Due {
-    /// SQL for the keys of the rows to take next: of each owner the one that has been due longest, then
-    /// of each the second, and so on. `now` and `limit` are placeholders.
+    /// SQL for the keys of the rows to take next: first the row of each owner that has been due longest,
+    /// then the second of each owner, and so on. `now` and `limit` are placeholders.
     pub fn keys(&self, now: &str, limit: &str) -> String {
         let Due { from, key, owner, at, condition, .. } = self;
         format!(
@@ -50,7 +50,7 @@ impl Due {
         )
     }
 
-    /// The question how much is due at an instant; [`Backlog::read`] reads its answer.
+    /// The query that counts the rows due at an instant; [`Backlog::read`] reads its result.
     pub fn backlog(&self, now_ms: u64) -> Statement {
         let Due { from, at, condition, .. } = self;
         Statement::new(format!(
@@ -61,17 +61,17 @@ impl Due {
     }
 }
 
-/// How much work is due.
+/// The work that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
-    /// How many rows; at most ten thousand are counted.
+    /// The number of due rows; counted up to ten thousand.
     pub depth: i64,
-    /// For how long the oldest has been due, in ms.
+    /// How long the oldest row has been due, in ms.
     pub oldest_ms: u64,
 }
 
 impl Backlog {
-    /// Reads the answer to [`Due::backlog`], asked with the same instant.
+    /// Reads the result of [`Due::backlog`]; both must be given the same instant.
     ///
     /// # Errors
     /// [`DbError::Shape`].
@@ -83,30 +83,31 @@ impl Backlog {
     }
 }
 
-/// How far one run goes.
+/// The limits of one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// How many rows are taken at once. What is taken is done also after the time is up, so it is not
-    /// many.
+    /// How many rows the run takes at once. Keep it small: the run finishes the rows that it has taken even
+    /// after its time is up.
     pub batch: usize,
-    /// How many rows are taken in all; what each of them costs adds up to the platform's limit of
-    /// subrequests.
+    /// How many rows the run takes in all, such that the calls for all of them stay within the platform's
+    /// limit of subrequests.
     pub at_most: usize,
-    /// After which instant no more are taken, in ms since the Unix epoch.
+    /// The instant after which the run takes no more rows, in ms since the Unix epoch.
     pub until_ms: u64,
 }
 
-/// A batch of rows that were taken.
+/// A batch of taken rows.
 #[derive(Debug)]
 pub struct Batch<T> {
-    /// Those that can be worked on.
+    /// The rows that could be read.
     pub rows: Vec<T>,
-    /// How many were taken, those included that cannot be read.
+    /// How many rows were taken, including those that could not be read.
     pub taken: usize,
 }
 
-/// The rows that are due, as a stream that takes a batch when the one before is used up. Ends when less
-/// than a batch is due, at the bounds, or when `take` fails, which says so itself.
+/// Returns the due rows as a stream, which calls `take` for the next batch when the one before is used up.
+/// The stream ends when fewer rows than a batch are due, at the bounds, or when `take` returns `None`
+/// because it failed; `take` logs that failure itself.
 pub fn taken<'a, T: 'a>(
     app: &'a App,
     bounds: Bounds,
@@ -125,20 +126,20 @@ pub fn taken<'a, T: 'a>(
     .flatten()
 }
 
-/// Rows of one kind that are to be removed.
+/// The deletion of the expired rows of one kind.
 #[derive(Debug)]
 pub struct Prune {
-    /// What they are, for the log.
+    /// The kind of rows, for the log.
     pub what: &'static str,
-    /// A `DELETE` of a bounded number of them.
+    /// A `DELETE` of a bounded number of these rows.
     pub statement: Statement,
 }
 
-/// How many statements one run of [`prune`] makes at most.
+/// The most statements that one run of [`prune`] executes.
 const MAX_PRUNES: usize = 400;
 
-/// Removes what is past its time: each kind in turn, until nothing of any is left or the time is up. A
-/// kind that fails is left for the next run, and keeps no other from its turn.
+/// Deletes expired rows: a bounded number of each kind in turn, until none of any kind is left or the time
+/// is up. A kind whose statement fails waits for the next run; the other kinds go on.
 pub async fn prune(app: &App, ready: Ready<'_>, kinds: Vec<Prune>, until_ms: u64) {
     let mut open = kinds;
     let mut made = 0;
