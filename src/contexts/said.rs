@@ -126,7 +126,8 @@ pub async fn lineage(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     match (lineage, stored) {
         (Ok(lineage), _) if lineage.len() <= MAX_LINEAGE_BYTES => {
             let fresh = LineageRow { lineage, read_ms: app.now_ms() };
-            if let Err(error) = said::keep_lineage(ready, &id, &fresh.lineage, fresh.read_ms).await {
+            if let Err(error) = said::keep_lineage(ready, &id, &fresh.lineage, fresh.read_ms).await
+            {
                 log::warn("lineage_not_kept", &[("error", &error.to_string())]);
             }
             Ok(shown(id.as_str(), &fresh, fresh.read_ms, false))
