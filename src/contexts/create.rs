@@ -1,8 +1,8 @@
 //! The creation of a context.
 //!
-//! A mint cannot be repeated safely or undone, so everything that can refuse the creation is checked before
-//! it: the body, the idempotency key, the state of the caller, the name, the quota. If a later step fails,
-//! the minted id is either in use or reported as orphaned.
+//! A mint cannot be repeated safely or undone, so everything that can be checked is checked before it: the
+//! body, the idempotency key, the state of the caller, the name, the quota, the authority for a key. If a
+//! later step fails, the minted id is either in use or reported as orphaned.
 
 use chitty_core::{ChittyId, EntityLabel};
 use http_kit::precondition::etag;

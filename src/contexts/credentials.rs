@@ -32,8 +32,8 @@ pub const REPLAYED: &str = "(SELECT json_object('type', 'provisioned', 'status',
      'key_id', key_id, 'scopes', json(scopes), 'expires_at', expires_at) \
      FROM context_keys AS k WHERE k.chitty_id = contexts.chitty_id)";
 
-/// Returns the part of the caller's authority that the key of a context gets. This checks all that can
-/// refuse the key before anything is made.
+/// Returns the part of the caller's authority that the key of a context gets. Before anything is made, this
+/// checks all that can refuse the key without a call to ChittyAuth.
 ///
 /// # Errors
 /// 403 when the caller does not hold the scopes, or its credential may not request a key; 503 when the
@@ -131,7 +131,7 @@ impl Key {
     }
 
     /// Returns the statements that give the context the key, if the change of `event` took place. They belong
-    /// into the batch of that change, after the context's row. The whole batch fails if the revocation of the
+    /// in the batch of that change, after the context's row. The whole batch fails if the revocation of the
     /// key has begun.
     pub fn taken(&self, event: &Event) -> Vec<Statement> {
         let sha256 = ids::sha256_hex(&self.secret);

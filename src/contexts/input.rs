@@ -342,7 +342,7 @@ pub(crate) struct ContextDraft {
     /// `active` or `inactive`.
     #[schema(required = false, default = "active", example = "active")]
     status: String,
-    /// A key that ChittyAuth is to make for the context, or null for none. Only this reply shows the key.
+    /// A key that ChittyAuth is to make for the context, or null for none. Only the reply shows the key.
     #[schema(required = false, example = "provisioned")]
     credentials: Option<ContextCredentials>,
 }

@@ -184,7 +184,8 @@ enum Recovery {
 
 /// Have a ChittyID validated.
 ///
-/// A text that does not have the form of a ChittyID is not valid; the gateway then does not ask ChittyID.
+/// A text without the form or the checksum of a ChittyID is not valid; the gateway does not ask ChittyID
+/// about it.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/api/chittyid/validate",

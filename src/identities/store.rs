@@ -48,7 +48,7 @@ pub async fn admit(
     let stored = results.next().unwrap_or_default();
     if stored.is_empty() {
         quota.judge(&room)?;
-        // Nothing is minted without its intent.
+        // Without a recorded intent, nothing may be minted.
         if recorded.is_empty() {
             return Err(DbError::Shape.into());
         }

@@ -122,7 +122,8 @@ fn record_if_free(
     intent.record_if(params, &is_free)
 }
 
-/// Judges the answers to [`checks`].
+/// Returns the row of the stored reply, if there is one, or the problem that prevents the creation, from the
+/// results of [`checks`].
 fn judge(results: Vec<Vec<Row>>, quota: &Quota) -> Result<Vec<Row>, Problem> {
     let mut results = results.into_iter();
     let holder = first_row(results.next());
@@ -130,11 +131,11 @@ fn judge(results: Vec<Vec<Row>>, quota: &Quota) -> Result<Vec<Row>, Problem> {
     let stored = results.next().unwrap_or_default();
     let recorded = results.next().unwrap_or_default();
     match holder.map(|mut row| row.text(0)).transpose()? {
-        // A replay answers as the first time, whose own context it is that has the name.
+        // With a stored reply, the request is a repeat and has itself created the context with this name.
         Some(existing) if stored.is_empty() => Err(Failure::NameTaken(Some(existing)).into()),
         None if stored.is_empty() => {
             quota.judge(&room)?;
-            // Nothing is minted without its intent.
+            // Without a recorded intent, nothing may be minted.
             if recorded.is_empty() { Err(DbError::Shape.into()) } else { Ok(stored) }
         }
         _ => Ok(stored),
@@ -368,9 +369,9 @@ pub async fn update(
     loop {
         let (row, words) = (changed_row(scope, change, patch), changed_words(scope, change, patch));
         // The batch changes nothing while the context has former words, because its index row must not hold
-        // words of both kinds. It does not change the name while the owner has names without a key, with
-        // which the new name cannot be compared. These queries find such rows, which are prepared before the
-        // next attempt.
+        // words of both kinds. A batch that gives a name also changes nothing while the owner has names
+        // without a key, with which the new name cannot be compared. These queries find such rows, which are
+        // prepared before the next attempt.
         let mut rest = vec![former_words::of(scope.actor(), change.id.as_str())];
         rest.extend(patch.name.as_ref().map(|_| former_names::next(Some(scope.actor()))));
         let queries = rest.len();
