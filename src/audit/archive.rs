@@ -1,16 +1,16 @@
-//! The archive of the audit: what is sealed and no longer among the newest entries, moved out of the
-//! database (10 GB at most) in segments.
+//! The archive of the audit: sealed entries that are no longer among the newest, moved out of the database
+//! (10 GB at most) in segments.
 //!
-//! A segment is a text in `CHITTYCONNECT_KV`, under a key of its own that is never written with anything
-//! else, kept for good: a line that says what it is, then a line for each entry, exactly as it was
-//! sealed. So the chain is compared with the text alone. It is in KV because that is bound everywhere,
-//! takes values of up to 25 MiB, and shows the same value for ever under a key that never changes. What
-//! there is of segments, and between which hashes, is in the table `audit_segments`.
+//! A segment is a text in `CHITTYCONNECT_KV`, kept for good under a key that never gets another value. It
+//! has a header line, then one line for each entry, exactly as it was sealed. So the text alone suffices to
+//! compute the chain. Segments are in KV because KV is bound everywhere, takes values of up to 25 MiB, and
+//! always returns the same value for a key whose value never changes. The table `audit_segments` lists the
+//! segments and the hashes between which each lies.
 //!
-//! Nothing is lost or doubled by a crash: the text is put first and read back; then one transaction puts
-//! the segment on record and removes its rows, which the database lets go only when they are on record.
-//! What is in a segment depends on the rows alone, so a repeated try puts the same text under the same
-//! key.
+//! A crash neither loses nor doubles an entry: the gateway puts the text first and reads it back; then one
+//! transaction records the segment and deletes its rows. The database refuses to delete rows that are in no
+//! recorded segment. The text of a segment depends on the rows alone, so another attempt puts the same text
+//! under the same key.
 
 use seams::db::{DbError, Row, Statement, first_row};
 use seams::kv::Kv;
@@ -22,19 +22,20 @@ use crate::app::{App, Settings as _};
 use crate::audit::settings::Settings;
 use crate::store::Ready;
 
-/// How many entries a segment has, unless it is full before.
+/// How many entries a segment has, unless it reaches its size in bytes first.
 pub const SEGMENT: usize = 2000;
 
-/// At how many bytes a segment is full.
+/// The size at which a segment ends, in bytes.
 const FULL_BYTES: usize = 4 << 20;
 
-/// How many entries one round trip reads.
+/// The most entries that one round trip reads.
 const PAGE: i64 = 250;
 
-/// How many segments one run archives: 40,000 entries, more than ten minutes of five million a day.
+/// The most segments that one run archives: 40,000 entries, more than ten minutes bring at five million
+/// entries a day.
 const MAX_SEGMENTS: usize = 20;
 
-/// A segment as it is on record.
+/// A row of `audit_segments`.
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
     pub(super) first: i64,
@@ -45,7 +46,7 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// What [`Segment::read`] reads.
+    /// The columns that [`Segment::read`] reads, in this order.
     pub(super) const COLUMNS: &str = "first_seq, last_seq, hash_before, hash, archive_key";
 
     pub(super) fn read(mut row: Row) -> Result<Self, DbError> {
@@ -59,19 +60,19 @@ impl Segment {
     }
 }
 
-/// Why nothing more was archived.
+/// The reason why a run archived nothing more.
 #[derive(Debug, thiserror::Error)]
 enum ArchiveError {
     #[error(transparent)]
     Db(#[from] DbError),
     #[error("the archive: {0}")]
     Kv(String),
-    #[error("entry {0} is not what was sealed: nothing from there on is archived")]
+    #[error("entry {0} does not match its seal: nothing from there on is archived")]
     Altered(i64),
 }
 
-/// Archives what is sealed and no longer among the newest entries, until that is done or the time is
-/// up. What is left the next run archives.
+/// Archives the sealed entries that are no longer among the newest, until none is left or the time is up.
+/// Bounded; the next run archives the rest.
 pub async fn archive(app: &App, ready: Ready<'_>, until_ms: u64) {
     let mut result = Ok(true);
     for _ in 0..MAX_SEGMENTS {
@@ -90,7 +91,8 @@ pub async fn archive(app: &App, ready: Ready<'_>, until_ms: u64) {
     warn_if_large(app, ready).await;
 }
 
-/// Says so long before the database is full: at twice what is to be kept there.
+/// Logs a warning long before the database is full: when it holds more than twice the entries that it
+/// should keep.
 async fn warn_if_large(app: &App, ready: Ready<'_>) {
     let Ok(rows) = ready.db().rows(kept()).await else { return };
     let Some(Ok(entries)) = rows.first().map(|row| row.integer(0)) else { return };
@@ -99,7 +101,7 @@ async fn warn_if_large(app: &App, ready: Ready<'_>) {
     }
 }
 
-/// The question how many entries are in the database, how many in the archive, and how many wait for
+/// The query for how many entries are in the database, how many in the archive, and how many wait for
 /// their seal.
 pub fn kept() -> Statement {
     Statement::new(
@@ -110,7 +112,7 @@ pub fn kept() -> Statement {
     )
 }
 
-/// Archives the next segment, if there is a whole one; whether there may be another.
+/// Archives the next segment, if there are entries enough for it. Returns whether there may be another.
 async fn archive_segment(app: &App, ready: Ready<'_>) -> Result<bool, ArchiveError> {
     let columns = Segment::COLUMNS;
     let last = format!(
@@ -138,14 +140,14 @@ async fn archive_segment(app: &App, ready: Ready<'_>) -> Result<bool, ArchiveErr
     Ok(true)
 }
 
-/// The lines of the next segment and its last seal.
+/// The lines of the next segment, and its last seal.
 struct Lines {
     lines: Vec<String>,
     last: Seal,
 }
 
-/// Reads the entries after `from` until a segment is full, and compares each with its seal. `None` when
-/// entry `to` comes before.
+/// Reads the entries after `from` until a segment is full, and compares each with its seal. Returns `None`
+/// if it reaches entry `to` first.
 async fn read_segment(
     ready: Ready<'_>,
     from: &Seal,
@@ -186,7 +188,7 @@ async fn read_segment(
     }
 }
 
-/// Puts a segment into the archive, looks whether it is there, and lets its rows go.
+/// Puts a segment into the archive, reads it back, and deletes its rows from the database.
 async fn store(
     app: &App,
     ready: Ready<'_>,
@@ -203,7 +205,7 @@ async fn store(
     let key = format!("audit/{first:012}-{:012}-{short}", last.seq);
     kv.put(&key, &text, None).await.map_err(ArchiveError::Kv)?;
     if kv.get(&key).await.map_err(ArchiveError::Kv)?.as_deref() != Some(text.as_str()) {
-        return Err(ArchiveError::Kv("what was put does not show yet".to_owned()));
+        return Err(ArchiveError::Kv("it does not return yet what was put".to_owned()));
     }
     let insert = Statement::new(
         "INSERT INTO audit_segments (last_seq, first_seq, hash_before, hash, archive_key, bytes, \
@@ -216,37 +218,37 @@ async fn store(
     .bind(key.as_str())
     .bind(i64::try_from(text.len()).unwrap_or(i64::MAX))
     .bind(time::iso8601(app.now_ms()));
-    let gone = |table: &str| {
+    let delete = |table: &str| {
         Statement::new(format!("DELETE FROM {table} WHERE seq BETWEEN ?1 AND ?2"))
             .bind(first)
             .bind(last.seq)
     };
-    match ready.db().batch(vec![insert, gone("audit"), gone("audit_seals")]).await {
+    match ready.db().batch(vec![insert, delete("audit"), delete("audit_seals")]).await {
         Ok(_) => {
             log::info("audit_archived", &[("key", &key)]);
             Ok(())
         }
-        // Another isolate has.
+        // Another isolate has archived this segment.
         Err(DbError::Unique(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// What the first line of a segment says that it is.
+/// The member `format` in the header line of a segment.
 const FORMAT: &str = "chittyconnect-audit-1";
 
-/// What was found of an archived segment.
+/// The state of an archived segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PartState {
-    /// It is what was sealed.
+    /// All its entries match the seals.
     Whole,
-    /// It is not: the number of the first entry of which that is certain.
+    /// Its text was altered; with the number of the entry from which on, as far as that can be told.
     Altered(i64),
-    /// It cannot be read; in words.
+    /// The archive did not return it; with the reason in words.
     Unreadable(&'static str),
 }
 
-/// Reads a segment and compares it with what is on record.
+/// Reads a segment and compares it with its row.
 pub(super) async fn compare(app: &App, segment: &Segment) -> PartState {
     let Some(kv) = app.cache.as_deref() else {
         return PartState::Unreadable("CHITTYCONNECT_KV is not bound");
@@ -259,7 +261,7 @@ pub(super) async fn compare(app: &App, segment: &Segment) -> PartState {
             return PartState::Unreadable("the archive does not answer");
         }
     };
-    // The first line is for readers; what is sealed follows it.
+    // The header line is not sealed; the entries follow it.
     let mut before = segment.before.clone();
     let mut seq = segment.first;
     for line in text.lines().skip(1) {
@@ -273,6 +275,6 @@ pub(super) async fn compare(app: &App, segment: &Segment) -> PartState {
     if seq != segment.last + 1 {
         return PartState::Altered(seq);
     }
-    // Which of its lines is altered nobody can say: only the last hash is on record.
+    // Only the last hash of a segment is recorded, so nobody can tell which of its lines was altered.
     if before == segment.hash { PartState::Whole } else { PartState::Altered(segment.first) }
 }

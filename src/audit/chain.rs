@@ -1,21 +1,21 @@
 //! The hash chain over the audit.
 //!
 //! Each seal is `SHA-256(seal before ‖ line feed ‖ row as a JSON array)`, in hex, and has the number of
-//! its row. Numbers have no gaps, because the database gives them inside the transaction that
-//! writes the row: so a row that was altered, removed or slipped in shows.
+//! its row. The numbers have no gaps, because the database assigns them inside the transaction that writes
+//! the row. So the chain shows whether a row was altered, removed or inserted later.
 
 use seams::db::{DbError, Row};
 use seams::ids;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// What comes before the first seal.
+/// The value that stands for the seal before the first.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The columns that an entry is read from, in their order.
+/// The columns that [`Entry::read`] reads, in this order.
 pub(super) const COLUMNS: &str = "seq, event_id, at, actor_id, via, action, entity_type, entity_id, detail, traceparent, outcome";
 
-/// A seal.
+/// The seal of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
     /// The number of its row.
@@ -30,7 +30,7 @@ impl Seal {
     }
 }
 
-/// The hash of a line that comes after another.
+/// Returns the seal of a line that follows the seal `before`.
 pub(super) fn hash(before: &str, line: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(before.as_bytes());
@@ -39,10 +39,10 @@ pub(super) fn hash(before: &str, line: &str) -> String {
     ids::hex(&hash.finalize())
 }
 
-/// A row as it was read, with its number.
+/// A row of the audit, with its number.
 pub(super) struct Entry {
     pub(super) seq: i64,
-    /// The row as a JSON array, on one line: what is sealed and archived.
+    /// The row as a JSON array, on one line: the text that is sealed and archived.
     pub(super) line: String,
 }
 
@@ -53,7 +53,7 @@ impl Entry {
         for index in 1..=9 {
             values.push(json!(row.optional_text(index)?));
         }
-        // Older rows have no other outcome, and were sealed without.
+        // Rows from before there was an outcome are all `done`, and were sealed without it.
         let outcome = row.text(10)?;
         if outcome != "done" {
             values.push(json!(outcome));

@@ -18,18 +18,18 @@ use crate::store::Ready;
 #[cfg(not(target_family = "wasm"))]
 use crate::audit::views::{AuditListView, AuditVerdictView};
 
-/// What was done, newest first.
+/// List the entries of the audit, newest first.
 ///
-/// Administrators see everything. Others see what they did and what was done to them.
+/// Administrators see all entries. Others see what they did and what was done to them.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/audit",
     operation_id = "auditList",
     tag = "audit",
     params(
-        ("actor" = Option<String>, Query, description = "Only what this actor did; administrators only."),
-        ("entity" = Option<String>, Query, description = "Only what was done to the entity of this id."),
-        ("action" = Option<String>, Query, description = "Only this action, such as `context.created`."),
+        ("actor" = Option<String>, Query, description = "Only entries of this actor. An actor other than yourself is for administrators only."),
+        ("entity" = Option<String>, Query, description = "Only entries about the entity with this id."),
+        ("action" = Option<String>, Query, description = "Only entries of this action, such as `context.created`."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -72,7 +72,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
             let actor = params.add(&*actor);
             (scope.demanding_admin(), page(&format!("actor_id = {actor} AND {own} IS NOT NULL")))
         }
-        // Each part walks its own index from the newest on and stops after a page.
+        // Each of the three queries walks its own index from the newest entry on and stops after a page.
         None => {
             let admin = scope.is_admin_sql(&mut params);
             let all = page(&admin);
@@ -89,7 +89,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ));
     let rows = reader.rows(ready, query).await.map_err(|problem| match problem.code {
         Code::InsufficientScope if asks_for_others => {
-            Problem::invalid("?actor", "must be yourself, or left out")
+            Problem::invalid("?actor", "must be your own ChittyID, or left out")
         }
         _ => problem,
     })?;
@@ -98,10 +98,10 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
 
 /// Compare the audit with its seals. Administrators only.
 ///
-/// One call compares about 10,000 entries, in the archive and in the database; `verified` says exactly
-/// which, and `next` is where another call goes on. `result` is `valid`, `altered` (see `fault`), or
-/// `unreadable` where a part of the archive cannot be read (see `unreadable`), which is no sign that
-/// anybody has altered it.
+/// One call compares about 10,000 entries, in the archive and in the database. `verified` says exactly
+/// which, and `next` is the `from` of the next call. `result` is `valid`, `altered` (see `fault`), or
+/// `unreadable`: a part of the archive cannot be read (see `unreadable`), which does not mean that anybody
+/// has altered it.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/audit/verify",
@@ -109,7 +109,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     tag = "audit",
     params(("from" = Option<i64>, Query, description = "The number of the entry to begin with; 1 by default.")),
     responses(
-        (status = 200, description = "Whether what is there is what was written.", body = AuditVerdictView),
+        (status = 200, description = "Whether the compared entries match their seals.", body = AuditVerdictView),
         (status = 422, description = "A parameter is not acceptable."),
     ),
 ))]
@@ -119,7 +119,7 @@ pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         None => 1,
         Some(text) => match whole(&text).and_then(|from| i64::try_from(from).ok()) {
             Some(from) if from >= 1 => from,
-            _ => return Err(Problem::invalid("?from", "must be a number from 1 on")),
+            _ => return Err(Problem::invalid("?from", "must be a whole number, 1 or more")),
         },
     };
     let verdict = verification::verify(app, ready, from).await?;

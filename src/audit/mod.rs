@@ -1,11 +1,11 @@
-//! The audit: who did what to which entity, by which credential and with which outcome, and the seal
-//! that shows whether that is still what was written.
+//! The audit: who did what to which entity, by which credential and with which outcome, and the seals,
+//! which show whether an entry was altered since it was written.
 //!
-//! The rows are written by the database itself, with every event and in its transaction (see
-//! `migrations/0011…` and `0020…`), or by [`record`] where nobody else is to be told. D1 has no hash
-//! function, and a chain in the request path would put all writers in one line, so [`seal`] adds the
-//! hashes soon after, in the background. What is old and sealed [`archive`] moves out of the database;
-//! [`verify`] compares all of it, wherever it is.
+//! A trigger of the database writes the entry of an event in the event's transaction (see
+//! `migrations/0011…` and `0020…`); [`record`] writes the entries that have no event. D1 has no hash
+//! function, and a hash chain in the request path would make all writers wait for each other, so [`seal`]
+//! adds the hashes soon after, in the background. [`archive`] moves old, sealed entries out of the
+//! database; [`verify`] compares entries with their seals in both places.
 
 pub mod archive;
 pub mod chain;
@@ -20,12 +20,12 @@ use seams::db::{Params, Statement};
 
 use crate::store::event::Event;
 
-/// What an entry that is written before its outcome is known says of it, as a member `outcome` of an
-/// event's payload: that it has begun.
+/// The outcome of an entry that is written before its outcome is known: the action has begun. It is a value
+/// of the member `outcome` in an event's payload.
 pub const BEGUN: &str = "begun";
 
-/// The row of something about a connection that only the audit is told, written if the `condition`, whose
-/// parameters are in `params`, holds.
+/// Inserts an entry about a connection that has no event in the outbox, if an SQL condition holds, whose
+/// placeholders are in `params`.
 pub fn record(event: &Event, mut params: Params, condition: &str) -> Statement {
     let outcome = event.payload.get("outcome").and_then(serde_json::Value::as_str);
     let entity = params.add(event.entity_id.as_str());

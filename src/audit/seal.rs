@@ -1,5 +1,6 @@
-//! Sealing: the hash chain of [`super::chain`] is continued over what was written since. Once an hour
-//! the newest seal is told to ChittyChronicle: whoever computes the whole chain anew is found out there.
+//! Sealing: continues the hash chain of [`super::chain`] over the rows written since the last seal. Once an
+//! hour the gateway reports the newest seal to ChittyChronicle, which thereby exposes an attacker who
+//! alters the audit and computes the whole chain again.
 
 use std::cell::Cell;
 
@@ -12,7 +13,7 @@ use crate::app::{App, Slot};
 use crate::store::event::{Event, EventKind};
 use crate::store::{Ready, outbox};
 
-/// Whether this isolate has done something that is not sealed yet.
+/// Whether this isolate has written entries since it last sealed.
 #[derive(Default)]
 pub struct UnsealedFlag(pub Cell<bool>);
 
@@ -22,20 +23,20 @@ impl Slot for UnsealedFlag {
     }
 }
 
-/// How many rows one round trip seals.
+/// The most rows that one round trip seals.
 const PAGE: i64 = 500;
 
-/// How many round trips one run makes: 20,000 rows, six times what a minute of five million events a
-/// day brings.
+/// The most round trips of one run: 20,000 rows, six times as many as a minute brings at five million
+/// events a day.
 const MAX_PAGES: usize = 40;
 
-/// Seals what is not sealed yet; bounded. What is left the next run seals.
+/// Seals the rows that have no seal yet. Bounded; the next run seals the rest.
 pub async fn seal(app: &App, ready: Ready<'_>) {
     for _ in 0..MAX_PAGES {
         match seal_page(app, ready).await {
             Ok(true) => {}
             Ok(false) => return,
-            // Another isolate has sealed them.
+            // Another isolate has sealed these rows.
             Err(error) if error.is_unique("audit_seals.seq") => return,
             Err(error) => {
                 log::warn("audit_not_sealed", &[("error", &error.to_string())]);
@@ -45,7 +46,7 @@ pub async fn seal(app: &App, ready: Ready<'_>) {
     }
 }
 
-/// Seals a page; whether there may be another.
+/// Seals a page of rows. Returns whether there may be another page.
 async fn seal_page(app: &App, ready: Ready<'_>) -> Result<bool, DbError> {
     let last =
         Statement::new("SELECT seq, hash, sealed_at FROM audit_seals ORDER BY seq DESC LIMIT 1");
@@ -66,7 +67,7 @@ async fn seal_page(app: &App, ready: Ready<'_>) -> Result<bool, DbError> {
     if let Some(mut row) = last {
         before = row.text(1)?;
         let sealed_at = row.text(2)?;
-        // The hour of the last seal is over: its number and hash are for others to keep.
+        // The hour of the last seal is over: an event takes its number and hash out of this database.
         if sealed_at.get(..13) != now.get(..13) {
             let payload = json!({ "seq": row.integer(0)?, "hash": before });
             let kind = EventKind::AuditSealed;

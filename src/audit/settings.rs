@@ -1,11 +1,11 @@
-//! What the audit goes by.
+//! The settings of the audit.
 
 use crate::app;
 use crate::config::{Config, Reader};
 
-/// The settings.
+/// The settings of the audit.
 pub struct Settings {
-    /// How many of the newest entries are kept in the database.
+    /// How many of the newest entries stay in the database.
     pub keep_entries: i64,
 }
 

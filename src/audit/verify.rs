@@ -1,5 +1,5 @@
-//! Verification: the audit is compared with its seals, in the archive and in the database, a bounded
-//! part at a time; and what was compared is said exactly.
+//! Verification: compares the audit with its seals, in the archive and in the database, a bounded part at a
+//! time, and reports exactly which entries it compared.
 
 use seams::db::{DbError, Statement, first_row};
 
@@ -8,46 +8,47 @@ use super::chain::{COLUMNS, Entry, GENESIS, Seal};
 use crate::app::App;
 use crate::store::Ready;
 
-/// How many rows one verification compares; a segment of the archive that it has begun it finishes.
+/// The number of entries after which one verification ends. It finishes a segment of the archive that it has
+/// begun.
 const MAX_VERIFIED: i64 = 10_000;
 
-/// How many rows of the database it reads at once.
+/// The most rows of the database that one round trip reads.
 const PAGE: i64 = 500;
 
-/// A part of the archive that cannot be read.
+/// A segment of the archive that cannot be read.
 #[derive(Debug)]
 pub struct UnreadablePart {
     /// The number of its first entry.
     pub from: i64,
     /// The number of its last entry.
     pub to: i64,
-    /// Why.
+    /// The reason, in words.
     pub what: &'static str,
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug, Default)]
 pub struct Verdict {
-    /// The first number that was compared. Everything from it to `head` is what was sealed.
+    /// The number of the first entry that was compared. All entries from it to `head` match their seals.
     pub from: Option<i64>,
-    /// The last seal that was compared and is right.
+    /// The last seal that was compared and matches.
     pub head: Option<Seal>,
-    /// How many of the entries compared are in the archive.
+    /// How many of the compared entries are in the archive.
     pub archived: i64,
-    /// The first number where something is wrong, and what.
+    /// The number of the first entry where something is wrong, and what is wrong, in words.
     pub fault: Option<(i64, &'static str)>,
-    /// What could not be compared.
+    /// The segment that could not be compared.
     pub unreadable: Option<UnreadablePart>,
-    /// Where the next call goes on, if this one ended before the last seal.
+    /// The number of the entry where the next call continues, if this one ended before the last seal.
     pub next: Option<i64>,
-    /// How many rows wait for their seal.
+    /// How many entries wait for their seal.
     pub unsealed: i64,
     /// The number of the newest seal in the database; 0 when there is none.
     newest: i64,
 }
 
 impl Verdict {
-    /// How many entries were compared and are right.
+    /// How many entries were compared and match their seals.
     pub fn checked(&self) -> i64 {
         match (self.from, &self.head) {
             (Some(from), Some(head)) => head.seq - from + 1,
@@ -56,15 +57,16 @@ impl Verdict {
     }
 }
 
-/// What is read for one step.
+/// The rows that one step reads to compare the entries from a given one on.
 struct Step {
-    /// The segment that ends before the entry, or holds it, or is the first after it.
+    /// The first two segments that end with the entry before the given one or later.
     segments: Vec<Segment>,
-    /// From the one before the entry on.
+    /// The seals from that of the entry before the given one on.
     seals: Vec<Seal>,
     entries: Vec<Entry>,
 }
 
+/// Reads the rows of the step that begins with the entry `expected`.
 async fn read(ready: Ready<'_>, expected: i64, verdict: &mut Verdict) -> Result<Step, DbError> {
     let columns = Segment::COLUMNS;
     let segments = format!(
@@ -85,7 +87,7 @@ async fn read(ready: Ready<'_>, expected: i64, verdict: &mut Verdict) -> Result<
     let segments = next().into_iter().map(Segment::read).collect::<Result<_, _>>()?;
     let mut seals = next().into_iter().map(Seal::read).collect::<Result<Vec<_>, _>>()?;
     let entries = next().into_iter().map(Entry::read).collect::<Result<_, _>>()?;
-    // What is missing on this page shows only where something is sealed after it.
+    // Without the newest seal, entries that are missing at the end of this page would go unnoticed.
     let newest = first_row(Some(next())).map(Seal::read).transpose()?;
     verdict.newest = newest.as_ref().map_or(0, |seal| seal.seq);
     if let Some(newest) = newest
@@ -100,8 +102,8 @@ async fn read(ready: Ready<'_>, expected: i64, verdict: &mut Verdict) -> Result<
     Ok(Step { segments, seals, entries })
 }
 
-/// Compares the audit with its seals, from the number `from` on: from the beginning of its segment if
-/// that is in the archive.
+/// Compares the audit with its seals, from the entry `from` on. If that entry is in the archive, this begins
+/// with the first entry of its segment.
 ///
 /// # Errors
 /// Storage failures.
@@ -125,7 +127,7 @@ pub async fn verify(app: &App, ready: Ready<'_>, from: i64) -> Result<Verdict, D
     Ok(verdict)
 }
 
-/// Compares a segment of the archive; whether to go on.
+/// Compares a segment of the archive with its seals. Returns whether to continue after it.
 async fn compare_segment(app: &App, segment: &Segment, verdict: &mut Verdict) -> bool {
     let before = match &verdict.head {
         Some(head) => Some(head.hash.as_str()),
@@ -133,7 +135,8 @@ async fn compare_segment(app: &App, segment: &Segment, verdict: &mut Verdict) ->
         None => None,
     };
     if before.is_some_and(|before| before != segment.before) {
-        verdict.fault = Some((segment.first, "its segment does not follow what comes before it"));
+        verdict.fault =
+            Some((segment.first, "the segment of the entry does not continue the chain before it"));
         return false;
     }
     match archive::compare(app, segment).await {
@@ -144,7 +147,7 @@ async fn compare_segment(app: &App, segment: &Segment, verdict: &mut Verdict) ->
             true
         }
         PartState::Altered(seq) => {
-            verdict.fault = Some((seq, "its segment in the archive was altered"));
+            verdict.fault = Some((seq, "the segment of the entry was altered in the archive"));
             false
         }
         PartState::Unreadable(what) => {
@@ -156,7 +159,7 @@ async fn compare_segment(app: &App, segment: &Segment, verdict: &mut Verdict) ->
     }
 }
 
-/// Compares rows of the database with their seals; whether to go on.
+/// Compares rows of the database with their seals. Returns whether to continue after them.
 fn compare_rows(step: Step, expected: i64, verdict: &mut Verdict) -> bool {
     let Step { segments, seals, entries } = step;
     let mut seals = seals.into_iter().peekable();
@@ -168,17 +171,17 @@ fn compare_rows(step: Step, expected: i64, verdict: &mut Verdict) -> bool {
         _ => None,
     };
     let Some(mut before) = before else {
-        // Nothing was ever sealed up to here, or what was is gone.
+        // Either nothing up to here was ever sealed, or the seal is gone.
         if seals.peek().is_some() {
-            verdict.fault = Some((expected - 1, "its seal is missing"));
+            verdict.fault = Some((expected - 1, "the seal of the entry is missing"));
         }
         return false;
     };
     if verdict.head.as_ref().is_some_and(|head| head.hash != before) {
-        verdict.fault = Some((expected - 1, "its seal was altered"));
+        verdict.fault = Some((expected - 1, "the seal of the entry was altered"));
         return false;
     }
-    // A segment that begins later ends this page.
+    // The rows end where the next segment begins.
     let later =
         segments.iter().map(|segment| segment.first).filter(|first| *first > expected).min();
     let end = later.unwrap_or(i64::MAX).min(expected + PAGE);
@@ -187,11 +190,11 @@ fn compare_rows(step: Step, expected: i64, verdict: &mut Verdict) -> bool {
     while expected < end {
         let Some(seal) = seals.next() else { return later == Some(expected) };
         let fault = if seal.seq != expected {
-            Some("its seal is missing")
+            Some("the seal of the entry is missing")
         } else {
             match entries.next_if(|entry| entry.seq <= expected) {
-                None => Some("it is missing"),
-                Some(entry) => (entry.seal(&before) != seal).then_some("it was altered"),
+                None => Some("the entry is missing"),
+                Some(entry) => (entry.seal(&before) != seal).then_some("the entry was altered"),
             }
         };
         if let Some(what) = fault {

@@ -1,4 +1,4 @@
-//! What requests and replies of the audit look like: for the API description only.
+//! The schemas of the audit's requests and replies, for the API description only.
 
 use utoipa::ToSchema;
 
@@ -7,26 +7,27 @@ use utoipa::ToSchema;
 #[schema(as = AuditEntry)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct AuditEntryView {
-    /// Its number; there are no gaps.
+    /// The number of the entry. The numbers have no gaps.
     seq: u64,
-    /// The event that told of it, `evt_…`.
+    /// The id of the action's event, `evt_…`.
     event_id: String,
-    /// ISO-8601 UTC with milliseconds.
+    /// When it was done: ISO-8601 UTC with milliseconds.
     at: String,
-    /// Who did it.
+    /// The actor who did it.
     actor_id: String,
-    /// By which credential: `token:` and the beginning of the token's SHA-256, `key:key_…` or
-    /// `delegation:dlg_…`; null where it was the gateway itself.
+    /// The credential of the actor: `token:` and the beginning of the token's SHA-256, `key:key_…` or
+    /// `delegation:dlg_…`; null if the gateway itself acted.
     via: Option<String>,
-    /// What was done, such as `context.created`.
+    /// The action, such as `context.created`.
     action: String,
-    /// To what kind of entity.
+    /// The type of the entity that it was done to.
     entity_type: String,
-    /// To which one.
+    /// The id of that entity.
     entity_id: String,
-    /// `done`, `begun` (what comes of it is in a later entry, or the target's to know), `failed` or `undone`.
+    /// `done`, `begun` (a later entry has the final outcome, or only the target knows it), `failed` or
+    /// `undone`.
     outcome: String,
-    /// What there is to know of it; never the content itself.
+    /// Details of the action, but never the content of the entity.
     detail: serde_json::Value,
 }
 
@@ -37,24 +38,24 @@ pub(crate) struct AuditEntryView {
 pub(crate) struct AuditListView {
     /// The entries of this page.
     entries: Vec<AuditEntryView>,
-    /// How many they are.
+    /// The number of entries on this page.
     count: u8,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
 }
 
-/// A seal.
+/// The seal of an entry.
 #[derive(ToSchema)]
 #[schema(as = AuditSeal)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct AuditSealView {
-    /// The number of its entry.
+    /// The number of the entry.
     seq: u64,
-    /// SHA-256, 64 hex digits.
+    /// The seal: a SHA-256, as 64 hex digits.
     hash: String,
 }
 
-/// What is wrong with the audit.
+/// An entry of the audit where something is wrong.
 #[derive(ToSchema)]
 #[schema(as = AuditFault)]
 #[allow(dead_code, reason = "a description")]
@@ -65,14 +66,14 @@ pub(crate) struct AuditFaultView {
     what: String,
 }
 
-/// Entries of the audit.
+/// A range of entries of the audit.
 #[derive(ToSchema)]
 #[schema(as = AuditPart)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct AuditPartView {
-    /// The number of the first.
+    /// The number of the first entry.
     from: u64,
-    /// The number of the last.
+    /// The number of the last entry.
     to: u64,
 }
 
@@ -85,35 +86,35 @@ pub(crate) struct AuditUnreadableView {
     from: u64,
     /// The number of its last entry.
     to: u64,
-    /// Why, in words.
+    /// The reason, in words.
     what: String,
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(ToSchema)]
 #[schema(as = AuditVerdict)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct AuditVerdictView {
     /// `valid`, `altered` or `unreadable`.
     result: String,
-    /// Whether everything that this call compared is what was sealed, and nothing stood in its way.
+    /// Whether every entry that this call should compare could be read and matches its seal.
     valid: bool,
-    /// The entries that were compared and are what was sealed; null when there are none.
+    /// The entries that were compared and match their seals; null if there are none.
     verified: Option<AuditPartView>,
-    /// How many they are.
+    /// The number of these entries.
     checked: u64,
-    /// How many of them are in the archive.
+    /// How many of these entries are in the archive.
     archived: u64,
-    /// The number of the last of them.
+    /// The number of the last of these entries.
     sealed_to: Option<u64>,
     /// How many entries wait for their seal.
     unsealed: u64,
-    /// The first thing that is wrong.
+    /// The first entry where something is wrong.
     fault: Option<AuditFaultView>,
-    /// What could not be compared, and where `next` goes on behind it.
+    /// The part of the archive that could not be read; `next` continues after it.
     unreadable: Option<AuditUnreadableView>,
-    /// The last seal that was compared.
+    /// The last seal that was compared and matches.
     head: Option<AuditSealView>,
-    /// Where another call goes on, or null.
+    /// The `from` of the next call, or null.
     next: Option<u64>,
 }

@@ -1,8 +1,8 @@
-//! Making a context.
+//! The creation of a context.
 //!
-//! Minting cannot be repeated or taken back, so everything that can refuse the creation comes before
-//! it: the body, the key, the caller's state, the name. What fails after it leaves an id that is
-//! either in use or reported as orphaned.
+//! A mint cannot be repeated safely or undone, so everything that can be checked is checked before it: the
+//! body, the idempotency key, the state of the caller, the name, the quota, the authority for a key. If a
+//! later step fails, the minted id is either in use or reported as orphaned.
 
 use chitty_core::{ChittyId, EntityLabel};
 use http_kit::precondition::etag;
@@ -27,12 +27,13 @@ use crate::store::minting::MintIntent;
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::ContextReply;
 
-/// Make a context.
+/// Create a context.
 ///
-/// Its ChittyID is minted by ChittyID; while that is down the answer is 503 and nothing is stored.
-/// With `credentials` ChittyAuth makes a key for it, shown in this reply only: of what you hold yourself,
-/// until your credential ends. While ChittyAuth is down the answer is 503 and nothing is stored; whatever
-/// becomes of a key that no context has, it is revoked.
+/// The service ChittyID mints the ChittyID of the context; while ChittyID is down, the answer is 503 and
+/// nothing is stored.
+/// With `credentials`, ChittyAuth makes a key for the context, which only this reply shows. The key carries
+/// scopes that you hold yourself, and ends with your credential at the latest. While ChittyAuth is down, the
+/// answer is 503 and nothing is stored. A key that no context gets is revoked.
 /// Send an `Idempotency-Key` to be able to repeat the request safely for 24 hours.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
@@ -45,9 +46,9 @@ use crate::contexts::ContextReply;
     ),
     request_body = input::ContextDraft,
     responses(
-        (status = 201, description = "Made.", body = ContextReply,
+        (status = 201, description = "Created.", body = ContextReply,
             headers(("ETag" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        (status = 403, description = "`quota_exceeded`: you have as many as you may; or a key that is to be made would do more than you hold, or your token is a delegated one (`delegated_credential`)."),
+        (status = 403, description = "`quota_exceeded`: you have as many contexts as your quota allows; or the key that you request would carry scopes that you do not hold, or your token is a delegated one (`delegated_credential`)."),
         (status = 409, description = "`name_taken`: `existing_chitty_id` is the context that has the name."),
         (status = 422, description = "A value is not acceptable, or the idempotency key was used for another request."),
     ),
@@ -62,7 +63,7 @@ pub async fn create(
     let body = request.json_bytes().await?;
     let draft = input::draft(&body)?;
     let key = Idempotency::of(request, "contexts.create", &body)?;
-    // 2. Replay, or find out what is in the way.
+    // 2. Replay a stored reply, or check that nothing refuses the creation.
     let intent = MintIntent::new(app, "context", scope.actor());
     let now = time::iso8601(request.now_ms);
     let quota = Quotas::of(app).of_caller(Kind::Contexts, &scope, &now);
@@ -94,7 +95,8 @@ pub async fn create(
             &error,
         )
     })?;
-    // The key is for the id; a creation that cannot have it is none, and a minted id is told.
+    // The key is made for the minted id. Without the requested key there is no creation, and the id is
+    // reported.
     let made_for_it = match grant {
         None => None,
         Some(grant) => match Key::make(app, ready, request, &id, grant).await {
@@ -162,7 +164,7 @@ impl Creation<'_> {
             .then(After::Announce(event)))
     }
 
-    /// After a batch that failed: what there is to reply all the same, or the problem.
+    /// Handles a batch that failed. Returns the reply if there is one in spite of that, or the problem.
     async fn recover(&self, failure: Failure) -> Result<Recovery, Problem> {
         if let Failure::Db(_) = failure
             && let Ok(Some(text)) = store::created(self.ready, &self.id).await
@@ -185,8 +187,8 @@ impl Creation<'_> {
             Failure::Refused(_) | Failure::OverQuota(_) | Failure::TakenBack | Failure::Db(_) => {
                 Err(failure.into())
             }
-            // A request with the same key holds the same name, so either constraint may have
-            // spoken first.
+            // A request with the same idempotency key has the same name, so either of the two unique
+            // constraints may have failed first.
             Failure::NameTaken(_) | Failure::LostRace => match self.replay().await? {
                 Some(reply) => Ok(Recovery::Replayed(reply)),
                 None => {
@@ -197,7 +199,7 @@ impl Creation<'_> {
         }
     }
 
-    /// The reply that another request with this key has stored.
+    /// Returns the reply that another request with this key has stored, if there is one.
     async fn replay(&self) -> Result<Option<Reply>, Problem> {
         let now_ms = self.request.now_ms;
         idempotency::find(self.ready, &self.scope, self.key.as_ref(), now_ms).await
@@ -205,8 +207,8 @@ impl Creation<'_> {
 }
 
 enum Recovery {
-    /// The batch had been committed after all; the reply's body.
+    /// The batch was committed after all; with the body of the reply.
     Committed(String),
-    /// Another request with the same idempotency key was faster; its reply.
+    /// Another request with the same idempotency key was faster; with its reply.
     Replayed(Reply),
 }

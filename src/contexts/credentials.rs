@@ -1,9 +1,11 @@
-//! The key of a context: made by ChittyAuth when the context is made, or anew by a change, shown once.
+//! The key of a context. ChittyAuth makes it when the context is created, or when a change asks for another;
+//! one reply shows it, once.
 //!
-//! It is a part of the authority of whoever has it made (a [`Grant`]), is on record before ChittyAuth is
-//! asked for it (an [`Intent`]), and is the context's by the batch that makes or changes the context, or
-//! nobody's, and then taken back. What calls with it here is the context, bounded by what the key stands
-//! on, and counts against the limits of its maker.
+//! The key carries a part of the authority of the caller that requests it (a [`Grant`]). Its [`Intent`] is
+//! recorded before ChittyAuth is called. The batch that creates or changes the context gives the context the
+//! key; a key that no context gets is revoked. A request to this gateway with the key acts as the context,
+//! within the authority that the key came from, and counts against the limits of the caller that requested
+//! it.
 
 use chitty_core::{BreakerState, ChittyId, Service};
 use http_kit::problem::{Code, Problem};
@@ -21,21 +23,21 @@ use crate::contexts::input::KeyDraft;
 use crate::store::Ready;
 use crate::store::event::Event;
 
-/// The scopes of a key for which none are named, as far as its maker holds them.
+/// The scopes of a key for which the caller names none, as far as the caller holds them.
 const USUAL_SCOPES: [&str; 2] = ["contexts:read", "contexts:write"];
 
-/// What stands for a key's scopes and the rest where the reply to its creation is repeated: SQL for JSON,
-/// over a row of `contexts` that has a key.
+/// SQL for the member `credentials` in the stored reply to a creation, over a row of `contexts` that has a
+/// key: JSON without the key itself.
 pub const REPLAYED: &str = "(SELECT json_object('type', 'provisioned', 'status', 'already_shown', \
      'key_id', key_id, 'scopes', json(scopes), 'expires_at', expires_at) \
      FROM context_keys AS k WHERE k.chitty_id = contexts.chitty_id)";
 
-/// As much of the caller's authority as the key of a context gets. Nothing has been made by then, and what
-/// could not be kept is said.
+/// Returns the part of the caller's authority that the key of a context gets. Before anything is made, this
+/// checks all that can refuse the key without a call to ChittyAuth.
 ///
 /// # Errors
-/// 403 where the caller does not hold it, or by a credential that cannot have one made; 503 without a key
-/// to seal with, or while ChittyAuth is known to be down; storage failures.
+/// 403 when the caller does not hold the scopes, or its credential may not request a key; 503 when the
+/// gateway has no key to seal with, or ChittyAuth is known to be down; storage failures.
 pub async fn grant(
     app: &App,
     ready: Ready<'_>,
@@ -52,13 +54,13 @@ pub async fn grant(
     };
     secrets::seal_text(app, "", "")?;
     let grant = provisioned::grant_of(ready, scope, &asked, now_ms).await?;
-    // An identity that is minted while ChittyAuth is known to be down is minted in vain.
+    // While ChittyAuth is known to be down, an identity would be minted in vain.
     if let BreakerState::Open { until_ms } = app.core.breaker(Service::Auth)
         && app.now_ms() < until_ms
     {
         return Err(Problem::new(
             Code::CredentialUnavailable,
-            "ChittyAuth does not answer, so no key was made and nothing stored. Repeat the request.",
+            "ChittyAuth does not answer, so no key was made and nothing was stored. Repeat the request.",
         ));
     }
     Ok(match wanted.life_s {
@@ -67,7 +69,7 @@ pub async fn grant(
     })
 }
 
-/// A key that ChittyAuth has made for a context that does not have it yet.
+/// A key that ChittyAuth has made for a context, before the batch that gives it to the context.
 pub struct Key {
     chitty_id: String,
     secret: String,
@@ -78,10 +80,10 @@ pub struct Key {
 }
 
 impl Key {
-    /// Has ChittyAuth make a key for a context, on record before it is asked.
+    /// Records an intent and has ChittyAuth make a key for a context.
     ///
     /// # Errors
-    /// 503 where it does not; what may have been made is taken back then.
+    /// 503 when ChittyAuth makes no key; a key that it may have made nevertheless is revoked.
     pub async fn make(
         app: &App,
         ready: Ready<'_>,
@@ -100,7 +102,7 @@ impl Key {
                 let chitty_id = id.as_str().to_owned();
                 Ok(Key { chitty_id, secret, key_id, sealed, grant, intent })
             }
-            // What is provisioned is a key with its intent.
+            // `provisioned::make` returns a key with its intent.
             _ => Err(Problem::new(Code::CredentialUnavailable, "ChittyAuth did not make a key.")),
         }
     }
@@ -109,12 +111,12 @@ impl Key {
         time::iso8601(self.grant.ends_ms().unwrap_or_default())
     }
 
-    /// What an event tells of it.
+    /// Returns the description of the key for an event's payload.
     pub fn told(&self) -> Value {
         json!({ "type": "provisioned", "key_id": self.key_id })
     }
 
-    /// The key as it is shown this once.
+    /// Returns the key as the one reply shows it.
     fn shown(&self) -> Value {
         json!({
             "type": "provisioned", "status": "issued", "key": self.secret, "key_id": self.key_id,
@@ -122,14 +124,15 @@ impl Key {
         })
     }
 
-    /// The body of a reply, which is a JSON object, with the key in it.
+    /// Returns the body of a reply, a JSON object, with the key added as its member `credentials`.
     pub fn show_in(&self, body: &str) -> String {
         let open = body.strip_suffix('}').unwrap_or(body);
         format!("{open},\"credentials\":{}}}", self.shown())
     }
 
-    /// The statements by which the context gets it, where it is as `event` has left it: for the batch of
-    /// that, behind the context. The batch fails as a whole where somebody has begun to take the key back.
+    /// Returns the statements that give the context the key, if the change of `event` took place. They belong
+    /// in the batch of that change, after the context's row. The whole batch fails if the revocation of the
+    /// key has begun.
     pub fn taken(&self, event: &Event) -> Vec<Statement> {
         let sha256 = ids::sha256_hex(&self.secret);
         let mut params = Params::default();
@@ -159,25 +162,25 @@ impl Key {
         ]
     }
 
-    /// Has it taken back, if the context has not got it: also after a batch of which nobody knows whether
-    /// it took place.
+    /// Has the key revoked, unless the context has got it. This also holds after a batch of which nobody
+    /// knows whether it was committed.
     pub async fn abandon(&self, app: &App, ready: Ready<'_>) {
         self.intent.abandon(app, ready, Some(&self.sealed)).await;
     }
 }
 
-/// Whether a batch failed because somebody had begun to take the key back.
+/// Whether a batch failed because the revocation of its key had begun.
 pub fn is_taken_back(error: &str) -> bool {
     error.contains("NOT NULL constraint failed: context_keys.chitty_id")
 }
 
-/// The statements that end the key of a context, for the batch of the event that has changed the context:
-/// it is good for nothing here from then on, and is to be revoked. The first returns a row where there was
-/// one.
+/// Returns the statements that end the key of a context, for the batch of the event that changes the
+/// context. From then on this gateway refuses the key, and its revocation is due. The first statement
+/// returns a row if there was a key.
 pub fn end(event: &Event) -> [Statement; 3] {
     const KEY: &str = "FROM context_keys WHERE chitty_id = ?1 \
          AND EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?1 AND revision = ?2)";
-    let give_up = Statement::new(format!(
+    let revoke = Statement::new(format!(
         "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
          SELECT ?2 || '/key', chitty_id, sealed, ?3, ?3 {KEY} RETURNING 1 AS ended"
     ));
@@ -187,7 +190,7 @@ pub fn end(event: &Event) -> [Statement; 3] {
     ));
     let (context, revision, at) = (event.entity_id.as_str(), event.id.as_str(), event.at.as_str());
     [
-        give_up.bind(context).bind(revision).bind(at),
+        revoke.bind(context).bind(revision).bind(at),
         refuse.bind(context).bind(revision).bind(at),
         Statement::new(format!("DELETE {KEY}")).bind(context).bind(revision),
     ]
@@ -201,15 +204,15 @@ pub fn end(event: &Event) -> [Statement; 3] {
 pub(crate) struct KeyView {
     /// Always `provisioned`.
     r#type: String,
-    /// `issued` where `key` is there; `already_shown` where the reply to a creation is repeated.
+    /// `issued` if the reply contains the `key`; `already_shown` if the reply to a creation is repeated.
     status: String,
-    /// The key, for `Authorization: Bearer`; shown this once.
+    /// The key, to be sent as `Authorization: Bearer`. Only this reply shows it.
     #[schema(required = false)]
     key: String,
-    /// By what ChittyAuth knows it.
+    /// The id of the key at ChittyAuth.
     key_id: Option<String>,
-    /// What it may.
+    /// The scopes of the key.
     scopes: Vec<String>,
-    /// ISO-8601 UTC with milliseconds.
+    /// When the key expires: ISO-8601 UTC with milliseconds.
     expires_at: String,
 }

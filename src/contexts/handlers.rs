@@ -1,5 +1,5 @@
-//! `/v1/contexts`, but for creating, which is a file of its own: each handler is extract → decide →
-//! one batch → reply.
+//! `/v1/contexts`, except the creation, which is in `create`. Each handler is extract → decide → one batch →
+//! reply.
 
 use chitty_core::ChittyId;
 use http_kit::names::Name;
@@ -23,11 +23,11 @@ use crate::store::event::{Event, EventKind};
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Context, ContextList, ContextReply, DeletionView};
 
-/// Page sizes where the caller names none; the predecessor's.
+/// The page sizes if the caller names none. They are those of the predecessor.
 const LIST_LIMIT: i64 = 100;
 const SEARCH_LIMIT: i64 = 50;
 
-/// The most characters of a search.
+/// The most characters of a search text.
 const MAX_QUERY_CHARS: usize = 200;
 
 /// List one's contexts, newest first.
@@ -38,8 +38,8 @@ const MAX_QUERY_CHARS: usize = 200;
     tag = "contexts",
     params(
         ("status" = Option<String>, Query, description = "`active`, `inactive` or `all` (the default)."),
-        ("type" = Option<String>, Query, description = "Only of this type."),
-        ("since" = Option<String>, Query, description = "Only what was made at this ISO-8601 instant or date, or later."),
+        ("type" = Option<String>, Query, description = "Only contexts of this type."),
+        ("since" = Option<String>, Query, description = "Only contexts created at this ISO-8601 instant or date, or later."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -70,25 +70,25 @@ pub async fn list(
 
 /// Search one's contexts by the words in them.
 ///
-/// Every word must be there: in the name (its beginning is enough), in the data, the systems or the
-/// tools; any part of it where words are written together (Chinese, Japanese, Korean, Thai, Lao, Khmer,
-/// Myanmar). Case, English endings and, in every script where they are an addition to a letter, diacritics
-/// do not matter; nothing that is typed is an operator.
-/// First comes the context whose name was typed, then those with all words in the name, then the
-/// rest, each newest first.
+/// A context matches if it contains every word of `q`: in its name (the beginning of a word is enough), its
+/// data, its systems or its tools. In scripts that write words together (Chinese, Japanese, Korean, Thai,
+/// Lao, Khmer, Myanmar) any part of a word matches. Case and English endings do not matter, nor do
+/// diacritics in scripts where they are an addition to a letter. No character of `q` is an operator.
+/// The context whose name is `q` comes first, then contexts with all words in the name, then the others;
+/// the newest come first in each group.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/contexts/search",
     operation_id = "contextsSearch",
     tag = "contexts",
     params(
-        ("q" = Option<String>, Query, description = "At most 200 characters. Without it, everything is found."),
+        ("q" = Option<String>, Query, description = "The search text, at most 200 characters. Without it, all contexts match."),
         ("status" = Option<String>, Query, description = "`active` (the default), `inactive` or `all`."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 50 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses(
-        (status = 200, description = "A page, with the query.", body = ContextList, headers(("Link" = String))),
+        (status = 200, description = "A page, with `q` as `query`.", body = ContextList, headers(("Link" = String))),
         (status = 422, description = "A parameter is not acceptable."),
     ),
 ))]
@@ -103,7 +103,7 @@ pub async fn search(
     if text.chars().count() > MAX_QUERY_CHARS {
         errors.push(FieldError::new("?q", "must have at most 200 characters"));
     }
-    // As the predecessor: what is put aside is found only when asked for.
+    // As with the predecessor, a search finds inactive contexts only if `status` asks for them.
     let status = status(request, Some(Status::Active), &mut errors);
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
@@ -113,7 +113,7 @@ pub async fn search(
     Ok(page.reply(request, "contexts", &[("query", &text)]))
 }
 
-/// The `status` filter; `all` lifts it.
+/// Reads the `status` filter; `all` is no filter.
 fn status(
     request: &Request<'_>,
     default: Option<Status>,
@@ -132,7 +132,7 @@ fn status(
     }
 }
 
-/// The `since` filter in the form in which instants are stored.
+/// Reads the `since` filter, in the form in which instants are stored.
 fn since(request: &Request<'_>, errors: &mut Vec<FieldError>) -> Option<String> {
     let text = request.query("since")?;
     let instant = time::read(&text).map(time::iso8601);
@@ -171,10 +171,10 @@ pub async fn show(
     Ok(reply.header("etag", etag(&found.tag)))
 }
 
-/// Change a context: what is sent replaces what was there.
+/// Change a context: each member that you send replaces the present one.
 ///
-/// With `credentials` ChittyAuth makes another key for it, shown in this reply only, and the one before is
-/// revoked: so a key that was lost, or whose reply was, is had anew.
+/// With `credentials`, ChittyAuth makes a new key for the context, which only this reply shows, and the
+/// present key is revoked. Use that if the key, or the reply with the key, was lost.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     patch,
     path = "/v1/contexts/{id}",
@@ -188,8 +188,8 @@ pub async fn show(
     responses(
         (status = 200, description = "Changed.", body = ContextReply, headers(("ETag" = String))),
         (status = 404, description = "You have no such context."),
-        (status = 409, description = "`name_taken`."),
-        (status = 412, description = "It has changed since."),
+        (status = 409, description = "`name_taken`: another context of yours has this name."),
+        (status = 412, description = "The context has changed since."),
         (status = 422, description = "A value is not acceptable."),
     ),
 ))]
@@ -231,7 +231,7 @@ pub async fn change(
     Ok(if patch.key.is_sent() { reply.then(After::RevokeCredentials) } else { reply })
 }
 
-/// Another key for a context of the caller's, which does not have it yet.
+/// Has a new key made for a context of the caller. The batch of the change gives the context the key.
 async fn another_key(
     app: &App,
     ready: Ready<'_>,
@@ -240,13 +240,13 @@ async fn another_key(
     id: &ChittyId,
     wanted: &KeyDraft,
 ) -> Result<Key, Problem> {
-    // What can refuse the change comes before the key.
+    // A context that is not there, or a scope that the caller lacks, refuses the change before a key is made.
     store::get(ready, scope, id).await?;
     let grant = credentials::grant(app, ready, scope, wanted, request.now_ms).await?;
     Key::make(app, ready, request, id, grant).await
 }
 
-/// Delete a context. Its name is free again, and the key that was made for it is revoked.
+/// Delete a context. Its name becomes free again, and its key is revoked.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     delete,
     path = "/v1/contexts/{id}",
@@ -259,7 +259,7 @@ async fn another_key(
     responses(
         (status = 200, description = "Deleted.", body = DeletionView),
         (status = 404, description = "You have no such context."),
-        (status = 412, description = "It has changed since."),
+        (status = 412, description = "The context has changed since."),
     ),
 ))]
 pub async fn remove(
@@ -281,12 +281,12 @@ pub async fn remove(
     Ok(if had_key { reply.then(After::RevokeCredentials) } else { reply })
 }
 
-/// The id in the path. One that is no ChittyID is one that nobody has.
+/// Returns the id in the path. If it is not a ChittyID, no context has it, so the error is 404.
 pub(super) fn context_id(request: &Request<'_>) -> Result<ChittyId, Problem> {
     ChittyId::parse(&request.id).map_err(|_| Problem::not_found("context"))
 }
 
-/// A change under the conditions that the caller set.
+/// Returns a change of a context under the condition of the request's `If-Match`.
 fn conditional<'a>(
     app: &App,
     request: &Request<'_>,

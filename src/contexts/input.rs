@@ -1,4 +1,4 @@
-//! What a caller may send about a context. Pure: text in, checked values or a list of errors out.
+//! The request bodies about contexts. Pure: text in, checked values or a list of errors out.
 
 use http_kit::fields::{Fields, Member, unknown, unreadable};
 use http_kit::names::Name;
@@ -21,43 +21,43 @@ const MAX_LIST_ENTRIES: usize = 100;
 /// The most characters of a type.
 const MAX_TYPE_CHARS: usize = 64;
 
-/// The members that a body may have.
+/// The members that the body of a creation or a change may have.
 const KNOWN: [&str; 8] =
     ["name", "type", "data", "systems", "tools", "customizations", "status", "credentials"];
 
-/// The most bytes of `data`, `systems`, `tools` and `customizations` each, as JSON: a D1 row holds 2 MB,
-/// and a context holds all but the last twice, once as returned.
+/// The most bytes of `data`, `systems`, `tools` and `customizations` each, as JSON. A D1 row holds 2 MB, and
+/// the row of a context holds all but the last twice: as columns, and in the JSON that is returned.
 const MAX_FIELD_BYTES: usize = 192 * 1024;
 
-/// A checked array: its JSON, and the words in it for the search.
+/// A checked array: its JSON, and its words for the search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
-    /// JSON of an array, as it was sent: numbers keep every digit.
+    /// The JSON of the array, as it was sent, so that numbers keep every digit.
     pub json: String,
-    /// The words in it, for the index.
+    /// The words in the array, for the search index.
     pub words: Words,
 }
 
 impl List {
-    /// No entries.
+    /// The empty array.
     pub fn empty() -> Self {
         List { json: "[]".to_owned(), words: Words::default() }
     }
 }
 
-/// A key that is asked for.
+/// The key that a caller requests for a context.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyDraft {
-    /// What it is to be good for, such as `cases:read`; the usual where it is empty.
+    /// The requested scopes, such as `cases:read`; if empty, the key gets the usual scopes.
     pub scopes: Vec<String>,
-    /// Its longest life, in s.
+    /// The requested life, in s; `None` for the longest possible.
     pub life_s: Option<u64>,
 }
 
-/// A context to be made.
+/// A context to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// Checked, in its normal form.
+    /// The name, checked and in its normal form.
     pub name: Name,
     /// Empty unless sent.
     pub data: List,
@@ -65,39 +65,39 @@ pub struct Draft {
     pub systems: List,
     /// Empty unless sent.
     pub tools: List,
-    /// What kind of context its caller calls it.
+    /// The `type` of the context, if sent.
     pub kind: Option<String>,
-    /// JSON of an object, as it was sent.
+    /// The JSON of an object, as it was sent.
     pub customizations: Option<String>,
     /// Active unless sent.
     pub status: Status,
-    /// The key that is to be made for it.
+    /// The key to be made for the context, if requested.
     pub key: Option<KeyDraft>,
 }
 
-/// The changes to a context: only what was sent.
+/// The changes to a context: only the members that were sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Patch {
     /// A new name.
     pub name: Option<Name>,
-    /// Replaces all data.
+    /// New data, in place of all that there was.
     pub data: Option<List>,
-    /// Replaces all systems.
+    /// New systems, in place of all that there were.
     pub systems: Option<List>,
-    /// Replaces all tools.
+    /// New tools, in place of all that there were.
     pub tools: Option<List>,
-    /// Another type, or none.
+    /// A new type; null removes the type.
     pub kind: Member<String>,
-    /// Replaces all customizations.
+    /// New customizations, in place of all that there were; null removes them.
     pub customizations: Member<String>,
     /// A new status.
     pub status: Option<Status>,
-    /// Another key, or none.
+    /// A new key in place of the one that there was; null only ends that one.
     pub key: Member<KeyDraft>,
 }
 
 impl Patch {
-    /// The names of what changes, for the event.
+    /// Returns the names of the members that change, for the event.
     pub fn changed(&self) -> Vec<&'static str> {
         let fields = [
             ("name", self.name.is_some()),
@@ -116,7 +116,7 @@ impl Patch {
 /// Reads the body of a creation.
 ///
 /// # Errors
-/// 400 when it is not JSON; 422 naming every member that is not acceptable.
+/// 400 when the body is not JSON; 422 naming every member that is not acceptable.
 pub fn draft(body: &[u8]) -> Result<Draft, Problem> {
     let members = parse_object(body)?;
     let mut errors = unknown(&members, "", &KNOWN);
@@ -142,8 +142,8 @@ pub fn draft(body: &[u8]) -> Result<Draft, Problem> {
 /// Reads the body of a change.
 ///
 /// # Errors
-/// 400 when it is not JSON; 422 naming every member that is not acceptable, or when there is none
-/// to change.
+/// 400 when the body is not JSON; 422 naming every member that is not acceptable, or when the body changes
+/// nothing.
 pub fn patch(body: &[u8]) -> Result<Patch, Problem> {
     let members = parse_object(body)?;
     let mut errors = unknown(&members, "", &KNOWN);
@@ -154,7 +154,7 @@ pub fn patch(body: &[u8]) -> Result<Patch, Problem> {
     if errors.is_empty() { Ok(patch) } else { Err(Problem::validation(errors)) }
 }
 
-/// Reads every known member that was sent, and collects what is wrong.
+/// Reads every known member that was sent, and adds the errors found to `errors`.
 fn fields(members: &Members<'_>, errors: &mut Vec<FieldError>) -> Patch {
     let mut read = Reader { members, errors };
     Patch {
@@ -197,14 +197,14 @@ impl<'m> Reader<'_, 'm> {
     fn list(&mut self, name: &'static str, most: usize) -> Option<List> {
         let raw = self.raw(name)?.get();
         let pointer = format!("/{name}");
-        // Before it is read: it may be as long as a body.
+        // The length is checked before parsing, because the member may be as long as a whole body.
         if raw.len() > MAX_FIELD_BYTES {
             return self.wrong(pointer, format!("must be at most {MAX_FIELD_BYTES} bytes as JSON"));
         }
         let entries = match serde_json::from_str::<Value>(raw) {
             Ok(Value::Array(entries)) => entries,
             Ok(_) => return self.wrong(pointer, "must be an array".to_owned()),
-            // A number beyond what JSON numbers can hold, half a surrogate pair, or too deep.
+            // A number out of range, half a surrogate pair, or too deep a nesting.
             Err(error) => return self.wrong(pointer, unreadable(&error).to_owned()),
         };
         if entries.len() > most {
@@ -228,7 +228,7 @@ impl<'m> Reader<'_, 'm> {
         match kind.filter(is_good) {
             Some(kind) => Member::Value(kind),
             None => {
-                let detail = format!("must be a word of 1 to {MAX_TYPE_CHARS} characters, or null");
+                let detail = format!("must be a text of 1 to {MAX_TYPE_CHARS} characters, or null");
                 self.wrong::<()>("/type".to_owned(), detail);
                 Member::Absent
             }
@@ -252,7 +252,7 @@ impl<'m> Reader<'_, 'm> {
         Member::Absent
     }
 
-    /// `"provisioned"`, or the same with what is wanted: an object.
+    /// Reads `credentials`: `"provisioned"`, or an object of that type with further wishes, or null.
     fn key(&mut self) -> Member<KeyDraft> {
         let Some(raw) = self.raw("credentials").map(RawValue::get) else { return Member::Absent };
         if raw == "null" {
@@ -262,7 +262,7 @@ impl<'m> Reader<'_, 'm> {
             return Member::Value(KeyDraft::default());
         }
         if !raw.starts_with('{') {
-            let detail = "must be `provisioned`, an object with that as its `type`, or null";
+            let detail = "must be `provisioned`, an object with the `type` `provisioned`, or null";
             self.wrong::<()>("/credentials".to_owned(), detail.to_owned());
             return Member::Absent;
         }
@@ -290,7 +290,7 @@ impl<'m> Reader<'_, 'm> {
     }
 }
 
-/// Reads the object in the member `credentials` of a body that has nothing else.
+/// Reads the object `credentials` of a body that has no other member.
 fn key_draft(body: &[u8]) -> Result<KeyDraft, Problem> {
     let mut fields = Fields::of(body)?;
     let mut draft = KeyDraft::default();
@@ -313,8 +313,9 @@ fn key_draft(body: &[u8]) -> Result<KeyDraft, Problem> {
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "describes what `draft` reads")]
 pub(crate) struct ContextDraft {
-    /// Unique among your contexts that are not deleted. Kept in Unicode NFC, without white space at its
-    /// ends, runs of white space as one space; characters that cannot be seen are refused.
+    /// The name, unique among your contexts that are not deleted. The gateway stores it in Unicode NFC,
+    /// without white space at its ends, and with each run of white space as one space. It refuses characters
+    /// that cannot be seen.
     #[schema(min_length = 1, max_length = 200, example = "release-42")]
     name: String,
     /// Any JSON values; at most 1000 entries and 192 KiB.
@@ -326,7 +327,7 @@ pub(crate) struct ContextDraft {
     /// Any JSON values; at most 100 entries and 192 KiB.
     #[schema(required = false, max_items = 100, example = json!(["search"]))]
     tools: Vec<Value>,
-    /// What kind of context you call it; null is none. Lists are narrowed to it with `?type=`.
+    /// A type of your choice, or null for none. `?type=` narrows a list to one type.
     #[schema(
         required = false,
         rename = "type",
@@ -335,36 +336,36 @@ pub(crate) struct ContextDraft {
         example = "session"
     )]
     kind: Option<String>,
-    /// Any object of at most 192 KiB, returned as it was sent; null is none. Not searched.
+    /// Any object of at most 192 KiB, returned as it was sent, or null for none. The search ignores it.
     #[schema(required = false, value_type = Option<Object>, example = json!({"agents": ["reviewer"]}))]
     customizations: Option<serde_json::Map<String, Value>>,
     /// `active` or `inactive`.
     #[schema(required = false, default = "active", example = "active")]
     status: String,
-    /// Has ChittyAuth make a key for the context, which is shown once; null is none.
+    /// A key that ChittyAuth is to make for the context, or null for none. Only the reply shows the key.
     #[schema(required = false, example = "provisioned")]
     credentials: Option<ContextCredentials>,
 }
 
-/// That a key is to be made for a context.
+/// The request to make a key for a context.
 #[cfg(not(target_family = "wasm"))]
 #[derive(utoipa::ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code, reason = "describes what `key` reads")]
 pub(crate) enum ContextCredentials {
-    /// With the usual scopes, for as long as may be.
+    /// A key with the usual scopes and the longest possible life.
     Usual(ContextCredentialsWord),
-    /// With what is said.
+    /// A key with the given scopes and life.
     Said(ContextKeyDraft),
 }
 
-/// That a key is to be made with the usual scopes, for as long as may be.
+/// The request to make a key with the usual scopes and the longest possible life.
 #[cfg(not(target_family = "wasm"))]
 #[derive(utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes what `key` reads")]
 pub(crate) enum ContextCredentialsWord {
-    /// ChittyAuth makes it.
+    /// ChittyAuth makes the key.
     Provisioned,
 }
 
@@ -375,22 +376,23 @@ pub(crate) enum ContextCredentialsWord {
 pub(crate) struct ContextKeyDraft {
     /// Always `provisioned`.
     r#type: String,
-    /// `{service}:read` or `{service}:write`, each of which you hold yourself; `contexts:read` and
-    /// `contexts:write` by default, as far as you hold them. For the services that make identities and
-    /// credentials you must be an administrator.
+    /// `{service}:read` or `{service}:write`, each of which you must hold yourself. By default
+    /// `contexts:read` and `contexts:write`, as far as you hold them. Only an administrator may request
+    /// scopes of the services that make identities and credentials.
     #[schema(required = false, example = json!(["cases:read"]))]
     scopes: Option<Vec<String>>,
-    /// A minute to 90 days; as long as may be by default, which is until your own credential ends.
+    /// The life of the key: a minute to 90 days. The key never outlives your own credential. By default, its
+    /// life is as long as both allow.
     #[schema(required = false)]
     expires_in_seconds: Option<u32>,
 }
 
-/// The body of a change: only what is to change. Arrays are replaced whole.
+/// The body of a change: only the members that change. A new array replaces the whole old one.
 #[cfg(not(target_family = "wasm"))]
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "describes what `patch` reads")]
 pub(crate) struct ContextPatch {
-    /// Unique among your contexts that are not deleted; in the same form as at the creation.
+    /// The name, unique among your contexts that are not deleted; the rules are those of the creation.
     #[schema(required = false, min_length = 1, max_length = 200)]
     name: String,
     /// Any JSON values; at most 1000 entries and 192 KiB.
@@ -402,17 +404,17 @@ pub(crate) struct ContextPatch {
     /// Any JSON values; at most 100 entries and 192 KiB.
     #[schema(required = false, max_items = 100)]
     tools: Vec<Value>,
-    /// What kind of context you call it; null is none.
+    /// A type of your choice, or null for none.
     #[schema(required = false, rename = "type", min_length = 1, max_length = 64)]
     kind: Option<String>,
-    /// Any object of at most 192 KiB; null is none.
+    /// Any object of at most 192 KiB, or null for none.
     #[schema(required = false, value_type = Option<Object>)]
     customizations: Option<serde_json::Map<String, Value>>,
     /// `active` or `inactive`.
     #[schema(required = false, example = "inactive")]
     status: String,
-    /// Has ChittyAuth make a key, in place of the one that was made before, which is revoked; null
-    /// revokes it only.
+    /// A key that ChittyAuth is to make in place of the context's present key, which is revoked. Null only
+    /// revokes the present key.
     #[schema(required = false, example = "provisioned")]
     credentials: Option<ContextCredentials>,
 }
@@ -458,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn every_unacceptable_member_is_named() {
+    fn an_error_points_to_each_member_that_is_not_acceptable() {
         let errors = body(r#"{"name":7,"data":{},"systems":"x","tools":null,"status":"deleted"}"#);
         assert_eq!(errors.unwrap_err(), ["/name", "/data", "/systems", "/tools", "/status"]);
         for (text, pointer) in [
@@ -491,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_needs_something_to_change() {
+    fn a_patch_without_a_change_is_refused() {
         assert!(patch(b"{}").is_err());
         let unknown = patch(br#"{"stauts":"active"}"#).unwrap_err();
         assert_eq!(unknown.code, http_kit::problem::Code::UnknownField);

@@ -1,5 +1,6 @@
-//! Contexts: what an actor works in. `create` and `handlers` are the HTTP side, `input` the rules for what a
-//! caller sends, `store` the SQL, `search` how text becomes words.
+//! Contexts: an actor's working environments, with data, systems and tools. `create`, `handlers` and `said`
+//! are the HTTP side, `credentials` makes the key of a context, `input` checks the bodies that callers send,
+//! `store` is the SQL, and `search` turns text into words.
 
 pub mod create;
 pub mod credentials;
@@ -18,7 +19,7 @@ use crate::app::App;
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 
-/// The event of what a request does to a context, now.
+/// Returns the event of a change that a request makes to a context, at the present instant.
 fn event(
     app: &App,
     kind: EventKind,
@@ -30,13 +31,13 @@ fn event(
     Event::caused(request, scope, kind, id.as_str(), payload, app.now_ms())
 }
 
-/// What the cron does for contexts, until the time is up.
+/// The cron's work on contexts, until the time is up: it prepares rows that an earlier version wrote.
 pub async fn cron(app: &App, ready: Ready<'_>, until_ms: u64) {
     store::former_names::settle_all(app, ready, until_ms).await;
     store::former_words::write_all_anew(app, ready, until_ms).await;
 }
 
-/// The status that a caller can give; `deleted` comes by deleting.
+/// The status that a caller can set. A context becomes `deleted` only by its deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// In use.
@@ -46,7 +47,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// As stored.
+    /// The status as it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Active => "active",
@@ -64,26 +65,26 @@ impl Status {
     }
 }
 
-/// A context as it is returned. The JSON itself is made by the database (the column
-/// `shown`); this type describes it, and a test holds the two together.
+/// A context as it is returned. The database makes the JSON (in the column `shown`); this type describes it,
+/// and a test compares the two.
 #[derive(Debug, Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 pub struct Context {
-    /// The ChittyID, minted by ChittyID.
+    /// The ChittyID of the context, minted by the service ChittyID.
     #[cfg_attr(not(target_family = "wasm"), schema(example = "03-1-USA-0001-P-2611-0-92"))]
     pub chitty_id: String,
-    /// The same, for callers of the predecessor.
+    /// The same as `chitty_id`, for callers of the predecessor.
     #[serde(rename = "chittyId")]
     pub chitty_id_camel: String,
-    /// The same, for callers of the predecessor.
+    /// The same as `chitty_id`, for callers of the predecessor.
     #[serde(rename = "contextId")]
     pub context_id_camel: String,
     /// Unique among the owner's contexts that are not deleted; 1 to 200 characters.
     pub name: String,
-    /// The ChittyID of the actor who made it.
+    /// The ChittyID of the actor who created the context.
     pub owner_chitty_id: String,
-    /// The same, for callers of the predecessor.
+    /// The same as `owner_chitty_id`, for callers of the predecessor.
     pub owner: String,
     /// Any JSON values.
     pub data: Vec<serde_json::Value>,
@@ -97,46 +98,47 @@ pub struct Context {
     pub created_at: String,
     /// ISO-8601 UTC with milliseconds.
     pub updated_at: String,
-    /// When it was deleted.
+    /// When the context was deleted, or null.
     pub deleted_at: Option<String>,
-    /// Its record at ChittyDNA.
+    /// The id of the context's record at ChittyDNA, or null if it is not known yet.
     pub chitty_dna_id: Option<String>,
-    /// Its timeline at ChittyChronicle.
+    /// The id of the context's timeline at ChittyChronicle, or null if it is not known yet.
     pub chitty_chronicle_timeline_id: Option<String>,
     /// The same as `created_at`, for callers of the predecessor.
     pub created: String,
-    /// What ChittyVerify said last; only where the context is read by itself, and was ever verified.
+    /// The last answer of ChittyVerify. Only in the reply to `GET /v1/contexts/{id}`, and only if the context
+    /// was ever verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(not(target_family = "wasm"), schema(required = false, value_type = ContextVerification))]
     pub verification: Option<serde_json::Value>,
-    /// What kind of context its maker calls it.
+    /// The type that the owner gave the context, or null.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// An object of its maker's, as it was sent.
+    /// An object of the owner's choice, as it was sent, or null.
     #[cfg_attr(not(target_family = "wasm"), schema(value_type = Option<Object>))]
     pub customizations: Option<serde_json::Map<String, serde_json::Value>>,
-    /// What was asked for and not done, where that is so.
+    /// The parts of the request that the gateway ignored, in words; only if there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(not(target_family = "wasm"), schema(required = false))]
     pub warnings: Vec<String>,
 }
 
-/// What ChittyVerify has said of a context.
+/// An answer of ChittyVerify about a context.
 #[cfg(not(target_family = "wasm"))]
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "describes what the handlers put together")]
 pub(crate) struct ContextVerification {
-    /// Whether it is what it says.
+    /// Whether ChittyVerify has verified the context.
     verified: bool,
-    /// ChittyVerify's own word, such as PASS, FAIL or REVIEW.
+    /// The status in ChittyVerify's own words, such as PASS, FAIL or REVIEW.
     status: Option<String>,
-    /// By what ChittyVerify knows the verification.
+    /// The id of the verification at ChittyVerify.
     verification_id: Option<String>,
-    /// How sure it is, in percent.
+    /// How certain ChittyVerify is, in percent.
     confidence_percent: Option<u8>,
-    /// ISO-8601 UTC with milliseconds.
+    /// When ChittyVerify answered: ISO-8601 UTC with milliseconds.
     verified_at: String,
-    /// The event in the audit.
+    /// The id of the verification's event, `evt_…`, in the audit.
     event_id: String,
 }
 
@@ -147,9 +149,9 @@ pub(crate) struct ContextVerification {
 pub(crate) struct VerificationReply {
     /// Always true: ChittyVerify has answered.
     success: bool,
-    /// Of which context.
+    /// The ChittyID of the context.
     chitty_id: String,
-    /// What it said.
+    /// The answer of ChittyVerify.
     verification: ContextVerification,
 }
 
@@ -158,16 +160,16 @@ pub(crate) struct VerificationReply {
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "describes what the handlers put together")]
 pub(crate) struct Lineage {
-    /// Of which context.
+    /// The ChittyID of the context.
     chitty_id: String,
-    /// What ChittyDNA tells, such as `dna_id`, `generation`, `genesis` and `events`.
+    /// The answer of ChittyDNA, with members such as `dna_id`, `generation`, `genesis` and `events`.
     #[schema(value_type = Object)]
     lineage: serde_json::Value,
-    /// When it told that: ISO-8601 UTC with milliseconds.
+    /// When ChittyDNA gave this answer: ISO-8601 UTC with milliseconds.
     read_at: String,
-    /// How long ago that was.
+    /// The age of this answer, in seconds.
     age_seconds: u64,
-    /// Whether ChittyDNA was asked again and did not answer.
+    /// Whether the gateway asked ChittyDNA again and got no usable answer.
     stale: bool,
 }
 
@@ -178,12 +180,12 @@ pub(crate) struct Lineage {
 pub(crate) struct ContextReply {
     /// Always true.
     success: bool,
-    /// What was done, in words; not in the reply to a creation.
+    /// The result in words; not in the reply to a creation.
     #[schema(required = false)]
     message: String,
-    /// The context as it is now.
+    /// The context after the creation or change.
     context: Context,
-    /// The key that was made for it, where one was asked for.
+    /// The key that ChittyAuth made for the context; only if the request asked for one.
     #[schema(required = false)]
     credentials: credentials::KeyView,
 }
@@ -195,14 +197,14 @@ pub(crate) struct ContextReply {
 pub(crate) struct ContextList {
     /// The contexts of this page.
     contexts: Vec<Context>,
-    /// How many they are.
+    /// The number of contexts on this page.
     count: u8,
-    /// What was searched for; not in a list.
+    /// The `q` of a search; not in a list.
     #[schema(required = false)]
     query: String,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
-    /// What was asked for and not done, where that is so.
+    /// The parts of the request that the gateway ignored, in words; only if there are any.
     #[schema(required = false)]
     warnings: Vec<String>,
 }
@@ -215,14 +217,14 @@ pub(crate) struct ContextList {
 pub(crate) struct DeletionView {
     /// Always true.
     success: bool,
-    /// What was done, in words.
+    /// The result in words.
     message: String,
-    /// The context that was deleted.
+    /// The ChittyID of the deleted context.
     chitty_id: String,
-    /// The same, for callers of the predecessor.
+    /// The same as `chitty_id`, for callers of the predecessor.
     #[schema(rename = "chittyId")]
     chitty_id_camel: String,
-    /// The same, for callers of the predecessor.
+    /// The same as `chitty_id`, for callers of the predecessor.
     #[schema(rename = "contextId")]
     context_id_camel: String,
 }

@@ -1,4 +1,4 @@
-//! What other services say of a context, for its owner: whether ChittyVerify finds it whole, and its
+//! The answers of other services about a context, for its owner: the verification by ChittyVerify, and the
 //! lineage at ChittyDNA.
 
 use http_kit::problem::{Code, Problem};
@@ -19,19 +19,20 @@ use crate::store::event::EventKind;
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Lineage, VerificationReply};
 
-/// How long a lineage is shown without asking again, in ms.
+/// How long a stored lineage is shown without asking ChittyDNA again, in ms.
 const FRESH_MS: u64 = 300_000;
 
-/// The longest lineage that is kept, in bytes.
+/// The longest lineage that is stored, in bytes.
 const MAX_LINEAGE_BYTES: usize = 128 * 1024;
 
-/// The longest text that is kept of ChittyVerify's answer, in bytes.
+/// The longest `status` and `verification_id` of ChittyVerify that are stored, in bytes.
 const MAX_WORD_BYTES: usize = 200;
 
 /// Have a context verified by ChittyVerify.
 ///
-/// Its answer is kept with its time, and shown with the context. While ChittyVerify is down the answer is
-/// 503, and the last one stays. Send an `Idempotency-Key` to be able to repeat the request safely.
+/// The gateway stores the answer of ChittyVerify with its time, and shows it with the context. While
+/// ChittyVerify is down, the reply is 503 and the last answer stays stored. Send an `Idempotency-Key` to be
+/// able to repeat the request safely.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/contexts/{id}/verify",
@@ -42,7 +43,7 @@ const MAX_WORD_BYTES: usize = 200;
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters."),
     ),
     responses(
-        (status = 200, description = "Asked; `verified` says what came of it.", body = VerificationReply, headers(("Idempotency-Replayed" = String))),
+        (status = 200, description = "ChittyVerify has answered; `verified` is its verdict.", body = VerificationReply, headers(("Idempotency-Replayed" = String))),
         (status = 404, description = "You have no such context."),
         (status = 503, description = "`verification_unavailable`: ChittyVerify gave no verdict."),
     ),
@@ -62,7 +63,7 @@ pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let found = asked.map_err(|error| {
         Problem::upstream(
             Code::VerificationUnavailable,
-            "ChittyVerify gave no verdict. What it said last is kept; repeat the request later.",
+            "ChittyVerify gave no verdict. Its last answer stays stored. Repeat the request later.",
             &error,
         )
     })?;
@@ -83,7 +84,7 @@ pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Ok(None) => Err(Problem::not_found("context")),
         Err(WriteError::Refused(problem)) => Err(problem),
         Err(error) => {
-            // Where the context is gone meanwhile there is no reply to keep, and the batch fails.
+            // If the context was deleted meanwhile, there is no reply to store, and so the batch failed.
             let (dna_id, _) = said::before_verification(ready, &scope, &id, None).await?;
             dna_id.ok_or_else(|| Problem::not_found("context"))?;
             idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await
@@ -91,14 +92,15 @@ pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     }
 }
 
+/// Whether a text of ChittyVerify's answer is fit to be stored.
 fn is_word(text: &str) -> bool {
     (1..=MAX_WORD_BYTES).contains(&text.len()) && !text.contains(char::is_control)
 }
 
-/// Read the lineage of a context: how it came to be, as ChittyDNA tells it.
+/// Read the lineage of a context: its history at ChittyDNA.
 ///
-/// Asked for again after five minutes. While ChittyDNA is down the last one is shown, `stale` and with its
-/// age.
+/// The gateway asks ChittyDNA again when the stored lineage is five minutes old. While ChittyDNA is down,
+/// the reply is the stored lineage with its age, and `stale` is true.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/contexts/{id}/lineage",
@@ -108,46 +110,47 @@ fn is_word(text: &str) -> bool {
     responses(
         (status = 200, description = "The lineage, with its age.", body = Lineage),
         (status = 404, description = "You have no such context, or ChittyDNA has no lineage of it yet."),
-        (status = 503, description = "`lineage_unavailable`: ChittyDNA did not answer, and never has."),
+        (status = 503, description = "`lineage_unavailable`: ChittyDNA gave no usable answer, and no lineage is stored."),
     ),
 ))]
 pub async fn lineage(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let id = context_id(request)?;
-    let told = said::lineage(ready, &scope, &id).await?;
-    let told = told.ok_or_else(|| Problem::not_found("context"))?;
+    let stored = said::lineage(ready, &scope, &id).await?;
+    let stored = stored.ok_or_else(|| Problem::not_found("context"))?;
     let now_ms = app.now_ms();
-    if let Some(told) = told.as_ref().filter(|told| now_ms < told.read_ms + FRESH_MS) {
-        return Ok(shown(id.as_str(), told, now_ms, false));
+    if let Some(stored) = stored.as_ref().filter(|stored| now_ms < stored.read_ms + FRESH_MS) {
+        return Ok(shown(id.as_str(), stored, now_ms, false));
     }
     let asked = request.session(&app.core).dna().lineage(&id).await;
     let lineage = asked.map(|lineage| lineage.to_string());
-    match (lineage, told) {
+    match (lineage, stored) {
         (Ok(lineage), _) if lineage.len() <= MAX_LINEAGE_BYTES => {
-            let told = LineageRow { lineage, read_ms: app.now_ms() };
-            if let Err(error) = said::keep_lineage(ready, &id, &told.lineage, told.read_ms).await {
+            let fresh = LineageRow { lineage, read_ms: app.now_ms() };
+            if let Err(error) = said::keep_lineage(ready, &id, &fresh.lineage, fresh.read_ms).await
+            {
                 log::warn("lineage_not_kept", &[("error", &error.to_string())]);
             }
-            Ok(shown(id.as_str(), &told, told.read_ms, false))
+            Ok(shown(id.as_str(), &fresh, fresh.read_ms, false))
         }
         (Err(error), None) if error.status == Some(404) => Err(Problem::not_found("lineage")),
         (Err(error), None) => Err(Problem::upstream(
             Code::LineageUnavailable,
-            "ChittyDNA did not answer, and has not told this lineage before. Repeat the request later.",
+            "ChittyDNA did not answer, and no lineage of this context is stored. Repeat the request later.",
             &error,
         )),
         (Ok(_), None) => Err(Problem::new(
             Code::LineageUnavailable,
-            "ChittyDNA's answer is longer than what is passed on.",
+            "ChittyDNA's answer is longer than the 128 KiB that this gateway passes on.",
         )),
-        (_, Some(told)) => Ok(shown(id.as_str(), &told, app.now_ms(), true)),
+        (_, Some(stored)) => Ok(shown(id.as_str(), &stored, app.now_ms(), true)),
     }
 }
 
-fn shown(id: &str, told: &LineageRow, now_ms: u64, is_stale: bool) -> Reply {
-    let lineage: Value = serde_json::from_str(&told.lineage).unwrap_or_default();
+fn shown(id: &str, row: &LineageRow, now_ms: u64, is_stale: bool) -> Reply {
+    let lineage: Value = serde_json::from_str(&row.lineage).unwrap_or_default();
     let text = json!({
-        "chitty_id": id, "lineage": lineage, "read_at": time::iso8601(told.read_ms),
-        "age_seconds": now_ms.saturating_sub(told.read_ms) / 1000, "stale": is_stale,
+        "chitty_id": id, "lineage": lineage, "read_at": time::iso8601(row.read_ms),
+        "age_seconds": now_ms.saturating_sub(row.read_ms) / 1000, "stale": is_stale,
     });
     Reply::json(text.to_string())
 }

@@ -26,9 +26,9 @@ use crate::identities::views::{
 
 /// Have a ChittyID minted, of one of nine kinds.
 ///
-/// ChittyID mints it; while that is down the answer is 503 and nothing is stored. Send an
-/// `Idempotency-Key` to be able to repeat the request safely for 24 hours: also where ChittyID's answer was
-/// lost, it is asked under the same key again.
+/// The service ChittyID mints it; while ChittyID is down, the answer is 503 and nothing is stored. Send an
+/// `Idempotency-Key` to be able to repeat the request safely for 24 hours. If ChittyID's answer was lost,
+/// the repeat calls ChittyID under the same key.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/api/chittyid/mint",
@@ -39,7 +39,7 @@ use crate::identities::views::{
     responses(
         (status = 201, description = "Minted.", body = IdentityReplyView,
             headers(("ETag" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        (status = 403, description = "`quota_exceeded`: you have had as many minted as you may."),
+        (status = 403, description = "`quota_exceeded`: you have had as many identities minted as your quota allows."),
         (status = 422, description = "A value is not acceptable, such as an e-mail address in `metadata`."),
     ),
 ))]
@@ -69,7 +69,8 @@ pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     CheckedMint { app, ready, scope, request, wanted, quota, key, intent, id }.perform().await
 }
 
-/// What ChittyID keeps beside the id: what the caller has said, and by whom and through what it was asked for.
+/// Returns the metadata that ChittyID keeps with the id: that of the caller, and the names of the caller and
+/// of this gateway.
 fn metadata(wanted: &MintDraft, scope: &Scope) -> Value {
     let mut metadata: Map<String, Value> = wanted.metadata.as_object().cloned().unwrap_or_default();
     metadata.insert("owner".to_owned(), scope.actor().into());
@@ -77,7 +78,7 @@ fn metadata(wanted: &MintDraft, scope: &Scope) -> Value {
     metadata.into()
 }
 
-/// A mint that has passed every check and has its id.
+/// A mint that has passed every check and has its id from ChittyID.
 struct CheckedMint<'a> {
     app: &'a App,
     ready: Ready<'a>,
@@ -121,7 +122,7 @@ impl CheckedMint<'_> {
             .then(After::Announce(event)))
     }
 
-    /// After a batch that failed: what there is to reply all the same, or the problem.
+    /// Handles a batch that failed. Returns the reply if there is one in spite of that, or the problem.
     async fn recover(&self, failure: Failure, event: &Event) -> Result<Recovery, Problem> {
         let reason = match &failure {
             Failure::Other(WriteError::Db(DbError::OverQuota(_))) => "quota_exceeded",
@@ -133,13 +134,15 @@ impl CheckedMint<'_> {
                 "storage_unavailable"
             }
             Failure::Given | Failure::LostRace => {
-                // An authority that recognises repeats has answered both with one identity, which is in use.
+                // An authority that recognises repeats has given both requests the same identity, which the
+                // stored reply contains.
                 if let Some(reply) = self.replay().await? {
                     self.settle(&reply).await;
                     return Ok(Recovery::Replayed(reply));
                 }
                 if let Failure::Given = failure {
-                    // Somebody else's: it is not this request's to report. Its own was perhaps minted.
+                    // The identity belongs to another request, so this one must not report it. ChittyID may
+                    // have minted one for this request too, so the intent stays to be reported.
                     return Err(failure.into());
                 }
                 "idempotency_race"
@@ -149,7 +152,8 @@ impl CheckedMint<'_> {
         Err(failure.into())
     }
 
-    /// What becomes of this request's own id, where another request with the same key was faster.
+    /// Settles the intent after a faster request with the same key: withdraws it if that request stored the
+    /// same id, else reports this request's id as orphaned.
     async fn settle(&self, reply: &Reply) {
         let is_same = match &reply.body {
             Body::Json(text) => serde_json::from_str::<Value>(text)
@@ -164,7 +168,7 @@ impl CheckedMint<'_> {
         }
     }
 
-    /// The reply that another request with this key has stored.
+    /// Returns the reply that another request with this key has stored, if there is one.
     async fn replay(&self) -> Result<Option<Reply>, Problem> {
         let now_ms = self.request.now_ms;
         idempotency::find(self.ready, &self.scope, self.key.as_ref(), now_ms).await
@@ -172,15 +176,16 @@ impl CheckedMint<'_> {
 }
 
 enum Recovery {
-    /// The batch had been committed after all; the reply's body.
+    /// The batch was committed after all; with the body of the reply.
     Committed(String),
-    /// Another request with the same idempotency key was faster; its reply.
+    /// Another request with the same idempotency key was faster; with its reply.
     Replayed(Reply),
 }
 
 /// Have a ChittyID validated.
 ///
-/// What is no ChittyID by its form is not valid, and ChittyID is not asked about it.
+/// A text without the form or the checksum of a ChittyID is not valid; the gateway does not ask ChittyID
+/// about it.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/api/chittyid/validate",
@@ -234,10 +239,10 @@ async fn verdict(
             let (status, reason) = match said {
                 Validity::Valid => ("valid", None),
                 Validity::Invalid => {
-                    ("invalid", Some("ChittyID does not hold it for valid".to_owned()))
+                    ("invalid", Some("ChittyID says that it is not valid".to_owned()))
                 }
                 Validity::Pending => {
-                    ("pending", Some("it stands for an identity to come".to_owned()))
+                    ("pending", Some("it stands for an identity not minted yet".to_owned()))
                 }
             };
             (status, Some(id), reason)

@@ -1,35 +1,35 @@
-//! What a caller may send.
+//! The request bodies that a caller may send.
 
 use chitty_core::EntityLabel;
 use http_kit::fields::{Fields, Member};
 use http_kit::problem::Problem;
 use serde_json::Value;
 
-/// The most bytes of what is said of an identity.
+/// The longest `metadata` of an identity, as JSON, in bytes.
 const MAX_METADATA_BYTES: usize = 4096;
 
-/// The longest text that is looked at as an id, in characters.
+/// The longest text that is accepted as an id to validate, in characters.
 pub(crate) const MAX_ID_CHARS: usize = 256;
 
-/// The names under which callers send the kind.
+/// The member names under which callers send the kind of an identity.
 const KINDS: [&str; 4] = ["entity", "type", "entityType", "entity_type"];
 
-/// The names under which callers send an id.
+/// The member names under which callers send an id.
 const IDS: [&str; 4] = ["chittyId", "chitty_id", "chittyid", "id"];
 
-/// What is to be minted.
+/// The identity to be minted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MintDraft {
-    /// Of which kind.
+    /// The kind of the identity.
     pub label: EntityLabel,
-    /// What ChittyID is to keep beside it; a JSON object.
+    /// The metadata that ChittyID is to keep with the id; a JSON object.
     pub metadata: Value,
 }
 
 /// Reads the body of a mint.
 ///
 /// # Errors
-/// 400 when it is not JSON, 422 with all that is not acceptable.
+/// 400 when the body is not JSON, 422 naming every member that is not acceptable.
 pub fn wanted(body: &[u8]) -> Result<MintDraft, Problem> {
     let mut fields = Fields::of(body)?;
     let named = one_of(&mut fields, &KINDS, 32);
@@ -48,18 +48,18 @@ pub fn wanted(body: &[u8]) -> Result<MintDraft, Problem> {
     let metadata: Value = metadata
         .and_then(|text| serde_json::from_str(&text).ok())
         .unwrap_or_else(|| Value::Object(Default::default()));
-    if holds_email(&metadata) {
-        fields.wrong("metadata", "must hold no e-mail address: ChittyID keeps it beside the id");
+    if has_email(&metadata) {
+        fields.wrong("metadata", "must hold no e-mail address: ChittyID keeps it with the id");
     }
     fields.finish()?;
-    // Without one there is an error, with which it has ended.
+    // Without a label, `finish` has returned the error already.
     Ok(MintDraft { label: label.unwrap_or(EntityLabel::Person), metadata })
 }
 
 /// Reads the body of a validation: a text that may be an id.
 ///
 /// # Errors
-/// 400 when it is not JSON, 422 when there is none.
+/// 400 when the body is not JSON, 422 when it has no such text or contradictory ones.
 pub fn asked(body: &[u8]) -> Result<String, Problem> {
     let mut fields = Fields::of(body)?;
     let id = one_of(&mut fields, &IDS, MAX_ID_CHARS);
@@ -67,14 +67,14 @@ pub fn asked(body: &[u8]) -> Result<String, Problem> {
     Ok(id.unwrap_or_default())
 }
 
-/// The text of the one of these members that is sent, which must be one.
+/// Returns the text of these members. At least one must be sent, and all that are sent must be equal.
 fn one_of(fields: &mut Fields<'_>, names: &[&'static str], max: usize) -> Option<String> {
     let mut found: Option<String> = None;
     for name in names {
         let Member::Value(text) = fields.text(name, max) else { continue };
         match &found {
             Some(other) if *other != text => {
-                fields.wrong(name, "contradicts another spelling of it")
+                fields.wrong(name, "contradicts the same member under another name")
             }
             _ => found = Some(text),
         }
@@ -85,26 +85,27 @@ fn one_of(fields: &mut Fields<'_>, names: &[&'static str], max: usize) -> Option
     found
 }
 
-/// The first of these members that is there, or the first of all.
+/// Returns the first of these names that the body has, or else the first name.
 fn sent(fields: &Fields<'_>, names: &[&'static str]) -> &'static str {
     let first = names.first().copied().unwrap_or_default();
     names.iter().copied().find(|name| fields.has(name)).unwrap_or(first)
 }
 
-/// Whether a JSON value has an e-mail address in it, as a name or within a text.
-fn holds_email(value: &Value) -> bool {
+/// Whether a JSON value has an e-mail address in a member name or in a text.
+fn has_email(value: &Value) -> bool {
     match value {
-        Value::String(text) => is_with_email(text),
-        Value::Array(values) => values.iter().any(holds_email),
+        Value::String(text) => has_email_in_text(text),
+        Value::Array(values) => values.iter().any(has_email),
         Value::Object(members) => {
-            members.iter().any(|(name, value)| is_with_email(name) || holds_email(value))
+            members.iter().any(|(name, value)| has_email_in_text(name) || has_email(value))
         }
         _ => false,
     }
 }
 
-/// Whether an e-mail address is in a text. `user@host:path` and `user@host/path` are places, not addresses.
-fn is_with_email(text: &str) -> bool {
+/// Whether a text has an e-mail address in it. `user@host:path` and `user@host/path` are locations, not
+/// addresses.
+fn has_email_in_text(text: &str) -> bool {
     text.match_indices('@').any(|(at, _)| {
         let (before, after) = (text.get(..at), text.get(at + 1..));
         let local = |c: char| c.is_alphanumeric() || "._%+-'\"".contains(c);
@@ -129,7 +130,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_kind_has_several_names_and_one_meaning() {
+    fn every_name_of_a_kind_is_read_and_contradictions_are_refused() {
         let kind = |body: Value| wanted(body.to_string().as_bytes()).map(|wanted| wanted.label);
         for label in EntityLabel::ALL {
             for name in KINDS {
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_of_anybody_goes_along() {
+    fn e_mail_addresses_are_found_and_other_texts_with_an_at_sign_are_not() {
         for bad in [
             json!({"email": "bob@example.org"}),
             json!({"note": "ask Bob <bob.b+x@mail.example.org>."}),
@@ -162,7 +163,7 @@ mod tests {
             json!({"a": "jürgen@bücher.example"}),
             json!({"a": "bob@example.org: hello"}),
         ] {
-            assert!(holds_email(&bad), "{bad}");
+            assert!(has_email(&bad), "{bad}");
         }
         for good in [
             json!({"at": "2026-01-01", "handle": "@bob", "n": 7, "flag": null}),
@@ -171,12 +172,12 @@ mod tests {
             json!({"package": "@chittyos/core@1.2.3"}),
             json!({"rate": "5 @ 3.50"}),
         ] {
-            assert!(!holds_email(&good), "{good}");
+            assert!(!has_email(&good), "{good}");
         }
     }
 
     #[test]
-    fn an_id_has_several_names() {
+    fn every_name_of_an_id_is_read_and_contradictions_are_refused() {
         for name in IDS {
             assert_eq!(asked(json!({ name: "x" }).to_string().as_bytes()).unwrap(), "x");
         }

@@ -1,8 +1,8 @@
-//! ChittyIDs of all nine kinds for whoever asks, minted by ChittyID and by nobody else, and whether an id
-//! is sound.
+//! ChittyIDs at the request of callers: minting of all nine kinds, which only ChittyID does, and validation
+//! of ids.
 //!
-//! `input` is what may be sent, `handlers` the HTTP side, `store` the SQL. What was minted is a row of
-//! `identities`: whose it is, and of which kind. What is said of it stands at ChittyID alone.
+//! `input` reads the bodies, `handlers` is the HTTP side, `store` the SQL. Each minted identity is a row of
+//! `identities` with its owner and its kind; only ChittyID keeps its metadata.
 
 pub mod handlers;
 pub mod input;

@@ -12,18 +12,19 @@ use crate::store::event::Event;
 use crate::store::minting::MintIntent;
 use crate::store::{Ready, outbox};
 
-/// The constraint that speaks when an identity is here already.
+/// The unique constraint that fails when an identity is stored already.
 const GIVEN: &str = "identities.chitty_id";
 
 /// The body of the reply to a mint, over a row of `identities`.
 const MINTED: &str = "json_object('success', json('true'), 'chittyId', chitty_id, 'chitty_id', chitty_id, \
      'type', entity_type, 'entity', entity, 'minted_at', minted_at)";
 
-/// What stands in the way of a mint, read in one round trip before it; where it is nothing, the intent is on
-/// record from the same round trip on. Returns the reply that is stored under the request's key.
+/// Checks before a mint whether it may take place and, if so, records the intent in the same round trip.
+/// Returns the row of the reply that is stored under the request's key, if there is one; then no intent is
+/// recorded.
 ///
 /// # Errors
-/// 403 when the caller may do nothing or has had as many as it may; storage failures.
+/// 403 when the caller may do nothing or its quota is used up; storage failures.
 pub async fn admit(
     ready: Ready<'_>,
     scope: &Scope,
@@ -47,7 +48,7 @@ pub async fn admit(
     let stored = results.next().unwrap_or_default();
     if stored.is_empty() {
         quota.judge(&room)?;
-        // Nothing is minted without its intent.
+        // Without a recorded intent, nothing may be minted.
         if recorded.is_empty() {
             return Err(DbError::Shape.into());
         }
@@ -55,14 +56,14 @@ pub async fn admit(
     Ok(stored)
 }
 
-/// Why an identity is not on record.
+/// The reason why an identity was not stored.
 #[derive(Debug)]
 pub enum Failure {
-    /// It is here already.
+    /// The identity is stored already.
     Given,
     /// Another request with the same idempotency key was faster.
     LostRace,
-    /// Nothing of the batch is there, or whether it is there is open.
+    /// The batch was refused or rolled back, or it is not known whether it was committed.
     Other(WriteError),
 }
 
@@ -81,7 +82,7 @@ impl From<Failure> for Problem {
         match failure {
             Failure::Given => Problem::new(
                 Code::IdentityAuthorityUnavailable,
-                "ChittyID answered with an identity that it has given away before. Repeat the request.",
+                "ChittyID answered with an identity that it had minted before. Repeat the request.",
             ),
             Failure::LostRace => Problem::new(
                 Code::StorageUnavailable,
@@ -92,27 +93,27 @@ impl From<Failure> for Problem {
     }
 }
 
-/// An identity to be put on record.
+/// An identity to be stored, with all that its batch writes.
 pub struct Insertion<'a> {
-    /// Minted a moment ago.
+    /// The id that ChittyID has minted.
     pub id: &'a ChittyId,
-    /// What was asked for.
+    /// The identity as the caller requested it.
     pub wanted: &'a MintDraft,
-    /// What it was minted for, which is fulfilled by this.
+    /// The intent under which the id was minted; the batch settles it.
     pub intent: &'a MintIntent,
-    /// Its id becomes the revision.
+    /// The event of the mint; its id becomes the revision.
     pub event: &'a Event,
-    /// How long after it the event is overdue.
+    /// How long after its instant the event is overdue, in ms.
     pub overdue_ms: u64,
-    /// How many the owner may have.
+    /// How many identities the owner may have.
     pub quota: &'a Quota,
     /// The request's idempotency key.
     pub key: Option<&'a Idempotency>,
-    /// The reply to be kept under the key.
+    /// The reply to be stored under the key.
     pub reply: StoredReply<'a>,
 }
 
-/// Puts an identity on record: the row, its event and, with a key, the reply, in one batch. Returns the
+/// Stores an identity: the row, its event and, with an idempotency key, the reply, in one batch. Returns the
 /// reply's body.
 ///
 /// # Errors
@@ -148,7 +149,8 @@ fn text_of(mut row: Row) -> Result<String, WriteError> {
     Ok(row.text(0)?)
 }
 
-/// The body of the reply to a mint whose batch was committed after all, if it was: by the event that it wrote.
+/// Returns the body of the reply to a mint whose batch failed, if the batch was committed nevertheless. The
+/// row's revision, which is the event's id, shows that.
 ///
 /// # Errors
 /// Storage failures.

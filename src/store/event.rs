@@ -1,4 +1,4 @@
-//! What an event is: its kinds, its row's content and its message on the queue.
+//! Events: their kinds, the content of their rows and their messages on the queue.
 
 use seams::{ids, time};
 use serde::{Deserialize, Serialize};
@@ -6,53 +6,53 @@ use serde_json::Value;
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $entity:literal;)+) => {
-        /// What can happen.
+        /// The kind of an event.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         pub enum EventKind {
             $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)+
-            /// Something that GitHub has told.
+            /// A webhook event of GitHub.
             #[serde(untagged)]
             Github(GithubEventName),
         }
 
         impl EventKind {
-            /// Every kind that has its own name.
+            /// Every kind except those of GitHub's webhooks, of which there is no list.
             pub const ALL: &[EventKind] = &[$(EventKind::$variant,)+];
 
-            /// Its name on the wire, in the outbox and in ChittyChronicle.
+            /// The name of the kind on the wire, in the outbox and in ChittyChronicle.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(EventKind::$variant => $name,)+
-                    EventKind::Github(told) => &told.0,
+                    EventKind::Github(name) => &name.0,
                 }
             }
 
-            /// What kind of entity it happens to.
+            /// The type of the entity that such events happen to.
             pub fn entity_type(&self) -> &'static str {
                 match self {
                     $(EventKind::$variant => $entity,)+
-                    EventKind::Github(told) => told.entity_type(),
+                    EventKind::Github(name) => name.entity_type(),
                 }
             }
         }
     };
 }
 
-// Each with its name and the kind of its entity.
+// Each kind with its name and the type of its entity.
 kinds! {
     /// A context was made.
     ContextCreated = "context.created", "context";
     /// A context was changed.
     ContextUpdated = "context.updated", "context";
-    /// ChittyVerify was asked about a context, and has answered.
+    /// ChittyVerify was asked to verify a context, and has answered.
     ContextVerified = "context.verified", "context";
     /// A context was deleted.
     ContextDeleted = "context.deleted", "context";
-    /// An actor has registered, or was put on record.
+    /// An actor has registered itself.
     ActorRegistered = "actor.registered", "actor";
     /// An actor was changed.
     ActorUpdated = "actor.updated", "actor";
-    /// What an administrator grants an actor has changed.
+    /// An administrator has changed what an actor is granted.
     ActorCapabilitiesChanged = "actor.capabilities_changed", "actor";
     /// A connection was made.
     ConnectionCreated = "connection.created", "connection";
@@ -64,13 +64,13 @@ kinds! {
     ConnectionRecovered = "connection.recovered", "connection";
     /// Somebody has had a connection checked.
     ConnectionChecked = "connection.checked", "connection";
-    /// A request that may change something went through a connection. Only the audit is told.
+    /// A request that may change something went through a connection. Only the audit records it.
     ConnectionUsed = "connection.used", "connection";
-    /// A connection has ended.
+    /// A connection was ended.
     ConnectionDisconnected = "connection.disconnected", "connection";
     /// A token was delegated.
     DelegationCreated = "delegation.created", "delegation";
-    /// A delegation, and what was delegated further by it, was revoked.
+    /// A delegation was revoked, with the further delegations that were made by it.
     DelegationRevoked = "delegation.revoked", "delegation";
     /// An API key was made.
     KeyCreated = "key.created", "key";
@@ -82,17 +82,17 @@ kinds! {
     OrchestrationStarted = "orchestration.started", "orchestration";
     /// Every step of a run is done.
     OrchestrationCompleted = "orchestration.completed", "orchestration";
-    /// What a run had done is undone, because a service refused.
+    /// A run has undone its steps, because a service refused one.
     OrchestrationUndone = "orchestration.undone", "orchestration";
-    /// A run was given up with something that could not be undone.
+    /// A run was given up, and one of its steps could not be undone.
     OrchestrationFailed = "orchestration.failed", "orchestration";
     /// The gateway has its own identity.
     ServiceInitialized = "service.initialized", "context";
-    /// An administrator has commanded the connection to a ChittyOS service.
+    /// An administrator has sent a command to the connection to a ChittyOS service.
     ServiceCommanded = "service.commanded", "service";
     /// The audit was sealed up to an entry.
     AuditSealed = "audit.sealed", "audit";
-    /// A ChittyID was minted for who had asked for one.
+    /// A ChittyID was minted at the request of an actor.
     IdentityMinted = "identity.minted", "identity";
     /// A ChittyID was minted and then not used.
     IdentityOrphaned = "identity.orphaned", "identity";
@@ -100,38 +100,38 @@ kinds! {
     DeadLettersReplayed = "dead_letters.replayed", "dead_letter";
     /// An administrator has thrown a dead letter away.
     DeadLetterDiscarded = "dead_letter.discarded", "dead_letter";
-    /// The connection to a ChittyOS service is in another state.
+    /// The connection to a ChittyOS service has changed its state.
     ServiceStateChanged = "service.state_changed", "service";
-    /// An installation of the GitHub App has its own identity.
+    /// An installation of the GitHub App has received its own identity.
     AppInstalled = "github.app.installed", "installation";
-    /// Somebody has shown that an installation of the GitHub App is theirs.
+    /// An actor has proved to administer an installation of the GitHub App, and owns it now.
     AppClaimed = "github.app.claimed", "installation";
-    /// An installation of the GitHub App is nobody's any more.
+    /// An installation of the GitHub App has lost its owner.
     AppReleased = "github.app.released", "installation";
-    /// An actor has an installation of the GitHub App no longer, by somebody else's doing.
+    /// An actor has lost an installation of the GitHub App through the action of somebody else.
     InstallationLost = "actor.installation_lost", "actor";
 }
 
-/// The name of something that GitHub has told: `github.{event}`, and `.{action}` where its handler
-/// looks at that. GitHub adds events as it likes, so there is no list of them.
+/// The name of a webhook event of GitHub: `github.{event}`, followed by `.{action}` if the handler of the
+/// event reads the action. GitHub adds events as it likes, so there is no list of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct GithubEventName(String);
 
 impl GithubEventName {
-    /// What it begins with.
+    /// The beginning of every such name.
     pub(crate) const PREFIX: &str = "github.";
 
-    /// The longest that ChittyChronicle takes (`action VARCHAR(100)`).
+    /// The longest name that ChittyChronicle accepts, in bytes (`action VARCHAR(100)`).
     const MAX_BYTES: usize = 100;
 
-    /// The name of a webhook event, and of its action if that matters.
+    /// The name of a webhook event with its action, if that is given; `None` if the name would not be valid.
     pub fn of(event: &str, action: Option<&str>) -> Option<Self> {
         let action = action.map(|action| format!(".{action}")).unwrap_or_default();
         GithubEventName::try_from(format!("{}{event}{action}", GithubEventName::PREFIX)).ok()
     }
 
-    /// What has no name that can be one: what it was is in the payload.
+    /// The name of a webhook event whose own name is not valid. The payload says which event it was.
     pub fn unnamed() -> Self {
         GithubEventName(format!("{}unnamed", GithubEventName::PREFIX))
     }
@@ -156,21 +156,21 @@ impl TryFrom<String> for GithubEventName {
 /// One event. The payload says what changed, never the content itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// `evt_` and a UUIDv7: by it a repeat is recognised.
+    /// `evt_` and a UUIDv7, by which a receiver recognises a repeat.
     pub id: String,
-    /// What happened.
+    /// The kind of the event.
     #[serde(rename = "type")]
     pub kind: EventKind,
-    /// To what: a ChittyID, or the name of a service.
+    /// The entity that it happened to: a ChittyID, or the name of a service.
     pub entity_id: String,
-    /// Who did it: a ChittyID.
+    /// The actor who did it: a ChittyID.
     pub actor_id: String,
-    /// By which credential; `None` where it was the gateway itself.
+    /// The credential of the actor; `None` where the gateway itself acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
-    /// When, ISO-8601 UTC.
+    /// The instant of the event, ISO-8601 UTC.
     pub at: String,
-    /// The trace of the request that caused it.
+    /// The `traceparent` of the request that caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// A JSON object.
@@ -178,7 +178,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// A new event that happens now.
+    /// A new event at the instant `now_ms`.
     pub fn new(
         now_ms: u64,
         kind: EventKind,
@@ -200,7 +200,7 @@ impl Event {
     }
 }
 
-/// A queue message. The version is the tag, so that a reader meets an unknown one as what it is.
+/// A queue message. The version is the serde tag, so that a reader recognises an unknown version as such.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "version")]
 pub enum Message {
@@ -212,7 +212,7 @@ pub enum Message {
 impl Message {
     /// The text that goes on the queue.
     pub fn encode(event: &Event) -> String {
-        // Strings, a Value and unit variants: this cannot fail.
+        // Strings, a Value and unit variants: the serialization cannot fail.
         serde_json::to_string(&Message::V1(event.clone())).unwrap_or_default()
     }
 }
@@ -243,12 +243,12 @@ mod tests {
         assert!(serde_json::from_str::<Message>(&text.replace("\"1\"", "\"2\"")).is_err());
     }
 
-    /// One message of every kind, as it goes on the queue. What is in flight during a deploy is read by
-    /// the next version, so these lines never change; a new kind adds one.
+    /// One message of every kind, as it is on the queue. The next version reads the messages that are in
+    /// flight during a deploy, so these lines never change; a new kind adds a line.
     const GOLDEN: &str = include_str!("../../tests/native/golden/messages-v1.jsonl");
 
     #[test]
-    fn what_github_tells_has_its_name() {
+    fn names_of_webhook_events_are_read_and_bad_names_are_refused() {
         let push = EventKind::Github(GithubEventName::of("push", None).unwrap());
         assert_eq!((push.as_str(), push.entity_type()), ("github.push", "repository"));
         let text = serde_json::to_string(&push).unwrap();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_message_is_written_and_read_as_it_always_was() {
+    fn every_kind_of_message_is_encoded_and_decoded_as_in_earlier_versions() {
         let lines: Vec<&str> = GOLDEN.lines().collect();
         let push = EventKind::Github(GithubEventName::of("push", None).unwrap());
         for kind in EventKind::ALL.iter().chain([&push]) {

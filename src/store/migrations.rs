@@ -1,28 +1,28 @@
 //! The migration runner: the safety net that makes an empty database work on the first request.
 //!
-//! It shares wrangler's own book-keeping (`d1_migrations`), so `wrangler d1 migrations apply` and
-//! this runner may go in either order. Each migration is one batch whose first statement is its
-//! book-keeping row: of two racing isolates the second fails on that row's unique name, its batch
-//! leaves nothing behind, and it looks again.
+//! It shares wrangler's own record of applied migrations (the table `d1_migrations`), so `wrangler d1
+//! migrations apply` and this runner may run in either order. Each migration is one batch, which inserts
+//! its row into that table before it changes the schema. If two isolates race, the batch of the second
+//! fails on the unique name of that row and changes nothing; that isolate then reads the table again.
 
 use seams::db::{Db, DbError, Statement};
 
-// `MIGRATIONS`, which `build.rs` makes from the folder.
+// `MIGRATIONS`, which `build.rs` generates from the folder `migrations`.
 include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
-/// As wrangler 4 creates it.
+/// Creates the table of applied migrations exactly as wrangler 4 does.
 const BOOK: &str = "CREATE TABLE IF NOT EXISTS d1_migrations (\
     id INTEGER PRIMARY KEY AUTOINCREMENT, \
     name TEXT UNIQUE, \
     applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL)";
 
-/// Brings the schema up to date. With nothing to do it is one read.
+/// Brings the schema up to date. With no migration missing, this is one read.
 ///
 /// # Errors
 /// The first failure that is not a lost race.
 pub async fn apply(db: &dyn Db) -> Result<(), DbError> {
-    // Each round applies one migration or loses it to another isolate, so the rounds are bounded
-    // by the migrations; one more sees that nothing is left.
+    // In each round this isolate or a faster one applies one migration, so as many rounds as migrations
+    // suffice; one more round sees that none is left.
     for _ in 0..=MIGRATIONS.len() {
         let applied = applied(db).await?;
         let Some((name, sql)) =
@@ -39,7 +39,7 @@ pub async fn apply(db: &dyn Db) -> Result<(), DbError> {
     Err(DbError::Failed("migrations do not come to an end".to_owned()))
 }
 
-/// The names on the book; none when there is no book.
+/// Returns the names of the applied migrations; none when the table does not exist yet.
 async fn applied(db: &dyn Db) -> Result<Vec<String>, DbError> {
     match db.rows(Statement::new("SELECT name FROM d1_migrations ORDER BY id")).await {
         Ok(rows) => rows.into_iter().map(|mut row| row.text(0)).collect(),
@@ -56,9 +56,9 @@ fn batch_of(name: &'static str, sql: &'static str) -> Vec<Statement> {
     book.into_iter().chain(statements(sql).into_iter().map(Statement::new)).collect()
 }
 
-/// Cuts a migration into its statements: at each `;` that ends a line, comment lines left out.
-/// Migrations keep to that (the body of a trigger on one line, no `;` at a line's end inside a text);
-/// a test runs every file both ways and compares the schemas.
+/// Splits a migration into its statements at each `;` that ends a line, and drops comment lines. Migrations
+/// are written for that: the body of a trigger is on one line, and no text has a `;` at the end of a line.
+/// A test applies every file split and whole, and compares the schemas.
 pub fn statements(sql: &str) -> Vec<String> {
     let mut statements = Vec::new();
     let mut current = String::new();

@@ -1,10 +1,11 @@
-//! Minting identities so that none is lost: each has its intent on record before ChittyID is asked.
+//! Minting identities such that none is lost: the intent of each is recorded before ChittyID is called.
 //!
-//! Minting cannot be repeated, taken back or asked about. So the way is: [`MintIntent::record`] with
-//! what is read before → [`MintIntent::mint`] → [`MintIntent::fulfilled`] in the batch that puts the id
-//! to use, or [`MintIntent::orphaned`]. An intent that is still there after a while was perhaps minted
-//! for and nobody knows: [`report_unfulfilled`] tells so. Its id went to ChittyID as the idempotency key
-//! and in the metadata, so that the authority finds the identity.
+//! A mint cannot be repeated safely, undone or looked up afterwards. So the steps are:
+//! [`MintIntent::record`] in the same round trip as the checks → [`MintIntent::mint`] →
+//! [`MintIntent::fulfilled`] in the batch that stores the id, or [`MintIntent::orphaned`]. If an intent is
+//! still there after a while, ChittyID may have minted an identity that nobody knows:
+//! [`report_unfulfilled`] reports it. The call to ChittyID carries the intent's id as the idempotency key
+//! and in the metadata, so that the authority can find the identity.
 
 use chitty_core::{ChittyId, EntityLabel, MintRequest, ServiceError, Session};
 use seams::db::{DbError, Params, Row, Statement, first_row};
@@ -15,37 +16,38 @@ use crate::app::App;
 use crate::store::event::{Event, EventKind};
 use crate::store::{Ready, outbox};
 
-/// After what time an intent that is not fulfilled is reported, in ms: longer than any request lives.
+/// The age at which an unfulfilled intent is reported, in ms: longer than any request lives.
 const UNFULFILLED_MS: u64 = 10 * 60_000;
 
-/// How many of them one round of the cron reports: of those that were attempted once, and of the others.
+/// How many intents of each of two sorts one round of the cron reports (see [`UNFULFILLED`]).
 const REPORT_LIMIT: i64 = 25;
 
-/// An identity that is to be minted.
+/// The intent to mint an identity.
 #[derive(Debug, Clone)]
 pub struct MintIntent {
     id: String,
     purpose: &'static str,
     actor: String,
     at: String,
-    /// Whether an attempt before this one may have minted too, and stays to be reported.
+    /// Whether an earlier attempt may have minted too; then the row stays and is reported.
     is_repeat: bool,
-    /// Whether several attempts may be open at once under the same id, which the row counts.
+    /// Whether several attempts may be open at once under this id; then the row counts them.
     is_counted: bool,
-    /// How long the mint may take, in ms, where that is not a call's deadline.
+    /// How long the mint may take, in ms; `None` for the usual deadline of a call.
     timeout_ms: Option<u32>,
 }
 
-/// How many deadlines of a call a mint may take that nobody waits for: giving up on one that would have
-/// been answered costs an identity.
+/// How many call deadlines a mint in the background may take: giving up on a mint that ChittyID would still
+/// have answered costs an identity.
 const PATIENCE: u32 = 3;
 
-/// How long after its last attempt an intent that is attempted again and again is left alone, in ms:
-/// longer than the pauses between the attempts.
+/// How much longer than [`UNFULFILLED_MS`] an intent of [`MintIntent::attempted`] stays unreported after its
+/// last attempt, in ms: longer than the pauses between the attempts.
 const ATTEMPTED_AGAIN_MS: u64 = 2 * 3_600_000;
 
 impl MintIntent {
-    /// For a purpose (such as `context`) of an actor, now.
+    /// An intent of an actor, made now, for one attempt. `purpose` names what the identity is for, such as
+    /// `context`.
     pub fn new(app: &App, purpose: &'static str, actor: &str) -> Self {
         let now_ms = app.now_ms();
         let id = format!("mnt_{}", ids::uuid_v7(now_ms));
@@ -53,21 +55,21 @@ impl MintIntent {
         MintIntent { id, purpose, actor, at, is_repeat: false, is_counted: false, timeout_ms: None }
     }
 
-    /// For what an actor asks for under an idempotency key: every request with the key is an attempt under
-    /// one intent, so that an authority which recognises repeats answers all of them with one identity. The
-    /// row counts the attempts of which nobody knows what has come.
+    /// An intent for a request with an idempotency key. Every request with the key is an attempt under one
+    /// intent, so that an authority that recognises repeats answers all of them with the same identity. The
+    /// row counts the open attempts: those whose result is not known.
     pub fn keyed(app: &App, purpose: &'static str, actor: &str, key: &str) -> Self {
         let of = ids::sha256_hex(&format!("{actor}\n{key}"));
         let id = format!("mnt_{purpose}_{}", of.get(..32).unwrap_or_default());
         MintIntent { id, is_counted: true, ..MintIntent::new(app, purpose, actor) }
     }
 
-    /// For what is attempted again until it has its identity, such as a delivery: every attempt is under
-    /// one intent, which goes on record here, in one transaction behind `guards`. If an attempt before this
-    /// may have minted, that is reported once, after the last.
+    /// An intent for work that is retried until it has its identity, such as a delivery. All attempts share
+    /// one intent, named after `of`. This function records it, in one transaction after `guards`. If an
+    /// earlier attempt may have minted, that is reported once, after the last attempt.
     ///
     /// # Errors
-    /// When the database does not answer, or a guard fails; then nothing may be minted.
+    /// When the database does not answer, or a guard fails; then the caller must not mint.
     pub async fn attempted(
         app: &App,
         ready: Ready<'_>,
@@ -94,18 +96,18 @@ impl MintIntent {
         Ok(MintIntent { id, purpose, actor, at, is_repeat, is_counted: false, timeout_ms })
     }
 
-    /// How long the mint of [`MintIntent::attempted`] takes at most, in ms.
+    /// The longest time that a mint of [`MintIntent::attempted`] takes, in ms.
     pub fn longest_attempt_ms(app: &App) -> u32 {
         PATIENCE.saturating_mul(app.config.upstream_timeout_ms)
     }
 
-    /// The row of the intent, which must be there before anything is minted.
+    /// Inserts the row of the intent. It must be committed before [`MintIntent::mint`] is called.
     pub fn record(&self) -> Statement {
         self.record_if(Params::default(), "1")
     }
 
-    /// The same, where a condition holds whose placeholders are in `params`. Returns a row if it was
-    /// written.
+    /// Inserts the row of the intent if an SQL condition holds, whose placeholders are in `params`. The
+    /// statement returns a row if it wrote one.
     pub fn record_if(&self, mut params: Params, condition: &str) -> Statement {
         let values = [self.id.as_str(), self.purpose, self.actor.as_str(), self.at.as_str()];
         let values = values.map(|value| params.add(value)).join(", ");
@@ -122,22 +124,23 @@ impl MintIntent {
         ))
     }
 
-    /// Forgets the intent; for the batch that puts the id to use. Where an attempt before this may have
-    /// minted too it stays, to be reported.
+    /// Settles this attempt; for the batch that stores the id. The statement deletes the intent, unless other
+    /// attempts are open, or an earlier one may have minted too: then the intent stays to be reported.
     pub fn fulfilled(&self) -> Statement {
         let sql = match self.is_counted {
-            // The last one of them takes the row with it: see `migrations/0024…`.
+            // A trigger deletes the row when no attempt is open: see `migrations/0024…`.
             true => "UPDATE mint_intents SET attempts = attempts - 1 WHERE intent_id = ?1",
             false => "DELETE FROM mint_intents WHERE intent_id = ?1 AND attempts = 1",
         };
         Statement::new(sql).bind(self.id.as_str())
     }
 
-    /// Mints the identity. The metadata must be a JSON object without personal data. Where ChittyID
-    /// certainly has minted nothing, the intent is forgotten.
+    /// Has ChittyID mint the identity. `metadata` must be a JSON object without personal data. If it is
+    /// certain that ChittyID minted nothing, this withdraws the intent, unless an earlier attempt may have
+    /// minted.
     ///
     /// # Errors
-    /// What ChittyID said.
+    /// The failure of the call to ChittyID.
     pub async fn mint(
         &self,
         app: &App,
@@ -163,14 +166,15 @@ impl MintIntent {
         minted
     }
 
-    /// Forgets an intent for which nothing was minted. Where that fails it is reported in vain.
+    /// Settles an attempt that minted nothing. If the database does not answer, the intent is reported
+    /// although no identity is lost.
     pub async fn withdraw(&self, ready: Ready<'_>) {
         if let Err(error) = ready.db().batch(vec![self.fulfilled()]).await {
             log::warn("mint_intent_kept", &[("error", &error.to_string())]);
         }
     }
 
-    /// Reports that the minted id is not used.
+    /// Reports that the minted id is not used, and settles this attempt.
     pub async fn orphaned(&self, app: &App, ready: Ready<'_>, id: &ChittyId, reason: &str) {
         let actor = if self.actor.is_empty() { id.as_str() } else { &self.actor };
         outbox::report_orphan(app, ready, id, actor, reason, vec![self.fulfilled()]).await;
@@ -178,19 +182,19 @@ impl MintIntent {
 }
 
 /// The intents that are older than `?1`, at most `?2` of each of two sorts: those whose ids begin with their
-/// time, where the first ids are the oldest, and those that are named after what they are for (see
-/// `migrations/0032…`).
+/// time, so that the lowest ids are the oldest, and those whose ids name their purpose (see
+/// `migrations/0031…`).
 const UNFULFILLED: &str = "SELECT * FROM (SELECT intent_id, purpose, actor_id, created_at \
      FROM mint_intents WHERE intent_id < 'mnt_1' ORDER BY intent_id LIMIT ?2) WHERE created_at <= ?1 \
      UNION ALL SELECT * FROM (SELECT intent_id, purpose, actor_id, created_at \
      FROM mint_intents WHERE intent_id >= 'mnt_1' AND created_at <= ?1 \
      ORDER BY created_at LIMIT ?2)";
 
-/// Reports the intents that nothing has come of: an identity may have been minted that nobody knows.
-/// Bounded; what is left the next round reports.
+/// Reports unfulfilled intents, for each of which ChittyID may have minted an identity that nobody knows,
+/// and deletes them. Returns how many it reported. Bounded; the next round reports the rest.
 ///
 /// # Errors
-/// When the database does not answer; nothing is lost by that.
+/// When the database does not answer; the next round tries again.
 pub async fn report_unfulfilled(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     let now_ms = app.now_ms();
     let query = Statement::new(UNFULFILLED)
@@ -207,19 +211,21 @@ pub async fn report_unfulfilled(app: &App, ready: Ready<'_>) -> Result<usize, Db
         return Ok(0);
     }
     let results = ready.db().batch(statements).await?;
-    // What another isolate has reported is not told again: every other result is an event's.
+    // Every other result is that of an event's insertion. It is empty if another isolate has reported the
+    // intent; then the event is not announced.
     let written = results.into_iter().step_by(2).map(|rows| !rows.is_empty());
-    let told: Vec<Event> =
+    let events: Vec<Event> =
         events.into_iter().zip(written).filter_map(|(event, is)| is.then_some(event)).collect();
-    let count = told.len();
+    let count = events.len();
     if count > 0 {
         log::warn("identities_in_doubt", &[("count", &count.to_string())]);
-        outbox::announce(app, told).await;
+        outbox::announce(app, events).await;
     }
     Ok(count)
 }
 
-/// The report of one intent: its event, written only while the intent is there, and its end.
+/// Returns the event that reports one intent, and the statements that write the event, if the intent is
+/// still there, and delete the intent.
 fn report(mut row: Row, now_ms: u64, overdue_ms: u64) -> Result<(Event, [Statement; 2]), DbError> {
     let (id, purpose) = (row.text(0)?, row.text(1)?);
     let (actor, at) = (row.text(2)?, row.text(3)?);
@@ -229,14 +235,14 @@ fn report(mut row: Row, now_ms: u64, overdue_ms: u64) -> Result<(Event, [Stateme
     });
     let actor = if actor.is_empty() { &id } else { &actor };
     let event = Event::new(now_ms, EventKind::IdentityOrphaned, &id, actor, payload, None);
-    let told = intended_row(&event, overdue_ms);
-    let end = Statement::new("DELETE FROM mint_intents WHERE intent_id = ?1").bind(id);
-    Ok((event, [told, end]))
+    let insert = insert_report(&event, overdue_ms);
+    let delete = Statement::new("DELETE FROM mint_intents WHERE intent_id = ?1").bind(id);
+    Ok((event, [insert, delete]))
 }
 
-/// The row of the event that an identity may have been minted that nobody knows, written only while its
-/// intent is there. Returns a row if it was.
-fn intended_row(event: &Event, overdue_ms: u64) -> Statement {
+/// Inserts the event that reports an intent, if the intent is still there. The statement returns a row if it
+/// wrote one.
+fn insert_report(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "EXISTS (SELECT 1 FROM mint_intents WHERE intent_id = ?4) RETURNING event_id";
     outbox::insert_if(event, overdue_ms, condition)
 }

@@ -1,6 +1,6 @@
-//! What is stored, and what every folder needs to store something: the schema ([`Ready`], [`migrations`]),
-//! events that are told after their change ([`event`], [`outbox`]), identities of which none is lost
-//! ([`minting`]), and work that is done piece by piece ([`work`]).
+//! The storage that all folders share: the schema ([`Ready`], [`migrations`]), events and their outbox
+//! ([`event`], [`outbox`]), the minting of identities such that none is lost ([`minting`]), and background
+//! work in batches ([`work`]).
 
 pub mod event;
 pub mod migrations;
@@ -21,7 +21,7 @@ use crate::app::{App, Slot};
 #[derive(Default)]
 pub struct Schema {
     state: Cell<Database>,
-    /// When it may be tried again in the background, in ms.
+    /// When the background may try the migrations again, in ms since the Unix epoch.
     next_try_ms: Cell<u64>,
 }
 
@@ -34,7 +34,7 @@ impl Slot for Schema {
 /// The state of the schema, as this isolate last saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Database {
-    /// Nobody has asked yet.
+    /// This isolate has not looked at it yet.
     #[default]
     Pending,
     /// Every migration is applied.
@@ -44,7 +44,7 @@ pub enum Database {
 }
 
 impl Database {
-    /// Its name in `/health`.
+    /// The name of the state in `/health`.
     pub fn as_str(self) -> &'static str {
         match self {
             Database::Pending => "pending",
@@ -55,12 +55,13 @@ impl Database {
 }
 
 impl Schema {
-    /// As this isolate last saw it.
+    /// The state of the schema, as this isolate last saw it.
     pub fn state(&self) -> Database {
         self.state.get()
     }
 
-    /// Whether the background should look after it now; never once it is there.
+    /// Whether the background should apply the migrations now: before the first try, and after the pause
+    /// that follows a failed one.
     pub fn is_due(&self, now_ms: u64) -> bool {
         match self.state.get() {
             Database::Pending => true,
@@ -70,25 +71,25 @@ impl Schema {
     }
 }
 
-/// How long the background leaves a schema alone that has just failed, in ms. Requests that need it
-/// try at once.
+/// How long the background waits after failed migrations before it tries them again, in ms. Requests that
+/// need the database try at once.
 const BACKGROUND_PAUSE_MS: u64 = 1000;
 
-/// The proof that the schema is there, and the only way to the database.
+/// The proof that every migration is applied, and the only way to the database.
 #[derive(Clone, Copy)]
 pub struct Ready<'a> {
     db: &'a Rc<dyn Db>,
 }
 
 impl<'a> Ready<'a> {
-    /// Lets a request through once the schema is there, applying what is missing.
+    /// Applies the missing migrations, unless this isolate knows that there are none, and returns the proof.
     ///
     /// # Errors
     /// 503 when the database is not bound or a migration failed.
     pub async fn ensure(app: &'a App) -> Result<Ready<'a>, Problem> {
         let Some(db) = app.bare_db() else {
             return Err(not_ready(
-                "The database binding `DB` is missing; GET /health lists what is.",
+                "The database binding `DB` is missing. GET /health lists everything that is missing.",
             ));
         };
         if Schema::of(app).state.get() != Database::Ready {
@@ -105,22 +106,22 @@ impl<'a> Ready<'a> {
         Ok(Ready { db })
     }
 
-    /// The database, with its schema.
+    /// The database, with every migration applied.
     pub fn db(self) -> &'a dyn Db {
         self.db.as_ref()
     }
 
-    /// The same for what outlives the request, such as a stream.
+    /// The same proof, owned, for a value that outlives the request, such as a stream.
     pub fn share(self) -> OwnedReady {
         OwnedReady(Rc::clone(self.db))
     }
 }
 
-/// A database whose schema is there, for what outlives a request.
+/// A [`Ready`] that owns its database, for a value that outlives the request.
 pub struct OwnedReady(Rc<dyn Db>);
 
 impl OwnedReady {
-    /// The proof of it.
+    /// The borrowed proof.
     pub fn ready(&self) -> Ready<'_> {
         Ready { db: &self.0 }
     }

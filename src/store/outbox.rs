@@ -1,4 +1,4 @@
-//! The transactional outbox: events that are committed and not yet told.
+//! The transactional outbox: events are written with their change, in one transaction, and told afterwards.
 
 use std::collections::BTreeMap;
 
@@ -20,27 +20,27 @@ const SWEEP_ROUNDS: usize = 40;
 /// long outage follows soon after its end.
 const SWEEP_PAUSES_S: Backoff = Backoff { first: 60, longest: 600 };
 
-/// How long done rows are kept, in ms: seven days, longer than any queue keeps a message (four by
-/// default), so that a late repeat still finds its row done.
+/// How long done rows are kept, in ms: seven days. A queue keeps a message for less time (four days by
+/// default), so a late repeat of a message still finds its row done.
 pub const KEEP_DONE_MS: u64 = 7 * 24 * 3_600_000;
 
-/// How many rows there may be before what is done is kept for a shorter time, in ms: the database holds
-/// 10 GB, and two million rows are about 1 GB.
+/// The number of rows beyond which done rows are kept for a shorter time only, and that time, in ms. The
+/// database holds 10 GB, and two million rows are about 1 GB.
 const KEEP_ROWS: i64 = 2_000_000;
 const KEEP_MANY_MS: u64 = 6 * 3_600_000;
 
-/// The row of an event, for the batch of its change.
+/// Inserts the row of an event; for the batch of its change.
 pub fn insert(event: &Event, overdue_ms: u64) -> Statement {
     row(event, overdue_ms, &format!("INSERT INTO outbox ({COLUMNS}) SELECT {VALUES}"))
 }
 
-/// The row of an event that may have been written before: then nothing.
+/// Inserts the row of an event, unless the row is there already.
 pub fn insert_once(event: &Event, overdue_ms: u64) -> Statement {
     insert_if(event, overdue_ms, "NOT EXISTS (SELECT 1 FROM outbox WHERE event_id = ?1)")
 }
 
-/// The row of an event, written only if the change before it in the batch took place: if the row of
-/// its entity, which `table` has under the key `column`, carries the event's id as its revision.
+/// Inserts the row of an event only if its change took place earlier in the batch: if the row of the event's
+/// entity, which `table` holds under the key `column`, has the event's id as its revision.
 pub fn insert_if_changed(
     event: &Event,
     overdue_ms: u64,
@@ -51,8 +51,8 @@ pub fn insert_if_changed(
     insert_if(event, overdue_ms, &condition)
 }
 
-/// The row of an event that tells another entity of the same change as `first`, written only if that took
-/// place: see [`insert_if_changed`], which writes the row of `first`.
+/// Inserts the row of an event of another entity that the change of `first` caused, only if that change took
+/// place. [`insert_if_changed`] writes the row of `first` and explains `table` and `column`.
 pub fn insert_beside(
     event: &Event,
     overdue_ms: u64,
@@ -65,16 +65,16 @@ pub fn insert_beside(
     insert_if(event, overdue_ms, &condition).bind(first.entity_id.as_str()).bind(first.id.as_str())
 }
 
-/// The row of an event, written only where an SQL condition holds when the batch comes to it. In it `?1` is
-/// the event's id, `?2` its kind, `?4` its entity, `?6` its payload and `?8` its time; what else it needs is
-/// bound from `?11` on.
+/// Inserts the row of an event only if an SQL condition holds when the batch executes the statement. In the
+/// condition `?1` is the event's id, `?2` its kind, `?4` its entity, `?6` its payload and `?8` its time;
+/// further parameters are bound from `?11` on.
 pub fn insert_if(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
     let sql = format!("INSERT INTO outbox ({COLUMNS}) SELECT {VALUES} WHERE {condition}");
     row(event, overdue_ms, &sql)
 }
 
-/// A row for each entity that an SQL query selects as `entity_id`: what has become of them by the same change as
-/// `cause`. In the query `?1` is the cause's id and `?4` its entity.
+/// Inserts an event of the given kind for each entity that an SQL query selects as `entity_id`: the effect on
+/// these entities of the change behind `cause`. In the query `?1` is the id of `cause` and `?4` its entity.
 pub fn insert_each(cause: &Event, kind: EventKind, payload: Value, entities: &str) -> Statement {
     let sql = format!(
         "INSERT INTO outbox ({COLUMNS}) SELECT ?1 || '/' || entity_id, ?2, ?3, entity_id, ?5, ?6, ?7, \
@@ -83,12 +83,12 @@ pub fn insert_each(cause: &Event, kind: EventKind, payload: Value, entities: &st
     row(&Event { kind, payload, ..cause.clone() }, 0, &sql)
 }
 
-/// The columns of an event's row, and their placeholders in a statement of [`row`].
+/// The columns of an event's row, and the placeholders that [`row`] binds to them.
 pub(crate) const COLUMNS: &str = "event_id, event_type, entity_type, entity_id, actor_id, payload, \
      traceparent, created_at, due_at, via";
 pub(crate) const VALUES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10";
 
-/// A statement with the values of an event's row bound.
+/// Returns the statement `sql` with the values of an event's row bound to it.
 pub(crate) fn row(event: &Event, overdue_ms: u64, sql: &str) -> Statement {
     let due_ms = time::parse(&event.at).unwrap_or(0) + overdue_ms;
     Statement::new(sql.to_owned())
@@ -104,7 +104,7 @@ pub(crate) fn row(event: &Event, overdue_ms: u64, sql: &str) -> Statement {
         .bind(event.via.as_deref())
 }
 
-/// Tells the queue of committed events. A failure is logged and mended by the sweep.
+/// Announces committed events to the queue. A failure is logged; the sweep announces the events again.
 pub async fn announce(app: &App, events: Vec<Event>) {
     let Some(queue) = app.context_ops.as_deref() else { return };
     if let Err(error) = queue.send(events.iter().map(Message::encode).collect()).await {
@@ -112,9 +112,9 @@ pub async fn announce(app: &App, events: Vec<Event>) {
     }
 }
 
-/// Records that an id was minted and then not used, so that it can be found and retired, with what else is
-/// to be done in the same transaction. Where even the database fails, the queue alone carries the report;
-/// where that fails too, the log.
+/// Records that an id was minted and then not used, so that it can be found and retired. The transaction
+/// also executes the statements of `rest`. If the database fails, the log and the message on the queue carry
+/// the report; if the queue fails too, only the log does.
 pub async fn report_orphan(
     app: &App,
     ready: Ready<'_>,
@@ -153,7 +153,7 @@ const SWEEP: Queue =
 /// with growing pauses. Returns how many there were.
 ///
 /// # Errors
-/// When the database does not answer; nothing is lost by that.
+/// When the database does not answer; the next sweep finds the same rows.
 pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     let mut swept = 0;
     for _ in 0..SWEEP_ROUNDS {
@@ -203,7 +203,7 @@ pub(crate) fn read(row: &mut Row) -> Result<Event, DbError> {
     })
 }
 
-/// How an event stands.
+/// The state of an event in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Told, or given up with a dead letter.
@@ -223,7 +223,7 @@ pub(crate) fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<String, Standing>
     rows.into_iter().map(standing).collect()
 }
 
-/// How these events stand; those that are not in the outbox are left out.
+/// Returns the state of each of these events; the result lacks events that are not in the outbox.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -235,8 +235,8 @@ pub async fn standing(
     read_standing(ready.db().rows(query).await?)
 }
 
-/// The rows that are removed when they have been done for [`KEEP_DONE_MS`]. One that has a dead letter
-/// stays as long as that, so that a replay finds what has been told.
+/// The rows that are deleted once they have been done for [`KEEP_DONE_MS`]. A row with a dead letter stays
+/// as long as the dead letter, so that a replay finds which effects took place.
 pub const PRUNED: Due = Due {
     name: "pruning_events",
     from: "outbox",

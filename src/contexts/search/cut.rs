@@ -1,26 +1,28 @@
-//! Where a folded text is cut into words. Pure.
+//! Cutting a folded text into words. Pure.
 //!
-//! It is cut wherever UAX #29 cuts between words, and further: at everything that is neither letter, mark
-//! nor digit, so that each part of `chitty-connect_v2.1` is found. Each symbol (an emoji, `€`) is a word.
-//! Words of scripts that put no spaces between them, and those of Korean, which grow by endings, are cut
-//! into pieces of every length up to two or three characters: whatever word there is in the text, its
-//! pieces are there.
+//! The text is cut wherever UAX #29 has a word boundary, and also at every character that is neither letter,
+//! mark nor digit, so that a search finds each part of `chitty-connect_v2.1`. Each symbol (an emoji, `€`) is
+//! a word. Text in scripts without spaces between words, and Korean text, whose words grow by endings, is
+//! cut into all pieces of up to two or three characters, so the pieces of every word in the text are among
+//! them.
 
 use std::ops::ControlFlow;
 
 use unicode_normalization::char::is_combining_mark;
 
-/// The most characters of a word: what is longer is cut off.
+/// The most characters of a word. The rest of a longer word is dropped.
 pub(super) const MAX_WORD_CHARS: usize = 40;
 
-/// Which side a text is on: all pieces are indexed, and the longest are asked for.
+/// The purpose for which a text is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
+    /// For the index: all pieces.
     Indexed,
+    /// For a query: only the longest pieces.
     Asked,
 }
 
-/// Where the words of a text go, one after the other, until there are enough.
+/// Receives the words of a text one by one, until it has enough.
 pub(super) type Take<'f> = &'f mut dyn FnMut(&str) -> ControlFlow<()>;
 
 /// Cuts a folded text into words.
@@ -28,7 +30,7 @@ pub(super) fn cut(text: &str, side: Side, take: Take<'_>) {
     let mut from = 0;
     let mut run_class = Class::Separator;
     for (at, c) in text.char_indices() {
-        // A mark belongs to what it stands on.
+        // A mark belongs to the character before it.
         let class = class(c).unwrap_or(run_class);
         if class == run_class {
             continue;
@@ -42,7 +44,7 @@ pub(super) fn cut(text: &str, side: Side, take: Take<'_>) {
     let _ = finish(text.get(from..).unwrap_or_default(), run_class, side, take);
 }
 
-/// Hands on the words of a run of one class.
+/// Passes on the words of a run of characters of one class.
 fn finish(run: &str, class: Class, side: Side, take: Take<'_>) -> ControlFlow<()> {
     match class {
         Class::Separator => ControlFlow::Continue(()),
@@ -54,7 +56,8 @@ fn finish(run: &str, class: Class, side: Side, take: Take<'_>) -> ControlFlow<()
     }
 }
 
-/// A word. One of several parts that are written together (می‌خواهم) is found by each, and as a whole.
+/// Passes on a word. If it has several parts that non-joiners separate (می‌خواهم), the whole word without
+/// them is passed on and, for the index, each part.
 fn word(run: &str, side: Side, take: Take<'_>) -> ControlFlow<()> {
     if !run.contains(NON_JOINER) {
         return take(first_chars(run));
@@ -71,8 +74,8 @@ fn word(run: &str, side: Side, take: Take<'_>) -> ControlFlow<()> {
     }
 }
 
-/// The pieces of a run: of every length up to the longest where they are indexed, and of the longest that
-/// there is where they are asked for.
+/// Passes on the pieces of a run: for the index those of every length up to `longest`, for a query only the
+/// longest ones.
 fn pieces(run: &str, longest: usize, side: Side, take: Take<'_>) -> ControlFlow<()> {
     let bounds: Vec<usize> = run.char_indices().map(|(at, _)| at).chain([run.len()]).collect();
     let longest = longest.min(bounds.len().saturating_sub(1));
@@ -86,7 +89,7 @@ fn pieces(run: &str, longest: usize, side: Side, take: Take<'_>) -> ControlFlow<
     ControlFlow::Continue(())
 }
 
-/// Flags are two regional indicators each.
+/// Passes on the flags of a run: two regional indicators each.
 fn flags(run: &str, take: Take<'_>) -> ControlFlow<()> {
     let mut rest = run;
     while !rest.is_empty() {
@@ -98,7 +101,7 @@ fn flags(run: &str, take: Take<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// The beginning of a word, as much of it as counts.
+/// Returns the first [`MAX_WORD_CHARS`] characters of a word.
 fn first_chars(text: &str) -> &str {
     match text.char_indices().nth(MAX_WORD_CHARS) {
         Some((end, _)) => text.get(..end).unwrap_or_default(),
@@ -106,7 +109,7 @@ fn first_chars(text: &str) -> &str {
     }
 }
 
-/// Between the parts of a word of a joining script. Elsewhere it is folded away.
+/// The zero-width non-joiner, between the parts of a word in a joining script. Elsewhere `fold` removes it.
 const NON_JOINER: char = '\u{200c}';
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,19 +122,19 @@ enum Class {
     Flag,
     /// A syllable or an ideograph: Chinese, Japanese, Korean.
     Syllable,
-    /// Of an alphabet that puts no spaces between words, such as Thai.
+    /// A letter of a script that puts no spaces between words, such as Thai.
     Unspaced,
-    /// Between words.
+    /// A character between words.
     Separator,
 }
 
-/// Of which class a character is; none where it is of that of the character before.
+/// Returns the class of a character, or `None` if it belongs to the class of the character before it.
 fn class(c: char) -> Option<Class> {
     Some(match c {
         'a'..='z' | 'A'..='Z' | '0'..='9' => Class::Letter,
         '\0'..='\u{7f}' => Class::Separator,
         NON_JOINER => return None,
-        // Kana without their dots, bopomofo, ideographs (CJK, Tangut, Khitan, Nüshu).
+        // Kana without their combining dots, bopomofo, ideographs (CJK, Tangut, Khitan, Nüshu).
         '\u{3005}'..='\u{3007}' | '\u{3031}'..='\u{3035}' | '\u{303b}'..='\u{303c}' | '\u{3041}'..='\u{3096}' | '\u{309d}'..='\u{309f}'
         | '\u{30a1}'..='\u{30fa}' | '\u{30fc}'..='\u{30ff}' | '\u{3105}'..='\u{312f}'
         | '\u{31a0}'..='\u{31bf}' | '\u{31f0}'..='\u{31ff}' | '\u{3400}'..='\u{9fff}'

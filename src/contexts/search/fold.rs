@@ -1,10 +1,10 @@
-//! What of a text does not matter to a search: case, compatibility forms, and the marks that are an
-//! addition to a letter. Pure.
+//! Folding: removes from a text the differences that do not matter to a search, which are case,
+//! compatibility forms, and marks that are an addition to a letter. Pure.
 //!
-//! Dropped are the diacritics of Latin, Greek and Cyrillic, the points of Hebrew, the vowels and hamzas of
-//! Arabic and the like; й, ў and ї stay, because they are letters of their own. Kept is whatever makes
-//! another letter or syllable: the marks of the scripts of India and South-East Asia and those of kana.
-//! Latin letters without a decomposition are written as people do who do not have them (ł l, ø o, ß ss).
+//! Folding drops the diacritics of Latin, Greek and Cyrillic, the points of Hebrew, the vowels and hamzas of
+//! Arabic and similar marks. It keeps й, ў and ї, because they are letters of their own, and every mark that
+//! makes another letter or syllable: those of kana and of the scripts of India and South-East Asia. It
+//! replaces Latin letters without a decomposition by their usual substitutes (ł l, ø o, ß ss).
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::cut::is_unspaced;
 
-/// A text as it is searched.
+/// Returns the folded form of a text, which the search uses.
 pub(super) fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -33,7 +33,7 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
             continue;
         }
         match c {
-            // Invisible: hyphens where a line may end, joiners, marks of direction, selectors, tags.
+            // Invisible: soft hyphens, joiners, marks of direction, selectors, tags.
             '\u{ad}'
             | '\u{200d}'..='\u{200f}'
             | '\u{61c}'
@@ -41,9 +41,9 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
             | '\u{2060}'..='\u{206f}'
             | '\u{feff}'
             | '\u{e0000}'..='\u{e0fff}' => continue,
-            // Ends a word, but for the scripts whose words are not told apart anyway.
+            // The zero-width space ends a word, except in scripts whose words are not separated anyway.
             '\u{200b}' if is_unspaced(base) => continue,
-            // Ends a part of a word where letters are joined.
+            // The non-joiner ends a part of a word in scripts that join letters.
             '\u{200c}' if !is_arabic(base) => continue,
             _ => {}
         }
@@ -54,22 +54,22 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
         may_compose |= joins(c);
         base = c;
     }
-    // Only what joins the character before it can be composed again.
+    // Without a kept mark or a joining character, there is nothing to compose.
     Cow::Owned(if may_compose { nfc(&folded) } else { folded })
 }
 
-/// Whether a character that is no mark composes with what is before it: the parts of Korean syllables, and
-/// the one such vowel of Kirat Rai.
+/// Whether a character that is no mark composes with the character before it: the parts of Korean
+/// syllables, and one vowel of Kirat Rai.
 fn joins(c: char) -> bool {
     matches!(c, '\u{1100}'..='\u{11ff}' | '\u{16d67}')
 }
 
-/// Whether a mark is an addition to the letter that it stands on.
+/// Whether folding drops a mark, because it is an addition to the letter `base` before it.
 fn is_dropped(mark: char, base: char) -> bool {
     match mark {
         '\u{306}' => !matches!(base, 'и' | 'у'),
         '\u{308}' => base != 'і',
-        // Of any letter.
+        // Marks of any letter.
         '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
         | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}'
         | '\u{e0100}'..='\u{e01ef}'
@@ -87,7 +87,7 @@ fn is_arabic(c: char) -> bool {
     matches!(c, '\u{620}'..='\u{6ff}' | '\u{750}'..='\u{77f}' | '\u{870}'..='\u{8ff}')
 }
 
-/// How a letter is written that has no decomposition, or that has two forms.
+/// Returns the replacement of a character that has no decomposition or has several forms.
 fn spelling(c: char) -> Option<&'static str> {
     Some(match c {
         'ß' => "ss",
@@ -100,12 +100,12 @@ fn spelling(c: char) -> Option<&'static str> {
         'ħ' => "h",
         'ŧ' => "t",
         'ı' => "i",
-        // At the end of a word, and elsewhere.
+        // The form at the end of a word, and the one elsewhere.
         'ς' => "σ",
-        // Of Persian and Arabic keyboards.
+        // Persian and Arabic keyboards have different letters here.
         'ی' | 'ى' => "ي",
         'ک' => "ك",
-        // Only makes a word longer.
+        // The tatweel only makes a word longer.
         '\u{640}' => "",
         '\u{200b}' => " ",
         _ => return None,
@@ -119,7 +119,7 @@ mod tests {
     use unicode_normalization::UnicodeNormalization;
 
     #[test]
-    fn what_does_not_matter_is_folded() {
+    fn case_forms_and_marks_are_folded() {
         for (text, folded) in [
             ("Hello", "hello"),
             ("Crème BRÛLÉE", "creme brulee"),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_folded_is_composed() {
+    fn folded_text_is_composed() {
         for c in '\0'..='\u{2ffff}' {
             for text in [format!("{c}{c}"), format!("x{c}\u{301}"), format!("ᄒ{c}ᅡᆫ")] {
                 let folded = fold(&text);
@@ -156,13 +156,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn to_fold_twice_is_to_fold_once(text in "\\PC{0,40}") {
+        fn folding_a_folded_text_does_not_change_it(text in "\\PC{0,40}") {
             let once = fold(&text).into_owned();
             prop_assert_eq!(fold(&once), once.clone());
         }
 
         #[test]
-        fn composed_or_not_case_or_not(text in "[a-zà-žα-ωа-я]{0,20}") {
+        fn composition_and_case_do_not_matter(text in "[a-zà-žα-ωа-я]{0,20}") {
             let decomposed: String = text.nfd().collect();
             prop_assert_eq!(fold(&text), fold(&decomposed));
             let upper = text.to_uppercase();

@@ -1,12 +1,12 @@
-//! What was asked for before words were folded and cut as they are now: contexts whose words are still
-//! those of before are found by this, until the cron has written them anew.
+//! The words that an earlier version cut from a query, before there was `fold` and the present `cut`. By
+//! these words a search finds contexts whose words that version wrote, until the cron has rewritten them.
 
 use std::ops::ControlFlow;
 
 /// The most characters of a word.
 const MAX_WORD_CHARS: usize = 40;
 
-/// The first words of a text.
+/// Returns the first words of a text, `most` at most.
 pub(super) fn words(text: &str, most: usize) -> Vec<String> {
     let mut words = Vec::new();
     cut(text, &mut |word| {
@@ -16,7 +16,7 @@ pub(super) fn words(text: &str, most: usize) -> Vec<String> {
     words
 }
 
-/// Where the words of a text go, one after the other, until there are enough.
+/// Receives the words of a text one by one, until it has enough.
 type Take<'f, 't> = &'f mut dyn FnMut(&'t str) -> ControlFlow<()>;
 
 /// Cuts a text into words. Each is a part of the text, so that a long text of short words costs no
@@ -38,7 +38,7 @@ fn cut<'t>(text: &'t str, take: Take<'_, 't>) {
     let _ = finish(text.get(from..).unwrap_or_default(), run_class, take);
 }
 
-/// Hands on the words of a run of one class.
+/// Passes on the words of a run of characters of one class.
 fn finish<'t>(run: &'t str, class: Class, take: Take<'_, 't>) -> ControlFlow<()> {
     match class {
         Class::Separator => ControlFlow::Continue(()),
@@ -55,12 +55,12 @@ fn finish<'t>(run: &'t str, class: Class, take: Take<'_, 't>) -> ControlFlow<()>
     }
 }
 
-/// Each character of a text, as a text.
+/// Returns each character of a text as a text.
 fn chars(text: &str) -> impl Iterator<Item = &str> {
     text.char_indices().map(|(at, c)| text.get(at..at + c.len_utf8()).unwrap_or_default())
 }
 
-/// The beginning of a text, of this many characters at most.
+/// Returns the first `most` characters of a text.
 fn first_chars(text: &str, most: usize) -> &str {
     match text.char_indices().nth(most) {
         Some((end, _)) => text.get(..end).unwrap_or_default(),
@@ -74,9 +74,9 @@ enum Class {
     Letter,
     /// A word by itself: an emoji, a currency sign.
     Symbol,
-    /// Of a script that puts no spaces between words.
+    /// A character of a script that puts no spaces between words.
     Ideograph,
-    /// Between words.
+    /// A character between words.
     Separator,
 }
 
@@ -89,7 +89,7 @@ fn class(c: char) -> Class {
         | '\u{3400}'..='\u{9fff}'
         | '\u{f900}'..='\u{faff}'
         | '\u{20000}'..='\u{3ffff}' => Class::Ideograph,
-        // Joiners and variation selectors inside emoji sequences carry no meaning of their own.
+        // Joiners and variation selectors inside emoji sequences have no meaning of their own.
         '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => Class::Separator,
         // Currency, arrows, technical and other symbols, emoji.
         '\u{20a0}'..='\u{20cf}' | '\u{2100}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' => {

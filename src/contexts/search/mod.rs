@@ -1,21 +1,21 @@
-//! How text becomes words, on both sides: what is indexed and what is asked for.
+//! The conversion of text into words, for the index and for queries.
 //!
-//! **Words.** Text is folded (`fold`: case, compatibility forms, diacritics of every script that has them)
-//! and cut (`cut`) here, so that the index (`contexts_fts`, SQLite FTS5) only stems English.
+//! **Words.** This module folds text (`fold`: case, compatibility forms, diacritics) and cuts it into words
+//! (`cut`), so that the index (`contexts_fts`, SQLite FTS5) only stems English.
 //!
-//! **Keys.** Each word is indexed behind a key that stands for its owner and the status, and a mark
-//! that says whether it is from the name. So a search touches only the caller's own entries, and
-//! "in the name" is a word of its own to look up, not a condition to test on every match. What a
-//! caller asks for never meets FTS5's query syntax: words hold no quote, and each is quoted.
+//! **Keys.** In the index each word follows a key, which stands for the owner and the status of the context,
+//! and a mark, which says whether the word is from the name. So a search touches only the caller's own
+//! entries, and "in the name" is a different index word, not a condition to test on every match. The text of
+//! a caller never reaches FTS5's query syntax: words contain no quote, and each word is quoted.
 //!
-//! **Ranking.** The context whose name is the query comes first, then those with every word in the
-//! name (or at the beginning of a word of it), then those with every word anywhere; within each,
-//! the newest first. FTS5's own ranking (bm25) would have to visit every match before it could
-//! return the best, so it grows with the owner's contexts; this order is the index's own, so a page
-//! costs the same at a thousand contexts and at a hundred thousand.
+//! **Ranking.** The context whose name is the query comes first, then those with every word in the name (or
+//! at the beginning of a word of the name), then those with every word anywhere; within each group the
+//! newest comes first. FTS5's own ranking (bm25) would have to visit every match before it could return the
+//! best, so its cost grows with the owner's contexts. This order is that of the index, so a page costs the
+//! same at a thousand contexts and at a hundred thousand.
 //!
-//! **Before.** Words of contexts that an earlier version has written are found as that version found them
-//! (`former`); words of ASCII are the same in both.
+//! **Earlier versions.** A context whose words an earlier version wrote is found by the words of that
+//! version (`former`). For ASCII text the words of both versions are the same.
 
 mod cut;
 mod fold;
@@ -31,28 +31,28 @@ use self::cut::{Side, cut};
 use self::fold::fold;
 use crate::contexts::Status;
 
-/// The most words of a query that count.
+/// The most words of a query that are used; further words are ignored.
 const MAX_QUERY_WORDS: usize = 16;
 
-/// The most different words of one field that are indexed: what the index holds of a context stays below
-/// the 2 MB that D1 allows a row.
+/// The most different words of one field that are indexed, so that the index row of a context stays below
+/// the 2 MB that D1 allows.
 const MAX_WORDS: usize = 5000;
 
-/// The most different words of a name that are indexed, beginnings included: more than 200 characters give
-/// unless they are ligatures of whole phrases.
+/// The most different words of a name that are indexed, beginnings included. The 200 characters of a name
+/// give fewer, unless they are ligatures of whole phrases.
 const MAX_NAME_WORDS: usize = 2000;
 
 /// The shortest and longest beginning of a name's word that is indexed, in characters.
 const PREFIX_CHARS: std::ops::RangeInclusive<usize> = 2..=20;
 
-/// The different words of a text or of some values.
+/// The set of words of a text or of JSON values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Words(BTreeSet<String>);
 
 impl Words {
-    /// The words of all texts, numbers and member names in JSON values.
+    /// Returns the words of all texts, numbers and member names in JSON values.
     pub fn of(values: &[Value]) -> Self {
-        // All of it at once: to fold a text costs more than the text, where there are very many.
+        // One text for all values: each call of `fold` has a fixed cost, and there may be many values.
         let mut text = String::new();
         values.iter().for_each(|value| add_value(&mut text, value));
         let mut words = Words::default();
@@ -65,7 +65,7 @@ impl Words {
             if self.0.len() >= MAX_WORDS {
                 return ControlFlow::Break(());
             }
-            // Most words come again and again.
+            // Most words are repeated; this avoids their allocation.
             if !self.0.contains(word) {
                 self.0.insert(word.to_owned());
             }
@@ -73,14 +73,14 @@ impl Words {
         });
     }
 
-    /// The content of an index column.
+    /// Returns the content of an index column: the words, each behind the key.
     pub fn under(&self, key: &Key) -> String {
         key.column(ELSEWHERE, self.0.iter())
     }
 }
 
-/// Adds the texts, numbers and member names in a value to a text, a line each. serde_json bounds the
-/// nesting of what it reads at 128, so this recursion is bounded.
+/// Appends the texts, numbers and member names in a value to `text`, one line each. serde_json reads at most
+/// 128 levels of nesting, so this recursion is bounded.
 fn add_value(text: &mut String, value: &Value) {
     match value {
         Value::String(one) => add_line(text, one),
@@ -99,8 +99,8 @@ fn add_line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// The content of the index's `name` column: the words of the name and their beginnings, so that it
-/// is found before it is typed out, and the bare key, by which all contexts are found.
+/// Returns the content of the index's `name` column: the words of the name; their beginnings, so that a
+/// search finds the name before the caller has typed all of it; and a term that every context has.
 pub fn name_column(name: &str, key: &Key) -> String {
     let mut found = BTreeSet::new();
     cut(&fold(name), Side::Indexed, &mut |word| {
@@ -121,19 +121,20 @@ pub fn name_column(name: &str, key: &Key) -> String {
     format!("{}{EVERY} {}", key.0, key.column(IN_NAME, found.iter()))
 }
 
-/// The marks between a key and a word.
+/// The marks between a key and a word: the word is in the name, or elsewhere; `EVERY` has no word, and every
+/// context has it.
 const IN_NAME: char = 'n';
 const ELSEWHERE: char = 'w';
 const EVERY: char = 'z';
 
-/// What stands for an owner's contexts of one status in the index.
+/// The beginning of every index term of an owner's contexts of one status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key(String);
 
 impl Key {
-    /// 48 bits of a hash, in digits and consonants: to the stemmer they are the beginning of a word,
-    /// which it leaves alone. Should two owners ever share a key, they share no result: each row is
-    /// checked for its owner.
+    /// Makes the key of 48 bits of a hash, in digits and consonants: the stemmer takes them for the beginning
+    /// of a word and does not change them. Even if two owners had the same key, neither would find contexts
+    /// of the other, because the query checks the owner of each row.
     pub fn of(owner: &str, status: Status) -> Self {
         const SYMBOLS: [char; 16] =
             ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'b', 'c', 'd', 'f', 'g', 'h'];
@@ -142,7 +143,7 @@ impl Key {
         Key(nibbles.filter_map(|nibble| SYMBOLS.get(usize::from(nibble))).collect())
     }
 
-    /// As it is in the index.
+    /// The key as it is in the index.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -157,18 +158,18 @@ impl Key {
     }
 }
 
-/// What to look for, as FTS5 queries.
+/// A search, as FTS5 queries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
-    /// Nothing was asked for: everything matches.
+    /// The text is blank: every context matches.
     All(String),
-    /// Something was asked for that holds no word: nothing matches.
+    /// The text is not blank, but has no word: no context matches.
     Nothing,
-    /// These words.
+    /// The text has words.
     Words {
-        /// The words as they are cut now.
+        /// The queries for the words as this version cuts them.
         now: Matches,
-        /// As contexts of before have them, or both; the same where it makes no difference.
+        /// The queries for these words or those of an earlier version; equal to `now` if those are the same.
         with_former: Matches,
     },
 }
@@ -176,14 +177,14 @@ pub enum Query {
 /// The two FTS5 queries of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matches {
-    /// Every word in the name.
+    /// Matches contexts with every word in the name.
     pub in_name: String,
-    /// Every word somewhere, but not all in the name.
+    /// Matches contexts with every word anywhere, but not all in the name.
     pub elsewhere: String,
 }
 
 impl Query {
-    /// Makes the queries of what a caller typed, over its contexts of a status or of all.
+    /// Makes the queries for the text of a caller, over the caller's contexts of one status, or of both.
     pub fn of(text: &str, owner: &str, status: Option<Status>) -> Self {
         let keys: Vec<Key> = match status {
             Some(status) => vec![Key::of(owner, status)],
@@ -197,7 +198,7 @@ impl Query {
             return Query::Nothing;
         }
         let now = Matches::of(&keys, &words);
-        // FTS5 folds the case of ASCII itself.
+        // The case of ASCII letters makes no difference, because FTS5 folds it itself.
         let former = former::words(text, MAX_QUERY_WORDS);
         let is_same = former.len() == words.len()
             && former.iter().zip(&words).all(|(one, other)| one.eq_ignore_ascii_case(other));
@@ -233,13 +234,13 @@ impl Matches {
     }
 }
 
-/// A query over the contexts of each of some keys.
+/// Returns a query that matches what `query` matches under any of the keys.
 fn any_key(keys: &[Key], query: &dyn Fn(&Key) -> String) -> String {
     let queries: Vec<String> = keys.iter().map(query).collect();
     format!("({})", queries.join(" OR "))
 }
 
-/// The words that are asked for by a text, as far as they count.
+/// Returns the words of a caller's text, at most [`MAX_QUERY_WORDS`].
 fn asked(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     cut(&fold(text), Side::Asked, &mut |word| {
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_cut_as_people_expect() {
+    fn text_is_cut_into_the_words_that_people_see() {
         for (text, expected) in [
             ("", ""),
             ("  hello,  World! ", "hello world"),
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn values_give_their_words_once() {
+    fn each_word_of_values_is_kept_once_and_their_number_is_bounded() {
         let values = [json!({"repo": "chitty/repo", "n": [1.5, true, null]}), json!("a\nb")];
         let words: Vec<String> = Words::of(&values).0.into_iter().collect();
         assert_eq!(words, ["1", "5", "a", "b", "chitty", "n", "repo"]);
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_name_is_made_of_its_words_are_bounded() {
+    fn the_number_of_words_of_any_name_is_bounded() {
         let key = Key::of("o", Status::Active);
         let thai: String = ('ก'..='ฮ').cycle().take(200).collect();
         assert!(name_column(&thai, &key).split(' ').count() < 200);
@@ -366,10 +367,10 @@ mod tests {
             prop_assert!(name_column(&text, &key).split(' ').count() <= MAX_NAME_WORDS + 20);
         }
 
-        // What is asked for by a word that UAX #29 finds in a text is among what is indexed of the text.
+        // A search for a word that UAX #29 finds in a text asks only for words that are indexed of the text.
         #[test]
         fn every_word_by_the_rules_of_unicode_is_found(text in "\\PC{0,60}|[a-zéα-ω0-9'.:_ -]{0,60}|[\u{e01}-\u{e4e}]{0,40}|[가-힣 ]{0,30}|[\u{621}-\u{6ff}\u{200c} ]{0,30}") {
-            // Signs for numbers that are no digits stay with the word that they stand in.
+            // `cut` leaves numerals other than ASCII digits in the word beside them, UAX #29 does not.
             let text = text.replace(|c: char| c.is_numeric() && !c.is_ascii(), " ");
             let there: BTreeSet<String> = indexed(&text).into_iter().collect();
             let text = fold(&text);

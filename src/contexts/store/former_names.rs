@@ -1,8 +1,9 @@
-//! Names from before names had a key: each gets its own, by the cron and, so that no name is given twice
-//! meanwhile, before its owner gives another.
+//! Names that were stored before names had a key (see migration 0021). The cron gives each its key. A request
+//! that gives a context a name first settles those of the same owner, so that no name is given twice.
 //!
-//! Of two names of before that are alike the one that is the key itself keeps it, else the older one; the
-//! other's key gets its ChittyID behind a line break, which no name holds. Both stay as they are written.
+//! If two former names have the same key, the name that equals the key gets it, or else the older one. The
+//! key of the other is that key, a line break, which no name contains, and its ChittyID. Both names stay as
+//! they were written.
 
 use http_kit::names;
 use http_kit::problem::{Code, Problem};
@@ -12,16 +13,16 @@ use seams::log;
 use crate::app::App;
 use crate::store::Ready;
 
-/// How many names are worked on at once, and how often at most by one request and by one run of the cron.
+/// The most names of one round, and the most rounds of one request and of one run of the cron.
 const AT_ONCE: i64 = 100;
 const ROUNDS_OF_A_REQUEST: usize = 10;
 const ROUNDS_OF_THE_CRON: usize = 400;
 
-/// Which rows of `contexts` have no key yet: the condition of the index `contexts_unkeyed`.
+/// The condition for the rows of `contexts` that still need a name key: that of the index `contexts_unkeyed`.
 pub const CONDITION: &str = "name_key IS NULL AND deleted_at IS NULL AND (name GLOB '*[^ -~]*' \
      OR name GLOB ' *' OR name GLOB '* ' OR name GLOB '*  *')";
 
-/// Reads the next names of an owner, or of all, that have no key yet.
+/// Reads the next names that need a key, of one owner or of all owners.
 pub fn next(owner: Option<&str>) -> Statement {
     let of_owner = if owner.is_some() { "owner_chitty_id = ?2 AND " } else { "" };
     let query = Statement::new(format!(
@@ -35,7 +36,7 @@ pub fn next(owner: Option<&str>) -> Statement {
     }
 }
 
-/// Gives names that [`next`] has read their keys. Doing it twice is as good as once.
+/// Gives the names that [`next`] has read their keys. A repetition has no further effect.
 ///
 /// # Errors
 /// Storage failures.
@@ -57,7 +58,7 @@ pub async fn settle(ready: Ready<'_>, rows: Vec<Row>) -> Result<(), DbError> {
     ready.db().batch(statements).await.map(|_| ())
 }
 
-/// How often a request may have to settle names before its own can be judged.
+/// How many more rounds of former names a request may settle before it is refused.
 pub struct Patience(usize);
 
 impl Default for Patience {
@@ -67,11 +68,11 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Settles names of the caller's that stood in the way of judging another; there may be none, where
-    /// something else did.
+    /// Settles former names of the caller, which must have keys before another name can be compared with
+    /// them. `rows` may be empty if the request must repeat its batch for another reason.
     ///
     /// # Errors
-    /// 503 when there are too many for one request; storage failures.
+    /// 503 when the rounds of this request are used up; storage failures.
     pub async fn settle(&mut self, ready: Ready<'_>, rows: Vec<Row>) -> Result<(), Problem> {
         if !rows.is_empty() {
             settle(ready, rows).await?;
@@ -86,7 +87,7 @@ impl Patience {
     }
 }
 
-/// Works on what is left, until the time is up; the cron runs it.
+/// Settles former names of all owners until none is left or the time is up; the cron runs it.
 pub async fn settle_all(app: &App, ready: Ready<'_>, until_ms: u64) {
     for _ in 0..ROUNDS_OF_THE_CRON {
         if app.now_ms() >= until_ms {

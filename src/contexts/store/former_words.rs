@@ -1,6 +1,7 @@
-//! Words from before they were folded and cut for every script: those of each context are written anew,
-//! by the cron and, so that a row never holds both, before the context is changed. Until then it is found
-//! as it was before.
+//! Index words of an earlier version, which did not fold and cut text for every script (see migration 0022).
+//! The cron rewrites the words of each such context. A request that changes such a context rewrites them
+//! first, so that one index row never holds words of both kinds. Until then a search finds the context by
+//! its former words.
 
 use seams::db::{DbError, Row, Statement};
 use seams::log;
@@ -10,19 +11,20 @@ use crate::contexts::Status;
 use crate::contexts::search::{Key, Words, name_column};
 use crate::store::Ready;
 
-/// How many contexts are worked on at once, and by one run of the cron how many at most and of how many
-/// bytes.
+/// The most contexts of one round, the most rounds of one run of the cron, and the bytes of contexts after
+/// which a run ends.
 const AT_ONCE: i64 = 20;
 const ROUNDS: usize = 250;
 const MAX_BYTES: usize = 32 << 20;
 
-/// Which rows of `contexts` have words of before: the condition of the index `contexts_former_words`.
+/// The condition for the rows of `contexts` that have former words: that of the index
+/// `contexts_former_words`.
 pub const CONDITION: &str = "words_written = 0 AND deleted_at IS NULL";
 
-/// What is read of a context to write its words.
+/// The columns of a context that its words are made from.
 const COLUMNS: &str = "row_id, owner_chitty_id, status, revision, name, data, systems, tools";
 
-/// Reads the context `id` of `owner`, if its words are those of before.
+/// Reads the context `id` of `owner`, if it has former words.
 pub fn of(owner: &str, id: &str) -> Statement {
     Statement::new(format!(
         "SELECT {COLUMNS} FROM contexts WHERE owner_chitty_id = ?1 AND chitty_id = ?2 AND {CONDITION}"
@@ -38,8 +40,8 @@ fn next() -> Statement {
     .bind(AT_ONCE)
 }
 
-/// Writes the words of contexts anew, each only as long as it is as it was read. Returns the bytes that
-/// they were made from.
+/// Rewrites the words of contexts, of each only if it was not changed since it was read. Returns the number
+/// of bytes that the words were made from.
 ///
 /// # Errors
 /// Storage failures.
@@ -63,7 +65,7 @@ fn anew(mut row: Row) -> Result<([Statement; 2], usize), DbError> {
     let mut words = |index| {
         let json = row.text(index)?;
         bytes += json.len();
-        // What is stored was read once. Should it ever not be, it is found by its name.
+        // Stored JSON was parsed before. If it ever cannot be, a search still finds the context by its name.
         let values: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap_or_default();
         Ok::<String, DbError>(Words::of(&values).under(&key))
     };
@@ -87,7 +89,7 @@ fn anew(mut row: Row) -> Result<([Statement; 2], usize), DbError> {
     Ok(([put, count], bytes))
 }
 
-/// Works on what is left, until the time is up; the cron runs it.
+/// Rewrites former words until none are left or the time is up; the cron runs it.
 pub async fn write_all_anew(app: &App, ready: Ready<'_>, until_ms: u64) {
     let mut bytes = 0;
     for _ in 0..ROUNDS {

@@ -1,6 +1,6 @@
 //! The SQL of contexts. Every query on a caller's contexts starts from its [`Scope`]; by convention
-//! `?1` is the actor. Here is what one context is and how it is read; `pages` lists and searches,
-//! `writes` makes, changes and deletes.
+//! `?1` is the actor. This file reads one context; `pages` lists and searches, `writes` creates, changes and
+//! deletes.
 
 pub mod former_names;
 pub mod former_words;
@@ -20,10 +20,12 @@ pub use self::writes::{
 use crate::access::caller::Scope;
 use crate::store::Ready;
 
-/// What of contexts of an earlier version the cron prepares, as [`unprepared`] counts it.
+/// The parts of contexts of an earlier version that the cron prepares, in the order in which [`unprepared`]
+/// counts them.
 pub const PREPARED: [&str; 2] = ["names", "words"];
 
-/// The statement that counts what is still to be prepared, as far as ten thousand.
+/// The statement that counts the contexts that the cron has still to prepare, of each part up to ten
+/// thousand.
 pub fn unprepared() -> Statement {
     let count = |condition: &str| {
         format!("(SELECT count(*) FROM (SELECT 1 FROM contexts WHERE {condition} LIMIT 10000))")
@@ -35,16 +37,17 @@ pub fn unprepared() -> Statement {
 /// A context with its version.
 #[derive(Debug)]
 pub struct ContextRow {
-    /// For the entity tag: the revision, and how much was learned since.
+    /// The entity tag: the revision and, if other services have told something about the context since its
+    /// creation, how often.
     pub tag: String,
     /// The context as it is returned.
     pub json: Text,
 }
 
-/// One context.
+/// Reads one context.
 ///
 /// # Errors
-/// 404 when the caller has none of this id; 403 when it may do nothing; storage failures.
+/// 404 when the caller has no context with this id; 403 when the caller may do nothing; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<ContextRow, Problem> {
     let query = Statement::new(format!(
         "SELECT {}, revision || iif(learned = 0, '', '.' || learned), \
@@ -63,8 +66,8 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Conte
     Ok(ContextRow { tag: row.text(1)?, json })
 }
 
-/// What is said when there is nothing to see: an actor that may do nothing is told that first. A
-/// call of its own, because a join that always gives a row would cost every read a fifth more.
+/// Returns the problem of a read that found no context: that the actor may do nothing, or else 404. This is
+/// another query, because a join that always returns a row would make every read a fifth more expensive.
 async fn missing(ready: Ready<'_>, scope: &Scope) -> Problem {
     match scope.check(ready).await {
         Ok(()) => Problem::not_found("context"),

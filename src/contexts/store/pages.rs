@@ -1,5 +1,5 @@
-//! Pages of contexts: the list and the search. Both are one statement that walks one index and
-//! stops after a page, whatever there is beyond it.
+//! Pages of contexts: the list and the search. Each is one statement that walks one index and stops after a
+//! page, however many contexts follow.
 
 use http_kit::names;
 use http_kit::paging::{Cursor, invalid_cursor};
@@ -13,13 +13,13 @@ use crate::contexts::Status;
 use crate::contexts::search::{Matches, Query};
 use crate::store::Ready;
 
-/// SQL for a context on a page: what is stored of it as it is, unless it has a type or customizations; then
-/// all of it, with a blank at its end. [`complete`] adds what the others lack. To put `shown` together of
-/// each costs more than to find and read the rows.
+/// SQL for a context on a page: the stored column `document`, or, if the context has a type or
+/// customizations, the computed column `shown` with a blank at its end. [`complete`] adds to the former the
+/// members that it lacks. Computing `shown` for every row would cost more than finding and reading the rows.
 const ITEM: &str = "iif(type IS NULL AND customizations IS NULL, document, shown || ' ') AS item";
 
-/// Gives the items of a page that lack them the members that `shown` adds to `document`: those that end
-/// without a blank. No item holds a line feed, so the ends are where one stands.
+/// Adds the members that `shown` has and `document` lacks to each item of a page that ends without a blank.
+/// No item contains a line feed, so each line feed marks the end of an item.
 fn complete(items: Text) -> Text {
     items
         .between("", SEPARATOR)
@@ -28,18 +28,18 @@ fn complete(items: Text) -> Text {
         .unwrap_or_default()
 }
 
-/// What a list is narrowed to.
+/// The filters of a list.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// Only this status.
+    /// Only contexts of this status.
     pub status: Option<Status>,
-    /// Only this type.
+    /// Only contexts of this type.
     pub kind: Option<String>,
-    /// Only what was made at this instant (ISO-8601 UTC) or later.
+    /// Only contexts created at this instant (ISO-8601 UTC) or later.
     pub since: Option<String>,
 }
 
-/// The caller's contexts, newest first.
+/// Returns a page of the caller's contexts, newest first.
 ///
 /// # Errors
 /// 403 when the caller may do nothing; storage failures.
@@ -78,7 +78,8 @@ pub async fn list(
     page(ready, scope, query, limit).await
 }
 
-/// The caller's contexts that match, best first; see [`crate::contexts::search`] for what that is.
+/// Returns a page of the caller's contexts that match a text, best first; [`crate::contexts::search`]
+/// explains matching and order.
 ///
 /// # Errors
 /// 422 for a cursor of another list; 403 when the caller may do nothing; storage failures.
@@ -104,8 +105,8 @@ pub async fn find(
             tiers(&mut params, &start, text, status, [now, with_former], &limit_at)
         }
     };
-    // The last row is the one of the lowest tier and number; SQLite takes the other columns beside
-    // a lone min() from the row that has it.
+    // The last row of the page is the one with the lowest tier and row_id. SQLite takes the bare columns
+    // beside a single min() from the row that has the minimum.
     let query = params.statement(format!(
         "SELECT {}, count(*), group_concat(item, '{SEPARATOR}'), tier || '|' || chitty_id, \
          min(tier * 1000000000000 + row_id) \
@@ -118,12 +119,12 @@ pub async fn find(
     page(ready, scope, query, limit).await
 }
 
-/// The tiers of the ranking, best last.
+/// The tiers of the ranking; a higher number is better.
 const ELSEWHERE: u8 = 1;
 const IN_NAME: u8 = 2;
 const EXACT: u8 = 3;
 
-/// Where a search goes on: in which tier, from which context on.
+/// The position where a search starts or continues: the tier, and an SQL condition for the first row in it.
 struct Start {
     tier: u8,
     from: String,
@@ -140,7 +141,7 @@ impl Start {
             _ => return Err(invalid_cursor()),
         };
         let id = params.add(chitty_id);
-        // Whatever has become of that context: its place in the order stays.
+        // This holds even if that context was deleted meanwhile: its row, and so its position, stays.
         let from = format!(
             " AND rowid <= (SELECT row_id FROM contexts \
              WHERE chitty_id = {id} AND owner_chitty_id = ?1)"
@@ -148,14 +149,14 @@ impl Start {
         Ok(Start { tier, from })
     }
 
-    /// The condition that leaves out what earlier pages had of a tier.
+    /// Returns the condition that excludes the rows of a tier that earlier pages had.
     fn bound_in(&self, tier: u8) -> String {
         if tier == self.tier { self.from.clone() } else { String::new() }
     }
 }
 
-/// The tiers from where the search starts, each lazily read: a page that the first one fills never
-/// touches the next.
+/// Returns SQL for the tiers from the start of the search on. SQLite reads them lazily: if the first tier
+/// fills the page, the next is never touched.
 fn tiers(
     params: &mut Params,
     start: &Start,
@@ -168,7 +169,7 @@ fn tiers(
     let same_name =
         format!("owner_chitty_id = ?1 AND ifnull(name_key, name) = {name} AND deleted_at IS NULL");
     let mut parts = Vec::new();
-    // An exact match is one row at most, and the first of the first page.
+    // There is at most one exact match, and it is the first row of the first page.
     if start.tier == EXACT {
         let status = status.map(|status| format!(" AND status = '{}'", status.as_str()));
         let status = status.unwrap_or_default();
@@ -188,7 +189,8 @@ fn tiers(
     parts.join(" UNION ALL ")
 }
 
-/// What is matched: also as contexts of before have it, while there are any and where it differs.
+/// Returns SQL for the FTS5 expression to match. It includes the former words if they differ and there are
+/// contexts that still have former words.
 fn expression(params: &mut Params, now: String, with_former: String) -> String {
     if now == with_former {
         return params.add(now);
@@ -200,8 +202,8 @@ fn expression(params: &mut Params, now: String, with_former: String) -> String {
     )
 }
 
-/// The newest matches of one FTS5 expression. FTS5 walks them in the order of rowid by itself, so
-/// the limit ends the walk.
+/// Returns SQL for the newest matches of one FTS5 expression. FTS5 walks them in the order of rowid by
+/// itself, so the limit ends the walk.
 fn tier(level: u8, expression: &str, condition: &str, limit_at: &str) -> String {
     format!(
         "SELECT * FROM (SELECT {level} AS tier, rowid AS row_id FROM contexts_fts \
@@ -210,7 +212,7 @@ fn tier(level: u8, expression: &str, condition: &str, limit_at: &str) -> String 
     )
 }
 
-/// Reads the one row of a page: the caller's state, then the page.
+/// Runs the query of a page, whose one row has the caller's state, then the page.
 async fn page(
     ready: Ready<'_>,
     scope: &Scope,

@@ -1,5 +1,5 @@
-//! What other services have said of a context: ChittyVerify's last answer, and the lineage that ChittyDNA
-//! last told.
+//! The stored answers of other services about a context: ChittyVerify's last answer, and the last lineage
+//! from ChittyDNA.
 
 use chitty_core::ChittyId;
 use http_kit::problem::Problem;
@@ -13,18 +13,18 @@ use crate::store::event::Event;
 use crate::store::work::{Due, Prune};
 use crate::store::{Ready, outbox};
 
-/// How long the lineage of a context that is not asked for any more is kept, in ms: 30 days.
+/// How long a lineage is kept after ChittyDNA last gave it, in ms: 30 days.
 const KEEP_MS: u64 = 30 * 24 * 3_600_000;
 
 /// The reply to a verification, over a row of `contexts`.
 const VERIFIED: &str = "'{\"success\":true,\"chitty_id\":' || json_quote(chitty_id) || \
      ',\"verification\":' || verification || '}'";
 
-/// What is there before ChittyVerify is asked: the DNA id of the context, if it is the caller's, and the
-/// reply that is stored under the request's key.
+/// Reads what a verification needs before ChittyVerify is called: the DNA id of the context, `None` if the
+/// caller has no such context, and the row of the reply that is stored under the request's idempotency key.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// When the caller lacks the permission; storage failures.
 pub async fn before_verification(
     ready: Ready<'_>,
     scope: &Scope,
@@ -43,12 +43,12 @@ pub async fn before_verification(
     Ok((dna_id, results.next().unwrap_or_default()))
 }
 
-/// Keeps ChittyVerify's answer with its event and, with a key, the reply, in one batch. Returns the reply's
-/// body, or `None` where the context is gone. `verification` is an object with the event's id as
-/// `event_id`.
+/// Stores ChittyVerify's answer, its event and, with an idempotency key, the reply, in one batch. Returns
+/// the reply's body, or `None` if the context is gone. `verification` must be an object with the event's id
+/// as `event_id`.
 ///
 /// # Errors
-/// [`WriteError`]; where the context is gone and there is a key, the failure of the key.
+/// [`WriteError`]; if the context is gone and there is a key, the failed insertion of the key.
 pub async fn verified(
     ready: Ready<'_>,
     scope: &Scope,
@@ -78,19 +78,19 @@ pub async fn verified(
     Ok(row.map(|mut row| row.text(0)).transpose()?)
 }
 
-/// The lineage of a context as it was last told.
+/// The last lineage of a context from ChittyDNA.
 pub struct LineageRow {
-    /// JSON of an object.
+    /// The JSON of an object.
     pub lineage: String,
-    /// When ChittyDNA told it, in ms since the Unix epoch.
+    /// When ChittyDNA gave it, in ms since the Unix epoch.
     pub read_ms: u64,
 }
 
-/// The lineage of a context of the caller's as it was last told, if it ever was. `None` where the caller
+/// Reads the stored lineage of a context of the caller: `Some(None)` if none is stored, `None` if the caller
 /// has no such context.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// When the caller lacks the permission; storage failures.
 pub async fn lineage(
     ready: Ready<'_>,
     scope: &Scope,
@@ -106,16 +106,16 @@ pub async fn lineage(
     let Some(mut row) = scope.rows(ready, query).await?.into_iter().next() else {
         return Ok(None);
     };
-    let told = match (row.optional_text(0)?, row.optional_text(1)?) {
+    let stored = match (row.optional_text(0)?, row.optional_text(1)?) {
         (Some(lineage), Some(at)) => {
             Some(LineageRow { lineage, read_ms: time::parse(&at).unwrap_or_default() })
         }
         _ => None,
     };
-    Ok(Some(told))
+    Ok(Some(stored))
 }
 
-/// Keeps a lineage, unless a later one is there or the context is gone.
+/// Stores a lineage, unless a later one is stored or the context is gone.
 ///
 /// # Errors
 /// Storage failures.
@@ -137,7 +137,7 @@ pub async fn keep_lineage(
     ready.db().batch(vec![keep]).await.map(|_| ())
 }
 
-/// Forgets the lineage of a context that the batch has deleted by `event`.
+/// Deletes the lineage of a context, if the change of `event` in the same batch has deleted the context.
 pub fn forget_lineage(event: &Event) -> Statement {
     Statement::new(
         "DELETE FROM context_lineages WHERE chitty_id = ?1 AND EXISTS \
@@ -152,7 +152,7 @@ pub fn prune(now_ms: u64) -> Prune {
     Due::all("context_lineages", &["chitty_id"], "read_at").prune(now_ms, KEEP_MS, 2000)
 }
 
-/// The row of the event that a context was verified, written only if the batch has kept that with it.
+/// Inserts the event of a verification, if the batch has stored the verification.
 fn verified_row(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?4 \
          AND json_extract(verification, '$.event_id') = ?1)";

@@ -20,14 +20,14 @@ use crate::store::event::Event;
 use crate::store::minting::MintIntent;
 use crate::store::{Ready, outbox};
 
-/// The unique index over the keys of live names, as SQLite names it.
+/// The unique index over the name keys of live contexts, as SQLite's errors name it.
 const LIVE_NAME: &str = "contexts_live_key";
 
 /// The id of the live context of the owner `?1` whose name has the key `?2`.
 const HOLDER_OF_NAME: &str = "SELECT chitty_id FROM contexts \
      WHERE owner_chitty_id = ?1 AND ifnull(name_key, name) = ?2 AND deleted_at IS NULL";
 
-/// What a creation needs that is there before it: a free name, and room for one more.
+/// The conditions of a creation that do not concern the minted id: a free name, and room in the quota.
 #[derive(Clone, Copy)]
 pub struct CreationNeeds<'a> {
     /// The name.
@@ -38,13 +38,12 @@ pub struct CreationNeeds<'a> {
     pub now_ms: u64,
 }
 
-/// What stands in the way of a creation, read in one round trip before anything is minted; where it is
-/// nothing, the intent to mint is on record from the same round trip on. Returns the reply that is stored
-/// under the request's key.
+/// Checks before a mint whether a context can be created and, if so, records the intent to mint in the same
+/// round trip. Returns the row of the reply that is stored under the request's idempotency key, if there is
+/// one; then no intent is recorded.
 ///
 /// # Errors
-/// 403 when the caller may do nothing or has as many as it may, 409 when the name is taken; storage
-/// failures.
+/// 403 when the caller may do nothing or its quota is used up, 409 when the name is taken; storage failures.
 pub async fn check_free(
     ready: Ready<'_>,
     scope: &Scope,
@@ -52,8 +51,8 @@ pub async fn check_free(
     key: Option<&Idempotency>,
     intent: &MintIntent,
 ) -> Result<Vec<Row>, Problem> {
-    // Almost always nothing is in the way, which the statement that records the intent sees to by itself. What
-    // is in the way is asked only where something is.
+    // Almost always the creation can take place. The statement that records the intent checks that itself;
+    // only if it records nothing, further queries find out why.
     let record = record_if_free(scope, wanted, key, intent);
     let (stored, recorded) = match key {
         None => (Vec::new(), ready.db().batch(vec![record]).await?.pop()),
@@ -72,7 +71,7 @@ pub async fn check_free(
         let mut checks = checks(scope, wanted, key, intent);
         checks.push(former_names::next(Some(scope.actor())));
         let mut results = scope.read(ready, checks).await?;
-        // A name is judged only among names that all have their keys.
+        // A name can be compared only with names that have their keys.
         let former = results.pop().unwrap_or_default();
         if former.is_empty() {
             return judge(results, wanted.quota);
@@ -81,8 +80,8 @@ pub async fn check_free(
     }
 }
 
-/// The questions of [`check_free`]: who holds the name, the quota, the stored reply; and the intent, which
-/// goes on record where nothing is in the way.
+/// Returns the statements of [`check_free`]: the queries for the holder of the name, the quota and the stored
+/// reply, and the one that records the intent if the creation can take place.
 fn checks(
     scope: &Scope,
     wanted: &CreationNeeds<'_>,
@@ -98,7 +97,7 @@ fn checks(
     vec![holder, quota.question(), stored, record_if_free(scope, wanted, key, intent)]
 }
 
-/// Puts the intent on record where nothing is in the way; returns a row if it did.
+/// Inserts the intent if the creation can take place. The statement returns a row if it wrote one.
 fn record_if_free(
     scope: &Scope,
     wanted: &CreationNeeds<'_>,
@@ -108,7 +107,7 @@ fn record_if_free(
     let CreationNeeds { name, quota, now_ms } = *wanted;
     let mut params = Params::default();
     let (owner, wanted) = (params.add(scope.actor()), params.add(name.key()));
-    let mut nothing_is_in_the_way = format!(
+    let mut is_free = format!(
         "{} AND NOT EXISTS (SELECT 1 FROM contexts WHERE owner_chitty_id = {owner} \
          AND ifnull(name_key, name) = {wanted} AND deleted_at IS NULL) AND NOT EXISTS \
          (SELECT 1 FROM contexts AS former WHERE owner_chitty_id = {owner} AND {}) AND NOT {}",
@@ -118,12 +117,13 @@ fn record_if_free(
     );
     if let Some(key) = key {
         let is_unused = key.is_unused_sql(scope, now_ms, &mut params);
-        nothing_is_in_the_way += &format!(" AND {is_unused}");
+        is_free += &format!(" AND {is_unused}");
     }
-    intent.record_if(params, &nothing_is_in_the_way)
+    intent.record_if(params, &is_free)
 }
 
-/// Judges the answers to [`checks`].
+/// Returns the row of the stored reply, if there is one, or the problem that prevents the creation, from the
+/// results of [`checks`].
 fn judge(results: Vec<Vec<Row>>, quota: &Quota) -> Result<Vec<Row>, Problem> {
     let mut results = results.into_iter();
     let holder = first_row(results.next());
@@ -131,31 +131,31 @@ fn judge(results: Vec<Vec<Row>>, quota: &Quota) -> Result<Vec<Row>, Problem> {
     let stored = results.next().unwrap_or_default();
     let recorded = results.next().unwrap_or_default();
     match holder.map(|mut row| row.text(0)).transpose()? {
-        // A replay answers as the first time, whose own context it is that has the name.
+        // With a stored reply, the request is a repeat and has itself created the context with this name.
         Some(existing) if stored.is_empty() => Err(Failure::NameTaken(Some(existing)).into()),
         None if stored.is_empty() => {
             quota.judge(&room)?;
-            // Nothing is minted without its intent.
+            // Without a recorded intent, nothing may be minted.
             if recorded.is_empty() { Err(DbError::Shape.into()) } else { Ok(stored) }
         }
         _ => Ok(stored),
     }
 }
 
-/// Why a change did not take place.
+/// The reason why a change did not take place.
 #[derive(Debug)]
 pub enum Failure {
-    /// Another live context of this owner has the name; its id, if it was found.
+    /// Another live context of this owner has the name; with its id, if it was found.
     NameTaken(Option<String>),
     /// Another request with the same idempotency key was faster.
     LostRace,
-    /// The caller has as many as it may.
+    /// The caller's quota is used up.
     OverQuota(DbError),
-    /// The caller may not, or not any more.
+    /// The caller may not make the change, or not any more.
     Refused(Problem),
-    /// What was made for it was being taken back by then.
+    /// The revocation of the key that was made for the context had begun.
     TakenBack,
-    /// The database failed; whether the change took place is open.
+    /// The database failed; it is not known whether the change took place.
     Db(DbError),
 }
 
@@ -189,7 +189,7 @@ impl From<Failure> for Problem {
         match failure {
             Failure::NameTaken(existing) => Problem::new(
                 Code::NameTaken,
-                "You already have a context of this name. Use another name, or the one you have.",
+                "You already have a context of this name. Use another name, or that context.",
             )
             .existing(existing),
             Failure::LostRace => Problem::new(
@@ -199,14 +199,15 @@ impl From<Failure> for Problem {
             Failure::Refused(problem) => problem,
             Failure::TakenBack => Problem::new(
                 Code::CredentialUnavailable,
-                "It took too long, and what was made for it is taken back. Repeat the request.",
+                "The request took too long, so the key that was made for it is revoked. Repeat the request.",
             ),
             Failure::OverQuota(error) | Failure::Db(error) => Problem::storage(&error),
         }
     }
 }
 
-/// The problem of a failure, with the context that holds the key of the name where that is it.
+/// Returns the problem of a failure. If the name is taken, it names the context whose name has the name key
+/// `key`.
 pub async fn explain(ready: Ready<'_>, scope: &Scope, key: &str, failure: Failure) -> Problem {
     match failure {
         Failure::NameTaken(None) => match id_of_name(ready, scope, key).await {
@@ -217,17 +218,18 @@ pub async fn explain(ready: Ready<'_>, scope: &Scope, key: &str, failure: Failur
     }
 }
 
-/// The id of the caller's live context whose name has this key.
+/// Returns the id of the caller's live context whose name has this name key.
 async fn id_of_name(ready: Ready<'_>, scope: &Scope, key: &str) -> Result<Option<String>, DbError> {
     let query = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(key);
     let row = ready.db().rows(query).await?.into_iter().next();
     row.map(|mut row| row.text(0)).transpose()
 }
 
-/// The body of the reply to a creation, over a row of `contexts`.
+/// SQL for the body of the reply to a creation, over a row of `contexts`.
 const CREATED: &str = "'{\"success\":true,\"context\":' || shown || '}'";
 
-/// The same as it is repeated, of a creation with a key: without the key.
+/// Returns SQL for the body that is stored for repeats of a creation with a key for the context: without that
+/// key.
 fn replayed() -> String {
     format!(
         "'{{\"success\":true,\"context\":' || shown || ',\"credentials\":' || {} || '}}'",
@@ -235,33 +237,33 @@ fn replayed() -> String {
     )
 }
 
-/// A context to be stored.
+/// A context to be stored, with all that its batch writes.
 pub struct Insertion<'a> {
-    /// Minted a moment ago.
+    /// The id that ChittyID has minted.
     pub id: &'a ChittyId,
-    /// What it was minted for, which is fulfilled by this.
+    /// The intent under which the id was minted; the batch settles it.
     pub intent: &'a MintIntent,
-    /// What it holds.
+    /// The content of the context.
     pub draft: &'a Draft,
-    /// Its id becomes the revision.
+    /// The event of the creation; its id becomes the revision.
     pub event: &'a Event,
-    /// How long after it the event is overdue.
+    /// How long after its instant the event is overdue, in ms.
     pub overdue_ms: u64,
-    /// How many the owner may have.
+    /// How many contexts the owner may have.
     pub quota: &'a Quota,
     /// The request's idempotency key.
     pub key: Option<&'a Idempotency>,
-    /// The key that was made for it, if one was.
+    /// The key that ChittyAuth has made for the context, if the caller requested one.
     pub made_for_it: Option<&'a MadeKey>,
-    /// The reply to be kept under the idempotency key.
+    /// The reply to be stored under the idempotency key.
     pub reply: StoredReply<'a>,
 }
 
-/// Makes a context: the row, its words, its event and, with a key, the reply, in one batch. Returns
-/// the reply's body.
+/// Creates a context: the row, its words, its event and, with an idempotency key, the reply, in one batch.
+/// Returns the reply's body.
 ///
 /// # Errors
-/// [`Failure`]; nothing of the batch is there then, except where the database did not answer.
+/// [`Failure`]; then nothing of the batch is stored. After [`Failure::Db`] that is not certain.
 pub async fn insert(
     ready: Ready<'_>,
     scope: &Scope,
@@ -282,7 +284,7 @@ pub async fn insert(
     Ok(row.ok_or(DbError::Shape)?.text(0)?)
 }
 
-/// The body of the reply to a creation that did take place, if it did.
+/// Returns the body of the reply to a creation whose batch failed, if the batch was committed nevertheless.
 ///
 /// # Errors
 /// Storage failures.
@@ -292,7 +294,7 @@ pub async fn created(ready: Ready<'_>, id: &ChittyId) -> Result<Option<String>, 
     rows.into_iter().next().map(|mut row| row.text(0)).transpose()
 }
 
-/// The statements that make the gateway's own context, which belongs to itself.
+/// Returns the statements that create the gateway's own context, whose owner is the context itself.
 pub fn insert_own(id: &ChittyId, name: &'static str, event: &Event) -> Vec<Statement> {
     let draft = Draft {
         name: Name::own(name),
@@ -339,20 +341,20 @@ fn insert_statements(owner: &str, id: &ChittyId, draft: &Draft, event: &Event) -
     vec![row, words]
 }
 
-/// A change to one context of the caller's.
+/// A change of one context of the caller.
 pub struct Change<'a> {
-    /// Which.
+    /// The ChittyID of the context.
     pub id: &'a ChittyId,
-    /// Its id becomes the revision.
+    /// The event of the change; its id becomes the revision.
     pub event: &'a Event,
-    /// Which revisions may be changed.
+    /// The revisions that the caller accepts for the change.
     pub if_match: IfMatch,
-    /// How long after it the event is overdue.
+    /// How long after its instant the event is overdue, in ms.
     pub overdue_ms: u64,
 }
 
-/// Changes a context: the row, its words and its event, in one batch. The event's id becomes the
-/// revision. `made_for_it` is the key that it gets by this.
+/// Changes a context: the row, its words and its event, in one batch. `made_for_it` is a new key that the
+/// same batch gives the context.
 ///
 /// # Errors
 /// [`Failure`].
@@ -366,17 +368,19 @@ pub async fn update(
     let mut patience = Patience::default();
     loop {
         let (row, words) = (changed_row(scope, change, patch), changed_words(scope, change, patch));
-        // A name is judged only among names that all have their keys, and words are put beside words of
-        // the same form.
+        // The batch changes nothing while the context has former words, because its index row must not hold
+        // words of both kinds. A batch that gives a name also changes nothing while the owner has names
+        // without a key, with which the new name cannot be compared. These queries find such rows, which are
+        // prepared before the next attempt.
         let mut rest = vec![former_words::of(scope.actor(), change.id.as_str())];
         rest.extend(patch.name.as_ref().map(|_| former_names::next(Some(scope.actor()))));
-        let asked = rest.len();
+        let queries = rest.len();
         if patch.key.is_sent() {
             rest.extend(credentials::end(change.event));
         }
         rest.extend(made_for_it.into_iter().flat_map(|made| made.taken(change.event)));
         let (changed, rest) = perform(ready, scope, change, [row, words], rest).await?;
-        let mut rest = rest.into_iter().take(asked);
+        let mut rest = rest.into_iter().take(queries);
         let words = rest.next().unwrap_or_default();
         let names = rest.next().unwrap_or_default();
         if words.is_empty() && names.is_empty() {
@@ -389,7 +393,7 @@ pub async fn update(
     }
 }
 
-/// The row as it is to be.
+/// Returns the statement that changes the row of a context as `patch` says.
 fn changed_row(scope: &Scope, change: &Change<'_>, patch: &Patch) -> Statement {
     let set = "name = coalesce(?6, name), data = coalesce(?7, data), \
                systems = coalesce(?8, systems), tools = coalesce(?9, tools), \
@@ -416,8 +420,9 @@ fn changed_row(scope: &Scope, change: &Change<'_>, patch: &Patch) -> Statement {
         .bind(patch.customizations.as_ref().map(String::as_str))
 }
 
-/// The words as they are to be: those that are there, and those that come, are under the key of one status
-/// or the other; all of them end under the key of the status that the row has now.
+/// Returns the statement that changes the words of a context as `patch` says. Present words may be under the
+/// search key of either status, and new ones are given under that of `active`; the statement puts all of
+/// them under the key of the status that the row has now.
 fn changed_words(scope: &Scope, change: &Change<'_>, patch: &Patch) -> Statement {
     let active = Key::of(scope.actor(), Status::Active);
     let inactive = Key::of(scope.actor(), Status::Inactive);
@@ -441,8 +446,8 @@ fn changed_words(scope: &Scope, change: &Change<'_>, patch: &Patch) -> Statement
     .bind(patch.tools.as_ref().map(|list| list.words.under(&active)))
 }
 
-/// Deletes a context softly: the row stays with its event, its words go, its name is free. Returns also
-/// whether it had a key, which is to be revoked.
+/// Deletes a context softly: the row stays, its words are deleted, and its name becomes free. Also returns
+/// whether the context had a key, whose revocation is due then.
 ///
 /// # Errors
 /// [`Failure`].
@@ -458,7 +463,7 @@ pub async fn delete(
     )
     .bind(change.id.as_str())
     .bind(change.event.id.as_str());
-    // Its key ends with it, and what was connected to it.
+    // The context's key and its connections end with it.
     let mut rest: Vec<Statement> = credentials::end(change.event).into();
     rest.extend(connections::store::end_with_context(change.event));
     rest.push(said::forget_lineage(change.event));
@@ -466,7 +471,7 @@ pub async fn delete(
     Ok((changed, rest.into_iter().next().is_some_and(|ended| !ended.is_empty())))
 }
 
-/// An update of one live context of the caller's, if its revision is one that the caller accepts.
+/// Returns the statement that updates one live context of the caller, if the caller accepts its revision.
 fn change_row(scope: &Scope, change: &Change<'_>, set: &str, condition: &str) -> Statement {
     Statement::new(format!(
         "UPDATE contexts SET {set}, updated_at = ?4, revision = ?5, \
@@ -482,7 +487,8 @@ fn change_row(scope: &Scope, change: &Change<'_>, set: &str, condition: &str) ->
     .bind(change.event.id.as_str())
 }
 
-/// Makes a change. Returns what came of it, and the results of the `rest` of its batch.
+/// Executes the batch of a change. Returns the outcome of the change, and the results of the statements
+/// `rest`.
 async fn perform(
     ready: Ready<'_>,
     scope: &Scope,
