@@ -1,5 +1,5 @@
-//! Webhook deliveries on record: each once, by GitHub's own id, and open until its effects are
-//! committed.
+//! The record of webhook deliveries: one row each, by GitHub's own id. A row is open until the effects of
+//! the delivery are committed, or the delivery is given up.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +14,23 @@ use crate::github::payload::Facts;
 use crate::store::Ready;
 use crate::store::minting::MintIntent;
 
-/// The pauses between two tries of one delivery, in ms: up to ten minutes, so that what has waited for a
-/// long outage follows soon after its end.
+/// The pauses between two attempts at one delivery, in ms: up to ten minutes, so that deliveries which
+/// wait for a long outage are processed soon after its end.
 const PAUSES_MS: Backoff = Backoff { first: 2000, longest: 600_000 };
 
-/// How many deliveries of one lane are taken at a time.
+/// How many deliveries of one lane are claimed at a time.
 const CLAIM_LIMIT: i64 = 20;
 
-/// How many open lanes one page has.
+/// The most lanes in one page of [`open_lanes`].
 pub const LANES_PAGE: usize = 500;
 
-/// How many deliveries one pruning removes: more than there are in a minute of 5 million a day.
+/// The most deliveries that one pruning deletes: more than arrive in a minute at 5 million a day.
 const PRUNE_LIMIT: i64 = 5000;
 
-/// How long done deliveries are kept, in ms: thirty days, ten times as long as GitHub delivers again.
+/// How long done deliveries are kept, in ms: thirty days, ten times as long as GitHub redelivers.
 const KEEP_MS: u64 = 30 * 24 * 3_600_000;
 
-/// Puts a delivery on record; one that is on record already stays as it is.
+/// Records a delivery. A delivery that is already on record stays unchanged.
 pub fn record(app: &App, delivered: &WebhookDelivery, facts: &Facts) -> Statement {
     let repository = facts.repository.as_ref().map(|repository| repository.id);
     Statement::new(
@@ -50,7 +50,7 @@ pub fn record(app: &App, delivered: &WebhookDelivery, facts: &Facts) -> Statemen
     .bind(time::iso8601(app.now_ms() + app.config.outbox_overdue_ms))
 }
 
-/// Finds the lanes in which one of these deliveries is still open: for [`read_lanes`].
+/// Selects the lanes in which one of these deliveries is still open, for [`read_lanes`].
 pub fn lanes_of(ids: &[&str]) -> Statement {
     Statement::new(
         "SELECT lane FROM github_deliveries WHERE done_at IS NULL AND dead_at IS NULL \
@@ -59,7 +59,7 @@ pub fn lanes_of(ids: &[&str]) -> Statement {
     .bind(json!(ids).to_string())
 }
 
-/// Lanes, each once.
+/// Reads the rows of [`lanes_of`]; returns the lanes sorted and without duplicates.
 ///
 /// # Errors
 /// [`DbError::Shape`].
@@ -70,9 +70,8 @@ pub fn read_lanes(rows: Vec<Row>) -> Result<Vec<String>, DbError> {
     Ok(lanes)
 }
 
-/// A page of the lanes that come after one and in which something is open, at most [`LANES_PAGE`], in
-/// their order: each once, however much is open in it, and whether its first delivery is overdue and in
-/// nobody's hands.
+/// Returns a page of at most [`LANES_PAGE`] lanes that have open deliveries, in order, beginning after the
+/// lane `after`. Each lane comes once, with whether its first open delivery is overdue and not leased.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -98,7 +97,7 @@ pub async fn open_lanes(
     rows.into_iter().map(|mut row| Ok((row.text(0)?, row.integer(1)? == 1))).collect()
 }
 
-/// Behind which lane the next sweep begins.
+/// Returns the lane after which the next sweep begins; empty for the first lane.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -108,7 +107,7 @@ pub async fn sweep_after(ready: Ready<'_>) -> Result<String, DbError> {
     row.map(|mut row| row.text(0)).transpose().map(Option::unwrap_or_default)
 }
 
-/// Notes behind which lane the next sweep begins.
+/// Stores the lane after which the next sweep begins.
 pub fn note_sweep(after: &str) -> Statement {
     Statement::new(
         "INSERT INTO github_sweep (id, after) VALUES (1, ?1) \
@@ -117,45 +116,45 @@ pub fn note_sweep(after: &str) -> Statement {
     .bind(after)
 }
 
-/// A delivery that is being dealt with.
+/// A delivery that this worker has claimed.
 #[derive(Debug)]
 pub struct DeliveryClaim {
-    /// GitHub's id of it.
+    /// GitHub's id of the delivery.
     pub delivery_id: String,
-    /// Of which event.
+    /// The name of its event (`X-GitHub-Event`).
     pub event: String,
-    /// When the gateway took it, ISO-8601 UTC.
+    /// When the gateway received it, ISO-8601 UTC.
     pub received_at: String,
-    /// What its handler needs.
+    /// The part of the payload that its handler needs.
     pub facts: Facts,
-    /// The trace of the request that brought it.
+    /// The trace of GitHub's request.
     pub traceparent: Option<String>,
-    /// Its EVNT ChittyID, if it has been minted.
+    /// Its EVNT ChittyID, once minted.
     pub chitty_id: Option<String>,
-    /// The ChittyID of the installation that it makes, if that has been minted.
+    /// The ChittyID of the installation that it creates, once minted.
     pub subject_id: Option<String>,
-    /// How often it was begun, this time included.
+    /// The number of attempts, this one included.
     pub tries: i64,
-    /// What the newest of its ids was minted for, while that is not known to be on record.
+    /// The mint intent of its newest id, while it is not certain that the id is stored.
     pub unkept: Option<MintIntent>,
-    /// The lease on it: whoever has another does not change it.
+    /// The lease on it. Every update demands it, so a worker whose lease was replaced changes nothing.
     lease: String,
-    /// In which order it was put on record.
+    /// Its place in the order of recording.
     seq: i64,
 }
 
-/// What was taken of a lane.
+/// The deliveries that were claimed in a lane.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// What can be read, in the order in which the gateway took it.
+    /// Those that can be read, in the order in which the gateway received them.
     pub rows: Vec<DeliveryClaim>,
-    /// What cannot, without its facts, and why.
+    /// Those whose facts cannot be read (and are left empty), each with the reason.
     pub unreadable: Vec<(DeliveryClaim, String)>,
-    /// What is known of the installations concerned.
+    /// The recorded installations of the lane's open deliveries, by GitHub's number.
     pub known: BTreeMap<i64, InstallationRecord>,
 }
 
-/// What the gateway knows of an installation.
+/// What the gateway has on record about an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallationRecord {
     /// Its ChittyID.
@@ -164,8 +163,9 @@ pub struct InstallationRecord {
     pub is_live: bool,
 }
 
-/// Takes a lease of `lease_ms` on what is open in a lane, in the order in which the gateway took it;
-/// nothing while somebody else has one. Also says what is known of the installations concerned.
+/// Claims the open deliveries of a lane under a lease of `lease_ms`: at most `CLAIM_LIMIT`, in the order in
+/// which the gateway received them, and none while another worker has a lease in the lane. Also returns the
+/// recorded installations of the lane's open deliveries.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -216,7 +216,7 @@ pub async fn claim(
     Ok(turn)
 }
 
-/// A row, and why its facts cannot be read, if so.
+/// Reads a row. Also returns the reason if its facts cannot be read.
 fn read(mut row: Row, lease: &str) -> Result<(DeliveryClaim, Option<String>), DbError> {
     let facts = Facts::read(row.text(4)?.as_bytes());
     let unreadable = facts.as_ref().err().cloned();
@@ -236,8 +236,9 @@ fn read(mut row: Row, lease: &str) -> Result<(DeliveryClaim, Option<String>), Db
     Ok((claimed, unreadable))
 }
 
-/// Fails the transaction that it begins, with [`DbError::Unauthorized`], unless the delivery is open and
-/// still in the hands of who claimed it: so whoever is late changes nothing.
+/// Returns the first statement of a transaction. It fails the transaction with [`DbError::Unauthorized`]
+/// unless the delivery is open and still under this worker's lease, so a worker that is late changes
+/// nothing.
 pub fn assert_held(row: &DeliveryClaim) -> Statement {
     Statement::new(
         "INSERT INTO assertions (held) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM github_deliveries \
@@ -247,9 +248,9 @@ pub fn assert_held(row: &DeliveryClaim) -> Statement {
     .bind(row.lease.as_str())
 }
 
-/// Puts the intent to mint an id of a delivery on record, and extends the lease on the delivery to an
-/// instant: no other of its lane can be claimed until then. In one transaction, which fails with
-/// [`DbError::Unauthorized`] unless the delivery is still in the hands of who claimed it.
+/// Records the intent to mint an id for a delivery, and extends the lease on the delivery to `until_ms`:
+/// until then no other worker can claim a delivery of the lane. Both happen in one transaction, which fails
+/// with [`DbError::Unauthorized`] unless the delivery is still under this worker's lease.
 ///
 /// # Errors
 /// When the database does not answer; then nothing may be minted.
@@ -273,9 +274,9 @@ pub async fn intend(
     Ok(intent)
 }
 
-/// Keeps the ids that were minted for a delivery, so that another try does not mint again, and fulfils
-/// the intent of the newest. Returns
-/// whether the delivery is still in the hands of who claimed it; otherwise nothing was kept.
+/// Stores the ids that were minted for a delivery, so that another attempt does not mint again, and fulfils
+/// the intent of the newest. Returns whether the delivery is still under this worker's lease; if not,
+/// nothing was stored.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -293,7 +294,7 @@ pub async fn keep_ids(
     .bind(row.lease.as_str())
     .bind(row.chitty_id.as_deref())
     .bind(row.subject_id.as_deref());
-    // It fails where somebody else has the delivery by now: then nothing of this takes place.
+    // If another worker has the delivery by now, the first statement fails the whole transaction.
     let results = ready.db().batch(vec![assert_held(row), keep, intent.fulfilled()]).await;
     match results {
         Ok(results) => Ok(first_row(results.into_iter().nth(1)).is_some()),
@@ -302,7 +303,7 @@ pub async fn keep_ids(
     }
 }
 
-/// Marks a delivery done, in the batch with its effects, which [`assert_held`] begins.
+/// Marks a delivery as done, in the batch with its effects. [`assert_held`] must begin that batch.
 pub fn done(id: &str, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE github_deliveries SET done_at = ?2, last_error = NULL, leased_until = '' \
@@ -312,9 +313,9 @@ pub fn done(id: &str, now_ms: u64) -> Statement {
     .bind(time::iso8601(now_ms))
 }
 
-/// Gives the lease on a delivery back, for another try after a growing pause, and keeps the ids that it has,
-/// so that a database that did not answer when they were to be kept costs none; nothing where somebody else
-/// has the delivery by now.
+/// Releases the lease on a delivery, for another attempt after a growing pause. Also stores the ids that
+/// the delivery has, so that none is lost if the database did not answer [`keep_ids`]. Changes nothing if
+/// another worker has the delivery by now.
 pub fn release(app: &App, row: &DeliveryClaim, error: Option<&str>) -> Vec<Statement> {
     let attempt = u32::try_from(row.tries).unwrap_or(u32::MAX);
     let pause_ms = PAUSES_MS.pause(attempt, |bound| app.jitter(bound));
@@ -336,8 +337,8 @@ pub fn release(app: &App, row: &DeliveryClaim, error: Option<&str>) -> Vec<State
     }
 }
 
-/// Gives a delivery up, in the batch with its dead letter, which [`assert_held`] begins: it keeps its
-/// lane from nothing from now on.
+/// Gives a delivery up, in the batch with its dead letter; it no longer blocks its lane. [`assert_held`]
+/// must begin that batch.
 pub fn given_up(id: &str, error: &str, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE github_deliveries SET dead_at = ?2, last_error = ?3, leased_until = '' \
@@ -348,7 +349,8 @@ pub fn given_up(id: &str, error: &str, now_ms: u64) -> Statement {
     .bind(error)
 }
 
-/// Removes a bounded number of deliveries that were taken long ago and are done; the cron runs it.
+/// Deletes at most `PRUNE_LIMIT` deliveries that are done and were received at least `KEEP_MS` ago; the
+/// cron runs it.
 pub fn prune(now_ms: u64) -> Statement {
     Statement::new(
         "DELETE FROM github_deliveries WHERE seq IN (SELECT seq FROM github_deliveries \

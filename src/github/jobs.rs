@@ -1,8 +1,9 @@
-//! What is to be done at GitHub because of deliveries: one job a pull request or issue.
+//! The jobs that the gateway does at GitHub because of deliveries: one job for each pull request or issue.
 //!
-//! A job is asked for in the batch of its delivery, and done beside it for a few seconds, or by the cron:
-//! GitHub may be slow, and what is told elsewhere does not wait for it. One that is asked for again while
-//! it is being done is done once more; one that fails is tried again by the cron, after growing pauses.
+//! The batch of a delivery requests the job. The isolate runs due jobs for a few seconds after a batch of
+//! the queue, and the cron runs the rest: GitHub may be slow, and the outbox does not wait for it. A job
+//! that is requested again while it runs is run once more. A job that fails is attempted again by the cron,
+//! after growing pauses.
 
 use chitty_core::Backoff;
 use futures_util::future::join_all;
@@ -14,38 +15,39 @@ use crate::github::act;
 use crate::github::payload::Repository;
 use crate::store::Ready;
 
-/// The pauses between two tries, in ms: up to an hour.
+/// The pauses between two attempts at a job, in ms: up to an hour.
 const PAUSES_MS: Backoff = Backoff { first: 10_000, longest: 3_600_000 };
 
-/// How often a job is tried before it is given up, until it is asked for again.
+/// How often a job is attempted before it is given up. A new request for it begins a new count.
 const MAX_TRIES: i64 = 12;
 
-/// How long somebody has who takes a job, in ms: longer than all the calls that it may make.
+/// How long the lease on a job lasts, in ms: longer than all the calls that a job may make.
 const LEASE_MS: u64 = 180_000;
 
-/// How many jobs are done at once.
+/// How many jobs one isolate runs at once.
 const AT_ONCE: i64 = 3;
 
-/// After how long no more jobs are begun: beside a batch of the queue, whose acknowledgements wait for
-/// it, and in the cron, in ms.
+/// For how long after a batch of the queue further jobs are begun, in ms. The acknowledgements of the batch
+/// wait for the jobs.
 pub const BESIDE_A_BATCH_MS: u64 = 3000;
-/// See [`BESIDE_A_BATCH_MS`].
+/// For how long the cron begins further jobs, in ms.
 pub const IN_THE_CRON_MS: u64 = 60_000;
 
-/// How long a job waits for its installation to be on record, in ms: as long as GitHub delivers again
-/// what tells of that (three days).
+/// How long a job waits for its installation to be on record, in ms: three days, as long as GitHub
+/// redelivers the event that describes the installation.
 const UNKNOWN_FOR_MS: u64 = 3 * 24 * 3_600_000;
 
-/// How many jobs one pruning removes.
+/// The most jobs that one pruning deletes.
 const PRUNE_LIMIT: i64 = 5000;
 
-/// How long jobs that are done are kept, in ms: 90 days, by then a comment is found by looking for it.
+/// How long done jobs are kept, in ms: 90 days. A later job for the same pull request searches for the
+/// comment instead.
 const KEEP_MS: u64 = 90 * 24 * 3_600_000;
 
-/// What kind of a job.
+/// The kind of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobKind {
-    /// Look at a pull request.
+    /// Review a pull request.
     Review,
     /// Label an issue.
     Triage,
@@ -61,33 +63,33 @@ impl JobKind {
     }
 }
 
-/// A job that is being done.
+/// A job that this worker has claimed.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// What is to be done.
+    /// What to do.
     pub kind: JobKind,
-    /// In which repository, by its number.
+    /// The number of the repository.
     pub repository_id: i64,
     /// The number of the pull request or issue.
     pub number: u32,
-    /// As which installation.
+    /// The number of the installation as which the gateway acts.
     pub installation_id: i64,
     /// `owner/name`
     pub repository: String,
-    /// The comment that was made before.
+    /// The comment that an earlier run created.
     pub comment_id: Option<i64>,
-    /// The check run that was made before, and of which commit.
+    /// The check run that an earlier run created, and its commit.
     pub check_run: Option<(i64, String)>,
-    /// Whether the installation may be acted for.
+    /// Whether the installation is on record and neither suspended nor uninstalled.
     pub is_live: bool,
     version: i64,
     tries: i64,
-    /// The lease on it: whoever has another does not change it.
+    /// The lease on it. Every update demands it, so a worker whose lease was replaced changes nothing.
     lease: String,
 }
 
-/// The statement that asks for a job: due now, or where the installation is not on record yet when it is
-/// ([`wake`]); none for one that is suspended or uninstalled.
+/// Requests a job. The job is due now, or as soon as its installation is on record ([`wake`]). Does nothing
+/// for an installation that is suspended or uninstalled.
 pub fn ask_for(
     app: &App,
     kind: JobKind,
@@ -116,7 +118,7 @@ pub fn ask_for(
     .bind(time::iso8601(app.now_ms() + UNKNOWN_FOR_MS))
 }
 
-/// Makes due what is to be done for an installation, in the batch that puts it on record.
+/// Makes the waiting jobs of an installation due, in the batch that records the installation.
 pub fn wake(installation_id: i64, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE github_jobs SET due_at = ?2 \
@@ -126,8 +128,8 @@ pub fn wake(installation_id: i64, now_ms: u64) -> Statement {
     .bind(time::iso8601(now_ms))
 }
 
-/// Does what is due, a few at a time, until there is nothing or `for_ms` are over. Whoever else is at it
-/// does other jobs.
+/// Runs due jobs, a few at a time, until none is left or `for_ms` are over. Other workers that do the same
+/// at the same time claim other jobs.
 pub async fn run_due(app: &App, ready: Ready<'_>, for_ms: u64) {
     let until_ms = app.now_ms() + for_ms;
     while app.now_ms() < until_ms {
@@ -140,11 +142,11 @@ pub async fn run_due(app: &App, ready: Ready<'_>, for_ms: u64) {
     }
 }
 
-/// Among how many due jobs, the longest due first, the next ones are shared out.
+/// Among how many due jobs, those that are due longest, [`take`] shares its places out to installations.
 const CANDIDATES: i64 = 5000;
 
-/// Takes a lease on the jobs that are due first, of each installation one before any has another. One that
-/// cannot be read is given up.
+/// Claims the jobs that are due longest; each installation gets one job before any gets a second. Gives up
+/// jobs whose rows cannot be read.
 async fn take(app: &App, ready: Ready<'_>) -> Result<Vec<Job>, DbError> {
     let now_ms = app.now_ms();
     let lease = time::iso8601(now_ms + LEASE_MS);
@@ -205,12 +207,12 @@ fn read(mut row: Row, lease: &str) -> Result<Job, DbError> {
     })
 }
 
-/// What was made at GitHub, as far as it was.
+/// What a job has created at GitHub so far.
 #[derive(Debug, Clone, Default)]
 pub struct Artifacts {
     /// The comment.
     pub comment_id: Option<i64>,
-    /// The check run, and of which commit.
+    /// The check run, and its commit.
     pub check_run: Option<(i64, String)>,
 }
 
@@ -218,7 +220,7 @@ async fn run(app: &App, ready: Ready<'_>, job: Job) {
     let mut made = Artifacts { comment_id: job.comment_id, check_run: job.check_run.clone() };
     let outcome = match job.is_live {
         true => act::perform(app, ready, &job, &mut made).await,
-        // Nothing is done for an installation that is suspended or gone.
+        // The gateway does not act for an installation that is suspended or uninstalled.
         false => Ok(()),
     };
     let statement = match outcome {
@@ -239,14 +241,14 @@ async fn run(app: &App, ready: Ready<'_>, job: Job) {
     }
 }
 
-/// Notes that the version of a job that was taken is done, or given up.
+/// Marks the claimed version of a job as done, or with an `error` as given up.
 fn settled(app: &App, job: &Job, made: &Artifacts, error: Option<&str>) -> Statement {
     noted(app, job, made, "done_version = max(done_version, ?9), last_error = ?10")
         .bind(job.version)
         .bind(error)
 }
 
-/// Puts a job off; not what has been asked for in the meantime, which is due when that says.
+/// Postpones a job. If it has been requested again in the meantime, the due time of that request stays.
 fn postponed(
     app: &App,
     job: &Job,
@@ -264,7 +266,7 @@ fn postponed(
         .bind(error)
 }
 
-/// What has come of a job, noted while it is in the hands of who took it.
+/// Stores the outcome of a job, if this worker still has the lease. `also` holds further assignments.
 fn noted(app: &App, job: &Job, made: &Artifacts, also: &str) -> Statement {
     let (check_run_id, sha) = made.check_run.clone().unzip();
     Statement::new(format!(
@@ -282,7 +284,7 @@ fn noted(app: &App, job: &Job, made: &Artifacts, also: &str) -> Statement {
     .bind(job.lease.as_str())
 }
 
-/// Removes a bounded number of jobs that have been done for long; the cron runs it.
+/// Deletes at most `PRUNE_LIMIT` jobs that have been done for `KEEP_MS`; the cron runs it.
 pub fn prune(now_ms: u64) -> Statement {
     Statement::new(
         "DELETE FROM github_jobs WHERE (repository_id, number, kind) IN \
