@@ -187,7 +187,7 @@ pub fn question(shown: &InstallationFacts, asks: &Person, user: &str, question: 
         .owner
         .as_ref()
         .filter(|owner| owner.id != asks.id)
-        .map(|owner| format!(" It belongs to {} now: they lose it and are told.", owner.html()));
+        .map(|owner| format!(" It belongs to {} now, who loses it and is told.", owner.html()));
     let from = from.unwrap_or_default();
     let body = format!(
         "{}<p>In ChittyOS {} asks to own it, and so to see its repositories and its events.{from}</p>\
