@@ -195,7 +195,7 @@ pub(super) fn refused(detail: &'static str) -> Problem {
 }
 
 pub(super) const BEGIN_AGAIN: &str = "This link back from GitHub is no longer valid: it works once, within 15 \
-    minutes. Begin again at /integrations/github/install.";
+     minutes. Begin again at /integrations/github/install.";
 
 async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     if Settings::of(app).client.is_none() {

@@ -1,5 +1,5 @@
-//! The deliveries that are missing: found on GitHub's list and not on record. Each is asked for by
-//! itself, until it arrives or GitHub repeats it no longer; then it has a dead letter.
+//! Missing deliveries: on GitHub's list but not on record. The gateway requests each one separately, until
+//! it arrives or GitHub no longer redelivers it. In the latter case it becomes a dead letter.
 
 use std::collections::BTreeMap;
 
@@ -18,29 +18,30 @@ use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::settings::Settings;
 use crate::store::Ready;
 
-/// How many deliveries are taken at a time, how many of them are asked for at once, and how often that
-/// is done in one round.
+/// How many deliveries are claimed at a time, how many of them are requested at once, and how often one
+/// round claims.
 const TAKEN: i64 = 10;
 const AT_ONCE: usize = 3;
 const MAX_TAKES: usize = 10;
 
-/// The longest pause between two times that one is asked for, in ms.
+/// The longest pause between two requests for a delivery, in ms.
 const LONGEST_PAUSE_MS: u32 = 3_600_000;
 
-/// How long what was taken is left alone should whoever took it die, in ms.
+/// How long a claimed delivery is left alone if its worker dies, in ms.
 const TAKEN_FOR_MS: u64 = 600_000;
 
-/// How many are given up in one round.
+/// How many deliveries one round gives up at most.
 const MAX_ENDED: i64 = 100;
 
-/// For how long one is asked for whose dead letter is replayed, in ms.
+/// For how long a delivery is requested after its dead letter was replayed, in ms.
 const ONCE_MORE_MS: u64 = 24 * 3_600_000;
 
-/// Notes those of a page that are not on record; of one that is noted already, its newest attempt. What
-/// is younger than `settled_ms` may be on its way. What this gateway refused when it came last is not noted,
-/// and not asked for any more: it is red at GitHub.
+/// Stores the deliveries of a page that are not on record; updates the newest attempt of a delivery that is
+/// stored already. Leaves out deliveries made after `settled_ms`, which may be on their way. A delivery whose
+/// newest attempt this gateway refused is not stored, and is not requested any more: GitHub shows it as
+/// failed (red).
 pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> [Statement; 2] {
-    // The newest first, so that the last attempt at each is the first that is met.
+    // The page is sorted newest first, so the first entry of a delivery is its newest attempt.
     let mut last = BTreeMap::new();
     for delivery in page {
         last.entry(delivery.guid.as_str()).or_insert(delivery);
@@ -65,7 +66,7 @@ pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> [Stat
             ])
         })
     };
-    // The oldest first, so that the newest attempt is the last that is noted.
+    // Oldest first, so that the newest attempt is stored last.
     let standing = page.iter().rev().filter(|delivery| !is_refused(&delivery.guid));
     let rows: Vec<Value> = standing.filter_map(seen).collect();
     let note = Statement::new(
@@ -83,7 +84,7 @@ pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> [Stat
     [forget, note]
 }
 
-/// Asks for a delivery once more whose dead letter is replayed, for a day.
+/// Makes the gateway request a delivery for another day, because its dead letter is replayed.
 pub fn ask_once_more(app: &App, delivered: &WebhookDelivery, number: &str) -> Statement {
     let now_ms = app.now_ms();
     Statement::new(
@@ -100,20 +101,20 @@ pub fn ask_once_more(app: &App, delivered: &WebhookDelivery, number: &str) -> St
     .bind(time::iso8601(now_ms))
 }
 
-/// One that is asked for.
+/// A missing delivery that this worker has claimed.
 struct MissingDelivery {
     delivery_id: String,
     github_id: String,
     tries: i64,
 }
 
-/// Asks for what is due, a few at a time, until `until_ms`. Where GitHub does not answer at all, the
-/// rest is left for another round.
+/// Requests the missing deliveries that are due, a few at a time, until `until_ms`. If all of these requests
+/// fail, or GitHub's rate limit is reached, leaves the rest for another round.
 ///
 /// # Errors
 /// When the database does not answer.
 pub(super) async fn ask(app: &App, ready: Ready<'_>, until_ms: u64) -> Result<(), Trouble> {
-    // What is asked for now is due later, so that each is asked for once a round.
+    // A delivery that is requested now is due later, so a round requests each only once.
     let began_ms = app.now_ms();
     for _ in 0..MAX_TAKES {
         if app.now_ms() >= until_ms {
@@ -137,7 +138,7 @@ pub(super) async fn ask(app: &App, ready: Ready<'_>, until_ms: u64) -> Result<()
                 .await;
         let is_down = asked.iter().all(|(_, outcome)| is_outage(outcome))
             || asked.iter().any(|(_, outcome)| is_limit(outcome));
-        let notes = asked.iter().map(|(missing, outcome)| asked_for(app, missing, outcome));
+        let notes = asked.iter().map(|(missing, outcome)| requested(app, missing, outcome));
         ready.db().batch(notes.collect()).await?;
         if is_down {
             return Ok(());
@@ -154,9 +155,9 @@ fn is_limit(outcome: &Result<(), GithubError>) -> bool {
     matches!(outcome, Err(error) if error.kind == ErrorKind::RateLimited)
 }
 
-/// Takes some that were due at an instant, those that have waited longest first.
+/// Claims missing deliveries that were due at `now_ms`, those that are due longest first.
 async fn take(ready: Ready<'_>, now_ms: u64) -> Result<Vec<MissingDelivery>, DbError> {
-    // What has arrived and could not be read has its dead letter.
+    // A delivery that has arrived but could not be read has a dead letter already.
     let dead = Statement::new(
         "DELETE FROM github_missing WHERE delivery_id IN (SELECT m.delivery_id \
          FROM github_missing AS m WHERE m.due_at <= ?1 AND EXISTS (SELECT 1 FROM dead_letters \
@@ -179,8 +180,9 @@ async fn take(ready: Ready<'_>, now_ms: u64) -> Result<Vec<MissingDelivery>, DbE
     rows.into_iter().map(read).collect()
 }
 
-/// Notes what GitHub has said, and when one is asked for again; nothing where it was taken again since.
-fn asked_for(app: &App, missing: &MissingDelivery, outcome: &Result<(), GithubError>) -> Statement {
+/// Stores GitHub's answer to a request, and when the next request is due. Changes nothing if the delivery has
+/// been claimed again since.
+fn requested(app: &App, missing: &MissingDelivery, outcome: &Result<(), GithubError>) -> Statement {
     let error = outcome.as_ref().err();
     let text = error.map(ToString::to_string);
     let fields = [
@@ -204,8 +206,8 @@ fn asked_for(app: &App, missing: &MissingDelivery, outcome: &Result<(), GithubEr
     .bind(text)
 }
 
-/// Gives up what GitHub repeats no longer: each has a dead letter from now on, by whose replay it is
-/// asked for once more.
+/// Gives up the deliveries that GitHub no longer redelivers: each becomes a dead letter. Replaying the dead
+/// letter makes the gateway request the delivery again.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -221,8 +223,8 @@ pub(super) async fn give_up_ended(app: &App, ready: Ready<'_>) -> Result<(), Tro
         let (delivery_id, event, github_id) = (row.text(0)?, row.text(1)?, row.text(2)?);
         let tries = u32::try_from(row.integer(4)?).unwrap_or(u32::MAX);
         let last = row.optional_text(5)?;
-        let last = last.map(|error| format!("; at last {error}")).unwrap_or_default();
-        let reason = format!("GitHub was asked {tries} times to deliver it again, in vain{last}");
+        let last = last.map(|error| format!("; last error: {error}")).unwrap_or_default();
+        let reason = format!("GitHub was asked {tries} times to redeliver it, in vain{last}");
         log::error("delivery_never_arrives", &[("delivery_id", &delivery_id), ("reason", &reason)]);
         let delivered = WebhookDelivery {
             kind: Kind::Delivery,
