@@ -1,7 +1,7 @@
 //! Does a job at GitHub: publishes there what [`review_rules`] finds.
 //!
-//! A comment or check run is updated in place and never duplicated, even if a worker dies in between: the
-//! job notes its number after it has been created, and searches for it if no number is noted.
+//! A comment or check run is updated in place and never duplicated, even if a worker dies in between: a job
+//! notes the number of what it has created, and searches GitHub before it creates anything without a number.
 
 use review_rules::render::{self, CheckText, MARKER};
 use review_rules::review::{self, Conclusion, Report};

@@ -14,8 +14,7 @@ use crate::github::payload::Facts;
 use crate::store::event::{Event, EventKind, GithubEventName};
 use crate::store::outbox;
 
-/// Events whose handlers look at the action: their names at the gateway include it. All other events are
-/// named without it.
+/// The events whose names at the gateway include the action. All other events are named without it.
 const HANDLED: [&str; 8] = [
     "installation",
     "installation_repositories",
@@ -103,21 +102,21 @@ fn payload(row: &DeliveryClaim, chitty_id: &str) -> Value {
         "event": row.event,
         "received_at": row.received_at,
     });
-    let mut told = serde_json::to_value(facts).unwrap_or_default();
-    if let (Some(payload), Some(told)) = (payload.as_object_mut(), told.as_object_mut()) {
+    let mut facts_json = serde_json::to_value(facts).unwrap_or_default();
+    if let (Some(payload), Some(members)) = (payload.as_object_mut(), facts_json.as_object_mut()) {
         // These hold names of accounts, which stay out of events.
         for name in ["installation", "account", "organization", "changes"] {
-            told.remove(name);
+            members.remove(name);
         }
         for name in ["repositories", "repositories_added", "repositories_removed"] {
-            if let Some(Value::Array(list)) = told.remove(name) {
-                told.insert(format!("{name}_count"), list.len().into());
+            if let Some(Value::Array(list)) = members.remove(name) {
+                members.insert(format!("{name}_count"), list.len().into());
             }
         }
         if let Some(id) = facts.installation_id() {
-            told.insert("installation_id".to_owned(), id.into());
+            members.insert("installation_id".to_owned(), id.into());
         }
-        payload.append(told);
+        payload.append(members);
     }
     payload
 }

@@ -142,7 +142,8 @@ pub async fn run_due(app: &App, ready: Ready<'_>, for_ms: u64) {
     }
 }
 
-/// Among how many due jobs, those that are due longest, [`take`] shares its places out to installations.
+/// How many due jobs, those that are due longest, [`take`] considers when it shares out its places among
+/// installations.
 const CANDIDATES: i64 = 5000;
 
 /// Claims the jobs that are due longest; each installation gets one job before any gets a second. Gives up

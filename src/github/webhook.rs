@@ -218,7 +218,7 @@ async fn verified_body(
     Err(refused(app, request, OTHER_SECRET).await)
 }
 
-/// Whether a body may be too long for a queue message: its declared length is, or is missing.
+/// Whether a body may be too long for a queue message: its declared length is too large or missing.
 fn is_long(request: &Request<'_>) -> bool {
     request.inbound.declared_length().is_none_or(|length| length > message::MAX_BYTES)
 }

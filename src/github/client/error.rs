@@ -46,7 +46,7 @@ impl ErrorKind {
             ErrorKind::RateLimited => "GitHub's rate limit is reached",
             ErrorKind::Refused => "GitHub refuses",
             ErrorKind::NotFound => "GitHub does not have it",
-            ErrorKind::Invalid => "GitHub does not accept the request, or its answer is too large",
+            ErrorKind::Invalid => "GitHub does not accept the request, or the content is too large",
             ErrorKind::Unavailable => "GitHub is not available",
             ErrorKind::Unreadable => "GitHub's answer is not understood",
             ErrorKind::Storage => "the database did not answer",

@@ -108,8 +108,9 @@ struct MissingDelivery {
     tries: i64,
 }
 
-/// Requests the missing deliveries that are due, a few at a time, until `until_ms`. If all of these requests
-/// fail, or GitHub's rate limit is reached, leaves the rest for another round.
+/// Requests the missing deliveries that are due, a few at a time, until `until_ms`. Leaves the rest for
+/// another round if all requests of one claim fail with a transient error, or GitHub's rate limit is
+/// reached.
 ///
 /// # Errors
 /// When the database does not answer.
