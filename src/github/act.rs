@@ -1,7 +1,7 @@
-//! Doing a job at GitHub: what [`review_rules`] has to say, said there.
+//! Does a job at GitHub: publishes there what [`review_rules`] finds.
 //!
-//! Whatever is made is noted as soon as it is made, and looked for before it is made where nothing is
-//! noted: a comment or a check run is updated in place and never repeated, whoever dies in between.
+//! A comment or check run is updated in place and never duplicated, even if a worker dies in between: a job
+//! notes the number of what it has created, and searches GitHub before it creates anything without a number.
 
 use review_rules::render::{self, CheckText, MARKER};
 use review_rules::review::{self, Conclusion, Report};
@@ -20,13 +20,13 @@ use crate::store::Ready;
 /// The name of the check run, as people see it beside others.
 const CHECK_NAME: &str = "ChittyConnect";
 
-/// The most bytes of patches that are read: time goes with them, and an event has 30 s of it.
+/// The most bytes of patches that are read: reading them takes CPU time, of which an event has 30 s.
 const MAX_PATCH_BYTES: usize = 1 << 20;
 
-/// Does a job. What was made is in `made`, also where the rest of it failed.
+/// Does a job. `made` says what has been created, even if the rest of the job failed.
 ///
 /// # Errors
-/// What GitHub said; a transient one is worth another try.
+/// The error of a call to GitHub; a transient one is worth another attempt.
 pub async fn perform(
     app: &App,
     ready: Ready<'_>,
@@ -34,7 +34,7 @@ pub async fn perform(
     made: &mut Artifacts,
 ) -> Result<(), GithubError> {
     let repository = client::repository(app, ready, job.installation_id, &job.repository);
-    // Off, unless the repository says otherwise.
+    // A repository that has no settings file has not opted in.
     let Some(text) = repository.content(settings::PATH).await? else { return Ok(()) };
     let settings = Settings::parse(&text);
     match (job.kind, settings) {
@@ -48,7 +48,7 @@ pub async fn perform(
             label(&repository, job.number.into(), &settings).await
         }
         (JobKind::Triage, Err(error)) => {
-            // There is nowhere to say it but at a pull request.
+            // Only a pull request has a check run that can report it.
             log::info("settings_unreadable", &[("error", &error)]);
             Ok(())
         }
@@ -56,7 +56,7 @@ pub async fn perform(
     }
 }
 
-/// A look at a pull request.
+/// The review of one pull request.
 struct Review<'a> {
     app: &'a App,
     repository: Repository<'a>,
@@ -84,7 +84,7 @@ impl Review<'_> {
         Ok(())
     }
 
-    /// Says that the settings cannot be read.
+    /// Reports in the check run that the settings cannot be read.
     async fn complain(&mut self, error: &str) -> Result<(), GithubError> {
         let pull = self.repository.pull(self.number).await?;
         if pull.state != "open" {
@@ -145,7 +145,7 @@ impl Review<'_> {
             annotations,
         };
         let id = match known {
-            // GitHub adds annotations to those that there are, and these are about the same commit.
+            // GitHub appends annotations to the existing ones, and these are about the same commit.
             Some(id) => {
                 self.repository.update_check_run(id, &run(Vec::new())).await.map(|()| id)?
             }
@@ -156,8 +156,8 @@ impl Review<'_> {
     }
 }
 
-/// The files, with as much of their patches as is read. A file whose patch is left out counts as not
-/// seen.
+/// Returns the files with their patches, up to [`MAX_PATCH_BYTES`] in all. A file whose patch is left out
+/// counts as not seen.
 fn within_bounds(files: &[ChangedFile]) -> Vec<FileFacts<'_>> {
     let mut left = MAX_PATCH_BYTES;
     let mut facts = Vec::with_capacity(files.len());
@@ -200,7 +200,7 @@ fn annotations(text: &CheckText) -> Vec<Annotation> {
     text.annotations.iter().map(annotation).collect()
 }
 
-/// Labels an issue by the rules.
+/// Labels an issue by the rules in the repository's settings.
 async fn label(
     repository: &Repository<'_>,
     number: u64,

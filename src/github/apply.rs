@@ -1,7 +1,7 @@
-//! What a delivery changes: for each event the statements of its one batch. Pure.
+//! The effects of a delivery: the statements of its one batch, by event. Pure.
 //!
-//! All of it is told in one event, and all but the events of installations changes nothing here: what
-//! happens in a repository is GitHub's to keep.
+//! Every delivery has one event, and may request one job. Only the events of installations and their
+//! accounts change anything else here: GitHub itself keeps what happens in a repository.
 
 use seams::db::Statement;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::github::payload::Facts;
 use crate::store::event::{Event, EventKind, GithubEventName};
 use crate::store::outbox;
 
-/// Events whose handlers look at the action: their names carry it. All others are recorded.
+/// The events whose names at the gateway include the action. All other events are named without it.
 const HANDLED: [&str; 8] = [
     "installation",
     "installation_repositories",
@@ -26,19 +26,19 @@ const HANDLED: [&str; 8] = [
     "workflow_run",
 ];
 
-/// After which actions a pull request is looked at.
+/// The actions after which a pull request is reviewed.
 const REVIEWED: [&str; 4] = ["opened", "reopened", "synchronize", "ready_for_review"];
 
-/// After which actions an issue is.
+/// The actions after which an issue is labelled.
 const TRIAGED: [&str; 3] = ["opened", "reopened", "edited"];
 
-/// What follows from a delivery.
+/// The effects of a delivery.
 pub struct Plan {
-    /// What is told of it.
+    /// The event of the delivery.
     pub event: Event,
-    /// The batch, but for the mark that it is done.
+    /// The statements of the batch, without the mark that the delivery is done.
     pub statements: Vec<Statement>,
-    /// Whether something is to be done at GitHub.
+    /// Whether the batch makes a job due now.
     pub asks_for_work: bool,
 }
 
@@ -47,7 +47,8 @@ pub fn is_about_installation(event: &str) -> bool {
     matches!(event, "installation" | "installation_repositories")
 }
 
-/// What follows from a delivery whose identity is `chitty_id`, of an installation that is `known`.
+/// Returns the effects of a delivery whose identity is `chitty_id`. `known` is the record of its
+/// installation, if there is one.
 pub fn plan(
     app: &App,
     row: &DeliveryClaim,
@@ -63,7 +64,7 @@ pub fn plan(
         Some(_) => renamed(row, &event.id, app.now_ms()).into_iter().collect(),
         None => Vec::new(),
     };
-    // Of an installation that is not known yet it waits until that is.
+    // A job of an installation that is not on record yet waits until it is.
     let job = if known.is_none_or(|known| known.is_live) { job(app, row) } else { None };
     let asks_for_work = job.is_some() && known.is_some();
     statements.extend(job);
@@ -71,7 +72,7 @@ pub fn plan(
     Plan { event, statements, asks_for_work }
 }
 
-/// What is told of a delivery: what it is about, by numbers and names of repositories and commits.
+/// Returns the event of a delivery. It has numbers, and the names of repositories and commits.
 fn event(
     app: &App,
     row: &DeliveryClaim,
@@ -81,9 +82,9 @@ fn event(
     let Facts { action, .. } = &row.facts;
     let action = action.as_deref().filter(|_| HANDLED.contains(&row.event.as_str()));
     // An action that is no word is left out of the name; the payload has it.
-    let told =
+    let name =
         GithubEventName::of(&row.event, action).or_else(|| GithubEventName::of(&row.event, None));
-    let kind = EventKind::Github(told.unwrap_or_else(GithubEventName::unnamed));
+    let kind = EventKind::Github(name.unwrap_or_else(GithubEventName::unnamed));
     let own = known.map(|known| known.chitty_id.clone());
     let by_number = row.facts.installation_id().map(|id| format!("github:installation:{id}"));
     let actor = own.clone().or(by_number).unwrap_or_else(|| "github:app".to_owned());
@@ -101,26 +102,26 @@ fn payload(row: &DeliveryClaim, chitty_id: &str) -> Value {
         "event": row.event,
         "received_at": row.received_at,
     });
-    let mut told = serde_json::to_value(facts).unwrap_or_default();
-    if let (Some(payload), Some(told)) = (payload.as_object_mut(), told.as_object_mut()) {
-        // Accounts are told of by their numbers.
+    let mut facts_json = serde_json::to_value(facts).unwrap_or_default();
+    if let (Some(payload), Some(members)) = (payload.as_object_mut(), facts_json.as_object_mut()) {
+        // These hold names of accounts, which stay out of events.
         for name in ["installation", "account", "organization", "changes"] {
-            told.remove(name);
+            members.remove(name);
         }
         for name in ["repositories", "repositories_added", "repositories_removed"] {
-            if let Some(Value::Array(list)) = told.remove(name) {
-                told.insert(format!("{name}_count"), list.len().into());
+            if let Some(Value::Array(list)) = members.remove(name) {
+                members.insert(format!("{name}_count"), list.len().into());
             }
         }
         if let Some(id) = facts.installation_id() {
-            told.insert("installation_id".to_owned(), id.into());
+            members.insert("installation_id".to_owned(), id.into());
         }
-        payload.append(told);
+        payload.append(members);
     }
     payload
 }
 
-/// How an event of an installation changes its row.
+/// Returns the statements by which an event of an installation changes its row.
 fn installation(
     row: &DeliveryClaim,
     known: &InstallationRecord,
@@ -147,14 +148,14 @@ fn installation(
     statements
 }
 
-/// The account of an installation has another name.
+/// Returns the statement that gives the account of an installation its new name, if it was renamed.
 fn renamed(row: &DeliveryClaim, revision: &str, now_ms: u64) -> Option<Statement> {
     let (account, from) = row.facts.renamed(&row.event)?;
     let id = row.facts.installation_id()?;
     Some(store::rename_account(id, account, from, revision, now_ms))
 }
 
-/// What is to be done at GitHub because of a delivery.
+/// Returns the statement that requests the job of a delivery, if it has one.
 fn job(app: &App, row: &DeliveryClaim) -> Option<Statement> {
     let Facts { action, repository, pull_request, issue, .. } = &row.facts;
     let (action, repository) = (action.as_deref()?, repository.as_ref()?);
@@ -172,8 +173,8 @@ fn job(app: &App, row: &DeliveryClaim) -> Option<Statement> {
     Some(jobs::ask_for(app, kind, installation_id, repository, number, head))
 }
 
-/// The row of an event that tells of a webhook delivery, written only while that is still open: whoever
-/// else has dealt with it has told of it.
+/// Writes the outbox row of the event of a delivery, but only while the delivery is open: a worker that has
+/// processed the delivery has written the event already.
 fn open_delivery_row(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "EXISTS (SELECT 1 FROM github_deliveries \
          WHERE delivery_id = json_extract(?6, '$.delivery_id') AND done_at IS NULL)";

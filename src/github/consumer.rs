@@ -1,10 +1,11 @@
-//! The consumer of `EVENT_Q`: puts deliveries on record and deals with them.
+//! The consumer of `EVENT_Q`: records deliveries and processes them.
 //!
-//! A message is acknowledged once its delivery is on record in the database: from then on the record
-//! is the truth, and what is not dealt with in time the cron takes up. Deliveries of one repository (or of
-//! one installation, where they are about it) are dealt with one after the other, in the order in which
-//! the gateway took them, by whoever has a lease on that lane. A delivery is done in one batch with what
-//! it changes and the event that tells of it, so each has its effect once, whatever crashes.
+//! The consumer acknowledges a message once its delivery is recorded in the database. From then on the
+//! record is authoritative, and the cron takes up every delivery that is not processed in time. The worker
+//! that has the lease on a lane (one repository, or one installation for deliveries about it) processes its
+//! deliveries one after the other, in the order in which the gateway received them. One batch commits the
+//! changes of a delivery, its event and the mark that it is done, so each delivery takes effect once, even
+//! if a worker crashes.
 
 use std::collections::BTreeMap;
 
@@ -30,51 +31,51 @@ use crate::store::event::Event;
 use crate::store::minting::MintIntent;
 use crate::store::{Ready, outbox};
 
-/// How many lanes are dealt with at once.
+/// How many lanes are processed at once.
 const AT_ONCE: usize = 6;
 
-/// How often something is claimed in one walk through a lane.
+/// How often [`process_lane`] claims deliveries at most.
 const MAX_CLAIMS: usize = 50;
 
-/// For how long a sweep takes up lanes, in ms, and how many at a time. The next one goes on where it
-/// has stopped.
+/// For how long a sweep takes up lanes, in ms, and how many at a time. The next sweep continues where this
+/// one stopped.
 const SWEEP_MS: u64 = 45_000;
 const SWEEP_LANES: usize = 60;
 
-/// A stored payload may take a minute to be seen everywhere, and more where storage has trouble: for so
-/// long after its delivery, in ms, it is waited for, and for so many deliveries of its message, of which
-/// the queue makes eleven at most (`max_retries`).
+/// A stored payload may take a minute to become visible everywhere, and longer if storage has trouble. The
+/// consumer waits for it at least this long after GitHub's request, in ms, and for at least this many
+/// deliveries of its message; the queue makes eleven at most (`max_retries`).
 const PAYLOAD_WAIT_MS: u64 = 600_000;
 const PAYLOAD_DELIVERIES: u32 = 4;
 
-/// The pauses between two looks for a stored payload, in seconds.
+/// The pauses between two attempts to read a stored payload, in seconds.
 const PAYLOAD_PAUSES_S: Backoff = Backoff { first: 60, longest: 300 };
 
 /// How long `IDEMP_KV` remembers a delivery, in seconds: 24 hours.
 const SEEN_S: u32 = 24 * 3600;
 
-/// Under which key of `IDEMP_KV` a delivery is remembered.
+/// The key of `IDEMP_KV` under which a delivery is remembered.
 fn seen_key(delivery_id: &str) -> String {
     format!("github/delivery/{delivery_id}")
 }
 
-/// What becomes of a message before its delivery is on record.
+/// What the consumer does with a message, as far as the message alone decides it.
 enum FirstLook<'d> {
-    /// To be recorded.
+    /// Record the delivery, then process it.
     Fresh(&'d dyn Delivery, WebhookDelivery, Box<Facts>),
-    /// On record already: only to be dealt with.
+    /// The delivery is on record already: only process it.
     Recorded(&'d dyn Delivery, WebhookDelivery),
-    /// Seen within the last day: a repeat.
+    /// A duplicate: the delivery was seen within the last day.
     Repeat(&'d dyn Delivery),
-    /// A delivery that GitHub is to be asked for once more, by its number there.
+    /// The delivery never arrived: request it from GitHub once more, by its number there.
     Missing(&'d dyn Delivery, WebhookDelivery, String),
-    /// Its payload is not to be seen yet.
+    /// The stored payload is not visible yet: try again later.
     Later(&'d dyn Delivery),
-    /// Cannot be read, and why.
+    /// The message or its payload cannot be read, for this reason.
     Hopeless(&'d dyn Delivery, Option<WebhookDelivery>, String),
 }
 
-/// Deals with one batch. Each message gets its own verdict; one bad message never fails another.
+/// Processes one batch. Each message gets its own verdict; one bad message never fails another.
 pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
     let Ok(ready) = Ready::ensure(app).await else {
         batch.iter().for_each(|delivery| again(app, *delivery));
@@ -83,7 +84,7 @@ pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
     let (mut acked, mut statements, mut ids, mut letters) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for delivery in batch {
-        // One after the other: a stored payload may have 25 MB.
+        // One after the other, because a stored payload may have 25 MB.
         match look(app, *delivery).await {
             FirstLook::Fresh(delivery, delivered, facts) => {
                 statements.push(deliveries::record(app, &delivered, &facts));
@@ -105,8 +106,9 @@ pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
                 delivery.retry(pause_s);
             }
             FirstLook::Hopeless(delivery, delivered, reason) => {
-                letters.push(letter(app, delivery, delivered.as_ref(), &reason));
-                // Not remembered: it is not a repeat when its letter is replayed.
+                letters.push(dead_letter(app, delivery, delivered.as_ref(), &reason));
+                // Not marked as seen; otherwise replaying its dead letter would be dropped as a
+                // duplicate.
                 acked.push((delivery, None));
             }
         }
@@ -117,7 +119,7 @@ pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
     match ready.db().batch(statements).await {
         Ok(results) => {
             acked.iter().for_each(|(delivery, _)| delivery.ack());
-            remember(app, acked.into_iter().filter_map(|(_, delivered)| delivered)).await;
+            mark_seen(app, acked.into_iter().filter_map(|(_, delivered)| delivered)).await;
             let lanes = results.into_iter().last().unwrap_or_default();
             let lanes = deliveries::read_lanes(lanes).unwrap_or_default();
             deal_with(app, ready, lanes, u64::MAX).await;
@@ -149,14 +151,14 @@ async fn look<'d>(app: &App, delivery: &'d dyn Delivery) -> FirstLook<'d> {
         return FirstLook::Repeat(delivery);
     }
     let facts = match &delivered.elsewhere {
-        Some(PayloadPlace::Stored(key)) => match stored(app, key).await {
+        Some(PayloadPlace::Stored(key)) => match stored_payload(app, key).await {
             Ok(Some(body)) => {
                 delivered.encoding.payload(body).and_then(|payload| Facts::read(&payload))
             }
             Ok(None) if is_gone(app, &delivered, delivery.attempts()) => {
                 Err("the stored payload is gone".to_owned())
             }
-            // Storage that does not answer says nothing of what it has.
+            // If storage does not answer, it may still have the payload.
             Ok(None) | Err(_) => return FirstLook::Later(delivery),
         },
         _ => Facts::read(inline.as_bytes()),
@@ -167,8 +169,8 @@ async fn look<'d>(app: &App, delivery: &'d dyn Delivery) -> FirstLook<'d> {
     }
 }
 
-/// The first look for a repeat. What is wrong here costs a statement and nothing else: the record is
-/// exact.
+/// A first check for duplicates. A duplicate that it misses costs one statement and nothing else, because
+/// the record is exact.
 async fn is_seen(app: &App, id: &str) -> bool {
     let Some(kv) = &app.seen_deliveries else { return false };
     match kv.get(&seen_key(id)).await {
@@ -180,7 +182,7 @@ async fn is_seen(app: &App, id: &str) -> bool {
     }
 }
 
-async fn stored(app: &App, key: &str) -> Result<Option<Vec<u8>>, String> {
+async fn stored_payload(app: &App, key: &str) -> Result<Option<Vec<u8>>, String> {
     let Some(storage) = &app.cache else { return Ok(None) };
     let read = storage.get_bytes(key).await;
     if let Err(error) = &read {
@@ -189,16 +191,17 @@ async fn stored(app: &App, key: &str) -> Result<Option<Vec<u8>>, String> {
     read
 }
 
-/// Whether a payload that is not to be seen has been waited for long enough.
+/// Whether the consumer has waited long enough for a payload that is not visible.
 fn is_gone(app: &App, delivered: &WebhookDelivery, attempts: u32) -> bool {
     let since_ms = time::parse(&delivered.received_at).unwrap_or_default();
     let waited_ms = app.now_ms().saturating_sub(since_ms);
     waited_ms >= PAYLOAD_WAIT_MS && attempts >= PAYLOAD_DELIVERIES
 }
 
-/// Remembers what is on record, and lets go of stored payloads. Nothing depends on it.
-async fn remember(app: &App, recorded: impl Iterator<Item = WebhookDelivery>) {
-    let remembered = recorded.map(|delivered| async move {
+/// Marks recorded deliveries as seen, and deletes their stored payloads. A failure does no harm: the record
+/// is exact, and stored payloads expire.
+async fn mark_seen(app: &App, recorded: impl Iterator<Item = WebhookDelivery>) {
+    let marks = recorded.map(|delivered| async move {
         let mut outcome = Ok(());
         if let Some(kv) = &app.seen_deliveries {
             outcome = kv.put(&seen_key(&delivered.delivery_id), "1", Some(SEEN_S)).await;
@@ -210,11 +213,11 @@ async fn remember(app: &App, recorded: impl Iterator<Item = WebhookDelivery>) {
             log::warn("delivery_not_remembered", &[("error", &error)]);
         }
     });
-    join_all(remembered).await;
+    join_all(marks).await;
 }
 
-/// The dead letter of a message.
-fn letter(
+/// Returns the dead letter of a message.
+fn dead_letter(
     app: &App,
     delivery: &dyn Delivery,
     delivered: Option<&WebhookDelivery>,
@@ -230,9 +233,9 @@ fn letter(
     dead::insert(app, dead::GITHUB, &body, subject, reason, delivery.attempts())
 }
 
-/// Takes up the lanes in which something is overdue, each once and in turn; the cron's part. It goes on
-/// behind the lane where the last one has stopped, so a lane that waits, or has much, keeps no other from
-/// its turn.
+/// Processes the lanes whose first delivery is overdue, each once and in turn; the cron's part. A sweep
+/// begins after the lane where the last one stopped, so a lane that has to wait, or that has many
+/// deliveries, does not keep the others from their turn.
 ///
 /// # Errors
 /// When the database does not answer; nothing is lost by that.
@@ -266,7 +269,7 @@ pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<(), DbError> {
     }
 }
 
-/// Notes where the next sweep begins, if that is elsewhere than this one did.
+/// Stores where the next sweep begins, if it is not where this one began.
 async fn note_sweep(ready: Ready<'_>, begun: &str, after: &str) -> Result<(), DbError> {
     if begun == after {
         return Ok(());
@@ -274,36 +277,36 @@ async fn note_sweep(ready: Ready<'_>, begun: &str, after: &str) -> Result<(), Db
     ready.db().batch(vec![deliveries::note_sweep(after)]).await.map(|_| ())
 }
 
-/// How long a lease lasts, in ms: what is begun within a call's deadline may mint, and has two deadlines left
-/// to put the id on record.
+/// How long a lease lasts, in ms: one deadline of a call in which work may still be begun ([`is_late`]), the
+/// longest mint, and two deadlines to store the minted id.
 fn lease_ms(app: &App) -> u64 {
     let turn_ms = u64::from(app.config.upstream_timeout_ms);
     3 * turn_ms + u64::from(MintIntent::longest_attempt_ms(app))
 }
 
-/// Whether so much of a lease is over that nothing may be begun under it any more.
+/// Whether too much of a lease has passed to begin further work under it.
 fn is_late(app: &App, leased_ms: u64) -> bool {
     app.now_ms().saturating_sub(leased_ms) > u64::from(app.config.upstream_timeout_ms)
 }
 
-/// Deals with what is open in these lanes, and announces what is to be told of it. After `until_ms`
-/// nothing more is claimed.
+/// Processes the open deliveries of these lanes, and announces their events. Claims nothing more after
+/// `until_ms`.
 pub async fn deal_with(app: &App, ready: Ready<'_>, lanes: Vec<String>, until_ms: u64) {
-    let told = futures_util::stream::iter(lanes)
-        .map(|lane| async move { walk(app, ready, &lane, until_ms).await })
+    let events = futures_util::stream::iter(lanes)
+        .map(|lane| async move { process_lane(app, ready, &lane, until_ms).await })
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<_>>()
         .await;
-    let events: Vec<Event> = told.into_iter().flatten().collect();
+    let events: Vec<Event> = events.into_iter().flatten().collect();
     if !events.is_empty() {
         UnsealedFlag::of(app).0.set(true);
         outbox::announce(app, events).await;
     }
 }
 
-/// Deals with what is open in a lane, one after the other, until something has to wait. Returns what is
-/// to be told.
-async fn walk(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) -> Vec<Event> {
+/// Processes the open deliveries of a lane, one after the other, until one has to wait. Returns their
+/// events.
+async fn process_lane(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) -> Vec<Event> {
     let mut events = Vec::new();
     for _ in 0..MAX_CLAIMS {
         let began_ms = app.now_ms();
@@ -328,7 +331,7 @@ async fn walk(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) -> Vec<Eve
                 settle(app, ready, row, &mut turn.known).await
             };
             match outcome {
-                Ok(told) => events.extend(told),
+                Ok(more) => events.extend(more),
                 Err((row, error)) => {
                     let mut released = row.release(app, error.as_deref());
                     released.extend(rows.flat_map(|row| row.release(app, None)));
@@ -343,7 +346,7 @@ async fn walk(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) -> Vec<Eve
     events
 }
 
-/// Keeps what cannot be read as dead letters, each by itself.
+/// Gives up the deliveries whose facts cannot be read; each becomes a dead letter, in a batch of its own.
 async fn give_up_unreadable(
     app: &App,
     ready: Ready<'_>,
@@ -353,13 +356,14 @@ async fn give_up_unreadable(
     for (row, reason) in unreadable {
         log::error("delivery_unreadable", &[("delivery_id", &row.delivery_id), ("error", reason)]);
         if let Err(error) = ready.db().batch(give_up(app, row, lane, reason)).await {
-            // It is looked at again when the lease has ended.
+            // It is claimed again when the lease has ended.
             log::warn("delivery_not_given_up", &[("error", &error.to_string())]);
         }
     }
 }
 
-/// Deals with one delivery: in the end it is done, or given up, or waits for another try.
+/// Processes one delivery: returns its events, none if it is given up. On an error that another attempt may
+/// mend, returns the delivery with the error.
 async fn settle(
     app: &App,
     ready: Ready<'_>,
@@ -384,22 +388,22 @@ async fn settle(
     }
 }
 
-/// Whether a refusal is about what was asked, so that it is the same next time. All others, such as a
-/// credential that is not accepted, are an outage.
+/// Whether the service refused the request itself, so that it would refuse it again. Every other error,
+/// such as a rejected credential, counts as an outage.
 fn is_about_the_delivery(error: &ServiceError) -> bool {
     matches!(error.status, Some(400 | 409 | 413 | 422))
         && !error.is_retryable()
         && !error.may_have_had_its_effect()
 }
 
-/// Why a delivery was not dealt with.
+/// Why a delivery was not processed.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error(transparent)]
     Service(#[from] ServiceError),
     #[error(transparent)]
     Db(DbError),
-    #[error("somebody else has it by now")]
+    #[error("another worker has the delivery by now")]
     Lost,
     #[error("the database took too long")]
     Late,
@@ -415,7 +419,7 @@ impl From<DbError> for Trouble {
     }
 }
 
-/// The delivery gets its identity, then all that follows from it is committed at once.
+/// Mints the identity of a delivery, then commits all its effects in one batch.
 async fn perform(
     app: &App,
     ready: Ready<'_>,
@@ -426,15 +430,15 @@ async fn perform(
     let chitty_id = match row.chitty_id.clone() {
         Some(id) => id,
         None => {
-            let intent = intended(app, ready, "github_delivery", row).await?;
+            let intent = record_intent(app, ready, "github_delivery", row).await?;
             let id = mint(app, ready, row, &intent).await?;
             row.chitty_id = Some(id.to_string());
-            keep(app, ready, row, &id, intent).await?;
+            store_ids(app, ready, row, &id, intent).await?;
             id.to_string()
         }
     };
-    if let Some(told) = meet(app, ready, row, known).await? {
-        events.extend(told);
+    if let Some(installed) = record_installation(app, ready, row, known).await? {
+        events.extend(installed);
     }
     let installation = row.facts.installation_id();
     let whose = installation.and_then(|id| known.get(&id));
@@ -463,10 +467,9 @@ async fn perform(
     Ok(events)
 }
 
-/// Keeps the ids of a delivery, of which `minted` is new. Where somebody else has the delivery by now,
-/// that one is nobody's, and it is said so; where the database does not answer, who gives the delivery back
-/// tries once more.
-async fn keep(
+/// Stores the ids of a delivery, of which `minted` is new. If another worker has the delivery by now, reports
+/// the new id as an orphan. If the database does not answer, [`deliveries::release`] stores the ids.
+async fn store_ids(
     app: &App,
     ready: Ready<'_>,
     row: &mut DeliveryClaim,
@@ -486,9 +489,9 @@ async fn keep(
     }
 }
 
-/// The intent to mint an identity for a delivery, on record; the mint ends within the lease, with time left
-/// to keep what it gives.
-async fn intended(
+/// Records the intent to mint an identity for a delivery. The mint ends within the lease, with time left to
+/// store the id. Withdraws the intent if the database has taken too long for that.
+async fn record_intent(
     app: &App,
     ready: Ready<'_>,
     what: &'static str,
@@ -503,8 +506,8 @@ async fn intended(
     Ok(intent)
 }
 
-/// Puts an installation on record that a delivery describes and nobody has seen before.
-async fn meet(
+/// Records the installation that a delivery describes, unless it is on record already. Returns its events.
+async fn record_installation(
     app: &App,
     ready: Ready<'_>,
     row: &mut DeliveryClaim,
@@ -520,21 +523,21 @@ async fn meet(
     let minted = match row.subject_id.clone() {
         Some(id) => id,
         None => {
-            let intent = intended(app, ready, "github_installation", row).await?;
+            let intent = record_intent(app, ready, "github_installation", row).await?;
             let id =
                 installations::mint(app, ready, installation.id, context(row), &intent).await?;
             row.subject_id = Some(id.to_string());
-            keep(app, ready, row, &id, intent).await?;
+            store_ids(app, ready, row, &id, intent).await?;
             id.to_string()
         }
     };
     let traceparent = row.traceparent.as_deref();
-    let (now, told) =
+    let (now, events) =
         installations::put_on_record(app, ready, &installation, &minted, None, traceparent).await?;
     known.insert(installation.id, now);
-    // What was asked for before is due now.
+    // The jobs that waited for the installation are due now.
     WorkAhead::of(app).0.set(true);
-    Ok(Some(told))
+    Ok(Some(events))
 }
 
 fn context(row: &DeliveryClaim) -> CallContext {
@@ -556,7 +559,7 @@ async fn mint(
     intent.mint(app, ready, &session, EntityLabel::Event, metadata).await
 }
 
-/// Keeps a delivery that cannot be dealt with as a dead letter, so that it holds up nothing.
+/// Gives up a delivery that cannot be processed: it becomes a dead letter and no longer blocks its lane.
 fn give_up(app: &App, row: &DeliveryClaim, lane: &str, reason: &str) -> Vec<Statement> {
     let delivered = WebhookDelivery {
         kind: Kind::Delivery,
@@ -578,7 +581,8 @@ fn give_up(app: &App, row: &DeliveryClaim, lane: &str, reason: &str) -> Vec<Stat
     ]
 }
 
-/// Deals with messages of the dead-letter queue that are deliveries; gives back those that are none.
+/// Stores the deliveries among the messages of the dead-letter queue as dead letters. Returns the other
+/// messages.
 pub async fn consume_dead<'d>(
     app: &App,
     ready: Ready<'_>,
@@ -589,7 +593,7 @@ pub async fn consume_dead<'d>(
         match delivery.body().as_deref().map(message::decode) {
             Some(Ok((delivered, _))) => {
                 let reason = "delivered too often";
-                letters.push(letter(app, *delivery, Some(&delivered), reason));
+                letters.push(dead_letter(app, *delivery, Some(&delivered), reason));
                 taken.push(*delivery);
             }
             _ => others.push(*delivery),

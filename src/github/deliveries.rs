@@ -1,5 +1,5 @@
-//! Webhook deliveries on record: each once, by GitHub's own id, and open until its effects are
-//! committed.
+//! The record of webhook deliveries: one row each, by GitHub's own id. A row is open until the effects of
+//! the delivery are committed, or the delivery is given up.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use crate::store::Ready;
 use crate::store::minting::MintIntent;
 use crate::store::work::{self, Change, Claim, Due, Prune, Queue};
 
-/// The pauses between two tries of one delivery, in ms: up to ten minutes, so that what has waited for a
-/// long outage follows soon after its end.
+/// The pauses between two attempts at one delivery, in ms: up to ten minutes, so that deliveries which
+/// wait for a long outage are processed soon after its end.
 const PAUSES_MS: Backoff = Backoff { first: 2000, longest: 600_000 };
 
 /// How many deliveries of one lane are claimed at a time.
@@ -37,16 +37,16 @@ pub const QUEUE: Queue = Queue {
     set: "tries = tries + 1",
 };
 
-/// How many open lanes one page has.
+/// The most lanes in one page of [`open_lanes`].
 pub const LANES_PAGE: usize = 500;
 
 /// How many deliveries one pruning removes: more than there are in a minute of 5 million a day.
 const PRUNE_LIMIT: u32 = 5000;
 
-/// How long done deliveries are kept, in ms: thirty days, ten times as long as GitHub delivers again.
+/// How long done deliveries are kept, in ms: thirty days, ten times as long as GitHub redelivers.
 const KEEP_MS: u64 = 30 * 24 * 3_600_000;
 
-/// Puts a delivery on record; one that is on record already stays as it is.
+/// Records a delivery. A delivery that is already on record stays unchanged.
 pub fn record(app: &App, delivered: &WebhookDelivery, facts: &Facts) -> Statement {
     let repository = facts.repository.as_ref().map(|repository| repository.id);
     Statement::new(
@@ -66,7 +66,7 @@ pub fn record(app: &App, delivered: &WebhookDelivery, facts: &Facts) -> Statemen
     .bind(time::iso8601(app.now_ms() + app.config.outbox_overdue_ms))
 }
 
-/// Finds the lanes in which one of these deliveries is still open: for [`read_lanes`].
+/// Selects the lanes in which one of these deliveries is still open, for [`read_lanes`].
 pub fn lanes_of(ids: &[&str]) -> Statement {
     Statement::new(
         "SELECT lane FROM github_deliveries WHERE done_at IS NULL AND dead_at IS NULL \
@@ -75,7 +75,7 @@ pub fn lanes_of(ids: &[&str]) -> Statement {
     .bind(json!(ids).to_string())
 }
 
-/// Lanes, each once.
+/// Reads the rows of [`lanes_of`]; returns the lanes sorted and without duplicates.
 ///
 /// # Errors
 /// [`DbError::Shape`].
@@ -86,9 +86,8 @@ pub fn read_lanes(rows: Vec<Row>) -> Result<Vec<String>, DbError> {
     Ok(lanes)
 }
 
-/// A page of the lanes that come after one and in which something is open, at most [`LANES_PAGE`], in
-/// their order: each once, however much is open in it, and whether its first delivery is overdue and in
-/// nobody's hands.
+/// Returns a page of at most [`LANES_PAGE`] lanes that have open deliveries, in order, beginning after the
+/// lane `after`. Each lane comes once, with whether its first open delivery is overdue and not leased.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -114,7 +113,7 @@ pub async fn open_lanes(
     rows.into_iter().map(|mut row| Ok((row.text(0)?, row.integer(1)? == 1))).collect()
 }
 
-/// Behind which lane the next sweep begins.
+/// Returns the lane after which the next sweep begins; empty for the first lane.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -124,7 +123,7 @@ pub async fn sweep_after(ready: Ready<'_>) -> Result<String, DbError> {
     row.map(|mut row| row.text(0)).transpose().map(Option::unwrap_or_default)
 }
 
-/// Notes behind which lane the next sweep begins.
+/// Stores the lane after which the next sweep begins.
 pub fn note_sweep(after: &str) -> Statement {
     Statement::new(
         "INSERT INTO github_sweep (id, after) VALUES (1, ?1) \
@@ -133,22 +132,22 @@ pub fn note_sweep(after: &str) -> Statement {
     .bind(after)
 }
 
-/// A delivery that is being dealt with.
+/// A delivery that this worker has claimed.
 #[derive(Debug)]
 pub struct DeliveryClaim {
-    /// GitHub's id of it.
+    /// GitHub's id of the delivery.
     pub delivery_id: String,
-    /// Of which event.
+    /// The name of its event (`X-GitHub-Event`).
     pub event: String,
-    /// When the gateway took it, ISO-8601 UTC.
+    /// When the gateway received it, ISO-8601 UTC.
     pub received_at: String,
-    /// What its handler needs.
+    /// The part of the payload that its handler needs.
     pub facts: Facts,
-    /// The trace of the request that brought it.
+    /// The trace of GitHub's request.
     pub traceparent: Option<String>,
-    /// Its EVNT ChittyID, if it has been minted.
+    /// Its EVNT ChittyID, once minted.
     pub chitty_id: Option<String>,
-    /// The ChittyID of the installation that it makes, if that has been minted.
+    /// The ChittyID of the installation that it creates, once minted.
     pub subject_id: Option<String>,
     /// What the newest of its ids was minted for, while that is not known to be on record.
     pub unkept: Option<MintIntent>,
@@ -158,18 +157,18 @@ pub struct DeliveryClaim {
     seq: i64,
 }
 
-/// What was taken of a lane.
+/// The deliveries that were claimed in a lane.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// What can be read, in the order in which the gateway took it.
+    /// Those that can be read, in the order in which the gateway received them.
     pub rows: Vec<DeliveryClaim>,
-    /// What cannot, without its facts, and why.
+    /// Those whose facts cannot be read (and are left empty), each with the reason.
     pub unreadable: Vec<(DeliveryClaim, String)>,
-    /// What is known of the installations concerned.
+    /// The recorded installations of the lane's open deliveries, by GitHub's number.
     pub known: BTreeMap<i64, InstallationRecord>,
 }
 
-/// What the gateway knows of an installation.
+/// What the gateway has on record about an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallationRecord {
     /// Its ChittyID.
@@ -178,8 +177,9 @@ pub struct InstallationRecord {
     pub is_live: bool,
 }
 
-/// Takes a lease of `lease_ms` on what is open in a lane, in the order in which the gateway took it;
-/// nothing while somebody else has one. Also says what is known of the installations concerned.
+/// Claims the open deliveries of a lane under a lease of `lease_ms`: at most `CLAIM_LIMIT`, in the order in
+/// which the gateway received them, and none while another worker has a lease in the lane. Also returns the
+/// recorded installations of the lane's open deliveries.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -258,9 +258,9 @@ pub async fn intend(
     Ok(intent)
 }
 
-/// Keeps the ids that were minted for a delivery, so that another try does not mint again, and fulfils
-/// the intent of the newest. Returns
-/// whether the delivery is still in the hands of who claimed it; otherwise nothing was kept.
+/// Stores the ids that were minted for a delivery, so that another attempt does not mint again, and fulfils
+/// the intent of the newest. Returns whether the delivery is still under this worker's lease; if not,
+/// nothing was stored.
 ///
 /// # Errors
 /// When the database does not answer.

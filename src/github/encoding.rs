@@ -1,12 +1,12 @@
-//! How the body of a delivery carries its payload: one of GitHub's two settings of a webhook, which each
-//! delivery names in its `Content-Type`.
+//! How the body of a delivery carries its payload. GitHub lets the owner of a webhook choose between two
+//! encodings; each delivery names its own in the `Content-Type`.
 
 use serde::{Deserialize, Serialize};
 
 /// The name of the field that holds the payload in a form.
 const FIELD: &[u8] = b"payload";
 
-/// One of the two.
+/// The encoding of a payload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
@@ -18,7 +18,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The one that a `Content-Type` names.
+    /// Returns the encoding that a `Content-Type` names.
     pub fn of(content_type: &str) -> Option<Self> {
         let kind = content_type.split(';').next().unwrap_or_default().trim();
         match kind.to_ascii_lowercase().as_str() {
@@ -28,15 +28,15 @@ impl Encoding {
         }
     }
 
-    /// Whether it is the usual one: messages do not name that.
+    /// Whether it is [`Encoding::Json`], the usual one, which messages leave out.
     pub fn is_json(&self) -> bool {
         *self == Encoding::Json
     }
 
-    /// The payload that a body carries. It takes no more memory than the body has.
+    /// Returns the payload that a body carries. Decodes in place, in the memory of the body.
     ///
     /// # Errors
-    /// What is wrong with it, in words and without a part of it.
+    /// A sentence that says what is wrong and quotes nothing of the body.
     pub fn payload(self, body: Vec<u8>) -> Result<Vec<u8>, String> {
         match self {
             Encoding::Json => Ok(body),
@@ -47,7 +47,7 @@ impl Encoding {
     }
 }
 
-/// The first field `payload` of a form, decoded in its place.
+/// Returns the first field `payload` of a form, decoded in place.
 fn field(mut form: Vec<u8>) -> Option<Vec<u8>> {
     let mut begin = 0;
     for part in form.split(|byte| *byte == b'&') {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_type_names_one() {
+    fn a_content_type_names_an_encoding() {
         for (text, expected) in [
             ("application/json", Some(Encoding::Json)),
             ("Application/JSON; charset=utf-8", Some(Encoding::Json)),
@@ -115,7 +115,7 @@ mod tests {
             ("payload=%7B%22a%22%3A+%22%2B%26%22%7D", r#"{"a": "+&"}"#),
             ("a=b&payload=%7b%7d&payload=2", "{}"),
             ("payload=", ""),
-            // What is no escape stays as it is.
+            // A percent sign without two hexadecimal digits stays unchanged.
             ("payload=100%&a", "100%"),
             ("payload=%zz%4", "%zz%4"),
         ] {
@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_what_was_put_in(value in ".*", before in "[a-z]{0,8}") {
+        fn a_form_gives_back_its_payload(value in ".*", before in "[a-z]{0,8}") {
             let form = form_urlencoded::Serializer::new(String::new())
                 .append_pair(&before, &value)
                 .append_pair("payload", &value)
@@ -139,7 +139,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_an_accident(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn any_bytes_decode_as_the_standard_says(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let mut form = b"payload=".to_vec();
             form.extend(&bytes);
             let expected = form_urlencoded::parse(&form).next().unwrap().1.into_owned();

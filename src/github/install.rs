@@ -1,16 +1,16 @@
-//! Installing the App: to GitHub and back, in the browser of whoever installs it.
+//! Installing the App: sends the user's browser to GitHub, and receives it when it comes back.
 //!
 //! `GET /integrations/github/install` sends the browser to GitHub with a `state` that only this gateway
-//! can make, that is good for once and for a while. GitHub sends it back to
-//! `GET /integrations/github/callback` with a code, by which the user proves who they are. What comes
-//! back is believed only as far as GitHub confirms it: that the installation exists, and that this user
-//! owns the account that it is on.
+//! can make, and that is valid once and for a limited time. GitHub sends the browser back to
+//! `GET /integrations/github/callback` with a code, by which the user proves who they are. The gateway
+//! believes the callback only as far as GitHub confirms it: that the installation exists, and that this
+//! user owns the account that it is on.
 //!
-//! Who starts with a credential asks for the installation to be theirs here. A browser that comes back
-//! from GitHub may be somebody else's, who was given the address: so it is asked whether that is right
-//! before anything is theirs ([`confirm`]).
+//! A caller who begins with a credential asks to own the installation in ChittyOS. The browser that comes
+//! back may belong to somebody else, who was given the address. So the gateway asks the browser's user for
+//! confirmation before the actor becomes the owner ([`confirm`]).
 //!
-//! What has an owner stays theirs until they let go of it, unless it is claimed: who begins with
+//! An installation keeps its owner until the owner releases it or it is claimed: a caller who begins with
 //! `?claim=true` takes it over, and both are told.
 
 use chitty_core::CallContext;
@@ -37,62 +37,62 @@ use crate::store::minting::MintIntent;
 use crate::store::work::{Due, Prune};
 use crate::store::{Ready, outbox};
 
-/// How long somebody may take at GitHub, in ms.
+/// How long a state is valid, in ms: the time that a user may spend at GitHub.
 const STATE_FOR_MS: u64 = 15 * 60_000;
 
-/// How long a question waits for its answer, in ms.
+/// How long a question can be answered, in ms.
 const QUESTION_FOR_MS: u64 = 15 * 60_000;
 
 /// The largest form that is read, in bytes.
 const MAX_FORM_BYTES: usize = 8 << 10;
 
-/// Where states and questions are sealed for: one does not open as the other.
+/// The places for which states and questions are sealed, so that one cannot be opened as the other.
 const STATE: &str = "github/state";
 const QUESTION: &str = "github/question";
 
-/// What goes to GitHub and comes back.
+/// The `state` that goes to GitHub and comes back, sealed.
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
-    /// By which it is recognised when it comes again.
+    /// Identifies the state, so that its second use is recognised.
     nonce: String,
-    /// Until when it is good, in ms since the Unix epoch.
+    /// Until when it is valid, in ms since the Unix epoch.
     until_ms: u64,
-    /// Who asks for the installation.
+    /// The actor who asks for the installation.
     actor: Option<String>,
-    /// Whether they ask for it even if somebody else has it.
+    /// Whether the actor asks for it even if it has another owner.
     #[serde(default)]
     claims: bool,
 }
 
-/// What a browser is asked.
+/// The question that a page asks the browser's user, sealed.
 #[derive(Debug, Serialize, Deserialize)]
 struct Question {
     nonce: String,
     until_ms: u64,
     actor: String,
     installation_id: i64,
-    /// Who had the installation when it was asked.
+    /// The owner of the installation when the question was asked.
     from: Option<String>,
-    /// Who the browser's user is at GitHub: number, and name where they own an organization.
+    /// The user's account at GitHub: its number, and its name if the installation is not on that account.
     github: (i64, Option<String>),
 }
 
 /// Go to GitHub to install the App.
 ///
-/// With a credential the installation will be yours here; without one it belongs to nobody, and
-/// administrators see it.
+/// With a credential, you become the owner of the installation in ChittyOS. Without one it has no owner,
+/// and only administrators see it.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/integrations/github/install",
     operation_id = "githubInstall",
     tag = "github",
     params(
-        ("Authorization" = Option<String>, Header, description = "Whose it will be."),
-        ("claim" = Option<String>, Query, description = "`true` takes it over from another actor who has it: both are told."),
+        ("Authorization" = Option<String>, Header, description = "The credential of the actor who is to own the installation."),
+        ("claim" = Option<String>, Query, description = "`true` takes the installation over from another owner; both of you are told."),
     ),
     responses(
-        (status = 302, description = "To GitHub.", headers(("Location" = String))),
-        (status = 401, description = "To claim one takes a credential."),
+        (status = 302, description = "A redirection to GitHub.", headers(("Location" = String))),
+        (status = 401, description = "`claim` needs a credential."),
         (status = 422, description = "A parameter is not acceptable."),
     ),
 ))]
@@ -100,7 +100,7 @@ pub async fn begin(app: &App, request: &Request<'_>) -> Outcome {
     or_page(app, request, to_github(app, request).await)
 }
 
-/// An error as a page, for who reads pages.
+/// Turns an error into a page for a caller that accepts HTML.
 fn or_page(app: &App, request: &Request<'_>, outcome: Outcome) -> Outcome {
     match outcome {
         Err(problem) if page::is_wanted(request) => {
@@ -140,7 +140,7 @@ fn unconfigured() -> Problem {
     )
 }
 
-/// Who asks, if a credential was sent.
+/// Returns the actor who asks for the installation, if the request has a credential.
 async fn asking_actor(app: &App, request: &Request<'_>) -> Result<Option<String>, Problem> {
     if request.header("authorization").is_none() && request.header("x-chittyos-api-key").is_none() {
         return Ok(None);
@@ -167,23 +167,23 @@ fn opened<T: for<'de> Deserialize<'de>>(app: &App, place: &str, text: &str) -> O
     serde_json::from_str(&json).ok()
 }
 
-/// Come back from GitHub.
+/// Come back from GitHub after installing the App.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/integrations/github/callback",
     operation_id = "githubCallback",
     tag = "github",
     params(
-        ("state" = Option<String>, Query, description = "As it went to GitHub; none where GitHub's own button has begun."),
-        ("code" = Option<String>, Query, description = "By which GitHub says who the user is."),
+        ("state" = Option<String>, Query, description = "The `state` that the gateway sent to GitHub; missing if the user began at GitHub."),
+        ("code" = Option<String>, Query, description = "The code for which GitHub tells the gateway who the user is."),
         ("installation_id" = Option<String>, Query, description = "The number of the installation."),
         ("setup_action" = Option<String>, Query, description = "`install`, `update` or `request`."),
-        ("error" = Option<String>, Query, description = "Why GitHub sends the user back without a code: `access_denied` where they said no."),
+        ("error" = Option<String>, Query, description = "Why GitHub sends the user back without a code: `access_denied` if they cancelled."),
     ),
     responses(
-        (status = 200, description = "A page: what is so, and what to do next.", content_type = "text/html"),
-        (status = 403, description = "`installation_refused`: the state is not good any more, or the user does not own the account at GitHub."),
-        (status = 409, description = "`installation_owned`: it belongs to another actor, and was not claimed."),
+        (status = 200, description = "A page that shows the installation and the next step.", content_type = "text/html"),
+        (status = 403, description = "`installation_refused`: the state is no longer valid, or the user does not own the account at GitHub."),
+        (status = 409, description = "`installation_owned`: the installation has another owner, and the user did not begin with `claim=true`."),
         (status = 503, description = "`github_unavailable`, `identity_authority_unavailable`: begin again later."),
     ),
 ))]
@@ -195,35 +195,35 @@ pub(super) fn refused(detail: &'static str) -> Problem {
     Problem::new(Code::InstallationRefused, detail)
 }
 
-pub(super) const BEGIN_AGAIN: &str = "This way back from GitHub is not good any more: it works once, within a \
-     quarter of an hour. Begin again at /integrations/github/install.";
+pub(super) const BEGIN_AGAIN: &str = "This link back from GitHub is no longer valid: it works once, within 15 \
+     minutes. Begin again at /integrations/github/install.";
 
 async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     if Settings::of(app).client.is_none() {
         return Err(unconfigured());
     }
     if let Some(error) = request.query("error") {
-        return stopped(app, request, &error);
+        return without_consent(app, request, &error);
     }
     let Some(text) = request.query("state") else {
         return uninvited::come_back(app, request).await;
     };
-    // 1. What went out comes back, once and in time.
+    // 1. Open the state; it must come back in time and for the first time.
     let state = opened::<State>(app, STATE, &text).ok_or_else(|| refused(BEGIN_AGAIN))?;
     let ready = Ready::ensure(app).await?;
     let is_late = request.now_ms >= state.until_ms;
     if is_late || !use_once(ready, &state.nonce, state.until_ms).await? {
-        return come_again(app, ready, request, &state, is_late).await;
+        return used_or_late(app, ready, request, &state, is_late).await;
     }
     if request.query("setup_action").as_deref() == Some("request") {
         return Ok(page::requested(&page::origin(request, &app.config.public_url)));
     }
-    // 2. GitHub confirms who came, that the installation exists, and that it is theirs.
+    // 2. Ask GitHub who the user is, whether the installation exists, and whether they own its account.
     let (confirmed, user) = confirmed(app, request).await?;
-    // 3. It is put on record, and its first token fetched.
+    // 3. Record the installation, and fetch its first token.
     let known = on_record(app, ready, request, &confirmed).await?;
     fetch_token(app, ready, confirmed.id).await;
-    // 4. It belongs to whoever asked for it, if that is who came, and if it is not somebody else's.
+    // 4. Give it to the actor who asked for it, unless it has another owner; ask a browser's user first.
     let visit = Visit {
         nonce: state.nonce,
         installation_id: confirmed.id,
@@ -239,7 +239,7 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     };
     let from = seen.shown.owner.as_ref().map(|owner| owner.id.clone());
     if !state.claims && from.as_ref().is_some_and(|owner| *owner != actor) {
-        return Err(owned());
+        return Err(owned_by_another());
     }
     let is_own = user.id == confirmed.account.id;
     let github = (user.id, (!is_own).then_some(user.login));
@@ -258,34 +258,36 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         from: from.as_deref(),
         github: (github.0, github.1.as_deref()),
     };
-    let events = hand_over(app, ready, &claim, &known.chitty_id, request).await?;
+    let events = transfer(app, ready, &claim, &known.chitty_id, request).await?;
     let seen = self::seen(ready, &confirmed, None).await?;
-    Ok(telling(page::installed(&seen.shown, visit.is_update, &origin), events))
+    Ok(announcing(page::installed(&seen.shown, visit.is_update, &origin), events))
 }
 
-/// Whether an installation was there already, and what it may see was changed.
+/// Whether the user changed the repositories of an installation that existed already.
 pub(super) fn is_update(request: &Request<'_>) -> bool {
     request.query("setup_action").as_deref() == Some("update")
 }
 
-/// The user has said no at GitHub, or GitHub could not ask them: nothing has happened, and the way back is
-/// still good.
-fn stopped(app: &App, request: &Request<'_>, error: &str) -> Outcome {
+/// Answers a user who cancelled at GitHub, or whom GitHub could not ask. Nothing has happened, and the state
+/// stays valid.
+fn without_consent(app: &App, request: &Request<'_>, error: &str) -> Outcome {
     if error == "access_denied" {
         return Ok(page::cancelled(&page::origin(request, &app.config.public_url)));
     }
     log::warn("github_sent_back", &[("error", error.get(..64).unwrap_or("another"))]);
     Err(refused(match error {
-        "application_suspended" => "GitHub has suspended this App. Ask who runs the gateway.",
+        "application_suspended" => {
+            "GitHub has suspended this App. Ask the operator of the gateway."
+        }
         "redirect_uri_mismatch" => {
             "GitHub knows this App under another callback URL: see docs/github-app.md."
         }
-        _ => "GitHub could not ask you. Begin again at /integrations/github/install.",
+        _ => "GitHub could not ask for your consent. Begin again at /integrations/github/install.",
     }))
 }
 
-/// The way back is used again, or too late: the browser that used it sees what has come of that.
-async fn come_again(
+/// Answers a state that has been used or has expired. The browser that used it sees the outcome again.
+async fn used_or_late(
     app: &App,
     ready: Ready<'_>,
     request: &Request<'_>,
@@ -306,7 +308,7 @@ async fn come_again(
     }
 }
 
-/// The page of a visit once more: its question, while that is open, or what is so now.
+/// Returns the page of a visit once more: its question while that is open, or else the installation.
 pub(super) async fn shown_again(
     app: &App,
     ready: Ready<'_>,
@@ -331,14 +333,15 @@ pub(super) async fn shown_again(
     Ok(page::installed(&seen.shown, visit.is_update, &origin))
 }
 
-/// Fetches the first token of an installation; where that fails, it is fetched when it is needed.
+/// Fetches the first token of an installation. If that fails, it is fetched when it is needed.
 pub(super) async fn fetch_token(app: &App, ready: Ready<'_>, id: i64) {
     if let Err(error) = client::installation_token(app, ready, id).await {
         log::warn("token_not_fetched", &[("error", &error.to_string())]);
     }
 }
 
-/// What a page shows of an installation: as GitHub has it, and as it is here.
+/// Returns what a page shows of a recorded installation, with the account and the choice of repositories as
+/// GitHub has just described them.
 pub(super) async fn seen(
     ready: Ready<'_>,
     confirmed: &client::Installation,
@@ -350,17 +353,17 @@ pub(super) async fn seen(
     Ok(seen)
 }
 
-/// The refusal of what has another owner.
-fn owned() -> Problem {
+/// Returns the refusal of an installation that has another owner.
+fn owned_by_another() -> Problem {
     Problem::new(
         Code::InstallationOwned,
-        "The installation belongs to another actor in ChittyOS, and stays theirs until they let go of \
+        "The installation belongs to another actor in ChittyOS, and stays theirs until they release \
          it. You own its account at GitHub: to take it over, begin at \
          /integrations/github/install?claim=true. Both of you are told then.",
     )
 }
 
-/// Notes that a nonce has come back; whether it is the first time.
+/// Marks a nonce as used. Returns whether this is its first use.
 async fn use_once(ready: Ready<'_>, nonce: &str, until_ms: u64) -> Result<bool, Problem> {
     let used = Statement::new("INSERT INTO github_states (nonce, expires_at) VALUES (?1, ?2)")
         .bind(nonce)
@@ -372,13 +375,14 @@ async fn use_once(ready: Ready<'_>, nonce: &str, until_ms: u64) -> Result<bool, 
     }
 }
 
-/// Whether a nonce has come back.
+/// Whether a nonce has been used.
 async fn is_used(ready: Ready<'_>, nonce: &str) -> Result<bool, DbError> {
     let query = Statement::new("SELECT 1 AS used FROM github_states WHERE nonce = ?1").bind(nonce);
     Ok(!ready.db().rows(query).await?.is_empty())
 }
 
-/// The installation that somebody came back from, and who they are at GitHub, if it is theirs.
+/// Returns the installation that the user comes back from, and the user's account at GitHub. Refuses a user
+/// who does not own the installation's account.
 async fn confirmed(
     app: &App,
     request: &Request<'_>,
@@ -397,23 +401,24 @@ async fn confirmed(
     }
 }
 
-/// The refusal of who does not own the account.
+/// Returns the refusal of a user who does not own the account.
 pub(super) fn not_owned() -> Problem {
     refused(
-        "At GitHub you do not own the account of this installation, whatever you may do in some of \
+        "At GitHub you do not own the account of this installation, even if you administer some of \
          its repositories. Ask an owner of the organization.",
     )
 }
 
-/// Why it is not known who came back from where.
+/// Why the gateway could not find the installation or the user.
 pub(super) enum NotFound {
-    /// GitHub does not accept the code: it was used, or is none.
+    /// GitHub does not accept the code: it was used, or it is not a code.
     Refused,
-    /// Something else.
+    /// Any other reason.
     Problem(Problem),
 }
 
-/// The installation that somebody came back from, who they are at GitHub, and whether it is theirs.
+/// Returns the installation that the user comes back from, the user's account at GitHub, and whether the
+/// user owns the installation's account.
 pub(super) async fn found(
     app: &App,
     request: &Request<'_>,
@@ -425,21 +430,22 @@ pub(super) async fn found(
              authorization during installation: see docs/github-app.md.",
         )));
     };
-    let said = |error: GithubError| match error.kind {
+    let not_found = |error: GithubError| match error.kind {
         ErrorKind::NotFound => {
             NotFound::Problem(refused("GitHub has no such installation of this App."))
         }
         ErrorKind::Refused | ErrorKind::Invalid => NotFound::Refused,
         _ => NotFound::Problem(unavailable(&error)),
     };
-    let token = client::exchange_code(app, &code).await.map_err(said)?;
-    let user = client::user(app, &token).await.map_err(said)?;
-    let installation = client::installation(app, id).await.map_err(said)?;
-    let ownership = client::ownership(app, &token, &user, &installation).await.map_err(said)?;
+    let token = client::exchange_code(app, &code).await.map_err(not_found)?;
+    let user = client::user(app, &token).await.map_err(not_found)?;
+    let installation = client::installation(app, id).await.map_err(not_found)?;
+    let ownership =
+        client::ownership(app, &token, &user, &installation).await.map_err(not_found)?;
     Ok((installation, user, ownership))
 }
 
-/// Finds the installation, or mints its identity and puts it on record.
+/// Returns the record of an installation. If there is none, mints the installation's identity and records it.
 pub(super) async fn on_record(
     app: &App,
     ready: Ready<'_>,
@@ -505,9 +511,9 @@ fn described(confirmed: &client::Installation) -> payload::Installation {
     }
 }
 
-/// Gives an installation to an actor, and tells them and whoever had it; nothing is told of what is theirs
-/// already.
-async fn hand_over(
+/// Gives an installation to an actor. Returns the events for the actor and the former owner, and none if the
+/// actor owns the installation already.
+async fn transfer(
     app: &App,
     ready: Ready<'_>,
     claim: &Claim<'_>,
@@ -522,14 +528,14 @@ async fn hand_over(
         payload.insert("from".to_owned(), from.into());
     }
     let kind = EventKind::AppClaimed;
-    // By the way back from GitHub that the actor asked for.
-    let by_way_back = |event| Event { via: Some("github:install".to_owned()), ..event };
+    // The actor acts through the callback from GitHub, which has no credential.
+    let by_callback = |event| Event { via: Some("github:install".to_owned()), ..event };
     let claimed = Event::new(now_ms, kind, chitty_id, claim.actor, payload, traceparent);
-    let claimed = by_way_back(claimed);
+    let claimed = by_callback(claimed);
     let lost = from.map(|from| {
         let payload = json!({ "installation_id": claim.id, "chitty_id": chitty_id });
         let kind = EventKind::InstallationLost;
-        by_way_back(Event::new(now_ms, kind, from, claim.actor, payload, traceparent))
+        by_callback(Event::new(now_ms, kind, from, claim.actor, payload, traceparent))
     });
     let mut statements = vec![
         store::claim(claim, &claimed.id, now_ms),
@@ -551,28 +557,28 @@ async fn hand_over(
             Code::ActorSuspended,
             "The actor who asked for the installation is suspended. Ask an administrator.",
         )),
-        // Somebody else has it by now than when it was asked.
-        _ => Err(owned()),
+        // The owner has changed since the claim was made.
+        _ => Err(owned_by_another()),
     }
 }
 
-/// A page, after which the events are announced.
-fn telling(page: Reply, events: Vec<Event>) -> Reply {
+/// Returns the page, after which the events are announced.
+fn announcing(page: Reply, events: Vec<Event>) -> Reply {
     events.into_iter().fold(page, |page, event| page.then(After::Announce(event)))
 }
 
-/// Answer that an installation is for the actor who asked for it.
+/// Confirm that the actor who asked for an installation is to own it.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/integrations/github/confirm",
     operation_id = "githubConfirm",
     tag = "github",
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
-        description = "The form of the page that the callback has shown."),
+        description = "The form of the page that the callback showed."),
     responses(
-        (status = 200, description = "A page: it is theirs.", content_type = "text/html"),
-        (status = 403, description = "`installation_refused`: the question is not good any more."),
-        (status = 409, description = "`installation_owned`: somebody else has it by now."),
+        (status = 200, description = "A page: the actor owns the installation.", content_type = "text/html"),
+        (status = 403, description = "`installation_refused`: the question is no longer valid."),
+        (status = 409, description = "`installation_owned`: the owner has changed since the question was asked."),
     ),
 ))]
 pub async fn confirm(app: &App, request: &Request<'_>) -> Outcome {
@@ -588,7 +594,7 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
     let ready = Ready::ensure(app).await?;
     let id = question.installation_id;
     if !use_once(ready, &question.nonce, question.until_ms).await? {
-        return answered(app, ready, request, &question).await;
+        return answered_before(app, ready, request, &question).await;
     }
     let known = ready.db().batch(vec![store::known(id)]).await?;
     let known = first_row(known.into_iter().next()).ok_or_else(|| refused(BEGIN_AGAIN))?;
@@ -600,14 +606,14 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
         from: question.from.as_deref(),
         github: (*github_id, github_login.as_deref()),
     };
-    let events = hand_over(app, ready, &claim, &known.chitty_id, request).await?;
+    let events = transfer(app, ready, &claim, &known.chitty_id, request).await?;
     let seen = store::seen(ready, id, None).await?.ok_or(DbError::Shape)?;
     let origin = page::origin(request, &app.config.public_url);
-    Ok(telling(page::claimed(&seen.shown, &origin), events))
+    Ok(announcing(page::claimed(&seen.shown, &origin), events))
 }
 
-/// An answer that was given before: the browser sees what has come of it.
-async fn answered(
+/// Answers a question that has been answered before: the browser sees the outcome again.
+async fn answered_before(
     app: &App,
     ready: Ready<'_>,
     request: &Request<'_>,

@@ -1,8 +1,9 @@
-//! What is to be done at GitHub because of deliveries: one job a pull request or issue.
+//! The jobs that the gateway does at GitHub because of deliveries: one job for each pull request or issue.
 //!
-//! A job is asked for in the batch of its delivery, and done beside it for a few seconds, or by the cron:
-//! GitHub may be slow, and what is told elsewhere does not wait for it. One that is asked for again while
-//! it is being done is done once more; one that fails is tried again by the cron, after growing pauses.
+//! The batch of a delivery requests the job. The isolate runs due jobs for a few seconds after a batch of
+//! the queue, and the cron runs the rest: GitHub may be slow, and the outbox does not wait for it. A job
+//! that is requested again while it runs is run once more. A job that fails is attempted again by the cron,
+//! after growing pauses.
 
 use chitty_core::Backoff;
 use seams::db::{DbError, Row, Statement};
@@ -14,13 +15,13 @@ use crate::github::payload::Repository;
 use crate::store::Ready;
 use crate::store::work::{self, Bounds, Change, Claim, Due, Hold, Queue, Work};
 
-/// The pauses between two tries, in ms: up to an hour.
+/// The pauses between two attempts at a job, in ms: up to an hour.
 const PAUSES_MS: Backoff = Backoff { first: 10_000, longest: 3_600_000 };
 
-/// How often a job is tried before it is given up, until it is asked for again.
+/// How often a job is attempted before it is given up. A new request for it begins a new count.
 const MAX_TRIES: i64 = 12;
 
-/// How long somebody has who takes a job, in ms: longer than all the calls that it may make.
+/// How long the lease on a job lasts, in ms: longer than all the calls that a job may make.
 const LEASE_MS: u64 = 180_000;
 
 /// How many jobs are done at once.
@@ -29,26 +30,27 @@ const AT_ONCE: usize = 3;
 /// How many jobs one run does at most.
 const AT_MOST: usize = 1000;
 
-/// After how long no more jobs are begun: beside a batch of the queue, whose acknowledgements wait for
-/// it, and in the cron, in ms.
+/// For how long after a batch of the queue further jobs are begun, in ms. The acknowledgements of the batch
+/// wait for the jobs.
 pub const BESIDE_A_BATCH_MS: u64 = 3000;
-/// See [`BESIDE_A_BATCH_MS`].
+/// For how long the cron begins further jobs, in ms.
 pub const IN_THE_CRON_MS: u64 = 60_000;
 
-/// How long a job waits for its installation to be on record, in ms: as long as GitHub delivers again
-/// what tells of that (three days).
+/// How long a job waits for its installation to be on record, in ms: three days, as long as GitHub
+/// redelivers the event that describes the installation.
 const UNKNOWN_FOR_MS: u64 = 3 * 24 * 3_600_000;
 
 /// How many jobs one pruning removes.
 const PRUNE_LIMIT: u32 = 5000;
 
-/// How long jobs that are done are kept, in ms: 90 days, by then a comment is found by looking for it.
+/// How long done jobs are kept, in ms: 90 days. A later job for the same pull request searches for the
+/// comment instead.
 const KEEP_MS: u64 = 90 * 24 * 3_600_000;
 
-/// What kind of a job.
+/// The kind of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobKind {
-    /// Look at a pull request.
+    /// Review a pull request.
     Review,
     /// Label an issue.
     Triage,
@@ -64,30 +66,30 @@ impl JobKind {
     }
 }
 
-/// A job that is being done.
+/// A job that this worker has claimed.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// What is to be done.
+    /// What to do.
     pub kind: JobKind,
-    /// In which repository, by its number.
+    /// The number of the repository.
     pub repository_id: i64,
     /// The number of the pull request or issue.
     pub number: u32,
-    /// As which installation.
+    /// The number of the installation as which the gateway acts.
     pub installation_id: i64,
     /// `owner/name`
     pub repository: String,
-    /// The comment that was made before.
+    /// The comment that an earlier run created.
     pub comment_id: Option<i64>,
-    /// The check run that was made before, and of which commit.
+    /// The check run that an earlier run created, and its commit.
     pub check_run: Option<(i64, String)>,
-    /// Whether the installation may be acted for.
+    /// Whether the installation is on record and neither suspended nor uninstalled.
     pub is_live: bool,
     version: i64,
 }
 
-/// The statement that asks for a job: due now, or where the installation is not on record yet when it is
-/// ([`wake`]); none for one that is suspended or uninstalled.
+/// Requests a job. The job is due now, or as soon as its installation is on record ([`wake`]). Does nothing
+/// for an installation that is suspended or uninstalled.
 pub fn ask_for(
     app: &App,
     kind: JobKind,
@@ -116,7 +118,7 @@ pub fn ask_for(
     .bind(time::iso8601(app.now_ms() + UNKNOWN_FOR_MS))
 }
 
-/// Makes due what is to be done for an installation, in the batch that puts it on record.
+/// Makes the waiting jobs of an installation due, in the batch that records the installation.
 pub fn wake(installation_id: i64, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE github_jobs SET due_at = ?2 \
@@ -214,12 +216,12 @@ fn read(mut row: Row) -> Result<Job, DbError> {
     })
 }
 
-/// What was made at GitHub, as far as it was.
+/// What a job has created at GitHub so far.
 #[derive(Debug, Clone, Default)]
 pub struct Artifacts {
     /// The comment.
     pub comment_id: Option<i64>,
-    /// The check run, and of which commit.
+    /// The check run, and its commit.
     pub check_run: Option<(i64, String)>,
 }
 

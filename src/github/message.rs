@@ -1,17 +1,17 @@
-//! Messages of the queue `EVENT_Q`: webhook deliveries on their way to being recorded.
+//! Messages of the queue `EVENT_Q`: webhook deliveries that are not recorded yet.
 //!
-//! A message is one line of JSON, which says what was delivered, and after a line feed the payload
-//! exactly as GitHub sent it: nothing is parsed or escaped before GitHub has its answer. Where the
-//! payload is too long for a queue, it is in storage and the line says under which key.
+//! A message is one line of JSON that describes the delivery, a line feed, and the payload as JSON text,
+//! neither reformatted nor escaped. A payload that is too long for a message is in storage, and the line
+//! has its key.
 
 use serde::{Deserialize, Serialize};
 
 use crate::github::encoding::Encoding;
 
-/// The most bytes of a message, below what the platform takes (128 KB of 1000 bytes, metadata included).
+/// The most bytes of a message. The platform's limit is 128 KB of 1000 bytes, metadata included.
 pub const MAX_BYTES: usize = 120_000;
 
-/// The line of a message. The version is the tag, so that a reader meets an unknown one as what it is.
+/// The first line of a message. The version is the tag, so that a reader recognises an unknown version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "version")]
 pub enum Head {
@@ -20,30 +20,30 @@ pub enum Head {
     V1(WebhookDelivery),
 }
 
-/// What was delivered.
+/// A webhook delivery, without its payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookDelivery {
-    /// What this is, so that it is not taken for an event of the gateway.
+    /// Tells a delivery from an event of the gateway.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// GitHub's own id of the delivery (`X-GitHub-Delivery`): by it a repeat is recognised.
+    /// GitHub's own id of the delivery (`X-GitHub-Delivery`), by which duplicates are recognised.
     pub delivery_id: String,
     /// `X-GitHub-Event`.
     pub event: String,
-    /// When the gateway took it, ISO-8601 UTC.
+    /// When the gateway received it, ISO-8601 UTC.
     pub received_at: String,
-    /// The trace of the request that brought it.
+    /// The trace of GitHub's request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// How what is stored carries the payload; what follows is always the payload itself.
+    /// How a stored body carries the payload. A payload that follows the line is always JSON.
     #[serde(default, skip_serializing_if = "Encoding::is_json")]
     pub encoding: Encoding,
-    /// Where the payload is, if it does not follow.
+    /// Where the payload is, if it does not follow the line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<PayloadPlace>,
 }
 
-/// The one kind of message there is.
+/// The kind of a message; there is only one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A webhook delivery.
@@ -57,23 +57,23 @@ pub enum Kind {
 pub enum PayloadPlace {
     /// In `CHITTYCONNECT_KV`, under this key.
     Stored(String),
-    /// Nowhere any more: what matters of it is on record.
+    /// Discarded: the delivery is recorded, with the facts that its handler needs.
     Recorded,
-    /// Only at GitHub, under this number: it never arrived.
+    /// Only at GitHub, under this number of the delivery: it never arrived.
     AtGithub(String),
 }
 
-/// The text that goes on the queue.
+/// Returns the text of a message.
 pub fn encode(delivered: &WebhookDelivery, payload: &str) -> String {
-    // Texts and unit variants: this cannot fail.
+    // Serializing strings and unit variants cannot fail.
     let head = serde_json::to_string(&Head::V1(delivered.clone())).unwrap_or_default();
     if delivered.elsewhere.is_some() { head } else { format!("{head}\n{payload}") }
 }
 
-/// Reads a message: what was delivered, and the payload that follows.
+/// Reads a message: the delivery, and the payload that follows the line.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// A sentence that says what is wrong with it.
 pub fn decode(message: &str) -> Result<(WebhookDelivery, &str), String> {
     let (head, payload) = message.split_once('\n').unwrap_or((message, ""));
     match serde_json::from_str(head) {
@@ -98,11 +98,11 @@ mod tests {
         }
     }
 
-    /// What is in flight during a deploy is read by the next version, so these lines never change.
+    /// The next version reads the messages that are in flight during a deploy, so these lines never change.
     const GOLDEN: &str = include_str!("../../tests/native/golden/github-messages-v1.txt");
 
     #[test]
-    fn messages_are_written_and_read_as_they_always_were() {
+    fn messages_keep_the_format_of_the_golden_file() {
         let forms = [
             (None, "{ \"ref\": \"a\",\n\n1}"),
             (Some(PayloadPlace::Stored("github/payload/72d3162e".to_owned())), ""),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_that_is_stored_is_said_so() {
+    fn the_message_of_a_stored_form_names_its_encoding() {
         let elsewhere = Some(PayloadPlace::Stored("github/payload/1".to_owned()));
         let form = WebhookDelivery { encoding: Encoding::Form, ..delivered(elsewhere) };
         let text = encode(&form, "");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_delivery_is_said_so() {
+    fn a_message_that_is_no_delivery_is_an_error() {
         let event = r#"{"version":"1","id":"evt_1","type":"context.created","entity_id":"x","actor_id":"y","at":"z","payload":{}}"#;
         let other = encode(&delivered(None), "{}").replace("\"1\"", "\"2\"");
         for text in ["", "x", "{}", event, &other] {

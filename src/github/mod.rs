@@ -1,14 +1,16 @@
-//! The GitHub App: what GitHub tells the gateway, and what the gateway does there.
+//! The GitHub App: receives GitHub's webhooks and acts at GitHub.
 //!
-//! The way of a delivery: [`webhook`] checks its signature and hands it over → [`consumer`] puts it on
-//! record ([`deliveries`]) and acknowledges the message → in the order of its lane it gets its EVNT
-//! ChittyID and one batch ([`apply`]): what it changes, the event that tells of it, the job that it asks
-//! for → the event goes the way of all events; the job ([`jobs`], [`act`]) is done in the background with
-//! the App's [`client`], by the rules of [`review_rules`]. What is lost on the way to the record is found
-//! on GitHub's list and asked for again ([`recovery`]).
+//! The path of a delivery: [`webhook`] verifies its signature and puts it on the queue → [`consumer`]
+//! records it in the database ([`deliveries`]) and acknowledges the message → [`consumer`] processes the
+//! deliveries of a lane (one repository or installation) in order: it mints the EVNT ChittyID of each and
+//! commits one batch ([`apply`]) with the delivery's changes, its event and its job → the event goes
+//! through the outbox like every other event; the job ([`jobs`], [`act`]) runs in the background with the
+//! App's [`client`], by the rules of [`review_rules`]. A delivery that is lost before it is recorded is
+//! found on GitHub's list and requested again ([`recovery`]).
 //!
-//! [`install`] brings a user to GitHub and back ([`uninvited`] is back only), the browser keeps its [`visit`];
-//! [`installations`] keeps where the App is installed.
+//! [`install`] sends a user to GitHub to install the App and receives the user when GitHub sends them back
+//! ([`uninvited`] receives users who began at GitHub); the browser keeps the [`visit`] in a cookie.
+//! [`installations`] stores where the App is installed.
 
 pub mod act;
 pub mod apply;
@@ -38,7 +40,7 @@ use seams::log;
 use crate::app::{App, Slot};
 use crate::store::Ready;
 
-/// Whether a delivery has asked for something to be done at GitHub.
+/// Whether a delivery has made jobs due, which this isolate then runs after the batch.
 #[derive(Default)]
 pub struct WorkAhead(pub std::cell::Cell<bool>);
 
@@ -48,7 +50,8 @@ impl Slot for WorkAhead {
     }
 }
 
-/// The cron's part: deal with what is overdue, do the jobs that are due, look for what never arrived.
+/// The cron's part: processes overdue deliveries, runs the jobs that are due and looks for deliveries
+/// that never arrived.
 pub async fn cron(app: &App, ready: Ready<'_>) {
     if let Err(error) = consumer::sweep(app, ready).await {
         log::warn("deliveries_not_swept", &[("error", &error.to_string())]);

@@ -1,12 +1,12 @@
-//! The few pages that a person sees on the way back from GitHub: what is so, and what to do next. Plain HTML
-//! without scripts; every value is escaped.
+//! The few pages that a person sees after coming back from GitHub: the state of the installation, and what to
+//! do next. Plain HTML without scripts; every value is escaped.
 
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 
 use crate::access::reply::{Body, Reply};
 
-/// Nothing is loaded or run, nobody frames it, and its one form comes back here.
+/// The page loads and runs nothing, cannot be framed, and submits its one form to this gateway only.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
      frame-ancestors 'none'; base-uri 'none'";
 
@@ -21,33 +21,33 @@ const STYLE: &str = "body{font:16px/1.55 system-ui,sans-serif;max-width:40rem;ma
      @media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}\
      code,pre{background:#21262d}small,.brand{color:#9198a1}}";
 
-/// Whether the caller is somebody who reads pages.
+/// Whether the caller accepts HTML pages.
 pub fn is_wanted(request: &Request<'_>) -> bool {
     request.header("accept").is_some_and(|accept| accept.contains("text/html"))
 }
 
-/// Under which address the caller sees this gateway.
+/// Returns the origin under which the caller reaches this gateway.
 pub fn origin(request: &Request<'_>, public_url: &str) -> String {
     let scheme = if public_url.starts_with("http:") { "http" } else { "https" };
     let host = request.header("host").filter(|host| !host.is_empty());
     host.map_or_else(|| public_url.to_owned(), |host| format!("{scheme}://{host}"))
 }
 
-/// Where the way to GitHub begins, and what is added to it by who takes an installation over.
+/// The path at which installing the App begins, and the query for taking an installation over.
 const BEGIN: &str = "/integrations/github/install";
 const CLAIM: &str = "?claim=true";
 
-/// Somebody in ChittyOS.
+/// An actor of ChittyOS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// Their ChittyID.
     pub id: String,
-    /// What they call themselves, here or at GitHub.
+    /// Their name, here or at GitHub.
     pub name: Option<String>,
 }
 
 impl Person {
-    /// Their name, and small beside it what nobody else can be called.
+    /// Returns the name, with the ChittyID in small print beside it, because anybody may choose any name.
     fn html(&self) -> String {
         let id = escaped(&self.id);
         match &self.name {
@@ -62,16 +62,16 @@ impl Person {
     }
 }
 
-/// An installation, as far as a page shows it.
+/// The facts of an installation that pages show.
 #[derive(Debug, Clone)]
 pub struct InstallationFacts {
-    /// On whose account it is: the name at GitHub.
+    /// The name of the GitHub account that it is installed on.
     pub account: String,
     /// Its ChittyID.
     pub chitty_id: String,
     /// `all` or `selected`.
     pub repository_selection: String,
-    /// Who has it in ChittyOS.
+    /// Its owner in ChittyOS.
     pub owner: Option<Person>,
 }
 
@@ -83,12 +83,12 @@ impl InstallationFacts {
             _ => "the repositories that were selected",
         };
         format!(
-            "<p>The App is installed on <strong>{account}</strong> and hears of {repositories}. The \
+            "<p>The App is installed on <strong>{account}</strong> and gets events of {repositories}. The \
              ChittyID of the installation is <code class=\"id\">{id}</code>.</p>"
         )
     }
 
-    /// What its owner does next.
+    /// Returns the next step for its owner.
     fn next(&self, origin: &str) -> String {
         format!(
             "<h2>Next</h2><p>See what happens there, with your ChittyOS token:</p>\
@@ -101,7 +101,7 @@ impl InstallationFacts {
     }
 }
 
-/// A text as HTML, in an element or in a quoted attribute.
+/// Escapes a text for an HTML element or a quoted attribute.
 fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for character in text.chars() {
@@ -127,27 +127,27 @@ fn page(status: u16, title: &str, body: &str) -> Reply {
     );
     Reply::new(status, Body::Text { content_type: "text/html; charset=utf-8", text })
         .header("content-security-policy", POLICY)
-        // The address holds a code.
+        // The address of the page holds a code.
         .header("referrer-policy", "no-referrer")
 }
 
-/// How to have an installation in ChittyOS.
+/// Returns the steps by which somebody becomes the owner of an installation in ChittyOS.
 fn how_to_have(origin: &str) -> String {
     format!("<h2>Next</h2>{}", way(origin, ""))
 }
 
-/// How somebody begins, with a query or without.
+/// Returns the steps of installing the App, with `query` added to the address.
 fn way(origin: &str, query: &str) -> String {
     format!(
-        "<ol><li>Ask for the way, with your ChittyOS token:\
+        "<ol><li>Ask for the address at GitHub, with your ChittyOS token:\
          <pre><code>curl -s -o /dev/null -w '%{{redirect_url}}\\n' \\\n  \
          '{}{BEGIN}{query}' \\\n  -H \"Authorization: Bearer $TOKEN\"</code></pre></li>\
-         <li>Open the address that it prints in this browser, and say that it is you.</li></ol>",
+         <li>Open the address that it prints in this browser, and confirm that it is you.</li></ol>",
         escaped(origin)
     )
 }
 
-/// The App is installed, or what it may see there was changed.
+/// The page after the App was installed, or after the choice of its repositories was changed.
 pub fn installed(shown: &InstallationFacts, is_update: bool, origin: &str) -> Reply {
     let (whose, next) = match &shown.owner {
         Some(owner) => (owner.html(), shown.next(origin)),
@@ -160,7 +160,7 @@ pub fn installed(shown: &InstallationFacts, is_update: bool, origin: &str) -> Re
     page(200, if is_update { "Saved" } else { "Installed" }, &body)
 }
 
-/// The App is installed by somebody who may not have the installation.
+/// The page for somebody who has installed the App but may not own the installation.
 pub fn installed_for_owner(is_update: bool, origin: &str) -> Reply {
     let body = format!(
         "<p>The App is installed at GitHub. In ChittyOS an installation belongs to somebody who owns its \
@@ -170,18 +170,18 @@ pub fn installed_for_owner(is_update: bool, origin: &str) -> Reply {
     page(200, if is_update { "Saved" } else { "Installed" }, &body)
 }
 
-/// GitHub does not say who has come back.
+/// The page if GitHub does not say who has come back.
 pub fn saved(is_update: bool, origin: &str) -> Reply {
     let said = if is_update { "your change is saved" } else { "the App is installed" };
     let body = format!(
-        "<p>GitHub says that {said}. What happens in the repositories arrives here by itself. The owner \
+        "<p>GitHub says that {said}. Events of the repositories arrive here by themselves. The owner \
          of the installation in ChittyOS has not changed; a new installation has none.</p>{}",
         how_to_have(origin)
     );
     page(200, if is_update { "Saved" } else { "Installed" }, &body)
 }
 
-/// The App is installed; is it for who asked for it?
+/// The page that asks whether the browser's user is the actor who asked for the installation.
 pub fn question(shown: &InstallationFacts, asks: &Person, user: &str, question: &str) -> Reply {
     let from = shown
         .owner
@@ -190,9 +190,9 @@ pub fn question(shown: &InstallationFacts, asks: &Person, user: &str, question: 
         .map(|owner| format!(" It belongs to {} now, who loses it and is told.", owner.html()));
     let from = from.unwrap_or_default();
     let body = format!(
-        "{}<p>In ChittyOS {} asks to have it: to see its repositories and what happens to it.{from}</p>\
-         <p>At GitHub you are <strong>{}</strong>. If it was not you who asked, close this page: nothing \
-         is changed then.</p>\
+        "{}<p>In ChittyOS {} asks to own it, and so to see its repositories and its events.{from}</p>\
+         <p>At GitHub you are <strong>{}</strong>. If you did not ask for this, close this page, and nothing \
+         changes.</p>\
          <form method=\"post\" action=\"/integrations/github/confirm\">\
          <input type=\"hidden\" name=\"question\" value=\"{}\">\
          <button>Yes, that is me</button></form>",
@@ -204,7 +204,7 @@ pub fn question(shown: &InstallationFacts, asks: &Person, user: &str, question: 
     page(200, "Is this you?", &body)
 }
 
-/// The installation belongs to the actor who asked for it.
+/// The page after the actor who asked for the installation has become its owner.
 pub fn claimed(shown: &InstallationFacts, origin: &str) -> Reply {
     let whose = shown.owner.as_ref().map(Person::html).unwrap_or_default();
     let body =
@@ -212,33 +212,33 @@ pub fn claimed(shown: &InstallationFacts, origin: &str) -> Reply {
     page(200, "Connected", &body)
 }
 
-/// An owner of the account has been asked to install the App.
+/// The page after GitHub has asked an owner of the account to install the App.
 pub fn requested(origin: &str) -> Reply {
     let body = format!(
         "<p>GitHub has asked an owner of the account to install the App. Nothing is installed until they \
-         agree.</p><p>When they have agreed, an owner of the account can have the installation in \
-         ChittyOS. Pass this on to them.</p>{}",
+         agree.</p><p>When they have agreed, an owner of the account can own the installation in \
+         ChittyOS too. Pass this on to them.</p>{}",
         how_to_have(origin)
     );
     page(200, "Requested", &body)
 }
 
-/// The user has said no at GitHub.
+/// The page after the user cancelled at GitHub.
 pub fn cancelled(origin: &str) -> Reply {
     let body = format!(
         "<p>You cancelled at GitHub, so nothing was changed here. If the App is installed there, its owner \
          in ChittyOS stays the same. You can remove it at GitHub under Settings → Applications.</p>\
-         <h2>Next</h2><p>If you think again, begin again:</p>{}",
+         <h2>Next</h2><p>If you change your mind, begin again:</p>{}",
         way(origin, "")
     );
     page(200, "Cancelled", &body)
 }
 
-/// The way back was used, and this is not the browser that used it.
+/// The page for a link back from GitHub that another browser has used.
 pub fn used(origin: &str) -> Reply {
     let body = format!(
-        "<p>This way back from GitHub has been used, and each works once. If a page said that the App is \
-         installed or connected, that is so, and nothing is left to do.</p>\
+        "<p>This link back from GitHub has been used, and each works once. If a page said that the App is \
+         installed or connected, it is, and nothing is left to do.</p>\
          <h2>To see what you have</h2><pre><code>curl -s '{}/v1/github/installations' \\\n  \
          -H \"Authorization: Bearer $TOKEN\"</code></pre><h2>To begin again</h2>{}",
         escaped(origin),
@@ -247,26 +247,26 @@ pub fn used(origin: &str) -> Reply {
     page(200, "Used already", &body)
 }
 
-/// What went wrong, for somebody who reads pages.
+/// The page of an error.
 pub fn of_problem(problem: &Problem, origin: &str) -> Reply {
     let detail = match problem.code {
-        // It speaks of requests and their headers otherwise.
+        // The problem's own detail speaks of requests and their headers.
         Code::StorageUnavailable => "The gateway's own storage did not answer.",
         _ => &problem.detail,
     };
-    // Who is told to begin again is told how.
+    // A detail that says to begin again gets the steps.
     let begin = match (detail.contains(BEGIN), detail.contains(CLAIM)) {
         (true, true) => format!("<h2>To take it over</h2>{}", way(origin, CLAIM)),
         (true, false) => format!("<h2>To begin again</h2>{}", way(origin, "")),
         (false, _) => String::new(),
     };
     let next = match (problem.code, problem.code.status()) {
-        // Another time is no better, until somebody has set it up.
+        // Trying again is in vain until somebody has configured the App.
         (Code::NotReady, _) => String::new(),
         (_, 503) if begin.is_empty() => {
             format!("<h2>Next</h2><p>Begin again in a minute.</p>{}", way(origin, ""))
         }
-        // What was done by then is not known.
+        // The gateway may have changed something before it failed.
         (_, 500..) => String::new(),
         _ => "<p>Nothing was changed in ChittyOS.</p>".to_owned(),
     };
@@ -287,13 +287,13 @@ pub fn of_problem(problem: &Problem, origin: &str) -> Reply {
         None => page,
     };
     match problem.code.status() {
-        // A 401 has a challenge.
+        // A 401 must have a challenge (RFC 9110 §15.5.2).
         401 => page.header("www-authenticate", "Bearer realm=\"chittyconnect\""),
         _ => page,
     }
 }
 
-/// The text of an error with its paths of this gateway as addresses that can be copied.
+/// Replaces the paths of this gateway in an error's text by full addresses that can be copied.
 fn with_addresses(text: &str, origin: &str) -> String {
     let mut html = String::new();
     let mut rest = text;
@@ -310,7 +310,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_addresses_that_can_be_copied_and_says_only_what_is_so() {
+    fn the_page_of_an_error_has_full_addresses_and_claims_nothing_false() {
         let page = |code, detail: &'static str| {
             let reply = of_problem(&Problem::new(code, detail), "http://host");
             reply.body.text().unwrap().to_owned()
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn people_are_named_by_name() {
+    fn a_person_is_shown_by_name_or_else_by_chitty_id() {
         let person = Person { id: "03-1".to_owned(), name: Some("Alice".to_owned()) };
         assert!(person.html().starts_with("<strong>Alice</strong> <small"), "{}", person.html());
         assert_eq!(

@@ -1,8 +1,8 @@
-//! What the handlers need of a webhook's payload, and nothing else of it.
+//! The facts that the handlers need of a webhook's payload; the rest of it is dropped.
 //!
 //! A payload may have 25 MB and come from a GitHub that is newer than this program. So each member is
-//! read for itself: one that is missing, or of another form than expected, is not there, and never makes
-//! the rest unreadable. Titles, messages, names and addresses of people are not taken over.
+//! read on its own: a member that is missing or has an unexpected type counts as absent, and never makes
+//! the rest unreadable. Titles, messages, and the names and addresses of authors and senders are dropped.
 
 use std::fmt;
 
@@ -11,47 +11,47 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// How many repositories of an installation are kept.
+/// The most repositories of an installation that are kept.
 const MAX_REPOSITORIES: usize = 1000;
 
-/// What is kept of a payload. Its JSON is stored, so members may be added and not changed.
+/// The facts that are kept of a payload. They are stored as JSON, so members may be added but not changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
-    /// What has happened to the subject of the event.
+    /// What happened to the subject of the event, such as `opened`.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// Which installation of the App hears of it; whole where the event is about it.
+    /// The installation of the App that receives the event; with all members if the event is about it.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub installation: Option<Installation>,
-    /// Of an account that was renamed: what it is called now.
+    /// Of a renamed account: its new name.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub account: Option<NamedItem>,
-    /// The same of an organization, where GitHub tells of it as that.
+    /// Of a renamed organization: its new name. GitHub sends it with the event `organization`.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub organization: Option<NamedItem>,
-    /// What it was called before.
+    /// Of a renamed account or organization: its former name.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
-    /// Where it has happened.
+    /// The repository in which the event happened.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub repository: Option<Repository>,
-    /// Who has done it.
+    /// Who triggered the event.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub sender: Option<Sender>,
-    /// Of an installation that was made: which repositories it has.
+    /// Of a new installation: its repositories.
     #[serde(deserialize_with = "repositories", skip_serializing_if = "Vec::is_empty")]
     pub repositories: Vec<Repository>,
-    /// Which repositories were added to an installation.
+    /// The repositories that were added to an installation.
     #[serde(deserialize_with = "repositories", skip_serializing_if = "Vec::is_empty")]
     pub repositories_added: Vec<Repository>,
-    /// Which were taken away.
+    /// The repositories that were removed from an installation.
     #[serde(deserialize_with = "repositories", skip_serializing_if = "Vec::is_empty")]
     pub repositories_removed: Vec<Repository>,
-    /// `all` or `selected`, where that has changed.
+    /// Of a change of repositories: whether the installation now has `all` or `selected` ones.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub repository_selection: Option<String>,
-    /// Of a push: which branch or tag.
+    /// Of a push: the branch or tag.
     #[serde(rename = "ref", deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// Of a push: the commit before.
@@ -60,10 +60,10 @@ pub struct Facts {
     /// Of a push: the commit after.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// Of a push: whether it has thrown commits away.
+    /// Of a push: whether it discarded commits.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub forced: Option<bool>,
-    /// Of a push: how many commits the payload lists.
+    /// Of a push: the number of commits that the payload lists.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub commits: Option<Count>,
     /// The pull request.
@@ -86,31 +86,31 @@ pub struct Facts {
     pub workflow_run: Option<Run>,
 }
 
-/// An installation. Most events name only its number.
+/// An installation. Most events have only its number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Installation {
     /// Its number.
     pub id: i64,
-    /// On whose account it is.
+    /// The account that it is on.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
     /// `all` or `selected`.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub repository_selection: Option<String>,
-    /// What it may, by the name of a permission.
+    /// Its permissions, such as `{"issues": "write"}`.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Value>,
-    /// What it hears of.
+    /// The names of the events that it receives.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub events: Option<Value>,
-    /// When it was made: ISO-8601.
+    /// When it was created: ISO-8601.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
     /// When it was last changed: ISO-8601.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<String>,
-    /// Since when it may do nothing: ISO-8601.
+    /// Since when it is suspended: ISO-8601.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub suspended_at: Option<String>,
 }
@@ -120,17 +120,17 @@ pub struct Installation {
 pub struct Account {
     /// Its number.
     pub id: i64,
-    /// Its name in addresses.
+    /// Its name, as in URLs.
     pub login: String,
     /// `User` or `Organization`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its picture.
+    /// The URL of its picture.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
 }
 
-/// A user or an organization, by its number and its name in addresses.
+/// A user or an organization: its number and its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedItem {
     /// Its number.
@@ -139,24 +139,24 @@ pub struct NamedItem {
     pub login: String,
 }
 
-/// What an event says of how something was before, as far as that is kept.
+/// The former values that are kept of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
-    /// The name of an account.
+    /// The former name of an account.
     pub login: FormerName,
 }
 
-/// What something was.
+/// A former name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormerName {
-    /// Before.
+    /// The name before the change.
     pub from: String,
 }
 
 /// A repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repository {
-    /// Its number, which stays when it is renamed.
+    /// Its number, which a rename does not change.
     pub id: i64,
     /// `owner/name`.
     pub full_name: String,
@@ -165,7 +165,7 @@ pub struct Repository {
     pub private: bool,
 }
 
-/// Who has done something, as far as that is kept.
+/// Who triggered an event, without the name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
     /// The number of the account.
@@ -186,7 +186,7 @@ pub struct Pull {
     /// Whether it was merged.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub merged: Option<bool>,
-    /// Whether it is not ready for review.
+    /// Whether it is a draft, not ready for review.
     #[serde(default)]
     pub draft: bool,
     /// Its last commit.
@@ -213,7 +213,7 @@ pub struct Issue {
     pub is_pull_request: bool,
 }
 
-/// Something of which only the number is kept.
+/// An object of which only the number is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdOnly {
     /// Its number.
@@ -228,7 +228,7 @@ pub struct Release {
     /// Its tag.
     #[serde(default)]
     pub tag_name: String,
-    /// Whether it is none to be used generally.
+    /// Whether it is not meant for general use.
     #[serde(default)]
     pub prerelease: bool,
     /// Whether it is not published.
@@ -241,21 +241,21 @@ pub struct Release {
 pub struct Run {
     /// Its number.
     pub id: i64,
-    /// What it is called.
+    /// Its name.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How far it is.
+    /// Its state, such as `in_progress`.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// How it ended.
+    /// Its result, once it has ended.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub conclusion: Option<String>,
-    /// Of which commit.
+    /// The commit that it ran on.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub head_sha: Option<String>,
 }
 
-/// How many there are in a list, or the number itself.
+/// The number of items of a list. A payload has the list, stored facts have the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Count(pub u64);
 
@@ -285,7 +285,7 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// A member of the expected form; of any other form it is not there.
+/// Reads a member of the expected type; a member of any other type counts as absent.
 fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -293,7 +293,7 @@ fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     Ok(raw.and_then(|raw| serde_json::from_str(raw.get()).ok()))
 }
 
-/// The first [`MAX_REPOSITORIES`] of a list that can be read.
+/// Reads the first [`MAX_REPOSITORIES`] items of a list that can be read.
 fn repositories<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Repository>, D::Error> {
     let raw = Option::<&RawValue>::deserialize(deserializer)?;
     let items: Vec<&RawValue> =
@@ -302,19 +302,19 @@ fn repositories<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reposi
     Ok(items.into_iter().filter_map(read).take(MAX_REPOSITORIES).collect())
 }
 
-/// Whether something is there: an object, or the `true` of facts that were stored.
+/// Whether a member is present: an object in a payload, or `true` in stored facts.
 fn presence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     let raw = Option::<&RawValue>::deserialize(deserializer)?;
     Ok(raw.is_some_and(|raw| !matches!(raw.get(), "false" | "null")))
 }
 
 impl Facts {
-    /// Reads a payload.
+    /// Reads a payload, or stored facts.
     ///
     /// # Errors
-    /// When it is no JSON object: what is wrong with it, in words and without a part of it.
+    /// If it is no JSON object: a sentence that says what is wrong and quotes nothing of the payload.
     pub fn read(payload: &[u8]) -> Result<Self, String> {
-        // A list would be taken for the members in their order.
+        // Serde would read a list as the members in their order.
         let first = payload.iter().find(|byte| !byte.is_ascii_whitespace());
         if first == Some(&b'[') {
             return Err("the payload is no JSON object".to_owned());
@@ -325,8 +325,8 @@ impl Facts {
         })
     }
 
-    /// What an event has at GitHub and this one has not, or not in the expected form: JSON pointers. Only
-    /// what the App cannot do without, so that GitHub may change the rest.
+    /// Returns JSON pointers to the members that this event always has at GitHub but that are missing here or
+    /// have an unexpected type. Checks only members that the App needs, so that GitHub may change the rest.
     pub fn missing(&self, event: &str) -> Vec<&'static str> {
         let members = [
             ("/installation", self.installation_id().is_some()),
@@ -348,7 +348,7 @@ impl Facts {
         lacking.map(|(name, _)| name).collect()
     }
 
-    /// The account that a rename is about, its name and the one before; `None` where it is none.
+    /// Returns the renamed account with its new name, and its former name. `None` if the event is no rename.
     pub fn renamed(&self, event: &str) -> Option<(&NamedItem, Option<&str>)> {
         if self.action.as_deref() != Some("renamed") {
             return None;
@@ -362,12 +362,12 @@ impl Facts {
         account.map(|account| (account, from))
     }
 
-    /// The number of the installation that hears of it.
+    /// Returns the number of the installation that receives the event.
     pub fn installation_id(&self) -> Option<i64> {
         self.installation.as_ref().map(|installation| installation.id).filter(|id| *id > 0)
     }
 
-    /// What this must stay in order with: its repository, or else its installation.
+    /// Returns the lane, whose deliveries are processed in order: the repository, or else the installation.
     pub fn lane(&self) -> String {
         match (&self.repository, self.installation_id()) {
             (Some(repository), _) => format!("github:repository:{}", repository.id),
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_is_its_commits_and_its_place() {
+    fn a_push_keeps_its_commit_count_and_its_repository() {
         let facts = read(&json!({
             "ref": "refs/heads/main", "before": "a", "after": "b", "forced": false,
             "commits": [{"message": "hello"}, {"author": {"email": "a@b.c"}}],
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_another_form_are_not_there_and_spoil_nothing() {
+    fn members_of_another_type_count_as_absent_and_spoil_nothing() {
         let facts = read(&json!({
             "action": {"not": "text"}, "installation": "x", "repository": null, "commits": "many",
             "pull_request": {"number": -1}, "sender": [], "repositories": [1, {"id": 2, "full_name": "o/r"}],
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_said_so_without_its_content() {
+    fn a_payload_that_is_no_object_is_an_error_without_its_content() {
         for text in ["", "secret", "[\"secret\"]", "{\"secret\":", "1"] {
             let error = Facts::read(text.as_bytes()).unwrap_err();
             assert!(!error.contains("secret"), "{error}");
@@ -447,7 +447,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_an_accident(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Facts::read(&bytes);
         }
     }

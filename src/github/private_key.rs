@@ -1,4 +1,4 @@
-//! The App's private key, as GitHub hands it out (PKCS#1) or as other tools write it (PKCS#8).
+//! The App's private key, as GitHub issues it (PKCS#1) or as other tools write it (PKCS#8).
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 const RSA: [u8; 15] =
     [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
 
-/// An RSA private key. Shows nothing of itself.
+/// An RSA private key. Its `Debug` output does not show the key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKey {
     pkcs8: Vec<u8>,
@@ -22,8 +22,8 @@ impl fmt::Debug for PrivateKey {
 }
 
 impl PrivateKey {
-    /// Reads a PEM text (RFC 7468), its line ends as such or as `\n`, as secrets of one line have them.
-    /// `None` unless it is an RSA private key without a passphrase.
+    /// Reads a PEM text (RFC 7468). Its lines may also be separated by a literal `\n`, as in secrets that
+    /// are stored on one line. Returns `None` unless it is an RSA private key without a passphrase.
     pub fn parse(pem: &str) -> Option<Self> {
         let pem = pem.replace("\\n", "\n");
         let body = |label: &str| {
@@ -39,19 +39,19 @@ impl PrivateKey {
         }
     }
 
-    /// The key as PKCS#8 (RFC 5958) in DER, which is what WebCrypto imports.
+    /// Returns the key as PKCS#8 (RFC 5958) in DER, the format that WebCrypto imports.
     pub fn pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }
 }
 
-/// PKCS#8 around a PKCS#1 key: version 0, the algorithm, the key as an octet string.
+/// Wraps a PKCS#1 key as PKCS#8: version 0, the algorithm, the key as an octet string.
 fn wrapped(pkcs1: &[u8]) -> Vec<u8> {
     let content = [[0x02, 0x01, 0x00].as_slice(), &RSA, &tagged(0x04, pkcs1)].concat();
     tagged(0x30, &content)
 }
 
-/// A DER element of a content shorter than 2^32 bytes.
+/// Returns a DER element. The content must be shorter than 2^32 bytes.
 fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
     let significant: Vec<u8> = length.into_iter().skip_while(|byte| *byte == 0).collect();
@@ -69,7 +69,7 @@ fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// Made for the sandbox, the same key in both forms.
+    /// A key that was made for the sandbox, in both forms.
     const KEYS: &str = include_str!("../../sandbox/github/app-keys.mjs");
 
     fn pem(label: &str) -> String {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_are_the_same_key() {
+    fn both_forms_parse_to_the_same_key() {
         let one = PrivateKey::parse(&pem("RSA PRIVATE KEY")).unwrap();
         let other = PrivateKey::parse(&pem("PRIVATE KEY").replace('\n', "\\n")).unwrap();
         assert!(one == other);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_key() {
+    fn texts_that_are_no_rsa_key_are_refused() {
         for text in [
             "",
             "key",

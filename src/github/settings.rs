@@ -1,5 +1,5 @@
-//! What the gateway knows of its GitHub App. Each part works without the others: webhooks need a secret,
-//! calls as the App its number and key, installing its name and the client.
+//! The settings of the gateway's GitHub App. Each part works without the others: webhooks need a secret,
+//! calls as the App need its number and key, and installing needs its name and its OAuth client.
 
 use std::fmt;
 
@@ -7,31 +7,33 @@ use crate::app;
 use crate::config::{Config, Reader};
 use crate::github::private_key::PrivateKey;
 
-/// Where GitHub's REST API is, unless `GITHUB_API_URL` says otherwise.
+/// The address of GitHub's REST API, unless `GITHUB_API_URL` says otherwise.
 pub const API_URL: &str = "https://api.github.com";
 
-/// Where GitHub's pages are, unless `GITHUB_WEB_URL` says otherwise.
+/// The address of GitHub's pages, unless `GITHUB_WEB_URL` says otherwise.
 pub const WEB_URL: &str = "https://github.com";
 
 /// The settings of the GitHub App.
 #[derive(Clone)]
 pub struct Settings {
-    /// The REST API, without a trailing slash; of GitHub Enterprise Server `https://{host}/api/v3`.
+    /// The address of the REST API, without a trailing slash; for GitHub Enterprise Server
+    /// `https://{host}/api/v3`.
     pub api_url: String,
-    /// The pages, without a trailing slash.
+    /// The address of GitHub's pages, without a trailing slash.
     pub web_url: String,
-    /// What webhooks are signed with: the secret, and while it is being replaced the one before.
+    /// The secrets with which GitHub may sign webhooks: the present one, and the previous one while it is
+    /// being replaced.
     pub webhook_secrets: Vec<Vec<u8>>,
-    /// Who the App is, to GitHub.
+    /// The App's number and key, for calls as the App.
     pub app: Option<AppKey>,
-    /// How users install it.
+    /// The App's name and OAuth client, for users who install it.
     pub client: Option<Client>,
-    /// How often GitHub's list of deliveries is compared with the record, and how long a delivery may be
-    /// on its way before it is missed, in ms.
+    /// How often the gateway compares GitHub's list of deliveries with its record, and how old a delivery
+    /// must be to count as missing, in ms.
     pub recovery_ms: u64,
 }
 
-/// What the App proves itself with.
+/// The number and key with which the App authenticates.
 #[derive(Debug, Clone)]
 pub struct AppKey {
     /// Its number.
@@ -40,10 +42,10 @@ pub struct AppKey {
     pub key: PrivateKey,
 }
 
-/// What users install, and how they prove themselves.
+/// The App's name, and the OAuth client by which users prove who they are.
 #[derive(Clone)]
 pub struct Client {
-    /// The name of the App in addresses.
+    /// The name of the App in URLs.
     pub slug: String,
     /// OAuth client id.
     pub id: String,
@@ -51,11 +53,11 @@ pub struct Client {
     pub secret: String,
 }
 
-/// What the sandbox's GitHub signs with, as `wrangler.toml` has it for a developer's machine.
+/// The secret with which the sandbox's GitHub signs; `wrangler.toml` has it for a developer's machine.
 const SANDBOX_WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
 
 impl app::Settings for Settings {
-    /// Deployed all of it is needed; a key that is none is said so anywhere.
+    /// A deployment reports every missing setting. Every environment reports a malformed number or key.
     fn read(config: &Config, reader: &mut Reader) -> Self {
         const ID: &str = "GITHUB_APP_ID";
         const KEY: &str = "GITHUB_APP_PRIVATE_KEY";
@@ -65,12 +67,12 @@ impl app::Settings for Settings {
         let mut webhook_secrets: Vec<Vec<u8>> = Vec::new();
         for name in [SECRET, "GITHUB_WEBHOOK_SECRET_PREVIOUS"] {
             match reader.text(name) {
-                // With it anybody could sign.
+                // Everybody knows this secret, so anybody could sign with it.
                 Some(secret)
                     if config.environment.is_deployed() && secret == SANDBOX_WEBHOOK_SECRET =>
                 {
                     let problem =
-                        "is the sandbox's of wrangler.toml, which everybody knows; not used";
+                        "is the sandbox's secret in wrangler.toml, which everybody knows; not used";
                     reader.lacks("secret", name, problem);
                 }
                 secret => webhook_secrets.extend(secret.map(String::into_bytes)),
@@ -141,7 +143,7 @@ mod tests {
     use crate::app::settings::tests::settings;
 
     #[test]
-    fn deployed_all_of_the_app_is_needed() {
+    fn a_deployment_needs_all_settings_of_the_app() {
         let (_, lacking) = settings::<Settings>(&[("ENVIRONMENT", "staging")]);
         let lacking: Vec<_> = lacking.iter().map(|lack| lack.name).collect();
         assert_eq!(
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_wrangler_toml_has_for_a_machine_is_no_secret_elsewhere() {
+    fn the_sandbox_secret_of_wrangler_toml_is_not_used_in_deployments() {
         const NAME: &str = "GITHUB_WEBHOOK_SECRET";
         let toml = include_str!("../../wrangler.toml");
         let start = format!("{NAME} = \"");

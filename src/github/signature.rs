@@ -4,7 +4,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The code in the header, or `None` when it is no such header.
+/// Returns the HMAC in the header, or `None` for a malformed header.
 pub fn code(header: &str) -> Option<[u8; 32]> {
     let hex = header.strip_prefix("sha256=")?.as_bytes();
     if hex.len() != 64 {
@@ -19,7 +19,7 @@ pub fn code(header: &str) -> Option<[u8; 32]> {
     Some(code)
 }
 
-/// Whether the code is one of these secrets' over the body, compared in constant time.
+/// Whether `code` is the HMAC of the body under one of these secrets, compared in constant time.
 pub fn is_good(secrets: &[Vec<u8>], body: &[u8], code: &[u8; 32]) -> bool {
     secrets.iter().any(|secret| {
         // HMAC takes keys of any length (RFC 2104 §3).

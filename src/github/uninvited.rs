@@ -1,7 +1,8 @@
-//! Back from GitHub without having begun here: from GitHub's own Install button, or from "Configure".
+//! Receives users who come back from GitHub without having begun here: they used GitHub's own Install button,
+//! or "Configure".
 //!
-//! Nobody in ChittyOS has asked for anything, so nobody gets anything: the installation is put on record where
-//! its owner comes, and the page says how to have it.
+//! No actor of ChittyOS has asked for the installation, so no actor becomes its owner. The gateway records
+//! the installation if the user owns its account, and the page says how to own it in ChittyOS.
 
 use http_kit::request::Request;
 use seams::ids;
@@ -14,7 +15,7 @@ use crate::github::page;
 use crate::github::visit::{self, Visit};
 use crate::store::Ready;
 
-/// Come back without a state.
+/// Answers a callback that has no state.
 pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     let is_update = install::is_update(request);
     let origin = page::origin(request, &app.config.public_url);
@@ -24,7 +25,7 @@ pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     if request.query("installation_id").is_none() {
         return Err(install::refused(BEGIN_AGAIN));
     }
-    // Without it nobody knows who comes: then nothing is said that is not known to everybody.
+    // Without a code the user is unknown, so the page says nothing that is not public.
     let Some(code) = request.query("code") else { return Ok(page::saved(is_update, &origin)) };
     let ready = Ready::ensure(app).await?;
     let nonce = ids::sha256_hex(&code);

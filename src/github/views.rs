@@ -1,8 +1,8 @@
-//! What requests and replies of the GitHub App look like: for the API description only.
+//! The replies of the GitHub App's routes, for the API description only.
 
 use utoipa::ToSchema;
 
-/// A delivery that was taken.
+/// A delivery that the gateway has accepted.
 #[derive(ToSchema)]
 #[schema(as = Webhook)]
 #[allow(dead_code, reason = "a description")]
@@ -11,7 +11,7 @@ pub(crate) struct WebhookView {
     status: String,
     /// GitHub's id of the delivery.
     delivery_id: String,
-    /// The same.
+    /// The same as `delivery_id`.
     #[schema(rename = "deliveryId")]
     delivery_id_again: String,
     /// The name of the event.
@@ -19,20 +19,19 @@ pub(crate) struct WebhookView {
     event_type: String,
 }
 
-/// An installation of the GitHub App. Some names are there in two spellings, as other clients of
-/// GitHub's have them.
+/// An installation of the GitHub App. Some members come in two spellings, because clients know both.
 #[derive(ToSchema)]
 #[schema(as = Installation)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct InstallationView {
-    /// GitHub's number of it.
+    /// GitHub's number of the installation.
     installation_id: i64,
-    /// The same.
+    /// The same as `installation_id`.
     #[schema(rename = "installationId")]
     installation_id_camel: i64,
     /// Its ChittyID.
     chitty_id: String,
-    /// The same.
+    /// The same as `chitty_id`.
     #[schema(rename = "chittyId")]
     chitty_id_camel: String,
     /// The name of the user or organization.
@@ -40,20 +39,20 @@ pub(crate) struct InstallationView {
     account_id: i64,
     /// `User` or `Organization`.
     account_type: String,
-    /// The same.
+    /// The same as `account_type`.
     #[schema(rename = "accountType")]
     account_type_camel: String,
     account_avatar_url: Option<String>,
-    /// The actor whose it is, or null.
+    /// The actor who owns it, or null.
     owner_chitty_id: Option<String>,
     /// `all` or `selected`.
     repository_selection: String,
-    /// The same.
+    /// The same as `repository_selection`.
     #[schema(rename = "repositorySelection")]
     repository_selection_camel: String,
-    /// What it may at GitHub.
+    /// Its permissions at GitHub, such as `{"issues": "write"}`.
     permissions: serde_json::Value,
-    /// What it hears of.
+    /// The names of the events that it receives.
     events: Vec<String>,
     /// `active`, `suspended` or `uninstalled`.
     status: String,
@@ -63,14 +62,14 @@ pub(crate) struct InstallationView {
     updated_at: String,
 }
 
-/// An installation that is nobody's any more.
+/// An installation that has no owner any more.
 #[derive(ToSchema)]
 #[schema(as = InstallationRelease)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct InstallationReleaseView {
     success: bool,
     message: String,
-    /// GitHub's number of it.
+    /// GitHub's number of the installation.
     installation_id: i64,
     chitty_id: String,
 }
@@ -82,7 +81,7 @@ pub(crate) struct InstallationReleaseView {
 pub(crate) struct InstallationListView {
     /// Newest first.
     installations: Vec<InstallationView>,
-    /// How many they are.
+    /// The number of installations on this page.
     count: u8,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
@@ -108,9 +107,9 @@ pub(crate) struct RepositoryView {
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct RepositoryListView {
     repositories: Vec<RepositoryView>,
-    /// How many they are.
+    /// The number of repositories on this page.
     count: u8,
-    /// How many the installation has.
+    /// The number of repositories that the installation has.
     total_count: u64,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,

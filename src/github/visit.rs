@@ -1,7 +1,8 @@
-//! What the browser keeps that came back from GitHub: so that to load the page again shows what has come of it.
+//! The visit: a sealed cookie in the browser that came back from GitHub, so that loading the page again shows
+//! the outcome.
 //!
-//! Whoever has the address knows the state in it, and perhaps made it for somebody else; only the browser that
-//! came back has this. It is sealed, and says nothing that the browser was not shown.
+//! Anybody who has the address knows the state in it, and may have made the state for somebody else. Only the
+//! browser that came back has the cookie, which holds nothing that the browser was not shown.
 
 use http_kit::request::Request;
 use seams::log;
@@ -12,42 +13,42 @@ use crate::app::App;
 use crate::config::Environment;
 use crate::github::page;
 
-/// The name of the cookie, and where it is sealed for.
+/// The name of the cookie, and the place for which it is sealed.
 const COOKIE: &str = "chittyconnect_github";
 const VISIT: &str = "github/visit";
 
-/// For how long it is kept, in seconds: a day.
+/// How long the browser keeps the cookie, in seconds: a day.
 const KEPT_S: u32 = 24 * 3600;
 
-/// The most bytes of it; browsers keep 4096.
+/// The most bytes of the cookie's value; browsers keep cookies of up to 4096 bytes.
 const MAX_BYTES: usize = 3800;
 
-/// A visit.
+/// One return of a user from GitHub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visit {
-    /// The nonce of its state, or where GitHub's own button has begun it, the hash of its code.
+    /// The nonce of its state, or the hash of its code if the user began at GitHub.
     pub nonce: String,
-    /// Which installation it was about.
+    /// The number of the installation.
     pub installation_id: i64,
-    /// Whether that was there already.
+    /// Whether the installation existed already.
     pub is_update: bool,
-    /// Who came, by their name at GitHub.
+    /// The user's name at GitHub.
     pub user: String,
-    /// What was asked on the page, sealed.
+    /// The sealed question of the page, if it asked one.
     pub question: Option<String>,
 }
 
-/// Whether whoever asks sees pages: a browser that goes somewhere.
+/// Whether the request is a browser's navigation, whose reply a person sees.
 pub fn is_by_browser(request: &Request<'_>) -> bool {
     page::is_wanted(request) || request.header("sec-fetch-mode").as_deref() == Some("navigate")
 }
 
-/// Has the browser keep a visit. Where that fails the page is only not shown again.
+/// Adds the cookie of a visit to a reply. If that fails, the page just cannot be shown again.
 pub fn kept(app: &App, reply: Reply, visit: &Visit) -> Reply {
     let text = serde_json::to_string(visit).unwrap_or_default();
     match app.config.sealer.seal(VISIT, &text) {
         Ok(sealed) if sealed.len() <= MAX_BYTES => {
-            // A browser does not send a secure one to a gateway on its own machine.
+            // A browser does not send a secure cookie to a gateway on the developer's machine.
             let secure = match app.config.environment {
                 Environment::Development => "",
                 _ => "; Secure",
@@ -68,7 +69,7 @@ pub fn kept(app: &App, reply: Reply, visit: &Visit) -> Reply {
     }
 }
 
-/// The visit with this nonce, if this browser has made it.
+/// Returns the visit with this nonce, if the browser has its cookie.
 pub fn of(app: &App, request: &Request<'_>, nonce: &str) -> Option<Visit> {
     let cookies = request.header("cookie")?;
     let sealed = cookies.split(';').find_map(|cookie| {

@@ -1,14 +1,14 @@
-//! `POST /integrations/github/webhook`: the door for GitHub's deliveries.
+//! `POST /integrations/github/webhook`: receives GitHub's deliveries.
 //!
-//! 1. The signature is checked before anything else is looked at.
-//! 2. What cannot be read, now or ever, is refused with a 4xx, so that it is red at GitHub.
-//! 3. The delivery is handed over: to the queue, or where it is too long for one, to storage with a
-//!    message that says so.
-//! 4. Only then it is acknowledged. Whatever fails before that is a 5xx, so that GitHub counts the
-//!    delivery as failed; nothing has marked it as seen, so it is accepted when it comes again.
+//! 1. The handler verifies the signature before it reads anything else of the delivery.
+//! 2. It refuses a delivery that can never be read with a 4xx, which GitHub shows as failed (red).
+//! 3. It puts the delivery on the queue. A payload that is too long for a message goes to storage, and
+//!    the message carries its key.
+//! 4. Only then it acknowledges the delivery. Any other failure before that is a 5xx, so that GitHub
+//!    counts the delivery as failed; nothing has marked it as seen, so a redelivery is accepted.
 //!
-//! Whether it is a repeat is found out when it is recorded ([`super::deliveries`]): here it would cost a
-//! round trip of each delivery, and an answer that is the same in the end.
+//! The consumer detects duplicates when it records a delivery ([`super::deliveries`]). A check here would
+//! cost each delivery a round trip and would change nothing in the end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -34,30 +34,31 @@ use crate::github::signature;
 #[cfg(not(target_family = "wasm"))]
 use crate::github::views::WebhookView;
 
-/// GitHub's own limit of a payload: 25 MB.
+/// The largest payload that GitHub sends: 25 MB.
 const MAX_PAYLOAD_BYTES: usize = 25 << 20;
 
-/// Up to here a body is verified in this program; above, the runtime is faster.
+/// The longest body, in bytes, whose signature this program verifies itself; for longer ones the
+/// runtime's HMAC is faster.
 const VERIFIED_HERE_BYTES: usize = 2 << 10;
 
-/// How much of long payloads an isolate holds at a time, in bytes; the platform gives it 128 MB in all. While
-/// one is put together there is another copy of it.
+/// The most bytes of long payloads that an isolate holds at a time. The platform gives an isolate 128 MB
+/// in all, and while a payload is assembled from its pieces a second copy of it exists.
 const MAX_HELD_BYTES: usize = 52 << 20;
 
-/// How much of that one sender may have, in bytes: nobody can keep all others out.
+/// The most of these bytes that one sender may hold, so that no sender can keep out all others.
 const MAX_SENDER_BYTES: usize = MAX_HELD_BYTES / 2;
 
-/// How long a long body may take, in ms: GitHub gives a delivery up after ten seconds.
+/// How long the upload of a long body may take, in ms. GitHub itself gives up after ten seconds.
 const MAX_BODY_MS: u64 = 30_000;
 
-/// How long nothing may come of it, in ms.
+/// How long the upload may stall, in ms.
 const MAX_IDLE_MS: u64 = 5_000;
 
-/// How long a stored payload waits to be recorded, in seconds: as long as GitHub delivers again (three
-/// days), and then some.
+/// How long a stored payload is kept until it is recorded, in seconds: seven days, longer than the three
+/// days for which GitHub redelivers.
 const STORED_FOR_S: u32 = 7 * 24 * 3600;
 
-/// How much of long payloads this isolate holds at the moment, by sender.
+/// How many bytes of long payloads this isolate holds at the moment, by sender.
 #[derive(Debug, Default)]
 pub struct Payloads(RefCell<BTreeMap<String, usize>>);
 
@@ -67,7 +68,8 @@ impl Slot for Payloads {
     }
 }
 
-/// A part of what may be held: as much as has come in. Given back when it is dropped.
+/// The bytes of one incoming body that count against the limits: as many as have arrived. Dropping the
+/// share frees them.
 struct Share<'a> {
     held: &'a Payloads,
     sender: String,
@@ -75,7 +77,7 @@ struct Share<'a> {
 }
 
 impl Payloads {
-    /// A share with nothing in it yet.
+    /// Returns a share of no bytes yet.
     fn share(&self, sender: String) -> Share<'_> {
         Share { held: self, sender, bytes: Cell::new(0) }
     }
@@ -106,9 +108,9 @@ impl Drop for Share<'_> {
     }
 }
 
-/// Take a delivery of GitHub.
+/// Accept a webhook delivery from GitHub.
 ///
-/// Acknowledged as soon as it is safely handed over; what follows from it happens afterwards, once.
+/// The gateway acknowledges a delivery as soon as it is safely on the queue, and processes it once, later.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/integrations/github/webhook",
@@ -119,35 +121,36 @@ impl Drop for Share<'_> {
         ("X-GitHub-Event" = String, Header, description = "The name of the event."),
         ("X-GitHub-Delivery" = String, Header, description = "The id of the delivery."),
     ),
-    request_body(description = "The payload, up to 25 MB: as JSON, or as the field `payload` of a form. The signature is over the body as it is sent.", content(
+    request_body(description = "The payload, up to 25 MB: as JSON, or as the field `payload` of a form. The signature covers the body as sent.", content(
         (serde_json::Value = "application/json"),
         (String = "application/x-www-form-urlencoded"),
     )),
     responses(
-        (status = 202, description = "Handed over.", body = WebhookView),
-        (status = 400, description = "A header is missing, or the body is no JSON."),
+        (status = 202, description = "The delivery is on the queue.", body = WebhookView),
+        (status = 400, description = "A header is missing, or the body is not JSON."),
         (status = 401, description = "`invalid_signature`: the signature is missing or wrong."),
-        (status = 415, description = "The body is neither JSON nor a form, by its `Content-Type`."),
-        (status = 422, description = "The payload lacks what this event has at GitHub."),
+        (status = 415, description = "The `Content-Type` is neither JSON nor a form."),
+        (status = 422, description = "The payload lacks a member that this event always has at GitHub."),
     ),
 ))]
 pub async fn receive(app: &App, request: &Request<'_>) -> Outcome {
     let share = Payloads::of(app).share(Limits::sender(request));
-    // 1. Check.
-    let body = checked(app, request, &share).await?;
-    let delivered = delivered(request)?;
+    // 1. Verify.
+    let body = verified_body(app, request, &share).await?;
+    let delivered = read_headers(request)?;
     // 2. Read.
     let payload = payload(&delivered, &*body)?;
-    // 3. Hand over.
+    // 3. Enqueue.
     let reply = accepted(&delivered);
-    hand_over(app, delivered, &*body, payload).await?;
+    enqueue(app, delivered, &*body, payload).await?;
     drop(share);
     // 4. Acknowledge.
     Ok(reply)
 }
 
-/// The payload of a delivery, if it is one that the App can read; `None` where it is too long for a queue.
-/// At most one payload at a time is in this program's memory, as when it is dealt with.
+/// Decodes the payload of a delivery and refuses one that the App cannot read. Returns `None` for a
+/// payload that is too long for a queue message. At most one long payload at a time is in this program's
+/// memory, as in the consumer.
 fn payload(delivered: &WebhookDelivery, body: &dyn RuntimeBody) -> Result<Option<String>, Problem> {
     let note = |error: &str| {
         let fields = [("delivery_id", delivered.delivery_id.as_str()), ("error", error)];
@@ -155,7 +158,7 @@ fn payload(delivered: &WebhookDelivery, body: &dyn RuntimeBody) -> Result<Option
     };
     let broken = |error: String| {
         note(&error);
-        let detail = format!("The delivery is signed and cannot be read: {error}.");
+        let detail = format!("The delivery is signed but cannot be read: {error}.");
         Problem::new(Code::MalformedRequest, detail)
     };
     let is_long = body.length() + 1024 > message::MAX_BYTES;
@@ -167,12 +170,12 @@ fn payload(delivered: &WebhookDelivery, body: &dyn RuntimeBody) -> Result<Option
         return Ok((!is_long).then_some(payload));
     }
     note(&format!("{} lacks {}", delivered.event, missing.join(", ")));
-    let wrong = |pointer: &&str| FieldError::new(*pointer, "is missing, or not like GitHub's");
+    let wrong = |pointer: &&str| FieldError::new(*pointer, "is missing, or not as GitHub sends it");
     Err(Problem::validation(missing.iter().map(wrong).collect()))
 }
 
-/// The body, if it was signed with one of the secrets.
-async fn checked(
+/// Returns the body, if it is signed with one of the webhook secrets.
+async fn verified_body(
     app: &App,
     request: &Request<'_>,
     share: &Share<'_>,
@@ -192,7 +195,7 @@ async fn checked(
     };
     let body = match is_long(request) {
         false => request.held_body(message::MAX_BYTES).await?,
-        true => in_time(app, request, share).await?,
+        true => long_body(app, request, share).await?,
     };
     let is_good = if body.length() <= VERIFIED_HERE_BYTES {
         signature::is_good(secrets, &body.bytes(), &code)
@@ -201,7 +204,7 @@ async fn checked(
         for secret in secrets {
             is_good |= body.has_hmac(secret, &code).await.map_err(|error| {
                 log::error("signature_not_checked", &[("error", &error)]);
-                not_taken("the signature could not be checked")
+                not_accepted("the signature could not be checked")
             })?;
         }
         is_good
@@ -215,14 +218,15 @@ async fn checked(
     Err(refused(app, request, OTHER_SECRET).await)
 }
 
-/// Whether a body may be longer than what a queue takes.
+/// Whether a body may be too long for a queue message: its declared length is too large or missing.
 fn is_long(request: &Request<'_>) -> bool {
     request.inbound.declared_length().is_none_or(|length| length > message::MAX_BYTES)
 }
 
-/// A long body, if there is room for it and it comes in time: whoever holds it back holds no memory for
-/// what has not come, and none at all for long. Of a sender of many that were not GitHub's none is read.
-async fn in_time(
+/// Reads a long body, if there is room for it and it arrives in time. A slow sender holds memory only for
+/// the bytes that have arrived, and only for a limited time. A sender that has sent too many bodies which
+/// were not GitHub's is refused unread.
+async fn long_body(
     app: &App,
     request: &Request<'_>,
     share: &Share<'_>,
@@ -232,16 +236,16 @@ async fn in_time(
     let error = match select(body, pin!(stalled(app, share))).await {
         Either::Left((Ok(body), _)) => return Ok(body),
         Either::Left((Err(BodyError::Crowded), _)) => {
-            return Err(not_taken("too many long payloads at once"));
+            return Err(not_accepted("too many long payloads at once"));
         }
         Either::Left((Err(error), _)) => no_body(error, MAX_PAYLOAD_BYTES),
-        Either::Right((why, _)) => not_taken(why),
+        Either::Right((why, _)) => not_accepted(why),
     };
     Limits::of(app).charge_tenth(request, Class::Webhook);
     Err(error)
 }
 
-/// Completes when a body has come to a halt, or takes too long.
+/// Completes when a body has stalled or takes too long; returns which.
 async fn stalled(app: &App, share: &Share<'_>) -> &'static str {
     const LOOK_MS: u64 = 1_000;
     let (mut seen, mut idle_ms) = (0, 0);
@@ -251,33 +255,35 @@ async fn stalled(app: &App, share: &Share<'_>) -> &'static str {
         idle_ms = if bytes == seen { idle_ms + LOOK_MS } else { 0 };
         seen = bytes;
         if idle_ms >= MAX_IDLE_MS {
-            return "the body has come to a halt";
+            return "the body has stalled";
         }
     }
-    "the body did not come in time"
+    "the body took too long"
 }
 
-/// What is said of a delivery without a signature, without one that can be read, and of one by another
+/// The error details for a delivery without a signature, with a malformed one, and with one under another
 /// secret.
 const UNSIGNED: &str = "The header `X-Hub-Signature-256` is missing: the webhook has no secret at GitHub. Set \
      one on the settings page of the App, the same as `GITHUB_WEBHOOK_SECRET`.";
-const NO_SIGNATURE: &str = "The header `X-Hub-Signature-256` is not `sha256=` and 64 hexadecimal digits, as \
+const NO_SIGNATURE: &str = "The header `X-Hub-Signature-256` must be `sha256=` and 64 hexadecimal digits, as \
      GitHub sends it.";
 const OTHER_SECRET: &str = "The body is not signed with the webhook secret of this gateway's GitHub App. Compare \
      the secret on the settings page of the App with `GITHUB_WEBHOOK_SECRET`.";
 
-/// The refusal of a delivery that GitHub has not signed; who sends many is told to wait.
+/// Returns the refusal of a delivery that GitHub has not signed, or 429 if its sender has sent too many.
 async fn refused(app: &App, request: &Request<'_>, why: &'static str) -> Problem {
     match Limits::of(app).of_address(request, Class::Webhook).await {
         Err(limited) => limited,
         Ok(()) => Problem::new(Code::InvalidSignature, why),
     }
 }
-fn delivered(request: &Request<'_>) -> Result<WebhookDelivery, Problem> {
+
+/// Reads from the headers what was delivered.
+fn read_headers(request: &Request<'_>) -> Result<WebhookDelivery, Problem> {
     let header = |name: &'static str, is_sound: fn(u8) -> bool| {
         let value = request.header(name).unwrap_or_default();
         let sound = (1..=64).contains(&value.len()) && value.bytes().all(is_sound);
-        let detail = || format!("The header `{name}` is missing or not like GitHub's.");
+        let detail = || format!("The header `{name}` is missing, or not as GitHub sends it.");
         if sound { Ok(value) } else { Err(Problem::new(Code::MalformedRequest, detail())) }
     };
     Ok(WebhookDelivery {
@@ -298,18 +304,19 @@ fn encoding(request: &Request<'_>) -> Result<Encoding, Problem> {
     Encoding::of(&content_type).ok_or_else(|| {
         Problem::new(
             Code::UnsupportedMediaType,
-            "A delivery is `application/json` or `application/x-www-form-urlencoded`, by its \
-             `Content-Type`: choose one of them on the settings page of the webhook.",
+            "The `Content-Type` of a delivery must be `application/json` or \
+             `application/x-www-form-urlencoded`: choose one of them on the settings page of the webhook.",
         )
     })
 }
 
-/// Under which key of `CHITTYCONNECT_KV` a payload waits.
+/// The key of `CHITTYCONNECT_KV` under which a payload waits to be recorded.
 pub fn payload_key(delivery_id: &str) -> String {
     format!("github/payload/{delivery_id}")
 }
 
-async fn hand_over(
+/// Puts a delivery on the queue, and its payload into storage where `payload` is `None`.
+async fn enqueue(
     app: &App,
     mut delivered: WebhookDelivery,
     body: &dyn RuntimeBody,
@@ -319,20 +326,20 @@ async fn hand_over(
         delivered.encoding = Encoding::Json;
     } else {
         let key = payload_key(&delivered.delivery_id);
-        let Some(storage) = &app.cache else { return Err(not_taken("no storage is bound")) };
-        storage.put_held(&key, body, STORED_FOR_S).await.map_err(|error| not_taken(&error))?;
+        let Some(storage) = &app.cache else { return Err(not_accepted("no storage is bound")) };
+        storage.put_held(&key, body, STORED_FOR_S).await.map_err(|error| not_accepted(&error))?;
         delivered.elsewhere = Some(PayloadPlace::Stored(key));
     }
-    let Some(queue) = &app.github_events else { return Err(not_taken("no queue is bound")) };
+    let Some(queue) = &app.github_events else { return Err(not_accepted("no queue is bound")) };
     let message = message::encode(&delivered, payload.as_deref().unwrap_or_default());
-    queue.send(vec![message]).await.map_err(|error| not_taken(&error))
+    queue.send(vec![message]).await.map_err(|error| not_accepted(&error))
 }
 
-fn not_taken(error: &str) -> Problem {
+fn not_accepted(error: &str) -> Problem {
     log::error("webhook_not_taken", &[("error", error)]);
     Problem::new(
         Code::NotReady,
-        "The delivery could not be taken just now. It was not recorded: deliver it again.",
+        "The gateway cannot accept the delivery just now and has not recorded it: deliver it again.",
     )
 }
 

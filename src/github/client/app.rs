@@ -1,4 +1,4 @@
-//! What is asked as the App itself, by its JWT.
+//! The calls as the App itself, with its JWT.
 
 use seams::outside::OutsideResponse;
 use serde::Deserialize;
@@ -14,17 +14,17 @@ use crate::github::client::ClientState;
 /// The most bytes of a page of deliveries: a hundred, each of some hundred bytes.
 const MAX_DELIVERIES_BYTES: usize = 1 << 20;
 
-/// An account of GitHub's.
+/// An account at GitHub.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Account {
-    /// Its number, which stays when its name changes.
+    /// Its number, which a rename does not change.
     pub id: i64,
     /// Its name.
     pub login: String,
     /// `User` or `Organization`.
     #[serde(rename = "type", default)]
     pub kind: String,
-    /// Its picture.
+    /// The URL of its picture.
     #[serde(default)]
     pub avatar_url: Option<String>,
 }
@@ -34,18 +34,18 @@ pub struct Account {
 pub struct Installation {
     /// Its number.
     pub id: i64,
-    /// Where it is.
+    /// The account that it is on.
     pub account: Account,
     /// `all` or `selected`.
     #[serde(default)]
     pub repository_selection: String,
-    /// What it may, such as `{"issues": "write"}`.
+    /// Its permissions, such as `{"issues": "write"}`.
     #[serde(default)]
     pub permissions: Value,
-    /// What it is told of: the names of events.
+    /// The names of the events that it receives.
     #[serde(default)]
     pub events: Value,
-    /// When it was made, as GitHub writes it.
+    /// When it was created, as GitHub writes it.
     #[serde(default)]
     pub created_at: String,
     /// When it was last changed.
@@ -56,7 +56,7 @@ pub struct Installation {
     pub suspended_at: Option<String>,
 }
 
-/// An installation.
+/// Returns an installation.
 ///
 /// # Errors
 /// [`super::ErrorKind::NotFound`] when the App has none of this number.
@@ -64,22 +64,22 @@ pub async fn installation(app: &App, id: i64) -> Result<Installation, GithubErro
     request::read(&send(app, &Call::get(app, &format!("/app/installations/{id}"))).await?)
 }
 
-/// A delivery of the App's webhook, as GitHub remembers it.
+/// A delivery of the App's webhook, as GitHub lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct HookDelivery {
     /// Its number; a redelivery has one of its own.
     pub id: u64,
     /// Its `X-GitHub-Delivery`, which redeliveries share.
     pub guid: String,
-    /// When it was made, as GitHub writes it.
+    /// When GitHub made it, as GitHub writes it.
     pub delivered_at: String,
-    /// Whether it was asked for again.
+    /// Whether it is a redelivery.
     #[serde(default)]
     pub redelivery: bool,
-    /// What this gateway answered, or what stands for no answer.
+    /// The status that this gateway answered, or the number that GitHub writes if there was no answer.
     #[serde(default)]
     pub status_code: u16,
-    /// Its event.
+    /// The name of its event.
     pub event: String,
     /// Its action.
     #[serde(default)]
@@ -87,14 +87,15 @@ pub struct HookDelivery {
 }
 
 impl HookDelivery {
-    /// Whether this gateway has refused it for what it is, which is the same however often it comes: what
-    /// it is no longer asked for. A refusal that somebody can mend here, such as of another secret, is none.
+    /// Whether this gateway has refused the delivery for its content. It would refuse every redelivery too,
+    /// so it does not request one. A refusal that somebody can mend here, such as for a wrong secret, does
+    /// not count.
     pub fn is_refused(&self) -> bool {
         matches!(self.status_code, 400 | 413 | 415 | 422)
     }
 }
 
-/// A page of deliveries, the newest first.
+/// A page of deliveries, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deliveries {
     /// At most a hundred.
@@ -103,10 +104,10 @@ pub struct Deliveries {
     pub next_cursor: Option<String>,
 }
 
-/// A page of what the webhook has delivered, of the last days.
+/// Returns a page of the webhook's deliveries of the last days.
 ///
 /// # Errors
-/// Whatever GitHub answers, or does not.
+/// Any failure of the call.
 pub async fn deliveries(app: &App, cursor: Option<&str>) -> Result<Deliveries, GithubError> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("per_page", "100");
@@ -118,10 +119,10 @@ pub async fn deliveries(app: &App, cursor: Option<&str>) -> Result<Deliveries, G
     Ok(Deliveries { items: request::read(&answer)?, next_cursor: link::next_cursor(&answer) })
 }
 
-/// Has a delivery made again. That it is taken on does not mean that it arrives.
+/// Requests a redelivery. If GitHub accepts the request, the delivery may still not arrive.
 ///
 /// # Errors
-/// Whatever GitHub answers, or does not: it may have taken it on even then.
+/// Any failure of the call; GitHub may have accepted the request even then.
 pub async fn redeliver(app: &App, id: u64) -> Result<(), GithubError> {
     let path = format!("/app/hook/deliveries/{id}/attempts");
     send(app, &Call::bare(app, "POST", &path)).await.map(drop)

@@ -1,4 +1,4 @@
-//! A token of an installation as it is kept: in the isolate as it is, elsewhere sealed.
+//! The token of an installation as it is kept: in plain text in the isolate, sealed elsewhere.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,31 +10,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 
-/// How long before its end a token is no longer used, in ms.
+/// How long before its expiry a token is no longer used, in ms.
 pub(super) const EARLY_MS: u64 = 5 * 60_000;
 
-/// The tokens of how many installations an isolate keeps.
+/// The most installations whose tokens an isolate keeps.
 const MAX_TOKENS: usize = 256;
 
-/// A token.
+/// The token of an installation.
 pub(super) struct CachedToken {
-    /// What is sent.
+    /// The token itself.
     pub(super) token: String,
-    /// When it is no longer used at the latest, in ms since the Unix epoch.
+    /// When it expires, in ms since the Unix epoch. It is not used in the last five minutes.
     pub(super) expires_at_ms: u64,
-    /// As it is in the database; `None` where it is only here.
+    /// The sealed token, as it is in the database; `None` if only this isolate has the token.
     pub(super) sealed: Option<String>,
 }
 
 impl fmt::Debug for CachedToken {
-    /// No secret.
+    /// Omits the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CachedToken").field("expires_at_ms", &self.expires_at_ms).finish()
     }
 }
 
 impl CachedToken {
-    /// Whether it may be used now; not, if it is the one that GitHub has just refused.
+    /// Whether it may be used now. A token that GitHub has just refused may not.
     pub(super) fn is_good(&self, now_ms: u64, refused: Option<&str>) -> bool {
         now_ms + EARLY_MS < self.expires_at_ms && refused != Some(self.token.as_str())
     }
@@ -45,7 +45,7 @@ impl CachedToken {
 pub(super) struct InstallationTokens(RefCell<BTreeMap<i64, Rc<CachedToken>>>);
 
 impl InstallationTokens {
-    /// A token that may be used now.
+    /// Returns the token of an installation, if it may be used now.
     pub(super) fn get(
         &self,
         id: i64,
@@ -56,7 +56,7 @@ impl InstallationTokens {
         held.filter(|held| held.is_good(now_ms, refused))
     }
 
-    /// Keeps a token, in place of the one that ends first where there are too many.
+    /// Keeps a token. If there are too many, it replaces the one that expires first.
     pub(super) fn put(&self, id: i64, held: CachedToken, now_ms: u64) -> Rc<CachedToken> {
         let mut kept = self.0.borrow_mut();
         if kept.len() >= MAX_TOKENS {
@@ -79,25 +79,25 @@ impl InstallationTokens {
         }
     }
 
-    /// Forgets an installation.
+    /// Forgets the token of an installation.
     pub(super) fn remove(&self, id: i64) {
         self.0.borrow_mut().remove(&id);
     }
 }
 
-/// What is sealed.
+/// The content that is sealed.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Content {
     pub(super) token: String,
     pub(super) expires_at_ms: u64,
 }
 
-/// Where a token belongs: sealed for any other installation it does not open.
+/// The place for which a token is sealed, so that it cannot be opened as another installation's.
 fn place(id: i64) -> String {
     format!("github/installation/{id}")
 }
 
-/// Seals a token for its installation; `None`, and a line in the log, where that fails.
+/// Seals a token for its installation. Returns `None`, and writes a line to the log, if that fails.
 pub(super) fn seal(app: &App, id: i64, content: &Content) -> Option<String> {
     let json = serde_json::to_string(content).ok()?;
     match app.config.sealer.seal(&place(id), &json) {
@@ -109,8 +109,8 @@ pub(super) fn seal(app: &App, id: i64, content: &Content) -> Option<String> {
     }
 }
 
-/// Opens what was sealed for the same installation. `None` for what was sealed with a key that is gone:
-/// another token is fetched then.
+/// Opens a token that was sealed for the same installation. Returns `None` if that fails, such as for a
+/// sealing key that is gone; another token is fetched then.
 pub(super) fn open(app: &App, id: i64, sealed: &str) -> Option<CachedToken> {
     let json = app.config.sealer.open(&place(id), sealed).ok()?;
     let Content { token, expires_at_ms } = serde_json::from_str(&json).ok()?;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_shows_nothing() {
+    fn the_cache_is_bounded_and_its_debug_output_shows_no_token() {
         let kept = InstallationTokens::default();
         for id in 0..1000 {
             kept.put(id, held("t", 1_000_000 + id.unsigned_abs()), 0);

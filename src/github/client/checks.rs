@@ -9,26 +9,26 @@ use super::request;
 use crate::app::Settings as _;
 use crate::github::settings::Settings;
 
-/// How many annotations GitHub takes in one call; what is beyond is not sent.
+/// How many annotations GitHub accepts in one call; further ones are not sent.
 pub const MAX_ANNOTATIONS: usize = 50;
 
-/// The most bytes of the runs of one name: ten, each with texts of 64 K characters.
+/// The most bytes of an answer with runs of one name: ten runs, each with texts of 64 K characters.
 const MAX_RUNS_BYTES: usize = 8 << 20;
 
-/// A check run that is over.
+/// A completed check run.
 #[derive(Debug, Clone)]
 pub struct CheckRun<'a> {
     /// Its name.
     pub name: &'a str,
-    /// The commit that it is about. A run stays with its commit.
+    /// The commit that it is about, which never changes.
     pub head_sha: &'a str,
     /// `success`, `neutral` or `failure`.
     pub conclusion: &'a str,
-    /// One line.
+    /// Its title, one line.
     pub title: &'a str,
-    /// Markdown, at most 65,535 characters.
+    /// Its summary: Markdown, at most 65,535 characters.
     pub summary: &'a str,
-    /// At most [`MAX_ANNOTATIONS`]; the first of them are sent. GitHub adds them to those that the run
+    /// Its annotations. Only the first [`MAX_ANNOTATIONS`] are sent. GitHub adds them to those that the run
     /// has already.
     pub annotations: Vec<Annotation>,
 }
@@ -45,9 +45,9 @@ pub struct Annotation {
     /// `notice`, `warning` or `failure`.
     #[serde(rename = "annotation_level")]
     pub level: &'static str,
-    /// What is to be said, at most 64 KB.
+    /// Its text, at most 64 KB.
     pub message: String,
-    /// At most 255 characters.
+    /// Its title, at most 255 characters.
     pub title: String,
 }
 
@@ -76,7 +76,7 @@ struct AppOfRun {
 }
 
 impl Repository<'_> {
-    /// The newest check run of a name that this App has made for a commit.
+    /// Returns the newest check run of this name that this App has created for a commit.
     ///
     /// # Errors
     /// [`ErrorKind::NotConfigured`] without an App.
@@ -98,10 +98,10 @@ impl Repository<'_> {
         Ok(runs.check_runs.into_iter().find(is_ours).map(|run| run.id))
     }
 
-    /// Makes a check run and returns its number.
+    /// Creates a check run and returns its number.
     ///
     /// # Errors
-    /// Whatever GitHub answers, or does not: the run may be there even then.
+    /// Any failure of the call; GitHub may have created the run even then.
     pub async fn create_check_run(&self, run: &CheckRun<'_>) -> Result<u64, GithubError> {
         let body = json!({
             "name": run.name, "head_sha": run.head_sha, "status": "completed",
@@ -111,10 +111,10 @@ impl Repository<'_> {
         Ok(request::read::<NumberAnswer>(&answer)?.id)
     }
 
-    /// Gives a check run another end. Its commit stays what it was.
+    /// Replaces the conclusion and the texts of a check run. Its commit stays the same.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where there is no such run.
+    /// [`ErrorKind::NotFound`] if there is no such run.
     pub async fn update_check_run(&self, id: u64, run: &CheckRun<'_>) -> Result<(), GithubError> {
         let body = json!({
             "name": run.name, "status": "completed", "conclusion": run.conclusion,

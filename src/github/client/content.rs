@@ -1,5 +1,5 @@
-//! Files of repositories, read again only when they have changed: GitHub counts an answer of 304 to
-//! nobody's limit.
+//! Files of repositories. The client reads a file again only if it has changed: GitHub does not count an
+//! answer of 304 against the rate limit.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,22 +20,22 @@ use crate::github::client::ClientState;
 /// The largest file that is read, in bytes.
 const MAX_FILE_BYTES: usize = 64 << 10;
 
-/// The most bytes of an answer: such a file in base64, and what is said around it.
+/// The most bytes of an answer: such a file in base64, and the JSON around it.
 const MAX_ANSWER_BYTES: usize = 128 << 10;
 
 /// The longest ETag that is kept, in bytes.
 const MAX_ETAG_BYTES: usize = 256;
 
-/// How many files are kept.
+/// The most files that an isolate keeps.
 const MAX_FILES: usize = 64;
 
 /// A file as it was last read.
 #[derive(Clone)]
 struct File {
     etag: String,
-    /// `None` where there is something else than a file.
+    /// The text; `None` if the path has something other than a file.
     text: Option<Rc<str>>,
-    /// When it was last wanted: counts up.
+    /// When it was last used, as a number that counts up.
     used: u64,
 }
 
@@ -54,7 +54,7 @@ impl Files {
         Some(file.clone())
     }
 
-    /// Keeps a file in place of the one that was not wanted for the longest time.
+    /// Keeps a file. If there are too many, it replaces the one that has not been used for the longest time.
     fn put(&self, key: (i64, String), etag: &str, text: Option<&str>) {
         if etag.len() > MAX_ETAG_BYTES {
             return;
@@ -78,7 +78,7 @@ impl Files {
     }
 }
 
-/// What is at a path that is no directory.
+/// The entry at a path that is no directory.
 #[derive(Deserialize)]
 struct Entry {
     #[serde(rename = "type")]
@@ -90,10 +90,10 @@ struct Entry {
 }
 
 impl Repository<'_> {
-    /// A text file of the default branch; `None` where there is no file of this path.
+    /// Returns a text file of the default branch; `None` if there is no file at this path.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for one that is larger than 64 KiB or not UTF-8.
+    /// [`ErrorKind::Invalid`] for a file that is larger than 64 KiB or not UTF-8.
     pub async fn content(&self, path: &str) -> Result<Option<String>, GithubError> {
         let app = self.app;
         let path = self.path(&format!("/contents{}", request::path(path.split('/'))?))?;
@@ -124,7 +124,7 @@ fn decoded(answer: &OutsideResponse) -> Result<Option<String>, GithubError> {
     let invalid = || GithubError::new(ErrorKind::Invalid);
     let unreadable = || GithubError::new(ErrorKind::Unreadable);
     let found: Value = request::read(answer)?;
-    // A directory is a list of what is in it.
+    // A directory is a list of its entries.
     if found.is_array() {
         return Ok(None);
     }
@@ -132,7 +132,7 @@ fn decoded(answer: &OutsideResponse) -> Result<Option<String>, GithubError> {
     if entry.kind != "file" {
         return Ok(None);
     }
-    // GitHub puts no large file into JSON; that says `none`.
+    // GitHub leaves the content of a large file out of the JSON; its encoding is `none`.
     if entry.encoding != "base64" {
         return Err(invalid());
     }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_that_are_wanted_are_kept() {
+    fn the_files_used_last_are_kept() {
         let files = Files::default();
         let key = |n: usize| (1, n.to_string());
         for n in 0..200 {

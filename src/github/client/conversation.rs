@@ -9,13 +9,13 @@ use super::{link, request};
 use crate::app::Settings as _;
 use crate::github::settings::Settings;
 
-/// How many comments a page has. Few: each may have 64 K characters.
+/// How many comments a page has. Few, because each may have 64 K characters.
 const COMMENTS_PER_PAGE: u32 = 30;
 
-/// How many pages of comments are looked through: about a thousand comments.
+/// The most pages of comments that are searched: about a thousand comments.
 const MAX_PAGES: u32 = 34;
 
-/// The most bytes of a page of comments, all of them as long as can be, and every character escaped.
+/// The most bytes of a page of comments: each of the greatest length, with every character escaped.
 const MAX_PAGE_BYTES: usize = 12 << 20;
 
 #[derive(Deserialize)]
@@ -39,8 +39,8 @@ struct Author {
 }
 
 impl Comment {
-    /// Whether the App of this name has made it, with the marker. What others write that looks alike is
-    /// not taken for it.
+    /// Whether the App of this name wrote it, with the marker. A comment of another author does not count,
+    /// even if it looks alike.
     fn is_ours(&self, slug: &str, marker: &str) -> bool {
         let is_by_us = self.user.as_ref().is_some_and(|user| {
             let name = user.login.strip_suffix("[bot]");
@@ -60,7 +60,7 @@ pub struct Issue {
 }
 
 impl Repository<'_> {
-    /// An issue, or a pull request as one.
+    /// Returns an issue. A pull request is an issue too.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where there is no issue of this number.
@@ -69,8 +69,7 @@ impl Repository<'_> {
         request::read(&self.send(&self.get(&path)).await?)
     }
 
-    /// The names of the labels of an issue or pull request: at most a hundred, which is all that GitHub
-    /// allows.
+    /// Returns the names of the labels of an issue or pull request: at most a hundred, GitHub's limit.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where there is no issue of this number.
@@ -80,8 +79,8 @@ impl Repository<'_> {
         Ok(labels.into_iter().map(|label| label.name).collect())
     }
 
-    /// Adds labels to an issue or pull request; those that it has already stay as they are. The
-    /// repository gets those that it does not have.
+    /// Adds labels to an issue or pull request; the labels that it has already stay. GitHub creates labels
+    /// that the repository does not have.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where there is no issue of this number.
@@ -90,10 +89,10 @@ impl Repository<'_> {
         self.send(&self.change("POST", &below, &json!({ "labels": labels }))?).await.map(drop)
     }
 
-    /// The first comment of ours that begins with a marker; of the first thousand comments.
+    /// Returns the first comment of this App that begins with a marker, among the first thousand comments.
     ///
     /// # Errors
-    /// [`ErrorKind::NotConfigured`] where the App's name is not known.
+    /// [`ErrorKind::NotConfigured`] if the App's name is not configured.
     pub async fn find_comment(
         &self,
         number: u64,
@@ -117,18 +116,18 @@ impl Repository<'_> {
         Ok(None)
     }
 
-    /// Comments on an issue or pull request and returns the comment's number. GitHub takes at most
-    /// 65,536 characters.
+    /// Comments on an issue or pull request and returns the comment's number. GitHub accepts at most 65,536
+    /// characters.
     ///
     /// # Errors
-    /// Whatever GitHub answers, or does not: the comment may be there even then.
+    /// Any failure of the call; GitHub may have created the comment even then.
     pub async fn create_comment(&self, number: u64, body: &str) -> Result<u64, GithubError> {
         let below = format!("/issues/{number}/comments");
         let answer = self.send(&self.change("POST", &below, &json!({ "body": body }))?).await?;
         Ok(request::read::<NumberAnswer>(&answer)?.id)
     }
 
-    /// Puts another text in place of a comment's.
+    /// Replaces the text of a comment.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when somebody has deleted it.

@@ -1,9 +1,9 @@
-//! Why GitHub did not do what was asked.
+//! The errors of calls to GitHub.
 
 use seams::db::DbError;
 use seams::log;
 
-/// Why GitHub did not do what was asked. Shows neither what was sent nor what came back.
+/// Why a call to GitHub failed. The error shows nothing of what was sent or received.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}", .kind.text(), shown(*.status))]
 pub struct GithubError {
@@ -11,28 +11,28 @@ pub struct GithubError {
     pub kind: ErrorKind,
     /// The HTTP status, where GitHub answered.
     pub status: Option<u16>,
-    /// After how many seconds it may be tried again, where that is known.
+    /// After how many seconds the call may be repeated, if that is known.
     pub retry_after_s: Option<u32>,
 }
 
 /// The kinds of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The deployment lacks what the call needs of the App's settings, or its key does not sign.
+    /// The deployment lacks a setting of the App that the call needs, or the App's key does not sign.
     NotConfigured,
     /// No answer: no connection, or none in time.
     Unreachable,
-    /// GitHub wants fewer calls; asked or not, the answer is no until the limit ends.
+    /// GitHub's rate limit is reached. No call succeeds until the limit ends, and the client makes none.
     RateLimited,
-    /// 401 or 403, or a code for a token that is not good.
+    /// 401 or 403, or GitHub does not accept the code of a callback.
     Refused,
-    /// 404 or 410: it is not there, or not for this caller.
+    /// 404 or 410: the resource does not exist, or this caller may not see it.
     NotFound,
-    /// 422 and every other 4xx; also what is larger than this gateway reads.
+    /// 422 and every other 4xx; also an answer or a file that is larger than this gateway reads.
     Invalid,
-    /// 5xx, or a token that another isolate has been fetching for too long.
+    /// 5xx, or another isolate has been fetching the token for too long.
     Unavailable,
-    /// An answer that is not what GitHub documents, such as a redirection to elsewhere.
+    /// An answer that is not as GitHub documents it, such as a redirection out of the API.
     Unreadable,
     /// The gateway's own database did not answer.
     Storage,
@@ -46,7 +46,7 @@ impl ErrorKind {
             ErrorKind::RateLimited => "GitHub's rate limit is reached",
             ErrorKind::Refused => "GitHub refuses",
             ErrorKind::NotFound => "GitHub does not have it",
-            ErrorKind::Invalid => "GitHub does not take it, or it is too large",
+            ErrorKind::Invalid => "GitHub does not accept the request, or the content is too large",
             ErrorKind::Unavailable => "GitHub is not available",
             ErrorKind::Unreadable => "GitHub's answer is not understood",
             ErrorKind::Storage => "the database did not answer",
@@ -74,17 +74,17 @@ impl GithubError {
         }
     }
 
-    /// Something that is kept here and is not as it should be.
+    /// Returns the error of a stored value that cannot be read.
     pub fn unreadable() -> Self {
         GithubError::new(ErrorKind::Unreadable)
     }
 
-    /// One that has no status.
+    /// Returns an error without a status.
     pub(super) fn new(kind: ErrorKind) -> Self {
         GithubError { kind, status: None, retry_after_s: None }
     }
 
-    /// What a status means that is no success.
+    /// Returns the error of a status that is no success.
     pub(super) fn of_status(status: u16) -> Self {
         let kind = match status {
             401 | 403 => ErrorKind::Refused,
@@ -96,12 +96,12 @@ impl GithubError {
         GithubError { status: Some(status), ..GithubError::new(kind) }
     }
 
-    /// The same, with when it may be tried again.
+    /// Sets after how many seconds the call may be repeated.
     pub(super) fn retry_after(self, seconds: Option<u32>) -> Self {
         GithubError { retry_after_s: seconds, ..self }
     }
 
-    /// More came than is read.
+    /// Whether the answer was larger than the client reads.
     pub(super) fn is_too_large(&self) -> bool {
         self.kind == ErrorKind::Invalid && self.status.is_none()
     }
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_says_what_it_is_and_whether_to_come_back() {
+    fn a_status_decides_the_kind_and_whether_it_is_transient() {
         for (status, kind, is_transient) in [
             (401, ErrorKind::Refused, false),
             (403, ErrorKind::Refused, false),

@@ -1,4 +1,4 @@
-//! The JWTs by which the App says who it is.
+//! The JWTs with which the App authenticates.
 
 use std::cell::RefCell;
 
@@ -12,16 +12,16 @@ use crate::app::{App, Settings as _, Slot};
 use crate::github::client::ClientState;
 use crate::github::settings::Settings;
 
-/// How far back a JWT is dated, in seconds: GitHub refuses one from its future, and clocks differ.
+/// How far back a JWT is dated, in seconds: GitHub refuses a JWT from its future, and clocks differ.
 const BACK_S: u64 = 60;
 
-/// How long a JWT is good for, in seconds: GitHub takes ten minutes by its own clock, and clocks differ.
+/// How long a JWT is valid, in seconds: GitHub accepts ten minutes by its own clock, and clocks differ.
 const LIFE_S: u64 = 540;
 
-/// How long before its end a JWT is no longer used, in seconds.
+/// How long before its expiry a JWT is no longer used, in seconds.
 const EARLY_S: u64 = 60;
 
-/// The JWT of a moment ago, and until when it is used, in ms.
+/// The latest JWT, and until when it is used, in ms since the Unix epoch.
 #[derive(Default)]
 pub(super) struct JwtCache(RefCell<Option<(String, u64)>>);
 
@@ -35,10 +35,10 @@ impl JwtCache {
     }
 }
 
-/// A JWT that is good for at least another minute.
+/// Returns a JWT that is valid for at least another minute.
 ///
 /// # Errors
-/// Without an App, or where its key does not sign.
+/// [`ErrorKind::NotConfigured`] without an App, or if its key does not sign.
 pub(super) async fn current(app: &App) -> Result<String, GithubError> {
     let not_configured = || GithubError::new(ErrorKind::NotConfigured);
     let now_ms = app.now_ms();

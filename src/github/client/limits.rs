@@ -1,7 +1,8 @@
-//! GitHub's rate limits: when an answer sets one, and who has to wait.
+//! GitHub's rate limits: which answers set one, and which callers have to wait.
 //!
-//! The primary limit counts the calls of a caller by the hour; the secondary ones guard GitHub against
-//! bursts. Who goes on asking while one is reached may be shut out altogether, so nobody does.
+//! The primary limit counts the calls of a caller by the hour; the secondary limits guard GitHub against
+//! bursts. GitHub may block a caller altogether that keeps calling while a limit is in force, so the client
+//! makes no such calls.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,34 +12,35 @@ use serde::Deserialize;
 
 use super::error::{ErrorKind, GithubError};
 
-/// Whom GitHub counts a call to.
+/// The caller to whom GitHub counts a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RateBucket {
     /// The App itself.
     App,
     /// The OAuth client: a call without a token.
     Client,
-    /// A user. Each has a limit of their own, and a token that is used for one visit.
+    /// A user. The client remembers no limits of users: each user has a limit of their own, and a token that
+    /// is used for one visit.
     User,
     /// An installation, by its number.
     Installation(i64),
 }
 
-/// The longest wait that is believed, in seconds: GitHub's windows are an hour.
+/// The longest wait that the client believes, in seconds: GitHub's windows last an hour.
 const MAX_WAIT_S: u64 = 3660;
 
-/// How long to wait where GitHub does not say, in seconds; its documentation asks for a minute.
+/// The wait if GitHub does not say how long, in seconds; its documentation asks for a minute.
 const UNSAID_WAIT_S: u64 = 60;
 
-/// How many who have to wait are remembered.
+/// The most callers whose limits are remembered.
 const MAX_WAITING: usize = 512;
 
-/// Who has to wait, and until when, in ms.
+/// The callers who have to wait, each with the end of the wait, in ms since the Unix epoch.
 #[derive(Default)]
 pub(super) struct Limits(RefCell<BTreeMap<RateBucket, u64>>);
 
 impl Limits {
-    /// Lets a call through, unless its limit has not ended yet.
+    /// Fails while the caller's limit is in force.
     pub(super) fn check(&self, who: RateBucket, now_ms: u64) -> Result<(), GithubError> {
         match self.0.borrow().get(&who) {
             Some(until_ms) if now_ms < *until_ms => Err(limited(*until_ms, now_ms)),
@@ -46,7 +48,7 @@ impl Limits {
         }
     }
 
-    /// Remembers a limit until it ends.
+    /// Remembers a caller's limit until it ends.
     pub(super) fn set(&self, who: RateBucket, until_ms: u64, now_ms: u64) {
         if who == RateBucket::User {
             return;
@@ -60,12 +62,12 @@ impl Limits {
             soonest.map(|who| waiting.remove(&who));
         }
         let until = waiting.entry(who).or_default();
-        // An answer that was under way may say less than one before.
+        // A late answer may say an earlier end than the answers before it.
         *until = until_ms.max(*until);
     }
 }
 
-/// The error of a call that has to wait.
+/// Returns the error of a call that has to wait.
 pub(super) fn limited(until_ms: u64, now_ms: u64) -> GithubError {
     let seconds = until_ms.saturating_sub(now_ms).div_ceil(1000);
     let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
@@ -78,7 +80,7 @@ struct Refusal {
     message: String,
 }
 
-/// Until when the answer's limit lasts, in ms; `None` where it sets none.
+/// Returns the end of the limit that an answer sets, in ms since the Unix epoch; `None` if it sets none.
 pub(super) fn until_ms(answer: &OutsideResponse, now_ms: u64) -> Option<u64> {
     if !matches!(answer.status, 403 | 429) {
         return None;
@@ -87,18 +89,18 @@ pub(super) fn until_ms(answer: &OutsideResponse, now_ms: u64) -> Option<u64> {
     let primary_s = (number(answer, "x-ratelimit-remaining") == Some(0))
         .then(|| number(answer, "x-ratelimit-reset"))
         .flatten()
-        // The window ends with that second at the latest.
+        // The window ends within that second at the latest.
         .map(|reset| (reset + 1).saturating_sub(now_s));
     let said_s = primary_s.max(number(answer, "retry-after"));
     let wait_s = match said_s {
         Some(said_s) => said_s.clamp(1, MAX_WAIT_S),
-        None if answer.status == 429 || speaks_of_a_limit(answer) => UNSAID_WAIT_S,
+        None if answer.status == 429 || mentions_a_limit(answer) => UNSAID_WAIT_S,
         None => return None,
     };
     Some(now_ms + wait_s * 1000)
 }
 
-/// After how many seconds to come back, where the answer says so.
+/// Returns after how many seconds to try again, if the answer says so.
 pub(super) fn retry_after_s(answer: &OutsideResponse) -> Option<u32> {
     let seconds = number(answer, "retry-after")?.clamp(1, MAX_WAIT_S);
     u32::try_from(seconds).ok()
@@ -108,7 +110,7 @@ fn number(answer: &OutsideResponse, header: &str) -> Option<u64> {
     answer.header(header)?.trim().parse().ok().filter(|number| *number < 1 << 40)
 }
 
-fn speaks_of_a_limit(answer: &OutsideResponse) -> bool {
+fn mentions_a_limit(answer: &OutsideResponse) -> bool {
     let refusal = serde_json::from_slice::<Refusal>(&answer.body);
     refusal.is_ok_and(|Refusal { message }| {
         let message = message.to_ascii_lowercase();
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn each_waits_alone_and_the_memory_is_bounded() {
+    fn each_caller_waits_alone_and_the_memory_is_bounded() {
         let limits = Limits::default();
         limits.set(RateBucket::Installation(1), 5000, 0);
         limits.set(RateBucket::Installation(1), 2000, 0);

@@ -1,11 +1,11 @@
-//! `Link` headers (RFC 8288), as far as lists at GitHub use them.
+//! `Link` headers (RFC 8288), as far as GitHub's lists use them.
 
 use seams::outside::OutsideResponse;
 
-/// The longest cursor that is taken, in bytes.
+/// The longest cursor that is accepted, in bytes.
 const MAX_CURSOR_BYTES: usize = 512;
 
-/// The address of the next page.
+/// Returns the address of the next page.
 fn next(answer: &OutsideResponse) -> Option<&str> {
     let links = answer.header("link")?.split('<').skip(1);
     links.filter_map(|link| link.split_once('>')).find_map(|(url, params)| {
@@ -22,7 +22,7 @@ pub(super) fn has_next(answer: &OutsideResponse) -> bool {
     next(answer).is_some()
 }
 
-/// Where the page after this one begins, in lists that have a `cursor`.
+/// Returns the cursor of the next page, in lists that have a `cursor`.
 pub(super) fn next_cursor(answer: &OutsideResponse) -> Option<String> {
     let (_, query) = next(answer)?.split_once('?')?;
     let mut pairs = form_urlencoded::parse(query.as_bytes());

@@ -1,9 +1,9 @@
 //! The client of GitHub's REST API: as the App, as a user who came back from GitHub, and as an
 //! installation.
 //!
-//! A call is made once. Reads alone are repeated, once, where GitHub broke down; a call under a token
-//! that GitHub no longer knows is made again under another. What GitHub has limited is not asked until
-//! the limit ends.
+//! The client makes a call once, with two exceptions: it repeats a read once if GitHub broke down, and it
+//! repeats a call as an installation once, with a new token, if GitHub no longer knows the old one. It
+//! makes no calls for a caller while GitHub's rate limit for this caller is in force.
 
 use crate::app::{App, Slot};
 
@@ -33,14 +33,14 @@ pub use repository::{Repositories, Repository, RepositoryView, repositories, rep
 pub use token::{forget_installation, installation_token};
 pub use user::{Ownership, UserToken, exchange_code, organization_ownership, ownership, user};
 
-/// What one isolate keeps of its dealings with GitHub. All of it is bounded, and can be lost.
+/// What one isolate keeps for its calls to GitHub. All of it is bounded, and may be lost.
 #[derive(Default)]
 pub struct ClientState {
-    /// What the App last proved itself with.
+    /// The App's latest JWT.
     jwt: jwt::JwtCache,
     /// Tokens of installations.
     tokens: cached_token::InstallationTokens,
-    /// Who has to wait, and until when.
+    /// The rate limits in force.
     limits: limits::Limits,
     /// Files with their ETags.
     files: content::Files,

@@ -9,8 +9,8 @@ use super::{link, request};
 /// How many pages of a hundred files are read.
 const MAX_PAGES: u32 = 10;
 
-/// The most bytes of a page of files, and of all pages together before another is read: patches may be
-/// large.
+/// The most bytes of one page of files, and of all pages together before another page is read: patches may
+/// be large.
 const MAX_PAGE_BYTES: usize = 4 << 20;
 const MAX_TOTAL_BYTES: usize = 8 << 20;
 
@@ -21,7 +21,7 @@ pub struct Pull {
     pub number: u64,
     /// Its title.
     pub title: String,
-    /// What its author says of it.
+    /// Its description.
     pub body: Option<String>,
     /// Whether it is a draft.
     pub draft: bool,
@@ -37,11 +37,11 @@ pub struct Pull {
     pub changed_files: u64,
     /// How many lines it adds.
     pub additions: u64,
-    /// How many lines it takes away.
+    /// How many lines it removes.
     pub deletions: u64,
 }
 
-/// On the wire.
+/// A pull request, as GitHub sends it.
 #[derive(Deserialize)]
 struct RawPull {
     number: u64,
@@ -87,13 +87,13 @@ pub struct ChangedFile {
     /// How many lines are added.
     #[serde(default)]
     pub additions: u64,
-    /// How many lines are taken away.
+    /// How many lines are removed.
     #[serde(default)]
     pub deletions: u64,
-    /// The hunks of the change; `None` for what is binary or too large.
+    /// The hunks of the change; `None` for a file that is binary or too large.
     #[serde(default)]
     pub patch: Option<String>,
-    /// Its path before, where it was renamed or copied.
+    /// Its former path, if it was renamed or copied.
     #[serde(default)]
     pub previous_filename: Option<String>,
 }
@@ -103,15 +103,15 @@ pub struct ChangedFile {
 pub struct Files {
     /// At most a thousand, in GitHub's order.
     pub files: Vec<ChangedFile>,
-    /// Whether there are more, which were not read.
+    /// Whether there are further files, which were not read.
     pub is_truncated: bool,
 }
 
 impl Repository<'_> {
-    /// A pull request.
+    /// Returns a pull request.
     ///
     /// # Errors
-    /// [`super::ErrorKind::NotFound`] where there is none of this number.
+    /// [`super::ErrorKind::NotFound`] if there is no pull request of this number.
     pub async fn pull(&self, number: u64) -> Result<Pull, GithubError> {
         let path = self.path(&format!("/pulls/{number}"))?;
         let raw: RawPull = request::read(&self.send(&self.get(&path)).await?)?;
@@ -130,10 +130,10 @@ impl Repository<'_> {
         })
     }
 
-    /// What a pull request changes: the first thousand files, or fewer where they are large.
+    /// Returns the files that a pull request changes: the first thousand, or fewer if patches are large.
     ///
     /// # Errors
-    /// [`super::ErrorKind::NotFound`] where there is no pull request of this number.
+    /// [`super::ErrorKind::NotFound`] if there is no pull request of this number.
     pub async fn pull_files(&self, number: u64) -> Result<Files, GithubError> {
         let path = self.path(&format!("/pulls/{number}/files"))?;
         let mut files: Vec<ChangedFile> = Vec::new();

@@ -1,4 +1,4 @@
-//! What is asked as an installation, of itself and of its repositories.
+//! The calls as an installation, about itself and its repositories.
 
 use seams::outside::OutsideResponse;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,8 @@ pub struct Repository<'a> {
     full_name: String,
 }
 
-/// The repository of a full name, `owner/name`, as an installation sees it. Nothing is asked yet: whether
-/// it is there, its methods say.
+/// Returns the repository of a full name, `owner/name`, as an installation sees it. Makes no call: only the
+/// methods find out whether the repository exists.
 pub fn repository<'a>(
     app: &'a App,
     ready: Ready<'a>,
@@ -33,7 +33,7 @@ pub fn repository<'a>(
 }
 
 impl Repository<'_> {
-    /// A path below the repository's own.
+    /// Returns a path below the repository's own path.
     pub(super) fn path(&self, below: &str) -> Result<String, GithubError> {
         let Some((owner, name)) = self.full_name.split_once('/') else {
             return Err(GithubError::new(ErrorKind::Invalid));
@@ -41,12 +41,12 @@ impl Repository<'_> {
         Ok(format!("/repos{}{below}", request::path([owner, name].into_iter())?))
     }
 
-    /// A read; `path` is one of [`Repository::path`].
+    /// Returns a read; `path` comes from [`Repository::path`].
     pub(super) fn get(&self, path: &str) -> Call {
         Call::get(self.app, path)
     }
 
-    /// A change.
+    /// Returns a change with a JSON body; `below` is relative to the repository's own path.
     pub(super) fn change(
         &self,
         method: &'static str,
@@ -62,7 +62,7 @@ impl Repository<'_> {
     }
 }
 
-/// The number of what was made.
+/// The number of a created object.
 #[derive(Deserialize)]
 pub(super) struct NumberAnswer {
     pub(super) id: u64,
@@ -71,17 +71,17 @@ pub(super) struct NumberAnswer {
 /// A repository, as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepositoryView {
-    /// Its number, which stays when its name changes.
+    /// Its number, which a rename does not change.
     pub id: u64,
     /// `owner/name`
     pub full_name: String,
-    /// Whether only some see it.
+    /// Whether it is not public.
     pub private: bool,
-    /// The branch that is shown first.
+    /// Its default branch.
     pub default_branch: String,
-    /// Its page.
+    /// The URL of its page.
     pub html_url: String,
-    /// Whether it is read-only.
+    /// Whether it is archived, and so read-only.
     #[serde(default)]
     pub archived: bool,
 }
@@ -89,9 +89,9 @@ pub struct RepositoryView {
 /// A page of an installation's repositories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repositories {
-    /// How many there are.
+    /// The number of repositories on all pages.
     pub total_count: u64,
-    /// Those of this page.
+    /// The repositories of this page.
     pub items: Vec<RepositoryView>,
     /// Whether there is a page after this one.
     pub has_more: bool,
@@ -103,10 +103,10 @@ struct Page {
     repositories: Vec<RepositoryView>,
 }
 
-/// A page of the repositories that an installation reaches: `page` counts from 1, `per_page` is 1 to 100.
+/// Returns a page of an installation's repositories: `page` counts from 1, `per_page` is 1 to 100.
 ///
 /// # Errors
-/// Whatever GitHub answers, or does not.
+/// Any failure of the call.
 pub async fn repositories(
     app: &App,
     ready: Ready<'_>,

@@ -1,4 +1,4 @@
-//! One call to GitHub: what every one carries, and what its answer means.
+//! One call to GitHub: the headers that every call has, and the meaning of the answer.
 
 use std::rc::Weak;
 
@@ -19,16 +19,16 @@ use crate::github::settings::Settings;
 /// The version of the REST API that this client is written for.
 const API_VERSION: &str = "2022-11-28";
 
-/// What the REST API answers with.
+/// The media type of the REST API's answers.
 const API_TYPE: &str = "application/vnd.github+json";
 
 /// The most bytes of an answer that are read, unless the call says otherwise.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// What stands in a path as it is (RFC 3986 §2.3, unreserved).
+/// The characters that are encoded in a path: all but the unreserved ones (RFC 3986 §2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A call, yet without who makes it.
+/// A call, without the credential of its caller.
 pub(super) struct Call {
     method: &'static str,
     url: String,
@@ -83,12 +83,12 @@ impl Call {
         }
     }
 
-    /// Reads at most so many bytes of the answer.
+    /// Sets how many bytes of the answer are read at most.
     pub(super) fn up_to(self, max_bytes: usize) -> Self {
         Call { max_bytes, ..self }
     }
 
-    /// Wants the answer only if it is not the one of this ETag: the answer may be a 304.
+    /// Makes the call conditional: the answer is a 304 while the resource still has this ETag.
     pub(super) fn unless(self, etag: Option<String>) -> Self {
         Call { etag, ..self }
     }
@@ -127,7 +127,8 @@ impl Call {
 /// Makes a call. A success is a 2xx, or a 304 where the call has an ETag.
 ///
 /// # Errors
-/// Whatever else came of it; at once, where the caller's limit has not ended.
+/// Any other status or a transport error. Fails without a call while GitHub's rate limit for this caller is
+/// in force.
 pub(super) async fn send(
     app: &App,
     who: RateBucket,
@@ -138,7 +139,7 @@ pub(super) async fn send(
     let mut request = call.request(app, token);
     let is_read = call.method == "GET";
     let mut answer = perform(app, &request, is_read).await?;
-    // A repository that has another name now.
+    // The repository has been renamed.
     if is_read && let Some(url) = moved_to(app, &answer) {
         request.url = url;
         answer = perform(app, &request, is_read).await?;
@@ -159,7 +160,7 @@ pub(super) async fn send(
     }
 }
 
-/// Sends a request; a read once more where GitHub broke down and did not say when to come back.
+/// Sends a request. Repeats a read once if GitHub broke down and did not say when to try again.
 async fn perform(
     app: &App,
     request: &OutsideRequest,
@@ -181,25 +182,25 @@ async fn perform(
     })
 }
 
-/// Where a redirection leads, if that is within the API: the token goes there too.
+/// Returns the target of a redirection, but only within the API, because the token is sent there too.
 fn moved_to(app: &App, answer: &OutsideResponse) -> Option<String> {
     let location = matches!(answer.status, 301 | 302 | 307 | 308)
         .then(|| answer.header("location"))
         .flatten()?;
     let path = location.strip_prefix(&Settings::of(app).api_url)?;
-    // What a URL parser takes for a way up, or for a slash, could lead out of it.
-    let leads_out = ["/..", "/%2e", "/.%2e", "\\"];
+    // A URL parser resolves dot segments and reads backslashes as slashes, which could lead out of the API.
+    let unsafe_parts = ["/..", "/%2e", "/.%2e", "\\"];
     let lower = path.to_ascii_lowercase();
     let is_within = path.starts_with('/')
         && path.bytes().all(|byte| byte.is_ascii_graphic())
-        && !leads_out.iter().any(|way| lower.contains(way));
+        && !unsafe_parts.iter().any(|part| lower.contains(part));
     is_within.then(|| location.to_owned())
 }
 
-/// Reads the body of an answer.
+/// Reads the JSON body of an answer.
 ///
 /// # Errors
-/// [`ErrorKind::Unreadable`] for what is not like that.
+/// [`ErrorKind::Unreadable`] for a body of another form.
 pub(super) fn read<T: DeserializeOwned>(answer: &OutsideResponse) -> Result<T, GithubError> {
     serde_json::from_slice(&answer.body).map_err(|_| GithubError {
         status: Some(answer.status),
@@ -207,7 +208,7 @@ pub(super) fn read<T: DeserializeOwned>(answer: &OutsideResponse) -> Result<T, G
     })
 }
 
-/// Segments of a path, each encoded, with a slash before each.
+/// Joins the segments of a path: each is encoded, with a slash before it.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] for segments that would change the path: empty ones and dots.
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_what_it_says() {
+    fn segments_are_encoded_and_cannot_change_the_path() {
         let made = |text: &str| path(text.split('/')).ok();
         assert_eq!(made(".github/a b?.yml").as_deref(), Some("/.github/a%20b%3F.yml"));
         for bad in ["", "a/../b", "a//b", "./a", "a/"] {

@@ -1,9 +1,9 @@
-//! Tokens of installations: looked for in the isolate, in `TOKEN_KV`, in the database, and only then
-//! fetched.
+//! Tokens of installations: looked up in the isolate, in `TOKEN_KV` and in the database, and only then
+//! fetched from GitHub.
 //!
-//! Of all isolates one fetches at a time: it holds a lease on the installation's row, and the others
-//! look at the row until the token is there. Everywhere but in the isolate a token is sealed; without a
-//! key to seal it, it is kept nowhere else.
+//! Only one isolate at a time fetches the token of an installation: it holds a lease on the installation's
+//! row, and the others read the row until the token is there. A token is sealed everywhere but in the
+//! isolate. Without a key to seal it, the token is kept in the isolate only.
 
 use std::rc::Rc;
 
@@ -21,21 +21,21 @@ use crate::github::client::ClientState;
 use crate::store::Ready;
 use crate::store::work::{Claim, Due, Queue};
 
-/// The longest that a token is kept, in ms: GitHub's are good for an hour.
+/// The longest that a token is kept, in ms: GitHub's tokens are valid for an hour.
 const MAX_LIFE_MS: u64 = 3_600_000;
 
-/// How much longer a lease lasts than the call that it is for, in ms.
+/// How much longer a lease lasts than the deadline of the call that it is for, in ms.
 const LEASE_MARGIN_MS: u64 = 10_000;
 
-/// How often a request looks for what another is fetching, and the pause between two looks, in ms: five
-/// seconds in all.
+/// How often a request looks for a token that another isolate is fetching, and the pause between two looks,
+/// in ms: five seconds in all.
 const LOOKS: u32 = 33;
 const LOOK_MS: u64 = 150;
 
 /// The shortest life of an entry in KV, in seconds: a platform limit.
 const MIN_TTL_S: u64 = 60;
 
-/// The longest token that is taken, in bytes.
+/// The longest token that is accepted, in bytes.
 const MAX_TOKEN_BYTES: usize = 8192;
 
 /// The key in `TOKEN_KV`.
@@ -43,11 +43,11 @@ fn kv_key(id: i64) -> String {
     format!("github:installation:{id}")
 }
 
-/// A token of an installation, good for at least another five minutes.
+/// Returns a token of an installation, valid for at least another five minutes.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where there is no such installation, [`ErrorKind::Refused`] where it is
-/// suspended; otherwise what kept it from being fetched.
+/// [`ErrorKind::NotFound`] if there is no such installation, [`ErrorKind::Refused`] if it is suspended;
+/// otherwise the reason why no token could be fetched.
 pub async fn installation_token(
     app: &App,
     ready: Ready<'_>,
@@ -57,8 +57,8 @@ pub async fn installation_token(
     Ok(held.token.clone())
 }
 
-/// Makes a call as an installation. A token that GitHub refuses is forgotten everywhere, and the call
-/// made once more with another.
+/// Makes a call as an installation. If GitHub refuses the token, the client forgets it everywhere and
+/// repeats the call once with another.
 pub(super) async fn send(
     app: &App,
     ready: Ready<'_>,
@@ -66,7 +66,7 @@ pub(super) async fn send(
     call: &Call,
 ) -> Result<OutsideResponse, GithubError> {
     let who = RateBucket::Installation(id);
-    // No token is fetched for what is not sent.
+    // Checked here too, so that no token is fetched for a call that is not made.
     ClientState::of(app).limits.check(who, app.now_ms())?;
     let held = usable(app, ready, id, None).await?;
     let answered = request::send(app, who, Some(&held.token), call).await;
@@ -106,7 +106,7 @@ async fn usable(
         if let Some(claim) = take_lease(app, ready, id, sealed).await? {
             return fetch_under(app, ready, id, &claim).await;
         }
-        // Somebody else is at it.
+        // Another isolate is fetching it.
         app.sleep(LOOK_MS).await;
         if let Some(held) = here() {
             return Ok(held);
@@ -115,7 +115,7 @@ async fn usable(
     Err(GithubError::new(ErrorKind::Unavailable).retry_after(Some(1)))
 }
 
-/// What KV has; whatever is wrong with it, the database is asked then.
+/// Returns the token in KV. If there is none, or it cannot be used, the caller asks the database.
 async fn in_kv(app: &App, id: i64, refused: Option<&str>) -> Option<CachedToken> {
     let kv = app.tokens_kv.as_ref()?;
     let sealed = match kv.get(&kv_key(id)).await {
@@ -167,7 +167,7 @@ async fn take_lease(
     Ok(QUEUE.read(taken)?.pop().map(|(claim, _)| claim))
 }
 
-/// What GitHub answers with.
+/// GitHub's answer.
 #[derive(Deserialize)]
 struct IssuedToken {
     token: String,
@@ -190,7 +190,7 @@ async fn fetch(app: &App, id: i64) -> Result<Content, GithubError> {
     Ok(Content { token: issued.token, expires_at_ms })
 }
 
-/// Fetches a token under the lease and puts it where the others find it.
+/// Fetches a token under the lease and stores it where other isolates find it.
 async fn fetch_under(
     app: &App,
     ready: Ready<'_>,
@@ -233,7 +233,7 @@ async fn keep(
     Ok(first_row(results.into_iter().next()).is_some())
 }
 
-/// Puts a token into KV, for as long as it is used.
+/// Stores a token in KV, for as long as it may be used.
 async fn cache(app: &App, id: i64, held: &CachedToken) {
     let (Some(kv), Some(sealed)) = (&app.tokens_kv, &held.sealed) else { return };
     let left_ms = held.expires_at_ms.saturating_sub(app.now_ms() + EARLY_MS);
@@ -255,8 +255,8 @@ async fn release(ready: Ready<'_>, claim: &Claim) {
     }
 }
 
-/// Forgets a token that GitHub has refused, wherever it is. Where that fails it is refused again, and
-/// another fetched then.
+/// Forgets a token that GitHub has refused, in the isolate, in KV and in the database. If that fails, GitHub
+/// refuses the token again, and another is fetched then.
 async fn forget(app: &App, ready: Ready<'_>, id: i64, held: &CachedToken) {
     ClientState::of(app).tokens.forget(id, &held.token);
     forget_in_kv(app, id).await;
@@ -279,9 +279,9 @@ async fn forget_in_kv(app: &App, id: i64) {
     }
 }
 
-/// Forgets the token of an installation that is gone or suspended, here and in KV; the database's ends
-/// with the installation itself, in one transaction. Other isolates keep theirs until GitHub refuses it,
-/// which it does at once.
+/// Forgets the token of an installation that is uninstalled or suspended, in this isolate and in KV. The
+/// transaction that marks the installation deletes the token in the database. Other isolates keep the token
+/// until GitHub refuses it, which it does at once.
 pub async fn forget_installation(app: &App, installation_id: i64) {
     ClientState::of(app).tokens.remove(installation_id);
     forget_in_kv(app, installation_id).await;

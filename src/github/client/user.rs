@@ -1,4 +1,4 @@
-//! What is asked as a user who has just come back from GitHub.
+//! The calls as a user who has just come back from GitHub, and the calls about the accounts that users own.
 
 use std::fmt;
 
@@ -15,16 +15,16 @@ use crate::app::{App, Settings as _};
 use crate::github::settings::Settings;
 use crate::store::Ready;
 
-/// How many pages of a hundred are looked through.
+/// The most pages of a hundred that are searched.
 const MAX_PAGES: u32 = 10;
 
 /// The most bytes of a page: a hundred repositories of about six kilobytes each.
 const MAX_PAGE_BYTES: usize = 4 << 20;
 
-/// The longest token that is taken, in bytes.
+/// The longest token that is accepted, in bytes.
 const MAX_TOKEN_BYTES: usize = 8192;
 
-/// A user's token, for one visit: it is kept nowhere.
+/// A user's token. It is used for one visit and stored nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UserToken(String);
 
@@ -34,17 +34,18 @@ impl fmt::Debug for UserToken {
     }
 }
 
-/// GitHub answers 200 for errors too.
+/// GitHub's answer to a code. Errors have the status 200 too.
 #[derive(Deserialize)]
 struct TokenAnswer {
     access_token: Option<String>,
     error: Option<String>,
 }
 
-/// Exchanges the code of a callback for the user's token. A code is good for once.
+/// Exchanges the code of a callback for the user's token. A code works once.
 ///
 /// # Errors
-/// [`ErrorKind::Refused`] for a code that is not good, [`ErrorKind::NotConfigured`] without a client.
+/// [`ErrorKind::Refused`] for a code that GitHub does not accept, [`ErrorKind::NotConfigured`] without an
+/// OAuth client.
 pub async fn exchange_code(app: &App, code: &str) -> Result<UserToken, GithubError> {
     let client = Settings::of(app).client.as_ref();
     let client = client.ok_or_else(|| GithubError::new(ErrorKind::NotConfigured))?;
@@ -66,39 +67,39 @@ pub async fn exchange_code(app: &App, code: &str) -> Result<UserToken, GithubErr
     token.map(UserToken).ok_or_else(|| failed(ErrorKind::Unreadable))
 }
 
-/// Whose token it is.
+/// Returns the account of the user to whom a token belongs.
 ///
 /// # Errors
-/// [`ErrorKind::Refused`] for a token that is not good.
+/// [`ErrorKind::Refused`] for a token that GitHub does not accept.
 pub async fn user(app: &App, token: &UserToken) -> Result<Account, GithubError> {
     request::read(&get(app, token, "/user").await?)
 }
 
-/// Whose an account is, as far as GitHub says it.
+/// Whether a user owns an account, as far as GitHub says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ownership {
-    /// The user's: their own, or an organization that they own.
+    /// They own it: it is their own account, or an organization of which they are an owner.
     Owned,
-    /// Not theirs, whatever they may do in some of its repositories.
+    /// They do not own it, even if they administer some of its repositories.
     NotOwned,
-    /// GitHub does not show them the installation at all.
+    /// GitHub does not show them the installation.
     Unseen,
-    /// GitHub does not say so to this App.
+    /// GitHub does not tell this App.
     Untold,
 }
 
-/// Whether a user owns the account that an installation is on: it is their own, or an organization that
-/// they own.
+/// Returns whether a user owns the account that an installation is on: it is their own account, or an
+/// organization of which they are an owner.
 ///
 /// # Errors
-/// Where GitHub did not answer.
+/// Any failure of a call that leaves this open.
 pub async fn ownership(
     app: &App,
     token: &UserToken,
     user: &Account,
     installation: &Installation,
 ) -> Result<Ownership, GithubError> {
-    // What GitHub does not show to this user is not theirs, whatever else is so.
+    // An installation that GitHub does not show to the user is never theirs.
     if !can_see(app, token, installation.id).await? {
         return Ok(Ownership::Unseen);
     }
@@ -110,13 +111,13 @@ pub async fn ownership(
     }
     let organization = request::path(std::iter::once(installation.account.login.as_str()))?;
     let path = format!("/user/memberships/orgs{organization}");
-    said(get(app, token, &path).await)
+    read_ownership(get(app, token, &path).await)
 }
 
-/// Whether a user owns an organization at this moment, as an installation on it sees that.
+/// Returns whether a user owns an organization now, asked as an installation on this organization.
 ///
 /// # Errors
-/// Where GitHub did not answer.
+/// Any failure of the call that leaves this open.
 pub async fn organization_ownership(
     app: &App,
     ready: Ready<'_>,
@@ -128,13 +129,13 @@ pub async fn organization_ownership(
     let path = request::path(["orgs", organization, "memberships", login].into_iter())?;
     let answered = token::send(app, ready, installation_id, &Call::get(app, &path)).await;
     if let Ok(answer) = &answered {
-        // A name that was given up may be somebody else's by now.
+        // A login that its user gave up may belong to another user by now.
         let named: Membership = request::read(answer)?;
         if named.user.is_none_or(|user| user.id != id) {
             return Ok(Ownership::NotOwned);
         }
     }
-    said(answered)
+    read_ownership(answered)
 }
 
 /// A membership of an organization.
@@ -145,8 +146,11 @@ struct Membership {
     user: Option<ListedInstallation>,
 }
 
-/// What an answer about a membership says. GitHub refuses it to Apps that may not read members.
-fn said(answered: Result<OutsideResponse, GithubError>) -> Result<Ownership, GithubError> {
+/// Reads the ownership from an answer about a membership. GitHub refuses to tell it (403) to an App that may
+/// not read members.
+fn read_ownership(
+    answered: Result<OutsideResponse, GithubError>,
+) -> Result<Ownership, GithubError> {
     match answered {
         Ok(answer) => {
             let membership: Membership = request::read(&answer)?;
@@ -178,7 +182,7 @@ async fn can_see(app: &App, token: &UserToken, id: i64) -> Result<bool, GithubEr
     .await
 }
 
-/// Whether a page of a list has what is looked for; the list is looked through for so many pages.
+/// Whether `has` is true of one of the first [`MAX_PAGES`] pages of a list.
 async fn any_page(
     app: &App,
     token: &UserToken,

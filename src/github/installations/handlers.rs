@@ -20,14 +20,14 @@ use crate::github::views::{
     InstallationListView, InstallationReleaseView, InstallationView, RepositoryListView,
 };
 
-/// List one's installations of the GitHub App, newest first; those that were uninstalled included.
+/// List your installations of the GitHub App, newest first, including uninstalled ones.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/github/installations",
     operation_id = "githubInstallationsList",
     tag = "github",
     params(
-        ("owner" = Option<String>, Query, description = "`all` is everybody's, and nobody's. Administrators only."),
+        ("owner" = Option<String>, Query, description = "`all` lists the installations of every owner, and those without an owner. Administrators only."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -52,7 +52,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     path = "/v1/github/installations/{id}",
     operation_id = "githubInstallationsShow",
     tag = "github",
-    params(("id" = String, Path, description = "GitHub's number of it, or its ChittyID.")),
+    params(("id" = String, Path, description = "GitHub's number of the installation, or its ChittyID.")),
     responses(
         (status = 200, description = "The installation.", body = InstallationView),
         (status = 404, description = "You have no such installation."),
@@ -70,15 +70,15 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     operation_id = "githubInstallationsRepositories",
     tag = "github",
     params(
-        ("id" = String, Path, description = "GitHub's number of it, or its ChittyID."),
+        ("id" = String, Path, description = "GitHub's number of the installation, or its ChittyID."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses(
         (status = 200, description = "A page.", body = RepositoryListView, headers(("Link" = String))),
-        (status = 403, description = "`installation_refused`: at GitHub you do not own the organization, or that is not known."),
+        (status = 403, description = "`installation_refused`: you do not own the organization at GitHub, or the gateway cannot find out whether you do."),
         (status = 404, description = "You have no such installation."),
-        (status = 409, description = "`installation_inactive`: it is suspended or uninstalled."),
+        (status = 409, description = "`installation_inactive`: the installation is suspended or uninstalled."),
         (status = 503, description = "`github_unavailable`: GitHub did not answer."),
     ),
 ))]
@@ -115,8 +115,8 @@ pub async fn repositories(
     })
 }
 
-/// Judges whether who has an installation owns its organization at GitHub now, and so sees all of its
-/// repositories there. An account of a user's own stays theirs.
+/// Checks that the owner of an installation still owns its organization at GitHub, and so may see all of its
+/// repositories. An installation on the owner's own account needs no check.
 async fn still_owned(
     app: &App,
     ready: Ready<'_>,
@@ -126,42 +126,42 @@ async fn still_owned(
     let refused = |detail: &'static str| Err(Problem::new(Code::InstallationRefused, detail));
     let (id, login) = match &found.github {
         Some((id, Some(login))) => (id, login),
-        // The account was their own.
+        // No login is noted of an owner whose own account it is.
         Some((_, None)) => return Ok(()),
         None => {
             return refused(
-                "Who you are at GitHub was not noted when you claimed this installation. Begin again \
-                 at /integrations/github/install; it stays yours.",
+                "Your account at GitHub was not noted when you claimed this installation. Begin again \
+                 at /integrations/github/install; the installation stays yours.",
             );
         }
     };
     let user = (*id, login.as_str());
-    let said = client::organization_ownership(app, ready, found.id, organization, user).await;
-    match said.map_err(|error| unavailable(&error))? {
+    let ownership = client::organization_ownership(app, ready, found.id, organization, user).await;
+    match ownership.map_err(|error| unavailable(&error))? {
         Ownership::Owned => Ok(()),
         Ownership::NotOwned | Ownership::Unseen => refused(
-            "At GitHub you are no owner of this organization. If you have another name there now, \
-             begin again at /integrations/github/install.",
+            "At GitHub you do not own this organization. If your name there has changed, begin again \
+             at /integrations/github/install.",
         ),
         Ownership::Untold => refused(UNTOLD),
     }
 }
 
-/// What to do where GitHub does not say who owns an organization.
+/// The error detail if GitHub does not say who owns an organization.
 pub const UNTOLD: &str = "GitHub does not say who owns this organization: the App needs its permission \
-     `Members: read`. Accept the App's new permissions in the settings of the organization, and repeat.";
+     `Members: read`. Accept the App's new permissions in the settings of the organization, then try again.";
 
-/// Let go of an installation: it belongs to nobody, and whoever owns its account at GitHub may have it.
+/// Release an installation: it has no owner then, and an owner of its account at GitHub may claim it.
 ///
-/// Administrators may do so for an owner, who is told.
+/// Administrators may release it for its owner, who is told.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     delete,
     path = "/v1/github/installations/{id}/owner",
     operation_id = "githubInstallationsRelease",
     tag = "github",
-    params(("id" = String, Path, description = "GitHub's number of it, or its ChittyID.")),
+    params(("id" = String, Path, description = "GitHub's number of the installation, or its ChittyID.")),
     responses(
-        (status = 200, description = "It is nobody's, now or before.", body = InstallationReleaseView),
+        (status = 200, description = "The installation has no owner; it may have had none before.", body = InstallationReleaseView),
         (status = 404, description = "You have no such installation."),
     ),
 ))]
@@ -170,7 +170,7 @@ pub async fn release(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let found = store::get(ready, &scope, &request.id).await?;
     let found = found.ok_or_else(|| Problem::not_found("installation"))?;
     let text = json!({
-        "success": true, "message": "The installation is nobody's", "installation_id": found.id,
+        "success": true, "message": "The installation has no owner", "installation_id": found.id,
         "chitty_id": found.chitty_id,
     });
     let reply = Reply::json(text.to_string());
@@ -204,13 +204,13 @@ pub async fn release(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let scope = if is_own { scope } else { scope.demanding_admin() };
     let released = scope.write(ready, statements).await?.into_iter().next();
     if released.is_none_or(|rows| rows.is_empty()) {
-        // Somebody else has claimed it a moment ago.
+        // Another actor has claimed it in the meantime.
         return Err(Problem::not_found("installation"));
     }
     Ok(events.into_iter().fold(reply, |reply, event| reply.then(After::Announce(event))))
 }
 
-/// GitHub counts pages; the first is 1.
+/// Reads the number of the page from the cursor. GitHub counts pages from 1.
 fn page(request: &Request<'_>) -> Result<u32, Problem> {
     let Some(Cursor([page])) = Cursor::of(request)? else { return Ok(1) };
     page.parse().ok().filter(|page| *page > 0).ok_or_else(paging::invalid_cursor)
@@ -219,12 +219,12 @@ fn page(request: &Request<'_>) -> Result<u32, Problem> {
 fn inactive() -> Problem {
     Problem::new(
         Code::InstallationInactive,
-        "The installation is suspended or uninstalled. Install the App again, or let it act again \
+        "The installation is suspended or uninstalled. Install the App again, or unsuspend it \
          on its settings page at GitHub.",
     )
 }
 
-/// What is said when GitHub did not do what was asked.
+/// Returns the problem for a call to GitHub that failed.
 pub fn unavailable(error: &GithubError) -> Problem {
     log::warn("github_failed", &[("error", &error.to_string())]);
     if error.kind == ErrorKind::NotConfigured {
@@ -233,13 +233,13 @@ pub fn unavailable(error: &GithubError) -> Problem {
             "This gateway has no GitHub App; GET /health lists what is missing.",
         );
     }
-    // An installation that GitHub does not know any more: its webhook says so soon.
+    // GitHub no longer has the installation; its webhook will report that soon.
     if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Refused) {
         return inactive();
     }
     let problem = Problem::new(
         Code::GithubUnavailable,
-        "GitHub did not answer, or not with what it should. Repeat the request later.",
+        "GitHub did not answer, or its answer was not usable. Repeat the request later.",
     );
     match error.retry_after_s {
         Some(seconds) => problem.retry_after(seconds.clamp(1, 3600)),

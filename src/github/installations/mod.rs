@@ -1,7 +1,8 @@
-//! Installations of the App: where it is installed, what it may do there, and who owns it here.
+//! Installations of the App: where it is installed, what it may do there, and which actor owns the
+//! installation in ChittyOS.
 //!
-//! GitHub tells of one by webhooks, and by the browser of whoever installs it. Whichever comes first
-//! gives it its CONTEXT ChittyID.
+//! The gateway learns of an installation from a webhook and from the browser of the user who installs the
+//! App. Whichever comes first makes the gateway mint the installation's CONTEXT ChittyID.
 
 pub mod handlers;
 pub mod store;
@@ -18,10 +19,10 @@ use crate::store::event::{Event, EventKind};
 use crate::store::minting::MintIntent;
 use crate::store::{Ready, outbox};
 
-/// Mints the CONTEXT ChittyID of an installation; the intent is on record.
+/// Mints the CONTEXT ChittyID of an installation. The intent must be on record.
 ///
 /// # Errors
-/// What ChittyID said.
+/// ChittyID's error.
 pub async fn mint(
     app: &App,
     ready: Ready<'_>,
@@ -35,12 +36,13 @@ pub async fn mint(
     intent.mint(app, ready, &app.core.session(cx), EntityLabel::Context, metadata).await
 }
 
-/// Puts an installation on record under a minted id, and tells of it. Of two at once one wins; the id of
-/// the other is reported as an orphan. The intent of a mint that was for this alone ends with it. Returns what is known of it now, and what is to be announced.
+/// Records an installation under a minted id, together with its event. If two workers do so at once, one
+/// wins, and the id of the other is reported as an orphan. Fulfils `intent`, if one is given. Returns the
+/// record of the installation, and the events to announce.
 ///
 /// # Errors
-/// When the database does not answer; whether the installation is on record is open then, and to do it
-/// again with the same id is safe.
+/// When the database does not answer. The installation may be on record even then; a repeat with the same
+/// id is safe.
 pub async fn put_on_record(
     app: &App,
     ready: Ready<'_>,
@@ -63,10 +65,10 @@ pub async fn put_on_record(
         jobs::wake(installation.id, now_ms),
         store::known(installation.id),
     ];
-    // The id is in use now, or told of as nobody's.
+    // The id is in use now, or reported as an orphan.
     statements.extend(intent.map(MintIntent::fulfilled));
     let mut results = ready.db().batch(statements).await?.into_iter().skip(1);
-    // What was not written now was told before.
+    // An event whose row was not written now was written before.
     let mut events = Vec::new();
     for event in [installed, orphaned] {
         if results.next().is_some_and(|rows| !rows.is_empty()) {
@@ -77,16 +79,16 @@ pub async fn put_on_record(
     Ok((store::read_known(row)?, events))
 }
 
-/// The row of the event that an installation is on record, written once for each and only if the
-/// installation has the event's ChittyID. Returns a row if it was.
+/// Writes the outbox row of the event that an installation is on record, once for each installation and
+/// only if the installation has the event's ChittyID. Returns a row if it was written.
 fn installed_row(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4) AND NOT EXISTS \
          (SELECT 1 FROM audit_once WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";
     outbox::insert_if(event, overdue_ms, condition)
 }
 
-/// The row of the event that a ChittyID is nobody's, written once and only if no installation has it.
-/// Returns a row if it was.
+/// Writes the outbox row of the event that a ChittyID is an orphan, once and only if no installation has
+/// the id. Returns a row if it was written.
 fn orphaned_row(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "NOT EXISTS (SELECT 1 FROM installations WHERE chitty_id = ?4) AND NOT \
          EXISTS (SELECT 1 FROM audit_once WHERE entity_id = ?4 AND action = ?2) RETURNING event_id";

@@ -12,8 +12,8 @@ use crate::github::page::{InstallationFacts, Person};
 use crate::github::payload::{Installation, NamedItem, Repository};
 use crate::store::Ready;
 
-/// An installation as it is returned: SQL for a JSON object. Both spellings of its names, as callers of
-/// the predecessor know it.
+/// The SQL of the JSON object that callers get of an installation. Some names come in two spellings,
+/// because callers of the predecessor know both.
 const DOCUMENT: &str = "json_insert(json_object('installation_id', installation_id, \
      'installationId', installation_id, 'chitty_id', chitty_id, 'chittyId', chitty_id, \
      'account', account_login, 'account_id', account_id, 'account_type', account_type, \
@@ -25,13 +25,14 @@ const DOCUMENT: &str = "json_insert(json_object('installation_id', installation_
      '$.updated_at', updated_at, '$.status', iif(uninstalled_at IS NOT NULL, 'uninstalled', \
      iif(suspended_at IS NOT NULL, 'suspended', 'active')))";
 
-/// Instants of GitHub have no milliseconds; here all have.
+/// Returns an instant of GitHub's with milliseconds, which GitHub leaves out and every instant here has.
+/// Returns `otherwise` if there is none or it cannot be read.
 fn instant(text: Option<&str>, otherwise: &str) -> String {
     text.and_then(time::parse).map_or_else(|| otherwise.to_owned(), time::iso8601)
 }
 
-/// The row of an installation as GitHub describes it, new or as it is now. What is older than what is on
-/// record changes nothing, and one that was uninstalled stays so.
+/// Inserts or updates the row of an installation as GitHub describes it. A description that is older than
+/// the recorded one changes nothing, and an uninstalled installation stays uninstalled.
 pub fn upsert(
     installation: &Installation,
     chitty_id: &str,
@@ -44,7 +45,7 @@ pub fn upsert(
         let same = |value: &&Value| value.is_array() == otherwise.is_array();
         value.as_ref().filter(same).unwrap_or(&otherwise).to_string()
     };
-    // GitHub has had other kinds of accounts; what is no person's is an organization's.
+    // GitHub has had other kinds of accounts; every account that is not a user's counts as an organization.
     let kind = if account.kind == "User" { "User" } else { "Organization" };
     let all = installation.repository_selection.as_deref() == Some("all");
     Statement::new(
@@ -77,7 +78,7 @@ pub fn upsert(
     .bind(revision)
 }
 
-/// Gives the account of an installation its new name. A rename that comes after the one that has followed
+/// Gives the account of an installation its new name. A rename that arrives after the rename that followed
 /// it changes nothing.
 pub fn rename_account(
     id: i64,
@@ -110,7 +111,7 @@ pub fn uninstall(id: i64, at: &str, revision: &str) -> Statement {
     .bind(revision)
 }
 
-/// Forgets the token of an installation that is suspended or uninstalled, in the batch that makes it so.
+/// Deletes the token of an installation if it is suspended or uninstalled, in the batch that marks it so.
 pub fn forget_token_unless_live(id: i64) -> Statement {
     Statement::new(
         "DELETE FROM github_tokens WHERE installation_id = ?1 \
@@ -120,7 +121,7 @@ pub fn forget_token_unless_live(id: i64) -> Statement {
     .bind(id)
 }
 
-/// Adds repositories to those that an installation is known to have, and takes others away.
+/// Adds repositories to the recorded ones of an installation, and removes others.
 pub fn change_repositories(id: i64, added: &[Repository], removed: &[Repository]) -> Statement {
     let gone: Vec<i64> = removed.iter().chain(added).map(|repository| repository.id).collect();
     Statement::new(
@@ -134,7 +135,7 @@ pub fn change_repositories(id: i64, added: &[Repository], removed: &[Repository]
     .bind(json!(gone).to_string())
 }
 
-/// What is known of an installation: for [`read_known`].
+/// Selects the record of an installation, for [`read_known`].
 pub fn known(id: i64) -> Statement {
     Statement::new(
         "SELECT chitty_id, suspended_at IS NULL AND uninstalled_at IS NULL AS is_live \
@@ -151,7 +152,7 @@ pub fn read_known(mut row: Row) -> Result<InstallationRecord, DbError> {
     Ok(InstallationRecord { chitty_id: row.text(0)?, is_live: row.integer(1)? == 1 })
 }
 
-/// Who has an installation: for [`read_owner`].
+/// Selects the owner of an installation, for [`read_owner`].
 pub fn owner(id: i64) -> Statement {
     Statement::new("SELECT owner_chitty_id FROM installations WHERE installation_id = ?1").bind(id)
 }
@@ -168,21 +169,21 @@ pub fn read_owner(rows: Vec<Row>) -> Result<Option<String>, DbError> {
 /// An installation as pages show it.
 #[derive(Debug, Clone)]
 pub struct ShownInstallation {
-    /// What they show of it.
+    /// The facts that pages show.
     pub shown: InstallationFacts,
-    /// What the actor who asks for it calls themselves.
+    /// The name of the actor who asks for the installation.
     asker_name: Option<String>,
 }
 
 impl ShownInstallation {
-    /// The actor who asks for it.
+    /// Returns the actor who asks for the installation, with their name.
     pub fn asks(&self, actor: &str) -> Person {
         Person { id: actor.to_owned(), name: self.asker_name.clone() }
     }
 }
 
-/// What is shown of an installation, where it is on record; and what an actor calls themselves who asks for it.
-/// Who has not said so here is called as at GitHub.
+/// Returns an installation as pages show it, if it is on record, with the name of the actor `asker`. An
+/// owner who has no name here is shown by their name at GitHub.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -211,21 +212,22 @@ pub async fn seen(
     Ok(Some(ShownInstallation { shown, asker_name: row.optional_text(5)? }))
 }
 
-/// An installation for an actor who has shown at GitHub that the account is theirs.
+/// The claim of an actor who has proved at GitHub that they own the account of an installation.
 #[derive(Debug)]
 pub struct Claim<'a> {
-    /// Its number.
+    /// The number of the installation.
     pub id: i64,
     /// The actor.
     pub actor: &'a str,
-    /// Who had it when they were asked; nobody else loses it.
+    /// The owner at the time when the actor asked; no other owner loses the installation.
     pub from: Option<&'a str>,
-    /// Who they are at GitHub: number, and name where they own an organization.
+    /// The actor's account at GitHub: its number, and its name if the actor claims as an owner of an
+    /// organization.
     pub github: (i64, Option<&'a str>),
 }
 
-/// Gives an installation to an actor, unless that is suspended or somebody else has it than it is
-/// claimed from. Returns a row if that changes anything.
+/// Gives an installation to an actor, unless the actor is suspended or the owner is no longer the one that
+/// the claim names. Returns a row if that changes anything.
 pub fn claim(claim: &Claim<'_>, revision: &str, now_ms: u64) -> Statement {
     let (github_id, github_login) = claim.github;
     Statement::new(
@@ -245,7 +247,7 @@ pub fn claim(claim: &Claim<'_>, revision: &str, now_ms: u64) -> Statement {
     .bind(time::iso8601(now_ms))
 }
 
-/// Takes an installation from its owner, who has let go of it. Returns a row if it was theirs.
+/// Removes the owner of an installation. Returns a row if `owner` was its owner.
 pub fn release(id: i64, owner: &str, revision: &str, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE installations SET owner_chitty_id = NULL, owner_github_id = NULL, \
@@ -258,7 +260,8 @@ pub fn release(id: i64, owner: &str, revision: &str, now_ms: u64) -> Statement {
     .bind(time::iso8601(now_ms))
 }
 
-/// Whose installations: the caller's own, or for an administrator who asks for it all.
+/// Returns the SQL condition for the caller's own installations, or with `of_all` for all of them, which
+/// only administrators may read.
 fn condition(scope: &Scope, of_all: bool, params: &mut Params) -> String {
     if of_all {
         return scope.is_admin_sql(params);
@@ -266,10 +269,10 @@ fn condition(scope: &Scope, of_all: bool, params: &mut Params) -> String {
     format!("owner_chitty_id = {}", params.add(scope.actor()))
 }
 
-/// A page of installations, newest first; uninstalled ones included.
+/// Returns a page of installations, newest first, including uninstalled ones.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// When the caller may not read them; storage failures.
 pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
@@ -285,7 +288,7 @@ pub async fn list(
 
 /// One installation, by its number or its ChittyID, that the caller owns or administers.
 pub struct InstallationRow {
-    /// As it is returned.
+    /// The JSON object that callers get.
     pub document: String,
     /// Its number.
     pub id: i64,
@@ -293,21 +296,21 @@ pub struct InstallationRow {
     pub chitty_id: String,
     /// Whether it is neither suspended nor uninstalled.
     pub is_live: bool,
-    /// Who has it.
+    /// The ChittyID of its owner.
     pub owner: Option<String>,
-    /// Who that has shown to be at GitHub: number, and name where that was as an owner of an organization
-    /// and not of their own account.
+    /// The owner's account at GitHub: its number, and its name if they claimed the installation as an owner
+    /// of an organization rather than on their own account.
     pub github: Option<(i64, Option<String>)>,
-    /// The name of the organization that it is on, if that is one.
+    /// The name of the organization that it is on; `None` if it is on a user's account.
     pub organization: Option<String>,
     /// Whether the caller is an administrator of this gateway.
     pub by_admin: bool,
 }
 
-/// Looks one up.
+/// Returns an installation, if the caller owns it or is an administrator.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// When the caller may not read it; storage failures.
 pub async fn get(
     ready: Ready<'_>,
     scope: &Scope,

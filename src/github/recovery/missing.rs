@@ -1,5 +1,5 @@
-//! The deliveries that are missing: found on GitHub's list and not on record. Each is asked for by
-//! itself, until it arrives or GitHub repeats it no longer; then it has a dead letter.
+//! Missing deliveries: on GitHub's list but not on record. The gateway requests each one separately, until
+//! it arrives or GitHub no longer redelivers it. In the latter case it becomes a dead letter.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -28,23 +28,24 @@ const AT_MOST: usize = 100;
 /// After how many transient failures in a row the rest is left for another round.
 const MAX_OUTAGES: usize = 5;
 
-/// The longest pause between two times that one is asked for, in ms.
+/// The longest pause between two requests for a delivery, in ms.
 const LONGEST_PAUSE_MS: u32 = 3_600_000;
 
 /// How long a claimed delivery is left alone should its claimant die, in ms.
 const LEASE_MS: u64 = 600_000;
 
-/// How many are given up in one round.
+/// How many deliveries one round gives up at most.
 const MAX_ENDED: i64 = 100;
 
-/// For how long one is asked for whose dead letter is replayed, in ms.
+/// For how long a delivery is requested after its dead letter was replayed, in ms.
 const ONCE_MORE_MS: u64 = 24 * 3_600_000;
 
-/// Notes those of a page that are not on record; of one that is noted already, its newest attempt. What
-/// is younger than `settled_ms` may be on its way. What this gateway refused when it came last is not noted,
-/// and not asked for any more: it is red at GitHub.
+/// Stores the deliveries of a page that are not on record; updates the newest attempt of a delivery that is
+/// stored already. Leaves out deliveries made after `settled_ms`, which may be on their way. A delivery whose
+/// newest attempt this gateway refused is not stored, and is not requested any more: GitHub shows it as
+/// failed (red).
 pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> [Statement; 2] {
-    // The newest first, so that the last attempt at each is the first that is met.
+    // The page is sorted newest first, so the first entry of a delivery is its newest attempt.
     let mut last = BTreeMap::new();
     for delivery in page {
         last.entry(delivery.guid.as_str()).or_insert(delivery);
@@ -69,7 +70,7 @@ pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> [Stat
             ])
         })
     };
-    // The oldest first, so that the newest attempt is the last that is noted.
+    // Oldest first, so that the newest attempt is stored last.
     let standing = page.iter().rev().filter(|delivery| !is_refused(&delivery.guid));
     let rows: Vec<Value> = standing.filter_map(seen).collect();
     let note = Statement::new(
@@ -87,7 +88,7 @@ pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> [Stat
     [forget, note]
 }
 
-/// Asks for a delivery once more whose dead letter is replayed, for a day.
+/// Makes the gateway request a delivery for another day, because its dead letter is replayed.
 pub fn ask_once_more(app: &App, delivered: &WebhookDelivery, number: &str) -> Statement {
     let now_ms = app.now_ms();
     Statement::new(
@@ -225,8 +226,8 @@ fn asked_for(
     claim.postpone(app.now_ms() + pause_ms).set("last_error", text).statement()
 }
 
-/// Gives up what GitHub repeats no longer: each has a dead letter from now on, by whose replay it is
-/// asked for once more.
+/// Gives up the deliveries that GitHub no longer redelivers: each becomes a dead letter. Replaying the dead
+/// letter makes the gateway request the delivery again.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -242,8 +243,8 @@ pub(super) async fn give_up_ended(app: &App, ready: Ready<'_>) -> Result<(), Tro
         let (delivery_id, event, github_id) = (row.text(0)?, row.text(1)?, row.text(2)?);
         let tries = u32::try_from(row.integer(4)?).unwrap_or(u32::MAX);
         let last = row.optional_text(5)?;
-        let last = last.map(|error| format!("; at last {error}")).unwrap_or_default();
-        let reason = format!("GitHub was asked {tries} times to deliver it again, in vain{last}");
+        let last = last.map(|error| format!("; last error: {error}")).unwrap_or_default();
+        let reason = format!("GitHub was asked {tries} times to redeliver it, in vain{last}");
         log::error("delivery_never_arrives", &[("delivery_id", &delivery_id), ("reason", &reason)]);
         let delivered = WebhookDelivery {
             kind: Kind::Delivery,

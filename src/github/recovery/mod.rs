@@ -1,10 +1,10 @@
-//! Deliveries that GitHub made and that never arrived: after an outage, or where a queue has lost what it
-//! was handed. GitHub keeps a list of what it delivered; what is on that and not on record here is
-//! [`missing`], and asked for again.
+//! Deliveries that GitHub made but that never arrived, because of an outage or because the queue lost a
+//! message. GitHub keeps a list of its deliveries. A delivery that is on this list but not on record here is
+//! [`missing`], and the gateway requests it again.
 //!
-//! The list is gone through in passes, from its newest end to where the last pass had begun. A pass goes
-//! on from round to round, some pages each; what it finds is noted by itself, so the next pass need not
-//! look at it again.
+//! The gateway reads the list in passes, each from the newest end back to where the last pass began. A pass
+//! continues from round to round, some pages in each. The missing deliveries that it finds are stored, so
+//! the next pass need not read that part of the list again.
 
 pub mod missing;
 
@@ -17,18 +17,18 @@ use crate::github::settings::Settings;
 use crate::store::Ready;
 use crate::store::work::{Claim, Due, Queue};
 
-/// How far back GitHub's list is read at most, in ms: as long as GitHub delivers again (three days).
+/// How far back GitHub's list is read at most, in ms: three days, as long as GitHub redelivers.
 const REACH_MS: u64 = 3 * 24 * 3_600_000;
 
-/// How many pages of 100 one round reads: of 5000 calls an hour that GitHub allows, 3600 at most, since
-/// a pass that is behind goes on every minute.
+/// How many pages of 100 one round reads. A pass that is behind continues every minute, so it makes at most
+/// 3600 of the 5000 calls that GitHub allows in an hour.
 const MAX_PAGES: usize = 60;
 
-/// For how long a round goes through the list, and for how long it asks for what is missing, in ms.
+/// For how long a round reads the list, and for how long it requests missing deliveries, in ms.
 const PASS_MS: u64 = 45_000;
 const ASK_MS: u64 = 45_000;
 
-/// How long a round may take, in ms: nobody else begins one meanwhile.
+/// How long the lease on a round lasts, in ms. No other isolate begins a round meanwhile.
 const LEASE_MS: u64 = 300_000;
 
 /// The one row: due when the next round is.
@@ -52,13 +52,13 @@ struct Turn {
     claim: Claim,
     /// From which instant on deliveries may be unseen, in ms since the Unix epoch.
     from_ms: u64,
-    /// Where the pass goes on; `None` at the newest end.
+    /// Where on the list the pass continues; `None` for the newest end.
     cursor: Option<String>,
-    /// Until when nothing is unseen once the pass has ended, in ms since the Unix epoch.
+    /// The instant until which no delivery is unseen once the pass has ended, in ms since the Unix epoch.
     until_ms: u64,
 }
 
-/// Why a round, or a part of one, was not made.
+/// Why a round, or a part of one, failed.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error(transparent)]
@@ -67,8 +67,8 @@ enum Trouble {
     Db(#[from] DbError),
 }
 
-/// Makes a round, when one is due: once a minute at most, in one isolate at a time. Neither part keeps
-/// the other from its turn.
+/// Makes a round, if one is due: once a minute at most, in one isolate at a time. A part that fails does not
+/// keep the others from their turn.
 pub async fn round(app: &App, ready: Ready<'_>) {
     if Settings::of(app).app.is_none() {
         return;
@@ -82,7 +82,7 @@ pub async fn round(app: &App, ready: Ready<'_>) {
     let passed = pass(app, ready, &turn).await.inspect_err(failed);
     let _ = missing::give_up_ended(app, ready).await.inspect_err(failed);
     let _ = missing::ask(app, ready, app.now_ms() + ASK_MS).await.inspect_err(failed);
-    // A pass that is behind goes on with the next round of the cron.
+    // A pass that is behind continues with the cron's next run.
     let next_ms = if matches!(passed, Ok(false)) { 0 } else { Settings::of(app).recovery_ms };
     let end = turn.claim.postpone(app.now_ms() + next_ms).statement();
     if let Err(error) = ready.db().batch(vec![end]).await {
@@ -90,7 +90,7 @@ pub async fn round(app: &App, ready: Ready<'_>) {
     }
 }
 
-/// Takes the turn, unless somebody has it or it is too early.
+/// Takes the lease on a round, unless another isolate has it or no round is due.
 async fn begin(app: &App, ready: Ready<'_>) -> Result<Option<Turn>, DbError> {
     let now_ms = app.now_ms();
     let reach_ms = now_ms.saturating_sub(REACH_MS);
@@ -105,7 +105,7 @@ async fn begin(app: &App, ready: Ready<'_>) -> Result<Option<Turn>, DbError> {
     // What cannot be read is looked through again.
     let from_ms = time::parse(&row.text(0)?).unwrap_or_default().max(reach_ms);
     let (cursor, until) = (row.optional_text(1)?, row.optional_text(2)?);
-    // What is younger when the pass begins may be on its way.
+    // A delivery that is younger when the pass begins may still be on its way.
     let settled_ms = now_ms.saturating_sub(Settings::of(app).recovery_ms);
     let (cursor, until_ms) = match until.as_deref().and_then(time::parse) {
         Some(until_ms) => (cursor, until_ms),
@@ -114,8 +114,8 @@ async fn begin(app: &App, ready: Ready<'_>) -> Result<Option<Turn>, DbError> {
     Ok(Some(Turn { claim, from_ms, cursor, until_ms }))
 }
 
-/// Takes the pass some pages further, and notes each with what is missing of it. Whether the pass has
-/// ended.
+/// Takes the pass some pages further. Stores the missing deliveries of each page together with the progress.
+/// Returns whether the pass has ended.
 async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble> {
     let stop_ms = app.now_ms() + PASS_MS;
     let mut cursor = turn.cursor.clone();
@@ -151,7 +151,7 @@ async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble>
     Ok(false)
 }
 
-/// Whether GitHub does not know the place in its list any more.
+/// Whether GitHub no longer knows the cursor.
 fn is_about_the_cursor(error: &GithubError) -> bool {
     matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound)
 }
