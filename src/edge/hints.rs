@@ -1,5 +1,5 @@
-//! Hints for refused requests whose text shows the mistake: an id of another kind, a placeholder copied from a
-//! manual, an entity tag without its quotes. A hint depends only on how the request is written, never on
+//! Hints for refused requests whose text shows the mistake: an id of another kind, a placeholder copied from
+//! a manual, an entity tag without its quotes. A hint depends only on how the request is written, never on
 //! which entities exist.
 
 use chitty_core::{ChittyId, IdError};
@@ -54,7 +54,9 @@ fn about_id(path: &str, id: &str) -> Option<String> {
         && begins != front
     {
         let (other, kind) = (one(other), one(kind));
-        return Some(format!("An id with `{begins}` is the id of {other}, not of {kind}."));
+        return Some(format!(
+            "An id that starts with `{begins}` is the id of {other}, not of {kind}."
+        ));
     }
     match *front {
         "" if matches!(ChittyId::parse(id), Err(IdError::Checksum)) => {
