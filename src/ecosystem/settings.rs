@@ -1,4 +1,4 @@
-//! How the services are watched.
+//! The settings of the watch over the services.
 
 use chitty_core::connection::ConnectionConfig;
 
@@ -7,7 +7,7 @@ use crate::config::{Config, Reader};
 
 /// The settings.
 pub struct Settings {
-    /// How the connections to the services are watched and taken up again.
+    /// How connections to the services are checked and reconnected.
     pub connection: ConnectionConfig,
 }
 
