@@ -1,4 +1,4 @@
-//! Leases on the events of an entity: who tells them, and what its holder notes.
+//! Claims on the events of an entity: a lease lets one worker tell them, and that worker records the results.
 
 use std::collections::BTreeMap;
 
@@ -12,56 +12,57 @@ use crate::store::Ready;
 use crate::store::event::Event;
 use crate::store::outbox::{self, COLUMNS, STANDING, Standing, VALUES, read, read_standing};
 
-/// An event that is being told.
+/// A claimed event.
 #[derive(Debug)]
 pub struct EventClaim {
-    /// What happened.
+    /// The event.
     pub event: Event,
     /// The effects that have taken place.
     pub effects: Effects,
-    /// The effects that may have taken place without anybody having noted it.
+    /// The effects in doubt: they may have taken place, but no worker has recorded it.
     pub doubts: Effects,
-    /// The effects that were refused for good.
+    /// The effects that failed permanently.
     pub refused: Effects,
-    /// How often it was begun, this time included, since it was last given up.
+    /// How often the event was claimed, this time included, since it was written or last replayed.
     pub tries: i64,
-    /// Whether it had been given up and was taken up again.
+    /// Whether the event was given up before and then replayed.
     pub is_replayed: bool,
-    /// Whether something of it was left for later without being tried.
+    /// Whether an effect was left for later without an attempt.
     pub is_held_back: bool,
-    /// What services have said of the entity, to be kept.
+    /// The ids that services have returned for the entity, to be stored.
     pub learned: Vec<ForeignId>,
 }
 
 impl EventClaim {
-    /// Whether nothing is to be done about an effect any more.
+    /// Whether an effect needs no attempt any more: it has taken place, or has failed permanently.
     pub fn is_settled(&self, effect: Effect) -> bool {
         self.effects.has(effect) || self.refused.has(effect)
     }
 
-    /// An effect has taken place.
+    /// Records that an effect has taken place.
     pub fn note(&mut self, effect: Effect) {
         self.effects.add(effect);
         self.doubts.remove(effect);
     }
 }
 
-/// What has been claimed of an entity.
+/// The claimed events of one entity.
 #[derive(Debug, Default)]
 pub struct Claim {
-    /// How the events that were asked about stand; those that are not in the outbox are left out.
+    /// The standing of the events that the caller named; events that are not in the outbox are left out.
     pub standing: BTreeMap<String, Standing>,
-    /// What is to be told, in the order of commit.
+    /// The events to tell, in the order of commit.
     pub rows: Vec<EventClaim>,
-    /// Until when, which is also by what the holder is known: whoever comes after it has a later one.
+    /// The end of the lease. It also identifies the holder, since every later holder has a later end.
     pub lease: String,
 }
 
-/// How many events of one entity are told at a time.
+/// The most events of one entity in a claim.
 const CLAIM_LIMIT: i64 = 20;
 
-/// Takes a lease of `lease_ms` on what is open of each of some entities, in the order of commit; nothing of one
-/// while somebody else has it. Also says how these events of theirs stand. One round trip for all of them.
+/// Claims the open events of each of these entities, in the order of commit, under a lease of `lease_ms`.
+/// Claims nothing of an entity while another worker holds a lease on it. Also reads the standing of the
+/// events that `entities` names. One round trip serves all entities.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -91,7 +92,7 @@ pub async fn claim(
     });
     let claims = claims.collect::<Result<Vec<Claim>, DbError>>()?;
     if !unreadable.is_empty() {
-        // It keeps nothing else of its entity from being told.
+        // A lease on an unreadable row would keep the entity's other events from being told.
         let give_back = Statement::new(
             "UPDATE outbox SET leased_until = '', in_doubt = in_doubt - 1 \
              WHERE seq IN (SELECT value FROM json_each(?1)) AND leased_until = ?2",
@@ -102,7 +103,8 @@ pub async fn claim(
     Ok(claims)
 }
 
-/// Takes what is open of the entity `?1`.
+/// Leases the open events of the entity `?1` until `?2`, at most `?4`; none if another lease on one of them
+/// lasts beyond `?3`.
 const CLAIM: &str = "UPDATE outbox SET leased_until = ?2, tries = tries + 1, in_doubt = in_doubt + 1 \
      WHERE seq IN (SELECT seq FROM outbox WHERE entity_id = ?1 AND done_at IS NULL \
      AND dead_at IS NULL ORDER BY seq LIMIT ?4) \
@@ -111,15 +113,15 @@ const CLAIM: &str = "UPDATE outbox SET leased_until = ?2, tries = tries + 1, in_
      RETURNING seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, \
      payload, sweeps, via, effects, tries, in_doubt, doubts, refused, replays";
 
-/// The claimed rows of one entity in their order; the numbers of those that this version cannot read are added
-/// to `unreadable`.
+/// Reads the claimed rows of one entity, in the order of commit. Adds the `seq` of each row that this version
+/// cannot read to `unreadable`.
 fn read_all_claimed(rows: Vec<Row>, unreadable: &mut Vec<i64>) -> Result<Vec<EventClaim>, DbError> {
     let mut claimed: Vec<(i64, EventClaim)> = Vec::new();
     for mut row in rows {
         let seq = row.integer(0)?;
         match read_claimed(&mut row) {
             Ok(read) => claimed.push((seq, read)),
-            // It stays, and is said so at each try.
+            // The row stays in the outbox, and each claim logs this.
             Err(error) => {
                 log::error("outbox_row_unreadable", &[("error", &error.to_string())]);
                 unreadable.push(seq);
@@ -137,7 +139,7 @@ fn read_claimed(row: &mut Row) -> Result<EventClaim, DbError> {
     let is_replayed = row.integer(15)? > 0;
     let event = read(row)?;
     if claims > 1 {
-        // Whoever had it before has not lived to say what has taken place.
+        // A holder before this one ended without recording which effects have taken place.
         for effect in effects::of(&event.kind) {
             if !effects.has(*effect) {
                 doubts.add(*effect);
@@ -148,15 +150,16 @@ fn read_claimed(row: &mut Row) -> Result<EventClaim, DbError> {
     Ok(EventClaim { event, effects, doubts, refused, tries, is_replayed, is_held_back, learned })
 }
 
-/// Puts events on record that only a message knows of, such as a report that the database could not
-/// take, or what was replayed after its row had been forgotten. Each may have been told.
+/// Inserts events that exist only in a message, such as a report that the database could not store, or a
+/// replayed event whose row was deleted. All their effects are in doubt, since each may have been told
+/// before.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn adopt(ready: Ready<'_>, events: &[&Event]) -> Result<(), DbError> {
     let every = [Effect::Chronicle, Effect::Dna, Effect::Beacon];
     let doubts = every.into_iter().collect::<Effects>().text();
-    // OR IGNORE also where the audit has it already.
+    // OR IGNORE also covers the trigger that writes the audit, which may have the event already.
     let sql = format!(
         "INSERT OR IGNORE INTO outbox ({COLUMNS}, doubts, replays) SELECT {VALUES}, ?11, \
          coalesce((SELECT replays FROM dead_letters WHERE event_id = ?1), 0)"
@@ -165,8 +168,8 @@ pub async fn adopt(ready: Ready<'_>, events: &[&Event]) -> Result<(), DbError> {
     ready.db().batch(events.iter().map(adopt).collect()).await.map(|_| ())
 }
 
-/// Marks an event done: all its effects have taken place. Only by the holder of its lease: returns a
-/// row if it was.
+/// The statement that marks an event done: all its effects have taken place. It changes the row, and returns
+/// it, only for the holder of the lease.
 pub fn done(id: &str, lease: &str, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE outbox SET done_at = ?3, last_error = NULL, doubts = '', in_doubt = 0, \
@@ -178,8 +181,9 @@ pub fn done(id: &str, lease: &str, now_ms: u64) -> Statement {
     .bind(time::iso8601(now_ms))
 }
 
-/// Gives the lease on an event back: what has become of its effects, why one has not taken place, and
-/// when the sweep tells of it again. Only by the holder of the lease: returns a row if it was.
+/// The statement that gives back the lease on an event and records the state of its effects, the error, and
+/// when the sweep announces the event again. It changes the row, and returns it, only for the holder of the
+/// lease.
 pub fn release(row: &EventClaim, lease: &str, error: Option<&str>, due_ms: u64) -> Statement {
     Statement::new(
         "UPDATE outbox SET effects = ?3, doubts = ?4, refused = ?5, in_doubt = 0, \
@@ -195,8 +199,8 @@ pub fn release(row: &EventClaim, lease: &str, error: Option<&str>, due_ms: u64) 
     .bind(time::iso8601(due_ms))
 }
 
-/// Gives an event up: it has a dead letter from now on. Only by the holder of its lease: returns a row
-/// if it was.
+/// The statement that gives an event up; its dead letter belongs in the same batch. It changes the row, and
+/// returns it, only for the holder of the lease.
 pub fn given_up(row: &EventClaim, lease: &str, reason: &str, now_ms: u64) -> Statement {
     Statement::new(
         "UPDATE outbox SET effects = ?3, doubts = ?4, refused = ?5, in_doubt = 0, dead_at = ?6, \
