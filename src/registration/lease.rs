@@ -1,4 +1,5 @@
-//! Who is trying, until when, and when the next try may be made: one row for all isolates.
+//! The lease on the registration: one row for all isolates, with the holder, the end of the lease, and when
+//! the next attempt may begin.
 
 use chitty_core::Backoff;
 use seams::db::{DbError, Statement};
@@ -8,17 +9,17 @@ use crate::app::App;
 use crate::registration::steps::Failure;
 use crate::store::Ready;
 
-/// How long one try may take before another isolate may try, in ms. Longer than seven upstream calls
-/// and the statements around them.
+/// How long one attempt may take before another isolate may begin its own, in ms. Longer than seven upstream
+/// calls and the statements around them.
 const LEASE_MS: u64 = 60_000;
 
-/// The pauses between tries, in ms.
+/// The pauses between attempts, in ms.
 const PAUSES_MS: Backoff = Backoff { first: 1_000, longest: 300_000 };
 
-/// The right to try.
+/// The right to make an attempt.
 pub(super) struct Lease {
     holder: String,
-    /// Which attempt this is since the last success, from 1.
+    /// The number of this attempt since the last success, from 1.
     attempt: u32,
 }
 
@@ -40,7 +41,7 @@ pub(super) async fn take(app: &App, ready: Ready<'_>) -> Result<Option<Lease>, D
 }
 
 impl Lease {
-    /// Gives it back with a pause before the next try.
+    /// Gives the lease back after a failure, with a pause before the next attempt.
     pub(super) async fn give_back(self, app: &App, ready: Ready<'_>, failure: &Failure) {
         let pause_ms = PAUSES_MS
             .pause(self.attempt, |bound| app.jitter(bound))
@@ -50,13 +51,13 @@ impl Lease {
         self.write(ready, Some(next_ms), Some(&failure.name)).await;
     }
 
-    /// Gives it back with everything done.
+    /// Gives the lease back after all steps have succeeded.
     pub(super) async fn end(self, ready: Ready<'_>) {
         self.write(ready, None, None).await;
     }
 
-    /// Whether or not this reaches the database: the lease runs out by itself. One that has run out
-    /// is another's by now, and stays as it is.
+    /// Writes the row. If that fails, the lease runs out by itself. A row that another isolate has leased
+    /// since then stays unchanged.
     async fn write(self, ready: Ready<'_>, next_ms: Option<u64>, error: Option<&str>) {
         let done = i64::from(next_ms.is_none());
         let give_back = Statement::new(
