@@ -65,7 +65,7 @@ mod tests {
     use crate::app::settings::tests::settings;
 
     #[test]
-    fn a_senseless_multiplier_falls_back_and_is_listed() {
+    fn an_invalid_multiplier_falls_back_and_is_listed() {
         for (text, counts) in [("3", 3), ("1", 1), ("0", 2), ("11", 2), ("1.5", 2)] {
             let (read, lacking) = settings::<Settings>(&[("RECONNECT_MULTIPLIER", text)]);
             assert_eq!(read.connection.reconnect_multiplier, counts, "{text}");

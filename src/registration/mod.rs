@@ -205,7 +205,7 @@ mod tests {
     use crate::app::settings::tests::settings;
 
     #[test]
-    fn deployed_it_registers_with_a_token_only() {
+    fn a_deployed_gateway_needs_a_token_to_register() {
         let lacking = |pairs: &[_]| settings::<AutoRegister>(pairs).1.len();
         let (switch, deployed) = (("REGISTRY_AUTO_REGISTER", "true"), ("ENVIRONMENT", "staging"));
         assert_eq!(lacking(&[deployed, switch]), 1);
