@@ -80,7 +80,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
 }
 
-/// Sends replayed messages to the queues that they came from. Logs a failure; the administrator can replay
+/// Sends replayed messages to the queues that they came from. Logs a failure; an administrator can replay
 /// those messages again.
 async fn send_again(app: &App, messages: Vec<(String, String)>) {
     let (github, events): (Vec<_>, Vec<_>) =

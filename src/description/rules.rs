@@ -79,8 +79,8 @@ pub(super) fn apply(document: &mut Value) {
                 "properties": { "question": { "type": "string", "example": "a-sealed-question" } },
             });
         }
-        refuse(route, operation);
-        head(route, operation);
+        describe_refusals(route, operation);
+        describe_headers(route, operation);
     }
     let Some(components) = document.pointer_mut("/components") else { return };
     put(components, "securitySchemes", schemes());
@@ -141,7 +141,7 @@ fn has_header(operation: &Value, name: &str) -> bool {
 
 /// Describes every refusal, in the words of the handler's annotation where it has some (OpenAPI 3.1 allows a
 /// description beside a reference).
-fn refuse(route: &Route, operation: &mut Value) {
+fn describe_refusals(route: &Route, operation: &mut Value) {
     let all = statuses(route, operation);
     let Some(Value::Object(responses)) = operation.pointer_mut("/responses") else { return };
     let is_page = |page: &Value| page.pointer("/content/text~1html").is_some();
@@ -217,7 +217,7 @@ fn example(code: Code, detail: &str) -> Value {
 }
 
 /// Describes the headers of successful replies.
-fn head(route: &Route, operation: &mut Value) {
+fn describe_headers(route: &Route, operation: &mut Value) {
     let can_be_replayed = has_header(operation, "Idempotency-Key");
     let is_counted = !matches!(route.access, Access::Open(_));
     let Some(Value::Object(responses)) = operation.pointer_mut("/responses") else { return };

@@ -317,7 +317,8 @@ fn instants(document: &mut Value) {
     }
 }
 
-/// Makes the variants of a union distinguishable: by a member that is always true or false, or by `anyOf`.
+/// Describes unions. Fixes the member that is always true or false in a variant, by which readers tell the
+/// variants apart; uses `anyOf` where a value may match several variants.
 fn unite(document: &mut Value) {
     for (schema, name, value) in [
         ("UnregisteredActor", "registered", false),

@@ -101,8 +101,8 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
 /// The shortest and the longest life of a token for a new identity, in ms. A shorter one is not worth making.
 const LIFE_MS: std::ops::RangeInclusive<u64> = 60_000..=24 * 3_600_000;
 
-/// How many seconds the requested life of the token is shorter than the time that is left: ChittyAuth counts
-/// from the step that makes the token, which comes later than now, after the steps before it.
+/// The seconds that the gateway takes off the life that it requests for the token: ChittyAuth counts from the
+/// step that makes the token, which comes later than now, after the steps before it.
 const HEAD_START_S: u64 = 15;
 
 /// Returns the part of the caller's authority that the token of a new identity gets.
@@ -165,7 +165,7 @@ fn replay(row: &Orchestration, scope: &Scope, fingerprint: &str) -> Outcome {
     Ok(reply)
 }
 
-/// The reply to the caller that started a run; with the token that the run made, if `reveal`.
+/// The reply to the caller that started a run; with the token that the run made if `reveal` is true.
 fn reply(row: &Orchestration, reveal: bool) -> Outcome {
     let location = format!("/v1/orchestrations/{}", row.saga.id);
     let status = match row.saga.status {

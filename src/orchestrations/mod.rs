@@ -21,7 +21,7 @@ fn flow(name: &str) -> Option<&'static Flow> {
 /// The member of a step's result that is secret.
 const SECRET: &str = "token";
 
-/// A run as its owner sees it; with the secret only if `reveal`.
+/// A run as its owner sees it; with the secret only if `reveal` is true.
 fn view(row: &store::Orchestration, reveal: bool) -> Value {
     let Saga { id, flow, status, steps, .. } = &row.saga;
     let shown = |result: &Value| -> Map<String, Value> {
