@@ -1,4 +1,4 @@
-//! Makes the API description from the handlers' annotations. Native only.
+//! Generates the API description from the handlers' annotations. Native only.
 
 mod examples;
 mod rules;
@@ -27,7 +27,8 @@ use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
 use crate::orchestrations::handlers as orchestrations;
 
-/// Paths of the predecessor, and the ones that they stand for.
+/// Operations that repeat the description of another path: the predecessor's paths, and the proxy's other
+/// methods and its path without a suffix. Each entry is the method, the path, and the path that it repeats.
 const ALIASES: [(Method, &str, &str); 16] = [
     (Method::Get, "/", "/health"),
     (Method::Get, "/api/health", "/health"),
@@ -47,13 +48,13 @@ const ALIASES: [(Method, &str, &str); 16] = [
     (Method::Delete, BARE_PROXY, PROXY),
 ];
 
-/// One handler for every method, described once.
+/// The proxy's path. One handler serves every method, so only GET is annotated.
 const PROXY: &str = "/v1/connections/{id}/proxy/{path}";
 
-/// The same, for the endpoint itself.
+/// The proxy's path for the target's endpoint itself.
 const BARE_PROXY: &str = "/v1/connections/{id}/proxy";
 
-/// The document as it is committed: indented JSON with a line feed at its end.
+/// Returns the document as it is committed: indented JSON with a line feed at its end.
 pub fn document() -> String {
     let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
     shapes::refine(&mut document);
@@ -70,11 +71,11 @@ pub fn document() -> String {
     info(
         title = "ChittyConnect",
         description = "The edge gateway of the ChittyOS ecosystem.\n\n\
-            Every reply carries `X-Request-ID` and `traceparent`; both are accepted too. Errors are \
+            Every reply carries `X-Request-ID` and `traceparent`; a request may send both. Errors are \
             `application/problem+json` (RFC 9457) with a stable `code`. Lists are paged by \
             `limit` and `cursor`; `next_cursor` and the `Link` header lead to the next page. \
-            `ETag`, `If-Match` and `If-None-Match` work on what has a version. HEAD and OPTIONS \
-            work on every path.",
+            `ETag`, `If-Match` and `If-None-Match` work on every entity that has a version. OPTIONS \
+            works on every path, HEAD on every path that has GET.",
         contact(name = "ChittyConnect", url = "https://connect.chitty.cc/docs")
     ),
     servers(
@@ -159,35 +160,35 @@ pub fn document() -> String {
         health::ServiceReportSchema
     )),
     tags(
-        (name = "contexts", description = "What an actor works in."),
-        (name = "actors", description = "Who acts."),
-        (name = "connections", description = "Contexts and actors bound to services, with the credential for it."),
-        (name = "delegation", description = "Tokens by which somebody else acts for an actor."),
+        (name = "contexts", description = "The contexts in which actors work."),
+        (name = "actors", description = "Persons, services and AI agents, each with a ChittyID."),
+        (name = "connections", description = "Connections from contexts and actors to services, with their credentials."),
+        (name = "delegation", description = "Tokens that let somebody else act for an actor."),
         (name = "keys", description = "API keys of this gateway."),
         (name = "audit", description = "Who did what to which entity."),
-        (name = "events", description = "What has happened, and what could not be told."),
+        (name = "events", description = "Events, and dead letters: events that were given up."),
         (name = "ecosystem", description = "The ChittyOS services as this gateway sees them."),
         (name = "identities", description = "ChittyIDs of all nine kinds, minted and validated by ChittyID."),
-        (name = "orchestrations", description = "Flows over several services: all of it, or nothing."),
-        (name = "github", description = "The GitHub App: its webhook, and where it is installed."),
+        (name = "orchestrations", description = "Flows over several services, which complete or are undone."),
+        (name = "github", description = "The GitHub App: its webhook and its installations."),
         (name = "gateway", description = "The gateway itself.")
     ),
     modifiers(&Licence, &Aliases)
 )]
 struct Description;
 
-/// Who answers for the gateway, and what may be done with it.
+/// Adds the licence to the document.
 struct Licence;
 
 impl Modify for Licence {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        // The derive takes it from Cargo.toml, where there is none, and leaves an empty name.
+        // The derive reads the licence from Cargo.toml, which has none, and leaves an empty name.
         let licence = LicenseBuilder::new().name("MIT").identifier(Some("MIT"));
         document.info.license = Some(licence.build());
     }
 }
 
-/// The predecessor's paths, described like what they stand for.
+/// Adds the operations of [`ALIASES`], each with the description that it repeats.
 struct Aliases;
 
 impl Modify for Aliases {
@@ -233,14 +234,14 @@ fn slot(item: &mut PathItem, method: Method) -> Option<&mut Option<Operation>> {
     })
 }
 
-/// The operation of a route, in the document.
+/// Finds the operation of a route in the document.
 fn operation<'d>(document: &'d mut Value, route: &Route) -> Option<&'d mut Value> {
     let path = route.described_path().replace('/', "~1");
     let method = route.method.as_str().to_ascii_lowercase();
     document.pointer_mut(&format!("/paths/{path}/{method}"))
 }
 
-/// A member of a schema, in the document.
+/// Finds a member of a schema in the document.
 fn member<'d>(document: &'d mut Value, schema: &str, name: &str) -> Option<&'d mut Value> {
     document.pointer_mut(&format!("/components/schemas/{schema}/properties/{name}"))
 }
@@ -252,7 +253,7 @@ struct ParameterEntry<'d> {
 }
 
 impl ParameterEntry<'_> {
-    /// Whether it is of this path, or of another name of it.
+    /// Whether the parameter belongs to this path or to an alias of it.
     fn stands_for(&self, path: &str) -> bool {
         let is_alias = |(_, alias, canonical): &(Method, &str, &str)| {
             *alias == self.path && *canonical == path
@@ -260,7 +261,7 @@ impl ParameterEntry<'_> {
         self.path == path || ALIASES.iter().any(is_alias)
     }
 
-    /// Whether it is the one of this name and place: `query`, `path` or `header`.
+    /// Whether the parameter has this name and place (`query`, `path` or `header`).
     fn is(&self, place: &str, name: &str) -> bool {
         let says =
             |member: &str, text: &str| self.value.get(member).and_then(Value::as_str) == Some(text);
@@ -268,7 +269,7 @@ impl ParameterEntry<'_> {
     }
 }
 
-/// Every parameter of every operation, in the document.
+/// Returns every parameter of every operation in the document.
 fn parameters(document: &mut Value) -> impl Iterator<Item = ParameterEntry<'_>> {
     let paths = document.pointer_mut("/paths").and_then(Value::as_object_mut);
     paths.into_iter().flatten().flat_map(|(path, item)| {

@@ -1,4 +1,5 @@
-//! The way of a request: correlation → route → schema → caller → permission → handler → reply.
+//! The path of a request through the gateway: correlation → route → schema → caller → permission → handler →
+//! reply.
 
 mod hints;
 
@@ -23,19 +24,20 @@ use crate::metrics::{self, Plan, Recorder};
 use crate::registration;
 use crate::store::Ready;
 
-/// Headers of every reply: what keeps it from being cached, downgraded or sniffed. A reply is never a
-/// page, so there is nothing to frame and no script to confine (the page at `/docs` has its own).
+/// Headers of every reply, against caching, protocol downgrades and content sniffing. Headers against framing
+/// and scripts are not among them: the few replies that are pages add their own (`github::page`), and so do
+/// the static pages at `/docs`.
 pub const COMMON_HEADERS: [(&str, &str); 3] = [
     ("cache-control", "no-store"),
     ("strict-transport-security", "max-age=31536000; includeSubDomains"),
     ("x-content-type-options", "nosniff"),
 ];
 
-/// What a browser's script may read of a reply, beyond what it always may.
+/// The reply headers that a browser's script may read, beyond those that CORS always exposes.
 const EXPOSED_HEADERS: &str = "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID, \
      Idempotency-Replayed, traceparent";
 
-/// Answers one request. Never fails: whatever goes wrong is a reply.
+/// Answers one request. Never fails: every error becomes a reply.
 pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
     let now_ms = app.now_ms();
     let trace = Trace::of(inbound, now_ms);
@@ -84,7 +86,7 @@ async fn answer(
 ) -> Result<Reply, Problem> {
     let target = inbound.target();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    // One trailing slash is the same resource.
+    // A path with one trailing slash names the same resource.
     let whole = path;
     let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
     let matched = table.find(path).ok_or_else(|| unknown_path(table, path))?;
@@ -106,7 +108,7 @@ async fn answer(
     }
 }
 
-/// Lets a request through to its handler, if it may pass.
+/// Checks whether a request may pass, and runs its handler if so.
 async fn admitted(app: &App, route: &Route, request: &Request<'_>) -> Outcome {
     let parameters = route.parameters;
     let reply = match route.access {
@@ -139,7 +141,7 @@ async fn admitted(app: &App, route: &Route, request: &Request<'_>) -> Outcome {
     }
 }
 
-/// A deletion says all in its path: what a body has beyond that would be ignored.
+/// Refuses a deletion whose body has members: the path says everything, so they would be ignored.
 async fn no_members(request: &Request<'_>) -> Result<(), Problem> {
     let is_chunked = request.header("transfer-encoding").is_some();
     match request.inbound.declared_length() {
@@ -148,7 +150,7 @@ async fn no_members(request: &Request<'_>) -> Result<(), Problem> {
     }
 }
 
-/// 404 for a path that is not there, with the one that may have been meant.
+/// Returns 404 for an unknown path, with the nearest known path as a suggestion.
 fn unknown_path(table: &Table, path: &str) -> Problem {
     let near = table.nearest(path);
     let hint = near.map(|near| format!("Did you mean {near}? ")).unwrap_or_default();
@@ -156,23 +158,24 @@ fn unknown_path(table: &Table, path: &str) -> Problem {
     Problem::new(Code::UnknownPath, detail)
 }
 
-/// What follows the part of the path that the route names, with the slash at its end.
+/// Returns the rest of the path behind the part that the route names: it begins with a slash, and keeps a
+/// trailing slash. Empty if nothing follows.
 fn rest<'p>(route: &Route, whole: &'p str, path: &str) -> &'p str {
     let at = match route.path.split_once("/{*") {
-        // As many segments as the route names, each with its slash, are not it.
+        // Skips as many segments as the route names, each with its slash.
         Some((named, _)) => whole.match_indices('/').nth(named.matches('/').count()),
         None => whole.match_indices('/').find(|(at, _)| *at == path.len()),
     };
     at.and_then(|(at, _)| whole.get(at..)).unwrap_or_default()
 }
 
-/// A method as a metric names it: a caller may write anything.
+/// The method as a metric label; `other` for an unknown one, since a caller may send anything.
 fn method_label(method: &str) -> &'static str {
     const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     METHODS.into_iter().find(|known| *known == method).unwrap_or("other")
 }
 
-/// The route for a method; HEAD is GET without its body.
+/// Finds the route for a method. HEAD uses the route of GET.
 fn choose(matched: &Match<'_, '_>, method: &str) -> Result<&'static Route, Problem> {
     let wanted = if method == "HEAD" { Method::Get.as_str() } else { method };
     matched.routes.iter().copied().find(|route| route.method.as_str() == wanted).ok_or_else(|| {
@@ -191,7 +194,7 @@ fn allowed(matched: &Match<'_, '_>) -> String {
     methods.join(", ")
 }
 
-/// The headers that the gateway's own routes listen to.
+/// The request headers that the gateway's own routes read.
 const OWN_HEADERS: [&str; 14] = [
     "Authorization",
     "X-ChittyOS-API-Key",
@@ -209,8 +212,9 @@ const OWN_HEADERS: [&str; 14] = [
     "tracestate",
 ];
 
-/// `OPTIONS`, a CORS preflight included. On the way through a connection a browser may send whatever the
-/// target needs; what of it goes along is judged when it comes.
+/// Answers `OPTIONS`, including a CORS preflight. A proxied request may carry any header that the target
+/// needs, so for the proxy the reply allows the headers that the browser asks for; the proxy decides later
+/// which of them it forwards.
 fn options(matched: &Match<'_, '_>, inbound: &dyn Inbound) -> Reply {
     let methods = allowed(matched);
     let mut headers = OWN_HEADERS.join(", ");
@@ -229,8 +233,8 @@ fn options(matched: &Match<'_, '_>, inbound: &dyn Inbound) -> Reply {
         .header("vary", "Access-Control-Request-Headers")
 }
 
-/// The names of headers in a preflight that are names (RFC 9110 §5.6.2), and not the gateway's own: the
-/// first of them, none too long.
+/// Returns the header names that a preflight asks for, without the gateway's own. Reads the first 50, and
+/// leaves out those that are not tokens (RFC 9110 §5.6.2) or are longer than 64 bytes.
 fn asked_headers(asked: &str) -> impl Iterator<Item = &str> {
     const MAX_HEADERS: usize = 50;
     const MAX_NAME_BYTES: usize = 64;
@@ -243,9 +247,9 @@ fn asked_headers(asked: &str) -> impl Iterator<Item = &str> {
     asked.split(',').map(str::trim).take(MAX_HEADERS).filter(is_name)
 }
 
-/// A path parameter, percent-decoded.
+/// Percent-decodes a path parameter.
 fn decode(text: &str) -> Result<String, Problem> {
     percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_| {
-        Problem::new(Code::MalformedRequest, "The path holds an escape that is not UTF-8.")
+        Problem::new(Code::MalformedRequest, "The path has a percent escape that is not UTF-8.")
     })
 }

@@ -1,8 +1,8 @@
-//! `GET /health`: what this gateway knows of itself. Asks nobody, not even its database, so it
-//! answers when everything else is down. With `?full=true` it asks every service how it is.
+//! `GET /health`: the gateway's own status. The handler calls nothing, not even the database, so it answers
+//! when everything else is down. With `?full=true` it also checks the health of every service.
 //!
-//! It answers 200 also when it is `degraded`, as document 004 has it: the gateway serves then, and who
-//! takes it out of service for that would make an outage of a weakness.
+//! The HTTP status is 200 even while the gateway is `degraded`, as document 004 specifies: a degraded gateway
+//! still serves, and a monitor that took it out of service would turn a weakness into an outage.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ use crate::{audit, connections, github, keys, metrics};
 #[cfg(not(target_family = "wasm"))]
 use crate::ecosystem::views::StatisticsView;
 
-/// What is missing or senseless of all that the gateway and its folders go by.
+/// The missing or invalid bindings, secrets and variables of the gateway and all its folders.
 struct Deficiencies(Vec<Deficiency>);
 
 impl Slot for Deficiencies {
@@ -50,45 +50,45 @@ impl Slot for Deficiencies {
     }
 }
 
-/// The reply.
+/// The gateway's own status.
 #[derive(Debug, Serialize)]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 pub struct Health<'a> {
-    /// `ok`, or `degraded` when the database or the registration failed, something is missing, or
-    /// ChittyID is not connected.
+    /// `ok`, or `degraded` when the database or the registration failed, `missing` is not empty, ChittyID is
+    /// not connected, or (with `?full=true`) a service is not healthy.
     #[cfg_attr(not(target_family = "wasm"), schema(example = "ok"))]
     status: &'static str,
     /// Always `chittyconnect`.
     service: &'static str,
     /// The gateway's version.
     version: &'static str,
-    /// The commit that it was built from, 40 hexadecimal digits; null where it was built outside a
+    /// The commit that the gateway was built from, 40 hexadecimal digits; null if it was built outside a
     /// repository.
     commit: Option<&'a str>,
-    /// Whether files differed from that commit; only then it is there.
+    /// True if files differed from that commit when the gateway was built; otherwise absent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(not(target_family = "wasm"), schema(required = false))]
     modified: bool,
     /// `development`, `staging` or `production`.
     environment: &'static str,
-    /// ISO-8601 UTC.
+    /// When the gateway answered, ISO-8601 UTC.
     timestamp: String,
-    /// The connection to ChittyID, as the isolate that answers has last heard of it.
+    /// The connection to ChittyID, as the answering isolate last read it.
     connection: &'a ConnectionHealth<'a>,
-    /// The same connection, where document 004 has it on its page.
+    /// The same connection, at the place where document 004 shows it.
     chittyid: ChittyIdHealth<'a>,
-    /// The schema, as the isolate that answers has last seen it.
+    /// The database, as the answering isolate last saw it.
     database: DatabaseHealth,
     /// The gateway's own registration.
     ecosystem: EcosystemHealth<'a>,
-    /// Bindings, secrets and variables that are missing or senseless, and what to do.
+    /// Bindings, secrets and variables that are missing or invalid, and how to fix each.
     #[cfg_attr(not(target_family = "wasm"), schema(value_type = Vec<DeficiencySchema>))]
     missing: &'a [Deficiency],
-    /// With `?full=true`: every service by its name.
+    /// With `?full=true`: the health of every service, by its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(not(target_family = "wasm"), schema(value_type = Option<BTreeMap<String, ServiceReportSchema>>))]
     services: Option<&'a BTreeMap<Service, HealthReport>>,
-    /// With `?full=true`: when the services were asked; at most five seconds ago.
+    /// With `?full=true`: when the services were checked, at most five seconds ago; ISO-8601 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     checked_at: Option<String>,
 }
@@ -98,21 +98,21 @@ pub struct Health<'a> {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 pub struct ConnectionHealth<'a> {
-    /// Whether the isolate that answers has heard of the connection. False in its first moments, and where
-    /// nobody watches; the rest says nothing then.
+    /// Whether the answering isolate knows the connection's state. False just after the isolate has started
+    /// and while no watch reports on ChittyID; the other members mean nothing then.
     initialized: bool,
     /// `DISCONNECTED`, `CONNECTING`, `CONNECTED`, `RECONNECTING` or `FAILED`.
     #[cfg_attr(not(target_family = "wasm"), schema(value_type = String))]
     state: State,
-    /// Whether the last check succeeded, and nobody has disconnected it since.
+    /// Whether the last check succeeded and the connection was not disconnected since.
     is_healthy: bool,
-    /// Which attempt to reconnect is planned or under way; 0 when connected.
+    /// The number of the reconnect attempt that is planned or under way; 0 when connected.
     reconnect_attempts: u32,
-    /// For how long it has been connected, in ms; 0 when it is not.
+    /// How long the connection has lasted, in ms; 0 when it is not connected.
     uptime: u64,
-    /// When the last check ended that this isolate has heard of, ISO-8601.
+    /// When the last check that this isolate knows of ended, ISO-8601.
     last_check_at: Option<String>,
-    /// What was counted.
+    /// The connection's counters.
     #[cfg_attr(not(target_family = "wasm"), schema(value_type = StatisticsView))]
     stats: &'a Statistics,
 }
@@ -139,17 +139,17 @@ pub struct ChittyIdHealth<'a> {
     connection: &'a ConnectionHealth<'a>,
 }
 
-/// How a service is.
+/// The health of a service.
 #[cfg(not(target_family = "wasm"))]
 #[derive(utoipa::ToSchema)]
 #[schema(as = ServiceReport)]
 #[allow(dead_code, reason = "the schema of HealthReport, which is chitty-core's")]
 pub(crate) struct ServiceReportSchema {
-    /// `healthy`, `degraded` (it says so, or took half a second or longer), or `down`.
+    /// `healthy`, `degraded` (the service says so, or took half a second or longer to answer), or `down`.
     status: String,
-    /// How long its answer took, in ms.
+    /// How long the service's answer took, in ms.
     latency: u64,
-    /// Why it is down.
+    /// Why the service is down.
     error: Option<String>,
 }
 
@@ -157,7 +157,8 @@ pub(crate) struct ServiceReportSchema {
 #[derive(Debug, Serialize)]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 pub struct DatabaseHealth {
-    /// `pending` until a request needed it, `ready`, or `failed` until a request finds it mended.
+    /// `pending` until the database is first used, then `ready`; `failed` after an error, until a later use
+    /// succeeds.
     state: &'static str,
 }
 
@@ -165,19 +166,19 @@ pub struct DatabaseHealth {
 #[derive(Debug, Serialize)]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 pub struct EcosystemHealth<'a> {
-    /// `pending`, `registered`, or `degraded` while it is tried again.
+    /// `pending`, `registered`, or `degraded` after a failed attempt, until a later one succeeds.
     state: &'static str,
     /// The gateway's own ChittyID, once it has one.
     chitty_id: Option<&'a str>,
     /// The steps of the registration that have succeeded, in order.
     completed: &'a [Step],
-    /// The steps that are still to be taken, in order. A later request or the cron goes on with them.
+    /// The remaining steps, in order. A later request or the cron continues with them.
     pending: &'a [Step],
-    /// Why the last try failed: who, and how.
+    /// Why the last attempt failed: the service and the failure.
     last_error: Option<&'a str>,
 }
 
-/// A missing thing.
+/// A binding, secret or variable that is missing or invalid.
 #[cfg(not(target_family = "wasm"))]
 #[derive(utoipa::ToSchema)]
 #[schema(as = Deficiency)]
@@ -187,22 +188,22 @@ pub(crate) struct DeficiencySchema {
     name: String,
     /// `binding`, `secret` or `variable`.
     kind: String,
-    /// What is wrong and what to do.
+    /// What is wrong, and how to fix it.
     problem: String,
 }
 
-/// What the gateway knows of itself. No other service is asked, unless `full` says so.
+/// Show the gateway's own status. It calls no other service unless `full` is true.
 ///
-/// With `full=true` all services are asked side by side, which takes five seconds at most; the answers
-/// are shown again for five seconds. A service that is down makes the gateway `degraded`.
+/// With `full=true` the gateway checks all services in parallel, which takes at most five seconds, and reuses
+/// the results for five seconds. A service that is not healthy makes the gateway `degraded`.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/health",
     operation_id = "health",
     tag = "gateway",
-    params(("full" = Option<bool>, Query, description = "Whether to ask every service too.")),
+    params(("full" = Option<bool>, Query, description = "Whether to check every service too.")),
     responses(
-        (status = 200, description = "Always; `status` says how it is.", body = Health<'_>),
+        (status = 200, description = "The gateway answers; `status` says whether it is `degraded`.", body = Health<'_>),
         (status = 422, description = "A parameter is not acceptable."),
     ),
 ))]
@@ -255,6 +256,6 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
         checked_at: full.as_ref().map(|(_, at_ms)| time::iso8601(*at_ms)),
         services: full.as_ref().map(|(reports, _)| reports.as_ref()),
     };
-    // Strings and lists of them: this cannot fail.
+    // Plain data, so serializing cannot fail.
     Ok(Reply::json(serde_json::to_string(&health).unwrap_or_default()))
 }

@@ -1,9 +1,9 @@
 //! ChittyConnect: the edge gateway of the ChittyOS ecosystem.
 //!
-//! This file is the doors: what the runtime calls. It wires and decides nothing. A request goes
-//! `fetch` → [`edge`] → [`store::Ready`] → [`access::caller`] → the resource's handler (such as
-//! [`contexts::handlers`]) → its store, and back; what is to be done after the reply is handed to
-//! the runtime here.
+//! This file holds the doors: the functions that the runtime calls. They wire the parts together and decide
+//! nothing. A request passes `fetch` → [`edge`] → [`store::Ready`] → [`access::caller`] → the resource's
+//! handler (such as [`contexts::handlers`]) → its store, and the reply goes the same way back. The doors
+//! also hand the work that follows a reply to the runtime.
 
 pub mod access;
 pub mod actors;
@@ -34,7 +34,7 @@ pub mod tasks;
 #[cfg(target_family = "wasm")]
 pub(crate) mod workers;
 
-/// What the runtime calls.
+/// The functions that the runtime calls.
 #[cfg(target_family = "wasm")]
 pub mod doors {
     use wasm_bindgen::prelude::wasm_bindgen;
@@ -46,14 +46,14 @@ pub mod doors {
     use crate::{routes, tasks};
     use seams::queue::Delivery;
 
-    /// The runtime's first call in an isolate.
+    /// Prepares an isolate: the runtime calls this first.
     #[event(start)]
     fn start() {
         console_error_panic_hook::set_once();
         seams::log::send_to(workers::log);
     }
 
-    /// Every HTTP request.
+    /// Serves every HTTP request.
     #[event(fetch)]
     async fn fetch(
         request: web_sys::Request,
@@ -69,9 +69,9 @@ pub mod doors {
         response::of(reply)
     }
 
-    /// Every batch of queue messages. Each message gets its own verdict, so this never fails: the
-    /// runtime would take an error as a verdict on all of them. Exported by hand, because the
-    /// `worker` crate's macro hides how often a message was delivered.
+    /// Processes every batch of queue messages. Each message gets its own verdict, so this never fails: the
+    /// runtime would apply an error to the whole batch. Exported by hand, because the `worker` crate's macro
+    /// hides how often a message was delivered.
     #[wasm_bindgen]
     pub async fn queue(batch: worker_sys::MessageBatch, env: Env, context: worker_sys::Context) {
         let app = workers::app(&env);
@@ -84,7 +84,7 @@ pub mod doors {
         context.wait_until(tasks::after_batch(app));
     }
 
-    /// Every cron trigger.
+    /// Runs the work of every cron trigger.
     #[event(scheduled)]
     async fn scheduled(_: ScheduledEvent, env: Env, context: ScheduleContext) {
         let app = workers::app(&env);

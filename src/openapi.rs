@@ -1,6 +1,6 @@
-//! `GET /openapi.json`: the API description. It is made natively by utoipa (see `description`, run by
-//! `npm run openapi`), and the build puts it among the static files, so that the worker carries neither a
-//! generator nor the text; a test fails when the file is not what the code says.
+//! `GET /openapi.json`: the API description. `npm run openapi` generates it natively with utoipa (see
+//! `description`), and the build copies it to the static files, so that the worker contains neither the
+//! generator nor the text. A test fails when the file differs from what the code generates.
 
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
@@ -9,10 +9,10 @@ use seams::log;
 use crate::access::reply::{Body, Outcome, Reply};
 use crate::app::App;
 
-/// Where it is among the static files (`scripts/lib/docs-page.mjs`).
+/// The path of the description among the static files (`scripts/lib/docs-page.mjs` puts it there).
 pub const FILE: &str = "/docs/openapi.json";
 
-/// This description.
+/// Show this API description.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/openapi.json",
@@ -20,7 +20,7 @@ pub const FILE: &str = "/docs/openapi.json";
     tag = "gateway",
     responses(
         (status = 200, description = "OpenAPI 3.1.", body = Object),
-        (status = 503, description = "`storage_unavailable`: the static files did not answer."),
+        (status = 503, description = "`storage_unavailable`: the static files could not be read."),
     ),
 ))]
 pub async fn show(app: &App, _: &Request<'_>) -> Outcome {

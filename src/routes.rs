@@ -1,6 +1,5 @@
-//! The route table: one line a route. What a route asks of its caller stands beside it; a handler
-//! that works on owned data takes a `Scope`, which only a granted permission gives, so a forgotten
-//! check does not compile.
+//! The route table: one line for each route, with the permission that it requires. A handler that works on
+//! owned data takes a `Scope`, which only a granted permission yields, so a forgotten check does not compile.
 
 use std::sync::OnceLock;
 
@@ -61,7 +60,7 @@ macro_rules! scoped {
     };
 }
 
-/// The table.
+/// All routes.
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
     open!(Get "/" => health::show).reads(&["full"]).ignores_others(),
@@ -158,7 +157,7 @@ pub static ROUTES: &[Route] = &[
     scoped!(Get  "/v1/orchestrations/{id}", OrchestrationsRead  => orchestrations::show),
 ];
 
-/// The table, prepared once an isolate.
+/// Returns the table, prepared once per isolate.
 pub fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
     TABLE.get_or_init(|| Table::new(ROUTES))
@@ -203,7 +202,7 @@ mod tests {
             ("", None),
             ("/v2", None),
         ] {
-            // What a parameter fits is found, and is no unknown path.
+            // A path that fits a parameter is found, so it is not unknown.
             if table().find(path).is_none() {
                 assert_eq!(table().nearest(path).as_deref(), near, "{path}");
             }

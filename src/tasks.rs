@@ -1,4 +1,4 @@
-//! What is done beside requests: after a reply, and by the cron.
+//! Work outside of requests: after a reply, on and after a batch of messages, and in the cron.
 
 use std::rc::Rc;
 
@@ -20,16 +20,16 @@ use crate::store::work::{self, Prune};
 use crate::store::{Ready, minting, outbox};
 use crate::{connections, contexts, delegation, discovery, keys, orchestrations, registration};
 
-/// How long after a reply no more is begun, in ms: the platform ends what is left after 30 s.
+/// How long after a reply new work may begin, in ms: the platform ends all remaining work after 30 s.
 const AFTER_REPLY_MS: u64 = 10_000;
 
-/// How long one run of the cron begins new work of a kind, in ms. What is done in the database ends
-/// before the next run; what waits for others may go on beside it, each run with calls of its own, so that
-/// capacity grows with what is due.
+/// How long a cron run begins new work of a kind, in ms, if that work is to end before the next run.
 const QUICK_MS: u64 = 50_000;
+/// How long a cron run begins new work that waits for other services, in ms. Such a run overlaps the next
+/// ones. Each run has its own allowance of calls, so capacity grows with the work that is due.
 const LONG_MS: u64 = 240_000;
 
-/// The work that a reply left behind. What others wait for comes first.
+/// Does the work that a reply left behind. Work that others wait for comes first.
 pub async fn after_reply(app: &App, work: Vec<After>) {
     let mut events = Vec::new();
     let (mut initialize, mut revoke, mut note_seen, mut hand_over) = (false, false, false, false);
@@ -48,7 +48,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
         }
     }
     if !events.is_empty() {
-        // Whatever is told is on record too.
+        // Each event that was written has added an audit entry, which is not sealed yet.
         UnsealedFlag::of(app).0.set(true);
         outbox::announce(app, events).await;
     }
@@ -71,7 +71,7 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
     if hand_over {
         handover::perform(app).await;
-        // Once for all that was done in the meantime.
+        // The handover waited; one round of sealing covers all entries since.
         if UnsealedFlag::of(app).0.take()
             && let Ok(ready) = Ready::ensure(app).await
         {
@@ -80,8 +80,8 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
     }
 }
 
-/// Sends replayed messages to the queues that they came from. What fails is said, and may be replayed
-/// again.
+/// Sends replayed messages to the queues that they came from. Logs a failure; an administrator can replay
+/// those messages again.
 async fn send_again(app: &App, messages: Vec<(String, String)>) {
     let (github, events): (Vec<_>, Vec<_>) =
         messages.into_iter().partition(|(queue, _)| queue == dead::GITHUB);
@@ -97,7 +97,7 @@ async fn send_again(app: &App, messages: Vec<(String, String)>) {
     }
 }
 
-/// Deals with one batch of a queue, by its name: `…-context-ops`, `…-github-events` or `…-dlq`. Each
+/// Processes one batch of the queue that `queue` names: `…-context-ops`, `…-github-events` or `…-dlq`. Each
 /// message gets its own verdict.
 pub async fn consume(app: &App, queue: &str, batch: &[&dyn Delivery]) {
     if queue.ends_with("-github-events") {
@@ -115,8 +115,8 @@ pub async fn consume(app: &App, queue: &str, batch: &[&dyn Delivery]) {
     }
 }
 
-/// What a batch of a queue has left to be done: work at GitHub, and the handover. The runtime takes the
-/// batch for finished when this is, so none of it waits for long.
+/// Does the work that a batch of a queue left behind: jobs at GitHub, and the handover. The runtime considers
+/// the batch finished only when this ends, so no part of it waits for long.
 pub fn after_batch(app: Rc<App>) -> impl Future<Output = ()> + 'static {
     let turn = Plan::of(&app).take_turn(&app, app.now_ms());
     async move {
@@ -131,17 +131,18 @@ pub fn after_batch(app: Rc<App>) -> impl Future<Output = ()> + 'static {
     }
 }
 
-/// The handover of what this isolate has counted, for events that are no requests; nothing when one is
-/// planned already.
+/// Returns the handover of this isolate's counts, for events other than requests; `None` when a handover is
+/// already planned, or handovers are off.
 pub fn hand_over(app: Rc<App>) -> Option<impl Future<Output = ()> + 'static> {
     let turn = Plan::of(&app).take_turn(&app, app.now_ms());
     turn.then_some(async move { handover::perform(&app).await })
 }
 
-/// The cron's round: announce overdue events, report identities that may be nobody's, take the
-/// registration and unfinished orchestrations further, wake the objects that watch the services, deal with
-/// connections and with GitHub, seal and archive the audit, forget what is past its time. The parts go
-/// side by side, each is bounded, has its time and may be repeated, and none keeps another from its turn.
+/// Runs one round of the cron: announces overdue events, reports identities that may have been minted without
+/// an owner, continues the registration and unfinished orchestrations, wakes the objects that watch the
+/// services, runs the crons of discovery, connections, contexts and GitHub, seals and archives the audit, and
+/// deletes expired rows. The parts run in parallel. Each is bounded in time and safe to repeat, and none
+/// delays another.
 pub async fn scheduled(app: &App) {
     let Ok(ready) = Ready::ensure(app).await else { return };
     let now_ms = app.now_ms();
@@ -164,7 +165,7 @@ pub async fn scheduled(app: &App) {
         Box::pin(events),
         Box::pin(identities),
         Box::pin(audit),
-        Box::pin(work::prune(app, ready, past_its_time(now_ms), quick_ms)),
+        Box::pin(work::prune(app, ready, prunes(now_ms), quick_ms)),
         Box::pin(registration::initialize(app)),
         Box::pin(watch::ensure_all(app)),
         Box::pin(discovery::cron(app, ready)),

@@ -1,11 +1,11 @@
-//! An example of every body that is sent or answered: put together from one value for each name.
+//! Examples of the bodies of requests and replies, built from one value for each member name.
 
 use serde_json::{Map, Value, json};
 
 use super::{put, shapes};
 use crate::routes::ROUTES;
 
-/// The value of a member by its name, and by its schema where that says more.
+/// The example value of a member by its name, and by its schema where the name is ambiguous.
 #[rustfmt::skip]
 fn value(schema: &str, name: &str) -> Option<Value> {
     const ID: &str = "03-1-USA-0001-P-2611-0-92";
@@ -115,7 +115,7 @@ fn value(schema: &str, name: &str) -> Option<Value> {
     })
 }
 
-/// Adds an example to every schema that is sent or answered, and to the answers in the operations.
+/// Adds an example to the schemas of all JSON request bodies, nested ones included, and of all JSON replies.
 pub(super) fn add(document: &mut Value) {
     let mut names = shapes::bodies(document);
     for route in ROUTES {
@@ -174,7 +174,7 @@ fn of(document: &Value, schema: &Value, within: &str, name: &str) -> Value {
         "boolean" => json!(!matches!(name, "private" | "archived")),
         "integer" | "number" => schema.get("minimum").cloned().map_or(json!(1), at_least_one),
         "string" if name == "type" => json!("https://connect.chitty.cc/docs/errors#not_found"),
-        // A test finds it.
+        // A member without an example: a test reports it.
         _ => Value::Null,
     }
 }

@@ -1,5 +1,5 @@
-//! What the route table says of every operation: how to authenticate, what refuses it, and which headers
-//! its answers have. No handler can forget it.
+//! The parts of an operation's description that follow from the route table: how to authenticate, which
+//! refusals it has, and which headers its replies have. No handler can forget them.
 
 use http_kit::problem::Code;
 use serde_json::{Value, json};
@@ -8,26 +8,26 @@ use super::{operation, put};
 use crate::access::route::{Access, Method, Route};
 use crate::routes::ROUTES;
 
-/// The answers that say no: status, name, and in which cases.
+/// The refusals: status, name and meaning.
 #[rustfmt::skip]
 const REFUSALS: [(u16, &str, &str); 14] = [
-    (400, "BadRequest", "The request is broken below the level of fields: no JSON, an escape that is not UTF-8, a body that breaks off."),
-    (401, "Unauthorized", "No credential was sent, or none that is good."),
-    (403, "Forbidden", "The credential does not carry the scope, or the actor may not do it."),
-    (404, "NotFound", "There is no such entity that you may see."),
-    (409, "Conflict", "What is there already is in the way."),
+    (400, "BadRequest", "The request cannot be parsed: the body is not JSON or is incomplete, or the path has an escape that is not UTF-8."),
+    (401, "Unauthorized", "The credential is missing or not valid."),
+    (403, "Forbidden", "The credential does not carry the scope, or the actor may not do this."),
+    (404, "NotFound", "The entity does not exist, or you may not see it."),
+    (409, "Conflict", "The request conflicts with what exists already."),
     (412, "PreconditionFailed", "The entity has changed since you read it."),
-    (413, "PayloadTooLarge", "The body is too long."),
-    (415, "UnsupportedMediaType", "The body is not declared as what is read here."),
-    (422, "Unprocessable", "A value is not acceptable; `errors` names each and says what is wrong with it."),
+    (413, "PayloadTooLarge", "The body is too large."),
+    (415, "UnsupportedMediaType", "The content type or encoding of the body is not supported here."),
+    (422, "Unprocessable", "A value is not acceptable; `errors` names each such value and says what is wrong with it."),
     (429, "TooManyRequests", "Too many requests of one class; wait `Retry-After` seconds."),
     (500, "InternalError", "A fault of the gateway. Report it with the `request_id`."),
-    (502, "BadGateway", "A service or a target did not do its part."),
+    (502, "BadGateway", "A service or a target failed, refused, or sent an unusable answer."),
     (503, "Unavailable", "A service or the database did not answer; wait `Retry-After` seconds."),
     (504, "GatewayTimeout", "The target took too long."),
 ];
 
-/// The headers of answers: name, schema and meaning.
+/// The headers of replies: name, schema and meaning.
 #[rustfmt::skip]
 fn headers() -> Value {
     let text = |description: &str, example: &str| {
@@ -36,12 +36,12 @@ fn headers() -> Value {
     let seconds = json!({ "type": "integer", "minimum": 0 });
     json!({
         "ETag": text("The version of the entity, for `If-Match` and `If-None-Match`.", "\"evt_019b7a5e-1c5d-7000-8000-000000000001\""),
-        "Idempotency-Replayed": text("`true` where the reply is that of an earlier request with the same `Idempotency-Key`.", "true"),
-        "Link": text("The next page (RFC 8288), where there is one.", "</v1/contexts?cursor=abc>; rel=\"next\""),
-        "Location": text("Where the entity is.", "/v1/contexts/03-1-USA-0001-P-2611-0-92"),
+        "Idempotency-Replayed": text("`true` if this repeats the reply to an earlier request with the same `Idempotency-Key`.", "true"),
+        "Link": text("The next page (RFC 8288), if there is one.", "</v1/contexts?cursor=abc>; rel=\"next\""),
+        "Location": text("The path of the entity.", "/v1/contexts/03-1-USA-0001-P-2611-0-92"),
         "RateLimit": text("How many requests of the class are left, and for how many seconds (draft-ietf-httpapi-ratelimit-headers).", "\"read\";r=1187;t=23"),
-        "RateLimit-Policy": text("How many requests of the class there are in a window of so many seconds.", "\"read\";q=1200;w=60"),
-        "Retry-After": { "description": "After how many seconds it is worth asking again.", "schema": seconds, "example": 5 },
+        "RateLimit-Policy": text("How many requests of the class are allowed in a window, and how many seconds a window lasts.", "\"read\";q=1200;w=60"),
+        "Retry-After": { "description": "How many seconds to wait before the next request.", "schema": seconds, "example": 5 },
         "WWW-Authenticate": text("How to authenticate (RFC 6750).", "Bearer realm=\"chittyconnect\""),
         "X-Request-ID": text("The id of the request: the one that you sent, or a new one.", "019b7a5e-1c5d-7000-8000-000000000001"),
     })
@@ -60,7 +60,7 @@ fn schemes() -> Value {
         "apiKey": header("X-API-Key"),
         "metricsToken": {
             "type": "http", "scheme": "bearer",
-            "description": "The `METRICS_TOKEN` of the deployment; on a developer's machine there may be none.",
+            "description": "The `METRICS_TOKEN` of the deployment; optional on a developer's machine.",
         },
     })
 }
@@ -70,7 +70,7 @@ pub(super) fn apply(document: &mut Value) {
     for route in ROUTES {
         let Some(operation) = operation(document, route) else { continue };
         put(operation, "security", security(route));
-        // The form of the page that the callback shows.
+        // The form on the page that the callback returns.
         let form = "/requestBody/content/application~1x-www-form-urlencoded/schema";
         if let Some(schema) = operation.pointer_mut(form) {
             *schema = json!({
@@ -79,8 +79,8 @@ pub(super) fn apply(document: &mut Value) {
                 "properties": { "question": { "type": "string", "example": "a-sealed-question" } },
             });
         }
-        refuse(route, operation);
-        head(route, operation);
+        describe_refusals(route, operation);
+        describe_headers(route, operation);
     }
     let Some(components) = document.pointer_mut("/components") else { return };
     put(components, "securitySchemes", schemes());
@@ -97,7 +97,7 @@ fn security(route: &Route) -> Value {
             let scope = permission.as_str();
             json!([{ "bearer": [scope] }, { "chittyosApiKey": [scope] }, { "apiKey": [scope] }])
         }
-        // Whose the installation will be; without it, it is nobody's.
+        // A credential decides who will own the installation; without one, nobody owns it.
         (_, "/integrations/github/install") => {
             json!([{}, { "bearer": [] }, { "chittyosApiKey": [] }, { "apiKey": [] }])
         }
@@ -106,7 +106,7 @@ fn security(route: &Route) -> Value {
     }
 }
 
-/// The statuses with which a route refuses, by what stands before and in its handler.
+/// The statuses with which a route refuses, as its access, path, body and headers imply them.
 fn statuses(route: &Route, operation: &Value) -> Vec<u16> {
     let mut all = Vec::new();
     match route.access {
@@ -124,7 +124,7 @@ fn statuses(route: &Route, operation: &Value) -> Vec<u16> {
         let json = operation.pointer("/requestBody/content/application~1json");
         all.extend(json.is_some().then_some(415));
     }
-    // A credential that is not asked for may still be none that is good.
+    // An optional credential may still be invalid.
     if security(route).as_array().is_some_and(|ways| ways.contains(&json!({ "bearer": [] }))) {
         all.extend([401, 403]);
     }
@@ -139,13 +139,13 @@ fn has_header(operation: &Value, name: &str) -> bool {
     all.is_some_and(|all| all.iter().any(|one| one.get("name") == Some(&json!(name))))
 }
 
-/// Describes every refusal: in the words of the handler, where it has some (a reference may have them,
-/// OpenAPI 3.1).
-fn refuse(route: &Route, operation: &mut Value) {
+/// Describes every refusal, in the words of the handler's annotation where it has some (OpenAPI 3.1 allows a
+/// description beside a reference).
+fn describe_refusals(route: &Route, operation: &mut Value) {
     let all = statuses(route, operation);
     let Some(Value::Object(responses)) = operation.pointer_mut("/responses") else { return };
     let is_page = |page: &Value| page.pointer("/content/text~1html").is_some();
-    // A browser is sent to GitHub, or is shown why not.
+    // Such an operation redirects a browser to GitHub or shows it a page.
     let shows_pages = responses.get("200").is_some_and(is_page) || responses.contains_key("302");
     for (status, name, usual) in REFUSALS {
         let key = status.to_string();
@@ -156,7 +156,7 @@ fn refuse(route: &Route, operation: &mut Value) {
         let mut refused = json!({ "$ref": format!("#/components/responses/{name}") });
         if shows_pages {
             refused = refusal(status, usual);
-            // A browser, which says that it wants one, gets a page.
+            // A client that accepts HTML gets a page.
             if let Some(content) = refused.pointer_mut("/content") {
                 put(content, "text/html", json!({ "schema": { "type": "string" } }));
             }
@@ -172,7 +172,7 @@ fn header(name: &str) -> Value {
     json!({ "$ref": format!("#/components/headers/{name}") })
 }
 
-/// An answer that says no, with an example of the first code that has the status.
+/// A refusal, with an example of the first code that has this status.
 fn refusal(status: u16, description: &str) -> Value {
     let mut headers = json!({
         "X-Request-ID": header("X-Request-ID"),
@@ -216,14 +216,14 @@ fn example(code: Code, detail: &str) -> Value {
     example
 }
 
-/// The headers of the answers that say yes.
-fn head(route: &Route, operation: &mut Value) {
+/// Describes the headers of successful replies.
+fn describe_headers(route: &Route, operation: &mut Value) {
     let can_be_replayed = has_header(operation, "Idempotency-Key");
     let is_counted = !matches!(route.access, Access::Open(_));
     let Some(Value::Object(responses)) = operation.pointer_mut("/responses") else { return };
     if route.path.contains("/proxy") {
-        let whatever = "What the target answers, with its own status and in its own form.";
-        responses.insert("default".to_owned(), json!({ "description": whatever }));
+        let description = "The target's answer, with its own status and content type.";
+        responses.insert("default".to_owned(), json!({ "description": description }));
     }
     let granted = |status: &str| status.starts_with(['2', '3']) || status == "default";
     for (_, response) in responses.iter_mut().filter(|(status, _)| granted(status)) {
@@ -240,7 +240,7 @@ fn head(route: &Route, operation: &mut Value) {
             (name, reference)
         });
         put(response, "headers", Value::Object(all.collect()));
-        // What is described of a stream is its events' to say.
+        // A stream has no schema as a whole; the operation describes its events.
         if let Some(Value::Object(stream)) = response.pointer_mut("/content/text~1event-stream") {
             stream.remove("schema");
         }

@@ -1,5 +1,4 @@
-//! What a request may hold: bounds and patterns of its members, as the code reads them, and no member
-//! beside those that are named.
+//! Bounds and patterns for the members of requests, as the code checks them; no other members are allowed.
 
 use std::collections::BTreeSet;
 
@@ -17,16 +16,16 @@ use crate::identities::input::MAX_ID_CHARS;
 
 /// Text without control characters.
 const TEXT: &str = r"^[^\u0000-\u001F\u007F-\u009F]+$";
-/// The same, not all of it blank.
+/// Text without control characters that is not all blank.
 const NAME: &str = r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u001F\u007F-\u009F]*$";
-/// Something, `@`, a host with a dot.
+/// An e-mail address: something, `@`, a host with a dot.
 const EMAIL: &str = r"^[^\s@\u0000-\u001F\u007F-\u009F]+@[^\s@.\u0000-\u001F\u007F-\u009F]+(\.[^\s@.\u0000-\u001F\u007F-\u009F]+)+$";
 /// An https URL of visible ASCII.
 const LINK: &str = r"^https://[!$-.0-;=@-\[\]-~][!#-;=?-\[\]-~]*$";
-/// A path that begins with a slash, and has no segment that leads upwards. Of what can be escaped, blanks
-/// and letters are named.
+/// A path that begins with a slash and has no `.` or `..` segment. Of all percent escapes it allows those of
+/// a blank and of a two-byte UTF-8 character.
 const PATH: &str = r"(?!.*/(%20)*\.{1,2}(%20)*([;/]|$))/([A-Za-z0-9/._~!$&'()*+,;=:@-]|%20|%([Cc][3-9A-Fa-f]|[Dd][0-9A-Fa-f])%[89ABab][0-9A-Fa-f])*";
-/// A path below an endpoint, decoded: none that leads upwards in any spelling.
+/// A decoded path below an endpoint, without `.` or `..` segments in any spelling.
 const BELOW: &str = r"^(?!(.*/)?\s*\.{1,2}\s*([;?#/]|$))[^\\%\u0000-\u001F\u007F-\u009F\u00AD\u2000-\u206F\u2215\u2216\u29F5\u3002\uFE50-\uFEFF\uFF00-\uFFEF]+$";
 /// The name of a service.
 const SERVICE: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
@@ -34,10 +33,10 @@ const SERVICE: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
 const VISIBLE: &str = "^[!-~]+$";
 /// A scope.
 const SCOPE: &str = "^[A-Za-z0-9:*._-]{1,100}$";
-/// Every accepted form of a ChittyID; the checksum is beyond a pattern.
+/// Every accepted form of a ChittyID. A pattern cannot check the checksum.
 const CHITTY_ID: &str = "^(did:chitty:)?(CHITTY-[A-Z]+-[A-Za-z0-9-]+|[0-9]{2}-[1-9A-Z]-[A-Z]{3}-[0-9]{4}-[PLTEA]-[0-9]{2,4}-[0-5]-[0-9]{1,2})$";
 
-/// The name of a kind of identity, in upper or lower case.
+/// A pattern for the name of a kind of identity, in upper or lower case.
 fn kind_of_identity() -> String {
     let names = EntityLabel::NAMES.iter().map(|(name, _)| in_any_case(&name.to_ascii_lowercase()));
     format!("^({})$", names.collect::<Vec<_>>().join("|"))
@@ -131,12 +130,12 @@ fn bounds_of_parameters() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// A word whose letters may be large or small.
+/// A pattern for a word in upper, lower or mixed case.
 fn in_any_case(word: &str) -> String {
     word.chars().map(|c| format!("[{}{c}]", c.to_ascii_uppercase())).collect()
 }
 
-/// An https URL of a public host by its name.
+/// A pattern for an https URL whose host is a public domain name.
 fn endpoint() -> String {
     let label = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
     let private = PRIVATE_SUFFIXES.map(in_any_case).join("|");
@@ -144,14 +143,14 @@ fn endpoint() -> String {
     format!("^https://({label}\\.)+(?!({private})(:|/|$)){top}(:443)?({PATH})?$")
 }
 
-/// The name of a header that says by one of its words that it carries a credential. That no other word
-/// steers a request is beyond a pattern.
+/// A pattern for the name of a header, one word of which marks it as a credential. The pattern cannot exclude
+/// names whose other words steer a request (see `connections::headers`).
 fn credential_header() -> String {
     let words = CREDENTIAL_WORDS.map(in_any_case).join("|");
     format!("^([A-Za-z][A-Za-z0-9]*[-_])*({words})([-_][A-Za-z0-9]+)*$")
 }
 
-/// An ISO-8601 instant or date, from 1970 on.
+/// A schema for an ISO-8601 instant or date, from 1970 on.
 fn instant_or_date() -> Value {
     json!({
         "pattern": r"^(19[7-9]|[2-9][0-9][0-9])",
@@ -159,8 +158,7 @@ fn instant_or_date() -> Value {
     })
 }
 
-/// Members that hold an instant, in every schema of an answer: by their names, as the style of this API
-/// has them.
+/// Whether a member of a reply holds an instant, by its name: this API names all instants like this.
 fn is_instant(name: &str) -> bool {
     name.ends_with("_at")
         || name.ends_with("At")
@@ -168,20 +166,20 @@ fn is_instant(name: &str) -> bool {
         || name == "next_health_check"
 }
 
-/// Writes all of it into the document.
+/// Writes all bounds and patterns into the document.
 pub(super) fn refine(document: &mut Value) {
     bound(document);
     for (place, name, more) in bounds_of_parameters() {
         for parameter in parameters(document).filter(|found| found.is(place, name)) {
             if let Some(schema) = parameter.value.pointer_mut("/schema") {
                 merge(schema, &more);
-                // One that is left out is not there; `null` is a text.
+                // A parameter is never null: `null` would be text.
                 not_null(schema);
             }
         }
     }
     for parameter in parameters(document) {
-        // An empty one counts as absent; where it must be there, that is the same as none.
+        // The gateway treats an empty parameter as absent, so only an optional one may be empty.
         let is_required = parameter.value.get("required") == Some(&json!(true));
         if parameter.value.get("in") == Some(&json!("query")) && !is_required {
             put(parameter.value, "allowEmptyValue", json!(true));
@@ -204,7 +202,7 @@ fn bound(document: &mut Value) {
     let names = names(document);
     for (schema, name, more) in bounds() {
         for one in names.iter().filter(|one| schema == "*" || one.as_str() == schema) {
-            // What went wrong is said in words, in every problem.
+            // In problems and field errors these members are text, not objects.
             let is_words = one == "Problem" || one == "FieldError";
             if let Some(found) = member(document, one, name).filter(|_| !is_words) {
                 merge(found, &more);
@@ -224,7 +222,7 @@ fn bound(document: &mut Value) {
     }
 }
 
-/// Adds members to a schema. A type that may be null stays so.
+/// Adds members to a schema. A nullable type stays nullable.
 fn merge(schema: &mut Value, more: &Value) {
     let (Value::Object(schema), Value::Object(more)) = (schema, more) else { return };
     for (name, value) in more {
@@ -240,7 +238,7 @@ fn is_nullable(schema: &Map<String, Value>) -> bool {
     schema.get("type").and_then(Value::as_array).is_some_and(|all| all.contains(&json!("null")))
 }
 
-/// Takes `null` out of a schema.
+/// Removes `null` from the types and values of a schema.
 fn not_null(schema: &mut Value) {
     let Some(Value::Array(types)) = schema.get("type") else { return };
     let first = types.iter().find(|one| **one != json!("null")).cloned();
@@ -259,7 +257,7 @@ fn names(document: &Value) -> Vec<String> {
     }
 }
 
-/// The schemas of JSON that is sent, with all that is in them.
+/// Returns the names of the schemas of JSON request bodies, nested ones included.
 pub(super) fn bodies(document: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let Some(Value::Object(paths)) = document.pointer("/paths") else { return found };
@@ -291,13 +289,13 @@ fn reach(document: &Value, schema: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Allows a body no member that it does not name, and a change at least one.
+/// Forbids members that a body's schema does not name, and requires at least one member of a patch.
 fn close(document: &mut Value, name: &str) {
     let Some(schema) = document.pointer_mut(&format!("/components/schemas/{name}")) else { return };
     if schema.get("properties").is_some() {
         put(schema, "additionalProperties", json!(false));
     }
-    // A generated type takes a member that has one for a member that must be there.
+    // Generators of client types treat a member with a default as required.
     if let Some(Value::Object(members)) = schema.pointer_mut("/properties") {
         for member in members.values_mut().filter_map(Value::as_object_mut) {
             member.remove("default");
@@ -319,7 +317,8 @@ fn instants(document: &mut Value) {
     }
 }
 
-/// What is one of several: told apart by what is always true or false of it, or else by trying.
+/// Describes unions. Fixes the member that is always true or false in a variant, by which readers tell the
+/// variants apart; uses `anyOf` where a value may match several variants.
 fn unite(document: &mut Value) {
     for (schema, name, value) in [
         ("UnregisteredActor", "registered", false),
@@ -332,7 +331,7 @@ fn unite(document: &mut Value) {
             put(found, "const", json!(value));
         }
     }
-    // All of an actor is also what everybody may know of it.
+    // A whole actor also matches the schema of its public part, so `oneOf` would be wrong.
     let visible = document.pointer_mut("/components/schemas/VisibleActor");
     if let Some(Value::Object(visible)) = visible
         && let Some(either) = visible.remove("oneOf")

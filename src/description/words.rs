@@ -1,5 +1,5 @@
-//! Closed sets of words: which members and parameters hold one of them, and which words there are. They
-//! come from the lists that the code itself goes by, where it has one.
+//! Closed sets of words: the members and parameters that hold such words, and the words. The words come from
+//! the code's own list where it has one.
 
 use std::collections::BTreeSet;
 
@@ -120,7 +120,7 @@ fn members() -> Vec<(&'static str, &'static str, Words)> {
     ]
 }
 
-/// The query and path parameters that are one word of a set.
+/// The query parameters that hold one word of a set, by path.
 #[rustfmt::skip]
 fn words_of_parameters() -> Vec<(&'static str, &'static str, Words)> {
     let of_contexts = vec!["active", "inactive", "all"];
@@ -138,25 +138,25 @@ fn words_of_parameters() -> Vec<(&'static str, &'static str, Words)> {
     ]
 }
 
-/// The query parameters that are the name of an event.
+/// The query parameters that hold the name of an event, by path.
 const NAMES_OF_EVENTS: [(&str, &str); 3] =
     [("/v1/events", "type"), ("/v1/events/dead-letters", "type"), ("/v1/audit", "action")];
 
-/// The pattern of such a name: one of the gateway's own, or one that GitHub has given.
+/// The pattern for the name of an event: one of the gateway's own names, or one that GitHub chose.
 fn name_of_an_event() -> String {
     let own: Vec<String> =
         EventKind::ALL.iter().map(|kind| kind.as_str().replace('.', r"\.")).collect();
     format!(r"^({}|github\.[!-~]+)$", own.join("|"))
 }
 
-/// The names of what can happen to a kind of entity.
+/// The names of the events of a kind of entity.
 fn events_of(entity: &str) -> Words {
-    // The names are static; only those of GitHub, which are not in the list, are not.
+    // These names are static. The names that GitHub chooses are not, and are not in the list.
     let of_it = EventKind::ALL.iter().filter(|kind| kind.entity_type() == entity);
     of_it.map(EventKind::as_str).collect()
 }
 
-/// The kinds of entities to which something can happen.
+/// The kinds of entities that have events.
 fn entity_types() -> Words {
     let named = EventKind::ALL.iter().map(EventKind::entity_type);
     named.chain(["repository"]).collect::<BTreeSet<_>>().into_iter().collect()
@@ -195,7 +195,7 @@ pub(super) fn close(document: &mut Value) {
     }
 }
 
-/// Allows a schema, or the items of a list, only these words, and null where it may be null.
+/// Limits a schema, or the items of a list, to these words, and to null if it is nullable.
 fn limit_to(schema: &mut Value, words: &[&str]) {
     let target = match schema.get("items").is_some() {
         true => schema.pointer_mut("/items"),

@@ -1,9 +1,9 @@
-//! The host of one connection: keeps the state machine's state, its timer and its promises.
+//! The host of one connection: stores the state of its state machine, sets its timer and carries out its
+//! effects.
 //!
-//! Every event is the same: load → step → save → timer → check, and what there is to tell is told. A
-//! crash between any two of these is made up for: what was saved and not told is told by the next
-//! event, a check without a result is followed by another when its guard fires, and a lost timer is
-//! found by the next `ensure` (every minute).
+//! Every input goes the same way: load → step → save → timer → check, then publish the pending notices. A
+//! crash between any two of these loses nothing: the next input publishes notices that were saved, the guard
+//! timer starts another check if one has no result, and the next `ensure` (every minute) finds a lost timer.
 
 use chitty_core::connection::{Connection, Effect, Event, Input, Status};
 use chitty_core::{CallContext, Service, ServiceHealth};
@@ -19,29 +19,29 @@ use crate::ecosystem::settings::Settings;
 use crate::store::event::{self, EventKind};
 use crate::store::{Ready, outbox};
 
-/// The most events that wait to be told. Beyond that the oldest are dropped, and it is logged.
+/// The most pending notices that the host keeps. Beyond that it drops the oldest, and logs that.
 const MAX_UNTOLD: usize = 100;
 
-/// After how long telling is tried again where nothing else happens before, in ms.
+/// The pause before a failed publication is tried again, in ms, if no other timer is set.
 const TELL_AGAIN_MS: u64 = 5_000;
 
-/// What can be asked of a connection.
+/// A command to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// Connect, unless somebody disconnected it; make up for a lost timer.
+    /// Connect, unless a caller has disconnected it; replace a lost timer.
     Ensure,
     /// Connect.
     Connect,
-    /// Disconnect, until somebody connects.
+    /// Disconnect, until a caller connects or resets it.
     Disconnect,
-    /// Check its health now, and answer with the result.
+    /// Check the service's health now, and answer with the result.
     Check,
-    /// Forget everything.
+    /// Forget the state and the statistics.
     Reset,
 }
 
 impl Command {
-    /// The command of a name.
+    /// Parses the name of a command.
     pub fn parse(name: &str) -> Option<Command> {
         Some(match name {
             "ensure" => Command::Ensure,
@@ -53,7 +53,7 @@ impl Command {
         })
     }
 
-    /// Its name.
+    /// The command's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Command::Ensure => "ensure",
@@ -75,30 +75,31 @@ impl Command {
     }
 }
 
-/// What the object keeps. A version before this one may have written it, or one after: what is not
-/// there has its default, what is not known is ignored.
+/// The state that the object stores. An older or a newer version of the gateway may have written it: missing
+/// members get their defaults, unknown members are ignored.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct StoredState {
     connection: Connection,
     /// Rises with each save.
     version: i64,
-    /// Whether it was down at the last save, and how often that has changed.
+    /// Whether the service was down at the last save.
     is_down: bool,
+    /// How often `is_down` has changed.
     news: i64,
-    /// What happened and is not told yet.
+    /// The notices that are not published yet, oldest first.
     untold: Vec<PendingNotice>,
 }
 
-/// What came of a step.
+/// The result of a step.
 struct StepResult {
     kept: StoredState,
-    /// The check that is wanted.
+    /// The generation of the check to start, if any.
     check: Option<u64>,
     changed: bool,
 }
 
-/// Something that happened.
+/// A notice of something that happened to the connection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct PendingNotice {
     id: String,
@@ -107,18 +108,19 @@ struct PendingNotice {
     data: Value,
 }
 
-/// One connection on its host.
+/// The host of one connection.
 pub struct Host<'a> {
     /// The gateway.
     pub app: &'a App,
-    /// What the object keeps.
+    /// The object's own storage and alarm.
     pub store: &'a dyn ObjectStore,
-    /// Whose connection it is.
+    /// The service at the other end of the connection.
     pub service: Service,
 }
 
 impl Host<'_> {
-    /// Does what is asked, and answers how the connection is then. A check is waited for.
+    /// Carries out a command and returns the connection's status after it. Waits for the checks that the
+    /// command starts.
     ///
     /// # Errors
     /// When the object's own storage fails.
@@ -126,7 +128,7 @@ impl Host<'_> {
         self.take(command.input()).await
     }
 
-    /// The alarm has fired.
+    /// Handles the object's alarm.
     ///
     /// # Errors
     /// When the object's own storage fails; the platform then fires again.
@@ -137,7 +139,7 @@ impl Host<'_> {
     async fn take(&self, input: Input) -> Result<Status, String> {
         let mut stepped = self.step(input).await?;
         while let Some(generation) = stepped.check {
-            // Said before the check, which may take its time.
+            // Publish before the check, which may take long.
             if !stepped.kept.untold.is_empty() {
                 self.tell(&stepped.kept).await?;
             }
@@ -150,7 +152,7 @@ impl Host<'_> {
         Ok(kept.connection.status(self.app.now_ms()))
     }
 
-    /// One step of the machine, saved, with its timer set.
+    /// Takes one step of the state machine, saves it and sets the timer.
     async fn step(&self, input: Input) -> Result<StepResult, String> {
         let mut kept = self.load().await?;
         let now_ms = self.app.now_ms();
@@ -160,7 +162,7 @@ impl Host<'_> {
         let (mut alarm, mut check) = (None, None);
         let changed = kept.connection != before || !effects.is_empty();
         if !changed {
-            // Somebody looked whether it is well, and it is.
+            // The input changed nothing, such as an `ensure` that finds all well.
             return Ok(StepResult { kept, check, changed });
         }
         for effect in effects {
@@ -168,7 +170,7 @@ impl Host<'_> {
                 Effect::SetTimer { at_ms } => alarm = Some(Some(at_ms)),
                 Effect::ClearTimer => alarm = Some(None),
                 Effect::StartCheck { generation } => check = Some(generation),
-                Effect::Emit(event) => kept.untold.push(self.untold(&event, now_ms)),
+                Effect::Emit(event) => kept.untold.push(self.notice(&event, now_ms)),
             }
         }
         if kept.untold.len() > MAX_UNTOLD {
@@ -188,7 +190,7 @@ impl Host<'_> {
         Ok(StepResult { kept, check, changed })
     }
 
-    fn untold(&self, event: &Event, now_ms: u64) -> PendingNotice {
+    fn notice(&self, event: &Event, now_ms: u64) -> PendingNotice {
         let mut data = serde_json::to_value(event).unwrap_or_default();
         let name = data.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
         if let Some(data) = data.as_object_mut() {
@@ -201,7 +203,7 @@ impl Host<'_> {
         PendingNotice { id: ids::event(now_ms), at: time::iso8601(now_ms), name, data }
     }
 
-    /// Checks the service's health. One that answers is connected, degraded or not.
+    /// Checks the service's health. A degraded service counts as connected, too.
     async fn check(&self, generation: u64) -> Input {
         let deadline_ms = Settings::of(self.app).connection.check_deadline_ms;
         let deadline_ms = u32::try_from(deadline_ms).unwrap_or(u32::MAX);
@@ -214,7 +216,8 @@ impl Host<'_> {
         Input::CheckDone { generation, result, latency_ms: report.latency }
     }
 
-    /// Publishes how it is and tells what happened, all in one batch. What cannot be told waits.
+    /// Publishes the connection's status and the pending notices in one batch. If that fails, the notices
+    /// stay pending.
     async fn tell(&self, kept: &StoredState) -> Result<(), String> {
         match self.publish(kept).await {
             Ok(events) => {
@@ -222,7 +225,7 @@ impl Host<'_> {
                 if kept.untold.is_empty() {
                     return Ok(());
                 }
-                // What came in between is kept.
+                // Notices that came in meanwhile stay pending.
                 let mut now = self.load().await?;
                 now.untold.retain(|item| !kept.untold.iter().any(|told| told.id == item.id));
                 self.save(&mut now).await
@@ -283,12 +286,12 @@ impl Host<'_> {
         }
         batch.push(discovery::look());
         let moved = ready.db().batch(batch).await?.pop();
-        // This isolate may have no requests that would tell it.
+        // This isolate may have no handovers, in which others learn where services are.
         discovery::take(self.app, moved.unwrap_or_default())?;
         Ok(announced)
     }
 
-    /// The event that Chronicle and Beacon are told.
+    /// The event of a state change, for ChittyChronicle and Beacon.
     fn state_changed(&self, item: &PendingNotice) -> event::Event {
         event::Event {
             via: None,
@@ -305,8 +308,8 @@ impl Host<'_> {
     async fn load(&self) -> Result<StoredState, String> {
         match self.store.load().await? {
             None => Ok(StoredState::default()),
-            // What cannot be read is of no use to anybody: better a new beginning than none. Its
-            // version goes on from the clock, beyond any that was published.
+            // An unreadable state is replaced by a new one. The clock gives the version, so that it is
+            // above every published version.
             Some(text) => Ok(serde_json::from_str(&text).unwrap_or_else(|error| {
                 log::error("connection_unreadable", &[("error", &error.to_string())]);
                 let version = i64::try_from(self.app.now_ms()).unwrap_or(0);
@@ -317,7 +320,7 @@ impl Host<'_> {
 
     async fn save(&self, kept: &mut StoredState) -> Result<(), String> {
         kept.version += 1;
-        // Plain data: this cannot fail.
+        // Plain data, so serializing cannot fail.
         self.store.save(&serde_json::to_string(kept).unwrap_or_default()).await
     }
 }
@@ -331,7 +334,7 @@ mod tests {
         let stored = include_str!("../../tests/native/golden/watch-state-v1.json");
         let state: StoredState = serde_json::from_str(stored).unwrap();
         assert_eq!(serde_json::to_string(&state).unwrap(), stored.trim_end());
-        // An older one lacks members, a newer one has more of them.
+        // A state of an older version lacks members, one of a newer version has more.
         let other = r#"{"connection":{"held":true,"later":1},"version":7,"later":[]}"#;
         let state: StoredState = serde_json::from_str(other).unwrap();
         assert_eq!((state.version, state.untold.len()), (7, 0));

@@ -21,12 +21,12 @@ use crate::store::{Ready, outbox};
 #[cfg(not(target_family = "wasm"))]
 use crate::ecosystem::views::{ConnectionReplyView, EcosystemView, ServiceView};
 
-/// How many of a service's last events are shown.
+/// How many of a service's latest events a reply shows.
 const EVENTS_SHOWN: i64 = 20;
 
-/// Every service: its connection, with statistics, and its breaker.
+/// List every service with its connection, its statistics and its breaker.
 ///
-/// The connection is that of all isolates, the breaker that of the isolate that answers.
+/// All isolates share the connection; the breaker is that of the answering isolate.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/ecosystem",
@@ -46,7 +46,7 @@ pub async fn list(app: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) ->
     Ok(Reply::json(text.to_string()))
 }
 
-/// One service, with the last events of its connection, newest first.
+/// Show one service, with the latest events of its connection, newest first.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/ecosystem/{id}",
@@ -86,7 +86,8 @@ pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
 
 /// Check a service's health now.
 ///
-/// Answers once the check has ended, at most five seconds later.
+/// The reply follows when the check has ended, after at most five seconds (the default of
+/// `HEALTH_CHECK_TIMEOUT_MS`).
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/ecosystem/{id}/check",
@@ -118,9 +119,9 @@ pub async fn connect(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     command(app, ready, scope, request, Command::Connect).await
 }
 
-/// Disconnect a service: it is not checked until somebody connects it.
+/// Disconnect a service: the gateway stops checking it until a caller connects or resets it.
 ///
-/// Calls to the service go on; only the watching ends.
+/// Only the watch ends; the gateway still calls the service.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/ecosystem/{id}/disconnect",
@@ -141,7 +142,7 @@ pub async fn disconnect(
     command(app, ready, scope, request, Command::Disconnect).await
 }
 
-/// Forget a connection's state and statistics. It is taken up again within a minute.
+/// Forget a connection's state and statistics. The gateway connects again within a minute.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/ecosystem/{id}/reset",
@@ -166,14 +167,14 @@ async fn command(
 ) -> Outcome {
     nothing(request).await?;
     let service = service(request)?;
-    // Put on record first: what may have been done must not go unsaid.
+    // The event is written before the command is sent, so that no command goes unrecorded.
     let kind = EventKind::ServiceCommanded;
     let payload = json!({ "command": command.as_str(), "outcome": BEGUN });
     let event = Event::caused(request, &scope, kind, service.as_str(), payload, app.now_ms());
     scope.write(ready, vec![outbox::insert(&event, app.config.outbox_overdue_ms)]).await?;
     let Some(objects) = app.connections.as_deref() else {
         return Err(unavailable(
-            "The binding SERVICE_CONNECTION is missing; GET /health lists what is.",
+            "The binding SERVICE_CONNECTION is missing; GET /health lists all that is missing.",
         ));
     };
     let answer = objects.ask(service, command.as_str()).await.map_err(|error| {
@@ -222,7 +223,7 @@ fn view(app: &App, service: Service, published: &[ServiceStatus]) -> Value {
     })
 }
 
-/// What the machine has published, with its instants as ISO-8601 and its uptime as of now.
+/// The published status, with its instants as ISO-8601 and its uptime as of now.
 fn readable(status: &Value, now_ms: u64) -> Value {
     let mut status = status.clone();
     let connected = status.get("state").and_then(Value::as_str) == Some("CONNECTED");

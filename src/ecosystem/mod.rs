@@ -1,8 +1,8 @@
 //! The ChittyOS services as this gateway sees them.
 //!
-//! Each has a Durable Object that watches its connection ([`connection`], over the state machine of
-//! chitty-core) and publishes what happens to the database. Isolates look there in the background
-//! ([`watch`]) and fail fast for what is down; people look through [`handlers`] and [`stream`].
+//! Each service has a Durable Object that watches its connection ([`connection`], on top of the state machine
+//! of chitty-core) and publishes its status to the database. Isolates read the database in the background
+//! ([`watch`]) and fail fast when a service is down; callers read it through [`handlers`] and [`stream`].
 
 pub mod connection;
 pub mod handlers;

@@ -1,4 +1,4 @@
-//! `GET /health?full=true`: every service asked how it is, side by side, within one deadline.
+//! The checks of `GET /health?full=true`: of all services, in parallel.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -8,24 +8,24 @@ use chitty_core::{CallContext, HealthReport, Service};
 
 use crate::app::{App, Slot};
 
-/// How long one service may take, in ms. Six are asked at once, so all of them take at most twice
-/// this.
+/// How long the check of one service may take, in ms. Six run at once, so all of them take at most twice this
+/// time.
 const TIMEOUT_MS: u32 = 2_000;
 
-/// How long the answers are shown again, in ms: so often, and no more, an isolate asks the services,
-/// however often it is asked itself.
+/// How long an isolate reuses the results, in ms. It checks the services at most once in this time, however
+/// many requests ask for it.
 const KEEP_MS: u64 = 5_000;
 
-/// How often somebody who finds the services being asked looks for the answers, in ms.
+/// How often a request that finds checks under way looks for their results, in ms.
 const LOOK_MS: u64 = 50;
 
 type Reports = Rc<BTreeMap<Service, HealthReport>>;
 
-/// The last answers of this isolate.
+/// The latest results of this isolate.
 #[derive(Default)]
 pub struct Probe {
     last: RefCell<Option<(Reports, u64)>>,
-    /// When somebody began to ask.
+    /// When the checks that are under way began.
     asking_since_ms: Cell<Option<u64>>,
 }
 
@@ -35,7 +35,7 @@ impl Slot for Probe {
     }
 }
 
-/// How every service is, with the instant (ms) at which that was found out.
+/// Returns the health of every service, and the instant (ms) at which the checks ended.
 pub async fn services(app: &App) -> (Reports, u64) {
     let longest_ms = 2 * u64::from(TIMEOUT_MS) + 500;
     let probe = Probe::of(app);
@@ -46,7 +46,7 @@ pub async fn services(app: &App) -> (Reports, u64) {
         {
             return (Rc::clone(reports), *at_ms);
         }
-        // Whoever was asking may have gone with its request.
+        // The request that began the checks may have ended before them.
         match probe.asking_since_ms.get() {
             Some(since_ms) if now_ms.abs_diff(since_ms) < longest_ms => app.sleep(LOOK_MS).await,
             _ => break,

@@ -1,4 +1,4 @@
-//! How the services are watched.
+//! The settings of the watch over the services.
 
 use chitty_core::connection::ConnectionConfig;
 
@@ -7,7 +7,7 @@ use crate::config::{Config, Reader};
 
 /// The settings.
 pub struct Settings {
-    /// How the connections to the services are watched and taken up again.
+    /// How connections to the services are checked and reconnected.
     pub connection: ConnectionConfig,
 }
 
@@ -65,7 +65,7 @@ mod tests {
     use crate::app::settings::tests::settings;
 
     #[test]
-    fn a_senseless_multiplier_falls_back_and_is_listed() {
+    fn an_invalid_multiplier_falls_back_and_is_listed() {
         for (text, counts) in [("3", 3), ("1", 1), ("0", 2), ("11", 2), ("1.5", 2)] {
             let (read, lacking) = settings::<Settings>(&[("RECONNECT_MULTIPLIER", text)]);
             assert_eq!(read.connection.reconnect_multiplier, counts, "{text}");

@@ -1,10 +1,10 @@
 //! `GET /v1/ecosystem/events`: what happens to the connections, as Server-Sent Events (HTML standard
 //! §9.2).
 //!
-//! The stream reads the database, where the connections' objects publish: it needs no object of its
-//! own, misses nothing between two reads, and a client that comes back with `Last-Event-ID` goes on
-//! where it was. Each look judges anew whether the caller may, in the same round trip: whoever is
-//! suspended, or whose credential ends or is revoked, sees no more.
+//! The stream reads the database, to which the connections' objects publish. It needs no object of its own
+//! and misses nothing between two reads, and a client that reconnects with `Last-Event-ID` continues where it
+//! stopped. Each read checks the caller's permission again in the same round trip, so the stream ends when
+//! the actor is suspended or the credential expires or is revoked.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,26 +24,28 @@ use crate::app::{App, Slot};
 use crate::store::work::Prune;
 use crate::store::{OwnedReady, Ready};
 
-/// How often the stream looks for news, in ms.
+/// How often the stream reads the database for new events, in ms.
 const LOOK_MS: u64 = 1_000;
 
-/// How often it says something where there is no news, in ms: so that nobody in between takes it for
-/// dead, and that a client which has gone is noticed (the runtime says so at the next write only).
+/// How often the stream sends a comment while there are no events, in ms: so that no proxy closes the
+/// connection, and so that the gateway notices when the client has gone (the runtime reports that only at the
+/// next write).
 const HEARTBEAT_MS: u64 = 5_000;
 
-/// How long one stream lasts, in ms. The client then comes back by itself.
+/// The longest duration of a stream, in ms. The client then reconnects by itself.
 const LONGEST_MS: u64 = 300_000;
 
-/// How long one by a token of ChittyAuth lasts at least, in ms, where nothing is remembered of tokens.
+/// The longest duration of a stream with a token of ChittyAuth, in ms, if the gateway caches tokens for a
+/// shorter time than this or not at all.
 const LONGEST_UNREMEMBERED_MS: u64 = 10_000;
 
-/// The most events of one look.
+/// The most events of one read.
 const MAX_EVENTS: i64 = 100;
 
-/// The most streams that one isolate keeps open: each looks into the database once a second.
+/// The most streams that one isolate keeps open: each reads the database once a second.
 const MAX_STREAMS: u32 = 50;
 
-/// The most of them that are one actor's.
+/// The most streams that one isolate keeps open for one actor.
 const MAX_STREAMS_OF_ACTOR: u32 = 10;
 
 /// How many streams are open in this isolate, by actor.
@@ -56,24 +58,24 @@ impl Slot for OpenStreams {
     }
 }
 
-/// The place of one stream; given back when the stream is dropped.
+/// The place of one open stream; freed when the stream is dropped.
 struct Place {
     open: OpenStreams,
     actor: String,
 }
 
 impl OpenStreams {
-    /// A place for a stream of an actor.
+    /// Takes a place for a stream of an actor.
     ///
     /// # Errors
-    /// 429 when the actor has its share, or all places are taken.
+    /// 429 when the actor has taken all of its places, or all places are taken.
     fn take(&self, actor: &str) -> Result<Place, Problem> {
         let mut open = self.0.borrow_mut();
         let own = open.get(actor).copied().unwrap_or_default();
         let detail = if own >= MAX_STREAMS_OF_ACTOR {
-            "You have as many streams open here as you may. Close one that you no longer read."
+            "You have reached your limit of open streams. Close one that you no longer read."
         } else if open.values().sum::<u32>() >= MAX_STREAMS {
-            "As many streams are open here as there may be. Wait a while."
+            "This isolate has reached its limit of open streams. Wait a while."
         } else {
             open.insert(actor.to_owned(), own + 1);
             return Ok(Place { open: self.clone(), actor: actor.to_owned() });
@@ -94,24 +96,24 @@ impl Drop for Place {
     }
 }
 
-/// What happens to the connections, as Server-Sent Events.
+/// Stream the events of the connections as Server-Sent Events.
 ///
-/// The type of each is `connected`, `disconnected`, `reconnecting`, `unhealthy`, `stateChange`,
-/// `error` or `maxReconnectAttemptsReached`. The stream ends after five minutes, by a token of ChittyAuth
-/// after one, and at once when you may not see it any more; with `Last-Event-ID` the next goes on where
-/// it was.
+/// The type of each event is `connected`, `disconnected`, `reconnecting`, `unhealthy`, `stateChange`,
+/// `error` or `maxReconnectAttemptsReached`. The stream ends after five minutes (after one minute with a
+/// token of ChittyAuth), and at once when you lose the permission. With `Last-Event-ID` the next stream
+/// continues where this one ended.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/ecosystem/events",
     operation_id = "ecosystemEvents",
     tag = "ecosystem",
     params(
-        ("service" = Option<String>, Query, description = "Only of this service."),
-        ("Last-Event-ID" = Option<u64>, Header, description = "Only what came after this event; without it, only what comes from now on."),
+        ("service" = Option<String>, Query, description = "Only events of this service."),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Only events after this one; without it, only events from now on."),
     ),
     responses(
         (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
-        (status = 429, description = "`too_many_streams`: you, or all together, have too many open."),
+        (status = 429, description = "`too_many_streams`: you, or all callers together, have too many streams open."),
     ),
 ))]
 pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
@@ -151,8 +153,8 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     Ok(Reply::new(200, Body::Stream { content_type: "text/event-stream", stream }))
 }
 
-/// How long a stream lasts. Only ChittyAuth knows whether a token of its is revoked, so it is shown again
-/// as often as elsewhere.
+/// How long a stream may last, in ms. Only ChittyAuth knows whether one of its tokens is revoked, so a stream
+/// with such a token lasts about as long as the gateway caches the token.
 fn longest_ms(app: &App, scope: &Scope, now_ms: u64) -> u64 {
     let Credential::Token { expires_at, .. } = scope.credential() else { return LONGEST_MS };
     let ends_ms = expires_at.as_deref().and_then(time::parse);
@@ -165,9 +167,9 @@ struct Source {
     scope: Scope,
     clock: Rc<dyn Clock>,
     service: Option<&'static str>,
-    /// The last event that was sent.
+    /// The id of the last event that was sent.
     after: i64,
-    /// For how long nothing was sent.
+    /// How long the stream has sent nothing, in ms.
     silent_ms: u64,
     begun: bool,
     until_ms: u64,
@@ -175,7 +177,7 @@ struct Source {
 }
 
 impl Source {
-    /// The next piece of text, once there is one; `None` at the end.
+    /// Waits for the next piece of text; `None` at the end of the stream.
     async fn next(mut self) -> Option<(Vec<u8>, Self)> {
         if !self.begun {
             // The client sees at once that it is connected.
@@ -186,7 +188,8 @@ impl Source {
             let text = match self.look().await {
                 Ok(text) => text,
                 Err(problem) => {
-                    // The client comes back with the last id that it has seen, or learns why it may not.
+                    // The client reconnects with the last id that it has seen, and may then learn from the
+                    // refusal why the stream ended.
                     log::info("event_stream_ended", &[("code", problem.code.as_str())]);
                     return None;
                 }
@@ -230,7 +233,7 @@ impl Source {
 
     fn frame(&mut self, mut row: Row) -> Result<String, DbError> {
         self.after = row.integer(0)?;
-        // JSON of serde_json is one line.
+        // JSON from serde_json is a single line.
         Ok(format!("id: {}\nevent: {}\ndata: {}\n\n", self.after, row.text(1)?, row.text(2)?))
     }
 }

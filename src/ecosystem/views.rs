@@ -1,4 +1,4 @@
-//! What requests and replies of the services of the ecosystem look like: for the API description only.
+//! The schemas of the requests and replies of `/v1/ecosystem`, for the API description only.
 
 use utoipa::ToSchema;
 
@@ -7,23 +7,23 @@ use utoipa::ToSchema;
 #[schema(as = Service)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct ServiceView {
-    /// The name that people know it by, such as `chittyid`.
+    /// The service's common name, such as `chittyid`.
     service: String,
-    /// Its host below `chitty.cc`, such as `id`.
+    /// The service's host below `chitty.cc`, such as `id`.
     name: String,
-    /// Where the gateway calls it.
+    /// The URL at which the gateway calls the service.
     url: String,
-    /// `active`, `degraded`, `down`, or `unknown` while nobody watches it.
+    /// `active`, `degraded`, `down`, or `unknown` while the service is not watched.
     status: String,
-    /// Its connection, once it was watched.
+    /// The connection to the service; null until the watch has published it.
     connection: Option<ConnectionView>,
-    /// When the connection was last published, ISO-8601.
+    /// When the watch last published the connection, ISO-8601.
     updated_at: Option<String>,
-    /// The breaker of the isolate that answers.
+    /// The breaker of the answering isolate.
     breaker: BreakerView,
-    /// Of a single service: the last events of its connection, newest first.
+    /// Only when one service is shown: the latest events of its connection, newest first.
     events: Option<Vec<ConnectionEventView>>,
-    /// Of ChittyID: the gateway's own registration.
+    /// Only when ChittyID is shown: the gateway's own registration.
     registration: Option<RegistrationView>,
 }
 
@@ -36,74 +36,74 @@ pub(crate) struct ConnectionView {
     state: String,
     /// Whether the last check succeeded.
     is_healthy: bool,
-    /// Which attempt to reconnect is planned or under way; 0 when connected.
+    /// The number of the reconnect attempt that is planned or under way; 0 when connected.
     reconnect_attempts: u32,
-    /// For how long it has been connected, in ms.
+    /// How long the connection has lasted, in ms; 0 when it is not connected.
     uptime: u64,
     /// Why the last check failed.
     last_error: Option<String>,
     /// When the last check ended, ISO-8601.
     last_check_at: Option<String>,
-    /// How long it took, in ms.
+    /// How long the last check took, in ms.
     last_latency_ms: Option<u64>,
     /// When the next check is due, ISO-8601.
     next_check_at: Option<String>,
-    /// Since when it is in this state, ISO-8601.
+    /// When the state last changed, ISO-8601.
     since: Option<String>,
-    /// What was counted.
+    /// The connection's counters.
     stats: StatisticsView,
 }
 
-/// What was counted of a connection.
+/// The counters of a connection.
 #[derive(ToSchema)]
 #[schema(as = ConnectionStatistics, rename_all = "camelCase")]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct StatisticsView {
-    /// How often it was made.
+    /// How often the first attempt connected.
     total_connections: u64,
-    /// How often it was taken up again.
+    /// How often a later attempt reconnected.
     total_reconnections: u64,
-    /// Attempts that failed.
+    /// How many attempts failed.
     total_failures: u64,
-    /// Checks.
+    /// How many health checks ended.
     total_health_checks: u64,
-    /// Checks that succeeded.
+    /// How many health checks succeeded.
     successful_health_checks: u64,
-    /// Checks that failed.
+    /// How many health checks failed.
     failed_health_checks: u64,
-    /// Such as `97.96%`.
+    /// The share of health checks that succeeded, such as `97.96%`.
     health_check_success_rate: String,
-    /// As `state`.
+    /// The same as `state` of the connection.
     current_state: String,
-    /// As `uptime`.
+    /// The same as `uptime` of the connection.
     uptime: u64,
 }
 
-/// A breaker.
+/// The breaker of a service.
 #[derive(ToSchema)]
 #[schema(as = Breaker)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct BreakerView {
     /// `closed`, `half_open` or `open`.
     state: String,
-    /// Until when it is open, ISO-8601.
+    /// While the breaker is open: until when, ISO-8601.
     until: Option<String>,
 }
 
-/// What happened to a connection.
+/// An event of a connection.
 #[derive(ToSchema)]
 #[schema(as = ConnectionEvent)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct ConnectionEventView {
-    /// Rises with each event.
+    /// The event's number, which rises with each event.
     id: u64,
     /// `connected`, `disconnected`, `reconnecting`, `unhealthy`, `stateChange`, `error` or
     /// `maxReconnectAttemptsReached`.
     event: String,
-    /// What belongs to it.
+    /// The event's data.
     #[schema(value_type = Object)]
     data: (),
-    /// When, ISO-8601.
+    /// When the event happened, ISO-8601.
     at: String,
 }
 
@@ -118,20 +118,20 @@ pub(crate) struct RegistrationView {
     chitty_id: Option<String>,
     /// The steps that have succeeded.
     completed: Vec<String>,
-    /// The steps that are still to be taken.
+    /// The remaining steps.
     pending: Vec<String>,
-    /// Why the last try failed.
+    /// Why the last attempt failed: the service and the failure.
     last_error: Option<String>,
 }
 
-/// Every service.
+/// Every service, and the gateway's own registration.
 #[derive(ToSchema)]
 #[schema(as = Ecosystem)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct EcosystemView {
     /// The services.
     services: Vec<ServiceView>,
-    /// How many.
+    /// How many services there are.
     count: u64,
     /// The gateway's own registration.
     registration: RegistrationView,
@@ -144,8 +144,8 @@ pub(crate) struct EcosystemView {
 pub(crate) struct ConnectionReplyView {
     /// Always true.
     success: bool,
-    /// Whose connection.
+    /// The common name of the service.
     service: String,
-    /// How it is now.
+    /// The connection after the command.
     connection: ConnectionView,
 }

@@ -1,4 +1,4 @@
-//! What is published of the connections, and what an isolate makes of it.
+//! The published status of the connections, and how an isolate acts on it.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use crate::app::{App, Settings as _, Slot};
 use crate::ecosystem::connection::Command;
 use crate::ecosystem::settings::Settings;
 
-/// How long a connection may go without being published before its object is woken, in ms: twice
-/// its longest pause, and a check.
+/// How long a connection's object may publish nothing before an isolate wakes it, in ms: twice the longest
+/// pause between two checks, and twice the deadline of a check.
 fn silent_ms(app: &App) -> u64 {
     let config = &Settings::of(app).connection;
     let longest_ms = config.health_check_interval_ms.max(config.max_reconnect_delay_ms);
@@ -24,7 +24,7 @@ fn silent_ms(app: &App) -> u64 {
 /// How long an isolate waits before it wakes the same object again, in ms.
 const WAKE_PAUSE_MS: u64 = 60_000;
 
-/// What an isolate has made of the news so far.
+/// The news that an isolate has read, and the objects that it has woken.
 #[derive(Default)]
 pub struct NewsMemory {
     news: RefCell<BTreeMap<Service, i64>>,
@@ -39,9 +39,9 @@ impl Slot for NewsMemory {
 }
 
 impl NewsMemory {
-    /// What this isolate knows of the connection to ChittyID, with its uptime as of now; nothing before
-    /// it has heard of it, and where its object is silent. It stays what it was while this isolate has
-    /// nothing to do: better the last word than none.
+    /// The connection to ChittyID as this isolate last read it, with its uptime as of now; `None` before the
+    /// first read, and if its object was silent at the last one. An idle isolate does not read, and keeps the
+    /// last status: an old one is better than none.
     pub(crate) fn identity(&self, now_ms: u64) -> Option<RefMut<'_, Status>> {
         let mut status = RefMut::filter_map(self.identity.borrow_mut(), Option::as_mut).ok()?;
         let since_ms = status.since.filter(|_| status.state == State::Connected);
@@ -50,7 +50,7 @@ impl NewsMemory {
         Some(status)
     }
 
-    /// Takes note of what is published of the connection to ChittyID.
+    /// Remembers the published status of the connection to ChittyID.
     pub(crate) fn note(&self, app: &App, news: &[News]) {
         let found = news.iter().find(|news| news.service == Service::Id);
         let current = found.filter(|found| !found.is_silent(app, app.now_ms()));
@@ -59,7 +59,7 @@ impl NewsMemory {
     }
 }
 
-/// News of a service.
+/// The published news of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct News {
     service: Service,
@@ -67,20 +67,20 @@ pub(crate) struct News {
     /// Rises whenever `is_down` changes.
     number: i64,
     updated_ms: u64,
-    /// Whether somebody has disconnected it.
+    /// Whether the connection is in the state `DISCONNECTED`.
     disconnected: bool,
-    /// Of ChittyID: the connection's status, as its object has published it.
+    /// For ChittyID: the connection's status, as its object has published it. Empty for other services.
     status: String,
 }
 
 impl News {
-    /// Whether its object has not been heard of for longer than it may be silent.
+    /// Whether the connection's object has published nothing for longer than it may.
     fn is_silent(&self, app: &App, now_ms: u64) -> bool {
         !self.disconnected && now_ms.saturating_sub(self.updated_ms) > silent_ms(app)
     }
 }
 
-/// The statement that looks for news: one of the handover's batch.
+/// The statement that reads the news; it is part of the handover's batch.
 pub(crate) fn look() -> Statement {
     Statement::new(
         "SELECT service, is_down, news, updated_at, state, \
@@ -88,11 +88,11 @@ pub(crate) fn look() -> Statement {
     )
 }
 
-/// Reads what [`look`] found.
+/// Reads the rows of [`look`].
 pub(crate) fn read(rows: Vec<Row>) -> Result<Vec<News>, DbError> {
     let mut news = Vec::new();
     for mut row in rows {
-        // A service that this version does not know is no news to it.
+        // Skip a service that this version does not know.
         let Some(service) = Service::parse(&row.text(0)?) else { continue };
         news.push(News {
             service,
@@ -106,9 +106,9 @@ pub(crate) fn read(rows: Vec<Row>) -> Result<Vec<News>, DbError> {
     Ok(news)
 }
 
-/// Acts on the news: each is taken once, so that what this isolate finds out afterwards counts more.
-/// Objects that are silent are woken; and where a breaker has just spoken against what is published,
-/// the object is asked to look.
+/// Acts on the news. It applies each piece of news to the breaker once, so that what this isolate's own calls
+/// show afterwards takes precedence. It wakes silent objects, and asks an object for a check if a breaker has
+/// just contradicted the published status.
 pub(crate) async fn act(app: &App, news: &[News], breakers_changed: bool) {
     let now_ms = app.now_ms();
     let mut wake = Vec::new();
@@ -134,8 +134,8 @@ pub(crate) async fn act(app: &App, news: &[News], breakers_changed: bool) {
     ask(app, wake).await;
 }
 
-/// Wakes every object that is not disconnected on purpose; the cron runs it, as the last resort
-/// against a lost alarm.
+/// Sends `ensure` to every object, which wakes those that nobody has disconnected. The cron runs it, as the
+/// last resort against a lost alarm.
 pub(crate) async fn ensure_all(app: &App) {
     ask(app, Service::ALL.iter().map(|service| (*service, Command::Ensure)).collect()).await;
 }
@@ -159,7 +159,7 @@ fn take_turn(app: &App, service: Service, now_ms: u64) -> bool {
     due
 }
 
-/// Everything that is published.
+/// The statement that reads all published connections.
 pub(crate) fn overview() -> Statement {
     Statement::new("SELECT service, state, is_down, status, updated_at FROM service_connections")
 }
@@ -169,13 +169,13 @@ pub(crate) struct ServiceStatus {
     pub(crate) service: String,
     pub(crate) state: String,
     pub(crate) is_down: bool,
-    /// As the machine words it.
+    /// The status as the state machine serializes it.
     pub(crate) status: Value,
     pub(crate) updated_at: String,
 }
 
 impl ServiceStatus {
-    /// For how long it has been connected as of now, in ms; 0 when it is not.
+    /// How long the connection has lasted as of now, in ms; 0 when it is not connected.
     pub(crate) fn uptime_ms(&self, now_ms: u64) -> u64 {
         let since_ms = self.status.get("since").and_then(Value::as_u64);
         let since_ms = since_ms.filter(|_| self.state == State::Connected.as_str());

@@ -1,6 +1,6 @@
-//! What to do about a refusal, where the request itself shows the mistake: an id of another kind, a
-//! placeholder that was sent as it stands in a manual, an entity tag without its quotes. What is said
-//! rests on how the request is written, never on what there is.
+//! Hints for refused requests whose text shows the mistake: an id of another kind, a placeholder copied from
+//! a manual, an entity tag without its quotes. A hint depends only on how the request is written, never on
+//! which entities exist.
 
 use chitty_core::{ChittyId, IdError};
 
@@ -8,8 +8,8 @@ use http_kit::precondition::IfMatch;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 
-/// What an id looks like, by the beginning of the paths that take it: what it is of, and how it begins;
-/// a ChittyID begins with nothing of its own.
+/// The kinds of ids: the beginning of the paths that take the id, the noun for its entity, and the id's
+/// prefix. The prefix is empty for a ChittyID, which has no fixed one.
 const KINDS: [(&str, &str, &str); 8] = [
     ("/v1/contexts/", "context", ""),
     ("/v1/actors/", "actor", ""),
@@ -21,7 +21,7 @@ const KINDS: [(&str, &str, &str); 8] = [
     ("/v1/events/", "event", "evt_"),
 ];
 
-/// The problem with what the request shows about it.
+/// Adds to a problem the hint that the request gives, if any.
 pub(super) fn hinted(problem: Problem, request: &Request<'_>) -> Problem {
     let hint = match problem.code {
         Code::NotFound if !request.id.is_empty() => about_id(request.path(), &request.id),
@@ -34,7 +34,7 @@ pub(super) fn hinted(problem: Problem, request: &Request<'_>) -> Problem {
     }
 }
 
-/// What is wrong with the form of an id, if anything is.
+/// Returns what is wrong with the form of an id, or `None`.
 fn about_id(path: &str, id: &str) -> Option<String> {
     const QUOTES: [char; 5] = ['"', '\'', '`', '“', '”'];
     let (_, kind, front) = KINDS.iter().find(|(route, _, _)| path.starts_with(route))?;
@@ -42,7 +42,7 @@ fn about_id(path: &str, id: &str) -> Option<String> {
         return Some("The id was sent with quotes: leave them out.".to_owned());
     }
     if id.trim() != id {
-        return Some("The id was sent with a space before or behind it: leave it out.".to_owned());
+        return Some("The id was sent with a space before or after it: leave it out.".to_owned());
     }
     if id.starts_with(['{', '<', ':', '$', '['])
         || matches!(id, "undefined" | "null" | "None" | "id")
@@ -54,23 +54,25 @@ fn about_id(path: &str, id: &str) -> Option<String> {
         && begins != front
     {
         let (other, kind) = (one(other), one(kind));
-        return Some(format!("What begins with `{begins}` is the id of {other}, not of {kind}."));
+        return Some(format!(
+            "An id that starts with `{begins}` is the id of {other}, not of {kind}."
+        ));
     }
     match *front {
         "" if matches!(ChittyId::parse(id), Err(IdError::Checksum)) => {
-            Some("Its check digits do not fit: one of its signs is mistyped.".to_owned())
+            Some("The id's check digits do not match: a character is mistyped.".to_owned())
         }
         "" if ChittyId::parse(id).is_err() && is_in_small_letters(id) => {
             Some(format!("A ChittyID is written in capitals: `{}`.", id.to_ascii_uppercase()))
         }
         "" if ChittyId::parse(id).is_err() => Some(match *kind {
-            "context" => "This is no ChittyID. To find a context by its name, GET \
+            "context" => "This is not a ChittyID. To find a context by its name, GET \
                           /v1/contexts/search?q=…; its `chitty_id` is the id."
                 .to_owned(),
-            kind => format!("This is no ChittyID, which the id of {} is.", one(kind)),
+            kind => format!("This is not a ChittyID. The id of {} is a ChittyID.", one(kind)),
         }),
         "" => None,
-        // The names of flows are judged by the handler.
+        // It may be the name of a flow, which the handler checks.
         "orc_" if !id.contains('_') => None,
         front if !id.starts_with(front) => {
             Some(format!("The id of a {kind} begins with `{front}`."))
@@ -89,18 +91,18 @@ fn one(noun: &str) -> String {
     format!("{article} {noun}")
 }
 
-/// What is wrong with the form of `If-Match`, if anything is.
+/// Returns what is wrong with the form of `If-Match`, or `None`.
 fn about_if_match(header: Option<&str>) -> Option<String> {
     let header = header?;
     let IfMatch::OneOf(tags) = IfMatch::parse(Some(header)) else { return None };
     let detail = match tags.is_empty() {
         false => return None,
         true if header.trim_start().starts_with("W/") => {
-            "`If-Match` holds a weak tag (`W/…`), which allows no change: send the `ETag` as this \
-             gateway gave it."
+            "`If-Match` has a weak tag (`W/…`), which never matches: send the `ETag` exactly as this \
+             gateway returned it."
         }
         true => {
-            "`If-Match` holds no entity tag: send the `ETag` as it was given, with its quotes, or `*`."
+            "`If-Match` has no entity tag: send the `ETag` as returned, with its quotes, or `*`."
         }
     };
     Some(detail.to_owned())
@@ -118,7 +120,7 @@ mod tests {
             ("/v1/contexts/x", "undefined", Some("placeholder")),
             ("/v1/contexts/x", "03-1-usa-9002-t-2602-0-81", Some("`03-1-USA-9002-T-2602-0-81`")),
             ("/v1/contexts/x", "03-1-USA-9003-T-2602-0-81", Some("mistyped")),
-            ("/v1/contexts/x", "03-1-usa-9003-t-2602-0-81", Some("no ChittyID")),
+            ("/v1/contexts/x", "03-1-usa-9003-t-2602-0-81", Some("not a ChittyID")),
             ("/v1/contexts/x", "03-1-USA-9002-T-2602-0-81", None),
             ("/v1/contexts/x", " CHITTY-PEO-a", Some("space")),
             ("/v1/contexts/x", "conn_1", Some("`conn_` is the id of a connection")),

@@ -1,4 +1,4 @@
-//! Leases on the events of an entity: who tells them, and what its holder notes.
+//! Claims on the events of an entity: a lease lets one worker tell them, and that worker records the results.
 
 use std::collections::BTreeMap;
 
@@ -13,46 +13,46 @@ use crate::store::event::Event;
 use crate::store::outbox::{self, COLUMNS, OPEN, STANDING, Standing, VALUES, read, read_standing};
 use crate::store::work::{Change, Claim, Queue};
 
-/// An event that is being told.
+/// A claimed event.
 #[derive(Debug)]
 pub struct EventClaim {
-    /// What happened.
+    /// The event.
     pub event: Event,
     /// The claim of its row, which counts the attempts since it was last given up.
     pub claim: Claim,
     /// The effects that have taken place.
     pub effects: Effects,
-    /// The effects that may have taken place without anybody having noted it.
+    /// The effects in doubt: they may have taken place, but no worker has recorded it.
     pub doubts: Effects,
-    /// The effects that were refused for good.
+    /// The effects that failed permanently.
     pub refused: Effects,
     /// Whether it had been given up and was taken up again.
     pub is_replayed: bool,
-    /// Whether something of it was left for later without being tried.
+    /// Whether an effect was left for later without an attempt.
     pub is_held_back: bool,
-    /// What services have said of the entity, to be kept.
+    /// The ids that services have returned for the entity, to be stored.
     pub learned: Vec<ForeignId>,
 }
 
 impl EventClaim {
-    /// Whether nothing is to be done about an effect any more.
+    /// Whether an effect needs no attempt any more: it has taken place, or has failed permanently.
     pub fn is_settled(&self, effect: Effect) -> bool {
         self.effects.has(effect) || self.refused.has(effect)
     }
 
-    /// An effect has taken place.
+    /// Records that an effect has taken place.
     pub fn note(&mut self, effect: Effect) {
         self.effects.add(effect);
         self.doubts.remove(effect);
     }
 }
 
-/// What has been claimed of an entity.
+/// The claimed events of one entity.
 #[derive(Debug, Default)]
 pub struct EntityClaim {
     /// The standing of the events that were asked about; those that are not in the outbox are left out.
     pub standing: BTreeMap<String, Standing>,
-    /// What is to be told, in the order of commit.
+    /// The events to tell, in the order of commit.
     pub rows: Vec<EventClaim>,
 }
 
@@ -146,15 +146,16 @@ fn read_claimed(row: &mut Row, claim: Claim) -> Result<EventClaim, DbError> {
     Ok(EventClaim { event, claim, effects, doubts, refused, is_replayed, is_held_back, learned })
 }
 
-/// Puts events on record that only a message knows of, such as a report that the database could not
-/// take, or what was replayed after its row had been forgotten. Each may have been told.
+/// Inserts events that exist only in a message, such as a report that the database could not store, or a
+/// replayed event whose row was deleted. All their effects are in doubt, since each may have been told
+/// before.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn adopt(ready: Ready<'_>, events: &[&Event]) -> Result<(), DbError> {
     let every = [Effect::Chronicle, Effect::Dna, Effect::Beacon];
     let doubts = every.into_iter().collect::<Effects>().text();
-    // OR IGNORE also where the audit has it already.
+    // OR IGNORE also covers the trigger that writes the audit, which may have the event already.
     let sql = format!(
         "INSERT OR IGNORE INTO outbox ({COLUMNS}, doubts, replays) SELECT {VALUES}, ?11, \
          coalesce((SELECT replays FROM dead_letters WHERE event_id = ?1), 0)"

@@ -1,10 +1,11 @@
-//! The queue consumer: gives each event its effects, once and in order.
+//! The queue consumer: makes the effects of each event take place, once and in order.
 //!
-//! A message is a wake-up; the truth is the outbox. Whoever tells takes a lease on all that is open of
-//! the entity, and tells it in the order of commit. An effect that has taken place is noted with its
-//! row. Who dies between an effect and its note, or does not hear how it ended, leaves it in doubt, and
-//! in doubt it stays until it has taken place: Chronicle is asked first whether the entry is there, and
-//! what cannot be asked gets the same idempotency key again.
+//! A message only wakes the consumer; the outbox holds the truth. The consumer claims the open events of the
+//! message's entity under a lease and tells them in the order of commit. It records each effect that has
+//! taken place in the event's row. An effect is in doubt if the consumer dies before it records the effect,
+//! or gets no answer; it stays in doubt until it has taken place. Before the consumer repeats an entry in
+//! doubt, it asks ChittyChronicle whether the entry exists; services that cannot be asked get the same
+//! idempotency key again.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ use crate::store::event::{Event, Message};
 use crate::store::outbox::{self, Standing};
 use crate::store::work;
 
-/// Until when ChittyChronicle has asked not to be told anything, in ms since the Unix epoch.
+/// The end of the pause that ChittyChronicle has asked for (`Retry-After`), in ms since the Unix epoch.
 #[derive(Default)]
 pub struct ChroniclePause(pub Cell<u64>);
 
@@ -36,11 +37,11 @@ impl Slot for ChroniclePause {
     }
 }
 
-/// How many entities are told of at once; they are claimed in one round trip.
+/// How many entities are worked on at once; one round trip claims them.
 const AT_ONCE: usize = 6;
 
-/// Deals with one batch of a queue, by the name of its binding. Each message gets its own verdict; one
-/// bad message never fails another.
+/// Processes one batch of a queue, given by the name of its binding. Each message gets its own verdict, so
+/// one bad message never fails another.
 pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
     let Ok(ready) = Ready::ensure(app).await else {
         deliveries.iter().for_each(|delivery| again(app, *delivery));
@@ -71,8 +72,8 @@ pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
     bury(app, ready, queue, letters).await;
 }
 
-/// Deals with one batch of the dead-letter queue: what was given up is kept, for an administrator to
-/// look at. What the outbox knows of is told from there.
+/// Processes one batch of the dead-letter queue: stores each message as a dead letter for an administrator.
+/// Only acknowledges a message whose event is in the outbox: the sweep announces that event again.
 pub async fn consume_dead(app: &App, ready: Ready<'_>, deliveries: &[&dyn Delivery]) {
     let mut letters = Vec::new();
     for delivery in deliveries {
@@ -99,7 +100,7 @@ pub async fn consume_dead(app: &App, ready: Ready<'_>, deliveries: &[&dyn Delive
     }
 }
 
-/// Buries messages as dead letters.
+/// Stores messages as dead letters.
 async fn bury(
     app: &App,
     ready: Ready<'_>,
@@ -115,7 +116,7 @@ async fn bury(
     keep_letters(app, ready, rows.collect(), &deliveries).await;
 }
 
-/// Keeps dead letters, then acknowledges their messages.
+/// Stores dead letters, then acknowledges their messages. If the database fails, asks for the messages again.
 pub async fn keep_letters(
     app: &App,
     ready: Ready<'_>,
@@ -135,7 +136,7 @@ pub async fn keep_letters(
 }
 
 fn decode(delivery: &dyn Delivery) -> Result<Event, String> {
-    let body = delivery.body().ok_or("the message is no text")?;
+    let body = delivery.body().ok_or("the message is not text")?;
     match serde_json::from_str(&body) {
         Ok(Message::V1(event)) => Ok(event),
         Err(error) => {
@@ -145,24 +146,24 @@ fn decode(delivery: &dyn Delivery) -> Result<Event, String> {
     }
 }
 
-/// A message with its event.
+/// A message and its event.
 type WakeUp<'d> = (&'d dyn Delivery, Event);
 
-/// What has come of one message.
+/// A message, its event and the event's outcome.
 type TellResult<'d> = (&'d dyn Delivery, Event, Outcome);
 
-/// How many deadlines of a call a lease lasts: an effect is begun within the first, and takes three calls
-/// at most (to ask, to ask otherwise, to tell).
+/// The length of a lease, in deadlines of one call: an effect begins within the first deadline, and takes at
+/// most three calls (two lookups, then the entry).
 const LEASE_CALLS: u64 = 5;
 
-/// For how long an outage is waited out, in ms: seven days. What is older, and has been tried often, is
-/// given up when it fails again.
+/// How long an event waits out an outage, in ms: seven days. An older event that has had [`GIVE_UP_TRIES`]
+/// attempts is given up when it fails again.
 const GIVE_UP_MS: u64 = 7 * 24 * 3_600_000;
 
-/// How often an event is tried at least before it is given up for an outage.
+/// The least number of attempts before an event is given up because of an outage.
 const GIVE_UP_TRIES: i64 = 10;
 
-/// Tells what is open of some entities, side by side, and says what has become of the messages about them.
+/// Tells the open events of several entities in parallel. Returns the outcome of each message about them.
 async fn tell_all<'d>(
     app: &App,
     ready: Ready<'_>,
@@ -198,7 +199,7 @@ async fn tell_all<'d>(
     results
 }
 
-/// The same outcome for all of some messages.
+/// Gives all of these messages the same outcome.
 fn all<'d>(messages: &[WakeUp<'d>], outcome: &Outcome) -> Vec<TellResult<'d>> {
     messages.iter().map(|(delivery, event)| (*delivery, event.clone(), outcome.clone())).collect()
 }
@@ -207,7 +208,8 @@ fn ids<'e>(messages: &'e [WakeUp<'_>]) -> Vec<&'e str> {
     messages.iter().map(|(_, event)| event.id.as_str()).collect()
 }
 
-/// Tells what was claimed of one entity at an instant, and says what has become of the messages about it.
+/// Tells the events of one entity that were claimed at `claimed_ms`, then those that only a message knows of.
+/// Returns the outcome of each message about the entity.
 async fn tell<'d>(
     app: &App,
     ready: Ready<'_>,
@@ -249,7 +251,7 @@ async fn tell<'d>(
         .collect()
 }
 
-/// For how long ChittyChronicle has asked not to be told anything, in seconds.
+/// The rest of the pause that ChittyChronicle has asked for, in seconds; `None` when it is over.
 fn chronicle_pause(app: &App) -> Option<u32> {
     let wait_ms = ChroniclePause::of(app).0.get().saturating_sub(app.now_ms());
     (wait_ms > 0).then(|| u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX))
@@ -259,7 +261,7 @@ fn lease_ms(app: &App) -> u64 {
     LEASE_CALLS * u64::from(app.config.upstream_timeout_ms)
 }
 
-/// What has become of the open events of an entity.
+/// What is known of the events of an entity after an attempt to tell them.
 #[derive(Default)]
 struct Progress {
     standing: BTreeMap<String, Standing>,
@@ -280,9 +282,9 @@ impl Progress {
         match (self.outcomes.get(id), self.standing.get(id)) {
             (Some(outcome), _) => outcome.clone(),
             (None, Some(Standing::Settled)) => Outcome::Settled,
-            // Somebody else has the entity: soon done, or dead, and then its lease ends.
+            // Another worker holds the entity. It finishes soon, or dies and its lease ends.
             (None, Some(Standing::Open)) => Outcome::Open((attempts > 1).then_some(lease_s)),
-            // The database did not take it: only the message knows of it.
+            // The event is not in the database: only the message knows of it.
             (None, None) => Outcome::OnlyHere(None),
         }
     }
@@ -294,9 +296,9 @@ async fn tell_open(app: &App, ready: Ready<'_>, claim: EntityClaim, claimed_ms: 
     Progress { standing: claim.standing, outcomes }
 }
 
-/// Tells claimed events in their order. An effect that an outage keeps from taking place is not begun for
-/// what comes after, so that each service hears of an entity in order; one service that is down keeps
-/// nothing from another, and an event that is refused keeps nothing from the next.
+/// Tells claimed events in order. After a transient failure of an effect, the later events skip that effect,
+/// so that each service is told the events of an entity in order. A service that is down does not hold up
+/// another service, and a refused event does not hold up the next event.
 async fn tell_claimed(
     app: &App,
     ready: Ready<'_>,
@@ -314,7 +316,7 @@ async fn tell_claimed(
             if row.is_settled(*effect) {
                 continue;
             }
-            // What is begun within a call's deadline ends within the lease.
+            // An effect that begins within one call's deadline ends within the lease.
             let turn_ms = u64::from(app.config.upstream_timeout_ms);
             let late = app.now_ms().saturating_sub(began_ms) > turn_ms;
             if late || blocked.contains(effect) {
@@ -335,7 +337,7 @@ async fn tell_claimed(
     outcomes
 }
 
-/// Makes one effect take place, and notes with the event what has become of it.
+/// Makes one effect take place, and records the result in the claim.
 async fn take_effect(app: &App, row: &mut EventClaim, effect: Effect) -> Result<(), Failure> {
     let history = History { in_doubt: row.doubts.has(effect), is_replayed: row.is_replayed };
     let told = effects::perform(app, &row.event, effect, history).await;
@@ -389,7 +391,7 @@ async fn settle(app: &App, ready: Ready<'_>, mut row: EventClaim, failures: &[Fa
     match ready.db().batch(statements).await {
         Ok(results) if results.first().is_some_and(|rows| !rows.is_empty()) => outcome,
         Ok(_) => {
-            // Whoever has it now asks what has taken place.
+            // The new holder finds out which effects have taken place.
             log::warn("outbox_lease_lost", &[("event_id", &id)]);
             Outcome::Open(None)
         }
@@ -422,7 +424,7 @@ fn given_up(row: &EventClaim, failures: &[Failure], now_ms: u64) -> (Vec<Stateme
     (vec![given_up, letter], Outcome::Settled)
 }
 
-/// Asks for another delivery, after a growing pause.
+/// Asks the queue for another delivery, after a growing pause.
 pub fn again(app: &App, delivery: &dyn Delivery) {
     delivery.retry(PAUSES_S.pause(delivery.attempts(), |bound| app.jitter(bound)));
 }

@@ -1,4 +1,5 @@
-//! Dead letters: what was given up, kept for an administrator to look at, replay or throw away.
+//! Dead letters: messages and events that were given up, kept for an administrator to read, replay or
+//! discard.
 
 use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement};
@@ -18,10 +19,10 @@ pub const CONTEXT_OPS: &str = "CONTEXT_OPS_QUEUE";
 /// The queue of GitHub's webhooks, by its binding's name.
 pub const GITHUB: &str = "EVENT_Q";
 
-/// The most bytes of a message that are kept: more than a queue takes (128 KB).
+/// The most bytes of a message that are kept: more than a queue allows (128 KB).
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// How many dead letters one call replays.
+/// The most dead letters that one call replays.
 pub const REPLAY_LIMIT: i64 = 100;
 
 /// A dead letter as it is returned: SQL for a JSON object.
@@ -33,16 +34,16 @@ const DOCUMENT: &str = "json_object('id', id, 'queue', queue, 'reason', reason, 
 /// What a dead letter is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// The event or the webhook delivery.
+    /// The id of the event or of the webhook delivery.
     pub event_id: &'a str,
-    /// What happened.
+    /// The type of the event.
     pub event_type: &'a str,
-    /// To what.
+    /// The entity that the event happened to.
     pub entity_id: &'a str,
 }
 
 impl<'a> Subject<'a> {
-    /// An event.
+    /// The subject of an event's dead letter.
     pub fn of(event: &'a Event) -> Self {
         Subject {
             event_id: &event.id,
@@ -52,7 +53,8 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The row of a dead letter. An event that dies again keeps its own.
+/// The statement that inserts a dead letter. An event that is given up again keeps its dead letter, which the
+/// statement updates.
 pub fn insert(
     app: &App,
     queue: &str,
@@ -64,8 +66,8 @@ pub fn insert(
     insert_where(app.now_ms(), queue, body, subject, reason, attempts, "1")
 }
 
-/// The row of the dead letter of an event that was given up at `now_ms`, in the batch before: nothing
-/// where it was not.
+/// The statement that inserts the dead letter of an event, only if a statement before it in the batch has
+/// given the event up at `now_ms`.
 pub fn insert_if_given_up(event: &Event, reason: &str, attempts: u32, now_ms: u64) -> Statement {
     let body = Message::encode(event);
     let condition = "EXISTS (SELECT 1 FROM outbox WHERE event_id = ?5 AND dead_at = ?9)";
@@ -84,7 +86,7 @@ fn insert_where(
 ) -> Statement {
     let end = (0..=body.len().min(MAX_BODY_BYTES)).rev().find(|at| body.is_char_boundary(*at));
     let body = body.get(..end.unwrap_or_default()).unwrap_or_default();
-    // Of a message of another version at least the names may be read.
+    // In a message of another version, these members may still be readable.
     let parsed: Value = serde_json::from_str(body).unwrap_or_default();
     let text = |name: &str| parsed.get(name).and_then(Value::as_str);
     Statement::new(format!(
@@ -105,18 +107,18 @@ fn insert_where(
     .bind(time::iso8601(now_ms))
 }
 
-/// What a list, or a replay, is narrowed to.
+/// The filter of a list or a replay.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// Only this one.
+    /// Only the dead letter with this id.
     pub id: Option<String>,
-    /// Only events of this type.
+    /// Only dead letters of events of this type.
     pub event_type: Option<String>,
-    /// Only about this entity.
+    /// Only dead letters about this entity.
     pub entity: Option<String>,
-    /// Only those made before this instant (ISO-8601 UTC).
+    /// Only dead letters made before this instant (ISO-8601 UTC).
     pub before: Option<String>,
-    /// Only those that were not replayed since they died.
+    /// Only dead letters that were not replayed since they were last given up.
     pub is_waiting: bool,
 }
 
@@ -137,10 +139,10 @@ impl Filter {
     }
 }
 
-/// Dead letters, newest first.
+/// Reads a page of dead letters, newest first.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// When the caller lacks the permission; storage failures.
 pub async fn list(
     ready: Ready<'_>,
     scope: &Scope,
@@ -154,10 +156,10 @@ pub async fn list(
     list.read(ready, scope, params, asked).await
 }
 
-/// One dead letter.
+/// Reads one dead letter.
 ///
 /// # Errors
-/// When the caller may not; storage failures.
+/// When the caller lacks the permission; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<String>, Problem> {
     let query =
         Statement::new(format!("SELECT {DOCUMENT} AS item FROM dead_letters WHERE id = ?1"));
@@ -165,19 +167,19 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Str
     Ok(row.map(|mut row| row.text(0)).transpose()?)
 }
 
-/// A message that is to be sent again.
+/// A message to send again.
 #[derive(Debug)]
 pub struct Replay {
-    /// Which dead letter.
+    /// The id of its dead letter.
     pub id: String,
-    /// The queue that it came from, by its binding's name.
+    /// The queue that the message came from, by its binding's name.
     pub queue: String,
     /// The message.
     pub body: String,
 }
 
-/// Marks dead letters replayed, at most [`REPLAY_LIMIT`], and opens their events again. Returns the
-/// messages that are to be sent.
+/// Marks the matching dead letters replayed, oldest first and at most [`REPLAY_LIMIT`], and opens their
+/// events again. Returns the messages to send. `told` is the outbox row of `event`.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -216,7 +218,8 @@ pub async fn replay(
     Ok(rows.into_iter().map(read).collect::<Result<_, DbError>>()?)
 }
 
-/// Throws a dead letter away; its event counts as done. Whether there was one.
+/// Deletes a dead letter and marks its event done. Returns whether there was one. `told` is the outbox row of
+/// `event`.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -244,7 +247,7 @@ pub async fn discard(
     Ok(results.into_iter().nth(2).is_some_and(|rows| !rows.is_empty()))
 }
 
-/// How long a dead letter that was replayed and has not died since is kept, in ms: 30 days.
+/// How long a dead letter is kept after its replay, if it was not given up again, in ms: 30 days.
 const KEEP_REPLAYED_MS: u64 = 30 * 24 * 3_600_000;
 
 /// The dead letters that were replayed [`KEEP_REPLAYED_MS`] ago. The others stay until an administrator has

@@ -1,6 +1,6 @@
-//! What an event makes happen elsewhere: an entry in ChittyChronicle; for contexts, actors and
-//! installations a step in their lineage at ChittyDNA; for changes of a service's state a sign of life
-//! to Beacon.
+//! The effects of an event at other services: an entry in ChittyChronicle; for contexts, actors and
+//! installations also a step of their lineage at ChittyDNA; for changes of a service's state also a report to
+//! Beacon.
 
 use chitty_core::{CallContext, ChittyId, Entry, ServiceError, Session, timeline_id};
 use seams::{log, time};
@@ -10,19 +10,19 @@ use crate::app::App;
 use crate::events::learned::ForeignId;
 use crate::store::event::{Event, EventKind};
 
-/// One effect, as the outbox notes it.
+/// One effect, as the outbox records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// An entry in ChittyChronicle.
     Chronicle,
-    /// A step at ChittyDNA. As good as it gets: one that is refused is left out.
+    /// A step of a lineage at ChittyDNA. Best effort: a step that is refused is left out.
     Dna,
-    /// A sign of life to Beacon.
+    /// A report to Beacon.
     Beacon,
 }
 
 impl Effect {
-    /// Its name in the outbox.
+    /// The effect's name in the outbox.
     pub fn as_str(self) -> &'static str {
         match self {
             Effect::Chronicle => "chronicle",
@@ -32,28 +32,28 @@ impl Effect {
     }
 }
 
-/// Some effects of an event, as the outbox notes them: their names, separated by blanks. Names that this
-/// version does not know stay as they are.
+/// A set of effects of an event, as the outbox records it: their names, separated by blanks. Names that this
+/// version does not know are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects(Vec<String>);
 
 impl Effects {
-    /// Reads a note.
+    /// Reads the text of the outbox.
     pub fn parse(text: &str) -> Self {
         Effects(text.split_ascii_whitespace().map(str::to_owned).collect())
     }
 
-    /// The note.
+    /// Returns the text for the outbox.
     pub fn text(&self) -> String {
         self.0.join(" ")
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether an effect is among them.
+    /// Whether the set contains an effect.
     pub fn has(&self, effect: Effect) -> bool {
         self.0.iter().any(|name| name == effect.as_str())
     }
@@ -65,7 +65,7 @@ impl Effects {
         }
     }
 
-    /// Takes an effect out.
+    /// Removes an effect.
     pub fn remove(&mut self, effect: Effect) {
         self.0.retain(|name| name != effect.as_str());
     }
@@ -79,7 +79,7 @@ impl FromIterator<Effect> for Effects {
     }
 }
 
-/// The effects of a kind of event, in their order.
+/// Returns the effects of a kind of event, in the order in which they take place.
 pub fn of(kind: &EventKind) -> &'static [Effect] {
     match kind {
         EventKind::ContextCreated
@@ -99,13 +99,13 @@ pub fn of(kind: &EventKind) -> &'static [Effect] {
 /// Why an effect did not take place.
 #[derive(Debug)]
 pub struct Failure {
-    /// What the service said, without anything of the caller's.
+    /// The error of the service, without any data of the caller.
     pub error: String,
-    /// It may take place later: the answer was not about the event.
+    /// Whether a later attempt may succeed: the answer was not about the event.
     pub is_transient: bool,
-    /// It may have taken place all the same.
+    /// Whether the effect may have taken place despite the failure.
     pub in_doubt: bool,
-    /// When the service is to be asked again, if it said so, in seconds.
+    /// The pause that the service asked for, in seconds.
     pub retry_after_s: Option<u32>,
 }
 
@@ -120,16 +120,17 @@ impl From<ServiceError> for Failure {
     }
 }
 
-/// What is known of an effect before it is made to take place.
+/// What is known of an effect before an attempt at it.
 #[derive(Debug, Clone, Copy)]
 pub struct History {
-    /// It may have taken place before: the service is asked first, where it can tell.
+    /// Whether the effect may have taken place before. Then the service is asked first, if it can tell.
     pub in_doubt: bool,
-    /// The event had been given up and was taken up again.
+    /// Whether the event was given up before and then replayed.
     pub is_replayed: bool,
 }
 
-/// Makes an effect take place. Returns what the service has said of the entity, if it is to be kept.
+/// Makes an effect take place. Returns the id that the service gave the entity, if the gateway is to store
+/// it.
 ///
 /// # Errors
 /// [`Failure`].
@@ -146,7 +147,7 @@ pub async fn perform(
         Effect::Beacon => Ok(tell_beacon(&session, event).await.map(|()| None)?),
         Effect::Dna => match tell_dna(&session, event).await {
             Err(failure) if !failure.is_transient => {
-                // As good as it gets: a lineage without this step.
+                // Best effort: the lineage goes on without this step.
                 let fields = [("event_id", event.id.as_str()), ("error", &failure.error)];
                 log::warn("lineage_refused", &fields);
                 Ok(None)
@@ -156,7 +157,8 @@ pub async fn perform(
     }
 }
 
-/// How much earlier than the gateway says ChittyChronicle may say that it was, in ms.
+/// How far the clock of ChittyChronicle may be behind the gateway's, in ms: a lookup of an entry begins that
+/// much before the event.
 const CLOCKS_APART_MS: u64 = 600_000;
 
 async fn tell_chronicle(
@@ -178,8 +180,8 @@ async fn tell_chronicle(
     if history.in_doubt {
         let since = time::parse(&event.at).unwrap_or_default().saturating_sub(CLOCKS_APART_MS);
         let found = chronicle.find_entry(&entry, &time::iso8601(since)).await.map_err(|error| {
-            let what = format!("whether it is there could not be asked: {error}");
-            // To ask is not to tell: what comes of the question puts nothing in doubt.
+            let what = format!("the lookup of the entry failed: {error}");
+            // A lookup has no effect, so its failure puts nothing in doubt.
             Failure { in_doubt: false, error: what, ..Failure::from(error) }
         })?;
         if let Some(found) = found {
@@ -199,8 +201,8 @@ async fn tell_beacon(session: &Session, event: &Event) -> Result<(), ServiceErro
     session.beacon().send(event.kind.as_str(), data, Some(&event.id)).await
 }
 
-/// Begins the lineage of an entity or takes it a step further. Where there is none to take further, such
-/// as after its beginning was refused, it begins with this step.
+/// Begins the lineage of an entity, or adds a step to it. If the entity has no lineage, for example because
+/// its beginning was refused, begins one first.
 async fn tell_dna(session: &Session, event: &Event) -> Result<Option<ForeignId>, Failure> {
     let Ok(id) = ChittyId::parse(&event.entity_id) else { return Ok(None) };
     let begins = matches!(
@@ -210,11 +212,11 @@ async fn tell_dna(session: &Session, event: &Event) -> Result<Option<ForeignId>,
     if begins {
         return Ok(begin_lineage(session, event, &id).await?);
     }
-    match take_further(session, event, &id).await {
-        // No lineage, or no such service: only to begin one tells them apart.
+    match add_step(session, event, &id).await {
+        // Either the lineage or the service's endpoint is missing: beginning a lineage shows which.
         Err(error) if error.status == Some(404) => {
             let begun = begin_lineage(session, event, &id).await?;
-            match take_further(session, event, &id).await {
+            match add_step(session, event, &id).await {
                 Err(error) if error.status == Some(404) => {
                     Err(Failure { is_transient: true, ..Failure::from(error) })
                 }
@@ -238,7 +240,7 @@ async fn begin_lineage(
     Ok(Some(ForeignId::DnaId(begun)))
 }
 
-async fn take_further(
+async fn add_step(
     session: &Session,
     event: &Event,
     id: &ChittyId,

@@ -1,4 +1,4 @@
-//! `/v1/events/dead-letters`.
+//! The handlers of `/v1/events/dead-letters`.
 
 use std::borrow::Cow;
 
@@ -40,8 +40,8 @@ fn filter(request: &Request<'_>) -> Result<Filter, Problem> {
     operation_id = "deadLettersList",
     tag = "events",
     params(
-        ("type" = Option<String>, Query, description = "Only events of this type."),
-        ("entity" = Option<String>, Query, description = "Only about this entity."),
+        ("type" = Option<String>, Query, description = "Only dead letters of events of this type."),
+        ("entity" = Option<String>, Query, description = "Only dead letters about this entity."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -69,9 +69,9 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     found.map(Reply::json).ok_or_else(|| Problem::not_found("dead letter"))
 }
 
-/// Replay a dead letter: its message is delivered again. Administrators only.
+/// Replay a dead letter: the gateway processes its message again. Administrators only.
 ///
-/// Doing it twice does no more than doing it once: an event that was told is not told again.
+/// A second replay does no more than the first: an event that was told is not told again.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/events/dead-letters/{id}/replay",
@@ -79,7 +79,7 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     tag = "events",
     params(("id" = String, Path, description = "Its id, `dl_…`.")),
     responses(
-        (status = 200, description = "On its way.", body = ReplayedView),
+        (status = 200, description = "The message is sent again.", body = ReplayedView),
         (status = 404, description = "There is no such dead letter."),
     ),
 ))]
@@ -90,7 +90,7 @@ pub async fn replay(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     if replayed == 0 { Err(Problem::not_found("dead letter")) } else { Ok(reply) }
 }
 
-/// Replay the dead letters that fit, oldest first, at most 100. Administrators only.
+/// Replay the dead letters that match, oldest first, at most 100. Administrators only.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/events/dead-letters/replay",
@@ -98,7 +98,7 @@ pub async fn replay(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     tag = "events",
     request_body = Option<ReplayDraftView>,
     responses(
-        (status = 200, description = "On their way.", body = ReplayedView),
+        (status = 200, description = "The messages are sent again.", body = ReplayedView),
         (status = 422, description = "A value is not acceptable."),
     ),
 ))]
@@ -118,7 +118,7 @@ pub async fn replay_many(
         fields.wrong("before", time::FORM);
     }
     fields.finish()?;
-    // What was replayed already goes last, so that call after call reaches all of them.
+    // Leaves out dead letters that were replayed already, so that repeated calls reach all of them.
     let before = instant.map(time::iso8601);
     let filter = Filter { id: None, event_type, entity, before, is_waiting: true };
     Ok(send_again(app, ready, &scope, request, &filter, "*").await?.1)
@@ -152,7 +152,7 @@ async fn send_again(
     ))
 }
 
-/// Throw a dead letter away: what it is about is not told. Administrators only.
+/// Discard a dead letter: its event is never told. Administrators only.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     delete,
     path = "/v1/events/dead-letters/{id}",
@@ -160,7 +160,7 @@ async fn send_again(
     tag = "events",
     params(("id" = String, Path, description = "Its id, `dl_…`.")),
     responses(
-        (status = 200, description = "Thrown away.", body = DiscardedView),
+        (status = 200, description = "The dead letter is discarded.", body = DiscardedView),
         (status = 404, description = "There is no such dead letter."),
     ),
 ))]
@@ -177,7 +177,7 @@ pub async fn discard(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     Ok(Reply::json(text.to_string()).then(After::Announce(event)))
 }
 
-/// The row of the event that tells of replayed dead letters, written only if there were some.
+/// The outbox row of the event for a replay, written only if dead letters were replayed.
 fn replayed_row(event: &Event, overdue_ms: u64) -> Statement {
     let condition = "EXISTS (SELECT 1 FROM dead_letters WHERE replayed_at = ?8)";
     outbox::insert_if(event, overdue_ms, condition)

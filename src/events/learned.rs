@@ -1,27 +1,27 @@
-//! What other services say of an entity when it is told to them, and what is kept of it: by which id
-//! ChittyDNA and ChittyChronicle know it.
+//! The ids under which ChittyDNA and ChittyChronicle know an entity. The services return them when they are
+//! told an event, and the gateway stores them.
 //!
-//! It is no change of the entity by anybody: its revision stays, so that what a caller has read may still
-//! be changed on that condition. A context counts what was learned of it, for its entity tag.
+//! Storing such an id does not change the entity's revision, so an `If-Match` with the revision that a caller
+//! has read still holds. A context counts these updates in `learned`, for its entity tag.
 
 use seams::db::Statement;
 
 use crate::store::event::Event;
 
-/// The longest id that is kept, in bytes.
+/// The longest id that is stored, in bytes.
 const MAX_BYTES: usize = 200;
 
-/// What a service said.
+/// An id that another service has given an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForeignId {
     /// The id of the entity's record at ChittyDNA.
     DnaId(String),
-    /// By what ChittyChronicle names the entity's timeline.
+    /// The id of the entity's timeline at ChittyChronicle.
     TimelineId(String),
 }
 
 impl ForeignId {
-    /// The id, where it is one that is kept.
+    /// The id, if it can be stored: at most [`MAX_BYTES`], not empty, without control characters.
     fn value(&self) -> Option<&str> {
         let (ForeignId::DnaId(value) | ForeignId::TimelineId(value)) = self;
         let is_sound = (1..=MAX_BYTES).contains(&value.len()) && !value.contains(char::is_control);
@@ -29,8 +29,8 @@ impl ForeignId {
     }
 }
 
-/// The statement that keeps what was learned with an event, where there is a place for any of it. Doing it
-/// twice is as good as once.
+/// The statement that stores the ids learned with an event, if the event's entity has a column for one of
+/// them. Idempotent.
 pub fn keep(learned: &[ForeignId], event: &Event) -> Option<Statement> {
     let last = |is_it: fn(&ForeignId) -> bool| {
         learned.iter().rev().filter(|one| is_it(one)).find_map(ForeignId::value)
@@ -39,7 +39,7 @@ pub fn keep(learned: &[ForeignId], event: &Event) -> Option<Statement> {
     let timeline = last(|one| matches!(one, ForeignId::TimelineId(_)));
     let keep = |sql: &'static str| Statement::new(sql).bind(event.entity_id.as_str()).bind(dna);
     match event.kind.entity_type() {
-        // The first timeline that is heard of: where there are none, later entries have other ids.
+        // Keeps the first timeline id: where Chronicle has no timelines, each later entry has another id.
         "context" if dna.is_some() || timeline.is_some() => Some(
             keep(
                 "UPDATE contexts SET chitty_dna_id = coalesce(?2, chitty_dna_id), \

@@ -1,10 +1,11 @@
-//! Events: what happened, told to the rest of the ecosystem, and never lost.
+//! Events: the gateway tells them to the rest of the ecosystem and loses none.
 //!
-//! The way of an event: written to the outbox in the same batch as its change ([`insert`](crate::store::outbox::insert))
-//! → announced to the queue after the reply ([`announce`](crate::store::outbox::announce), which may fail) → delivered to
-//! [`consumer`], which takes a lease ([`claims`]), gives it its [`effects`] and marks the row done. What is not done in time
-//! the cron announces again ([`sweep`](crate::store::outbox::sweep)). So a crash at any point loses nothing. What cannot be
-//! told is kept in [`dead`] letters.
+//! An event is written to the outbox in the same batch as its change
+//! ([`insert`](crate::store::outbox::insert)) → announced to the queue after the reply
+//! ([`announce`](crate::store::outbox::announce), which may fail) → delivered to [`consumer`], which takes a
+//! lease ([`claims`]), makes its [`effects`] take place and marks the row done. The cron announces overdue
+//! events again ([`sweep`](crate::store::outbox::sweep)), so a crash at any point loses nothing. An event
+//! that cannot be told becomes a [`dead`] letter.
 
 pub mod claims;
 pub mod consumer;

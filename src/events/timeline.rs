@@ -1,7 +1,7 @@
-//! `GET /v1/events`: what has happened to one's own entities, or to one of them.
+//! `GET /v1/events`: the events of the caller's own entities, or of one entity.
 //!
-//! Each entry notes whose its entity was when it happened (`migrations/0026…`): by that it is found, and by
-//! that it is kept from whoever has the entity later.
+//! Each audit entry records who owned the entity at that time (`migrations/0026…`). The list finds entries by
+//! that owner, and hides them from a later owner of the entity.
 
 use http_kit::paging::{Cursor, invalid_cursor};
 use http_kit::problem::{FieldError, Problem};
@@ -25,12 +25,13 @@ const ITEM: &str = "json_object('id', event_id, 'type', action, 'entity_type', e
      'payload', json(detail), 'told', json(iif(EXISTS (SELECT 1 FROM outbox AS o \
      WHERE o.event_id = audit.event_id AND o.done_at IS NULL), 'false', 'true')))";
 
-/// What has happened to what is yours, newest first.
+/// List the events of your entities, newest first.
 ///
-/// Without `entity`: to everything that was yours when it happened, the repositories of your installations
-/// included. With it: to that one, of an installation with what has happened in its repositories, and of
-/// what was somebody else's for a while without that. From this gateway's own record, so it is there at once
-/// and while ChittyChronicle is down; `told` says whether Chronicle has heard of it.
+/// Without `entity`: the events of all entities that were yours at the time, including the repositories of
+/// your installations. With `entity`: the events of that entity (for an installation, also those of its
+/// repositories), except events from a time when it was somebody else's. The list comes from this gateway's
+/// own record, so it has an event at once, even while ChittyChronicle is down; `told` says whether
+/// ChittyChronicle has been told.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/events",
@@ -39,9 +40,9 @@ const ITEM: &str = "json_object('id', event_id, 'type', action, 'entity_type', e
     params(
         ("entity" = Option<String>, Query, description = "The id of a context, an actor, a connection, a delegation, a key, a run, an installation or a repository (`github:repository:…`)."),
         ("type" = Option<String>, Query, description = "Only events of this type, such as `context.created`."),
-        ("since" = Option<String>, Query, description = "Only what has happened at this ISO-8601 instant or date, or later."),
-        ("until" = Option<String>, Query, description = "Only what has happened before it."),
-        ("owner" = Option<String>, Query, description = "`all` is everybody's, and nobody's. Administrators only."),
+        ("since" = Option<String>, Query, description = "Only events at or after this ISO-8601 instant or date."),
+        ("until" = Option<String>, Query, description = "Only events before this ISO-8601 instant or date."),
+        ("owner" = Option<String>, Query, description = "`all`: the events of all entities, with and without an owner. Administrators only."),
         ("limit" = Option<u8>, Query, description = "1 to 100; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -75,8 +76,8 @@ pub async fn timeline(_: &App, ready: Ready<'_>, scope: Scope, request: &Request
     Ok(page.reply(request, "events", &[]))
 }
 
-/// SQL for what `type`, `since` and `until` ask for. The ids of events begin with their time; an index over
-/// types would be no use beside that over the owners.
+/// SQL for the filters `type`, `since` and `until`. The ids of events begin with their time. The `+` before
+/// `action` keeps SQLite from using an index over types, which serves worse than the one over owners.
 fn narrowed(request: &Request<'_>, params: &mut Params) -> Result<String, Problem> {
     let mut errors = Vec::new();
     let mut sql = String::new();
@@ -98,12 +99,12 @@ fn narrowed(request: &Request<'_>, params: &mut Params) -> Result<String, Proble
     if errors.is_empty() { Ok(sql) } else { Err(Problem::validation(errors)) }
 }
 
-/// The list of what fits a condition.
+/// The list of the audit entries that fit a condition.
 fn page_of(condition: String) -> Newest<'static> {
     Newest { from: "audit", keys: ["event_id", "seq"], item: ITEM, condition }
 }
 
-/// What has happened to one entity, as far as the caller may see it.
+/// Reads a page of the events of one entity that the caller may see.
 async fn of_entity(
     ready: Ready<'_>,
     scope: &Scope,
@@ -140,14 +141,13 @@ async fn of_entity(
     let mut results = scope.read(ready, vec![visible(scope, entity), page]).await?.into_iter();
     if results.next().is_none_or(|rows| rows.is_empty()) {
         return Err(Problem::not_found("entity").adding(
-            "`entity` is its ChittyID, or its own id such as `conn_…`, as the `entity_id` of events \
-             has it.",
+            "`entity` must be a ChittyID or another id such as `conn_…`, like the `entity_id` of events.",
         ));
     }
     Ok(Page::of(results.next().unwrap_or_default(), limit)?)
 }
 
-/// The statement that finds a row if the caller may see what happens to an entity.
+/// The statement that returns a row if the caller may see the events of an entity.
 fn visible(scope: &Scope, entity: &str) -> Statement {
     let mut params = Params::default();
     let (id, own) = (params.add(entity), params.add(scope.actor()));

@@ -1,33 +1,33 @@
-//! What becomes of a message: pure.
+//! The verdict on a message, as a pure function.
 
 use chitty_core::Backoff;
 
 /// The pauses between deliveries of one message, in seconds.
 pub const PAUSES_S: Backoff = Backoff { first: 2, longest: 300 };
 
-/// How many deliveries of one message are spent on what may pass by itself. The queue gives four and
-/// then gives up; whatever has a row in the outbox is swept from there, with longer pauses.
+/// After how many deliveries of one message the consumer stops waiting for a failure to pass. The queue makes
+/// four deliveries and then gives up; the sweep announces the events of the outbox again, at longer pauses.
 const DELIVERIES: u32 = 3;
 
-/// What has become of the event of a message.
+/// The outcome for the event of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// All its effects have taken place, now or before; or it has a dead letter.
+    /// All effects of the event have taken place, now or before; or the event has a dead letter.
     Settled,
-    /// It is in the outbox and still to be told; when to be asked again, if that was said, in seconds.
+    /// The event is in the outbox and not told yet. Holds the pause that was asked for, if any, in seconds.
     Open(Option<u32>),
-    /// Only this message knows of it, and it is still to be told.
+    /// Only this message knows of the event, and it is not told yet. Holds the same pause.
     OnlyHere(Option<u32>),
 }
 
 /// The verdict on a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is dealt with.
+    /// Acknowledge it.
     Ack,
-    /// Again after so many seconds.
+    /// Deliver it again after this many seconds.
     Retry(u32),
-    /// To the dead letters, and why.
+    /// Store it as a dead letter, for this reason.
     Dead(String),
 }
 
@@ -39,11 +39,11 @@ pub fn of(outcome: Outcome, attempts: u32, jitter: impl FnOnce(u32) -> u32) -> V
     };
     match outcome {
         Outcome::Settled => Verdict::Ack,
-        // The sweep tells it again: the queue's few deliveries are not burnt for an outage.
+        // The sweep announces it again, so the queue's few deliveries are not spent on an outage.
         Outcome::Open(_) if attempts >= DELIVERIES => Verdict::Ack,
         Outcome::Open(asked) => pause(asked),
         Outcome::OnlyHere(_) if attempts >= DELIVERIES => {
-            Verdict::Dead("it could not be told".to_owned())
+            Verdict::Dead("the event could not be told".to_owned())
         }
         Outcome::OnlyHere(asked) => pause(asked),
     }

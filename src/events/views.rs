@@ -1,41 +1,42 @@
-//! What requests and replies of events and dead letters look like: for the API description only.
+//! The schemas of the requests and replies of events and dead letters, for the API description only.
 
 use utoipa::ToSchema;
 
-/// Something that has happened.
+/// An event.
 #[derive(ToSchema)]
 #[schema(as = Event)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct EventView {
     /// `evt_…`
     id: String,
-    /// Such as `context.created`.
+    /// The event's type, such as `context.created`.
     r#type: String,
-    /// What kind of entity it happened to.
+    /// The kind of the entity that the event happened to.
     entity_type: String,
-    /// To which one.
+    /// The id of that entity.
     entity_id: String,
-    /// Who did it.
+    /// The actor that caused the event.
     actor_id: String,
-    /// By which credential: `token:` and the beginning of the token's SHA-256, `key:key_…` or
-    /// `delegation:dlg_…`; null where it was the gateway itself.
+    /// The credential that the actor used: `token:` and the beginning of the token's SHA-256, `key:key_…` or
+    /// `delegation:dlg_…`; null if the gateway itself caused the event.
     via: Option<String>,
-    /// ISO-8601 UTC with milliseconds.
+    /// When the event happened, ISO-8601 UTC with milliseconds.
     at: String,
-    /// What there is to know of it; never the content itself.
+    /// Details of the event; never the content itself.
     payload: serde_json::Value,
-    /// Whether ChittyChronicle has been told.
+    /// Whether ChittyChronicle, and every other service that the event concerns, has been told. Also true
+    /// once an administrator has discarded the event's dead letter.
     told: bool,
 }
 
-/// A page of what has happened.
+/// A page of events.
 #[derive(ToSchema)]
 #[schema(as = Timeline)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct TimelineView {
-    /// Newest first.
+    /// The events, newest first.
     events: Vec<EventView>,
-    /// How many they are.
+    /// How many events the page has.
     count: u8,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
@@ -48,23 +49,23 @@ pub(crate) struct TimelineView {
 pub(crate) struct DeadLetterView {
     /// `dl_…`
     id: String,
-    /// Where it came from, by its binding.
+    /// The queue that the message came from, by its binding.
     queue: String,
-    /// Why it was given up.
+    /// Why the message was given up.
     reason: String,
-    /// The event that it tells of, as far as it can be read.
+    /// The id of the message's event or delivery, if it can be read.
     event_id: Option<String>,
-    /// Of which type.
+    /// The type of that event.
     event_type: Option<String>,
-    /// About which entity.
+    /// The entity that the event happened to.
     entity_id: Option<String>,
-    /// How often it was tried.
+    /// How many attempts were made.
     attempts: u32,
-    /// ISO-8601 UTC with milliseconds.
+    /// When the dead letter was made, ISO-8601 UTC with milliseconds.
     created_at: String,
-    /// When it was last replayed; null when it has died since.
+    /// When the dead letter was last replayed; null if the message was given up again since.
     replayed_at: Option<String>,
-    /// How often it was replayed.
+    /// How often the dead letter was replayed.
     replays: u32,
     /// The message as it was.
     body: String,
@@ -75,52 +76,53 @@ pub(crate) struct DeadLetterView {
 #[schema(as = DeadLetterList)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct DeadLetterListView {
-    /// Newest first.
+    /// The dead letters, newest first.
     dead_letters: Vec<DeadLetterView>,
-    /// How many they are.
+    /// How many dead letters the page has.
     count: u8,
     /// The `cursor` of the next page, or null.
     next_cursor: Option<String>,
 }
 
-/// Which dead letters to replay: all that were not replayed since they died, where nothing is said.
+/// The dead letters to replay: of those that were not replayed since they were given up, all that match.
+/// Without any member, all of them match.
 #[derive(ToSchema)]
 #[schema(as = ReplayDraft)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct ReplayDraftView {
-    /// Only events of this type.
+    /// Only dead letters of events of this type.
     #[schema(required = false)]
     r#type: Option<String>,
-    /// Only about this entity.
+    /// Only dead letters about this entity.
     #[schema(required = false)]
     entity: Option<String>,
-    /// Only those that died before this ISO-8601 instant or date.
+    /// Only dead letters made before this ISO-8601 instant or date.
     #[schema(required = false)]
     before: Option<String>,
 }
 
-/// What is delivered again.
+/// The dead letters that were replayed.
 #[derive(ToSchema)]
 #[schema(as = Replayed)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct ReplayedView {
     /// Always true.
     success: bool,
-    /// How many.
+    /// How many dead letters were replayed.
     replayed: u8,
-    /// Which.
+    /// The ids of these dead letters.
     ids: Vec<String>,
 }
 
-/// The reply to throwing a dead letter away.
+/// The reply to discarding a dead letter.
 #[derive(ToSchema)]
 #[schema(as = Discarded)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct DiscardedView {
     /// Always true.
     success: bool,
-    /// What was done, in words.
+    /// A confirmation in words.
     message: String,
-    /// Which one.
+    /// The id of the dead letter.
     id: String,
 }

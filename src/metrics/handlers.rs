@@ -1,4 +1,4 @@
-//! `GET /metrics`.
+//! The handler of `GET /metrics`.
 
 use std::collections::BTreeMap;
 
@@ -32,16 +32,16 @@ use crate::{contexts, discovery, orchestrations};
 /// The content type of the text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// For how long an isolate's breakers count after it was last seen, in ms.
+/// How long an isolate's breakers count after its last handover, in ms.
 const SEEN_MS: u64 = 60_000;
 
-/// How long a page is shown again, in ms: scraping does not cost the database more than this.
+/// How long an isolate reuses a page, in ms: scraping reads the database at most once in this time.
 const KEEP_MS: u64 = 1_000;
 
-/// Metrics of all isolates, in the Prometheus text format.
+/// Show the metrics of all isolates, in the Prometheus text format.
 ///
-/// With `METRICS_TOKEN` set, that token is asked for as a bearer token; a deployed gateway without one
-/// shows nothing.
+/// If `METRICS_TOKEN` is set, the request must send it as a bearer token. A deployed gateway without it shows
+/// no metrics.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/metrics",
@@ -49,7 +49,7 @@ const KEEP_MS: u64 = 1_000;
     tag = "gateway",
     responses(
         (status = 200, description = "The metrics.", body = String, content_type = "text/plain"),
-        (status = 401, description = "A token is asked for."),
+        (status = 401, description = "The token is missing or wrong."),
         (status = 503, description = "`not_ready`: this deployment has no `METRICS_TOKEN`."),
     ),
 ))]
@@ -67,7 +67,7 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
     Ok(Reply::new(200, Body::Text { content_type: CONTENT_TYPE, text }))
 }
 
-/// Whether who asks has the token. Only on a developer's machine may there be none.
+/// Checks that the request has the token. Only on a developer's machine may the gateway have no token.
 fn may_read(app: &App, request: &Request<'_>) -> Result<(), Problem> {
     let Some(token) = &Settings::of(app).token else {
         if !app.config.environment.is_deployed() {
@@ -90,14 +90,14 @@ fn may_read(app: &App, request: &Request<'_>) -> Result<(), Problem> {
     }
 }
 
-/// Compares hashes, so that the time tells nothing about the token.
+/// Compares hashes, so that the time of the comparison reveals nothing about the token.
 fn is_same(sent: &str, token: &str) -> bool {
     use sha2::{Digest, Sha256};
     Sha256::digest(sent.as_bytes()) == Sha256::digest(token.as_bytes())
 }
 
 async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
-    // This isolate's own counts first, so that who has just made a request sees it.
+    // Hands over this isolate's own counts first, so that a caller sees the requests that it has just made.
     handover::now(app, ready).await?;
     let now_ms = app.now_ms();
     let seen = time::iso8601(now_ms.saturating_sub(SEEN_MS));
@@ -153,8 +153,8 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     Ok(text.finish())
 }
 
-/// The background work that is shown, and how long before (or, negative, after) the instant in the row it
-/// is due, in ms.
+/// The background work that the page shows, each kind with how long before the instant in the row it is due,
+/// in ms (negative: after the instant).
 const WORK: [(Due, i64); 6] = [
     (CHECKS.due, 0),
     (RENEWALS.due, renewal::AHEAD_MS.cast_signed()),
@@ -226,7 +226,7 @@ fn breakers(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
     Ok(())
 }
 
-/// What the connections have counted: each family with the place of its number in what is published.
+/// The counters of the connections: each family with the place of its number in the published status.
 const CONNECTION_COUNTS: [(&Family, &str); 4] = [
     (&CONNECTED, "/stats/totalConnections"),
     (&RECONNECTED, "/stats/totalReconnections"),
@@ -268,7 +268,7 @@ fn connections(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbErr
     Ok(())
 }
 
-/// How long ago the registry answered.
+/// Writes how long ago ChittyRegistry last answered.
 fn registry(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
     let refreshed = rows.into_iter().next().map(|mut row| row.text(1)).transpose()?;
     let refreshed_ms = refreshed.and_then(|at| time::parse(&at));
@@ -289,7 +289,7 @@ fn dead_letters(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
     Ok(())
 }
 
-/// How much waits, and in seconds for how long the first of it has.
+/// Writes how many rows wait, and the age of the oldest in seconds.
 fn backlog(
     text: &mut Text,
     rows: Vec<Row>,

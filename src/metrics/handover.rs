@@ -1,10 +1,10 @@
-//! The handover: what an isolate has counted goes to the database, and news of the services come
-//! back, in one round trip in the background.
+//! The handover: an isolate adds its counts to the database and reads the news of the services, in one round
+//! trip in the background.
 //!
-//! A batch carries the isolate's name and a number. The rows are added only if that number is not on
-//! record, and the number is put on record in the same transaction: a batch whose answer was lost is
-//! sent again as it was and counts once. While an isolate lives, what it has counted is handed over
-//! within [`Config::handover_ms`](crate::config::Config) of the request that it counts.
+//! A batch carries the isolate's name and a number. The database adds its counts only if that number is not
+//! on record, and records the number in the same transaction. So a batch whose answer was lost is sent again
+//! unchanged and counts once. While an isolate lives, it hands over the count of a request within
+//! [`Settings::handover_ms`] of that request.
 
 use std::cell::Cell;
 
@@ -20,16 +20,16 @@ use crate::metrics::{Recorder, breakers};
 use crate::store::Ready;
 use crate::store::work::{Due, Prune};
 
-/// How long a planned handover keeps another from being planned, in ms, should the isolate have lost
-/// it: longer than the runtime lets work go on after a reply (30 s).
+/// After how long a planned handover counts as lost, so that another may be planned, in ms: longer than the
+/// runtime lets work continue after a reply (30 s).
 const LOST_MS: u64 = 40_000;
 
-/// When this isolate hands over.
+/// The plan of this isolate's handovers.
 #[derive(Default)]
 pub struct Plan {
-    /// When a handover was planned that has not taken place.
+    /// When the handover that is still to come was planned.
     planned_ms: Cell<Option<u64>>,
-    /// When the last one took place.
+    /// When the last handover took place.
     last_ms: Cell<u64>,
 }
 
@@ -40,8 +40,8 @@ impl Slot for Plan {
 }
 
 impl Plan {
-    /// Whether the request that is being answered now is to hand over after its reply. True for one
-    /// at a time.
+    /// Whether the current request should hand over after its reply, and if so plans that. True for one
+    /// request at a time.
     pub fn take_turn(&self, app: &App, now_ms: u64) -> bool {
         let lost = |planned: u64| now_ms.abs_diff(planned) > LOST_MS;
         if Settings::of(app).handover_ms == 0 || !self.planned_ms.get().is_none_or(lost) {
@@ -52,8 +52,8 @@ impl Plan {
     }
 }
 
-/// Hands over, once the pause since the last time is over; at once when a breaker has changed its
-/// state, so that others learn of it.
+/// Hands over when the pause since the last handover is over; at once if a breaker has changed its state, so
+/// that other isolates learn of it.
 pub(crate) async fn perform(app: &App) {
     let now_ms = app.now_ms();
     let since_ms = now_ms.saturating_sub(Plan::of(app).last_ms.get());
@@ -68,9 +68,9 @@ pub(crate) async fn perform(app: &App) {
     }
 }
 
-/// Hands over without waiting, where the pause since the last time is over; otherwise whoever comes next
-/// does. For events that end only when the work that they have left behind does: what is acknowledged in
-/// one, and the batch after it, would wait for the pause.
+/// Hands over at once if the pause since the last handover is over or a breaker has changed its state;
+/// otherwise leaves the handover to a later event. For batches of a queue: such a batch ends only when its
+/// background work ends, so its acknowledgements and the next batch would have to wait for the pause.
 pub(crate) async fn perform_if_due(app: &App) {
     let since_ms = app.now_ms().saturating_sub(Plan::of(app).last_ms.get());
     let urgent = app.core.take_breakers_changed();
@@ -82,7 +82,7 @@ pub(crate) async fn perform_if_due(app: &App) {
 }
 
 async fn at_once(app: &App, urgent: bool) {
-    // From here on what is counted is for the next one.
+    // Whatever is counted from here on belongs to the next handover.
     Plan::of(app).planned_ms.set(None);
     Plan::of(app).last_ms.set(app.now_ms());
     let Ok(ready) = Ready::ensure(app).await else { return };
@@ -95,7 +95,7 @@ async fn at_once(app: &App, urgent: bool) {
 /// Hands over now. Returns the news of the services.
 ///
 /// # Errors
-/// When the database does not answer: the same batch goes again the next time.
+/// When the database does not answer; the next handover then sends the same batch again.
 pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>, DbError> {
     let batch = Recorder::of(app).batch(&app.core);
     let add = Statement::new(

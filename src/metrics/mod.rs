@@ -1,9 +1,8 @@
 //! Metrics: counted in the isolate, handed over to the database in the background, shown by
 //! `GET /metrics`.
 //!
-//! Counting is a few additions in memory; nothing else happens before a reply. `handover` adds what
-//! an isolate has counted to what all have, exactly once per batch; `text` is the Prometheus text
-//! format.
+//! Counting is a few additions in memory; nothing else happens before a reply. `handover` adds an isolate's
+//! counts to those of all isolates, exactly once per batch; `text` is the Prometheus text format.
 
 pub mod handlers;
 pub(crate) mod handover;
@@ -20,7 +19,7 @@ use serde_json::{Value, json};
 use crate::app::{App, Slot};
 pub use crate::metrics::handover::Plan;
 
-/// The route label of a request that no route takes.
+/// The route label of a request that matches no route.
 pub const UNMATCHED: &str = "unmatched";
 
 const HTTP_REQUESTS: &str = "chittyconnect_http_requests_total";
@@ -28,28 +27,28 @@ const HTTP_LATENCY: &str = "chittyconnect_http_request_duration_seconds";
 const UPSTREAM_REQUESTS: &str = "chittyconnect_upstream_requests_total";
 const UPSTREAM_LATENCY: &str = "chittyconnect_upstream_request_duration_seconds";
 
-/// What the requests of one method and route came to.
+/// The statuses and latencies of the requests of one method and route.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct RouteMetrics {
     statuses: BTreeMap<u16, u64>,
     latency: Histogram,
 }
 
-/// Everything that an isolate has counted since it began; only ever grows.
+/// Everything that an isolate has counted since its start. Only ever grows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Counts {
     routes: BTreeMap<(&'static str, &'static str), RouteMetrics>,
     upstream: Metrics,
 }
 
-/// One isolate's counting.
+/// The counters of one isolate.
 pub struct Recorder {
-    /// Names the isolate to the database.
+    /// The isolate's name in the database.
     isolate: String,
     routes: RefCell<BTreeMap<(&'static str, &'static str), RouteMetrics>>,
-    /// What is known to be handed over.
+    /// The counts that are known to be handed over.
     handed: RefCell<Counts>,
-    /// A batch that may or may not have arrived: it is sent again as it is.
+    /// A batch that may or may not have arrived: it is sent again unchanged.
     pending: RefCell<Option<Batch>>,
     seq: Cell<i64>,
 }
@@ -60,7 +59,7 @@ impl Slot for Recorder {
     }
 }
 
-/// A page that is shown for a while.
+/// The last page of metrics, which the isolate reuses for a while.
 #[derive(Default)]
 pub struct Page(RefCell<Option<(u64, String)>>);
 
@@ -82,7 +81,7 @@ impl Page {
     }
 }
 
-/// What is handed over at once.
+/// The counts of one handover.
 #[derive(Debug, Clone)]
 struct Batch {
     seq: i64,
@@ -115,7 +114,7 @@ impl Recorder {
         Counts { routes: self.routes.borrow().clone(), upstream: core.metrics() }
     }
 
-    /// The batch to send: the one that is open, or what has been counted since the last.
+    /// Returns the batch to send: the pending one, or the counts since the last.
     fn batch(&self, core: &ChittyCore) -> Batch {
         let mut pending = self.pending.borrow_mut();
         if let Some(batch) = &*pending {
@@ -129,7 +128,7 @@ impl Recorder {
         batch
     }
 
-    /// A batch has arrived.
+    /// Records that a batch has arrived.
     fn handed_over(&self, batch: Batch) {
         let mut pending = self.pending.borrow_mut();
         if pending.as_ref().is_some_and(|open| open.seq == batch.seq) {
@@ -139,7 +138,7 @@ impl Recorder {
     }
 }
 
-/// The breakers that are not closed: state by service.
+/// Returns the breakers that are not closed: the state by service.
 fn breakers(core: &ChittyCore) -> Value {
     let state = |service: &Service| match core.breaker(*service) {
         BreakerState::Closed => None,
@@ -149,7 +148,7 @@ fn breakers(core: &ChittyCore) -> Value {
     Value::Object(Service::ALL.iter().filter_map(state).collect())
 }
 
-/// What has been counted between two states, as rows `[family, labels, counts]`.
+/// Returns what was counted from `before` to `now`, as rows `[family, labels, counts]`.
 fn rows(now: &Counts, before: &Counts) -> Vec<Value> {
     let mut rows = Vec::new();
     for ((method, route), metrics) in &now.routes {
@@ -184,8 +183,8 @@ fn counter(rows: &mut Vec<Value>, family: &str, labels: &str, added: u64) {
     }
 }
 
-/// The row of a histogram: its buckets, which are cumulative, as Prometheus wants them, and of which the
-/// last is `+Inf`; then how many there were, then their sum in ms.
+/// Adds the row of a histogram: its buckets (cumulative, as Prometheus requires; the last one is `+Inf`),
+/// then the number of observations, then their sum in ms.
 fn histogram(
     rows: &mut Vec<Value>,
     family: &str,

@@ -1,18 +1,18 @@
-//! What the metrics go by.
+//! The settings of the metrics.
 
 use crate::app;
 use crate::config::{Config, Reader};
 
 /// The settings.
 pub struct Settings {
-    /// What `GET /metrics` asks for, if it asks.
+    /// The token that `GET /metrics` requires, if any.
     pub token: Option<String>,
-    /// How long an isolate gathers before it hands over what it has counted, in ms; 0 is never.
+    /// The pause between two handovers of an isolate, in ms; 0 turns handovers off.
     pub handover_ms: u64,
 }
 
 impl app::Settings for Settings {
-    /// Deployed there must be a token: what is measured tells who calls what, and how often.
+    /// A deployed gateway must have a token: the metrics reveal who calls what, and how often.
     fn read(config: &Config, reader: &mut Reader) -> Self {
         const TOKEN: &str = "METRICS_TOKEN";
         let token = reader.text(TOKEN);
@@ -30,7 +30,7 @@ mod tests {
     use crate::app::settings::tests::settings;
 
     #[test]
-    fn deployed_a_token_is_needed() {
+    fn a_deployed_gateway_needs_a_token() {
         let lacking = |pairs: &[_]| settings::<Settings>(pairs).1.len();
         assert_eq!(lacking(&[("ENVIRONMENT", "production")]), 1);
         assert_eq!(lacking(&[("ENVIRONMENT", "production"), ("METRICS_TOKEN", "t")]), 0);

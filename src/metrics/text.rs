@@ -26,12 +26,12 @@ pub(super) const COUNTED: [Family; 4] = [
 pub(super) const BREAKERS: Family = family(
     "chittyconnect_breaker_isolates",
     "gauge",
-    "Isolates seen within a minute whose breaker for a service is in a state.",
+    "Isolates seen within the last minute, by the state of their breaker for a service.",
 );
 pub(super) const CONNECTIONS: Family = family(
     "chittyconnect_connection_state",
     "gauge",
-    "1 for the state in which the connection to a service is, 0 for the others.",
+    "1 for the current state of the connection to a service, 0 for the other states.",
 );
 pub(super) const HEALTH_CHECKS: Family = family(
     "chittyconnect_connection_health_checks_total",
@@ -41,32 +41,32 @@ pub(super) const HEALTH_CHECKS: Family = family(
 pub(super) const CONNECTED: Family = family(
     "chittyconnect_connection_connections_total",
     "counter",
-    "How often the connection to a service was made by the first attempt.",
+    "How often the first attempt to connect to a service succeeded.",
 );
 pub(super) const RECONNECTED: Family = family(
     "chittyconnect_connection_reconnections_total",
     "counter",
-    "How often the connection to a service was taken up again.",
+    "How often the gateway reconnected to a service.",
 );
 pub(super) const CONNECTION_FAILURES: Family = family(
     "chittyconnect_connection_failures_total",
     "counter",
-    "Attempts to make the connection to a service, or to take it up again, that failed.",
+    "Failed attempts to connect or reconnect to a service.",
 );
 pub(super) const RECONNECT_ATTEMPTS: Family = family(
     "chittyconnect_connection_reconnect_attempts",
     "gauge",
-    "Which attempt to take up the connection to a service is planned or under way; 0 when connected.",
+    "Number of the attempt to reconnect to a service that is planned or under way; 0 when connected.",
 );
 pub(super) const CONNECTION_UPTIME: Family = family(
     "chittyconnect_connection_uptime_seconds",
     "gauge",
-    "For how long a service has been connected; 0 when it is not.",
+    "How long a service has been connected; 0 when it is not.",
 );
 pub(super) const REGISTRY_AGE: Family = family(
     "chittyconnect_registry_age_seconds",
     "gauge",
-    "How long ago ChittyRegistry last said where services are; -1 where it never has.",
+    "How long ago ChittyRegistry last answered with its services; -1 if it never has.",
 );
 pub(super) const OUTBOX_DEPTH: Family =
     family("chittyconnect_outbox_depth", "gauge", "Events that are committed and not yet told.");
@@ -78,7 +78,7 @@ pub(super) const DEAD_LETTERS: Family = family(
 pub(super) const UNREVOKED: Family = family(
     "chittyconnect_unconfirmed_revocations",
     "gauge",
-    "Credentials that were tried to be revoked where they came from, without that being confirmed.",
+    "Credentials whose revocation was attempted at their origin and is not confirmed.",
 );
 pub(super) const UNREVOKED_AGE: Family = family(
     "chittyconnect_unconfirmed_revocation_oldest_seconds",
@@ -94,77 +94,77 @@ pub(super) const OUTBOX_AGE: Family = family(
 pub(super) const GITHUB_DELIVERIES: Family = family(
     "chittyconnect_github_deliveries_open",
     "gauge",
-    "Deliveries of GitHub that are on record and not yet dealt with.",
+    "Deliveries of GitHub that are on record and not yet processed.",
 );
 pub(super) const GITHUB_DELIVERIES_AGE: Family = family(
     "chittyconnect_github_deliveries_oldest_seconds",
     "gauge",
-    "Age of the oldest delivery that is not yet dealt with; 0 when there is none.",
+    "Age of the oldest delivery that is not yet processed; 0 when there is none.",
 );
 pub(super) const GITHUB_JOBS: Family = family(
     "chittyconnect_github_jobs_open",
     "gauge",
-    "Pull requests and issues that are still to be looked at.",
+    "Pull requests and issues that wait for their job.",
 );
 pub(super) const GITHUB_JOBS_OVERDUE: Family = family(
     "chittyconnect_github_jobs_overdue_seconds",
     "gauge",
-    "For how long the first of them has been due; 0 when none is.",
+    "How long the oldest job of a pull request or an issue has been due; 0 when none is.",
 );
 pub(super) const GITHUB_MISSING: Family = family(
     "chittyconnect_github_deliveries_missing",
     "gauge",
-    "Deliveries that GitHub made and that never arrived: it is asked for them again.",
+    "Deliveries that GitHub made and that never arrived; the gateway asks for them again.",
 );
 pub(super) const WORK_DUE: Family = family(
     "chittyconnect_work_due",
     "gauge",
-    "Background work that is due and not begun, by kind; at most 10000 is counted.",
+    "Background work that is due and not begun, by kind; at most 10000 are counted.",
 );
 pub(super) const WORK_AGE: Family = family(
     "chittyconnect_work_oldest_seconds",
     "gauge",
-    "For how long the oldest background work of a kind has been due; 0 when none is.",
+    "How long the oldest background work of a kind has been due; 0 when none is.",
 );
 pub(super) const UNPREPARED: Family = family(
     "chittyconnect_contexts_unprepared",
     "gauge",
-    "Contexts of an earlier version that the cron still prepares, by what of them; at most 10000 is counted.",
+    "Contexts of an earlier version that the cron has yet to prepare, by part; at most 10000 are counted.",
 );
 pub(super) const AUDIT: Family = family(
     "chittyconnect_audit_entries",
     "gauge",
-    "Entries of the audit, by where they are; those that are not sealed yet are in the database.",
+    "Entries of the audit, by place; `unsealed` entries also count as `database`.",
 );
 
-/// What has been counted under some labels of a family.
+/// The counts under one set of labels of a family.
 pub(super) struct Series {
     pub(super) family: String,
     pub(super) labels: String,
-    /// Of a counter its one number; of a histogram its buckets, then how many there were, then their sum
-    /// in ms.
+    /// For a counter, one number; for a histogram, its buckets, then the number of observations, then their
+    /// sum in ms.
     pub(super) counts: Vec<i64>,
 }
 
-/// The text under way.
+/// The text that is being written.
 #[derive(Default)]
 pub(super) struct Text(String);
 
 impl Text {
-    /// Begins a family.
+    /// Writes the head of a family.
     pub(super) fn head(&mut self, family: &Family) {
         let Family { name, kind, help } = family;
         // Writing to a string does not fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    /// A sample of a gauge or a counter.
+    /// Writes a sample of a gauge or a counter.
     pub(super) fn sample(&mut self, family: &Family, labels: &str, value: i64) {
         let braces = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
         let _ = writeln!(self.0, "{}{braces} {value}", family.name);
     }
 
-    /// The samples of a counted family.
+    /// Writes the samples of a family that the isolates count.
     pub(super) fn counted(&mut self, family: &Family, counted: &[Series]) {
         self.head(family);
         let name = family.name;

@@ -25,17 +25,17 @@ use crate::orchestrations::views::{
 
 /// Run a flow.
 ///
-/// `user-registration` makes an identity, a token and a place in the registry for a user;
-/// `secure-user` a canonical record too. Either all of it is done in the end or none. The reply is 201
-/// when it is; 202 when a service could not be asked, in which case the gateway goes on by itself; 502
-/// when a service refused and what had been done was undone. With an `Idempotency-Key` the request may
-/// be sent again: it shows how the same run stands then. Only these replies hold the token, and only
-/// to the credential that started the run.
+/// `user-registration` makes an identity, a token and a registry entry for a user; `secure-user` also makes a
+/// canonical record. A run completes, or is undone. The reply is 201 when the run has completed; 202 when a
+/// service could not be reached, in which case the gateway continues by itself; 502 when a service refused
+/// and the completed steps were undone. With an `Idempotency-Key` you may repeat the request: the reply then
+/// shows the state of the same run. Only these replies contain the token, and only for the credential that
+/// started the run.
 ///
-/// The token carries at most what the caller holds (`viewer` reads, `user` also writes, `admin`
-/// administers), ends with the caller's credential, after a day at the latest, and is refused here as
-/// soon as that is. What the new identity does counts against the caller's limits. A delegated token
-/// cannot do this.
+/// The token carries at most the scopes that you hold (`viewer` reads, `user` also writes, `admin`
+/// administers). It ends with your credential, at the latest after a day, and this gateway refuses it as soon
+/// as it refuses your credential. Requests of the new identity count against your limits. A delegated token
+/// cannot start a run.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     post,
     path = "/v1/orchestrations/{id}",
@@ -43,22 +43,23 @@ use crate::orchestrations::views::{
     tag = "orchestrations",
     params(
         ("id" = String, Path, description = "The flow: `user-registration` or `secure-user`."),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same request under it is one run."),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: repeats of the request under the same key start only one run."),
     ),
     request_body = OrchestrationInputView,
     responses(
         (status = 201, description = "Completed.", body = OrchestrationReplyView, headers(("Location" = String))),
-        (status = 202, description = "Under way; `Location` shows how it goes.", body = OrchestrationReplyView, headers(("Location" = String))),
-        (status = 403, description = "The role carries more than you hold, or the token is a delegated one (`delegated_credential`)."),
+        (status = 202, description = "Under way; `Location` is the path of the run.", body = OrchestrationReplyView, headers(("Location" = String))),
+        (status = 403, description = "The role has more scopes than you hold, or your token is a delegated one (`delegated_credential`)."),
         (status = 404, description = "There is no such flow."),
-        (status = 422, description = "A value is not acceptable, or the key belongs to another request."),
+        (status = 422, description = "A value is not acceptable, or the idempotency key belongs to another request."),
         (status = 502, description = "`orchestration_failed`: a service refused."),
     ),
 ))]
 pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     let Some(flow) = flow(&request.id) else {
         let names: Vec<&str> = FLOWS.iter().map(|flow| flow.name).collect();
-        return Err(Problem::new(Code::NotFound, format!("The flows are {}.", names.join(", "))));
+        let detail = format!("There is no such flow. The flows are {}.", names.join(", "));
+        return Err(Problem::new(Code::NotFound, detail));
     };
     let body = request.json_bytes().await?;
     let mut input = input(flow, &body)?;
@@ -66,7 +67,7 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     if !app.config.sealer.is_ready() {
         return Err(Problem::new(
             Code::NotReady,
-            "The gateway has no key to store this with; GET /health lists what is missing.",
+            "The gateway has no sealing key to store a run with; GET /health lists what is missing.",
         ));
     }
     let key = idempotency::key(request)?;
@@ -76,7 +77,7 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     if let Some(row) = store::found(app, results.next().unwrap_or_default())? {
         return replay(&row, &scope, &fingerprint);
     }
-    stand_on(&mut input, &grant, &scope, request.now_ms);
+    record_grant(&mut input, &grant, &scope, request.now_ms);
     let id = format!("orc_{}", ids::uuid_v7(request.now_ms));
     let saga = Saga::new(flow, id, input, time::iso8601(request.now_ms));
     let payload = json!({ "flow": flow.name, "outcome": BEGUN });
@@ -97,15 +98,14 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     })
 }
 
-/// The longest life of a token that is made for a new identity, and the shortest that is worth making,
-/// in ms.
+/// The shortest and the longest life of a token for a new identity, in ms. A shorter one is not worth making.
 const LIFE_MS: std::ops::RangeInclusive<u64> = 60_000..=24 * 3_600_000;
 
-/// By how much sooner the token is asked to end, in s: ChittyAuth counts from when its step comes, which
-/// is later than now by the steps before it.
+/// The seconds that the gateway takes off the life that it requests for the token: ChittyAuth counts from the
+/// step that makes the token, which comes later than now, after the steps before it.
 const HEAD_START_S: u64 = 15;
 
-/// What of the caller's authority the token of a new identity gets.
+/// Returns the part of the caller's authority that the token of a new identity gets.
 async fn for_role(
     ready: Ready<'_>,
     scope: &Scope,
@@ -127,8 +127,8 @@ async fn for_role(
     Ok(grant)
 }
 
-/// Puts on record with the run what its token stands on, and who may see it.
-fn stand_on(input: &mut Value, grant: &Grant, scope: &Scope, now_ms: u64) {
+/// Adds to the run's input the grant that its token depends on, and the credential that may see the token.
+fn record_grant(input: &mut Value, grant: &Grant, scope: &Scope, now_ms: u64) {
     let Some(members) = input.as_object_mut() else { return };
     let ends_ms = grant.ends_ms().unwrap_or(now_ms + LIFE_MS.end());
     members.insert("until".to_owned(), time::iso8601(ends_ms).into());
@@ -139,7 +139,7 @@ fn stand_on(input: &mut Value, grant: &Grant, scope: &Scope, now_ms: u64) {
 }
 
 fn input(flow: &Flow, body: &[u8]) -> Result<Value, Problem> {
-    // What is no object is refused in the words of every other body.
+    // Refuses a body that is not an object in the same words as elsewhere.
     let members = parse_object(body)?;
     let input: Value =
         serde_json::from_slice(body).map_err(|error| Problem::invalid("", unreadable(&error)))?;
@@ -165,7 +165,7 @@ fn replay(row: &Orchestration, scope: &Scope, fingerprint: &str) -> Outcome {
     Ok(reply)
 }
 
-/// The reply to who has started a run, with the token that it made where that is to be shown.
+/// The reply to the caller that started a run; with the token that the run made if `reveal` is true.
 fn reply(row: &Orchestration, reveal: bool) -> Outcome {
     let location = format!("/v1/orchestrations/{}", row.saga.id);
     let status = match row.saga.status {
@@ -174,10 +174,10 @@ fn reply(row: &Orchestration, reveal: bool) -> Outcome {
         SagaStatus::Compensated | SagaStatus::Failed => {
             let detail = match row.saga.status {
                 SagaStatus::Failed => {
-                    "A service refused, and something that had been done could not be undone: see \
+                    "A service refused, and a step that had been taken could not be undone: see \
                      GET "
                 }
-                _ => "A service refused. What had been done is undone: see GET ",
+                _ => "A service refused. The steps that had been taken are undone: see GET ",
             };
             return Err(Problem::new(Code::OrchestrationFailed, format!("{detail}{location}.")));
         }
@@ -186,7 +186,7 @@ fn reply(row: &Orchestration, reveal: bool) -> Outcome {
     Ok(Reply::new(status, Body::Json(text.to_string())).header("location", location))
 }
 
-/// How a run stands: its steps, what they yielded, and what was undone.
+/// Show a run: its steps, their results, and what was undone.
 #[cfg_attr(not(target_family = "wasm"), utoipa::path(
     get,
     path = "/v1/orchestrations/{id}",

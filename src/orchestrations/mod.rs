@@ -1,9 +1,8 @@
-//! `/v1/orchestrations`: runs of the ready flows of chitty-core.
+//! `/v1/orchestrations`: runs of the flows that chitty-core defines.
 //!
-//! A run is a saga ([`chitty_core::Saga`]) whose journal is a row in the database. The request that
-//! starts it takes it as far as it goes; whatever stops it there (an outage, a crash) is made good by
-//! a later request or the cron ([`run`]). What is stored is sealed: a run holds personal data, and the
-//! token that it made.
+//! A run is a saga ([`chitty_core::Saga`]) whose journal is a row in the database. The request that starts a
+//! run advances it as far as possible. If an outage or a crash stops it, a later request or the cron resumes
+//! it ([`run`]). The stored state is sealed, since it holds personal data and the token that the run made.
 
 pub mod handlers;
 pub mod run;
@@ -14,15 +13,15 @@ pub(crate) mod views;
 use chitty_core::{FLOWS, Flow, Saga};
 use serde_json::{Map, Value, json};
 
-/// The flow of a name.
+/// Finds a flow by its name.
 fn flow(name: &str) -> Option<&'static Flow> {
     FLOWS.into_iter().find(|flow| flow.name == name)
 }
 
-/// The secret among what the steps yield.
+/// The member of a step's result that is secret.
 const SECRET: &str = "token";
 
-/// A run as its owner sees it. The secret is shown only where `reveal` says so.
+/// A run as its owner sees it; with the secret only if `reveal` is true.
 fn view(row: &store::Orchestration, reveal: bool) -> Value {
     let Saga { id, flow, status, steps, .. } = &row.saga;
     let shown = |result: &Value| -> Map<String, Value> {

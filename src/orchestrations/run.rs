@@ -1,4 +1,4 @@
-//! Taking runs further.
+//! Advances runs.
 
 use chitty_core::{CallContext, Halt, SagaStatus, Session};
 use seams::db::{Row, Statement};
@@ -11,8 +11,8 @@ use crate::store::event::Event;
 use crate::store::work::{self, Bounds, Claim, Hold, Queue, Work};
 use crate::store::{Ready, outbox};
 
-/// Takes a leased run as far as it goes. What stops it is logged; it then rests for a while. Returns
-/// the event that tells of its end, if that is where it has come.
+/// Advances a leased run as far as possible. If something stops it, logs that and releases the run until a
+/// pause is over. Returns the event of the run's end, if it has ended.
 pub async fn advance(
     app: &App,
     ready: Ready<'_>,
@@ -21,7 +21,7 @@ pub async fn advance(
 ) -> Option<Event> {
     let journal = RowJournal::new(app, ready, row);
     let Some(flow) = flow(&row.saga.flow) else {
-        // A newer version has started it.
+        // A newer version of the gateway has started this run.
         log::warn("orchestration_unknown_flow", &[("id", &row.saga.id)]);
         rest(app, &journal, row, 0).await;
         return None;
@@ -44,7 +44,8 @@ pub async fn advance(
     None
 }
 
-/// Lets go of a run for a while, for longer after each attempt and for as long as a service asks.
+/// Releases a run until a pause is over. The pause grows with each attempt, and is at least the one that a
+/// service asked for, up to the longest of [`PAUSES_MS`].
 async fn rest(app: &App, journal: &RowJournal<'_>, row: &Orchestration, asked_s: u32) {
     let pause_ms = work::pause_ms(app, PAUSES_MS, row.attempts, Some(asked_s));
     let id = row.saga.id.as_str();
@@ -60,13 +61,13 @@ fn finished(row: &Orchestration) {
         SagaStatus::Failed => log::error("orchestration_needs_a_look", &fields),
         _ => log::info("orchestration_finished", &fields),
     }
-    // An identity may have been minted that nobody knows: only the authority can find it.
+    // The run may have minted an identity that nobody knows: only ChittyID can find it.
     if row.saga.steps.iter().any(|step| step.name == "mint" && step.in_doubt > 0) {
         log::error("identity_in_doubt", &[("id", id)]);
     }
 }
 
-/// Takes a run further if it is due and nobody is at it.
+/// Advances a run if it is due and no other process holds its lease.
 pub async fn resume(app: &App, id: &str) {
     let Ok(ready) = Ready::ensure(app).await else { return };
     match store::lease(app, ready, id).await {
@@ -86,13 +87,14 @@ async fn go_on(app: &App, ready: Ready<'_>, mut row: Orchestration) {
     }
 }
 
-/// How many runs are taken further at once; as many are leased, so that none waits out its lease.
+/// How many runs are advanced at once. As many are leased at a time, so that no lease ends while its run
+/// waits.
 const AT_ONCE: usize = 2;
 
-/// How many runs one run of the cron takes further: each makes some twenty calls.
+/// The most runs that one round of the cron advances: each makes about twenty calls.
 const AT_MOST: usize = 60;
 
-/// Takes every run further that is due, until the time is up; the cron runs it.
+/// Advances the runs that are due, and leases none after `until_ms`; the cron runs it.
 pub(crate) async fn resume_due(app: &App, ready: Ready<'_>, until_ms: u64) {
     let bounds =
         Bounds { batch: AT_ONCE, at_once: AT_ONCE, noted_at_once: 1, at_most: AT_MOST, until_ms };

@@ -1,8 +1,8 @@
-//! The rows of runs, and who may take one further.
+//! The rows of runs and their leases.
 //!
-//! Whoever takes a run further holds a lease, which each save extends, and saves under the version
-//! that it has read: a process whose lease has run out under it finds at its next save that another
-//! has gone on, and stops.
+//! A process that advances a run holds a lease, which each save extends. Each save requires the version that
+//! the process has read. So a process whose lease has run out learns at its next save that another process
+//! has continued, and stops.
 
 use std::cell::{Cell, RefCell};
 
@@ -23,14 +23,14 @@ use crate::store::{Ready, outbox};
 /// its retries.
 pub const LEASE_MS: u64 = 30_000;
 
-/// The member of a run's input that says what its token stands on, as a [`Source`].
+/// The member of a run's input that holds the [`Source`] on which its token depends.
 pub const SOURCE: &str = "source";
 
-/// The member of a run's input that says by which credential it was started (SHA-256, hex).
+/// The member of a run's input that holds the SHA-256 (hex) of the credential that started it.
 pub const STARTED_BY: &str = "started_by";
 
-/// What a run has made so far, on record in the transaction that saves the run: against whose limits
-/// the new identity counts, and what its token stands on.
+/// The statements that record what a run has made so far, for the transaction that saves the run: whose
+/// limits the new identity counts against, and the source on which its token depends.
 fn made(saga: &Saga) -> Vec<Statement> {
     let result = |step: &str, name: &str| {
         let found = saga.steps.iter().find(|record| record.name == step);
@@ -49,8 +49,8 @@ fn made(saga: &Saga) -> Vec<Statement> {
     [sponsor].into_iter().chain(token).collect()
 }
 
-/// How long a token is on record after its end, in ms: 30 days, so that it stays refused here if
-/// ChittyAuth lets it live longer than it was asked to.
+/// How long a token stays on record after its end, in ms: 30 days, so that this gateway still refuses it if
+/// ChittyAuth lets it live longer than requested.
 const KEEP_TOKENS_MS: u64 = 30 * 24 * 3_600_000;
 
 /// The tokens of identities that ended [`KEEP_TOKENS_MS`] ago.
@@ -66,7 +66,7 @@ pub fn prune_tokens(now_ms: u64) -> Prune {
     tokens.prune(now_ms, KEEP_TOKENS_MS, 500)
 }
 
-/// The pauses of a run that an outage has stopped, or that cannot be read, in ms.
+/// The pauses after which a run is due again that an outage has stopped or that cannot be read, in ms.
 pub const PAUSES_MS: Backoff = Backoff { first: 5_000, longest: 300_000 };
 
 /// The runs that are to be taken further and that no process holds. The owners take turns.
@@ -89,15 +89,15 @@ pub const QUEUE: Queue = Queue {
 pub struct Orchestration {
     /// The run itself.
     pub saga: Saga,
-    /// Of the request that started it.
+    /// The fingerprint of the request that started the run.
     pub fingerprint: String,
-    /// Who has started it.
+    /// The actor that started the run.
     pub owner: String,
-    /// By which credential.
+    /// The credential that the actor used.
     pub via: Option<String>,
     /// The trace of that request.
     pub traceparent: Option<String>,
-    /// When it was last saved, ISO-8601.
+    /// When the run was last saved, ISO-8601.
     pub updated_at: String,
     /// How often it has been taken further.
     pub attempts: i64,
@@ -108,16 +108,16 @@ pub struct Orchestration {
 pub const COLUMNS: &str =
     "state, fingerprint, traceparent, updated_at, attempts, version, id, owner_chitty_id, via";
 
-/// Why there is no run.
+/// Why a run could not be read or stored.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// The stored state does not open, or is none.
+    /// The state cannot be sealed; or the stored state cannot be opened or parsed.
     #[error("orchestration {0} does not open")]
     Sealed(String),
-    /// The caller may not, or not any more.
+    /// The caller lacks the permission, or has lost it meanwhile.
     #[error("refused")]
     Refused(Box<Problem>),
 }
@@ -131,13 +131,13 @@ impl From<WriteError> for StoreError {
     }
 }
 
-/// What a run is sealed for: its own row.
+/// The place to which the seal of a run is bound: its own row.
 fn place(id: &str) -> String {
     format!("orchestrations/{id}")
 }
 
 fn seal(app: &App, saga: &Saga) -> Result<String, String> {
-    // Plain data: this cannot fail.
+    // Plain data, so serializing cannot fail.
     let text = serde_json::to_string(saga).unwrap_or_default();
     app.config.sealer.seal(&place(&saga.id), &text).map_err(|error| error.to_string())
 }
@@ -166,11 +166,11 @@ fn one(app: &App, rows: Vec<Row>) -> Result<Option<Orchestration>, StoreError> {
     rows.into_iter().next().map(|row| read(app, row)).transpose()
 }
 
-/// A new run, leased to whoever inserts it, and the event that tells of it, in one transaction.
-/// `Ok(None)` when its idempotency key is taken.
+/// Inserts a new run, leased to this process, and the event of its start, in one transaction. Returns
+/// `Ok(None)` when another run has its idempotency key.
 ///
 /// # Errors
-/// When the caller may not; when it cannot be sealed or stored.
+/// When the caller lacks the permission; when the run cannot be sealed or stored.
 pub async fn insert(
     app: &App,
     ready: Ready<'_>,
@@ -206,7 +206,7 @@ pub async fn insert(
     }
 }
 
-/// The statement that looks for the run of an idempotency key; [`found`] reads it.
+/// The statement that finds the run of an idempotency key; [`found`] reads its row.
 pub fn by_key(owner: &str, key: &str) -> Statement {
     Statement::new(format!(
         "SELECT {COLUMNS} FROM orchestrations WHERE owner_chitty_id = ?1 AND idempotency_key = ?2"
@@ -215,7 +215,7 @@ pub fn by_key(owner: &str, key: &str) -> Statement {
     .bind(key)
 }
 
-/// The statement that looks for a run that a caller may see: its own, or as an administrator anybody's.
+/// The statement that finds a run that the caller may see: its own, or anybody's for an administrator.
 pub fn by_id_for(id: &str, scope: &Scope) -> Statement {
     let mut params = Params::default();
     let (id, own) = (params.add(id), params.add(scope.actor()));
@@ -226,10 +226,10 @@ pub fn by_id_for(id: &str, scope: &Scope) -> Statement {
     ))
 }
 
-/// Reads what [`by_key`] or [`by_id_for`] found.
+/// Reads the row of [`by_key`] or [`by_id_for`].
 ///
 /// # Errors
-/// When it does not open.
+/// When the stored state cannot be opened.
 pub fn found(app: &App, rows: Vec<Row>) -> Result<Option<Orchestration>, StoreError> {
     one(app, rows)
 }
@@ -245,7 +245,7 @@ fn rest(id: &str, version: i64, until_ms: u64) -> Statement {
 /// Takes the lease of a run that is due. `Ok(None)` when it is not, or no longer.
 ///
 /// # Errors
-/// When the database does not answer, or the run does not open.
+/// When the database does not answer, or the state of the run cannot be opened.
 pub async fn lease(
     app: &App,
     ready: Ready<'_>,
@@ -263,7 +263,7 @@ pub struct RowJournal<'a> {
     ready: Ready<'a>,
     version: Cell<i64>,
     saved_ms: Cell<Option<u64>>,
-    /// Who has started the run, by which credential and in which trace.
+    /// The actor, the credential and the trace that started the run.
     started: RunOrigin,
     ended: RefCell<Option<Event>>,
 }
@@ -275,7 +275,7 @@ struct RunOrigin {
 }
 
 impl<'a> RowJournal<'a> {
-    /// For a run that has just been inserted or leased.
+    /// The journal of a run that this process has just inserted or leased.
     pub fn new(app: &'a App, ready: Ready<'a>, row: &Orchestration) -> Self {
         let started = RunOrigin {
             owner: row.owner.clone(),
@@ -287,12 +287,12 @@ impl<'a> RowJournal<'a> {
         RowJournal { app, ready, version, saved_ms, started, ended }
     }
 
-    /// The event that tells of the end of the run, if this journal has saved that.
+    /// Takes the event of the run's end, if this journal has saved the end.
     pub fn take_ended(&self) -> Option<Event> {
         self.ended.take()
     }
 
-    /// What tells of the end of a run; nothing before that.
+    /// The event of a run's end; `None` if the run has not ended.
     fn end(&self, saga: &Saga, now_ms: u64) -> Option<Event> {
         let (kind, outcome) = match saga.status {
             SagaStatus::Running | SagaStatus::Compensating => return None,
@@ -314,12 +314,12 @@ impl<'a> RowJournal<'a> {
         Some(Event { via: via.clone(), ..event })
     }
 
-    /// When it was last saved, ISO-8601, if it was.
+    /// When this journal last saved the run, ISO-8601; `None` if it has not.
     pub fn saved_at(&self) -> Option<String> {
         self.saved_ms.get().map(time::iso8601)
     }
 
-    /// Lets go of the run: it is due again after `pause_ms`.
+    /// Releases the run: it is due again after `pause_ms`.
     ///
     /// # Errors
     /// When the database does not answer; the lease then runs out by itself.
@@ -331,8 +331,9 @@ impl<'a> RowJournal<'a> {
 }
 
 impl RowJournal<'_> {
-    /// The reports of identities that a run has perhaps minted and that nobody knows, for the batch that
-    /// ends it, before the run itself: written only where that is still the version that it was read as.
+    /// The reports of identities that a run may have minted and that nobody knows, for the batch that saves
+    /// its end. They come before the statement that saves the run, and are written only if the run still has
+    /// the version that this journal has read.
     fn reports(&self, saga: &Saga) -> Vec<Statement> {
         if !saga.status.is_final() {
             return Vec::new();
@@ -373,7 +374,8 @@ impl Journal for RowJournal<'_> {
         let saved_at = batch.len();
         batch.push(save);
         batch.extend(made(saga));
-        // Only if it was saved by this: any other save has another version and is no end.
+        // Written only if this batch saves the end: after any other save the run has another version, or has
+        // not ended.
         batch.extend(ended.as_ref().map(|event| {
             let version = self.version.get() + 1;
             ended_row(event, self.app.config.outbox_overdue_ms, version)
@@ -386,7 +388,7 @@ impl Journal for RowJournal<'_> {
                 self.saved_ms.set(Some(now_ms));
                 Ok(())
             }
-            None => Err("another process has taken it further".to_owned()),
+            None => Err("another process has advanced the run".to_owned()),
         }
     }
 }
@@ -399,15 +401,15 @@ pub fn prune(now_ms: u64) -> Prune {
         .prune(now_ms, KEEP_MS, 100)
 }
 
-/// The row of the event that a run is over and may have minted an identity that nobody knows, written only
-/// while the run is at that version.
+/// The outbox row of the event that reports an identity which a run may have minted unnoticed, written only
+/// if the run has this version.
 fn run_row(event: &Event, overdue_ms: u64, run: &str, version: i64) -> Statement {
     let condition = "EXISTS (SELECT 1 FROM orchestrations WHERE id = ?11 AND version = ?12)";
     outbox::insert_if(event, overdue_ms, condition).bind(run).bind(version)
 }
 
-/// The row of the event that tells of the end of a run of a flow, written only if the batch has saved
-/// that as the run's `version`.
+/// The outbox row of the event of a run's end, written only if the batch has saved the end as the run's
+/// `version`.
 fn ended_row(event: &Event, overdue_ms: u64, version: i64) -> Statement {
     let condition = "EXISTS (SELECT 1 FROM orchestrations WHERE id = ?4 AND version = ?11 \
          AND status NOT IN ('running', 'compensating'))";

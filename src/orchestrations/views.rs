@@ -1,4 +1,4 @@
-//! What requests and replies of orchestrations look like: for the API description only.
+//! The schemas of the requests and replies of orchestrations, for the API description only.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,16 @@ pub(crate) struct OrchestrationView {
     id: String,
     /// The flow.
     flow: String,
-    /// `running`, `completed`, `compensating`, `compensated`, or `failed` when something could not be
-    /// undone.
+    /// `running`, `completed`, `compensating`, `compensated`, or `failed` when a step could not be undone.
     status: String,
-    /// Its steps, in order.
+    /// The steps of the run, in order.
     steps: Vec<StepView>,
-    /// What the steps yielded, once it is completed; the `token` only in replies to who has started
-    /// it.
+    /// The results of the steps, once the run is completed; with `token` only for the credential that started
+    /// the run, in replies to `POST`.
     result: BTreeMap<String, serde_json::Value>,
-    /// ISO-8601.
+    /// When the run was started, ISO-8601.
     created_at: String,
-    /// ISO-8601.
+    /// When the run was last saved, ISO-8601.
     updated_at: String,
 }
 
@@ -32,22 +31,22 @@ pub(crate) struct OrchestrationView {
 #[schema(as = OrchestrationStep)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct StepView {
-    /// Its name.
+    /// The step's name.
     name: String,
     /// `pending`, `started`, `done`, `skipped`, `failed`, `compensating`, `compensated` or `stuck`.
     state: String,
-    /// How often it, or its compensation, was attempted.
+    /// How often the step, or its compensation, was attempted.
     attempts: u32,
-    /// Attempts that may have had their effect without saying so.
+    /// How many attempts are in doubt: they may have taken effect without an answer.
     in_doubt: u32,
-    /// Why its last attempt failed: the service and the failure.
+    /// Why the last attempt failed: the service and the failure.
     error: Option<String>,
-    /// What it yielded.
+    /// The step's result.
     #[schema(value_type = Option<Object>)]
     result: Option<()>,
 }
 
-/// A run, as it is answered to who has started it.
+/// A run, as the caller that started it sees it.
 #[derive(ToSchema)]
 #[schema(as = OrchestrationReply)]
 #[allow(dead_code, reason = "a description")]
@@ -58,12 +57,12 @@ pub(crate) struct OrchestrationReplyView {
     orchestration: OrchestrationView,
 }
 
-/// What a flow is started with.
+/// The input of a flow.
 #[derive(ToSchema)]
 #[schema(as = OrchestrationInput)]
 #[allow(dead_code, reason = "a description")]
 pub(crate) struct OrchestrationInputView {
-    /// Whose e-mail address.
+    /// The e-mail address of the new user.
     #[schema(format = "email")]
     email: String,
     /// `viewer`, `user` (the default) or, for administrators, `admin`.

@@ -1,12 +1,12 @@
 //! The gateway's own registration in the ecosystem, in the background of its requests.
 //!
-//! The spec (document 002) names seven steps: mint → DNA → keys → register → verify → certify →
-//! log. `registration_steps` holds one row for each that has succeeded, so the work resumes where it
-//! stopped, by a later request or by the cron. The gateway serves meanwhile, whatever fails.
+//! The spec (document 002) names seven steps: mint → DNA → keys → register → verify → certify → log.
+//! `registration_steps` holds one row for each step that has succeeded, so a later request or the cron
+//! resumes the work where it stopped. The gateway serves requests meanwhile, even if a step fails.
 //!
-//! However many isolates race: a lease (`lease`) lets one try at a time and keeps the backoff for all of
-//! them; and should a lease run out under a slow holder, a step's primary key decides whose result
-//! counts. `steps` says what each step does.
+//! Several isolates may race. A lease (`lease`) admits one attempt at a time and holds the backoff for all
+//! isolates. If a lease runs out under a slow holder, a step's primary key decides whose result counts.
+//! `steps` says what each step does.
 
 mod lease;
 mod steps;
@@ -25,30 +25,30 @@ use crate::registration::steps::Failure;
 pub use crate::registration::steps::Step;
 use crate::store::{Database, Ready, Schema};
 
-/// What the steps that have succeeded yielded.
+/// The results of the steps that have succeeded.
 pub(crate) type Results = BTreeMap<Step, String>;
 
-/// How far it is, as this isolate knows.
+/// The progress of the registration, as far as this isolate knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Progress {
     /// The gateway's own ChittyID, once minted.
     pub chitty_id: Option<String>,
     /// The steps that have succeeded, in order.
     pub completed: Vec<Step>,
-    /// The steps that are still to be taken, in order.
+    /// The remaining steps, in order.
     pub pending: Vec<Step>,
-    /// Why the last try of this isolate failed: step and failure, by their stable names.
+    /// Why the last attempt of this isolate failed: service and failure, by their stable names.
     pub last_error: Option<String>,
-    /// When this isolate looks again, in ms; nothing before that.
+    /// When this isolate may look again, in ms since the Unix epoch.
     #[serde(skip)]
     next_look_ms: u64,
-    /// Whether it has looked at all.
+    /// Whether this isolate has read the recorded steps.
     #[serde(skip)]
     has_looked: bool,
 }
 
 impl Progress {
-    /// Its name in `/health`.
+    /// The name of the state in `/health`.
     pub fn as_str(&self) -> &'static str {
         match (self.is_complete(), &self.last_error) {
             (true, _) => "registered",
@@ -57,7 +57,7 @@ impl Progress {
         }
     }
 
-    /// Whether this isolate should look.
+    /// Whether this isolate should continue the registration now.
     pub fn is_due(&self, now_ms: u64) -> bool {
         !self.is_complete() && now_ms >= self.next_look_ms
     }
@@ -77,7 +77,7 @@ impl Progress {
     }
 }
 
-/// How far this isolate knows the registration to be.
+/// This isolate's knowledge of the registration.
 #[derive(Default)]
 pub struct Registration(RefCell<Progress>);
 
@@ -88,7 +88,7 @@ impl Slot for Registration {
 }
 
 impl Registration {
-    /// How far it is. Not to be held while anything is awaited.
+    /// The progress. The caller must not hold the borrow across an `await`.
     pub fn progress(&self) -> Ref<'_, Progress> {
         self.0.borrow()
     }
@@ -103,30 +103,30 @@ pub fn is_due(app: &App, now_ms: u64) -> bool {
     }
 }
 
-/// The background work: the schema if it is missing, then the registration.
+/// Does the background work: applies the schema if it is missing, then continues the registration.
 pub async fn initialize(app: &App) {
     if let Ok(ready) = Ready::ensure(app).await {
         advance(app, ready).await;
     }
 }
 
-/// The steps that this gateway is to take. Without `REGISTRY_AUTO_REGISTER` one is left out, and made
-/// good when it is switched on.
+/// The steps that this gateway takes. Without `REGISTRY_AUTO_REGISTER` it leaves out `register`, and takes
+/// that step once the variable is switched on.
 fn wanted(app: &App) -> impl Iterator<Item = Step> {
     let auto_register = AutoRegister::of(app).0;
     Step::ALL.into_iter().filter(move |step| *step != Step::Register || auto_register)
 }
 
-/// How long this isolate leaves it alone after it has looked, in ms.
+/// The pause of an isolate between two looks at the registration, in ms.
 const LOOK_PAUSE_MS: u64 = 5_000;
 
-/// Takes the registration further, as far as it goes, if nobody else is at it.
+/// Continues the registration as far as possible, unless another isolate holds the lease.
 async fn advance(app: &App, ready: Ready<'_>) {
     let now_ms = app.now_ms();
     if !Registration::of(app).0.borrow().is_due(now_ms) {
         return;
     }
-    // Set first, so that requests that arrive meanwhile do not start the same.
+    // Set first, so that requests that arrive meanwhile do not start the same work.
     Registration::of(app).0.borrow_mut().next_look_ms = now_ms + LOOK_PAUSE_MS;
     let outcome = attempt(app, ready).await;
     if let Err(failure) = outcome {
@@ -146,10 +146,10 @@ async fn attempt(app: &App, ready: Ready<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let Some(lease) = lease::take(app, ready).await? else {
-        // Another isolate is at it, or the pause after a failure is not over.
+        // Another isolate holds the lease, or the pause after a failure is not over.
         return Ok(());
     };
-    // What another has recorded between the look and the lease need not be done again.
+    // Another isolate may have recorded steps before this one took the lease.
     results = recorded(ready).await?;
     let session = app.core.session(CallContext::default());
     for step in wanted(app) {
@@ -173,7 +173,7 @@ async fn attempt(app: &App, ready: Ready<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the steps that are recorded yielded.
+/// Reads the results of the recorded steps.
 async fn recorded(ready: Ready<'_>) -> Result<Results, DbError> {
     let rows =
         ready.db().rows(Statement::new("SELECT step, result FROM registration_steps")).await?;
@@ -205,7 +205,7 @@ mod tests {
     use crate::app::settings::tests::settings;
 
     #[test]
-    fn deployed_it_registers_with_a_token_only() {
+    fn a_deployed_gateway_needs_a_token_to_register() {
         let lacking = |pairs: &[_]| settings::<AutoRegister>(pairs).1.len();
         let (switch, deployed) = (("REGISTRY_AUTO_REGISTER", "true"), ("ENVIRONMENT", "staging"));
         assert_eq!(lacking(&[deployed, switch]), 1);

@@ -1,4 +1,4 @@
-//! The seven steps, in order: what each does, and what it yields.
+//! The seven steps, in order: what each does, and its result.
 
 use chitty_core::{
     CertificateRequest, ChittyId, EntityLabel, ProvisionRequest, Registration, ServiceError,
@@ -20,36 +20,36 @@ use crate::store::{Ready, outbox};
 /// The name of the gateway's own context, and of the gateway in the registry.
 const NAME: &str = "chittyconnect";
 
-/// Where the gateway's own key is in `API_KEYS`, and what it is sealed for.
+/// The place of the gateway's own key in `API_KEYS`, to which its seal is bound.
 const KEY_PLACE: &str = "service:chittyconnect";
 
-/// One step.
+/// A step of the registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
-    /// An identity: yields the ChittyID.
+    /// Mints an identity. Its result is the ChittyID.
     Mint,
-    /// A lineage: yields the DNA id.
+    /// Begins a lineage. Its result is the DNA id.
     Dna,
-    /// An API key, sealed: yields the key's id.
+    /// Has an API key made and stores it sealed. Its result is the key's id.
     Keys,
-    /// A place in the registry, where `REGISTRY_AUTO_REGISTER` says so: yields the registered id.
+    /// Registers the gateway, if `REGISTRY_AUTO_REGISTER` is on. Its result is the registered id.
     Register,
-    /// A verification: yields its id.
+    /// Has the gateway verified. Its result is the verification's id and confidence, as JSON.
     Verify,
-    /// A certificate: yields its id.
+    /// Has a certificate issued. Its result is the certificate's id.
     Certify,
-    /// The event `service.initialized`: yields the event's id.
+    /// Writes the event `service.initialized`. Its result is the event's id.
     Log,
 }
 
 impl Step {
-    /// All of them, in order.
+    /// All steps, in order.
     pub const ALL: [Step; 7] =
         [Step::Mint, Step::Dna, Step::Keys, Step::Register, Step::Verify, Step::Certify, Step::Log];
 
-    /// Its name, as in the database.
+    /// The step's name, as in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Step::Mint => "mint",
@@ -62,20 +62,20 @@ impl Step {
         }
     }
 
-    /// The step of a name.
+    /// Parses the name of a step.
     pub fn parse(name: &str) -> Option<Step> {
         Step::ALL.into_iter().find(|step| step.as_str() == name)
     }
 }
 
-/// Why a step did not succeed.
+/// Why a step failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// A stable name for `/health`: who failed, and how.
+    /// A stable name for `/health`: the service and the failure.
     pub(crate) name: String,
-    /// For the log.
+    /// Details for the log.
     pub(crate) detail: String,
-    /// What the service asked for.
+    /// The pause that the service asked for, in seconds.
     pub(crate) retry_after_s: Option<u32>,
 }
 
@@ -101,7 +101,7 @@ impl From<ServiceError> for Failure {
     }
 }
 
-/// Takes one step and records it. Returns what it yields.
+/// Takes one step and records it. Returns its result.
 pub(super) async fn take(
     step: Step,
     app: &App,
@@ -112,9 +112,9 @@ pub(super) async fn take(
     if step == Step::Mint {
         return mint(app, ready, session).await;
     }
-    // The mint comes first, and what it recorded was an id.
+    // The step `mint` comes first and has recorded the id.
     let id = results.get(&Step::Mint).and_then(|id| ChittyId::parse(id).ok());
-    let id = id.ok_or_else(|| Failure::new("storage_unavailable", "no sound id on record"))?;
+    let id = id.ok_or_else(|| Failure::new("storage_unavailable", "no valid id is recorded"))?;
     if step == Step::Log {
         return log(app, ready, &id).await;
     }
@@ -142,10 +142,10 @@ fn record(step: Step, result: &str, now: &str, or: &str) -> Statement {
     .bind(now)
 }
 
-/// Mints the gateway's identity and stores it: the step and the gateway's own context (which it owns
-/// itself), in one batch.
+/// Mints the gateway's identity and stores the step and the gateway's own context (which it owns itself) in
+/// one batch.
 async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, Failure> {
-    // Its own actor, which has no id yet.
+    // The gateway itself is the actor, and has no id yet.
     let intent = MintIntent::new(app, "registration", "");
     ready.db().batch(vec![intent.record()]).await?;
     let metadata = json!({ "name": NAME, "service": NAME, "version": VERSION });
@@ -163,7 +163,7 @@ async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, 
         }
         Err(error) => {
             let kept = super::recorded(ready).await.map(|mut steps| steps.remove(&Step::Mint));
-            // An unanswered batch may have been committed: then the id is in use, not orphaned.
+            // A batch without an answer may have been committed. Then the id is in use, not orphaned.
             if !matches!(&kept, Ok(Some(kept)) if kept == id.as_str()) {
                 intent.orphaned(app, ready, &id, "registration").await;
             }
@@ -172,8 +172,8 @@ async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, 
     }
 }
 
-/// Has a key made and keeps it, sealed. Only its id is recorded. A crash between the two leaves a key
-/// that nobody has; the idempotency key lets ChittyAuth hand out the same one again.
+/// Has ChittyAuth make a key and stores it sealed; the step records only the key's id. A crash before the key
+/// is stored leaves a key that nobody has; the idempotency key lets ChittyAuth return the same key again.
 async fn keys(app: &App, session: &Session, id: &ChittyId) -> Result<String, Failure> {
     if !app.config.sealer.is_ready() {
         return Err(Failure::new("sealing_keys_missing", "set the secret SEALING_KEYS"));
@@ -227,7 +227,7 @@ async fn verify(session: &Session, id: &ChittyId, results: &Results) -> Result<S
     if !found.verified {
         return Err(Failure::new("chittyverify_not_verified", format!("{:?}", found.status)));
     }
-    // What the certificate's trust score rests on is kept with it.
+    // The certificate's trust score depends on the confidence, so the result holds it too.
     let id = found.id.unwrap_or_else(|| "verified".to_owned());
     Ok(json!({ "id": id, "confidence_percent": found.confidence_percent }).to_string())
 }
@@ -241,7 +241,7 @@ async fn certify(session: &Session, id: &ChittyId, results: &Results) -> Result<
     let request = CertificateRequest {
         chitty_id: id.clone(),
         legal_name: NAME.to_owned(),
-        // As sure as the verification was; where it did not say, halfway.
+        // The confidence of the verification; 50 if it gave none.
         trust_score: confidence.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(50),
         verification: json!({
             "status": "PASS",
@@ -254,7 +254,7 @@ async fn certify(session: &Session, id: &ChittyId, results: &Results) -> Result<
     Ok(session.certify().issue(&request).await?)
 }
 
-/// Tells the ecosystem: the event and the step in one batch, so exactly once.
+/// Writes the event and the step in one batch, so that the ecosystem is told exactly once.
 async fn log(app: &App, ready: Ready<'_>, id: &ChittyId) -> Result<String, Failure> {
     let kind = EventKind::ServiceInitialized;
     let payload = json!({ "version": VERSION });
@@ -265,7 +265,7 @@ async fn log(app: &App, ready: Ready<'_>, id: &ChittyId) -> Result<String, Failu
     ];
     match ready.db().batch(batch).await {
         Ok(_) => outbox::announce(app, vec![event.clone()]).await,
-        // Another isolate has said it, or this batch had been committed after all.
+        // Another isolate has written the event, or this batch had been committed after all.
         Err(_) if super::recorded(ready).await?.contains_key(&Step::Log) => {}
         Err(error) => return Err(error.into()),
     }

@@ -11,7 +11,7 @@ use super::thrown;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The binding `AI`, or whatever has a method `run` like it.
+    /// The binding `AI`, or any object with the same method `run`.
     pub(crate) type Models;
 
     #[wasm_bindgen(method, catch)]
@@ -35,12 +35,13 @@ impl Ai for Models {
                 ],
                 "max_tokens": max_tokens,
             });
-            // What serde makes a map of would arrive empty: this way it is a plain object.
+            // Serialization by serde would make a JavaScript map, which would arrive empty. `JSON::parse`
+            // makes a plain object.
             let input = JSON::parse(&input.to_string())?;
             let answer = JsFuture::from(self.run(model, &input)?).await?;
             Reflect::get(&answer, &"response".into())
         };
         let answer = asked.await.map_err(|error| thrown(&error))?;
-        answer.as_string().ok_or_else(|| "the model gave no text".to_owned())
+        answer.as_string().ok_or_else(|| "the model returned no text".to_owned())
     }
 }

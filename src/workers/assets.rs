@@ -17,7 +17,7 @@ pub(crate) struct StaticFiles(pub(crate) Fetcher);
 
 impl StaticFiles {
     async fn fetch(&self, path: &str) -> Result<web_sys::Response, JsValue> {
-        // The binding looks at the path alone.
+        // The binding ignores the host.
         let request = web_sys::Request::new_with_str(&format!("https://assets{path}"))?;
         Ok(JsFuture::from(self.0.fetch(&request)?).await?.unchecked_into())
     }

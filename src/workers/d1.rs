@@ -1,8 +1,8 @@
 //! D1 behind the [`Db`] seam.
 //!
-//! The calls go to the binding directly instead of through the `worker` crate's wrappers, which
-//! would deserialize each row through serde: rows here are arrays of plain values. Long texts stay strings of
-//! JavaScript until somebody wants to read them.
+//! The calls go to the binding directly instead of through the `worker` crate's wrappers, which would
+//! deserialize each row through serde: rows here are arrays of plain values. Long texts stay JavaScript
+//! strings until something reads them.
 
 use std::any::Any;
 use std::rc::Rc;
@@ -66,10 +66,10 @@ fn row(cells: &Array) -> Result<Row, DbError> {
     cells.iter().map(cell).collect::<Result<_, _>>().map(Row)
 }
 
-/// From how many UTF-16 units on a text is left to the runtime: below, to copy it costs less.
+/// The length in UTF-16 units from which a text stays with the runtime: to copy a shorter one costs less.
 const LONG_UNITS: u32 = 512;
 
-/// A string of JavaScript.
+/// A text that stays a JavaScript string.
 pub(super) struct LongText(pub(super) JsString);
 
 impl ForeignText for LongText {
@@ -118,12 +118,12 @@ fn bound(value: &Value) -> JsValue {
         Value::Null => JsValue::NULL,
         Value::Text(text) => JsValue::from_str(text),
         Value::Runtime(text) => JsValue::from_str(&text.0.copy()),
-        // D1 refuses BigInt, which is what an i64 would become.
+        // An i64 would become a BigInt, which D1 refuses.
         Value::Integer(number) => JsValue::from_f64(*number as f64),
     }
 }
 
-/// D1 wraps SQLite's text in its own; the innermost cause is the plainest.
+/// Converts an error of D1. D1 wraps SQLite's message in its own; the cause holds the plainer one.
 fn failed(error: JsValue) -> DbError {
     let mut message = thrown(&error);
     if let Some(error) = error.dyn_ref::<js_sys::Error>() {

@@ -1,19 +1,20 @@
-// What the Workers runtime loads: the doors of src/lib.rs as a handler, and the Durable Objects.
-// "worker-glue" is what wasm-bindgen made of the compiled worker; scripts/build.mjs puts it there.
+// The module that the Workers runtime loads: the doors of src/lib.rs as a handler, and the Durable Objects.
+// wasm-bindgen generates "worker-glue" from the compiled worker; scripts/build.mjs puts it there.
 //
-// A panic ends a wasm instance, and so does an exception that nothing in it catches: its memory may
-// not be used again. wasm-bindgen starts a new instance before the next call of any export. A plain
-// object as the handler costs nothing for that; only objects that live in the old memory need care.
+// A panic ends a wasm instance, and so does an exception that nothing in the instance catches: nothing may
+// use its memory again. wasm-bindgen starts a new instance before the next call of any export. The handler is
+// a plain object, so it needs nothing for that; only objects that live in the old memory need care.
 import * as worker from "worker-glue";
 
-// The commit that scripts/build.mjs has found, "+" behind it where files differed from it; empty without a
-// repository. Put here and not into the wasm: a commit alone must not compile anything anew.
+// The commit that scripts/build.mjs has found, followed by "+" if files differed from it; empty without a
+// repository. It stands here and not in the wasm, so that a new commit alone compiles nothing again.
 globalThis.CHITTYCONNECT_BUILD = BUILT_FROM;
 
 export default {
   fetch(request, env, context) {
     const response = worker.fetch(request, env, context);
-    // The runtime ends a request whose client has gone. A change must not end between an id's mint and its row.
+    // The runtime ends a request when its client has gone. A request that changes something must not end
+    // between the mint of an id and the write of its row.
     if (request.method !== "GET") context.waitUntil(response);
     return response;
   },
@@ -24,8 +25,8 @@ export default {
 export const ServiceConnection = durableObject(worker.ServiceConnection);
 
 /**
- * A Durable Object whose wasm half is made again in each new instance. What it must remember is in
- * its storage, which the runtime keeps.
+ * A Durable Object whose wasm half is created again in each new instance. It keeps all its state in its
+ * storage, which the runtime keeps.
  *
  * @param {new (state: object, env: object) => object} Half the class that wasm-bindgen made
  */
@@ -43,7 +44,7 @@ function durableObject(Half) {
     }
 
     #current() {
-      // Also starts a new instance where the last one has ended: a stale half must never be called.
+      // Also starts a new instance if the last one has ended: a stale half must never be called.
       const { instanceId } = worker.__worker_init_state();
       if (instanceId !== this.#instance) {
         this.#half = new Half(this.#state, this.#env);

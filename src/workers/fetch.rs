@@ -21,14 +21,14 @@ extern "C" {
     fn global_fetch(request: &web_sys::Request) -> Result<Promise, JsValue>;
 }
 
-/// The runtime's `fetch`, or a service binding's where the service is a Worker of the same account.
-/// Redirects are not followed; the deadline covers the body too.
+/// The runtime's `fetch`, or the `fetch` of a service binding if the service is a Worker of the same account.
+/// It does not follow redirects; the deadline covers the body too.
 pub(crate) struct Fetch {
     bound: BTreeMap<Service, Fetcher>,
 }
 
 impl Fetch {
-    /// `binding` says how a service is bound, if it is.
+    /// Takes a function that returns the binding of a service, if it has one.
     pub(crate) fn new(binding: impl Fn(Service) -> Option<Fetcher>) -> Self {
         let bound = |service: &Service| binding(*service).map(|fetcher| (*service, fetcher));
         Fetch { bound: Service::ALL.iter().filter_map(bound).collect() }
@@ -102,7 +102,7 @@ impl Outside for Fetch {
     }
 }
 
-/// What both kinds of requests have.
+/// The parts that both kinds of requests have.
 struct RequestParts<'a> {
     method: &'a str,
     url: &'a str,
@@ -137,7 +137,7 @@ fn failed(error: &JsValue) -> TransportError {
     }
 }
 
-/// Every header, as pairs of text.
+/// Returns every header, as pairs of name and value.
 pub(crate) fn headers(headers: &web_sys::Headers) -> Vec<(String, String)> {
     let text = |pair: &Array, index| pair.get(index).as_string();
     headers
@@ -152,13 +152,13 @@ pub(crate) fn headers(headers: &web_sys::Headers) -> Vec<(String, String)> {
 
 /// Why a body could not be read.
 pub(crate) enum ReadError {
-    /// It has more than the limit.
+    /// The body is larger than the limit or than the memory that its share may take.
     TooLarge,
     /// The stream broke.
     Broken(JsValue),
 }
 
-/// Reads a body chunk by chunk, so that one without an end stops at the limit.
+/// Reads a body chunk by chunk, so that reading an endless body stops at the limit.
 pub(crate) async fn read(
     body: Option<web_sys::ReadableStream>,
     limit: usize,
@@ -166,8 +166,8 @@ pub(crate) async fn read(
     read_into(body, limit, None).await
 }
 
-/// The body of a response: in one piece where its length is declared and it is not compressed, because the
-/// runtime reads no more of it than that.
+/// Reads the body of a response. Reads it in one piece if its length is declared and it is not compressed,
+/// because the runtime then reads no more than that length.
 async fn body_of(
     response: &web_sys::Response,
     limit: usize,
@@ -189,7 +189,7 @@ async fn body_of(
     if bytes.length() as usize > limit { Err(ReadError::TooLarge) } else { Ok(bytes.to_vec()) }
 }
 
-/// The same, as long as a share can hold it.
+/// The same as [`read`], as long as a share of the memory can grow by each chunk.
 async fn read_into(
     body: Option<web_sys::ReadableStream>,
     limit: usize,
@@ -208,7 +208,7 @@ async fn read_into(
         let length = chunk.length() as usize;
         let fits = bytes.len() + length <= limit && share.is_none_or(|share| share.grow(length));
         if !fits {
-            // Nobody waits for the sender to hear of it.
+            // Does not wait until the sender learns of the cancellation.
             drop(reader.cancel());
             return Err(ReadError::TooLarge);
         }

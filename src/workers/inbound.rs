@@ -18,7 +18,7 @@ extern "C" {
     #[wasm_bindgen(extends = Object, js_name = Headers)]
     type RequestHeaders;
 
-    /// By a name that JavaScript has already.
+    /// Reads a header, by a name that is a JavaScript string already.
     #[wasm_bindgen(method, catch)]
     fn get(this: &RequestHeaders, name: &JsString) -> Result<Option<String>, JsValue>;
 }
@@ -43,7 +43,7 @@ impl Inbound for WebRequest {
     }
 
     fn target(&self) -> String {
-        // Absolute, as the runtime made it; `Url` would cost 188 KB of tables to say the same.
+        // The runtime gives an absolute URL. Parsing it with `Url` would add 188 KB of tables to the program.
         let url = self.request.url();
         let after_scheme = url.find("://").map_or(0, |at| at + 3);
         let path =
@@ -80,7 +80,7 @@ impl Inbound for WebRequest {
     async fn held_body(&self, limit: usize) -> Result<Box<dyn RuntimeBody>, BodyError> {
         let bytes = match self.declared_length() {
             Some(_) => self.declared(limit).await?,
-            // Of unknown length, so it is counted as it comes, which is done here.
+            // The length is unknown, so `body` counts the bytes as they come.
             None => Uint8Array::from(self.body(limit).await?.as_slice()),
         };
         Ok(Box::new(WebBody(bytes)))
@@ -109,7 +109,7 @@ impl Inbound for WebRequest {
             }
             taken.push(piece);
         }
-        // In one piece, as it is verified and stored.
+        // Joins the pieces, since the body is verified and stored as a whole.
         let whole = Uint8Array::new_with_length(length);
         let mut at = 0;
         for piece in taken {
@@ -120,8 +120,7 @@ impl Inbound for WebRequest {
     }
 }
 
-/// A body piece by piece, in the runtime's memory. Whoever lets go of it before its end reads no more of
-/// it.
+/// A body that is read piece by piece, in the runtime's memory. Dropping it before the end cancels the rest.
 struct Pieces {
     reader: web_sys::ReadableStreamDefaultReader,
     is_over: bool,
@@ -151,15 +150,14 @@ impl Pieces {
 impl Drop for Pieces {
     fn drop(&mut self) {
         if !self.is_over {
-            // Nobody waits for the sender to hear of it.
+            // Does not wait until the sender learns of the cancellation.
             drop(self.reader.cancel());
         }
     }
 }
 
 impl WebRequest {
-    /// A body whose length was declared: the runtime reads no more of it than that, so it is read in
-    /// one piece.
+    /// Reads a body with a declared length in one piece: the runtime reads no more than that length.
     async fn declared(&self, limit: usize) -> Result<Uint8Array, BodyError> {
         if self.declared_length().is_none_or(|length| length > limit) {
             return Err(BodyError::TooLarge);
@@ -177,7 +175,7 @@ impl WebRequest {
 pub(crate) struct WebBody(pub(crate) Uint8Array);
 
 impl WebBody {
-    /// What a body holds, without a copy where it is in the runtime's memory.
+    /// Returns the bytes of a body, without a copy if they are in the runtime's memory already.
     pub(crate) fn of(body: &dyn RuntimeBody) -> Uint8Array {
         match (body as &dyn Any).downcast_ref::<WebBody>() {
             Some(WebBody(bytes)) => bytes.clone(),

@@ -1,7 +1,7 @@
 //! Workers KV behind [`Kv`].
 //!
 //! The calls go to the binding directly: the `worker` crate's wrappers would copy a long body into this
-//! program's memory on its way from one place of the runtime to another.
+//! program's memory, though it only moves within the runtime.
 
 use async_trait::async_trait;
 use js_sys::{ArrayBuffer, Object, Promise, Reflect, Uint8Array};
@@ -35,7 +35,7 @@ extern "C" {
 }
 
 impl Namespace {
-    /// What is under a key, as `text` or `arrayBuffer`; `None` when there is nothing.
+    /// Reads the value of a key, as `text` or `arrayBuffer`; `None` when there is none.
     async fn read(&self, key: &str, kind: &str) -> Result<Option<JsValue>, JsValue> {
         let value = JsFuture::from(self.get_as(key, kind)?).await?;
         Ok((!value.is_null() && !value.is_undefined()).then_some(value))

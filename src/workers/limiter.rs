@@ -17,11 +17,11 @@ extern "C" {
     fn limit(this: &RateLimit, options: &Object) -> Result<Promise, JsValue>;
 }
 
-/// One binding a step.
+/// The bindings of the rate limiter, one for each step.
 pub(crate) struct Counters([RateLimit; 4]);
 
 impl Counters {
-    /// The bindings, if all are there.
+    /// Returns the bindings, or `None` if one is missing.
     pub(crate) fn of(binding: impl Fn(&str) -> Option<RateLimit>) -> Option<Self> {
         let [a, b, c, d] = Step::ALL.map(|step| binding(step.binding()));
         Some(Counters([a?, b?, c?, d?]))

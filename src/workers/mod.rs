@@ -1,5 +1,6 @@
-//! Cloudflare's side of the seams, and the only place that names the `worker` crate beside the doors. What JavaScript throws is caught here and turned into the
-//! seams' own errors: a throw that nobody catches would take the whole isolate with it.
+//! Cloudflare's side of the seams. Besides the doors, only this folder names the `worker` crate. It catches
+//! what JavaScript throws and turns it into the seams' own errors: an uncaught throw would end the whole wasm
+//! instance.
 
 pub(crate) mod ai;
 pub(crate) mod assets;
@@ -77,13 +78,13 @@ fn compose(env: &Env) -> App {
     })
 }
 
-/// What entry.mjs says that this was built from.
+/// Reads from entry.mjs what the program was built from.
 fn build() -> Build {
     let said = Reflect::get(&js_sys::global(), &JsValue::from_str("CHITTYCONNECT_BUILD")).ok();
     said.and_then(|said| said.as_string()).map(|said| Build::parse(&said)).unwrap_or_default()
 }
 
-/// How the configuration is looked up in an environment.
+/// Returns the function that looks up the configuration in an environment.
 fn configuration(env: &Env) -> Lookup {
     let env = env.clone();
     Rc::new(move |name| look_up(&env, name))
@@ -96,7 +97,7 @@ fn look_up(env: &Env, name: &str) -> Binding {
     }
 }
 
-/// A resource binding, taken at its word: wrangler.toml says what it is.
+/// Returns a resource binding, without a check of its type: wrangler.toml decides what it is.
 fn binding<T: JsCast>(env: &Env, name: &str) -> Option<T> {
     value(env, name).filter(JsValue::is_object).map(JsCast::unchecked_into)
 }
@@ -107,7 +108,7 @@ fn value(env: &Env, name: &str) -> Option<JsValue> {
         .filter(|value| !value.is_undefined() && !value.is_null())
 }
 
-/// A line of the log, on the isolate's console.
+/// Writes a line of the log to the isolate's console.
 pub(crate) fn log(level: Level, line: &str) {
     match level {
         Level::Error => worker::console_error!("{line}"),
@@ -116,7 +117,7 @@ pub(crate) fn log(level: Level, line: &str) {
     }
 }
 
-/// What a thrown value says, for logs.
+/// Returns the message of a thrown value, for logs.
 fn thrown(value: &JsValue) -> String {
     match value.dyn_ref::<js_sys::Error>() {
         Some(error) => String::from(error.message()),

@@ -10,13 +10,13 @@ use super::app;
 use crate::ecosystem::connection::{Command, Host};
 use crate::tasks;
 
-/// Where an object keeps its state.
+/// The key under which an object stores its state.
 const KEY: &str = "connection";
 
-/// Where an object keeps the name of its service: an alarm does not say for whom it fires.
+/// The key under which an object stores the name of its service: an alarm does not name its object.
 const SERVICE_KEY: &str = "service";
 
-/// The objects bound as `SERVICE_CONNECTION`, one a service.
+/// The objects bound as `SERVICE_CONNECTION`, one for each service.
 pub(crate) struct Connections(pub(crate) ObjectNamespace);
 
 #[async_trait(?Send)]
@@ -25,7 +25,7 @@ impl Objects for Connections {
         let name = service.host();
         let asked = async {
             let object = self.0.get_by_name(name)?;
-            // The host is free text; an object has no other address than its name.
+            // An object has no address besides its name, so the URL's host may be anything.
             let mut answer = object.fetch_with_str(&format!("http://{name}/{command}")).await?;
             let text = answer.text().await?;
             match answer.status_code() {
@@ -37,7 +37,7 @@ impl Objects for Connections {
     }
 }
 
-/// Watches the connection to one service; its name is the service's.
+/// Watches the connection to one service. The object's name is the service's ([`Service::host`]).
 #[durable_object(alarm)]
 pub struct ServiceConnection {
     state: State,
@@ -50,7 +50,7 @@ impl DurableObject for ServiceConnection {
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        // `http://{service}/{command}`, as this gateway has written it.
+        // `http://{service}/{command}`, as `Connections::ask` builds it.
         let url = request.inner().url();
         let mut parts = url.split('/').skip(2);
         let service = parts.next().and_then(Service::parse);
@@ -74,7 +74,7 @@ impl DurableObject for ServiceConnection {
     async fn alarm(&self) -> worker::Result<Response> {
         let name: Option<String> = self.state.storage().get(SERVICE_KEY).await?;
         let Some(service) = name.as_deref().and_then(Service::parse) else {
-            // Nobody has ever asked it anything: it has nothing to watch.
+            // The object has never had a command, so it has nothing to watch.
             return Response::ok("");
         };
         let app = app(&self.env);
@@ -83,7 +83,7 @@ impl DurableObject for ServiceConnection {
         if let Some(work) = tasks::hand_over(app) {
             self.state.wait_until(work);
         }
-        // An error makes the platform fire again.
+        // After an error the platform fires the alarm again.
         outcome.map_err(worker::Error::RustError)?;
         Response::ok("")
     }
@@ -103,7 +103,7 @@ impl ObjectStore for ServiceConnection {
         let storage = self.state.storage();
         let set = match at_ms {
             Some(at_ms) => {
-                // The crate counts from now; one in the past fires at once.
+                // The crate takes an offset from now. An alarm in the past fires at once.
                 let in_ms = at_ms.saturating_sub(worker::Date::now().as_millis());
                 storage.set_alarm(i64::try_from(in_ms).unwrap_or(i64::MAX)).await
             }

@@ -1,7 +1,6 @@
 //! Queues behind the [`Queue`] and [`Delivery`] seams.
 //!
-//! Bodies are texts made by serde_json: what the `worker` crate would serialize by itself loses
-//! maps on the way.
+//! Bodies are texts made by serde_json: the `worker` crate's own serialization would lose maps.
 
 use async_trait::async_trait;
 use js_sys::{Array, Object, Reflect};
@@ -23,7 +22,7 @@ impl Producer {
         Producer { binding }
     }
 
-    /// One message alone goes as it is: the runtime wraps a batch in base64 and JSON.
+    /// Sends a single message as it is, which is cheaper: the runtime wraps a batch in base64 and JSON.
     async fn send_one(&self, message: &str) -> Result<(), JsValue> {
         let options = object(&[("contentType", JsValue::from_str("text"))])?;
         let sent = self.binding.send(JsValue::from_str(message), options.into())?;
@@ -84,7 +83,7 @@ impl Delivery for QueueMessage {
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 101")]
     fn attempts(&self) -> u32 {
-        // Missing from the `worker` crate's binding (workers-rs #1057).
+        // The `worker` crate's binding lacks `attempts` (workers-rs #1057).
         Reflect::get(&self.message, &JsValue::from_str("attempts"))
             .ok()
             .and_then(|attempts| attempts.as_f64())

@@ -1,4 +1,4 @@
-//! A [`Reply`] as a runtime response.
+//! Turns a [`Reply`] into a response of the runtime.
 
 use futures_util::StreamExt;
 use js_sys::{JsString, Object, Reflect, Uint8Array};
@@ -17,13 +17,13 @@ extern "C" {
     #[wasm_bindgen(js_name = Response)]
     type StringResponse;
 
-    /// A response of a string that JavaScript has already.
+    /// A response whose body is a JavaScript string already.
     #[wasm_bindgen(constructor, js_class = "Response", catch)]
     fn new(body: &JsString, init: &web_sys::ResponseInit) -> Result<StringResponse, JsValue>;
 }
 
 thread_local! {
-    /// The headers of every reply, as the object that each reply's own are added to.
+    /// The headers of every reply, as an object; each reply copies it and adds its own headers.
     static COMMON: Object = common();
 }
 
@@ -36,8 +36,8 @@ fn common() -> Object {
     headers
 }
 
-/// Makes the response. A plain object of headers is cheaper to build and to hand over than a
-/// `Headers`.
+/// Makes the response. A plain object of headers is cheaper to build and to hand to the runtime than a
+/// `Headers` object.
 pub(crate) fn of(reply: Reply) -> worker::Result<web_sys::Response> {
     let headers = COMMON.with(|common| Object::assign(&Object::new(), common));
     if let Some(content_type) = reply.body.content_type() {

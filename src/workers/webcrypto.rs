@@ -91,11 +91,11 @@ async fn sign(pkcs8: &[u8], message: &[u8]) -> Result<Vec<u8>, JsValue> {
     Ok(Uint8Array::new(&signature).to_vec())
 }
 
-/// How many keys are kept: more than a gateway has secrets.
+/// The most keys that are kept: more than a gateway has secrets for HMAC.
 const MAX_KEYS: usize = 4;
 
 thread_local! {
-    /// Keys as the runtime has them, by their bytes: to import one costs as much as to use it.
+    /// Keys that the runtime has imported, with their bytes: to import a key costs as much as to use it.
     static KEYS: RefCell<Vec<(Vec<u8>, JsValue)>> = const { RefCell::new(Vec::new()) };
 }
 

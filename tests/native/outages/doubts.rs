@@ -231,7 +231,7 @@ fn a_question_that_is_never_answered_has_an_end_that_is_seen_and_the_next_event_
         }
         let reason =
             world.db.cell(&format!("SELECT reason FROM dead_letters WHERE entity_id = '{id}'"));
-        assert!(reason.unwrap().starts_with("whether it is there could not be asked"));
+        assert!(reason.unwrap().starts_with("the lookup of the entry failed"));
         world.services.set("chronicle", Behaviour::Work);
         until_told(&world, &gateway, "after the end").await;
         let told = |action: &str| {
