@@ -313,7 +313,7 @@ mod tests {
         breaker.trip(1000);
         assert_eq!(breaker.ask(1500), Err(1500));
         breaker.trip(2000);
-        assert_eq!(breaker.state(), BreakerState::Open { until_ms: 3000 }, "news does not prolong it");
+        assert_eq!(breaker.state(), BreakerState::Open { until_ms: 3000 }, "not prolonged");
         breaker.invite(2000);
         assert_eq!(breaker.ask(2000), Ok(()), "the probe");
         breaker.trip(2001);
