@@ -1,6 +1,5 @@
-//! The circuit breaker: while a service keeps failing, the breaker sends it no calls for a while, and
-//! callers get an error at once instead of waiting. Pure: it takes events with their times and returns
-//! decisions.
+//! The circuit breaker: a service that keeps failing gets no calls for a while, and its callers get an
+//! error at once instead of waiting for it. Pure: it takes events with their times and returns decisions.
 //!
 //! ```text
 //!            failure rate over the window reaches the threshold
@@ -216,7 +215,7 @@ mod tests {
     use proptest::prelude::*;
 
     impl Breaker {
-        /// Asks for admission, and leaves the admission itself out.
+        /// Asks for admission, and drops the admission itself.
         fn ask(&mut self, now_ms: u64) -> Result<(), u64> {
             self.admit(now_ms).map(|_| ())
         }

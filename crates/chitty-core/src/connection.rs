@@ -303,7 +303,7 @@ pub struct Connection {
     checking_since_ms: Option<u64>,
     /// When the host's timer is due.
     timer_ms: Option<u64>,
-    /// The reconnect attempt that is planned or under way, or was the last.
+    /// The number of the reconnect attempt that is planned or under way, or was the last.
     attempts: u32,
     /// Whether an attempt has failed, or the connection has given up, since it was last connected or
     /// told to connect.

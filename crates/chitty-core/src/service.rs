@@ -35,7 +35,7 @@ services! {
     Auth = "auth", "chittyauth";
     /// ChittyRegistry: the list of services.
     Registry = "registry", "chittyregistry";
-    /// ChittyRegister: takes services into the registry.
+    /// ChittyRegister: adds services to the registry.
     Register = "register", "chittyregister";
     /// ChittyDNA: an entity's lineage.
     Dna = "dna", "chittydna";

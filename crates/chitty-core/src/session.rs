@@ -1,5 +1,5 @@
 //! A session: calls that belong together. They carry its context, and identical reads that are under
-//! way at the same time share one call.
+//! way at the same time share one request.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -30,7 +30,8 @@ impl fmt::Debug for ServiceToken {
 /// How long before its expiry a token is refreshed, in ms: ChittyOS's own margin for served tokens.
 const MARGIN_MS: u64 = 5 * 60_000;
 
-/// The pause from the start of one refresh to the next, in ms, should the first fail or its caller go.
+/// The least time between the starts of two refreshes, in ms. After it, another caller refreshes a token
+/// whose refresh failed or whose caller has gone.
 const PAUSE_MS: u64 = 30_000;
 
 /// A token, and when it may next be refreshed.

@@ -134,7 +134,7 @@ pub(crate) type Refresh = for<'a> fn(
     &'a CallContext,
 ) -> LocalBoxFuture<'a, Result<ServiceToken, ServiceError>>;
 
-/// Makes the calls of every client, and remembers what they learnt about the services.
+/// Makes the calls of every client, and remembers what the calls have shown about the services.
 pub(crate) struct Wire {
     refresh: Refresh,
     config: CoreConfig,

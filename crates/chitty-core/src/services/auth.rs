@@ -85,7 +85,7 @@ impl AuthClient<'_> {
     /// # Errors
     /// Only failures that leave the question open: no answer, 5xx, 429, or an answer without a verdict.
     /// `valid: false` is a verdict, [`TokenCheck::Invalid`]. So is 401 or 403, unless it may be about
-    /// this program's own token, which it sends along.
+    /// this program's own token, which the call carries too.
     pub async fn validate(&self, token: &str) -> Result<TokenCheck, ServiceError> {
         let own = Variant {
             bearer: Some(token.to_owned()),

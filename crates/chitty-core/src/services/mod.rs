@@ -41,7 +41,7 @@ clients! {
     auth: AuthClient;
     /// ChittyRegistry: the list of services.
     registry: RegistryClient;
-    /// ChittyRegister: takes services into the registry.
+    /// ChittyRegister: adds services to the registry.
     register: RegisterClient;
     /// ChittyDNA: an entity's lineage.
     dna: DnaClient;

@@ -1,4 +1,4 @@
-//! ChittyRegister (`register.chitty.cc`): takes services into the registry.
+//! ChittyRegister (`register.chitty.cc`): adds services to the registry.
 
 use serde_json::{Value, json};
 

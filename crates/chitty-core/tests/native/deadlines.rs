@@ -38,7 +38,7 @@ fn the_variants_of_a_call_share_one_deadline() {
         // The service answers 404 to each variant just before the attempt's deadline.
         world.always(Reply::status(404).after(2_900));
         let _ = run((call.make)(world.session()));
-        // After a revocation, the question whether the credential is still valid is a call of its own.
+        // After a revocation gets 404, a second call asks whether the credential is still valid.
         let calls = if call.lines_when_nowhere() == call.spellings { 1 } else { 2 };
         let bound = calls * 5_000;
         assert!(world.elapsed_ms() <= bound, "{} took {}", call.name, world.elapsed_ms());

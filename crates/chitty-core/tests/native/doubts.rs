@@ -1,4 +1,5 @@
-//! The question that precedes the repeat of an append, and failures of outages that answer.
+//! Whether the record has an entry, which a caller asks before it repeats an append, and which failure an
+//! outage is that answers.
 
 use chitty_core::{BreakerState, Entry, FailureKind, Service, ServiceError};
 use serde_json::{Value, json};
