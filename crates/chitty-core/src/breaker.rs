@@ -1,5 +1,5 @@
-//! The circuit breaker: a service that keeps failing is left alone for a while, and its callers are
-//! told at once instead of waiting for it. Pure: what happened and when in, a verdict out.
+//! The circuit breaker: a service that keeps failing gets no calls for a while, and its callers get an
+//! error at once instead of waiting for it. Pure: it takes events with their times and returns decisions.
 //!
 //! ```text
 //!            failure rate over the window reaches the threshold
@@ -15,18 +15,18 @@ use std::collections::VecDeque;
 /// When a breaker opens and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerConfig {
-    /// Over how long the failure rate is taken, in ms.
+    /// The length of the window over which the failure rate is measured, in ms.
     pub window_ms: u64,
-    /// How many calls the window needs before they are judged; 0 switches the breaker off.
+    /// The fewest calls in the window for the breaker to open; 0 switches the breaker off.
     pub min_calls: usize,
-    /// The failure rate that opens it, in percent.
+    /// The failure rate at which the breaker opens, in percent.
     pub failure_percent: usize,
-    /// The first pause, in ms; it doubles with each probe that fails.
+    /// The first pause (how long the breaker stays open), in ms; it doubles with each failed probe.
     pub open_ms: u64,
     /// The longest pause, in ms.
     pub max_open_ms: u64,
-    /// How long a probe may stay without a result before another may be sent, in ms: its caller may
-    /// have gone.
+    /// How long the breaker waits for the result of a probe before it admits another, in ms: the caller
+    /// of the first may have gone.
     pub probe_ms: u64,
 }
 
@@ -43,7 +43,7 @@ impl Default for BreakerConfig {
     }
 }
 
-/// The most calls of a window that are remembered: enough for a rate, and a bound on memory.
+/// The most calls that the window holds: enough for a rate, and a bound on memory.
 const MAX_REMEMBERED: usize = 100;
 
 /// The state of one service's breaker.
@@ -51,30 +51,31 @@ const MAX_REMEMBERED: usize = 100;
 pub enum BreakerState {
     /// Calls go through.
     Closed,
-    /// Calls are refused until this instant (ms).
+    /// Calls are refused until `until_ms`.
     Open {
-        /// When a probe may be sent.
+        /// When a probe may be sent, in ms since the Unix epoch.
         until_ms: u64,
     },
     /// One probe is under way; other calls are refused.
     HalfOpen {
-        /// When the probe was sent.
+        /// When the probe was sent, in ms since the Unix epoch.
         since_ms: u64,
     },
 }
 
-/// How a call ended, as far as the service's health goes.
+/// What the end of a call says about the service's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It answered: a refusal (4xx) is an answer too.
+    /// The service answered. A refusal of the request itself (400, 409, 413, 422) is an answer too.
     Success,
-    /// It did not answer, answered 5xx, or answered nonsense.
+    /// The service did not answer, answered 5xx or another 4xx (such as 401 or 404), or its answer was
+    /// malformed.
     Failure,
-    /// Says nothing about its health, such as 429.
+    /// The call says nothing about the service's health, for example because of 429.
     Neutral,
 }
 
-/// That a call may be sent, to be handed back with how it ended.
+/// The permission to send one call. The caller passes it to [`Breaker::record`] when the call ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
     epoch: u64,
@@ -85,17 +86,17 @@ pub struct Admission {
 pub struct Breaker {
     config: BreakerConfig,
     state: BreakerState,
-    /// Rises with each change of the state: a call that was admitted before one says nothing about
-    /// what came after.
+    /// Rises with each change of the state, so that the outcome of a call that was admitted before the
+    /// change is ignored.
     epoch: u64,
     /// When each remembered call ended, and whether it failed.
     window: VecDeque<(u64, bool)>,
-    /// The pause of the last opening, in ms.
+    /// How long the breaker stays open, in ms; doubles with each failed probe.
     pause_ms: u64,
 }
 
 impl Breaker {
-    /// A closed breaker.
+    /// Makes a closed breaker.
     pub fn new(config: BreakerConfig) -> Self {
         Breaker {
             config,
@@ -106,15 +107,15 @@ impl Breaker {
         }
     }
 
-    /// Its state.
+    /// Returns the state.
     pub fn state(&self) -> BreakerState {
         self.state
     }
 
-    /// Whether a call may be sent now.
+    /// Admits a call if it may be sent now. The call that ends a pause is the probe.
     ///
     /// # Errors
-    /// The milliseconds until it is worth asking again, at least 1.
+    /// The milliseconds after which the caller may ask again, at least 1.
     pub fn admit(&mut self, now_ms: u64) -> Result<Admission, u64> {
         let free_at = match self.state {
             BreakerState::Closed => return Ok(Admission { epoch: self.epoch }),
@@ -122,7 +123,7 @@ impl Breaker {
             BreakerState::HalfOpen { since_ms } => since_ms.saturating_add(self.config.probe_ms),
         };
         if now_ms < free_at {
-            // No pause is longer than this: a longer one comes of a clock that was set back.
+            // No pause is longer than this. A longer one means that the clock was set back.
             let longest_ms = self.config.max_open_ms.max(self.config.probe_ms);
             if free_at - now_ms <= longest_ms {
                 return Err(free_at - now_ms);
@@ -137,8 +138,8 @@ impl Breaker {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
-    /// Takes note of how an admitted call ended. One that was admitted before the state changed is
-    /// too late to say anything.
+    /// Records the outcome of an admitted call. Ignores a call that was admitted before the last change
+    /// of the state.
     pub fn record(&mut self, now_ms: u64, admission: Admission, outcome: Outcome) {
         if self.config.min_calls == 0 || admission.epoch != self.epoch {
             return;
@@ -149,7 +150,7 @@ impl Breaker {
                 self.pause_ms = self.config.open_ms;
                 self.window.clear();
             }
-            // Not an answer to whether it is well: the next call finds out.
+            // The probe did not show whether the service is well, so the next call is a probe too.
             (BreakerState::HalfOpen { .. }, Outcome::Neutral) => {
                 self.enter(BreakerState::Open { until_ms: now_ms });
             }
@@ -163,13 +164,13 @@ impl Breaker {
                     self.open(now_ms);
                 }
             }
-            // No call is admitted while it is open.
+            // No call is admitted while the breaker is open.
             (BreakerState::Open { .. }, _) | (BreakerState::Closed, Outcome::Neutral) => {}
         }
     }
 
-    /// Opens it because of news from elsewhere that the service is down. One that is open, half-open
-    /// or switched off stays as it is.
+    /// Opens the breaker because another source reports that the service is down. A breaker that is
+    /// open, half-open or switched off does not change.
     pub fn trip(&mut self, now_ms: u64) {
         if self.state == BreakerState::Closed && self.config.min_calls > 0 {
             self.pause_ms = self.config.open_ms;
@@ -177,8 +178,8 @@ impl Breaker {
         }
     }
 
-    /// Ends its pause because of news from elsewhere that the service is back: the next call is the
-    /// probe.
+    /// Ends the pause of an open breaker because another source reports that the service is back: the
+    /// next call is the probe.
     pub fn invite(&mut self, now_ms: u64) {
         if let BreakerState::Open { until_ms } = &mut self.state {
             *until_ms = now_ms;
@@ -192,7 +193,7 @@ impl Breaker {
     }
 
     fn remember(&mut self, now_ms: u64, failed: bool) {
-        // What lies in the future is of a clock that was set back.
+        // Also drops entries in the future, which mean that the clock was set back.
         let window = now_ms.saturating_sub(self.config.window_ms)..=now_ms;
         self.window.retain(|(at, _)| window.contains(at));
         if self.window.len() >= MAX_REMEMBERED {
@@ -214,19 +215,19 @@ mod tests {
     use proptest::prelude::*;
 
     impl Breaker {
-        /// Asks for admission, whichever.
+        /// Asks for admission, and drops the admission itself.
         fn ask(&mut self, now_ms: u64) -> Result<(), u64> {
             self.admit(now_ms).map(|_| ())
         }
 
-        /// Ends a call that was admitted just now.
+        /// Ends a call that was admitted since the last change of the state.
         fn end(&mut self, now_ms: u64, outcome: Outcome) {
             self.record(now_ms, Admission { epoch: self.epoch }, outcome);
         }
     }
 
     #[test]
-    fn a_call_from_before_says_nothing_about_the_probe() {
+    fn the_outcome_of_a_call_admitted_before_a_change_is_ignored() {
         let mut breaker = Breaker::new(BreakerConfig::default());
         let late = breaker.admit(0).unwrap();
         (0..10).for_each(|_| breaker.end(0, Outcome::Failure));
@@ -258,7 +259,7 @@ mod tests {
         breaker.end(2100, Outcome::Success);
         assert_eq!(breaker.state(), BreakerState::Closed);
         breaker.end(2100, Outcome::Failure);
-        assert_eq!(breaker.state(), BreakerState::Closed, "the past is forgotten");
+        assert_eq!(breaker.state(), BreakerState::Closed, "the window was cleared");
     }
 
     #[test]
@@ -278,7 +279,7 @@ mod tests {
         assert_eq!(
             again.state(),
             BreakerState::Open { until_ms: now + 2000 },
-            "starts small again"
+            "the pause starts small again"
         );
     }
 
@@ -306,17 +307,17 @@ mod tests {
     }
 
     #[test]
-    fn news_from_elsewhere_open_it_and_invite_a_probe() {
+    fn news_from_elsewhere_opens_it_and_ends_its_pause() {
         let mut breaker = Breaker::new(BreakerConfig::default());
         breaker.trip(1000);
         assert_eq!(breaker.ask(1500), Err(1500));
         breaker.trip(2000);
-        assert_eq!(breaker.state(), BreakerState::Open { until_ms: 3000 }, "news once");
+        assert_eq!(breaker.state(), BreakerState::Open { until_ms: 3000 }, "not prolonged");
         breaker.invite(2000);
         assert_eq!(breaker.ask(2000), Ok(()), "the probe");
         breaker.trip(2001);
         breaker.invite(2001);
-        assert_eq!(breaker.ask(2002), Err(9998), "the probe is the better witness");
+        assert_eq!(breaker.ask(2002), Err(9998), "the probe decides, not the news");
         let mut off = Breaker::new(BreakerConfig { min_calls: 0, ..BreakerConfig::default() });
         off.trip(0);
         assert_eq!(off.ask(0), Ok(()));
@@ -338,8 +339,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: it stays bounded, a refusal names a wait that is long enough and no
-        /// longer than the longest pause, and a healthy service is served again in the end.
+        /// Over any history the window stays bounded, the wait in a refusal is long enough and no
+        /// longer than the longest pause, and in the end a healthy service gets its calls again.
         #[test]
         fn over_any_history(steps in proptest::collection::vec((0u64..5_000, 0u8..4), 1..400)) {
             let config = BreakerConfig::default();

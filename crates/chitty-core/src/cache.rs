@@ -1,28 +1,27 @@
-//! A cached answer: fresh for a while, then good enough when the service fails, then worthless.
-//! Pure.
+//! A cached answer: fresh for a while, then used only when the service fails, then not at all. Pure.
 
-/// For how long an answer is used.
+/// How long a cached answer is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CachePolicy {
-    /// So long nobody is asked again, in ms.
+    /// The age below which the answer is used without asking the service, in ms.
     pub fresh_ms: u64,
-    /// So long after its making it is used when the service fails, in ms (stale-if-error, RFC 5861
+    /// The age below which the answer is used when the service fails, in ms (stale-if-error, RFC 5861
     /// §4).
     pub stale_ms: u64,
 }
 
-/// How good a cached answer is.
+/// When a cached answer may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// As good as asking.
+    /// Without asking the service.
     Fresh,
-    /// Only when asking fails.
+    /// Only when asking the service fails.
     Stale,
-    /// Not at all.
+    /// Never.
     Expired,
 }
 
-/// An answer with the instant of its making.
+/// An answer and when it was made.
 #[derive(Debug, Clone)]
 pub struct CacheEntry<T> {
     /// The answer.
@@ -32,7 +31,7 @@ pub struct CacheEntry<T> {
 }
 
 impl<T> CacheEntry<T> {
-    /// How good it is now. One that claims to be made in the future (the clock was set back) could
+    /// Returns when the answer may be used. An answer made in the future (the clock was set back) could
     /// stay fresh for ever, so it is stale at once.
     pub fn freshness(&self, keep: CachePolicy, now_ms: u64) -> Freshness {
         match now_ms.checked_sub(self.at_ms) {
@@ -43,7 +42,7 @@ impl<T> CacheEntry<T> {
         }
     }
 
-    /// Its age in ms; 0 when the clock was set back.
+    /// Returns the age in ms; 0 when the clock was set back.
     pub fn age_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.at_ms)
     }

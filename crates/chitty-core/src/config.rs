@@ -10,9 +10,9 @@ use crate::token::ServiceToken;
 /// One configuration for all services. [`CoreConfig::new`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct CoreConfig {
-    /// Where the services are; `{name}` stands for [`Service::host`]. No trailing slash.
+    /// The URL of a service; `{name}` stands for [`Service::host`]. No trailing slash.
     pub url_template: String,
-    /// Where single services are instead. No trailing slash.
+    /// The URLs of single services, instead of the template's. No trailing slash.
     pub endpoints: BTreeMap<Service, String>,
     /// Sent as `User-Agent`. ChittyID refuses agents that look like scripts.
     pub user_agent: String,
@@ -20,17 +20,17 @@ pub struct CoreConfig {
     pub tokens: BTreeMap<Service, ServiceToken>,
     /// Deadline of a whole call, retries and path variants included, in ms.
     pub timeout_ms: u32,
-    /// Deadline of one attempt at what may be repeated, in ms. What must not be repeated gets the
-    /// whole time for its one attempt.
+    /// Deadline of one attempt of a call that is safe to repeat, in ms. An attempt of any other call
+    /// gets all the time that the call has left.
     pub attempt_timeout_ms: u32,
-    /// When a service that keeps failing is left alone.
+    /// When a service's breaker opens, and for how long.
     pub breaker: BreakerConfig,
-    /// With which key requests are signed, if they are.
+    /// The key that signs the requests; without one they are not signed.
     pub signing_key: Option<SigningKey>,
 }
 
 impl CoreConfig {
-    /// The real services, five seconds a call, no tokens, no signatures.
+    /// Returns the defaults: the real services, five seconds a call, no tokens, no signatures.
     pub fn new(user_agent: impl Into<String>) -> Self {
         CoreConfig {
             url_template: "https://{name}.chitty.cc".to_owned(),
@@ -44,12 +44,12 @@ impl CoreConfig {
         }
     }
 
-    /// Where a service is, without a trailing slash.
+    /// Returns the URL of a service, without a trailing slash.
     pub fn endpoint(&self, service: Service) -> String {
         self.endpoint_named(service, service.host())
     }
 
-    /// Where a service is that has this name in the template.
+    /// Returns the URL of a service, with `name` as its name in the template.
     pub(crate) fn endpoint_named(&self, service: Service, name: &str) -> String {
         match self.endpoints.get(&service) {
             Some(endpoint) => endpoint.clone(),

@@ -1,5 +1,5 @@
-//! The connection to one service: it is watched by health checks, and when it is lost it is taken
-//! up again with growing pauses. Pure: an input, the time and a random number in, effects out; the
+//! The connection to one service: health checks watch it, and when it is lost it reconnects with
+//! growing pauses. Pure: a step takes an input, the time and a random number, and returns effects. The
 //! host runs the checks, keeps one timer, and stores the state between the steps.
 //!
 //! ```text
@@ -15,7 +15,7 @@
 //!                                   no attempts left
 //! ```
 //!
-//! A host carries out the effects and hands in what comes of them:
+//! A host carries out the effects and passes their results to the next step:
 //!
 //! ```
 //! use chitty_core::connection::{Connection, ConnectionConfig, Effect, Input, State};
@@ -25,7 +25,7 @@
 //! let effects = connection.step(&config, Input::Connect, 0, 500);
 //! assert_eq!(connection.state(), State::Connecting);
 //!
-//! // The host checks the service's health, and says how that ended.
+//! // The host checks the service's health, and passes in the result.
 //! assert!(effects.contains(&Effect::StartCheck { generation: 1 }));
 //! let done = Input::CheckDone { generation: 1, result: Ok(()), latency_ms: 20 };
 //! let effects = connection.step(&config, done, 20, 500);
@@ -37,23 +37,24 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How often a connection is checked, and how it is taken up again.
+/// How often a connection is checked, and how it reconnects.
 ///
-/// It is handed to each step instead of being stored, so that a new one holds from the next step
-/// on.
+/// The host passes it to each step instead of storing it, so that a new configuration holds from the
+/// next step on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionConfig {
     /// The pause between two checks of a healthy connection, in ms.
     pub health_check_interval_ms: u64,
-    /// How long a check may take, in ms. The host ends it then, as failed.
+    /// How long a check may take, in ms. The host ends a longer check as failed.
     pub check_deadline_ms: u64,
     /// The ceiling of the pause before the first reconnect attempt, in ms.
     pub reconnect_delay_ms: u64,
     /// The longest pause between two attempts, in ms.
     pub max_reconnect_delay_ms: u64,
-    /// By how much the pause grows with each attempt.
+    /// The factor by which the pause grows with each attempt.
     pub reconnect_multiplier: u32,
-    /// After how many failed attempts it gives up; `None` is never, 0 is without any attempt.
+    /// The number of failed attempts after which the connection gives up: `None` is never, 0 is without
+    /// any attempt.
     pub max_reconnect_attempts: Option<u32>,
 }
 
@@ -71,7 +72,7 @@ impl Default for ConnectionConfig {
 }
 
 impl ConnectionConfig {
-    /// The longest pause before this attempt (from 1), in ms, at least 1.
+    /// Returns the longest pause before this attempt (counted from 1), in ms, at least 1.
     fn ceiling_ms(&self, attempt: u32) -> u64 {
         let growth = u64::from(self.reconnect_multiplier.max(1));
         growth
@@ -81,8 +82,8 @@ impl ConnectionConfig {
             .max(1)
     }
 
-    /// The pause before this attempt, in ms: half of the ceiling is fixed and half drawn (equal
-    /// jitter), so that connections that broke together do not come back together.
+    /// Returns the pause before this attempt, in ms: half of the ceiling is fixed and half is drawn
+    /// (equal jitter), so that connections that broke together do not come back together.
     fn delay_ms(&self, attempt: u32, jitter: u32) -> u64 {
         let ceiling = self.ceiling_ms(attempt);
         let fixed = ceiling / 2;
@@ -92,45 +93,45 @@ impl ConnectionConfig {
         (fixed + u64::try_from(drawn).unwrap_or(rest)).max(1)
     }
 
-    /// After how long a check without a result is taken for lost, in ms.
+    /// Returns the time after which a check without a result counts as lost, in ms.
     fn guard_ms(&self) -> u64 {
         self.check_deadline_ms.saturating_add(GUARD_MARGIN_MS)
     }
 
-    /// The pause between two checks of a healthy connection, in ms, at least 1.
+    /// Returns the pause between two checks of a healthy connection, in ms, at least 1.
     fn interval_ms(&self) -> u64 {
         self.health_check_interval_ms.max(1)
     }
 }
 
-/// What a check gets on top of its deadline for its result to arrive, in ms.
+/// The time after a check's deadline in which its result may still arrive, in ms.
 const GUARD_MARGIN_MS: u64 = 2_000;
 
-/// By how much a timer must be overdue before it is taken for lost, in ms: hosts deliver late.
+/// How long a timer must be overdue before it counts as lost, in ms: hosts deliver late.
 const TIMER_LATE_MS: u64 = 10_000;
 
-/// The most characters of an error that are kept.
+/// The most characters of an error message that are kept.
 const MAX_ERROR_CHARS: usize = 200;
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
-    /// Not wanted: nothing is watched.
+    /// Nobody wants the connection, and nothing is watched.
     #[default]
     Disconnected,
     /// The first check is under way.
     Connecting,
     /// The service answers; it is checked regularly.
     Connected,
-    /// It was lost, or never made: a check is under way or planned.
+    /// The connection was lost, or never made: a check is under way or planned.
     Reconnecting,
     /// The first check failed and an attempt is planned, or no attempts are left.
     Failed,
 }
 
 impl State {
-    /// Its name, as it is serialized.
+    /// Returns the name under which it is serialized.
     pub fn as_str(self) -> &'static str {
         match self {
             State::Disconnected => "DISCONNECTED",
@@ -151,110 +152,111 @@ impl fmt::Display for State {
 /// What happened to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Someone wants it. It connects from DISCONNECTED and FAILED, and brings a planned attempt
-    /// forward.
+    /// Someone wants the connection. It connects from DISCONNECTED and FAILED, and makes a planned
+    /// attempt at once.
     Connect,
-    /// Someone is about to use it. It connects unless someone disconnected it, and makes up for a
-    /// timer that was lost. Cheap: it may come with every request.
+    /// Someone is about to use the connection. It connects from DISCONNECTED unless someone disconnected
+    /// it, and acts in place of a lost timer. Cheap: the host may pass it with every request.
     Ensure,
-    /// Someone wants it no more; only `Connect` or `Reset` change that.
+    /// Nobody wants the connection any more. Only `Connect` or `Reset` change that.
     Disconnect,
-    /// A check is wanted now, whatever the state.
+    /// Someone wants a check now, in any state.
     Check,
-    /// As new: DISCONNECTED, nothing counted. The next `Ensure` connects.
+    /// Someone resets the connection: it is DISCONNECTED, and its counts are 0. The next `Ensure`
+    /// connects.
     Reset,
-    /// The timer fired: early, late or twice does no harm.
+    /// The timer fired. A timer that fires early, late or twice does no harm.
     Timer,
     /// A check ended.
     CheckDone {
-        /// Which, from [`Effect::StartCheck`].
+        /// The generation of the check, from [`Effect::StartCheck`].
         generation: u64,
-        /// Whether the service answered, or why it did not count as an answer.
+        /// `Ok` if the service is well, or why the check failed.
         result: Result<(), String>,
-        /// How long it took, in ms.
+        /// How long the check took, in ms.
         latency_ms: u64,
     },
 }
 
-/// What the host has to do, in this order: the timer comes first, so that whatever is lost after
-/// it is made up for.
+/// What the host must do, in the order of the returned list. The timer comes first: if a crash loses
+/// the later effects, the timer makes up for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Set the timer; it replaces the one before.
+    /// Set the timer, in place of the one before.
     SetTimer {
-        /// When it is due, in ms.
+        /// When the timer is due, in ms.
         at_ms: u64,
     },
-    /// There must be no timer any more.
+    /// Clear the timer.
     ClearTimer,
-    /// Check the service, and hand the result back as [`Input::CheckDone`].
+    /// Check the service, and pass the result as [`Input::CheckDone`].
     StartCheck {
-        /// What the result has to name.
+        /// The generation that the result must name.
         generation: u64,
     },
-    /// Tell whoever listens.
+    /// Tell the listeners.
     Emit(Event),
 }
 
-/// What listeners are told.
+/// What the host tells the listeners.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "camelCase")]
 pub enum Event {
     /// The connection was made, or made again.
     Connected,
-    /// It was ended on purpose.
+    /// Someone ended the connection.
     Disconnected,
-    /// An attempt to take it up again is planned.
+    /// A reconnect attempt is planned.
     Reconnecting {
-        /// Which, from 1.
+        /// The number of the attempt, from 1.
         attempt: u32,
-        /// In how many ms.
+        /// The pause before it, in ms.
         delay: u64,
     },
-    /// A connection that stood failed its check.
+    /// The check of a connected service failed.
     Unhealthy,
     /// The state changed.
     StateChange {
-        /// What it was.
+        /// The state before.
         from: State,
-        /// What it is.
+        /// The state after.
         to: State,
-        /// When, in ms.
+        /// When it changed, in ms.
         timestamp: u64,
     },
     /// An attempt to make the connection failed.
     Error {
-        /// Why.
+        /// Why it failed.
         message: String,
     },
-    /// It gives up: nothing happens until someone connects or checks.
+    /// The connection gives up: nothing happens until someone connects or checks.
     MaxReconnectAttemptsReached {
-        /// How many were made.
+        /// How many attempts were made.
         attempts: u32,
     },
 }
 
-/// What was counted since the beginning or the last reset.
+/// The counts since the beginning or the last reset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
     /// How often the first attempt after `Connect` succeeded.
     pub total_connections: u64,
-    /// How often it was taken up again.
+    /// How often a later attempt succeeded.
     pub total_reconnections: u64,
     /// How many attempts to connect or reconnect failed.
     pub total_failures: u64,
-    /// How many checks ended; one that was lost or no longer wanted does not count.
+    /// How many checks ended. A check that was lost, or that nobody wants any more, does not count.
     pub total_health_checks: u64,
-    /// How many of them succeeded.
+    /// How many checks succeeded.
     pub successful_health_checks: u64,
-    /// How many of them failed.
+    /// How many checks failed.
     pub failed_health_checks: u64,
-    /// The share that succeeded, such as `97.96%`; `0.00%` before the first.
+    /// The share of checks that succeeded, such as `97.96%`; `0.00%` before the first.
     pub health_check_success_rate: String,
-    /// Where it stands.
+    /// The state.
     pub current_state: State,
-    /// For how long it has been connected, in ms; 0 when it is not.
+    /// How long it has been connected, in ms; 0 when it is not.
     pub uptime: u64,
 }
 
@@ -262,47 +264,49 @@ pub struct Statistics {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// Where it stands.
+    /// The state.
     pub state: State,
-    /// Whether the last check succeeded, and it was not disconnected since.
+    /// Whether the last check succeeded, and nobody has disconnected the connection since.
     pub is_healthy: bool,
-    /// Which reconnect attempt is planned or under way, or was the last; 0 when connected.
+    /// The number of the reconnect attempt that is planned or under way, or was the last; 0 when
+    /// connected.
     pub reconnect_attempts: u32,
-    /// For how long it has been connected, in ms; 0 when it is not.
+    /// How long it has been connected, in ms; 0 when it is not.
     pub uptime: u64,
     /// Why the last check failed, if it did.
     pub last_error: Option<String>,
     /// When the last check ended, in ms.
     pub last_check_at: Option<u64>,
-    /// How long it took, in ms.
+    /// How long the last check took, in ms.
     pub last_latency_ms: Option<u64>,
-    /// When the next check is due, in ms; none while one is under way or when none is planned.
+    /// When the next check is due, in ms; `None` while one is under way, or when none is planned.
     pub next_check_at: Option<u64>,
     /// When the state last changed, in ms.
     pub since: Option<u64>,
-    /// What was counted.
+    /// The counts.
     pub stats: Statistics,
 }
 
-/// The connection to one service. The host stores it after each step, before it acts on the
-/// effects; whatever a crash then loses, the timer or the next [`Input::Ensure`] makes up for.
+/// The connection to one service. The host stores it after each step, before it carries out the
+/// effects. If a crash then loses effects, the timer or the next [`Input::Ensure`] makes up for them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Connection {
     state: State,
     /// When the state last changed.
     since_ms: Option<u64>,
-    /// Someone disconnected it.
+    /// Whether someone disconnected it, so that `Ensure` does not connect.
     held: bool,
-    /// Of the last check that was started. It only ever rises, so an old result is told apart.
+    /// The generation of the last check that was started. It only rises, so an old result is recognised.
     generation: u64,
     /// When the check under way was started.
     checking_since_ms: Option<u64>,
-    /// What the host's timer is set to.
+    /// When the host's timer is due.
     timer_ms: Option<u64>,
-    /// The reconnect attempt that is planned or under way, or was the last.
+    /// The number of the reconnect attempt that is planned or under way, or was the last.
     attempts: u32,
-    /// An attempt failed, or it gave up, since it was last connected or asked to connect.
+    /// Whether an attempt has failed, or the connection has given up, since it was last connected or
+    /// told to connect.
     down: bool,
     healthy: bool,
     last_error: Option<String>,
@@ -315,7 +319,7 @@ pub struct Connection {
     checks_failed: u64,
 }
 
-/// One step under way: what it is given, and what it gives.
+/// One step under way: its arguments, and the effects so far.
 struct Turn<'a> {
     config: &'a ConnectionConfig,
     now_ms: u64,
@@ -331,9 +335,9 @@ impl Turn<'_> {
 }
 
 impl Connection {
-    /// Takes note of what happened, and says what to do about it. `jitter` is a random number from
-    /// 0 to 1000 (more counts as 1000).
-    #[must_use = "the effects have to be carried out"]
+    /// Takes an input and returns what the host must do. `jitter` is a random number from 0 to 1000
+    /// (more counts as 1000).
+    #[must_use = "the host must carry out the effects"]
     pub fn step(
         &mut self,
         config: &ConnectionConfig,
@@ -362,9 +366,9 @@ impl Connection {
             }
         }
         let timer = match self.timer_ms {
-            // One that fired is spent, and is set again even to the same time.
+            // A timer that fired is gone, so it is set again even for the same time.
             Some(at_ms) if fired || armed != Some(at_ms) => Some(Effect::SetTimer { at_ms }),
-            // One that fired is cleared too: it may have been a duplicate.
+            // A timer that fired is cleared too: it may have fired twice and still be set.
             None if armed.is_some() => Some(Effect::ClearTimer),
             _ => None,
         };
@@ -372,25 +376,25 @@ impl Connection {
         timer.into_iter().chain(check).chain(turn.events.into_iter().map(Effect::Emit)).collect()
     }
 
-    /// Where it stands.
+    /// Returns the state.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Whether callers should be told at once that the service is down, instead of trying it.
+    /// Whether callers should fail at once instead of calling the service.
     ///
-    /// True in FAILED, and in RECONNECTING once an attempt has failed, until one succeeds: an
-    /// attempt under way lets nobody through. A single failed check of a connection that stood is
-    /// not enough: the service may well answer the next call. False in CONNECTING, and in
-    /// DISCONNECTED, where nobody watches and so nobody knows.
+    /// True in FAILED, and in RECONNECTING from the first failed attempt until one succeeds: while an
+    /// attempt is under way, callers still fail. One failed check of a connected service is not enough,
+    /// because the service may well answer the next call. False in CONNECTING, and in DISCONNECTED,
+    /// where nobody watches the service.
     pub fn is_down(&self) -> bool {
         self.state == State::Failed || self.down
     }
 
-    /// What was counted, as of now.
+    /// Returns the counts as of now.
     pub fn statistics(&self, now_ms: u64) -> Statistics {
         let total = self.checks_passed.saturating_add(self.checks_failed);
-        // The largest numbers lose some digits here, of which two are shown.
+        // The largest counts lose digits as `f64`, but only two decimals are shown.
         let rate = self.checks_passed as f64 * 100.0 / total.max(1) as f64;
         Statistics {
             total_connections: self.connections,
@@ -405,7 +409,7 @@ impl Connection {
         }
     }
 
-    /// How it is doing, as of now.
+    /// Returns the status as of now.
     pub fn status(&self, now_ms: u64) -> Status {
         Status {
             state: self.state,
@@ -467,7 +471,7 @@ impl Connection {
         self.enter(turn, State::Disconnected);
         *self = Connection {
             since_ms: self.since_ms,
-            // A check that is still under way must not be taken for one of the new life.
+            // Kept, so that the result of a check from before the reset is recognised as old.
             generation: self.generation,
             ..Connection::default()
         };
@@ -482,7 +486,7 @@ impl Connection {
         }
     }
 
-    /// Acts in place of a timer that will not come, or not in time.
+    /// Acts in place of the timer if it was lost.
     fn revive(&mut self, turn: &mut Turn<'_>) {
         if self.has_lost_timer(turn) {
             self.act(turn);
@@ -492,7 +496,7 @@ impl Connection {
     /// Does what the timer was set for.
     fn act(&mut self, turn: &mut Turn<'_>) {
         match self.state {
-            // Whoever wanted the check that was lost has gone: nothing is watched here.
+            // A check that someone asked for was lost. It is not repeated: nothing is watched here.
             State::Disconnected => self.go_quiet(),
             State::Failed if self.due_ms(turn).is_none() => {} // it gave up
             State::Failed => {
@@ -503,8 +507,8 @@ impl Connection {
         }
     }
 
-    /// When the timer is due. The guard of a check is computed anew: its deadline may have been
-    /// configured otherwise since.
+    /// Returns when the timer is due. The guard of a check is computed anew, because the configured
+    /// deadline may have changed since the check started.
     fn due_ms(&self, turn: &Turn<'_>) -> Option<u64> {
         match self.checking_since_ms {
             Some(since_ms) => Some(since_ms.saturating_add(turn.config.guard_ms())),
@@ -512,8 +516,8 @@ impl Connection {
         }
     }
 
-    /// Whether this due time is further away than any pause that may have been set: the clock was
-    /// set back, and waiting for it could take for ever.
+    /// Whether this due time is further away than any pause that may have been set. Then the clock was
+    /// set back, and waiting could take for ever.
     fn is_beyond(&self, turn: &Turn<'_>, due_ms: u64) -> bool {
         let longest_ms = match (self.checking_since_ms, self.state) {
             (Some(_), _) => turn.config.guard_ms(),
@@ -528,12 +532,12 @@ impl Connection {
             Some(due_ms) => {
                 turn.now_ms.saturating_sub(due_ms) > TIMER_LATE_MS || self.is_beyond(turn, due_ms)
             }
-            // These two may be idle. The others never are, unless the stored state lacked it.
+            // Only these two states may lack a timer. In the others the stored state was incomplete.
             None => !matches!(self.state, State::Disconnected | State::Failed),
         }
     }
 
-    /// Starts a check unless one is under way that still may end.
+    /// Starts a check, unless one is under way and may still end.
     fn check_now(&mut self, turn: &mut Turn<'_>) {
         if self.checking_since_ms.is_none() || self.has_lost_timer(turn) {
             self.start_check(turn);
@@ -608,7 +612,7 @@ impl Connection {
         self.retry(turn, waiting);
     }
 
-    /// Plans the next attempt and waits for it in this state, or gives up.
+    /// Plans the next attempt and enters the state `waiting`, or gives up.
     fn retry(&mut self, turn: &mut Turn<'_>, waiting: State) {
         if turn.config.max_reconnect_attempts.is_some_and(|limit| self.attempts >= limit) {
             self.down = true;
@@ -623,7 +627,7 @@ impl Connection {
         turn.events.push(Event::Reconnecting { attempt: self.attempts, delay });
     }
 
-    /// No check under way, no timer.
+    /// Forgets the check under way and the timer.
     fn go_quiet(&mut self) {
         self.checking_since_ms = None;
         self.timer_ms = None;

@@ -1,4 +1,4 @@
-//! The entry point: one value that leads to every service.
+//! The entry point: one value from which every service is called.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,8 +14,8 @@ use crate::session::Session;
 use crate::transport::Transport;
 use crate::wire::Wire;
 
-/// Calls to every ChittyOS service. Cheap to clone; what is learnt of the services (breakers, path
-/// variants, cached lists, metrics) is shared by all clones and sessions.
+/// The entry point for calls to every ChittyOS service. Cheap to clone: all clones and sessions share
+/// what was learnt about the services (breakers, path variants, cached lists, metrics).
 ///
 /// ```
 /// use std::rc::Rc;
@@ -26,7 +26,7 @@ use crate::wire::Wire;
 ///     TransportError,
 /// };
 ///
-/// /// Natively this would be an HTTP client; here every token is known.
+/// /// A native program would use an HTTP client here; this one accepts every token.
 /// struct Answers;
 ///
 /// #[async_trait(?Send)]
@@ -61,23 +61,23 @@ pub struct ChittyCore {
 }
 
 impl ChittyCore {
-    /// Puts the configuration and the runtime together.
+    /// Makes a core from the configuration and the runtime's transport and clock.
     pub fn new(config: CoreConfig, transport: Rc<dyn Transport>, clock: Rc<dyn Clock>) -> Self {
         ChittyCore { wire: Rc::new(Wire::new(config, transport, clock, refresh)) }
     }
 
-    /// A session: calls that belong together and carry `cx`.
+    /// Opens a session: calls that belong together and carry `cx`.
     pub fn session(&self, cx: CallContext) -> Session {
         Session::new(Rc::clone(&self.wire), cx)
     }
 
-    /// The state of a service's breaker.
+    /// Returns the state of a service's breaker.
     pub fn breaker(&self, service: Service) -> BreakerState {
         self.wire.breaker(service)
     }
 
-    /// Takes news from elsewhere of a service: one that is down is not waited for, one that is back
-    /// is asked again at once.
+    /// Applies another source's report about a service. If the service is down, its breaker opens, so
+    /// that callers do not wait for it; if it is back, an open breaker admits the next call at once.
     pub fn take_news(&self, service: Service, is_down: bool) {
         self.wire.with_breaker(service, |breaker, now_ms| match is_down {
             true => breaker.trip(now_ms),
@@ -85,24 +85,24 @@ impl ChittyCore {
         });
     }
 
-    /// Whether a breaker has changed its state since this was last asked.
+    /// Returns whether a breaker has changed its state since the last call of this function.
     pub fn take_breakers_changed(&self) -> bool {
         self.wire.take_breakers_changed()
     }
 
-    /// What the calls have come to so far.
+    /// Returns the metrics of all calls so far.
     pub fn metrics(&self) -> Metrics {
         self.wire.metrics()
     }
 
-    /// Puts services at other names than their [`host`](Service::host) in the address template, and all
-    /// others back at their own. Whoever says so must be believed: the services' tokens go there. A
-    /// configured endpoint goes before it.
+    /// Sets the names of services in the URL template where they differ from [`host`](Service::host). A
+    /// service that `names` lacks gets its own name back. The names must come from a trusted source,
+    /// because the services' tokens are sent there. A configured endpoint takes precedence.
     pub fn relocate(&self, names: BTreeMap<Service, String>) {
         self.wire.relocate(names);
     }
 
-    /// Where a service is, without a trailing slash.
+    /// Returns the URL of a service, without a trailing slash.
     pub fn endpoint(&self, service: Service) -> String {
         self.wire.endpoint(service)
     }

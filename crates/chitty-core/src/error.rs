@@ -9,22 +9,22 @@ use crate::verdict::{self, FailureKind, Meaning};
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{service}: {}: {detail}", kind.as_str())]
 pub struct ServiceError {
-    /// Who failed.
+    /// The service that failed.
     pub service: Service,
-    /// How.
+    /// How it failed.
     pub kind: FailureKind,
     /// The HTTP status, when there was an answer.
     pub status: Option<u16>,
-    /// Seconds to wait, as the service asked.
+    /// The seconds to wait before the next call, as the service asked or until its breaker may admit one.
     pub retry_after_s: Option<u32>,
     /// Whether an earlier attempt of the same call may have had its effect.
     pub in_doubt: bool,
-    /// What was seen; holds no token and no body text of the caller's.
+    /// What was observed. Holds no token, and no text of the request's body.
     pub detail: String,
 }
 
 impl ServiceError {
-    /// A stable name of what went wrong: [`FailureKind::as_str`].
+    /// Returns the stable name of the failure: [`FailureKind::as_str`].
     pub fn code(&self) -> &'static str {
         self.kind.as_str()
     }
@@ -33,21 +33,22 @@ impl ServiceError {
         verdict::of(self.kind, self.status, self.retry_after_s.is_some())
     }
 
-    /// Whether the same call may succeed later: the answer, if there was one, was not about what was
-    /// asked. Whether it is *safe* to repeat is for the caller to know: see
+    /// Whether the same call may succeed later, because the failure was not about the request itself.
+    /// Before it repeats the call, the caller must also know whether that is *safe*: see
     /// [`may_have_had_its_effect`](Self::may_have_had_its_effect).
     pub fn is_retryable(&self) -> bool {
         self.meaning().may_pass
     }
 
-    /// Whether the call may have had its effect although it failed: there was no answer, one of an
-    /// intermediary or a half-done server, or one that cannot be read. One that was turned away (429,
-    /// or 503 with `Retry-After`), refused, denied or never sent had none, unless an earlier attempt had.
+    /// Whether the call may have had its effect although it failed: there was no answer, the answer came
+    /// from an intermediary or a half-done server, or it cannot be read. A call that was turned away (429,
+    /// or 503 with `Retry-After`), refused, denied or never sent had no effect, unless an earlier attempt
+    /// of it had.
     pub fn may_have_had_its_effect(&self) -> bool {
         self.in_doubt || self.meaning().may_be_done
     }
 
-    /// What it says of the health of the service.
+    /// What the failure says about the health of the service.
     pub(crate) fn health(&self) -> Outcome {
         self.meaning().health
     }
@@ -70,11 +71,11 @@ impl ServiceError {
             status: None,
             retry_after_s: u32::try_from(wait_ms.div_ceil(1000)).ok(),
             in_doubt: false,
-            detail: "left alone after repeated failures".to_owned(),
+            detail: "not sent, because the breaker is open".to_owned(),
         }
     }
 
-    /// What was to be made is not wanted any more: the service was not asked.
+    /// The failure of a call that was not sent, because its result is not wanted any more.
     pub(crate) fn over(service: Service) -> Self {
         ServiceError {
             service,
@@ -82,7 +83,7 @@ impl ServiceError {
             status: None,
             retry_after_s: None,
             in_doubt: false,
-            detail: "the time in which this was to be made is over".to_owned(),
+            detail: "not sent, because the time for it is over".to_owned(),
         }
     }
 

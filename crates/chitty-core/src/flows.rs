@@ -1,4 +1,4 @@
-//! The ready flows: registering a user, and a user with a canonical record.
+//! The predefined flows: register a user, and register a user with a canonical record.
 
 use serde_json::{Map, Value, json};
 
@@ -7,8 +7,8 @@ use crate::saga::{Facts, Flow, InputError, Step};
 use crate::services::identity::EntityLabel;
 
 /// Registers a user: identity → token → registry → sign of life. Takes `email` and, optionally,
-/// `role` ([`ROLES`], `user` by default). `expires_in_s` and `until` (ISO-8601), which no user may send,
-/// bound the life of the token and the time in which it is made.
+/// `role` ([`ROLES`], `user` by default). The program, but no user, may add `expires_in_s`, the lifetime
+/// of the token, and `until` (ISO-8601), the time after which no token is made.
 pub static USER_REGISTRATION: Flow = Flow {
     name: "user-registration",
     steps: &[MINT, TOKEN, REGISTER, BEACON_REGISTERED],
@@ -17,7 +17,7 @@ pub static USER_REGISTRATION: Flow = Flow {
 };
 
 /// Makes a secure user: identity → canonical record → token → registry → sign of life. Takes the same
-/// as [`USER_REGISTRATION`].
+/// input as [`USER_REGISTRATION`].
 pub static SECURE_USER: Flow = Flow {
     name: "secure-user",
     steps: &[MINT, RECORD, TOKEN, REGISTER, BEACON_CREATED],
@@ -25,10 +25,10 @@ pub static SECURE_USER: Flow = Flow {
     check,
 };
 
-/// The ready flows.
+/// The predefined flows.
 pub static FLOWS: [&Flow; 2] = [&USER_REGISTRATION, &SECURE_USER];
 
-/// What a role may do: its name, and the scopes of its token.
+/// The roles: the name of each, and the scopes of its token.
 pub const ROLES: [(&str, &[&str]); 3] =
     [("viewer", &["read"]), ("user", &["read", "write"]), ("admin", &["read", "write", "admin"])];
 
@@ -39,11 +39,12 @@ const MINT: Step = Step {
     name: "mint",
     run: |facts| Operation::MintIdentity {
         label: EntityLabel::Person,
-        // The authority keeps it beside the id: no e-mail here.
+        // The authority stores this beside the id, so it must not contain the e-mail address.
         metadata: json!({ "service": "chittyconnect", "role": role(facts) }),
         timestamp: facts.started_at.to_owned(),
     },
-    // What is minted stays minted: that it is not used is put on record, so that it can be retired.
+    // A mint cannot be undone. An entry in the record says that the identity is unused, so that the
+    // authority can retire it.
     compensate: |facts| {
         let id = facts.result("mint", "chitty_id");
         (!id.is_empty()).then(|| Operation::Append {
@@ -103,7 +104,7 @@ const REGISTER: Step = Step {
         let id = facts.result("mint", "chitty_id");
         let mut more = Map::new();
         more.insert("type".to_owned(), "user".into());
-        // Readable by everybody: no e-mail here.
+        // Everybody can read this, so it must not contain the e-mail address.
         more.insert("metadata".to_owned(), json!({ "type": "user", "chitty_id": id }));
         Operation::Register {
             name: format!("user-{id}"),
@@ -111,7 +112,7 @@ const REGISTER: Step = Step {
             more,
         }
     },
-    // The name is known whether or not the registration said that it succeeded.
+    // The name is known even if the answer to the registration was lost.
     compensate: |facts| {
         Some(Operation::SetStatus {
             name: format!("user-{}", facts.result("mint", "chitty_id")),
@@ -155,12 +156,12 @@ fn role(facts: Facts<'_>) -> &str {
     role_of(facts.input)
 }
 
-/// The role that an input asks for.
+/// Returns the role that an input asks for, `user` by default.
 pub fn role_of(input: &Value) -> &str {
     input.get("role").and_then(Value::as_str).unwrap_or("user")
 }
 
-/// What the token of a role carries; nothing for a role that there is not.
+/// Returns the scopes of a role's token; none for an unknown role.
 pub fn role_scopes(role: &str) -> Vec<String> {
     let found = ROLES.iter().find(|(name, _)| *name == role);
     found
@@ -168,7 +169,7 @@ pub fn role_scopes(role: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// What an input may have.
+/// The members that an input may have.
 const MEMBERS: [&str; 2] = ["email", "role"];
 
 fn check(input: &Value) -> Vec<InputError> {
@@ -190,8 +191,8 @@ fn check(input: &Value) -> Vec<InputError> {
     errors
 }
 
-/// Something, `@`, a host with a dot; visible and without spaces. Whether it receives mail only mail
-/// can tell.
+/// Whether the text has the form of an e-mail address: something, `@`, a host with a dot, without
+/// blanks and control characters. This does not tell whether the address receives mail.
 fn is_email(text: &str) -> bool {
     let Some((local, host)) = text.rsplit_once('@') else { return false };
     text.len() <= MAX_EMAIL_BYTES
@@ -207,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inputs() {
+    fn an_input_is_checked_by_its_members() {
         let wrong = |input: Value| -> Vec<&str> {
             check(&input).into_iter().map(|error| error.pointer).collect()
         };

@@ -1,4 +1,4 @@
-//! How a service is.
+//! Health checks of the services.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +12,24 @@ use crate::session::Session;
 use crate::verdict::FailureKind;
 use crate::wire::{Call, Variant};
 
-/// From this latency on a service that answers counts as degraded, in ms.
+/// The latency from which on a healthy service counts as degraded, in ms.
 pub const DEGRADED_MS: u64 = 500;
 
-/// How a service is.
+/// The health of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceHealth {
-    /// It says that it is well, and says so soon.
+    /// The service says that it is well, and answered in less than [`DEGRADED_MS`].
     Healthy,
-    /// It says that it is not quite well, or took [`DEGRADED_MS`] or longer to say that it is.
+    /// The service says that it is degraded, answered 429, or took [`DEGRADED_MS`] or longer to say that
+    /// it is well.
     Degraded,
-    /// It did not answer, answered an error or nonsense, or says that it is not well.
+    /// The service did not answer, answered an error or nonsense, or says that it is not well.
     Down,
 }
 
 impl ServiceHealth {
-    /// As it is serialized.
+    /// Returns the serialized form.
     pub fn as_str(self) -> &'static str {
         match self {
             ServiceHealth::Healthy => "healthy",
@@ -38,27 +39,28 @@ impl ServiceHealth {
     }
 }
 
-/// One answer to "how are you".
+/// The result of one health check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthReport {
-    /// How it is.
+    /// The health of the service.
     pub status: ServiceHealth,
-    /// How long the answer took, in ms.
+    /// How long the check took, in ms.
     pub latency: u64,
-    /// Why it is down: a failure's stable name, or `unwell`.
+    /// Why the service is down: the stable name of a failure ([`FailureKind::as_str`]), or `unwell` if the
+    /// service says so itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'static str>,
 }
 
 impl Session {
-    /// Asks a service how it is, with `GET /health`, an open breaker notwithstanding. `timeout_ms`
-    /// bounds the whole of it. Never fails: that there was no answer is an answer too.
+    /// Checks the health of a service with `GET /health`, even if its breaker is open. `timeout_ms`
+    /// bounds the whole check. Never fails: a service that does not answer is [`ServiceHealth::Down`].
     pub async fn health(&self, service: Service, timeout_ms: u32) -> HealthReport {
         check(self, service, timeout_ms).await
     }
 
-    /// Asks every service how it is, six at a time (a Worker may wait for six answers at once), each
-    /// for at most `timeout_ms`.
+    /// Checks the health of every service, six at a time (a Worker may wait for six answers at once),
+    /// each for at most `timeout_ms`.
     pub async fn health_of_all(&self, timeout_ms: u32) -> BTreeMap<Service, HealthReport> {
         let checks = Service::ALL
             .iter()
@@ -87,7 +89,7 @@ fn report(answer: Result<Value, ServiceError>, latency: u64) -> HealthReport {
             Word::Well | Word::Degraded => (ServiceHealth::Degraded, None),
             Word::Unwell => (ServiceHealth::Down, Some("unwell")),
         },
-        // It answers, and asks to be asked less: it is up.
+        // A service that answers 429 is up, but busy.
         Err(ServiceError { status: Some(429), .. }) => (ServiceHealth::Degraded, None),
         Err(error) => (ServiceHealth::Down, Some(FailureKind::as_str(error.kind))),
     };
@@ -100,8 +102,8 @@ enum Word {
     Unwell,
 }
 
-/// What a health body says. The services word it in many ways, and ChittyChronicle answers a list;
-/// a 2xx without a word is a good one.
+/// Reads the body of a health check. The services use many words for their status, and ChittyChronicle
+/// answers a list. A 2xx without a status means that the service is well.
 fn word(body: &Value) -> Word {
     match body.get("status") {
         None | Some(Value::Null) => Word::Well,
@@ -120,7 +122,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn bodies_are_many_and_a_bad_one_is_not_taken_for_a_good_one() {
+    fn a_service_is_healthy_only_if_its_body_says_so_or_has_no_status() {
         let status = |body: Value, latency| report(Ok(body), latency).status;
         for word in ["ok", "healthy", "operational", "up", "active", "pass", "OK"] {
             assert_eq!(status(json!({ "status": word }), 10), ServiceHealth::Healthy, "{word}");
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_is_down_and_a_busy_one_is_up() {
+    fn a_service_without_an_answer_is_down_and_a_busy_one_is_degraded() {
         let error = |kind, status| ServiceError {
             service: Service::Id,
             kind,

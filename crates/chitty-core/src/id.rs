@@ -1,8 +1,8 @@
-//! [`ChittyId`]: an identity that somebody with the right to do so has made.
+//! [`ChittyId`]: the id of an entity, minted by an authority.
 
 use std::fmt;
 
-/// A ChittyID. It is made only by parsing: an authority's answer, a stored row, a caller's input.
+/// A ChittyID. It comes only from parsing an authority's answer, a stored row or a caller's input.
 ///
 /// Accepted forms (the ecosystem has had several; ids stay opaque strings of at most 128 bytes):
 /// - canonical, `VV-G-LLL-SSSS-T-YYMM-C-XX`, with its mod-97 checksum enforced;
@@ -12,17 +12,17 @@ use std::fmt;
 /// - `did:chitty:` before any of these. The prefix is dropped, so that both spellings of one
 ///   identity are equal.
 ///
-/// Error ids (`…-0-ERR-…`), which ChittyID hands out when it could not mint, are no identities.
+/// Error ids (`…-0-ERR-…`), which ChittyID returns when it could not mint, are not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChittyId(Box<str>);
 
 /// Why a text is not a ChittyID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// None of the accepted forms.
+    /// The text has none of the accepted forms.
     #[error("not a ChittyID")]
     Form,
-    /// Canonical form, wrong checksum: mistyped or made up.
+    /// The form is canonical, but the checksum is wrong: the id is mistyped or made up.
     #[error("the checksum does not match")]
     Checksum,
     /// An error id, which stands for an identity that was not minted.
@@ -60,8 +60,8 @@ impl ChittyId {
         Ok(ChittyId(text.into()))
     }
 
-    /// The id as text, without `did:chitty:`. ASCII letters, digits and dashes only, so it is safe
-    /// in a URL path, a header and a log.
+    /// Returns the id as text, without `did:chitty:`. It has only ASCII letters, digits and dashes, so
+    /// it is safe in a URL path, a header and a log.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -73,7 +73,7 @@ impl fmt::Display for ChittyId {
     }
 }
 
-/// `<TYPE>-<rest>`, what follows `CHITTY-`.
+/// Checks `<TYPE>-<rest>`, the part after `CHITTY-`.
 fn first_generation(rest: &str) -> Result<(), IdError> {
     let (kind, tail) = rest.split_once('-').ok_or(IdError::Form)?;
     let sound = !kind.is_empty()
@@ -83,7 +83,7 @@ fn first_generation(rest: &str) -> Result<(), IdError> {
     if sound { Ok(()) } else { Err(IdError::Form) }
 }
 
-/// The eight segments of the canonical form and its older spellings.
+/// Checks the eight segments of the canonical form and its older spellings.
 fn segmented(text: &str) -> Result<(), IdError> {
     let parts: Vec<&str> = text.split('-').collect();
     let [version, region, place, sequence, kind, month, trust, check] = parts.as_slice() else {
@@ -116,8 +116,8 @@ fn segmented(text: &str) -> Result<(), IdError> {
     Ok(())
 }
 
-/// The mod-97 checksum over the first seven segments: digits count one place, letters two
-/// (A = 10 … Z = 35), and the result is 98 minus the remainder.
+/// Returns the mod-97 checksum over the first seven segments: a digit counts as one decimal place, a
+/// letter as two (A = 10 … Z = 35), and the result is 98 minus the remainder, modulo 97.
 fn checksum(id: &str) -> u32 {
     let body = id.rsplit_once('-').map_or(id, |(body, _)| body);
     let remainder = body.bytes().filter(|b| *b != b'-').fold(0u32, |c, b| {

@@ -1,24 +1,23 @@
 //! ChittyCore: dependable calls to the ChittyOS services.
 //!
-//! The crate knows no runtime. Whoever uses it hands in a [`Transport`] (how bytes travel) and a
-//! [`Clock`] (time and chance), so the same clients run in a Worker and in a native test.
+//! The crate depends on no runtime. The program supplies a [`Transport`] (sends one HTTP request) and a
+//! [`Clock`] (time and random numbers), so the same clients run in a Worker and in a native test.
 //!
-//! What every client here guarantees:
-//! - each call has a deadline and a bounded answer, and what is safe to repeat is repeated, within
-//!   the deadline and a budget;
-//! - a service that keeps failing is left alone for a while ([`Breaker`]), and its callers are told
-//!   at once;
+//! Every client here guarantees:
+//! - each call has a deadline and a bounded answer, and a call that is safe to repeat is repeated,
+//!   within the deadline and a retry budget;
+//! - a service that keeps failing gets no calls for a while ([`Breaker`]), and its callers fail at once;
 //! - an outage is never mistaken for a refusal, and a missing field never for success
 //!   ([`ServiceError`] says which it was);
-//! - calls that belong together are a [`Session`]: they carry its context, and identical reads that
-//!   are under way share one call;
-//! - a [`ChittyId`] exists only because an authority, a stored row or a caller's input was parsed;
-//!   nothing in this crate makes one up.
+//! - calls that belong together form a [`Session`]: they carry its context, and identical reads that are
+//!   under way share one request;
+//! - a [`ChittyId`] comes only from parsing an authority's answer, a stored row or a caller's input; the
+//!   crate never makes one up.
 //!
-//! Over the clients stand [`Operation`] (a call as data, sent to the service that it is for),
-//! [`Session::batch`] (calls side by side) and [`Saga`] (steps at several services, in the end all of
-//! them done or each done one compensated). [`connection`] watches a service and heals the connection
-//! to it; [`signing`] signs requests and verifies signatures.
+//! Three things build on the clients: [`Operation`] (a call as data), [`Session::batch`] (concurrent
+//! calls) and [`Saga`] (steps at several services; in the end all are done, or each done step is
+//! compensated). [`connection`] watches a service and reconnects to it; [`signing`] signs requests and
+//! verifies signatures.
 
 mod backoff;
 mod breaker;

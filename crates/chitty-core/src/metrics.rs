@@ -1,4 +1,4 @@
-//! What the calls of this instance came to: counts and latencies by service.
+//! Metrics of the calls of this instance: counts and latencies by service.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use serde::Serialize;
 
 use crate::service::Service;
 
-/// Upper bounds of the latency buckets, in ms. An observation beyond the last counts in the total
+/// Upper bounds of the latency buckets, in ms. An observation beyond the last bound counts in the total
 /// only (`+Inf`).
 pub const BUCKETS_MS: [u64; 11] = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 
 /// A latency histogram. Counts only ever grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Histogram {
-    /// How many observations fell into each bucket of [`BUCKETS_MS`] and none before it; the last
-    /// are those beyond.
+    /// The number of observations in each bucket of [`BUCKETS_MS`], without those in the buckets before
+    /// it; the last element counts the observations beyond all bounds.
     pub counts: [u64; BUCKETS_MS.len() + 1],
     /// The sum of all observations, in ms.
     pub sum_ms: u64,
 }
 
 impl Histogram {
-    /// Takes an observation.
+    /// Adds an observation.
     pub fn observe(&mut self, ms: u64) {
         let bucket = BUCKETS_MS.partition_point(|bound| *bound < ms);
         if let Some(count) = self.counts.get_mut(bucket) {
@@ -30,33 +30,33 @@ impl Histogram {
         self.sum_ms = self.sum_ms.saturating_add(ms);
     }
 
-    /// How many observations there were.
+    /// Returns the number of observations.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 }
 
-/// What the attempts at one service came to.
+/// Metrics of the attempts at one service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceMetrics {
-    /// Attempts by outcome: `ok`, or a [`FailureKind`](crate::FailureKind)'s name. What an open
-    /// breaker kept from being sent is among them, as `circuit_open`.
+    /// Attempts by outcome: `ok`, or a [`FailureKind`](crate::FailureKind)'s name. Attempts that an open
+    /// breaker did not let through are among them, as `circuit_open`.
     pub outcomes: BTreeMap<&'static str, u64>,
-    /// How long the attempts that were sent took.
+    /// The latencies of the attempts that were sent.
     pub latency: Histogram,
 }
 
 /// The name of the outcome of an attempt that succeeded.
 pub(crate) const OK: &str = "ok";
 
-/// Metrics of all services, as they have come together since this instance was made.
+/// Metrics of all services, since this instance was made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metrics {
-    /// By service; one that was never called is not there.
+    /// The metrics by service, without services that were never called.
     pub services: BTreeMap<Service, ServiceMetrics>,
 }
 
-/// The figures of a glance.
+/// A summary of the metrics.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricsSummary {
@@ -64,7 +64,7 @@ pub struct MetricsSummary {
     pub total_requests: u64,
     /// Attempts by service.
     pub requests_by_service: BTreeMap<&'static str, u64>,
-    /// Mean latency of what was sent, in ms; 0 when nothing was.
+    /// Mean latency of the attempts that were sent, in ms; 0 when there were none.
     pub average_latency: u64,
     /// The share of attempts that failed, 0 to 1; 0 when there were none.
     pub error_rate: f64,
@@ -84,8 +84,8 @@ impl Metrics {
         }
     }
 
-    /// The figures of a glance. A refusal (4xx) counts as an error here: the call did not do what it
-    /// was made for.
+    /// Summarizes the metrics. A refusal (4xx) counts as an error here, because the call did not do what
+    /// it was made for.
     #[allow(clippy::cast_precision_loss, reason = "a rate, not an amount")]
     pub fn summary(&self) -> MetricsSummary {
         let requests = |service: &ServiceMetrics| service.outcomes.values().sum::<u64>();
@@ -113,7 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_glance() {
+    fn the_summary_counts_all_services() {
         let mut metrics = Metrics::default();
         assert_eq!(metrics.summary().error_rate, 0.0);
         metrics.record(Service::Id, OK, Some(40));

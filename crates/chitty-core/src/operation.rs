@@ -1,5 +1,4 @@
-//! Operations as data: what a step of a flow does, in a form that can be stored and sent to the
-//! service that it belongs to.
+//! Operations as data: the call that a step of a flow makes, in a form that can be stored.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -12,44 +11,44 @@ use crate::services::identity::{EntityLabel, MintRequest};
 use crate::services::register::Registration;
 use crate::session::Session;
 
-/// One operation. Its type says which service it is for.
+/// One operation. Its variant determines the service that performs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "operation")]
 pub enum Operation {
     /// Mints an identity; yields `chitty_id`.
     #[serde(rename = "id.mint")]
     MintIdentity {
-        /// For what.
+        /// The kind of entity.
         label: EntityLabel,
-        /// Kept by the authority beside the id.
+        /// What the authority stores beside the id.
         metadata: Value,
-        /// ISO-8601 UTC.
+        /// The time of the run, ISO-8601 UTC.
         timestamp: String,
     },
     /// Makes a token; yields `token`, `token_id`, `scopes` and `expires_at`.
     #[serde(rename = "auth.provision_token")]
     ProvisionToken {
-        /// Its bearer.
+        /// The bearer.
         chitty_id: String,
-        /// What it is good for.
+        /// The scopes of the token.
         scopes: Vec<String>,
-        /// Where it is good.
+        /// The service at which the token is valid.
         service: String,
-        /// Its lifetime in seconds; ChittyAuth's own default where it is `None`.
+        /// The lifetime in seconds; `None` means ChittyAuth's own default.
         #[serde(default)]
         expires_in_s: Option<u64>,
-        /// When (ISO-8601 UTC) it is not made any more.
+        /// The time (ISO-8601 UTC) after which the token is not made any more.
         #[serde(default)]
         until: Option<String>,
     },
     /// Revokes a token.
     #[serde(rename = "auth.revoke_token")]
     RevokeToken {
-        /// Which.
+        /// The id of the token.
         token_id: String,
-        /// The token itself, of which ChittyAuth says in the end that it is not valid.
+        /// The token itself, to ask ChittyAuth whether it is still valid.
         token: String,
-        /// Why.
+        /// Why it is revoked.
         reason: String,
     },
     /// Makes a canonical record; yields `canon_id`.
@@ -61,25 +60,25 @@ pub enum Operation {
     /// Removes a canonical record.
     #[serde(rename = "canon.remove_record")]
     RemoveRecord {
-        /// Which.
+        /// The id of the record.
         id: String,
     },
     /// Registers something under a name; yields `registered_id`.
     #[serde(rename = "register.register")]
     Register {
-        /// The name, which is the key.
+        /// The name, which identifies the registration.
         name: String,
-        /// What it is.
+        /// The description.
         description: String,
-        /// Anything else of ChittyRegister's fields.
+        /// Other fields of ChittyRegister's.
         more: Map<String, Value>,
     },
-    /// Changes the status of what is registered.
+    /// Changes the status of a registration.
     #[serde(rename = "register.set_status")]
     SetStatus {
-        /// Of what.
+        /// The registered name.
         name: String,
-        /// To what.
+        /// The new status.
         status: String,
     },
     /// Lists the registered services; yields `services`, their names.
@@ -88,7 +87,7 @@ pub enum Operation {
     /// Sends a sign of life.
     #[serde(rename = "beacon.send")]
     SendBeacon {
-        /// The event.
+        /// The name of the event.
         event: String,
         /// More about it.
         data: Value,
@@ -100,11 +99,11 @@ pub enum Operation {
         action: String,
         /// Who did it.
         actor: String,
-        /// What it happened to.
+        /// The id of the entity to which it happened.
         entity_id: String,
-        /// Its kind.
+        /// The kind of the entity.
         entity_type: String,
-        /// ISO-8601 UTC.
+        /// When it happened, ISO-8601 UTC.
         timestamp: String,
         /// More about it.
         payload: Value,
@@ -112,7 +111,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The service that it is for.
+    /// Returns the service that performs it.
     pub fn service(&self) -> Service {
         match self {
             Operation::MintIdentity { .. } => Service::Id,
@@ -127,7 +126,7 @@ impl Operation {
 }
 
 impl Session {
-    /// Whether an instant (RFC 3339) lies in the past; one that cannot be read does.
+    /// Whether an instant (RFC 3339) is in the past. A text that is no instant counts as past.
     fn is_past(&self, instant: &str) -> bool {
         let at_ms = chrono::DateTime::parse_from_rfc3339(instant)
             .ok()
@@ -135,13 +134,13 @@ impl Session {
         at_ms.is_none_or(|at_ms| at_ms <= self.wire.clock.now_ms())
     }
 
-    /// Performs an operation at the service that it is for. `key` makes a repeat recognisable, where
-    /// the service looks at it: it is sent as the idempotency key or the event id. `is_repeat` says that
-    /// it may have been done before: a service that can be asked is asked first. Yields a JSON object,
-    /// as each operation says.
+    /// Performs an operation at its service. `key` makes a repeat recognisable for services that look at
+    /// it: it is sent as the idempotency key or the event id. `is_repeat` says that the operation may have
+    /// been done before; then ChittyChronicle is first asked whether it has the entry. Returns a JSON
+    /// object with the members that the operation yields.
     ///
     /// # Errors
-    /// As the client of the service says.
+    /// Those of the service's client.
     pub async fn perform(
         &self,
         operation: &Operation,
@@ -151,7 +150,7 @@ impl Session {
         let idempotency_key = Some(key.to_owned());
         match operation.clone() {
             Operation::MintIdentity { label, mut metadata, timestamp } => {
-                // So that the authority finds what it has minted for a run that never heard of it.
+                // By this, the authority finds an identity whose answer the run did not receive.
                 if let Some(metadata) = metadata.as_object_mut() {
                     metadata.insert("intent".to_owned(), key.into());
                 }

@@ -1,5 +1,5 @@
-//! When a failed attempt is worth another: exponential backoff with full jitter, within a retry
-//! budget and the deadline of the whole call. Pure.
+//! When a failed attempt is repeated, and after which pause: exponential backoff with full jitter,
+//! within a retry budget and the deadline of the whole call. Pure.
 
 use crate::backoff::Backoff;
 use crate::error::ServiceError;
@@ -8,31 +8,31 @@ use crate::verdict::FailureKind;
 /// The most attempts of one call.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// The pauses that a caller is kept waiting for, in ms. A service that asks for more than the longest
-/// is not asked again within this call.
+/// The pauses between attempts, during which the caller waits, in ms. If a service asks for more than
+/// the longest, the call is not repeated.
 const PAUSES_MS: Backoff = Backoff { first: 100, longest: 1_000 };
 
 /// Whether a call may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// Doing it twice is as good as once.
+    /// Yes: doing it twice has the same effect as doing it once.
     Safe,
-    /// It must not be done twice, such as minting; but a service that says "not now, later" (429 or
-    /// 503 with `Retry-After`) has not done it once.
+    /// Only after 429 or 503 with `Retry-After`, with which the service says that it has not done it.
+    /// For calls that must not be done twice, such as minting.
     WhenTurnedAway,
-    /// Whoever asks repeats it by himself, later.
+    /// No: the caller repeats it itself, later.
     Never,
 }
 
-/// Bounds retries to a share of the calls, so that they do not add up to a storm when a service is
-/// in trouble: each call pays in a fifth of a retry, and at most ten are saved up.
+/// Bounds the retries to a share of the calls, so that they do not become a storm when a service is
+/// in trouble: each call pays in a fifth of a retry, and at most ten retries are saved up.
 #[derive(Debug, Clone)]
 pub(crate) struct RetryBudget {
-    /// In fifths of a retry.
+    /// The balance, in fifths of a retry.
     fifths: u32,
 }
 
-/// What a retry costs, and the most that is saved up, in fifths.
+/// The price of a retry and the highest balance, in fifths of a retry.
 const COST: u32 = 5;
 const MAX_SAVED: u32 = 10 * COST;
 
@@ -43,12 +43,12 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// Pays in for a call.
+    /// Pays in a fifth of a retry, for one call.
     pub(crate) fn deposit(&mut self) {
         self.fifths = (self.fifths + 1).min(MAX_SAVED);
     }
 
-    /// Takes a retry out, if there is one.
+    /// Takes out one retry, and returns whether there was one.
     pub(crate) fn withdraw(&mut self) -> bool {
         let left = self.fifths.checked_sub(COST);
         self.fifths = left.unwrap_or(self.fifths);
@@ -56,8 +56,8 @@ impl RetryBudget {
     }
 }
 
-/// The ceiling of the pause before another attempt, in ms, or `None` when there should be none.
-/// `attempt` is the one that failed, from 1; `left_ms` what is left of the call's deadline.
+/// Returns the pause before another attempt, or `None` when there should be no other attempt. `attempt`
+/// is the number of the failed attempt, from 1; `left_ms` is the time left until the call's deadline.
 pub(crate) fn pause(
     repeat: Repeat,
     attempt: u32,
@@ -66,8 +66,8 @@ pub(crate) fn pause(
 ) -> Option<Pause> {
     let worthwhile = match error.kind {
         FailureKind::Unreachable | FailureKind::Unavailable | FailureKind::Timeout => true,
-        // Refusals stay refusals; a token or a path that is not accepted and nonsense are no hiccups; an
-        // open breaker has spoken already.
+        // A refusal stays a refusal. A rejected token or path and a malformed answer do not change within
+        // a second. An open breaker stays open.
         FailureKind::Refused
         | FailureKind::Denied
         | FailureKind::Malformed
@@ -93,7 +93,7 @@ pub(crate) fn pause(
 /// A pause between two attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pause {
-    /// What the service asked for.
+    /// The pause that the service asked for.
     pub(crate) least_ms: u32,
     /// The pause is drawn below this (full jitter), but never below `least_ms`.
     pub(crate) ceiling_ms: u32,
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_safe_and_may_pass_is_tried_again_and_not_for_ever() {
+    fn only_a_safe_call_that_failed_for_now_is_repeated_and_at_most_twice() {
         let unreachable = error(FailureKind::Unreachable, None);
         let ceiling = |attempt| {
             pause(Repeat::Safe, attempt, &unreachable, 5000).map(|pause| pause.ceiling_ms)
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_asks_for_is_honoured_or_it_is_left_alone() {
+    fn a_pause_that_the_service_asks_for_is_kept_or_the_call_is_not_repeated() {
         let busy = |seconds| error(FailureKind::Unavailable, Some(seconds));
         let asked = pause(Repeat::Safe, 1, &busy(1), 5000).unwrap();
         assert_eq!(asked.least_ms, 1000);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_done_twice_is_tried_again_only_where_it_was_turned_away() {
+    fn a_call_that_must_not_be_done_twice_is_repeated_only_when_turned_away() {
         let answered = |status, retry_after_s| ServiceError {
             status: Some(status),
             ..error(FailureKind::Unavailable, retry_after_s)

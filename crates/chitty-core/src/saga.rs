@@ -1,10 +1,10 @@
-//! Sagas: ordered steps at several services, of which in the end either all are done or each done
-//! one is compensated, whatever crashes in between.
+//! Sagas: ordered steps at several services. In the end either all steps are done, or each done step is
+//! compensated, even if the program crashes in between.
 //!
-//! A [`Flow`] says what the steps are, a [`Saga`] how far one run of it is. The saga is plain data
-//! and is saved through a [`Journal`] before each step, so whoever finds it after a crash goes on from
-//! there: a step that had begun is done again under the same key ([`Saga::key`]), by which services
-//! recognise the repeat.
+//! A [`Flow`] defines the steps; a [`Saga`] says how far one run of the flow is. The saga is plain data,
+//! and it is saved through a [`Journal`] before each step, so that another process can continue it
+//! after a crash. That process repeats a step that had begun, under the same key ([`Saga::key`]), by
+//! which services recognise the repeat.
 //!
 //! ```text
 //!            every step done
@@ -13,14 +13,14 @@
 //!     ▼
 //!  compensating ────────────▶ compensated      the done steps are undone, last first
 //!     │ a compensation is refused
-//!     └─────────────────────▶ failed           somebody has to look; the saga says where
+//!     └─────────────────────▶ failed           an operator must look; the steps show where
 //! ```
 //!
-//! An outage stops a saga where it is: it is taken further later, and only after
-//! [`MAX_ATTEMPTS`] attempts at one step does it turn back. An attempt whose answer was lost or could
-//! not be read may have had its effect: before a saga that has turned back says that everything is undone
-//! it asks once more under the same key, where the service recognises that, and undoes what comes to
-//! light. Neither that nor undoing is given up because of an outage.
+//! An outage stops a saga where it is, to be continued later. After [`MAX_ATTEMPTS`] attempts at one
+//! step the saga turns back. An attempt whose answer was lost or could not be read may have had its
+//! effect. A saga that has turned back therefore repeats such a step under the same key, if the service
+//! recognises repeats, and then undoes what the answer reveals. An outage ends neither these repeats nor
+//! the undoing.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -33,23 +33,24 @@ use crate::session::Session;
 /// How often a step is attempted before the saga turns back.
 pub const MAX_ATTEMPTS: u32 = 5;
 
-/// What a step's operation is made from.
+/// The data from which a step's operation is made.
 #[derive(Clone, Copy)]
 pub struct Facts<'a> {
-    /// What the flow was started with.
+    /// The input of the run.
     pub input: &'a Value,
-    /// When it was started, ISO-8601 UTC.
+    /// When the run was started, ISO-8601 UTC.
     pub started_at: &'a str,
     steps: &'a [StepRecord],
 }
 
 impl<'a> Facts<'a> {
-    /// A text of the input; empty when there is none, which [`Flow::check`] has seen to.
+    /// Returns a text from the input, or an empty text. [`Flow::check`] has refused inputs that lack a
+    /// necessary one.
     pub fn input(&self, name: &str) -> &'a str {
         self.input.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A text that an earlier step yielded; empty when there is none.
+    /// Returns a text from the result of an earlier step, or an empty text.
     pub fn result(&self, step: &str, name: &str) -> &'a str {
         let found = self.steps.iter().find(|record| record.name == step);
         let value = found.and_then(|record| record.result.as_ref()?.get(name)?.as_str());
@@ -61,15 +62,15 @@ impl<'a> Facts<'a> {
 pub struct Step {
     /// Its name.
     pub name: &'static str,
-    /// What it does.
+    /// Makes the operation that does the step.
     pub run: fn(Facts<'_>) -> Operation,
-    /// What undoes it. `None` when nothing needs to be undone, or nothing can be: also when the step
-    /// was only attempted, and undoing it would take what it yields.
+    /// Makes the operation that undoes the step. `None` when nothing needs to be undone or can be undone.
+    /// The latter includes a step that was only attempted, if undoing it needs its result.
     pub compensate: fn(Facts<'_>) -> Option<Operation>,
-    /// Whether the service recognises a repeat by its key and answers as it did to the first attempt: then
-    /// asking again tells what became of an attempt in doubt.
+    /// Whether the service recognises a repeat by its key, and answers it like the first attempt. Then a
+    /// repeat reveals what became of an attempt in doubt.
     pub recognises_repeats: bool,
-    /// Whether the flow goes on when it fails.
+    /// Whether the flow continues when the step fails.
     pub optional: bool,
 }
 
@@ -82,27 +83,27 @@ pub struct InputError {
     pub detail: &'static str,
 }
 
-/// A flow: what is done in which order.
+/// A flow: steps in their order.
 pub struct Flow {
     /// Its name.
     pub name: &'static str,
     /// Its steps.
     pub steps: &'static [Step],
-    /// Says what is wrong with an input; nothing when it is acceptable.
+    /// Returns what is wrong with an input; nothing when it is acceptable.
     pub check: fn(&Value) -> Vec<InputError>,
-    /// The members that an input may have; whoever takes it refuses others.
+    /// The members that an input may have. The program must refuse an input with others.
     pub members: &'static [&'static str],
 }
 
-/// How a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SagaStatus {
-    /// Steps are still to be taken.
+    /// Steps remain to be done.
     Running,
-    /// Every step is done.
+    /// Every step is done, except optional ones that failed.
     Completed,
-    /// It has turned back.
+    /// The run has turned back: the done steps are being undone.
     Compensating,
     /// Every step that was done is undone.
     Compensated,
@@ -111,7 +112,7 @@ pub enum SagaStatus {
 }
 
 impl SagaStatus {
-    /// As it is serialized.
+    /// Returns the serialized form.
     pub fn as_str(self) -> &'static str {
         match self {
             SagaStatus::Running => "running",
@@ -122,25 +123,25 @@ impl SagaStatus {
         }
     }
 
-    /// Whether nothing more will happen.
+    /// Whether the run is at its end.
     pub fn is_final(self) -> bool {
         !matches!(self, SagaStatus::Running | SagaStatus::Compensating)
     }
 }
 
-/// How a step stands.
+/// The state of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
     /// Not begun.
     Pending,
-    /// Begun; whether it had its effect is open.
+    /// Begun; it may have had its effect.
     Started,
     /// Done.
     Done,
     /// Failed, and the flow went on without it.
     Skipped,
-    /// Failed for good. Whether it had its effect may be open.
+    /// Failed for good. It may still have had its effect: see [`StepRecord::in_doubt`].
     Failed,
     /// Its compensation has begun.
     Compensating,
@@ -150,59 +151,59 @@ pub enum StepState {
     Stuck,
 }
 
-/// What is known of a step.
+/// The record of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Its name.
     pub name: String,
-    /// How it stands.
+    /// Its state.
     pub state: StepState,
-    /// What it yielded. May hold secrets.
+    /// Its result. May hold secrets.
     #[serde(default)]
     pub result: Option<Value>,
     /// Why its last attempt failed: the service and the failure's stable name.
     #[serde(default)]
     pub error: Option<String>,
-    /// How often it, or its compensation, has been attempted.
+    /// The number of attempts at the step, or at its compensation.
     #[serde(default)]
     pub attempts: u32,
-    /// Attempts that may have had their effect without saying so. For what cannot be done twice, such
-    /// as minting, each may have left something behind.
+    /// The number of attempts that may have had their effect although no answer said so. Where the
+    /// service does not recognise repeats, as at a mint, each may have left something behind.
     #[serde(default)]
     pub in_doubt: u32,
 }
 
-/// One run of a flow. Plain data: what is saved and found again.
+/// One run of a flow: the plain data that a [`Journal`] saves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saga {
-    /// Its id; unique, since the keys of its steps begin with it.
+    /// Its id. It must be unique, because the keys of the steps begin with it.
     pub id: String,
     /// The flow's name.
     pub flow: String,
-    /// What it was started with.
+    /// The input of the run.
     pub input: Value,
-    /// When, ISO-8601 UTC.
+    /// When the run was started, ISO-8601 UTC.
     pub started_at: String,
-    /// How it stands.
+    /// Its status.
     pub status: SagaStatus,
-    /// Each step, in order.
+    /// The steps, in order.
     pub steps: Vec<StepRecord>,
 }
 
-/// Where a saga's progress is kept.
+/// The store of a saga's progress.
 #[async_trait(?Send)]
 pub trait Journal {
-    /// Keeps the saga as it is now. Returns only once it would be found after a crash.
+    /// Saves the saga. Returns only once a process that starts after a crash would find it.
     ///
     /// # Errors
-    /// What is wrong, for logs. Whether it was kept is open; the saga is not taken further.
+    /// What is wrong, for logs. The saga may have been saved or not; it does not continue for now.
     async fn save(&self, saga: &Saga) -> Result<(), String>;
 }
 
-/// Why a saga was not taken further for now.
+/// Why a saga stopped before its end.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Halt {
-    /// A service could not be asked or could not answer: later.
+    /// A service could not be reached or could not answer. The saga can continue later.
     #[error("{0}")]
     Service(ServiceError),
     /// The journal failed.
@@ -210,32 +211,32 @@ pub enum Halt {
     Journal(String),
 }
 
-/// What a task is for.
+/// The purpose of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TaskKind {
-    /// To do a step.
+    /// Do a step.
     Do,
-    /// To find out what a step yielded whose attempts are in doubt, so that it can be undone.
+    /// Find out the result of a step whose attempts are in doubt, so that it can be undone.
     FindOut,
-    /// To undo a step.
+    /// Undo a step.
     Undo,
 }
 
-/// What is to be done next.
+/// The next operation of a saga.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     step: usize,
     aim: TaskKind,
-    /// What.
+    /// The operation.
     pub operation: Operation,
-    /// Under which idempotency key.
+    /// The idempotency key of the operation.
     pub key: String,
-    /// Whether it was begun before, so that it may have been done.
+    /// Whether the operation was begun before, so that it may have been done.
     pub is_repeat: bool,
 }
 
 impl Saga {
-    /// A run that has not begun. The input must have passed [`Flow::check`].
+    /// Makes a run that has not begun. The input must have passed [`Flow::check`].
     pub fn new(flow: &Flow, id: String, input: Value, started_at: String) -> Self {
         let steps = flow.steps.iter().map(|step| StepRecord {
             name: step.name.to_owned(),
@@ -255,15 +256,15 @@ impl Saga {
         }
     }
 
-    /// The idempotency keys of the steps that were perhaps done more often than is known: for a mint,
-    /// what the authority finds the identities by that nobody knows.
+    /// Returns the idempotency keys of the steps of this name that have attempts in doubt. By the key of
+    /// a mint, the authority finds identities that no answer has reported.
     pub fn keys_in_doubt<'a>(&'a self, step: &'a str) -> impl Iterator<Item = String> + 'a {
         let in_doubt = move |record: &StepRecord| record.name == step && record.in_doubt > 0;
         let steps = self.steps.iter().enumerate();
         steps.filter(move |(_, record)| in_doubt(record)).map(|(at, _)| self.key(at, "do"))
     }
 
-    /// The idempotency key of a step; the same at each attempt.
+    /// Returns the idempotency key of a step, which is the same for each attempt.
     fn key(&self, step: usize, direction: &str) -> String {
         format!("{}-{step}-{direction}", self.id)
     }
@@ -272,8 +273,8 @@ impl Saga {
         Facts { input: &self.input, started_at: &self.started_at, steps: &self.steps }
     }
 
-    /// Begins what is next and says what it is; nothing when the saga is at its end. Pure: saving
-    /// comes before performing.
+    /// Begins the next task and returns it; `None` when the saga is at its end. Pure: the caller must save
+    /// the saga before it performs the task.
     pub fn begin(&mut self, flow: &Flow) -> Option<Task> {
         loop {
             match self.status {
@@ -303,7 +304,7 @@ impl Saga {
         let operation = (flow.steps.get(step)?.run)(self.facts());
         let record = self.steps.get_mut(step)?;
         if record.state == StepState::Started {
-            // Nobody has noted how the attempt before this one ended.
+            // The end of the attempt before this one was not recorded.
             record.in_doubt += 1;
         }
         record.state = StepState::Started;
@@ -312,8 +313,9 @@ impl Saga {
         Some(Task { step, aim: TaskKind::Do, operation, key: self.key(step, "do"), is_repeat })
     }
 
-    /// Undoes what is done, last first; and what was attempted and may have been done. Where that takes
-    /// what it yielded, this is found out first, if the service recognises a repeat.
+    /// Begins to undo the last step that is done, or that was attempted and may have been done. If undoing
+    /// it needs a result that is not known, the task is first to find out the result, provided that the
+    /// service recognises repeats.
     fn begin_compensation(&mut self, flow: &Flow) -> Option<Task> {
         for step in (0..self.steps.len()).rev() {
             let Step { run, compensate, recognises_repeats, optional, .. } =
@@ -339,7 +341,7 @@ impl Saga {
                     let (operation, key) = (again, key_of_run);
                     return Some(Task { step, aim, operation, key, is_repeat });
                 }
-                // There is nothing to undo about it.
+                // The step leaves nothing to undo.
                 None if done => record.state = StepState::Compensated,
                 _ => {}
             }
@@ -347,10 +349,10 @@ impl Saga {
         None
     }
 
-    /// Notes how a task ended.
+    /// Records how a task ended.
     ///
     /// # Errors
-    /// The failure, when it is one after which the saga should rest for a while.
+    /// The failure, when the saga should pause and continue later.
     pub fn end(
         &mut self,
         flow: &Flow,
@@ -382,16 +384,16 @@ impl Saga {
                 }
                 let is_open = error.may_have_had_its_effect() && step.recognises_repeats;
                 if (error.is_retryable() || is_open) && record.attempts < MAX_ATTEMPTS {
-                    // Noted already whether it is in doubt, so it is not "started" any more.
+                    // `in_doubt` has counted this attempt; `Started` would make the next one count it again.
                     record.state = StepState::Pending;
                     return Err(error);
                 }
                 record.state = StepState::Failed;
                 self.status = SagaStatus::Compensating;
             }
-            // What is undone is undone until it is, and what is open is open until it is known.
+            // Only a verdict ends these two tasks. After anything else the saga tries again later.
             TaskKind::FindOut | TaskKind::Undo if !is_verdict(&error) => return Err(error),
-            // A service that recognises repeats refuses none of what it has done.
+            // A service that recognises repeats would not refuse a step that it has done.
             TaskKind::FindOut => record.in_doubt = 0,
             TaskKind::Undo => record.state = StepState::Stuck,
         }
@@ -399,17 +401,17 @@ impl Saga {
     }
 }
 
-/// Whether a refusal is about what was asked for. Any other may come from whoever stands before the
-/// service, or be about this program.
+/// Whether an error is the service's verdict on the request itself. Any other may come from a proxy in
+/// front of the service, or be about this program.
 fn is_verdict(error: &ServiceError) -> bool {
     !error.in_doubt && matches!(error.status, Some(400 | 413 | 422))
 }
 
 impl Session {
-    /// Takes a saga as far as it goes: to its end, or to where a service or the journal stops it.
+    /// Advances a saga to its end, or until a service or the journal stops it.
     ///
     /// # Errors
-    /// [`Halt`]: the saga is to be found in the journal and taken further later.
+    /// [`Halt`]: the caller can load the saga from the journal and advance it later.
     pub async fn advance(
         &self,
         flow: &Flow,

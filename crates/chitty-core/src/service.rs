@@ -1,4 +1,4 @@
-//! The services there are.
+//! The ChittyOS services.
 
 use std::fmt;
 
@@ -14,13 +14,13 @@ macro_rules! services {
         pub enum Service { $($(#[doc = $doc])+ $variant,)+ }
 
         impl Service {
-            /// Every service there is.
+            /// Every service.
             pub const ALL: &[Service] = &[$(Service::$variant,)+];
 
             /// The host name below `chitty.cc`.
             pub fn host(self) -> &'static str { match self { $(Service::$variant => $host,)+ } }
 
-            /// The name that people know it by.
+            /// The name that people use, such as `chittyid`.
             pub fn as_str(self) -> &'static str { match self { $(Service::$variant => $name,)+ } }
         }
     };
@@ -33,9 +33,9 @@ services! {
     Mint = "mint", "chittymint";
     /// ChittyAuth: tokens and keys.
     Auth = "auth", "chittyauth";
-    /// ChittyRegistry: which services there are.
+    /// ChittyRegistry: the list of services.
     Registry = "registry", "chittyregistry";
-    /// ChittyRegister: how a service gets into the registry.
+    /// ChittyRegister: adds services to the registry.
     Register = "register", "chittyregister";
     /// ChittyDNA: an entity's lineage.
     Dna = "dna", "chittydna";
@@ -54,7 +54,7 @@ services! {
 }
 
 impl Service {
-    /// The service of a name in either form: `id` or `chittyid`.
+    /// Returns the service of a name in either form: `id` or `chittyid`.
     pub fn parse(name: &str) -> Option<Service> {
         Service::ALL
             .iter()

@@ -1,5 +1,5 @@
-//! A session: the calls that belong together. It carries their context, and identical reads that are
-//! under way at the same time share one call.
+//! A session: calls that belong together. They carry its context, and identical reads that are under
+//! way at the same time share one request.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::wire::{Answer, Call, Wire};
 
 type Read = LocalBoxFuture<'static, Result<Rc<Value>, ServiceError>>;
 
-/// The most answers that the cache holds: one for each service that is listed, and some.
+/// The most answers that the cache holds: a bound on memory.
 const MAX_CACHED: usize = 64;
 
 /// Calls that belong together, such as those of one incoming request. Cheap to clone.
@@ -40,7 +40,7 @@ pub struct CachedAnswer<T> {
     pub value: T,
     /// How old it is, in ms.
     pub age_ms: u64,
-    /// Whether it is one that is past its time, used because the service failed.
+    /// Whether the answer is stale, and used only because the service failed.
     pub stale: bool,
 }
 
@@ -55,13 +55,13 @@ impl Session {
         Session { wire, cx: Rc::new(cx), flights: Rc::default() }
     }
 
-    /// What travels with every call of this session.
+    /// Returns the context that every call of this session carries.
     pub fn context(&self) -> &CallContext {
         &self.cx
     }
 
-    /// Runs calls side by side, at most `limit` at once. Each result stands for itself, in the order
-    /// of the calls.
+    /// Runs calls concurrently, at most `limit` at once. Returns the result of each call, in the order of
+    /// the calls.
     pub async fn batch<T>(
         &self,
         limit: usize,
@@ -75,12 +75,12 @@ impl Session {
         self.wire.call(&call, &self.cx).await
     }
 
-    /// Makes a call whose answer has nothing to tell but that it succeeded.
+    /// Makes a call of which only the success matters.
     pub(crate) async fn tell(&self, call: Call) -> Result<(), ServiceError> {
         self.call(call).await.map(|_| ())
     }
 
-    /// Makes a read, or takes part in the same one if it is under way in this session.
+    /// Makes a read, or joins the same read if it is under way in this session.
     pub(crate) async fn read(&self, call: Call) -> Result<Rc<Value>, ServiceError> {
         self.flight(call).await
     }
@@ -89,7 +89,7 @@ impl Session {
         let key = key(&call);
         let mut flights = self.flights.borrow_mut();
         if let Some(flight) = flights.get(&key).and_then(WeakShared::upgrade)
-            // One that has landed is yesterday's answer.
+            // The answer of a read that has ended may be out of date.
             && flight.peek().is_none()
         {
             return flight;
@@ -104,9 +104,9 @@ impl Session {
         flight
     }
 
-    /// A read whose answer is kept for other sessions too: asked for when it is no longer fresh, and
-    /// used beyond that when asking fails. `check` says what is wrong with an answer: such a one is
-    /// an error, and does not take the place of a good one.
+    /// Makes a read whose answer is cached for all sessions. Asks the service when the cached answer is
+    /// no longer fresh, and uses a stale answer when asking fails. `check` returns what is wrong with an
+    /// answer; such an answer is an error, and does not replace a good one.
     pub(crate) async fn read_cached(
         &self,
         call: Call,
@@ -135,7 +135,7 @@ impl Session {
                 cache.insert(key, CacheEntry { value: Rc::clone(&value), at_ms: now_ms });
                 Ok(CachedAnswer { value, age_ms: 0, stale: false })
             }
-            // A refusal is an answer; an old one would contradict it.
+            // A refusal is an answer, which a stale answer would contradict.
             (Err(error), Some(cached))
                 if freshness == Some(Freshness::Stale)
                     && error.kind != crate::verdict::FailureKind::Refused =>
@@ -148,7 +148,7 @@ impl Session {
     }
 }
 
-/// By what an identical read is recognised.
+/// Returns the key by which an identical read is recognised.
 fn key(call: &Call) -> String {
     let mut key = call.name.to_owned();
     for variant in &call.variants {

@@ -1,10 +1,10 @@
-//! Request signatures: HMAC-SHA256 (RFC 2104) over what a request says, when it was said, and a
-//! nonce, so that a request can be neither altered nor repeated by somebody who has read it. Pure.
+//! Request signatures: HMAC-SHA256 (RFC 2104) over the content of a request, its time and a nonce, so
+//! that somebody who has read a request can neither alter nor repeat it. Pure.
 //!
-//! Signed is the text
+//! The signed text is
 //! `v1 ⏎ key id ⏎ timestamp ⏎ nonce ⏎ METHOD ⏎ path?query ⏎ SHA-256 of the body, in hex`.
-//! The host is left out: a gateway in front of a service may change it. So is the content type: the
-//! services read JSON and nothing else.
+//! It leaves out the host, because a gateway in front of a service may change it, and the content type,
+//! because the services read only JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,10 +21,11 @@ pub const NONCE_HEADER: &str = "x-chittyos-nonce";
 /// Header with the signature, `v1=` and 64 hex digits.
 pub const SIGNATURE_HEADER: &str = "x-chittyos-signature";
 
-/// How far a timestamp may be from the verifier's clock, in ms, either way.
+/// How far a timestamp may be from the verifier's clock, in ms, in either direction.
 pub const MAX_SKEW_MS: u64 = 5 * 60_000;
 
-/// How many nonces are remembered at most; more within the window are refused, not forgotten.
+/// The most nonces that are remembered. Further requests within the window are refused, so that no
+/// nonce is forgotten.
 const MAX_NONCES: usize = 10_000;
 
 /// The longest nonce that is accepted, in bytes.
@@ -33,25 +34,25 @@ const MAX_NONCE_BYTES: usize = 64;
 /// A shared secret with its name, so that keys can be replaced one by one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey {
-    /// Its name. Visible ASCII.
+    /// The id of the key. Visible ASCII.
     pub id: String,
-    /// The secret. As long as the hash (32 bytes) or longer.
+    /// The secret. At least as long as the hash (32 bytes).
     pub secret: Vec<u8>,
 }
 
 impl fmt::Debug for SigningKey {
-    /// Without the secret.
+    /// Leaves out the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// What is signed of a request.
+/// The parts of a request that are signed.
 #[derive(Debug, Clone, Copy)]
 pub struct SigningInput<'a> {
-    /// As on the wire, upper case.
+    /// The method as sent, in upper case.
     pub method: &'a str,
-    /// As on the wire, query included.
+    /// The path as sent, with the query.
     pub target: &'a str,
     /// The body; empty when there is none.
     pub body: &'a [u8],
@@ -70,24 +71,24 @@ pub struct Signature {
     pub value: String,
 }
 
-/// Why a signature is not accepted. Never says more to a stranger than that.
+/// Why a signature is not accepted. A sender without a known key never learns more than `Mismatch`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// A key of this name is not known, or the value is not this key's.
+    /// No known key has this id, or the signature was not made with this key for this request.
     #[error("the signature does not match")]
     Mismatch,
-    /// Too old, or from the future.
+    /// The timestamp is too old, or in the future.
     #[error("the timestamp is more than five minutes off")]
     Skew,
-    /// Seen before.
+    /// The nonce was used before.
     #[error("the nonce was used before")]
     Replayed,
-    /// More nonces within the window than are remembered.
+    /// The window already holds the most nonces that are remembered.
     #[error("too many signed requests at once")]
     Overrun,
 }
 
-/// Signs a request. The nonce must be one that was never used with this key: 128 random bits are.
+/// Signs a request. The nonce must never have been used with this key: 128 random bits suffice.
 ///
 /// ```
 /// use chitty_core::signing::{NonceWindow, SigningInput, SigningKey, sign, verify};
@@ -115,12 +116,12 @@ pub fn sign(
     }
 }
 
-/// Verifies a signature and takes note of its nonce. The comparison takes the same time wherever
-/// two values differ.
+/// Verifies a signature and remembers its nonce. The comparison takes the same time wherever two
+/// values differ.
 ///
 /// # Errors
-/// [`SignatureError`]. A nonce is noted only once everything else is right, so that strangers
-/// cannot use up the window.
+/// [`SignatureError`]. A nonce is remembered only if everything else is right, so that strangers
+/// cannot fill the window.
 pub fn verify(
     keys: &[SigningKey],
     request: SigningInput<'_>,
@@ -140,10 +141,10 @@ pub fn verify(
     seen.take(&signature.nonce, signature.timestamp_ms, now_ms)
 }
 
-/// Nonces that were seen within the window in which a timestamp is accepted.
+/// The nonces of accepted requests, kept at least as long as their timestamps are accepted.
 #[derive(Debug, Default)]
 pub struct NonceWindow {
-    /// Each with its timestamp.
+    /// Each nonce with its timestamp.
     seen: BTreeMap<String, u64>,
 }
 
@@ -172,8 +173,8 @@ fn mac(
     timestamp_ms: u64,
     nonce: &str,
 ) -> Hmac<Sha256> {
-    // HMAC takes a key of any length (RFC 2104 §2): this never fails, and the empty key of the
-    // branch that is never taken would match nothing that was signed with a real one.
+    // HMAC takes a key of any length (RFC 2104 §2), so this never fails. The empty key of the unused
+    // branch would not match a signature by a real key.
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&key.secret)
         .unwrap_or_else(|_| <Hmac<Sha256> as KeyInit>::new(&Default::default()));
     let head = format!(
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_counts_once_and_only_of_a_sound_signature() {
+    fn a_nonce_is_accepted_once_and_a_forged_signature_does_not_use_it_up() {
         let mut seen = NonceWindow::default();
         let good = sign(&key("k"), REQUEST, 1000, "n");
         let forged = Signature { value: format!("v1={}", "0".repeat(64)), ..good.clone() };
@@ -276,7 +277,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_what_was_signed_is_accepted_and_only_in_its_time(
+        fn only_the_signed_request_is_accepted_and_only_in_its_time(
             body in proptest::collection::vec(any::<u8>(), 0..50), other in proptest::collection::vec(any::<u8>(), 0..50),
             target in "/[a-z]{0,9}", other_target in "/[a-z]{0,9}",
             at in 0u64..10_000_000, now in 0u64..10_000_000,

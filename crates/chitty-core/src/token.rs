@@ -1,4 +1,4 @@
-//! The tokens that calls carry, and when one is to be refreshed. Pure.
+//! The tokens that calls carry, and when a token must be refreshed. Pure.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use std::fmt;
 pub struct ServiceToken {
     /// The token itself.
     pub secret: String,
-    /// When it ends, in ms since the Unix epoch. One without an end is never refreshed.
+    /// When it expires, in ms since the Unix epoch. A token that never expires is never refreshed.
     pub expires_at_ms: Option<u64>,
 }
 
 impl From<String> for ServiceToken {
-    /// A token without an end.
+    /// Makes a token that never expires.
     fn from(secret: String) -> Self {
         ServiceToken { secret, expires_at_ms: None }
     }
 }
 
 impl fmt::Debug for ServiceToken {
-    /// Without the secret.
+    /// Leaves out the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceToken")
             .field("expires_at_ms", &self.expires_at_ms)
@@ -27,17 +27,18 @@ impl fmt::Debug for ServiceToken {
     }
 }
 
-/// How long before its end a token is refreshed, in ms: ChittyOS's own margin for served tokens.
+/// How long before its expiry a token is refreshed, in ms: ChittyOS's own margin for served tokens.
 const MARGIN_MS: u64 = 5 * 60_000;
 
-/// How long a refresh that failed, or whose caller has gone, keeps the next from starting, in ms.
+/// The least time between the starts of two refreshes, in ms. After it, another caller refreshes a token
+/// whose refresh failed or whose caller has gone.
 const PAUSE_MS: u64 = 30_000;
 
-/// A token and its renewal.
+/// A token, and when it may next be refreshed.
 #[derive(Debug, Clone)]
 pub(crate) struct Renewal {
     token: ServiceToken,
-    /// No refresh starts before this instant.
+    /// No refresh starts before this instant, in ms.
     not_before_ms: u64,
 }
 
@@ -46,16 +47,16 @@ impl Renewal {
         Renewal { token, not_before_ms: 0 }
     }
 
-    /// What calls carry now: the old token too, until a new one is there.
+    /// Returns the token that calls carry now: the old one until a new one arrives.
     pub(crate) fn secret(&self) -> &str {
         &self.token.secret
     }
 
-    /// Whether the caller is to refresh it now. True for one caller at a time: the others go on
-    /// with the token that there is.
+    /// Whether the caller must refresh the token now. True for one caller at a time: the others use the
+    /// present token.
     pub(crate) fn take_turn(&mut self, now_ms: u64) -> bool {
         let Some(end) = self.token.expires_at_ms else { return false };
-        // A pause that lies further ahead than any pause does is one of a clock that was set back.
+        // No pause is longer than `PAUSE_MS`. A longer one means that the clock was set back.
         let paused = now_ms < self.not_before_ms && self.not_before_ms - now_ms <= PAUSE_MS;
         let due = now_ms.saturating_add(MARGIN_MS) >= end && !paused;
         if due {
@@ -64,7 +65,7 @@ impl Renewal {
         due
     }
 
-    /// Takes the new token.
+    /// Replaces the token by a new one.
     pub(crate) fn renewed(&mut self, token: ServiceToken) {
         *self = Renewal { token, not_before_ms: self.not_before_ms };
     }
@@ -84,8 +85,8 @@ mod tests {
         let mut renewal = Renewal::new(token(Some(1_000_000)));
         assert!(!renewal.take_turn(699_999));
         assert!(renewal.take_turn(700_000));
-        assert!(!renewal.take_turn(700_001), "another is at it");
-        assert!(renewal.take_turn(730_000), "the other has gone or failed");
+        assert!(!renewal.take_turn(700_001), "another is under way");
+        assert!(renewal.take_turn(730_000), "the other failed or was left");
         renewal.renewed(token(Some(2_000_000)));
         assert!(!renewal.take_turn(1_500_000));
         assert!(!Renewal::new(token(None)).take_turn(u64::MAX));
@@ -98,8 +99,8 @@ mod tests {
     }
 
     proptest! {
-        /// However time goes, jumps of the clock included: a token that is due is refreshed within
-        /// one pause, and never twice within one on a clock that only goes on.
+        /// Even if the clock jumps, a due token is refreshed within one pause. While the clock only
+        /// advances, a token is never refreshed twice within one pause.
         #[test]
         fn turns_are_taken_and_bounded(end in 0u64..10_000_000, steps in proptest::collection::vec(-60_000i64..120_000, 1..60)) {
             let mut renewal = Renewal::new(token(Some(end)));

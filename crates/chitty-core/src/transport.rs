@@ -1,4 +1,4 @@
-//! How bytes travel: the one seam between this crate and a runtime's HTTP client.
+//! The transport: the one interface between this crate and a runtime's HTTP client.
 
 use async_trait::async_trait;
 
@@ -20,7 +20,7 @@ pub enum HttpMethod {
 }
 
 impl HttpMethod {
-    /// The method as it goes on the wire.
+    /// Returns the method as it is sent.
     pub fn as_str(self) -> &'static str {
         match self {
             HttpMethod::Get => "GET",
@@ -35,7 +35,7 @@ impl HttpMethod {
 /// One attempt of one call.
 #[derive(Debug, Clone)]
 pub struct HttpRequest {
-    /// Whose call it is, for runtimes that reach a service by another way than its URL.
+    /// The service that is called, for runtimes that reach a service by another way than its URL.
     pub service: Service,
     /// The method.
     pub method: HttpMethod,
@@ -54,7 +54,7 @@ pub struct HttpRequest {
 /// A complete answer.
 #[derive(Debug, Clone)]
 pub struct HttpResponse {
-    /// HTTP status. Redirects are not followed and arrive as they are.
+    /// HTTP status. A redirect is not followed: its own status stands here.
     pub status: u16,
     /// The `Retry-After` header.
     pub retry_after: Option<String>,
@@ -65,10 +65,10 @@ pub struct HttpResponse {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
-    /// The deadline passed, in whichever phase.
+    /// The deadline passed, in any phase of the request.
     #[error("no answer within the deadline")]
     Timeout,
-    /// No connection, or it broke.
+    /// The connection could not be made, or it broke.
     #[error("unreachable: {0}")]
     Unreachable(String),
     /// The body is larger than the caller allowed.

@@ -1,37 +1,37 @@
-//! What it means that a call did not succeed: the one table, for all services.
+//! The meaning of a failed call: one table for all services.
 //!
-//! Only an answer about what was asked stands: the same will be said of it again. Everything else is an
-//! outage, also one that answers: a token that is not accepted, a path that is gone, a page of a proxy.
-//! It may last for hours, and it passes.
+//! Only a refusal of the request itself is permanent: the service would refuse the same request again.
+//! Everything else is an outage, even if there is an answer: a token that is not accepted, a path that is
+//! gone, a page of a proxy. An outage may last for hours, but it passes.
 
 use std::ops::RangeInclusive;
 
 use crate::breaker::Outcome;
 
-/// What went wrong, so that an outage is never mistaken for a refusal.
+/// How a call failed, so that an outage is never mistaken for a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     /// No answer within the deadline. The call may have had its effect.
     Timeout,
-    /// No connection, or it broke.
+    /// The connection could not be made, or it broke.
     Unreachable,
-    /// Answered 5xx, or that it is too busy (408, 425, 429).
+    /// The service answered 5xx, or that it is too busy (408, 425, 429).
     Unavailable,
-    /// Answered about what was asked (400, 409, 413, 422, or a status that is an answer to this very
-    /// call): the service understood and said no.
+    /// The service understood the request and refused it (400, 409, 413, 422, or a status that answers
+    /// what this call asks).
     Refused,
-    /// Answered another 4xx: about how it was asked (the token, the path, the method), so that it would
-    /// say so of anything. An outage, for however long.
+    /// The service answered another 4xx, which is about the token, the path or the method: it would give
+    /// the same answer to any request. This is an outage, however long it lasts.
     Denied,
-    /// Not asked at all: the breaker is open, because the service kept failing a moment ago.
+    /// The call was not sent, because the breaker is open.
     CircuitOpen,
-    /// Answered something that is not what this call promises: not JSON, a field missing, a
-    /// redirect, too large, an id that is none.
+    /// The answer is not what this call promises: not JSON, a field missing, a redirect, too large, an
+    /// invalid id.
     Malformed,
 }
 
 impl FailureKind {
-    /// A stable name for logs and metrics.
+    /// Returns a stable name for logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             FailureKind::Timeout => "timeout",
@@ -45,7 +45,7 @@ impl FailureKind {
     }
 }
 
-/// What each status says. The first line that a status is in counts.
+/// The kind of failure of each status. The first row that contains a status counts.
 const STATUSES: [(RangeInclusive<u16>, FailureKind); 10] = [
     (400..=400, FailureKind::Refused),
     (409..=409, FailureKind::Refused),
@@ -59,28 +59,28 @@ const STATUSES: [(RangeInclusive<u16>, FailureKind); 10] = [
     (0..=u16::MAX, FailureKind::Malformed),
 ];
 
-/// What a failure of a kind means.
+/// The meaning of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Meaning {
     /// Whether the same call may succeed later.
     pub(crate) may_pass: bool,
     /// Whether the call may have had its effect.
     pub(crate) may_be_done: bool,
-    /// What it says of the service's health.
+    /// What the failure says about the service's health.
     pub(crate) health: Outcome,
 }
 
-/// The kind of a status other than 2xx.
+/// Returns the kind of failure of a status other than 2xx.
 pub(crate) fn of_status(status: u16) -> FailureKind {
     let found = STATUSES.iter().find(|(statuses, _)| statuses.contains(&status));
     found.map_or(FailureKind::Malformed, |(_, kind)| *kind)
 }
 
-/// What a failure means. `has_retry_after` says whether the service asked to be called again later.
+/// Returns the meaning of a failure. `has_retry_after` says whether the answer has `Retry-After`.
 pub(crate) fn of(kind: FailureKind, status: Option<u16>, has_retry_after: bool) -> Meaning {
     let meaning = |may_pass, may_be_done, health| Meaning { may_pass, may_be_done, health };
     match (kind, status) {
-        // Turned away before anything was done.
+        // The service turned the call away before it did anything.
         (FailureKind::Unavailable, Some(429)) => meaning(true, false, Outcome::Neutral),
         (FailureKind::Unavailable, Some(503)) if has_retry_after => {
             meaning(true, false, Outcome::Failure)
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_about_the_request_is_for_good() {
+    fn only_a_refusal_of_the_request_is_permanent() {
         for status in 300..=u16::MAX {
             for has_retry_after in [false, true] {
                 let found = of(of_status(status), Some(status), has_retry_after);

@@ -1,5 +1,8 @@
-//! The one way a call is made: path variants, each of them breaker → attempt → verdict → perhaps
-//! another attempt. What the clients see is JSON of a 2xx answer, or why there is none.
+//! How every call is made: for each variant, breaker → attempt → verdict → perhaps another attempt. The
+//! clients get the JSON of a 2xx answer, or the reason why there is none.
+//!
+//! A variant is one of the forms (method, path and body) in which the generations of a service's API
+//! understand the same call.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -27,16 +30,16 @@ use crate::verdict::{self, FailureKind};
 /// of some tens of kilobytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// How long a path variant that answered is tried first, in ms: the ecosystem's own cache time for
+/// How long a variant that was understood is tried first, in ms: as long as the ecosystem itself caches
 /// what it discovers.
 const REMEMBER_VARIANT_MS: u64 = 300_000;
 
-/// One call: what is to be done, in the spellings in which the service may understand it.
+/// One call, in the variants in which the service may understand it.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// A stable name, under which the variant that answered is remembered.
+    /// A stable name, under which the variant that was understood is remembered.
     pub(crate) name: &'static str,
-    /// The spellings, the preferred one first. On 404 or 405 the next is tried.
+    /// The variants, the preferred one first. On 404 or 405 the next is tried.
     pub(crate) variants: Vec<Variant>,
     /// Whether it may be repeated.
     pub(crate) repeat: Repeat,
@@ -44,19 +47,19 @@ pub(crate) struct Call {
     pub(crate) idempotency_key: Option<String>,
     /// Deadline of the whole call in ms, where it differs from the configured one.
     pub(crate) timeout_ms: Option<u32>,
-    /// Whether 401 and 403 are an answer, to the question whether a token is good. Where the service's
-    /// own token went with the call they may be about that one: then only a body that says `valid:
-    /// false` is an answer.
+    /// Whether 401 and 403 answer what this call asks, which is whether a token is valid. If the call
+    /// carried the service's own token, they may be about that token. Then they are an answer only if the
+    /// body says `valid: false`.
     pub(crate) refusal_is_verdict: bool,
-    /// Statuses that are an answer to what this call asks, such as 404 to the question whether something
-    /// is there: refusals, where of other calls they tell of an outage.
+    /// Statuses that answer what this call asks, such as 404 to the question whether something exists. For
+    /// this call they are refusals; for other calls they are outages.
     pub(crate) answers: &'static [u16],
-    /// Whether an open breaker is to be heeded; a health check is sent all the same, and tells the
-    /// breaker nothing.
+    /// Whether the breaker guards the call. A health check is not guarded: it is sent even if the breaker
+    /// is open, and its outcome is not recorded.
     pub(crate) guarded: bool,
 }
 
-/// One spelling of a call.
+/// One variant of a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Variant {
     pub(crate) service: Service,
@@ -64,7 +67,7 @@ pub(crate) struct Variant {
     /// Path and query, ready to send.
     pub(crate) path: String,
     pub(crate) body: Option<Value>,
-    /// A bearer token instead of the service's own.
+    /// The bearer token to send instead of the service's own.
     pub(crate) bearer: Option<String>,
 }
 
@@ -101,13 +104,13 @@ impl Call {
         }
     }
 
-    /// The same, where these statuses are an answer to what is asked.
+    /// Returns the call with these statuses as its [`answers`](Call::answers).
     pub(crate) fn answered_by(mut self, statuses: &'static [u16]) -> Self {
         self.answers = statuses;
         self
     }
 
-    /// The same, with an idempotency key.
+    /// Returns the call with an idempotency key.
     pub(crate) fn keyed(mut self, key: Option<&str>) -> Self {
         self.idempotency_key = key.map(str::to_owned);
         self
@@ -119,11 +122,11 @@ impl Call {
 pub(crate) struct Answer {
     /// Its JSON; null for 204.
     pub(crate) body: Value,
-    /// Which variant it answered.
+    /// The index of the variant that was answered.
     pub(crate) variant: usize,
 }
 
-/// Gets the successor of a service's token, within so many ms.
+/// Replaces a service's token by a new one: takes the old token and a timeout in ms.
 pub(crate) type Refresh = for<'a> fn(
     &'a Wire,
     &'a str,
@@ -131,25 +134,25 @@ pub(crate) type Refresh = for<'a> fn(
     &'a CallContext,
 ) -> LocalBoxFuture<'a, Result<ServiceToken, ServiceError>>;
 
-/// What every client calls through.
+/// Makes the calls of every client, and remembers what the calls have shown about the services.
 pub(crate) struct Wire {
     refresh: Refresh,
     config: CoreConfig,
     transport: Rc<dyn Transport>,
     pub(crate) clock: Rc<dyn Clock>,
     services: RefCell<BTreeMap<Service, Standing>>,
-    /// The names of services that are elsewhere than at their own.
+    /// The names in the URL template of services that do not use their own.
     names: RefCell<BTreeMap<Service, String>>,
-    /// Which variant of a call answered, and when.
+    /// The variant of each call that was understood, and when.
     variants: RefCell<BTreeMap<&'static str, (usize, u64)>>,
-    /// Answers that are good for more than one session.
+    /// The answers that all sessions share.
     pub(crate) cache: RefCell<BTreeMap<String, CacheEntry<Rc<Value>>>>,
     metrics: RefCell<Metrics>,
-    /// Whether a breaker has changed its state since somebody asked.
+    /// Whether a breaker has changed its state since the last `take_breakers_changed`.
     breakers_changed: Cell<bool>,
 }
 
-/// What is remembered of a service.
+/// What is remembered about a service.
 struct Standing {
     breaker: Breaker,
     budget: RetryBudget,
@@ -177,12 +180,12 @@ impl Wire {
         }
     }
 
-    /// The state of a service's breaker.
+    /// Returns the state of a service's breaker.
     pub(crate) fn breaker(&self, service: Service) -> BreakerState {
         self.standing(service, |standing| standing.breaker.state())
     }
 
-    /// Works on a service's breaker.
+    /// Runs `work` on a service's breaker, with the time, and notes whether the state changes.
     pub(crate) fn with_breaker<T>(
         &self,
         service: Service,
@@ -199,7 +202,7 @@ impl Wire {
         })
     }
 
-    /// Whether a breaker has changed its state since this was last asked.
+    /// Returns whether a breaker has changed its state since the last call of this function.
     pub(crate) fn take_breakers_changed(&self) -> bool {
         self.breakers_changed.replace(false)
     }
@@ -238,20 +241,20 @@ impl Wire {
                     }
                     return Ok(Answer { body, variant: index });
                 }
-                // Not understood in this spelling, so it had no effect.
+                // The service does not know this variant, so the call had no effect.
                 Err(error) if matches!(error.status, Some(404 | 405)) => {
                     misunderstood.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        // Every call has a variant, so the other arm is never taken.
+        // Every call has a variant, so the closure never runs.
         Err(misunderstood.unwrap_or_else(|| {
             ServiceError::malformed(Service::Id, 404, format!("{} has no path", call.name))
         }))
     }
 
-    /// The variant to try first.
+    /// Returns the index of the variant to try first.
     fn preferred(&self, call: &Call) -> usize {
         match self.variants.borrow().get(call.name) {
             Some((index, at_ms))
@@ -264,7 +267,7 @@ impl Wire {
         }
     }
 
-    /// One spelling of a call, with its retries. `is_last` says that there is no other left to try.
+    /// Makes a call in one variant, with its retries. `is_last` says that no other variant is left.
     async fn variant(
         &self,
         call: &Call,
@@ -306,12 +309,12 @@ impl Wire {
             let request = self.with_headers(request, call, bearer.as_deref(), cx);
             let error = match self.attempt(call, request, is_last, &refusal_is_verdict).await {
                 Ok(answer) => return Ok(answer),
-                // What an earlier attempt may have done does not become undone by a later one.
+                // A later attempt does not undo what an earlier one may have done.
                 Err(error) => ServiceError { in_doubt: in_doubt || error.in_doubt, ..error },
             };
             in_doubt |= error.may_have_had_its_effect();
             if call.guarded && matches!(self.breaker(service), BreakerState::Open { .. }) {
-                // There will be no other attempt, and this one says more than the breaker would.
+                // The breaker allows no other attempt, and this error says more than the breaker's would.
                 return Err(error);
             }
             let left_ms = deadline_ms.saturating_sub(self.clock.now_ms());
@@ -325,8 +328,8 @@ impl Wire {
         }
     }
 
-    /// One attempt, if the breaker lets it through. `verdict` judges the body of a 401 or 403. That a
-    /// spelling is not known says something of the service only where it `is_last`.
+    /// Makes one attempt, if the breaker admits it. `verdict` says whether a 401 or 403 with this body
+    /// answers what the call asks. 404 or 405 counts against the service only if the variant `is_last`.
     async fn attempt(
         &self,
         call: &Call,
@@ -363,7 +366,7 @@ impl Wire {
                 Err(error) if !is_last && matches!(error.status, Some(404 | 405)) => {
                     Outcome::Neutral
                 }
-                // Perhaps about the token of whoever asked: nobody closes the service to others by it.
+                // It may be about the caller's token: one caller must not open the breaker for all others.
                 Err(error)
                     if call.refusal_is_verdict && matches!(error.status, Some(401 | 403)) =>
                 {
@@ -376,7 +379,7 @@ impl Wire {
         result
     }
 
-    /// Works on what is remembered of a service. Never across an await.
+    /// Runs `work` on what is remembered about a service. Never across an await.
     fn standing<T>(&self, service: Service, work: impl FnOnce(&mut Standing) -> T) -> T {
         let mut services = self.services.borrow_mut();
         let standing = services.entry(service).or_insert_with(|| Standing {
@@ -387,9 +390,9 @@ impl Wire {
         work(standing)
     }
 
-    /// The token for a service, refreshed first where its end is near. A refresh that fails is tried
-    /// again later; until its end the old token is good. It takes at most half of the time that the
-    /// call has left.
+    /// Returns the token for a service, and first refreshes a token that expires soon. A failed refresh is
+    /// repeated later; until it expires, the old token is valid. A refresh takes at most half of the time
+    /// that the call has left.
     async fn bearer(&self, service: Service, deadline_ms: u64, cx: &CallContext) -> Option<String> {
         let now_ms = self.clock.now_ms();
         let (secret, due) = self.standing(service, |standing| {
@@ -412,7 +415,7 @@ impl Wire {
         self.standing(service, |standing| standing.token.is_some())
     }
 
-    /// Takes a new token for a service.
+    /// Replaces a service's token by a new one.
     pub(crate) fn renew(&self, service: Service, token: ServiceToken) {
         self.standing(service, |standing| match standing.token.as_mut() {
             Some(renewal) => renewal.renewed(token),
@@ -466,16 +469,16 @@ impl Wire {
     }
 }
 
-/// Path and query of an absolute URL.
+/// Returns the path and query of an absolute URL.
 fn target(url: &str) -> &str {
     let after_scheme = url.find("://").map_or(0, |at| at + 3);
     let path = url.get(after_scheme..).and_then(|rest| rest.find('/')).map(|at| after_scheme + at);
     path.and_then(|at| url.get(at..)).unwrap_or("/")
 }
 
-/// The JSON of a 2xx answer that does not itself say that it failed. 3xx counts as malformed: no
-/// service redirects its API, so a redirect is somebody else answering. `answers` are the statuses that
-/// are an answer to what was asked.
+/// Returns the JSON of a 2xx answer, unless the JSON itself reports a failure. 3xx counts as malformed: no
+/// service redirects its API, so a redirect comes from somebody else. `answers` are the statuses that
+/// answer what the call asks.
 fn read(service: Service, response: &HttpResponse, answers: &[u16]) -> Result<Value, ServiceError> {
     let status = response.status;
     let kind = match status {
@@ -503,14 +506,14 @@ fn read(service: Service, response: &HttpResponse, answers: &[u16]) -> Result<Va
     })
 }
 
-/// Whether the body of a refusal says that it is about the token that was asked about.
+/// Whether the body of a refusal says `valid: false`: then it is about the token that is being checked.
 fn says_invalid(body: &[u8]) -> bool {
     let body: Option<Value> = serde_json::from_slice(body).ok();
     body.and_then(|body| body.get("valid")?.as_bool()) == Some(false)
 }
 
-/// `success: false`, or an `error` beside no verdict of its own (a token that is not `valid` comes
-/// with an `error` that says why).
+/// Whether a body reports a failure: `success: false`, or an `error` without a verdict beside it (for a
+/// token that is not `valid`, an `error` says why).
 fn says_it_failed(body: &Value) -> bool {
     let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
     let is = |name: &str| body.get(name).and_then(Value::as_bool);
@@ -522,14 +525,14 @@ fn says_it_failed(body: &Value) -> bool {
         || (has("error") && !["success", "valid", "verified"].into_iter().any(has))
 }
 
-/// `Retry-After` in its delay-seconds form (RFC 9110 §10.2.3). The date form is not used by any
-/// ChittyOS service and counts as absent.
+/// Reads `Retry-After` in its delay-seconds form (RFC 9110 §10.2.3). No ChittyOS service uses the date
+/// form, which counts as absent.
 fn retry_after_seconds(response: &HttpResponse) -> Option<u32> {
     response.retry_after.as_deref()?.trim().parse().ok()
 }
 
-/// The first of `names` that is a string, at the top level or under `data` or `result`, where some
-/// versions of the services wrap it.
+/// Returns the first of `names` that is a string, at the top level or under `data` or `result`, in which
+/// some versions of the services wrap it.
 pub(crate) fn first_string<'v>(body: &'v Value, names: &[&str]) -> Option<&'v str> {
     let places = [Some(body), body.get("data"), body.get("result")];
     places
@@ -538,16 +541,16 @@ pub(crate) fn first_string<'v>(body: &'v Value, names: &[&str]) -> Option<&'v st
         .find_map(|place| names.iter().find_map(|name| place.get(name)?.as_str()))
 }
 
-/// What is encoded in a path segment: everything but what never needs to be (RFC 3986 §2.3), the dot
-/// excepted, so that no text is a step up the path.
+/// The characters that are encoded in a path segment: all but the unreserved ones (RFC 3986 §2.3). The
+/// dot is encoded too, so that no text becomes the segment `..`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
-/// A path segment of whatever text, percent-encoded.
+/// Percent-encodes any text as a path segment.
 pub(crate) fn segment(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// A query string of the pairs that have a value, with its question mark; empty without any.
+/// Returns the query string of the pairs that have a value, with its question mark; empty if none has.
 pub(crate) fn query(pairs: &[(&str, Option<&str>)]) -> String {
     let mut text = String::new();
     for (name, value) in pairs {

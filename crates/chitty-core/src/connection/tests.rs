@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 const GUARD_MS: u64 = 5_000 + GUARD_MARGIN_MS;
 
-/// Every change of state there is. CONNECTED fails at once only when no attempts are allowed.
+/// Every allowed change of state. CONNECTED changes to FAILED only when no attempts are allowed.
 const ALLOWED: [(State, State); 13] = [
     (State::Disconnected, State::Connecting),
     (State::Connecting, State::Connected),
@@ -21,8 +21,8 @@ const ALLOWED: [(State, State); 13] = [
     (State::Failed, State::Disconnected),
 ];
 
-/// A host with one alarm. It crashes after every step, and keeps its own books, against which each
-/// step is held.
+/// A host with one alarm. It stores and loads the connection before every step, and checks each step
+/// against a record of its own.
 #[derive(Clone)]
 struct Host {
     connection: Connection,
@@ -31,13 +31,13 @@ struct Host {
     jitter: u32,
     /// The alarm, as the effects set it.
     alarm: Option<u64>,
-    /// The platform lost the alarm.
+    /// Whether the platform lost the alarm.
     alarm_lost: bool,
-    /// The check under way that counts.
+    /// The generation of the check under way.
     checking: Option<u64>,
     generation: u64,
     gave_up: bool,
-    /// The configuration was changed on the way.
+    /// Whether the configuration has changed.
     changed: bool,
     last_to: State,
     connected: u64,
@@ -73,31 +73,31 @@ impl Host {
         self.connection.state()
     }
 
-    /// The alarm fires, whenever that is.
+    /// Fires the alarm now, due or not.
     fn fire(&mut self) -> Vec<Effect> {
         self.alarm = None;
         self.feed(Input::Timer)
     }
 
-    /// The alarm fires on time.
+    /// Fires the alarm on time.
     fn fire_on_time(&mut self) -> Vec<Effect> {
         self.now = self.now.max(self.alarm.expect("an alarm is set"));
         self.fire()
     }
 
-    /// The check under way ends.
+    /// Ends the check under way.
     fn finish(&mut self, ok: bool) -> Vec<Effect> {
         let generation = self.checking.expect("a check is under way");
         self.feed(done(generation, ok))
     }
 
-    /// One step, held against everything that must be true of any step.
+    /// Makes one step, and checks everything that must be true of any step.
     fn feed(&mut self, input: Input) -> Vec<Effect> {
         let stored = serde_json::to_string(&self.connection).unwrap();
         assert!(stored.len() < 2048, "it stays small: {stored}");
         let before = self.connection.clone();
         self.connection = serde_json::from_str(&stored).unwrap();
-        assert_eq!(self.connection, before, "nothing is lost on the way through the store");
+        assert_eq!(self.connection, before, "the stored text keeps everything");
 
         let effects = self.connection.step(&self.config, input.clone(), self.now, self.jitter);
         let (from, to) = (before.state, self.connection.state);
@@ -105,7 +105,7 @@ impl Host {
         let stale = matches!(&input, Input::CheckDone { generation, .. }
             if Some(*generation) != self.checking);
         if stale {
-            assert_eq!((&self.connection, effects.len()), (&before, 0), "an old result is nothing");
+            assert_eq!((&self.connection, effects.len()), (&before, 0), "an old result is ignored");
             return effects;
         }
         match &input {
@@ -118,7 +118,7 @@ impl Host {
                 self.checking = None;
                 [self.connected, self.errors, self.unhealthy, self.passed, self.failed] = [0; 5];
             }
-            // The one check that is given up without a follower.
+            // The only lost check that no other check replaces.
             Input::Timer | Input::Ensure if to == State::Disconnected => {
                 self.checking = self.checking.filter(|_| self.connection.timer_ms.is_some());
             }
@@ -165,7 +165,7 @@ impl Host {
                     self.checking = Some(*generation);
                 }
                 Effect::Emit(Event::StateChange { from: left, to: reached, timestamp }) => {
-                    assert_eq!(*left, self.last_to, "the changes chain");
+                    assert_eq!(*left, self.last_to, "the changes form a chain");
                     assert_eq!((*left, *reached, *timestamp), (from, to, self.now));
                     self.last_to = *reached;
                     changes += 1;
@@ -200,7 +200,7 @@ impl Host {
                 }
             }
         }
-        assert_eq!(changes, usize::from(from != to), "announced exactly when it changes");
+        assert_eq!(changes, usize::from(from != to), "announced exactly at a change");
         if from != to {
             let pair = (from, to);
             assert!(ALLOWED.contains(&pair), "{from} to {to}");
@@ -208,7 +208,7 @@ impl Host {
                 assert_eq!(self.config.max_reconnect_attempts, Some(0));
             }
         }
-        // Which events there are follows from the input and the change alone.
+        // The input, the state before it and the limit determine the events.
         let mut expected: Vec<&str> = Vec::new();
         match (input, from) {
             (Input::Disconnect, from) if from != State::Disconnected => {
@@ -234,7 +234,7 @@ impl Host {
         let idle = self.checking.is_none()
             && (state == State::Disconnected || (state == State::Failed && self.gave_up));
         assert_eq!(self.alarm.is_none(), idle, "one timer, or none when idle: {effects:?}");
-        assert_eq!(self.alarm, connection.timer_ms, "and it is the one that is stored");
+        assert_eq!(self.alarm, connection.timer_ms, "and it is the stored one");
         assert_eq!(self.checking.is_some(), connection.checking_since_ms.is_some());
         assert!(state != State::Connecting || self.checking.is_some());
         assert!(state != State::Failed || self.checking.is_none());
@@ -265,9 +265,9 @@ impl Host {
         }
     }
 
-    /// The result of the check under way is lost. From now on the service answers, the alarm is
-    /// delivered unless it was lost before, and every second someone uses the connection. Returns
-    /// how long it took to be connected.
+    /// Loses the result of the check under way. From then on the service answers, the alarm fires
+    /// unless it was lost before, and someone uses the connection every second. Returns how long it
+    /// took to connect, in ms.
     fn heal(&mut self, latency: u64) -> u64 {
         const USED_EVERY_MS: u64 = 1_000;
         let start = self.now;
@@ -308,7 +308,7 @@ fn has_check(effects: &[Effect]) -> bool {
     effects.iter().any(|effect| matches!(effect, Effect::StartCheck { .. }))
 }
 
-/// What is special about the situation a row of the table starts from.
+/// The situation from which a row of the table starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum At {
     New,
@@ -323,7 +323,8 @@ enum At {
     Attempting,
 }
 
-/// A connection in that situation; a limit of 2, and the second attempt where it is reconnecting.
+/// Makes a connection in that situation, with a limit of 2 attempts. [`At::Attempting`] is the second
+/// attempt.
 fn at(situation: At) -> Host {
     let mut host = Host::new(limited(2));
     let connecting = |host: &mut Host| drop(host.feed(Input::Connect));
@@ -370,7 +371,7 @@ fn at(situation: At) -> Host {
     host
 }
 
-/// What is done to it.
+/// What happens in a row of the table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Do {
     Connect,
@@ -383,8 +384,8 @@ enum Do {
     Fail,
 }
 
-/// The effects in short: `timer+MS`, `clear`, `check`, and the events. `stateChange` is left out,
-/// as [`Host`] checks it at every step.
+/// Writes the effects in short: `timer+MS`, `clear`, `check`, and the events. Leaves out
+/// `stateChange`, which [`Host`] checks at every step.
 fn brief(effects: &[Effect], now: u64) -> String {
     let word = |effect: &Effect| match effect {
         Effect::SetTimer { at_ms } => Some(format!("timer+{}", at_ms - now)),
@@ -419,7 +420,7 @@ fn the_transition_table() {
         (At::Held, Do::Disconnect, Disconnected, ""),
         (At::Held, Do::Check, Disconnected, "timer+7000 check"),
         (At::Held, Do::Timer, Disconnected, ""),
-        // It adopts the check under way.
+        // The connection adopts the check under way.
         (At::HeldChecking, Do::Connect, Connecting, ""),
         (At::HeldChecking, Do::Ensure, Disconnected, ""),
         (At::HeldChecking, Do::Disconnect, Disconnected, "clear"),
@@ -544,9 +545,9 @@ fn the_limit_ends_the_attempts_and_someone_may_begin_again() {
         assert_eq!(host.finish(false).last(), Some(&last));
         assert_eq!((host.state(), host.alarm), (State::Failed, None));
 
-        // A check is no attempt of its own: it fails, or brings the connection back.
+        // A check does not count as an attempt: it fails, or restores the connection.
         host.feed(Input::Check);
-        assert!(host.connection.is_down(), "and meanwhile nobody is let through");
+        assert!(host.connection.is_down(), "callers fail meanwhile");
         assert_eq!(host.finish(false).last(), Some(&last));
         host.feed(Input::Check);
         host.finish(true);
@@ -565,7 +566,7 @@ fn the_limit_ends_the_attempts_and_someone_may_begin_again() {
 }
 
 #[test]
-fn what_callers_fail_fast_on() {
+fn when_callers_fail_fast() {
     let down = |situation| at(situation).connection.is_down();
     for up in [At::New, At::Held, At::Connecting, At::Connected, At::ConnectedChecking] {
         assert!(!down(up), "{up:?}");
@@ -576,7 +577,7 @@ fn what_callers_fail_fast_on() {
     }
     let mut first = at(At::Failed);
     first.fire_on_time();
-    assert!(first.connection.is_down(), "a first attempt lets nobody through either");
+    assert!(first.connection.is_down(), "callers fail during a first attempt too");
     let mut once = at(At::Waiting);
     once.fire_on_time();
     assert!(!once.connection.is_down());
@@ -628,13 +629,13 @@ fn statistics_and_status_read_as_documented() {
     assert_eq!(healthy, expected);
     assert_eq!(host.connection.status(0).uptime, 0, "the clock was set back");
     host.fire_on_time();
-    assert_eq!(host.connection.status(host.now).next_check_at, None, "it is under way");
+    assert_eq!(host.connection.status(host.now).next_check_at, None, "a check is under way");
 
     let generation = host.generation;
     host.feed(Input::Reset);
     assert_eq!(host.connection.status(host.now + 9).since, Some(host.now));
     assert_eq!(host.connection.statistics(host.now), Connection::default().statistics(host.now));
-    assert!(host.feed(done(generation, false)).is_empty(), "the check of the former life");
+    assert!(host.feed(done(generation, false)).is_empty(), "the check from before the reset");
     host.feed(Input::Ensure);
     assert_eq!((host.state(), host.checking), (State::Connecting, Some(generation + 1)));
 
@@ -675,13 +676,13 @@ fn names_are_serialized_as_documented() {
 }
 
 #[test]
-fn what_another_version_stored_is_understood() {
+fn a_state_that_another_version_stored_is_read() {
     let unknown = r#"{"state":"RECONNECTING","attempts":3,"somethingNew":[1]}"#;
     let config = ConnectionConfig::default();
     for input in [Input::Ensure, Input::Timer, Input::Check, Input::Connect] {
         let mut connection: Connection = serde_json::from_str(unknown).unwrap();
         let effects = connection.step(&config, input.clone(), 1_000, 0);
-        assert!(has_check(&effects), "it lacks a timer, and gets going again: {input:?}");
+        assert!(has_check(&effects), "a state without a timer starts a check: {input:?}");
     }
     let failed: Connection = serde_json::from_str(r#"{"state":"FAILED"}"#).unwrap();
     assert!(failed.is_down());
@@ -729,7 +730,7 @@ fn a_late_result_counts_until_another_check_is_started() {
 }
 
 #[test]
-fn a_disconnected_connection_hears_nothing_of_its_former_check() {
+fn a_disconnected_connection_ignores_its_former_check() {
     for situation in [At::Connecting, At::ConnectedChecking, At::Attempting, At::HeldChecking] {
         let mut host = at(situation);
         let generation = host.checking.unwrap();
@@ -744,7 +745,7 @@ fn a_disconnected_connection_hears_nothing_of_its_former_check() {
 }
 
 #[test]
-fn a_check_of_a_disconnected_connection_only_informs() {
+fn a_check_of_a_disconnected_connection_does_not_connect_it() {
     for ok in [true, false] {
         let mut host = at(At::HeldChecking);
         host.finish(ok);
@@ -754,12 +755,12 @@ fn a_check_of_a_disconnected_connection_only_informs() {
     }
     let mut left = at(At::Connected);
     left.feed(Input::Disconnect);
-    assert!(!left.connection.status(left.now).is_healthy, "what was known is of the past");
+    assert!(!left.connection.status(left.now).is_healthy, "disconnecting forgets the health");
     let mut fresh = at(At::New);
     fresh.feed(Input::Check);
     fresh.finish(true);
     fresh.feed(Input::Ensure);
-    assert_eq!(fresh.state(), State::Connecting, "it did not hold it back");
+    assert_eq!(fresh.state(), State::Connecting, "a check does not prevent it");
 }
 
 #[test]
@@ -800,7 +801,7 @@ fn a_duplicate_timer_changes_nothing() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_makes_nobody_wait_for_it() {
+fn a_clock_that_was_set_back_delays_no_check() {
     for situation in [
         At::Connecting,
         At::Connected,
@@ -834,17 +835,17 @@ fn a_new_configuration_holds_from_the_next_step_on() {
 enum Happening {
     Input(Input),
     Passes(u64),
-    /// The clock is set to anything.
+    /// The clock is set to this time.
     Jumps(u64),
     /// The alarm fires when it is due.
     OnTime,
-    /// It fires now, due or not.
+    /// The alarm fires now, due or not.
     Fires,
-    /// It fires now and stays set.
+    /// The alarm fires now and stays set.
     FiresTwice,
     AlarmLost,
     Ends(bool),
-    /// A check of the past ends.
+    /// An older check ends.
     EndsLate(u64, bool),
     Jitter(u32),
     Config(ConnectionConfig),
@@ -931,7 +932,7 @@ impl Host {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// Whatever happens, in whatever order, at whatever time: see [`Host::feed`].
+    /// Any inputs, in any order, at any times, pass the checks of [`Host::feed`].
     #[test]
     fn over_any_history(config in configs(), history in happenings(false)) {
         let mut host = Host::new(config);
@@ -946,8 +947,9 @@ proptest! {
         history.into_iter().for_each(|happening| host.happen(happening));
     }
 
-    /// Whatever happened, once the service answers the connection is made within the longest pause
-    /// and the time that a check may take, and 11 seconds more if the timer was lost.
+    /// After any history, once the service answers, the connection is made within the longest pause or
+    /// the guard of a check, whichever is longer, plus the latency of a check, plus 11 seconds if the
+    /// timer was lost.
     #[test]
     fn it_heals_in_time(
         history in happenings(false), limit in proptest::option::of(0u32..4),
@@ -961,7 +963,7 @@ proptest! {
         history.into_iter().for_each(|happening| host.happen(happening));
         host.now = host.now.min(u64::MAX / 2);
         if host.connection.held || host.gave_up {
-            // Someone wanted it so.
+            // Someone disconnected it, or it gave up: only `Connect` starts it again.
             prop_assert!(host.clone().feed(Input::Ensure).iter().all(|effect| *effect == Effect::ClearTimer));
             host.feed(Input::Connect);
         }
@@ -971,7 +973,8 @@ proptest! {
         prop_assert!(took <= bound, "{took} of {bound}");
     }
 
-    /// Even what no version ever stored leads to a connection, once someone asks for one.
+    /// Any stored state, even one that no version writes, leads to a connection once someone asks for
+    /// one.
     #[test]
     fn any_stored_state_comes_to_life(
         state in 0usize..5, held: bool, generation in 0u64..1_000, attempts in 0u32..100,
@@ -986,7 +989,7 @@ proptest! {
         };
         let config = ConnectionConfig::default();
         let mut now = 1_000_000;
-        // Used once a second, with a service that answers at once.
+        // Someone uses the connection once a second, and the service answers at once.
         for _ in 0..100 {
             now += 1_000;
             let mut effects = connection.step(&config, Input::Connect, now, 0);
@@ -1002,9 +1005,9 @@ proptest! {
     }
 }
 
-/// Every sequence of inputs up to a depth, from every state that they lead to: the same checks as
-/// over random histories, without any luck. Of two paths to the same state, measured from now, one
-/// is followed.
+/// Tries every sequence of inputs up to a depth, with the same checks as for random histories, but
+/// without chance. Where two sequences lead to the same state (with its times relative to now), only
+/// one of them continues.
 #[test]
 fn every_short_history() {
     const DEPTH: usize = 16;

@@ -1,4 +1,4 @@
-//! Sagas crashed at every point, against services that remember what they did.
+//! Sagas that crash at every point, with services that remember what they did.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,18 +21,18 @@ use crate::{
 struct World {
     minted: RefCell<BTreeSet<String>>,
     orphaned: RefCell<BTreeSet<String>>,
-    /// What ChittyChronicle was told, and has kept without looking whether it knows it.
+    /// The entries of ChittyChronicle, which does not recognise repeats.
     entries: RefCell<Vec<Value>>,
     tokens: RefCell<BTreeSet<String>>,
     records: RefCell<BTreeSet<String>>,
     registered: RefCell<BTreeSet<String>>,
     beacons: Cell<u32>,
-    /// Answers by idempotency key: a repeat gets the same one.
+    /// The answers by idempotency key: a repeat gets the same answer.
     answers: RefCell<BTreeMap<String, Value>>,
     made: Cell<u32>,
-    /// How a service behaves.
+    /// The faults of services.
     faults: RefCell<BTreeMap<Service, Fault>>,
-    /// How many points are passed before the caller crashes; `None` for never.
+    /// How many points the caller passes before it crashes; `None` for never.
     fuse: Cell<Option<u32>>,
     /// The saga as it was saved.
     saved: RefCell<Option<String>>,
@@ -40,20 +40,20 @@ struct World {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
-    /// Refuses, without effect; what undoes something is not refused.
+    /// Refuses without effect, but not the requests that undo something.
     Refuse,
-    /// 500, without effect.
+    /// Answers 500, without effect.
     Fail,
-    /// Has the effect, and no answer comes.
+    /// Has the effect, but does not answer.
     Swallow,
-    /// Has the effect, and its answer cannot be read.
+    /// Has the effect, but its answer cannot be read.
     Garble,
-    /// 404 to everything, without effect, as from somebody who stands before the service.
+    /// Answers 404 to everything, without effect, as a proxy in front of the service may.
     Lost,
 }
 
 impl World {
-    /// A point at which the caller may crash: it never comes back.
+    /// A point at which the caller may crash: then this never returns.
     async fn point(&self) {
         match self.fuse.get() {
             Some(0) => pending().await,
@@ -73,7 +73,7 @@ impl World {
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let path = request.url.split(".chitty.cc").nth(1).unwrap();
         match (request.service, path) {
-            // Neither this nor Chronicle looks at the key.
+            // Neither ChittyID nor ChittyChronicle looks at the key.
             (Service::Id, _) => (200, json!({"chittyId": self.make(&self.minted, "CHITTY-PEO-")})),
             (Service::Auth, "/v1/tokens/provision") => {
                 let id = self.make(&self.tokens, "tok-");
@@ -208,7 +208,7 @@ fn saga(flow: &Flow) -> Saga {
     Saga::new(flow, "orc_1".to_owned(), input, "2026-01-01T00:00:00.000Z".to_owned())
 }
 
-/// One process: takes the saga further until its end, a halt or the crash (`None`).
+/// Runs one process, which advances the saga to its end, a halt or the crash (`None`).
 fn live(world: &Rc<World>, flow: &Flow, mut saga: Saga) -> Option<(Saga, Result<(), Halt>)> {
     let config = CoreConfig {
         breaker: BreakerConfig { min_calls: 0, ..BreakerConfig::default() },
@@ -222,13 +222,13 @@ fn live(world: &Rc<World>, flow: &Flow, mut saga: Saga) -> Option<(Saga, Result<
     Some((saga, result))
 }
 
-/// What a process finds that starts after a crash.
+/// Loads the saga as a process finds it that starts after a crash.
 fn found(world: &World, flow: &Flow) -> Saga {
     let saved = world.saved.borrow().clone();
     saved.map_or_else(|| saga(flow), |text| serde_json::from_str(&text).unwrap())
 }
 
-/// Lives again and again, as a process that is started whenever it has ended, to the saga's end.
+/// Runs one process after another until the saga's end.
 fn to_the_end(world: &Rc<World>, flow: &Flow) -> Saga {
     for _ in 0..50 {
         if let Some((saga, _)) = live(world, flow, found(world, flow))
@@ -240,8 +240,8 @@ fn to_the_end(world: &Rc<World>, flow: &Flow) -> Saga {
     panic!("no end: {:?}", world.saved.borrow());
 }
 
-/// Either everything is there, once, or nothing is; and of each minted id it is known what became of
-/// it, save those whose mint was in doubt.
+/// Checks that everything exists exactly once, or that nothing exists, and that each minted id is used
+/// or recorded as orphaned, except those of mints in doubt.
 fn assert_all_or_nothing(world: &World, flow: &Flow, saga: &Saga, at: &str) {
     let live = [&world.tokens, &world.records, &world.registered].map(|held| held.borrow().len());
     let steps = |name: &str| usize::from(flow.steps.iter().any(|step| step.name == name));
@@ -265,7 +265,7 @@ fn assert_all_or_nothing(world: &World, flow: &Flow, saga: &Saga, at: &str) {
     }
 }
 
-/// The number of points of a run without a crash.
+/// Returns the number of points of a run without a crash.
 fn points(flow: &Flow, faults: &BTreeMap<Service, Fault>) -> u32 {
     const MANY: u32 = 10_000;
     let world = Rc::new(World::default());
@@ -285,7 +285,7 @@ fn without_trouble_every_step_is_done_once() {
         assert!(saga.steps.iter().all(|step| step.state == StepState::Done && step.attempts == 1));
         assert_eq!((world.minted.borrow().len(), world.beacons.get()), (1, 1));
         assert_all_or_nothing(&world, flow, &saga, flow.name);
-        assert_eq!(found(&world, flow), saga, "what is saved is what is");
+        assert_eq!(found(&world, flow), saga, "the saga is saved at its end");
     }
 }
 
@@ -334,7 +334,7 @@ fn crashed_at_any_point_once_or_twice_it_ends_with_all_or_nothing() {
 }
 
 #[test]
-fn an_outage_is_waited_out_and_one_that_lasts_turns_the_saga_back() {
+fn a_saga_waits_for_the_end_of_an_outage_and_turns_back_if_it_lasts() {
     for flow in FLOWS {
         for (service, fault) in [
             (Service::Auth, Fault::Fail),
@@ -344,7 +344,7 @@ fn an_outage_is_waited_out_and_one_that_lasts_turns_the_saga_back() {
             (Service::Auth, Fault::Garble),
             (Service::Register, Fault::Garble),
         ] {
-            // It passes.
+            // The outage passes.
             let world = Rc::new(World::default());
             world.faults.borrow_mut().insert(service, fault);
             let (stopped, result) = live(&world, flow, found(&world, flow)).unwrap();
@@ -355,7 +355,7 @@ fn an_outage_is_waited_out_and_one_that_lasts_turns_the_saga_back() {
             assert_eq!(saga.status, SagaStatus::Completed);
             assert_all_or_nothing(&world, flow, &saga, "an outage that passes");
 
-            // It lasts until the saga has turned back, and what is to be undone there waits for it.
+            // The outage lasts until the saga has turned back, and the undoing waits for its end.
             let world = Rc::new(World::default());
             world.faults.borrow_mut().insert(service, fault);
             let mut lives = 0;
@@ -373,10 +373,10 @@ fn an_outage_is_waited_out_and_one_that_lasts_turns_the_saga_back() {
 }
 
 #[test]
-fn nothing_is_undone_before_it_is_and_no_answer_but_a_verdict_ends_that() {
+fn an_outage_does_not_end_a_saga_while_its_token_is_valid() {
     for flow in FLOWS {
         for outage in [Fault::Fail, Fault::Swallow, Fault::Garble, Fault::Lost] {
-            // The token is there, the registration is refused, and then ChittyAuth does not revoke.
+            // The token exists, the registration is refused, and then ChittyAuth does not revoke the token.
             let world = Rc::new(World::default());
             world.faults.borrow_mut().insert(Service::Register, Fault::Refuse);
             let at_the_revocation = points(flow, &world.faults.borrow());
@@ -402,7 +402,7 @@ fn nothing_is_undone_before_it_is_and_no_answer_but_a_verdict_ends_that() {
 }
 
 #[test]
-fn a_token_that_was_made_without_being_heard_of_is_found_and_revoked() {
+fn a_token_whose_answer_was_lost_is_found_and_revoked() {
     for flow in FLOWS {
         for fault in [Fault::Swallow, Fault::Garble] {
             let world = Rc::new(World::default());
@@ -418,7 +418,7 @@ fn a_token_that_was_made_without_being_heard_of_is_found_and_revoked() {
             assert_eq!(saga.status, SagaStatus::Compensated);
             assert_all_or_nothing(&world, flow, &saga, "found out");
         }
-        // What ChittyAuth refuses when it is asked again it has not made.
+        // A token that ChittyAuth refuses at the repeat was never made.
         let world = Rc::new(World::default());
         world.faults.borrow_mut().insert(Service::Auth, Fault::Fail);
         for _ in 0..MAX_ATTEMPTS {
@@ -441,7 +441,7 @@ fn a_sign_of_life_that_fails_stops_nothing() {
 }
 
 #[test]
-fn a_compensation_that_is_refused_is_said_so_and_the_others_take_place() {
+fn a_refused_compensation_fails_the_saga_but_does_not_stop_the_others() {
     let world = Rc::new(World::default());
     world.faults.borrow_mut().insert(Service::Register, Fault::Refuse);
     world.faults.borrow_mut().insert(Service::Chronicle, Fault::Refuse);

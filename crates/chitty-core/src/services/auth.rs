@@ -1,4 +1,4 @@
-//! ChittyAuth (`auth.chitty.cc`): who a token belongs to, and the keys of services.
+//! ChittyAuth (`auth.chitty.cc`): checks tokens, and makes and revokes tokens and API keys.
 
 use std::fmt;
 
@@ -16,38 +16,38 @@ use crate::session::Session;
 use crate::token::ServiceToken;
 use crate::wire::{Call, Variant, Wire, first_string, segment};
 
-/// What ChittyAuth vouches for.
+/// What ChittyAuth says about a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenInfo {
     /// The bearer.
     pub actor: ChittyId,
-    /// Its principal, if ChittyAuth said so.
+    /// The bearer's principal, if ChittyAuth named one.
     pub principal_id: Option<String>,
-    /// The scopes that the token carries.
+    /// The scopes of the token.
     pub scopes: Vec<String>,
-    /// When it ends, as ChittyAuth wrote it (ISO-8601), if it said so.
+    /// When the token expires, as ChittyAuth wrote it (ISO-8601), if it said so.
     pub expires_at: Option<String>,
 }
 
-/// The two answers to "is this token good". An outage is neither: it is a [`ServiceError`].
+/// Whether a token is valid. An outage gives neither answer: it is a [`ServiceError`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenCheck {
-    /// It is.
+    /// The token is valid.
     Valid(TokenInfo),
-    /// It is not: unknown, expired or revoked.
+    /// The token is unknown, expired or revoked.
     Invalid,
 }
 
-/// What to make a token or a key for.
+/// The token or key to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProvisionRequest {
-    /// Its bearer.
+    /// The bearer.
     pub chitty_id: String,
-    /// What it is good for.
+    /// The scopes.
     pub scopes: Vec<String>,
-    /// Where it is good.
+    /// The service at which it is valid.
     pub service: String,
-    /// Its lifetime in seconds; ChittyAuth's own default where it is `None`.
+    /// The lifetime in seconds; `None` means ChittyAuth's own default.
     pub expires_in_s: Option<u64>,
     /// Sent as `Idempotency-Key`.
     pub idempotency_key: Option<String>,
@@ -58,16 +58,16 @@ pub struct ProvisionRequest {
 pub struct Credential {
     /// The secret itself.
     pub secret: String,
-    /// By what it is revoked, if ChittyAuth said so.
+    /// The id by which it is revoked, if ChittyAuth named one.
     pub id: Option<String>,
-    /// The scopes that it got.
+    /// The scopes that ChittyAuth granted.
     pub scopes: Vec<String>,
-    /// When it ends, as ChittyAuth wrote it (ISO-8601), if it said so.
+    /// When it expires, as ChittyAuth wrote it (ISO-8601), if it said so.
     pub expires_at: Option<String>,
 }
 
 impl fmt::Debug for Credential {
-    /// Without the secret.
+    /// Leaves out the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential").field("id", &self.id).finish_non_exhaustive()
     }
@@ -79,13 +79,13 @@ pub struct AuthClient<'a> {
 }
 
 impl AuthClient<'_> {
-    /// Asks about an opaque token with `POST /v1/tokens/validate`; where ChittyAuth does not know
-    /// that path, with `POST /v1/auth/validate` and the token itself as the bearer.
+    /// Checks an opaque token with `POST /v1/tokens/validate`; if ChittyAuth does not know that path,
+    /// with `POST /v1/auth/validate` and the token itself as the bearer token.
     ///
     /// # Errors
-    /// Only what leaves the question open: no answer, 5xx, 429, an answer that names neither
-    /// verdict. `valid: false` is a verdict, [`TokenCheck::Invalid`], and so is a 401
-    /// or a 403, unless it may be about the token that this program itself has sent along.
+    /// Only failures that leave the question open: no answer, 5xx, 429, or an answer without a verdict.
+    /// `valid: false` is a verdict, [`TokenCheck::Invalid`]. So is 401 or 403, unless it may be about
+    /// this program's own token, which the call carries too.
     pub async fn validate(&self, token: &str) -> Result<TokenCheck, ServiceError> {
         let own = Variant {
             bearer: Some(token.to_owned()),
@@ -109,11 +109,12 @@ impl AuthClient<'_> {
         }
     }
 
-    /// The principal behind a token, with `POST /v1/auth/validate`, which says it where
-    /// `POST /v1/tokens/validate` does not. `None` where the token is not that bearer's, or nothing is said.
+    /// Returns the principal of a token's bearer with `POST /v1/auth/validate`, which names it even if
+    /// `POST /v1/tokens/validate` does not. `None` if the token does not belong to `bearer_id`, if the
+    /// answer names no principal, or if ChittyAuth answers 401 or 404.
     ///
     /// # Errors
-    /// No answer, or one that names nobody.
+    /// No answer, or an answer without a bearer.
     pub async fn principal(
         &self,
         token: &str,
@@ -150,16 +151,16 @@ impl AuthClient<'_> {
         });
         let variant = Variant::post(Service::Auth, "/v1/tokens/provision", body);
         let call = Call::new("auth.provision_token", Repeat::WhenTurnedAway, vec![variant]);
-        // 403: not this token for this identity.
+        // 403 is a refusal: this identity must not have this token.
         let call = call.keyed(request.idempotency_key.as_deref()).answered_by(&[403]);
         let made = credential(&self.session.call(call).await?.body).map_err(malformed)?;
         match made.id {
             Some(_) => Ok(made),
-            None => Err(malformed("the answer has a token without its id".to_owned())),
+            None => Err(malformed("the answer has a token, but not its id".to_owned())),
         }
     }
 
-    /// Makes the token's successor with `POST /v1/tokens/refresh`.
+    /// Replaces a token by a new one with `POST /v1/tokens/refresh`.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer without a token.
@@ -168,8 +169,9 @@ impl AuthClient<'_> {
         credential(&answer.body).map_err(malformed)
     }
 
-    /// Revokes a token with `POST /v1/tokens/revoke`. One that is not there counts as revoked once
-    /// ChittyAuth says of the token itself that it is not valid: an outage may answer 404 too.
+    /// Revokes a token with `POST /v1/tokens/revoke`. A token that ChittyAuth does not find (404) counts as
+    /// revoked only if ChittyAuth also says that the token itself is not valid, because an outage may
+    /// answer 404 too.
     ///
     /// # Errors
     /// No answer, or a refusal.
@@ -186,7 +188,7 @@ impl AuthClient<'_> {
         self.confirmed(revoked, token).await
     }
 
-    /// The end of a credential, where the answer to its revocation leaves that open.
+    /// Completes a revocation: after 404, asks ChittyAuth whether the secret is still valid.
     async fn confirmed(
         &self,
         revoked: Result<(), ServiceError>,
@@ -202,7 +204,7 @@ impl AuthClient<'_> {
         }
     }
 
-    /// Makes an API key with `POST /v1/keys/provision`, or its older spelling.
+    /// Makes an API key with `POST /v1/keys/provision`, or its older path.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer without a key.
@@ -238,8 +240,8 @@ impl AuthClient<'_> {
         credential(&self.session.call(call).await?.body).map_err(malformed)
     }
 
-    /// Revokes a key with `POST /v1/api-keys/revoke`: by its id, or where ChittyAuth gave none by the key
-    /// itself. One that is not there counts as revoked as with [`AuthClient::revoke_token`].
+    /// Revokes a key with `POST /v1/api-keys/revoke`, by its id, or by the key itself if ChittyAuth named
+    /// no id. Treats a key that ChittyAuth does not find as [`AuthClient::revoke_token`] treats a token.
     ///
     /// # Errors
     /// No answer, or a refusal.
@@ -259,10 +261,11 @@ impl AuthClient<'_> {
         self.confirmed(revoked, key).await
     }
 
-    /// The public keys that sign ChittyAuth's JWTs (RFC 7517), with `GET /.well-known/jwks.json`.
+    /// Returns the public keys that verify ChittyAuth's JWTs (RFC 7517), with
+    /// `GET /.well-known/jwks.json` or its older path.
     ///
     /// # Errors
-    /// No answer, or one without a list of keys.
+    /// No answer, or an answer without a list of keys.
     pub async fn jwks(&self) -> Result<Vec<Value>, ServiceError> {
         let variants = vec![
             Variant::get(Service::Auth, "/.well-known/jwks.json"),
@@ -280,18 +283,18 @@ fn malformed(detail: String) -> ServiceError {
 
 fn refresh_call(token: &str) -> Call {
     let variant = Variant::post(Service::Auth, "/v1/tokens/refresh", json!({ "token": token }));
-    // A repeat could find the token replaced already, and so be refused.
+    // ChittyAuth could refuse a repeat, because the first attempt has replaced the token.
     Call::new("auth.refresh_token", Repeat::WhenTurnedAway, vec![variant]).answered_by(&[401, 403])
 }
 
-/// The successor of a service's token, within `timeout_ms`.
+/// Replaces a service's token by a new one, within `timeout_ms`.
 pub(crate) fn refresh<'a>(
     wire: &'a Wire,
     token: &'a str,
     timeout_ms: u32,
     cx: &'a CallContext,
 ) -> LocalBoxFuture<'a, Result<ServiceToken, ServiceError>> {
-    // Boxed, because it is a call like any other and may ask for ChittyAuth's own token.
+    // Boxed, because it recurses: like any other call, it may first refresh ChittyAuth's own token.
     Box::pin(async move {
         let call = Call { timeout_ms: Some(timeout_ms), ..refresh_call(token) };
         let answer = wire.call(&call, cx).await?;
@@ -305,7 +308,7 @@ pub(crate) fn refresh<'a>(
     })
 }
 
-/// Reads a token or a key under any of its names.
+/// Reads a token or a key from any of the members in which ChittyAuth sends it.
 fn credential(answer: &Value) -> Result<Credential, String> {
     let secret = first_string(answer, &["token", "api_key", "apiKey", "accessToken", "key"])
         .filter(|secret| !secret.is_empty())
@@ -319,8 +322,8 @@ fn credential(answer: &Value) -> Result<Credential, String> {
     })
 }
 
-/// Reads the verdict of a 2xx answer. Only an explicit `valid: true` with a sound actor is one in
-/// favour; a missing field is not.
+/// Reads the verdict of a 2xx answer. Only an explicit `valid: true` with the valid id of an actor means
+/// valid; a missing field does not.
 fn verdict(answer: &Value) -> Result<TokenCheck, String> {
     match answer.get("valid").and_then(Value::as_bool) {
         Some(true) => {}
@@ -330,15 +333,15 @@ fn verdict(answer: &Value) -> Result<TokenCheck, String> {
     bearer(answer).map(TokenCheck::Valid)
 }
 
-/// Whom an answer in favour of a token is about.
+/// Reads the bearer from an answer that says that a token is valid.
 fn bearer(answer: &Value) -> Result<TokenInfo, String> {
     let names = ["chittyId", "chitty_id", "sub"];
     let id = answer
         .get("actor")
         .and_then(|actor| first_string(actor, &names))
         .or_else(|| first_string(answer, &names))
-        .ok_or("valid, but of nobody")?;
-    let actor = ChittyId::parse(id).map_err(|error| format!("the actor's id is none: {error}"))?;
+        .ok_or("valid, but without a bearer")?;
+    let actor = ChittyId::parse(id).map_err(|error| format!("the actor's id: {error}"))?;
     let expires_at = first_string(answer, &["expiresAt", "expires_at"]).map(str::to_owned);
     let names = ["principalId", "principal_id"];
     let principal = answer.get("actor").and_then(|actor| first_string(actor, &names));

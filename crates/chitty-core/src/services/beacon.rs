@@ -14,12 +14,12 @@ pub struct BeaconClient<'a> {
 }
 
 impl BeaconClient<'_> {
-    /// Sends one sign of life with `POST /api/beacon`, or its older spelling. Beacon keeps no order
-    /// and cannot be asked: the idempotency key is all by which it may recognise a repeat, and it does
+    /// Sends one sign of life with `POST /api/beacon`, or its older path. Beacon keeps no order, and it
+    /// cannot be asked whether it has an event. It may recognise a repeat by the idempotency key, but does
     /// not promise to.
     ///
     /// # Errors
-    /// No answer, or a refusal. Nothing should depend on it.
+    /// No answer, or a refusal. No caller should depend on success.
     pub async fn send(
         &self,
         event: &str,

@@ -16,7 +16,7 @@ pub struct CanonClient<'a> {
 }
 
 impl CanonClient<'_> {
-    /// The canonical values of a category, such as `case-types`, with `GET /canon/{category}`.
+    /// Returns the canonical values of a category, such as `case-types`, with `GET /canon/{category}`.
     ///
     /// # Errors
     /// No answer, a refusal (404: no such category), or an answer without data.
@@ -41,7 +41,7 @@ impl CanonClient<'_> {
         verdict.ok_or_else(|| malformed("no verdict in the answer"))
     }
 
-    /// Canonical data by its words, with `GET /canon/search`.
+    /// Searches canonical data for words, with `GET /canon/search`.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer without results.
@@ -77,8 +77,8 @@ impl CanonClient<'_> {
             .ok_or_else(|| malformed("no id in the answer"))
     }
 
-    /// Removes a canonical record with `DELETE /canon/records/{id}`. One that is not there counts as
-    /// removed.
+    /// Removes a canonical record with `DELETE /canon/records/{id}`. A record that does not exist counts
+    /// as removed.
     ///
     /// # Errors
     /// No answer, or a refusal.

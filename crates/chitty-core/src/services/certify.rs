@@ -13,13 +13,13 @@ use crate::wire::{Call, Variant, first_string};
 /// What to certify.
 #[derive(Debug, Clone)]
 pub struct CertificateRequest {
-    /// Whose certificate it is.
+    /// The entity to which the certificate belongs.
     pub chitty_id: ChittyId,
     /// The name on it.
     pub legal_name: String,
     /// How far the entity is trusted, 0 to 100.
     pub trust_score: u8,
-    /// What was verified, as [`VerifyClient`](crate::VerifyClient) found it.
+    /// The report of the verification, as [`VerifyClient`](crate::VerifyClient) found it.
     pub verification: Value,
     /// Sent as `Idempotency-Key`.
     pub idempotency_key: Option<String>,
@@ -31,7 +31,7 @@ pub struct CertifyClient<'a> {
 }
 
 impl CertifyClient<'_> {
-    /// Issues a certificate with `POST /api/v1/issue`, or its older spelling, and returns its id.
+    /// Issues a certificate with `POST /api/v1/issue`, or its older path, and returns its id.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer without a certificate.
@@ -61,7 +61,7 @@ impl CertifyClient<'_> {
             .ok_or_else(|| malformed("no certificate in the answer"))
     }
 
-    /// Whether a certificate holds, with `POST /api/v1/verify`.
+    /// Whether a certificate is valid, with `POST /api/v1/verify`.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer without a verdict.
@@ -74,7 +74,8 @@ impl CertifyClient<'_> {
         verdict.ok_or_else(|| malformed("no verdict in the answer"))
     }
 
-    /// Revokes a certificate with `POST /api/v1/revoke`. One that is not there counts as revoked.
+    /// Revokes a certificate with `POST /api/v1/revoke`. A certificate that does not exist counts as
+    /// revoked.
     ///
     /// # Errors
     /// No answer, or a refusal.

@@ -14,7 +14,7 @@ pub struct ChatClient<'a> {
 }
 
 impl ChatClient<'_> {
-    /// Hands a context on to whoever talks about it, with `POST /api/v1/contexts/propagate`.
+    /// Sends a context to the conversations about it, with `POST /api/v1/contexts/propagate`.
     ///
     /// # Errors
     /// No answer, or a refusal.
@@ -23,7 +23,7 @@ impl ChatClient<'_> {
         self.session.tell(Call::new("chat.propagate", Repeat::Never, vec![variant])).await
     }
 
-    /// Says something in a channel with `POST /api/v1/messages`.
+    /// Posts a message to a channel with `POST /api/v1/messages`.
     ///
     /// # Errors
     /// No answer, or a refusal.

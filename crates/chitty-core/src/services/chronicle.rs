@@ -15,18 +15,18 @@ pub struct Entry<'a> {
     pub action: &'a str,
     /// Who did it.
     pub actor: &'a str,
-    /// What it happened to.
+    /// The id of the entity to which it happened.
     pub entity_id: &'a str,
-    /// Its kind, such as `context`.
+    /// The kind of the entity, such as `context`.
     pub entity_type: &'a str,
     /// The event's own id, by which a repeated entry is recognised.
     pub event_id: &'a str,
-    /// When, ISO-8601 UTC.
+    /// When it happened, ISO-8601 UTC.
     pub timestamp: &'a str,
     /// More about it. No personal data.
     pub payload: &'a Value,
-    /// Whether it had been given up and was taken up again, so that it may stand behind what happened to
-    /// its entity later: the metadata says `replayed` then, and the order is that of `timestamp`.
+    /// Whether the event is a replayed dead letter, so that its entry may stand behind later events of its
+    /// entity. The metadata then says `replayed: true`, and `timestamp` gives the true order.
     pub is_replayed: bool,
 }
 
@@ -57,23 +57,23 @@ impl Entry<'_> {
     }
 }
 
-/// By what Chronicle names the timeline that an entry is in, in its answer or in the entry itself; where it
-/// knows no timelines, the entry: the first one of an entity is where its timeline begins.
+/// Reads the id of an entry's timeline, from Chronicle's answer or from the entry itself. If Chronicle
+/// knows no timelines, returns the id of the entry: an entity's first entry is where its timeline begins.
 pub fn timeline_id(answer: &Value) -> Option<String> {
     let names = ["timeline_id", "timelineId", "chitty_chronicle_timeline_id", "id"];
     first_string(answer, &names).map(str::to_owned)
 }
 
-/// Whose entries these are.
+/// The service in whose name this program appends entries.
 const SERVICE: &str = "chittyconnect";
 
-/// How many entries are asked for that name an event: there is one, or there are some that mention it.
+/// How many entries to ask for when searching for an event's id: its own entry and some that mention it.
 const FEW: u32 = 5;
 
-/// How many entries of a kind, by an actor, are looked through where Chronicle does not look for words.
+/// How many entries of a kind and actor to look through if Chronicle ignores the search words.
 const MANY: u32 = 100;
 
-/// What of the record is asked for. The newest `limit` entries that match everything that is said.
+/// A query of the record: the newest `limit` entries that match all given fields.
 #[derive(Debug, Clone, Default)]
 pub struct EntryQuery<'a> {
     /// Of this service.
@@ -88,7 +88,7 @@ pub struct EntryQuery<'a> {
     pub end: Option<&'a str>,
     /// With these words in its action or metadata.
     pub words: Option<&'a str>,
-    /// How many; ChittyChronicle's default is 100.
+    /// At most this many; ChittyChronicle's default is 100.
     pub limit: Option<u32>,
 }
 
@@ -98,10 +98,10 @@ pub struct ChronicleClient<'a> {
 }
 
 impl ChronicleClient<'_> {
-    /// Appends one entry with `POST /api/entries`, or its older spelling. Chronicle does not drop
-    /// repeats by itself: whoever repeats asks first ([`has`](Self::has)). It has no batch endpoint:
-    /// several entries are several calls, from a queue. Returns by what Chronicle names where the entry
-    /// is, if it does: see [`timeline_id`].
+    /// Appends one entry with `POST /api/entries`, or its older path. Chronicle does not drop repeats, so a
+    /// caller that repeats must first ask whether the entry is there ([`has`](Self::has)). Chronicle has no
+    /// batch endpoint: several entries are several calls, made from a queue. Returns the id of the entry's
+    /// timeline, if the answer has one: see [`timeline_id`].
     ///
     /// # Errors
     /// No answer, a refusal, or an answer that is not JSON.
@@ -111,13 +111,13 @@ impl ChronicleClient<'_> {
             Variant::post(Service::Chronicle, "/api/entries", body.clone()),
             Variant::post(Service::Chronicle, "/events", body),
         ];
-        // The queue repeats what fails, with longer pauses than a caller could wait for.
+        // The queue repeats a failed call, with longer pauses than a caller could wait for.
         let call =
             Call::new("chronicle.append", Repeat::Never, variants).keyed(Some(entry.event_id));
         Ok(timeline_id(&self.session.call(call).await?.body))
     }
 
-    /// Entries by their fields, newest first, with `GET /api/entries`.
+    /// Returns entries by their fields, newest first, with `GET /api/entries` or its older path.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer that is no list.
@@ -147,7 +147,7 @@ impl ChronicleClient<'_> {
         self.list(Call::new(name, Repeat::Safe, variants)).await
     }
 
-    /// What happened between two ISO-8601 instants, oldest first, with `GET /timeline`.
+    /// Returns the entries between two ISO-8601 instants, oldest first, with `GET /timeline`.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer that is no list.
@@ -157,18 +157,18 @@ impl ChronicleClient<'_> {
         self.list(Call::new("chronicle.timeline", Repeat::Safe, vec![variant])).await
     }
 
-    /// Whether an entry of this event is there already. The question is about the event, so that its
-    /// answer is small however much has happened to the entity: the entries of its kind that name it.
-    /// Where Chronicle does not heed the words, those of its kind and actor since `since` (an ISO-8601
-    /// instant before the event) are looked through.
+    /// Whether the record already has the entry of this event. Searches the entries of the event's kind
+    /// for the event's id, so that the answer is small however much has happened to the entity. If
+    /// Chronicle ignores the search words, looks through the entries of the same kind and actor since
+    /// `since` (an ISO-8601 instant before the event).
     ///
     /// # Errors
-    /// No answer, a refusal, or an answer that leaves it open.
+    /// No answer, a refusal, or an answer that leaves the question open.
     pub async fn has(&self, entry: &Entry<'_>, since: &str) -> Result<bool, ServiceError> {
         Ok(self.find_entry(entry, since).await?.is_some())
     }
 
-    /// The entry of this event, if it is there already; asked as by [`has`](Self::has).
+    /// Returns the entry of this event, if the record has it. Searches as [`has`](Self::has) does.
     ///
     /// # Errors
     /// Those of [`has`](Self::has).
@@ -188,7 +188,7 @@ impl ChronicleClient<'_> {
         if let Some(found) = found.iter().find(|found| entry.is(found)) {
             return Ok(Some(found.clone()));
         }
-        // Words that are heeded find no entry without them.
+        // If Chronicle heeds the words, it finds only entries that contain them.
         if found.iter().all(|found| found.to_string().contains(entry.event_id)) {
             return Ok(None);
         }

@@ -16,8 +16,8 @@ pub struct DnaClient<'a> {
 }
 
 impl DnaClient<'_> {
-    /// Begins the lineage of an entity with `POST /v1/dna/initialize`, or its older spellings, and
-    /// returns its DNA id. `entity_type` is such as `context`; `genesis` says where it comes from.
+    /// Begins the lineage of an entity with `POST /v1/dna/initialize`, or its older paths, and returns
+    /// its DNA id. `entity_type` is, for example, `context`; `genesis` says where the entity comes from.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer without an id.
@@ -35,19 +35,19 @@ impl DnaClient<'_> {
             Variant::post(Service::Dna, "/v1/initialize", older.clone()),
             Variant::post(Service::Dna, "/api/initialize", older),
         ];
-        // The entity's id is the key: beginning again what has begun is the same lineage.
+        // The entity's id is the key: a repeat leads to the same lineage.
         let answer = self.session.call(Call::new("dna.initialize", Repeat::Safe, variants)).await?;
         first_string(&answer.body, &["dna_id", "chittyDnaId", "dnaId", "id"])
             .map(str::to_owned)
             .ok_or_else(|| ServiceError::malformed(Service::Dna, 200, "no id in the answer"))
     }
 
-    /// The lineage of an entity with `GET /v1/dna/{id}`, or its older spelling: an object with such as
-    /// `dna_id`, `generation`, `genesis` and `events`.
+    /// Returns the lineage of an entity with `GET /v1/dna/{id}`, or its older path: an object with members
+    /// such as `dna_id`, `generation`, `genesis` and `events`.
     ///
     /// # Errors
-    /// No answer, a refusal (404: it has no lineage, or the service is not there), or an answer that is no
-    /// object.
+    /// No answer, a refusal (404: the entity has no lineage, or the service is not there), or an answer that
+    /// is no object.
     pub async fn lineage(&self, id: &ChittyId) -> Result<Value, ServiceError> {
         let id = segment(id.as_str());
         let variants = vec![
@@ -58,17 +58,16 @@ impl DnaClient<'_> {
         let answer = self.session.read(call).await?;
         match answer.is_object() {
             true => Ok((*answer).clone()),
-            false => Err(ServiceError::malformed(Service::Dna, 200, "the lineage is no object")),
+            false => Err(ServiceError::malformed(Service::Dna, 200, "the answer is no object")),
         }
     }
 
-    /// Adds an event to the lineage of an entity with `POST /v1/dna/evolve`, or its older spelling, and
-    /// returns its DNA id if the answer says it.
-    /// ChittyDNA cannot be asked whether it has: the idempotency key is all by which it may recognise
-    /// a repeat, and it does not promise to.
+    /// Adds an event to the lineage of an entity with `POST /v1/dna/evolve`, or its older path, and returns
+    /// the DNA id if the answer has it. ChittyDNA cannot be asked whether it has an event. It may recognise
+    /// a repeat by the idempotency key, but does not promise to.
     ///
     /// # Errors
-    /// No answer, or a refusal (404: it has no lineage, or the service is not there).
+    /// No answer, or a refusal (404: the entity has no lineage, or the service is not there).
     pub async fn evolve(
         &self,
         id: &ChittyId,

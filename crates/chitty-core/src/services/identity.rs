@@ -12,7 +12,8 @@ use crate::session::Session;
 use crate::verdict::FailureKind;
 use crate::wire::{Call, Variant, first_string, segment};
 
-/// What an identity is minted for: the nine kinds of ChittyID, and how each generation of it names them.
+/// The kind of entity for which an identity is minted: the nine kinds of ChittyID, with their names in
+/// each generation of its API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntityLabel {
@@ -32,7 +33,7 @@ pub enum EntityLabel {
     Fact,
     /// A context: a synthetic person, never a thing.
     Context,
-    /// An actor that is no natural person, such as an AI agent: a synthetic person too.
+    /// An actor that is no natural person, such as an AI agent: also a synthetic person.
     Actor,
 }
 
@@ -51,7 +52,7 @@ impl EntityLabel {
     ];
 
     /// The names of the kinds, in upper case: the labels of the first API generation, the canonical words,
-    /// their letters, and spellings that are in use. A thing is a property.
+    /// their letters, and other names in use. A thing is a property.
     #[rustfmt::skip]
     pub const NAMES: &[(&str, EntityLabel)] = &[
         ("PEO", EntityLabel::Person), ("PERSON", EntityLabel::Person), ("P", EntityLabel::Person),
@@ -66,7 +67,7 @@ impl EntityLabel {
         ("ACTOR", EntityLabel::Actor),
     ];
 
-    /// The kind of one of [`EntityLabel::NAMES`], in upper or lower case.
+    /// Returns the kind with one of the [`EntityLabel::NAMES`], in upper or lower case.
     pub fn parse(name: &str) -> Option<Self> {
         let found = EntityLabel::NAMES.iter().find(|(one, _)| one.eq_ignore_ascii_case(name));
         found.map(|(_, label)| *label)
@@ -103,39 +104,39 @@ impl EntityLabel {
         }
     }
 
-    /// `characterization`, for what is no natural entity.
+    /// The `characterization`, for kinds that are no natural entity.
     fn characterization(self) -> Option<&'static str> {
         matches!(self, EntityLabel::Context | EntityLabel::Actor).then_some("Synthetic")
     }
 }
 
-/// What to mint.
+/// The identity to mint.
 #[derive(Debug, Clone)]
 pub struct MintRequest {
-    /// For what.
+    /// The kind of entity.
     pub label: EntityLabel,
-    /// Kept by the authority beside the id. No personal data.
+    /// What the authority stores beside the id. Must not contain personal data.
     pub metadata: Value,
-    /// ISO-8601 UTC.
+    /// The time of the request, ISO-8601 UTC.
     pub timestamp: String,
     /// Sent as `Idempotency-Key`. The authority does not promise to recognise a repeat by it.
     pub idempotency_key: Option<String>,
-    /// Deadline in ms, where it is not the configured one.
+    /// Deadline in ms, instead of the configured one.
     pub timeout_ms: Option<u32>,
 }
 
-/// What the authority says of an id.
+/// The authority's verdict on an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Validity {
-    /// It is sound.
+    /// The id is valid.
     Valid,
-    /// It is not.
+    /// The id is not valid.
     Invalid,
-    /// It stands for an identity that could not be minted yet.
+    /// The id stands for an identity that could not be minted yet.
     Pending,
 }
 
-/// What the authority knows of an identity. Fields that it left out are `None`.
+/// What the authority knows about an identity. A field that the answer left out is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityInfo {
     /// The identity.
@@ -154,12 +155,13 @@ pub struct IdClient<'a> {
 }
 
 impl IdClient<'_> {
-    /// Mints one identity with `POST /v1/mint`; where ChittyID does not know that path, with
-    /// `POST /api/mint` of the mint itself. Never twice: minting is not idempotent, and a call that
-    /// timed out may have minted. Only a service that says "later" is asked again.
+    /// Mints one identity with `POST /v1/mint`; if ChittyID does not know that path, with
+    /// `POST /api/mint` at the mint itself. Minting is not idempotent, and a call that timed out may have
+    /// minted. The call is therefore repeated only after 429 or 503 with `Retry-After`, which say that
+    /// nothing was minted.
     ///
     /// # Errors
-    /// Whatever is not a sound, freshly minted id is an error: no answer, a status other than 2xx,
+    /// Everything but a valid, freshly minted id is an error: no answer, a status other than 2xx,
     /// `fallback: true` (the authority's own "not minted", sent with status 200), an error id, an id
     /// whose checksum is wrong.
     pub async fn mint(&self, request: &MintRequest) -> Result<ChittyId, ServiceError> {
@@ -187,12 +189,12 @@ impl IdClient<'_> {
         let service = if answer.variant == 0 { Service::Id } else { Service::Mint };
         minted(&answer.body).map_err(|detail| {
             let error = ServiceError::malformed(service, 200, detail);
-            // Its own way to say "later".
+            // The authority's own way to say "later".
             match fallback_code(&answer.body) {
                 Some(code) if MAY_HAVE_MINTED.contains(&code) => {
                     ServiceError { kind: FailureKind::Unavailable, ..error }
                 }
-                // What it means is 503 with `Retry-After`: nothing was minted.
+                // It means the same as 503 with `Retry-After`: nothing was minted.
                 Some(_) => ServiceError {
                     kind: FailureKind::Unavailable,
                     status: Some(503),
@@ -204,11 +206,11 @@ impl IdClient<'_> {
         })
     }
 
-    /// Whether the authority holds an id for sound, with `POST /api/validate` or its older
-    /// spellings. What is not even an id by its form is not asked about.
+    /// Asks the authority whether an id is valid, with `POST /api/validate` or its older paths. Answers
+    /// without asking if the text tells: a wrong form or checksum is invalid, an error id is pending.
     ///
     /// # Errors
-    /// What leaves the question open: no answer, or one without a verdict.
+    /// Failures that leave the question open: no answer, or an answer without a verdict.
     pub async fn validate(&self, id: &str) -> Result<Validity, ServiceError> {
         let id = match ChittyId::parse(id) {
             Err(IdError::Form | IdError::Checksum) => return Ok(Validity::Invalid),
@@ -227,10 +229,11 @@ impl IdClient<'_> {
             .ok_or_else(|| ServiceError::malformed(Service::Id, 200, "the answer has no verdict"))
     }
 
-    /// What the authority knows of an identity, with `GET /v1/{id}/info`; `None` when it knows none.
+    /// Returns what the authority knows about an identity, with `GET /v1/{id}/info`; `None` if the
+    /// authority does not know it.
     ///
     /// # Errors
-    /// No answer, or one about another identity.
+    /// No answer, or an answer about another identity.
     pub async fn info(&self, id: &ChittyId) -> Result<Option<IdentityInfo>, ServiceError> {
         let path = format!("/v1/{}/info", segment(id.as_str()));
         let variant = Variant::get(Service::Id, path);
@@ -268,20 +271,20 @@ fn validity(answer: &Value) -> Option<Validity> {
     })
 }
 
-/// The codes of fallback answers that leave open whether the mint has minted: it timed out, or failed
-/// in a way of its own.
+/// The codes of fallback answers after which the mint may have minted: it timed out (`0002`), it failed
+/// internally (`0099`), or the answer has no code.
 const MAY_HAVE_MINTED: &[&str] = &["0002", "0099", ""];
 
-/// When to ask again after a fallback answer, in seconds.
+/// The seconds to wait after a fallback answer.
 const LATER_S: u32 = 5;
 
-/// The code of a fallback answer, empty where it has none; `None` where it is no such answer.
+/// Returns the code of a fallback answer, empty if it has none; `None` for any other answer.
 fn fallback_code(answer: &Value) -> Option<&str> {
     let is_fallback = answer.get("fallback").and_then(Value::as_bool) == Some(true);
     is_fallback.then(|| answer.get("errorCode").and_then(Value::as_str).unwrap_or_default())
 }
 
-/// The id of a mint answer, or why there is none.
+/// Returns the id in the answer to a mint, or why there is none.
 fn minted(answer: &Value) -> Result<ChittyId, String> {
     if let Some(code) = fallback_code(answer) {
         return Err(format!("fallback answer, not minted ({code})"));
@@ -290,7 +293,7 @@ fn minted(answer: &Value) -> Result<ChittyId, String> {
         return Err("the answer says success: false".to_owned());
     }
     let id = first_string(answer, ID_NAMES).ok_or("no id in the answer")?;
-    ChittyId::parse(id).map_err(|error| format!("the answer's id is not one: {error}"))
+    ChittyId::parse(id).map_err(|error| format!("the id in the answer: {error}"))
 }
 
 #[cfg(test)]

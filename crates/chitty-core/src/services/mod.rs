@@ -1,4 +1,4 @@
-//! One client a service: its paths, its shapes and its quirks, and nothing of any other.
+//! The clients, one file a service: its paths, its shapes and its quirks.
 
 mod answers;
 pub(crate) mod auth;
@@ -35,13 +35,13 @@ macro_rules! clients {
 }
 
 clients! {
-    /// ChittyID: minting and validating identities.
+    /// ChittyID: mints and validates identities.
     id: IdClient;
     /// ChittyAuth: tokens and keys.
     auth: AuthClient;
-    /// ChittyRegistry: which services there are.
+    /// ChittyRegistry: the list of services.
     registry: RegistryClient;
-    /// ChittyRegister: getting into the registry.
+    /// ChittyRegister: adds services to the registry.
     register: RegisterClient;
     /// ChittyDNA: an entity's lineage.
     dna: DnaClient;

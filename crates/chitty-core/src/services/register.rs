@@ -1,4 +1,4 @@
-//! ChittyRegister (`register.chitty.cc`): how a service gets into the registry.
+//! ChittyRegister (`register.chitty.cc`): adds services to the registry.
 
 use serde_json::{Value, json};
 
@@ -9,36 +9,36 @@ use crate::session::Session;
 use crate::transport::HttpMethod;
 use crate::wire::{Call, Variant, first_string, segment};
 
-/// What to register.
+/// The service to register.
 #[derive(Debug, Clone)]
 pub struct Registration {
-    /// Its name: registering it again changes what is there.
+    /// The name. To register the same name again changes the registration.
     pub name: String,
-    /// What it is, in a sentence.
+    /// The description, in a sentence.
     pub description: String,
-    /// Its version.
+    /// The version.
     pub version: String,
     /// Absolute URLs, the health check among them.
     pub endpoints: Vec<String>,
-    /// Anything else of ChittyRegister's fields, such as `metadata` or `entity_type`.
+    /// Other fields of ChittyRegister's, such as `metadata` or `entity_type`.
     pub more: serde_json::Map<String, Value>,
 }
 
-/// What ChittyRegister answered.
+/// ChittyRegister's answer to a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrationReceipt {
-    /// The ChittyID under which it is registered, if it said so.
+    /// The ChittyID of the registration, if the answer has it.
     pub chitty_id: Option<String>,
-    /// The certificate, if it issued one.
+    /// The certificate, if ChittyRegister issued one.
     pub certificate: Option<String>,
 }
 
 /// How a service proves that it controls its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
-    /// Path at which `key_authorization` is to be served as `text/plain`.
+    /// The path at which the service must serve `key_authorization` as `text/plain`.
     pub well_known_path: String,
-    /// What is to be served there.
+    /// The text to serve there.
     pub key_authorization: String,
 }
 
@@ -48,8 +48,8 @@ pub struct RegisterClient<'a> {
 }
 
 impl RegisterClient<'_> {
-    /// Registers a service with `POST /api/v1/register`, or its older spelling. Safe to repeat:
-    /// the name is the key.
+    /// Registers a service with `POST /api/v1/register`, or its older path. Safe to repeat, because the
+    /// name is the key.
     ///
     /// # Errors
     /// No answer, or a refusal (412: the proof of control failed).
@@ -77,15 +77,15 @@ impl RegisterClient<'_> {
             chitty_id: text(&["chitty_id", "chittyId", "chittyid"]),
             certificate: text(&["certificate", "certificate_id"]),
         };
-        // An answer that neither says "success" nor names an id is not one to a registration.
+        // An answer with neither `success: true` nor an id does not confirm a registration.
         let said = answer.get("success").and_then(Value::as_bool) == Some(true);
         match said || registered.chitty_id.is_some() {
             true => Ok(registered),
-            false => Err(malformed("the answer does not say that it is registered")),
+            false => Err(malformed("the answer does not confirm the registration")),
         }
     }
 
-    /// Asks for a proof of control with `POST /api/v1/challenge`; it holds for about 15 minutes.
+    /// Asks for a challenge with `POST /api/v1/challenge`; it is valid for about 15 minutes.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer without a challenge.
@@ -103,7 +103,7 @@ impl RegisterClient<'_> {
         }
     }
 
-    /// How ChittyRegister itself is, with `GET /api/v1/status`, as it words it.
+    /// Returns ChittyRegister's own status with `GET /api/v1/status`, as it answers it.
     ///
     /// # Errors
     /// No answer, or a refusal.
@@ -113,8 +113,8 @@ impl RegisterClient<'_> {
         Ok(answer.await?.as_ref().clone())
     }
 
-    /// Changes the status of a registered service with `PATCH /api/services/{name}/status`. One that
-    /// is not registered has no status to change: `false`.
+    /// Changes the status of a registered service with `PATCH /api/services/{name}/status`. Returns
+    /// `false` if the service is not registered.
     ///
     /// # Errors
     /// No answer, or a refusal.

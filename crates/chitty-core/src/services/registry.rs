@@ -1,4 +1,4 @@
-//! ChittyRegistry (`registry.chitty.cc`): which services there are.
+//! ChittyRegistry (`registry.chitty.cc`): the list of services.
 
 use serde_json::Value;
 
@@ -9,13 +9,13 @@ use crate::service::Service;
 use crate::session::{CachedAnswer, Session};
 use crate::wire::{Call, Variant, first_string, segment};
 
-/// How long the list is used: five minutes, and a day when the registry does not answer.
+/// How long the list is used: five minutes, and a day when the registry fails.
 const KEEP: CachePolicy = CachePolicy { fresh_ms: 300_000, stale_ms: 24 * 3_600_000 };
 
-/// The names under which the generations of the registry send its list.
+/// The members in which the generations of the registry send the list.
 const LIST_NAMES: [&str; 4] = ["tools", "services", "entries", "data"];
 
-/// A registered service, in whatever shape the registry sent it.
+/// A registered service, read from any of the shapes in which the registry sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceEntry {
     /// Its name, such as `chittyid`.
@@ -24,7 +24,7 @@ pub struct ServiceEntry {
     pub chitty_id: Option<String>,
     /// Its base URL without a trailing slash, if the registry knows one.
     pub url: Option<String>,
-    /// Where its health is asked for.
+    /// The URL of its health check, if it is known.
     pub health_url: Option<String>,
     /// Its state in the registry's words, such as `active`.
     pub status: Option<String>,
@@ -36,11 +36,11 @@ pub struct RegistryClient<'a> {
 }
 
 impl RegistryClient<'_> {
-    /// Every registered service, with `GET /api/v1/tools` or its older spellings. The list is kept
-    /// for five minutes, and the last good one is used for a day when the registry fails.
+    /// Returns every registered service, with `GET /api/v1/tools` or its older paths. The list is cached
+    /// for five minutes; when the registry fails, the last good list is used for a day.
     ///
     /// # Errors
-    /// No answer, or one without a list, and no earlier list either.
+    /// A refusal. No answer, or an answer without a list, if no earlier list can be used.
     pub async fn list(&self) -> Result<CachedAnswer<Vec<ServiceEntry>>, ServiceError> {
         let check = |answer: &Value| entries(answer).map(|_| ()).ok_or_else(no_list);
         let answer = self.session.read_cached(list_call(), KEEP, check).await?;
@@ -48,20 +48,20 @@ impl RegistryClient<'_> {
         Ok(answer.map(|_| entries))
     }
 
-    /// The same, asked for now whatever is kept, for who keeps it elsewhere.
+    /// Returns the list without the cache, for a caller that has a cache of its own.
     ///
     /// # Errors
-    /// No answer, or one without a list.
+    /// No answer, or an answer without a list.
     pub async fn list_now(&self) -> Result<Vec<ServiceEntry>, ServiceError> {
         let answer = self.session.read(list_call()).await?;
         entries(&answer).ok_or_else(no_list)
     }
 
-    /// One service by its ChittyID, with `GET /api/v1/tools/{id}` or its older spelling; `None` when
+    /// Returns one service by its ChittyID, with `GET /api/v1/tools/{id}` or its older path; `None` if
     /// there is none.
     ///
     /// # Errors
-    /// No answer, or one that is no service.
+    /// No answer, or an answer that is no service.
     pub async fn one(&self, id: &str) -> Result<Option<ServiceEntry>, ServiceError> {
         let id = segment(id);
         let variants = vec![
@@ -80,11 +80,11 @@ impl RegistryClient<'_> {
             .ok_or_else(|| ServiceError::malformed(Service::Registry, 200, "not a service"))
     }
 
-    /// The services whose name contains `text`, case aside. The registry's own search answers made-up
-    /// data, so this looks through the [list](Self::list).
+    /// Returns the services whose name contains `text`, ignoring case. The registry's own search answers
+    /// made-up data, so this looks through the [list](Self::list).
     ///
     /// # Errors
-    /// As for the list.
+    /// Those of the list.
     pub async fn search(
         &self,
         text: &str,
@@ -109,8 +109,8 @@ fn no_list() -> ServiceError {
     ServiceError::malformed(Service::Registry, 200, "not a list of services")
 }
 
-/// The services of a list in any shape. An entry that is none is left out: one bad entry must not
-/// hide the others.
+/// Reads the services from a list in any shape. Leaves out an entry that is no service, because one bad
+/// entry must not hide the others.
 fn entries(answer: &Value) -> Option<Vec<ServiceEntry>> {
     let named = || LIST_NAMES.iter().find_map(|name| answer.get(name)?.as_array());
     let list = answer.as_array().or_else(named)?;
@@ -145,7 +145,7 @@ fn entry(value: &Value) -> Option<ServiceEntry> {
     })
 }
 
-/// Scheme and host of an absolute URL.
+/// Returns the scheme and host of an absolute URL.
 fn origin(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty())?;

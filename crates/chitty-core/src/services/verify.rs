@@ -9,7 +9,7 @@ use crate::service::Service;
 use crate::session::Session;
 use crate::wire::{Call, Variant, first_string, segment};
 
-/// What ChittyVerify found.
+/// ChittyVerify's verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
     /// True only for an explicit `verified: true`, or a status `PASS` or `verified`.
@@ -18,7 +18,7 @@ pub struct Verification {
     pub id: Option<String>,
     /// Its status in ChittyVerify's words.
     pub status: Option<String>,
-    /// How sure it is, in percent, if it said so.
+    /// ChittyVerify's confidence in percent, if it said so.
     pub confidence_percent: Option<u8>,
 }
 
@@ -28,8 +28,8 @@ pub struct VerifyClient<'a> {
 }
 
 impl VerifyClient<'_> {
-    /// Has a context verified with `POST /v1/verify/context`, or its older spellings. The body holds
-    /// no credential: ChittyVerify has no need of one.
+    /// Asks ChittyVerify to verify a context, with `POST /v1/verify/context` or its older paths. The body
+    /// contains no credential, because ChittyVerify needs none.
     ///
     /// # Errors
     /// No answer, a refusal, or an answer without a verdict.
@@ -53,7 +53,7 @@ impl VerifyClient<'_> {
     }
 }
 
-/// Reads a verdict; a missing field is not one in favour.
+/// Reads a verdict. A missing field does not mean verified.
 fn verification(answer: &Value) -> Option<Verification> {
     let status = first_string(answer, &["status"]).map(str::to_owned);
     let said = answer.get("verified").and_then(Value::as_bool);

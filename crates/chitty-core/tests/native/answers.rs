@@ -1,12 +1,12 @@
-//! What an answer means: which failure it is, whether trying later makes sense, and what the breaker
-//! makes of it.
+//! What an answer means: which failure it is, whether trying later makes sense, and whether the call may
+//! have had its effect.
 
 use chitty_core::{FailureKind, Service, ServiceError};
 use serde_json::json;
 
 use crate::world::{Reply, World, all_calls, call_named, run};
 
-/// Makes a call that takes any JSON for an answer and is sent once.
+/// Makes a call that accepts any JSON as an answer and is sent only once.
 fn say(world: &World) -> Result<(), ServiceError> {
     world.ask(async |session| session.chat().send_message("c", "x", None).await)
 }
@@ -75,7 +75,7 @@ fn each_bad_answer_is_the_right_failure() {
 }
 
 #[test]
-fn each_good_answer_is_one() {
+fn each_good_answer_is_a_success() {
     for reply in [
         Reply::text(204, ""),
         Reply::text(204, "whatever"),
@@ -96,7 +96,7 @@ fn each_good_answer_is_one() {
 }
 
 #[test]
-fn an_empty_answer_is_none_where_something_was_asked_for() {
+fn an_empty_answer_is_malformed_if_the_call_needs_a_result() {
     for call in all_calls().into_iter().filter(|call| !call.not_answers.is_empty()) {
         let world = World::new();
         world.always(Reply::text(204, ""));
@@ -106,7 +106,7 @@ fn an_empty_answer_is_none_where_something_was_asked_for() {
 }
 
 #[test]
-fn no_bad_answer_is_taken_for_a_good_one_by_any_call() {
+fn every_call_fails_on_a_bad_answer() {
     for call in all_calls() {
         for reply in [
             Reply::text(200, "<html></html>"),
@@ -143,7 +143,7 @@ fn retry_after_reaches_the_caller() {
 }
 
 #[test]
-fn an_error_shows_neither_what_was_sent_nor_what_was_answered() {
+fn an_error_shows_no_text_of_the_request_or_the_answer() {
     for reply in [
         Reply::text(200, "s3cret"),
         Reply::answer(400, json!({"message": "s3cret"})),
@@ -162,7 +162,7 @@ fn an_error_shows_neither_what_was_sent_nor_what_was_answered() {
 }
 
 #[test]
-fn fallback_with_success_false() {
+fn a_fallback_answer_with_success_false_is_unavailable() {
     let world = World::new();
     world.always(Reply::ok(json!({"success": false, "fallback": true, "errorCode": "0001"})));
     let e = run((call_named("id.mint").make)(world.session())).unwrap_err();

@@ -1,4 +1,4 @@
-//! Batches: bounded, in order, each on its own.
+//! Batches: bounded, in order, and each call independent of the others.
 
 use chitty_core::{FailureKind, Service};
 use serde_json::json;
@@ -10,7 +10,7 @@ fn number(sent: &SentRequest) -> u32 {
     sent.target().rsplit('/').next().unwrap().parse().unwrap()
 }
 
-/// Asks for as many categories as there are, `limit` at once.
+/// Asks for `count` categories, `limit` at once.
 fn ask(world: &World, limit: usize, count: u32) -> Vec<Result<serde_json::Value, FailureKind>> {
     let session = world.session();
     let calls = (0..count).map(|n| {
@@ -24,7 +24,7 @@ fn ask(world: &World, limit: usize, count: u32) -> Vec<Result<serde_json::Value,
 fn no_more_than_the_limit_are_under_way_at_once() {
     for (limit, most) in [(0, 1), (1, 1), (2, 2), (6, 6), (20, 20), (1_000, 20)] {
         let world = World::new();
-        // The later, the sooner: what has ended waits for what is before it.
+        // Later calls end sooner, and their results wait for the results before them.
         world.script(|sent| Reply::ok(json!({"data": number(sent)})).turns(60 - 3 * number(sent)));
         let results = ask(&world, limit, 20);
         assert_eq!(world.most_in_flight(), most, "of {limit}");
@@ -35,7 +35,7 @@ fn no_more_than_the_limit_are_under_way_at_once() {
 }
 
 #[test]
-fn each_result_stands_for_itself() {
+fn a_failed_call_does_not_affect_the_others() {
     let world = World::new();
     world.script(|sent| match number(sent) % 4 {
         0 => Reply::status(404),
@@ -65,7 +65,7 @@ fn identical_reads_of_a_batch_are_one_request() {
 }
 
 #[test]
-fn nothing_to_do_is_done() {
+fn an_empty_batch_has_no_results() {
     let world = World::new();
     assert!(ask(&world, 5, 0).is_empty());
 }

@@ -1,4 +1,4 @@
-//! The breaker: a service that keeps failing is left alone, and found again.
+//! The breaker: a service that keeps failing gets no calls, until a probe finds that it is back.
 
 use chitty_core::{BreakerConfig, BreakerState, FailureKind, Service, ServiceError, ServiceHealth};
 use futures_util::FutureExt;
@@ -9,7 +9,7 @@ use crate::world::{Reply, START_MS, World, run};
 
 const SAY: &str = "POST chat/api/v1/messages";
 
-/// A call of one attempt.
+/// Makes a call that is sent only once.
 fn say(world: &World) -> Result<(), ServiceError> {
     world.ask(async |session| session.chat().send_message("c", "x", None).await)
 }
@@ -18,7 +18,7 @@ fn well() -> Reply {
     Reply::ok(json!({}))
 }
 
-/// Chat's breaker, open since just now.
+/// Makes a world in which Chat's breaker has just opened.
 fn open() -> World {
     let world = World::new();
     world.always(Reply::status(500));
@@ -83,7 +83,7 @@ fn what_opens_it_and_what_does_not() {
 }
 
 #[test]
-fn it_goes_by_the_rate_within_its_window() {
+fn it_opens_by_the_failure_rate_within_its_window() {
     // Of ten calls, four and then five fail.
     for (failures, opens) in [(4, false), (5, true)] {
         let world = World::new();
@@ -103,7 +103,7 @@ fn it_goes_by_the_rate_within_its_window() {
 }
 
 #[test]
-fn one_probe_is_sent_and_others_wait_for_what_it_finds() {
+fn one_probe_is_sent_and_other_calls_are_refused_meanwhile() {
     let world = open();
     world.always(well());
     world.clock.advance_ms(2_000);
@@ -135,7 +135,7 @@ fn each_probe_that_fails_doubles_the_pause_up_to_half_a_minute() {
 }
 
 #[test]
-fn a_probe_whose_caller_has_gone_blocks_nobody_for_good() {
+fn a_probe_whose_caller_has_gone_does_not_block_others_for_good() {
     let world = open();
     world.always(well());
     world.clock.advance_ms(2_000);
@@ -148,7 +148,7 @@ fn a_probe_whose_caller_has_gone_blocks_nobody_for_good() {
 }
 
 #[test]
-fn a_probe_that_is_asked_to_wait_leaves_the_question_to_the_next_call() {
+fn after_a_probe_that_gets_429_the_next_call_is_a_probe_too() {
     let world = open();
     world.clock.advance_ms(2_000);
     world.always(Reply::status(429));
@@ -159,7 +159,7 @@ fn a_probe_that_is_asked_to_wait_leaves_the_question_to_the_next_call() {
 }
 
 #[test]
-fn a_refusal_of_the_probe_is_a_sign_of_life() {
+fn a_probe_that_is_refused_closes_it() {
     let world = open();
     world.clock.advance_ms(2_000);
     world.always(Reply::status(400));
@@ -168,7 +168,7 @@ fn a_refusal_of_the_probe_is_a_sign_of_life() {
 }
 
 #[test]
-fn one_services_trouble_is_no_others() {
+fn each_service_has_its_own_breaker() {
     let world = open();
     world.always(Reply::ok(json!({"data": 1})));
     world.ask(async |session| session.canon().category("c").await.unwrap());
@@ -177,16 +177,16 @@ fn one_services_trouble_is_no_others() {
 }
 
 #[test]
-fn an_attempt_too_many_is_not_made_where_it_opens_meanwhile() {
+fn no_further_attempt_is_made_once_it_opens() {
     let world = World::with(|config| config.breaker.min_calls = 2);
     world.always(Reply::unreachable());
     let error = world.ask(async |session| session.register().status().await.unwrap_err());
     assert!(error.is_retryable());
-    assert_eq!(world.take_lines().len(), 2, "of three");
+    assert_eq!(world.take_lines().len(), 2, "not three");
 }
 
 #[test]
-fn spellings_of_one_service_meet_its_one_breaker() {
+fn the_variants_of_a_call_share_the_services_breaker() {
     let world = World::new();
     world.always(Reply::status(500));
     for _ in 0..10 {
@@ -200,13 +200,13 @@ fn spellings_of_one_service_meet_its_one_breaker() {
 }
 
 #[test]
-fn news_from_elsewhere_open_it_and_end_its_pause() {
+fn news_from_elsewhere_opens_it_and_ends_its_pause() {
     let world = World::new();
     world.always(well());
     assert!(!world.core.take_breakers_changed());
     world.core.take_news(Service::Chat, true);
     assert!(world.core.take_breakers_changed());
-    assert!(!world.core.take_breakers_changed(), "that was told already");
+    assert!(!world.core.take_breakers_changed(), "the change was taken already");
     assert_eq!(refused_at_once(&world).retry_after_s, Some(2));
     world.core.take_news(Service::Chat, false);
     say(&world).expect("the probe, at once");
@@ -218,7 +218,7 @@ fn news_from_elsewhere_open_it_and_end_its_pause() {
 }
 
 #[test]
-fn news_that_it_is_down_once_more_do_not_prolong_its_pause() {
+fn repeated_news_that_it_is_down_does_not_prolong_its_pause() {
     let world = open();
     world.clock.advance_ms(1_500);
     world.core.take_news(Service::Chat, true);
@@ -239,7 +239,7 @@ fn switched_off_it_never_opens() {
 }
 
 #[test]
-fn a_health_check_goes_through_and_tells_it_nothing() {
+fn a_health_check_is_sent_and_does_not_change_its_state() {
     let world = open();
     let before = world.core.breaker(Service::Chat);
     for (reply, status) in
@@ -260,7 +260,7 @@ fn a_health_check_goes_through_and_tells_it_nothing() {
 }
 
 #[test]
-fn a_late_failure_of_before_does_not_end_the_probe() {
+fn a_late_failure_from_before_it_opened_does_not_end_the_probe() {
     use futures_util::FutureExt;
     use std::cell::Cell;
     let world = World::new();

@@ -9,7 +9,7 @@ use crate::world::{NO_BREAKER, Reply, World, run};
 const FRESH_MS: u64 = 300_000;
 const DAY_MS: u64 = 86_400_000;
 
-/// What a list comes to: its names, its age, and whether it is past its time.
+/// A list, for comparison: its names, its age in ms, and whether it is stale.
 type ListReading = (Vec<String>, u64, bool);
 
 fn list(world: &World) -> Result<ListReading, ServiceError> {
@@ -27,7 +27,7 @@ fn seen(name: &str, age_ms: u64, stale: bool) -> ListReading {
     (vec![name.to_owned()], age_ms, stale)
 }
 
-/// A world in which the list was asked for once.
+/// Makes a world in which the list was asked for once.
 fn warm() -> World {
     let world = World::with(|config| config.breaker = NO_BREAKER);
     world.always(services("a"));
@@ -37,7 +37,7 @@ fn warm() -> World {
 }
 
 #[test]
-fn for_five_minutes_nobody_is_asked_again() {
+fn for_five_minutes_the_registry_is_not_asked_again() {
     let world = warm();
     world.always(services("b"));
     world.clock.advance_ms(FRESH_MS - 1);
@@ -78,13 +78,13 @@ fn when_the_registry_fails_the_last_list_is_used_for_a_day() {
         assert!((FRESH_MS..=FRESH_MS + 5_000).contains(&age_ms), "{age_ms}");
         assert_ne!(world.take_lines().len(), 0, "it was asked");
 
-        // An old list stays as old as it is, however often it is used.
+        // The use of an old list does not make it younger.
         world.clock.advance_ms(DAY_MS - 1 - world.elapsed_ms());
         assert!(list(&world).unwrap().2);
         assert_ne!(world.take_lines().len(), 0, "it is asked each time");
 
         world.clock.advance_ms(DAY_MS.saturating_sub(world.elapsed_ms()));
-        assert!(list(&world).is_err(), "past a day it is worth nothing");
+        assert!(list(&world).is_err(), "after a day it is not used");
     }
 }
 
@@ -101,7 +101,7 @@ fn an_open_breaker_is_a_failure_too() {
 }
 
 #[test]
-fn a_refusal_is_an_answer_and_is_not_papered_over() {
+fn a_refusal_is_returned_instead_of_an_old_list() {
     for status in [401, 403, 404, 405, 410, 500] {
         let world = warm();
         world.always(Reply::status(status));
@@ -131,7 +131,7 @@ fn it_recovers_with_the_registry() {
 }
 
 #[test]
-fn without_an_earlier_list_a_failure_is_one() {
+fn without_an_earlier_list_a_failure_is_returned() {
     let world = World::new();
     world.always(Reply::status(500));
     assert_eq!(list(&world).unwrap_err().kind, FailureKind::Unavailable);
@@ -140,7 +140,7 @@ fn without_an_earlier_list_a_failure_is_one() {
 }
 
 #[test]
-fn only_the_list_is_kept() {
+fn only_the_list_is_cached() {
     let world = World::new();
     world.always(Reply::ok(json!({"name": "a"})));
     for _ in 0..2 {
@@ -150,7 +150,7 @@ fn only_the_list_is_kept() {
 }
 
 #[test]
-fn of_two_that_need_it_at_once_in_a_session_one_asks() {
+fn two_searches_of_a_session_at_once_ask_for_the_list_once() {
     let world = World::new();
     world.always(services("ab"));
     let session = world.session();
@@ -161,7 +161,7 @@ fn of_two_that_need_it_at_once_in_a_session_one_asks() {
 }
 
 #[test]
-fn a_200_that_is_no_list_replaces_no_good_one() {
+fn a_200_without_a_list_does_not_replace_a_good_list() {
     let world = World::new();
     world.always(Reply::ok(json!({"services": [{"name": "a"}]})));
     world.ask(async |s| s.registry().list().await.unwrap());
@@ -172,7 +172,7 @@ fn a_200_that_is_no_list_replaces_no_good_one() {
 }
 
 #[test]
-fn a_200_that_is_no_list_is_not_kept() {
+fn a_200_without_a_list_is_not_cached() {
     let world = World::new();
     world.always(Reply::ok(json!({"message": "under maintenance"})));
     world.ask(async |s| s.registry().list().await.unwrap_err());

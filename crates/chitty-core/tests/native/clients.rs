@@ -1,4 +1,4 @@
-//! Each client: what it sends, what it takes for an answer, and that a missing field is none.
+//! Each client: what it sends, which answers it accepts, and that a missing field is not success.
 
 use chitty_core::{EntityLabel, EntryQuery, FailureKind, MintRequest, TokenCheck, Validity};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn person() -> MintRequest {
 }
 
 #[test]
-fn every_call_says_what_it_should_in_each_spelling() {
+fn every_call_sends_its_request_in_each_variant() {
     for call in all_calls() {
         for (understood, line) in call.spellings.iter().enumerate() {
             let world = World::new();
@@ -48,14 +48,14 @@ fn a_missing_field_is_not_success() {
             let error = run((call.make)(world.session())).unwrap_err();
             assert_eq!(error.kind, FailureKind::Malformed, "{}: {body}", call.name);
             assert!(error.is_retryable() && error.may_have_had_its_effect());
-            assert_eq!(world.take_lines().len(), 1, "{}: asking at once would not help", call.name);
+            assert_eq!(world.take_lines().len(), 1, "{}: a repeat would not help", call.name);
         }
     }
 }
 
 #[test]
-fn what_is_nowhere_known_is_an_outage_or_not_there() {
-    // 404 is an answer to these: what was asked for is not there.
+fn a_404_from_every_variant_is_an_outage_or_says_that_nothing_is_there() {
+    // For these calls 404 is an answer: what they ask for does not exist.
     const ASKED_FOR: [&str; 7] = [
         "dna.lineage",
         "dna.evolve",
@@ -79,7 +79,7 @@ fn what_is_nowhere_known_is_an_outage_or_not_there() {
 }
 
 #[test]
-fn a_credential_that_is_not_there_is_gone_once_it_is_good_for_nothing() {
+fn a_credential_that_is_not_found_counts_as_revoked_only_if_it_is_not_valid() {
     for name in ["auth.revoke_token", "auth.revoke_key"] {
         for (verdict, expected) in [
             (json!({"valid": false}), Ok("()".to_owned())),
@@ -98,7 +98,7 @@ fn a_credential_that_is_not_there_is_gone_once_it_is_good_for_nothing() {
 }
 
 #[test]
-fn a_key_without_an_id_is_revoked_by_itself() {
+fn a_key_without_an_id_is_revoked_by_the_key_itself() {
     let world = World::new();
     world.always(Reply::ok(json!({"success": true})));
     world.ask(async |session| session.auth().revoke_key(None, "k1", "r").await.unwrap());
@@ -107,7 +107,7 @@ fn a_key_without_an_id_is_revoked_by_itself() {
 }
 
 #[test]
-fn what_was_to_be_gone_may_be_gone_for_good() {
+fn a_410_means_that_a_removal_is_done() {
     for name in ["auth.revoke_token", "auth.revoke_key", "certify.revoke", "canon.remove_record"] {
         for (status, expected) in [
             (410, Ok("()".to_owned())),
@@ -140,7 +140,7 @@ fn a_person_is_minted_without_a_characterization() {
 }
 
 #[test]
-fn a_fallback_answer_is_no_identity_but_a_later() {
+fn a_fallback_answer_is_a_transient_failure_and_no_identity() {
     let world = World::new();
     for id in [ID, "03-0-ERR-0001-P-2602-0-08"] {
         let body = json!({"success": true, "chittyId": id, "fallback": true, "errorCode": "0001"});
@@ -148,12 +148,12 @@ fn a_fallback_answer_is_no_identity_but_a_later() {
         let error = world.ask(async |session| session.id().mint(&person()).await.unwrap_err());
         assert_eq!(error.kind, FailureKind::Unavailable);
         assert!(error.is_retryable() && error.detail.contains("0001"), "{error}");
-        assert_eq!(world.take_lines(), ["POST id/v1/mint"], "nothing is minted elsewhere");
+        assert_eq!(world.take_lines(), ["POST id/v1/mint"], "the mint itself is not asked");
     }
 }
 
 #[test]
-fn the_mint_is_asked_only_where_chittyid_does_not_know_the_path() {
+fn the_mint_is_asked_only_if_chittyid_does_not_know_the_path() {
     for (first, goes_on) in [
         (Reply::status(404), true),
         (Reply::status(405), true),
@@ -185,7 +185,7 @@ fn an_error_of_the_mint_names_the_mint() {
 }
 
 #[test]
-fn whether_an_id_is_sound_the_authority_says_where_its_form_leaves_it_open() {
+fn the_authority_is_asked_about_an_id_only_if_its_text_does_not_tell() {
     let world = World::new();
     for (answer, expected) in [
         (json!({"valid": true}), Validity::Valid),
@@ -205,11 +205,11 @@ fn whether_an_id_is_sound_the_authority_says_where_its_form_leaves_it_open() {
     ] {
         assert_eq!(world.ask(async |session| session.id().validate(id).await.unwrap()), expected);
     }
-    assert_eq!(world.take_lines(), [""; 0], "what is no id is not asked about");
+    assert_eq!(world.take_lines(), [""; 0], "the text alone tells");
 }
 
 #[test]
-fn what_is_known_of_an_id() {
+fn the_info_of_an_identity_is_read() {
     let world = World::new();
     world.always(Reply::ok(json!({
         "data": {"chitty_id": format!("did:chitty:{ID}"), "did": "d", "entityType": "person"},
@@ -273,7 +273,7 @@ fn the_older_validation_carries_the_token_as_bearer_and_says_valid_by_its_status
 }
 
 #[test]
-fn a_credential_comes_with_what_is_known_of_it() {
+fn a_credential_has_its_id_its_scopes_and_its_expiry() {
     let world = World::new();
     world.always(Reply::ok(json!({
         "token": "s3cret", "tokenId": "i", "scope": "read write", "expiresAt": "2027",
@@ -285,7 +285,7 @@ fn a_credential_comes_with_what_is_known_of_it() {
 }
 
 #[test]
-fn the_registry_is_searched_by_name_and_case_aside() {
+fn the_registry_is_searched_by_name_ignoring_case() {
     let world = World::new();
     world.always(Reply::ok(json!([{"name": "ChittyID"}, {"name": "chittyauth"}, {"name": "x"}])));
     for (text, expected) in
@@ -299,7 +299,7 @@ fn the_registry_is_searched_by_name_and_case_aside() {
 }
 
 #[test]
-fn a_verification_is_in_favour_only_where_it_says_so() {
+fn a_context_is_verified_only_if_the_answer_says_so() {
     for (answer, verified) in [
         (json!({"verified": true}), true),
         (json!({"status": "verified"}), true),
@@ -316,7 +316,7 @@ fn a_verification_is_in_favour_only_where_it_says_so() {
 }
 
 #[test]
-fn a_query_says_what_it_is_told_and_nothing_else() {
+fn a_query_sends_the_given_fields_and_no_others() {
     let world = World::new();
     world.always(Reply::ok(json!([])));
     let everything = EntryQuery {
@@ -344,7 +344,7 @@ fn a_query_says_what_it_is_told_and_nothing_else() {
 }
 
 #[test]
-fn a_registration_needs_a_word_or_an_id() {
+fn a_registration_is_confirmed_by_success_or_an_id() {
     for (answer, sound) in [
         (json!({"success": true}), true),
         (json!({"chittyId": ID}), true),

@@ -1,4 +1,4 @@
-//! What travels with every call of a session, and the other headers.
+//! The context that every call of a session carries, and the other headers.
 
 use chitty_core::{CallContext, Service, ServiceToken};
 use serde_json::json;
@@ -19,10 +19,10 @@ fn context() -> CallContext {
 }
 
 #[test]
-fn a_sessions_context_is_on_every_request_of_its_calls_and_of_no_other() {
+fn only_the_requests_of_a_session_carry_its_context() {
     for call in all_calls() {
         let world = World::new();
-        // In all spellings.
+        // With 404 every variant is tried.
         world.always(Reply::status(404));
         let session = world.core.session(context());
         assert_eq!(session.context(), &context());
@@ -40,7 +40,7 @@ fn a_sessions_context_is_on_every_request_of_its_calls_and_of_no_other() {
 }
 
 #[test]
-fn it_is_on_health_checks_and_renewals_and_repeats() {
+fn health_checks_renewals_and_repeats_carry_it_too() {
     let world = World::with(|config| {
         let expires_at_ms = Some(START_MS);
         let token = ServiceToken { secret: "old".to_owned(), expires_at_ms };
@@ -83,7 +83,7 @@ fn parts_of_it_may_be_left_out() {
 }
 
 #[test]
-fn every_request_says_who_asks_and_what_it_reads_and_sends() {
+fn every_request_names_its_user_agent_and_its_content_types() {
     for call in all_calls() {
         let world = World::new();
         world.always(Reply::status(404));
@@ -98,7 +98,7 @@ fn every_request_says_who_asks_and_what_it_reads_and_sends() {
 }
 
 #[test]
-fn the_idempotency_key_is_on_what_makes_something_and_on_nothing_else() {
+fn only_calls_that_take_an_idempotency_key_send_one() {
     for call in all_calls() {
         let world = World::new();
         world.always(Reply::status(404));

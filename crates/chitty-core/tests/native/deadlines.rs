@@ -1,11 +1,11 @@
-//! Deadlines: of one attempt, and of the whole call whatever it goes through.
+//! Deadlines: of one attempt, and of the whole call with its retries and variants.
 
 use chitty_core::{CoreConfig, FailureKind, Session};
 use serde_json::json;
 
 use crate::world::{Repeats, Reply, World, all_calls, call_named, run, told};
 
-/// When each request was sent, and how long it was given.
+/// Returns when each request was sent, and its deadline, in ms.
 fn attempts(world: &World) -> Vec<(u64, u32)> {
     world.take_sent().iter().map(|sent| (sent.at_ms, sent.request.deadline_ms)).collect()
 }
@@ -23,7 +23,7 @@ fn a_hanging_service_costs_no_call_more_than_its_deadline() {
         assert_eq!(result, Err(FailureKind::Timeout), "{}", call.name);
         assert_eq!(world.elapsed_ms(), 5_000, "{}", call.name);
         let expected: &[(u64, u32)] = match call.repeats {
-            // Three seconds for an attempt, and the second gets what is left after a pause.
+            // An attempt gets three seconds, and the second one what is left after a pause.
             Repeats::Safely => &[(0, 3_000), (3_099, 1_901)],
             Repeats::WhenTurnedAway | Repeats::Never => &[(0, 5_000)],
         };
@@ -32,13 +32,13 @@ fn a_hanging_service_costs_no_call_more_than_its_deadline() {
 }
 
 #[test]
-fn spellings_share_the_one_deadline() {
+fn the_variants_of_a_call_share_one_deadline() {
     for call in all_calls() {
         let world = World::new();
-        // Each says after nearly all of an attempt's time that it does not know the path.
+        // The service answers 404 to each variant just before the attempt's deadline.
         world.always(Reply::status(404).after(2_900));
         let _ = run((call.make)(world.session()));
-        // The question whether what was to be gone is gone is a call of its own.
+        // After a revocation gets 404, a second call asks whether the credential is still valid.
         let calls = if call.lines_when_nowhere() == call.spellings { 1 } else { 2 };
         let bound = calls * 5_000;
         assert!(world.elapsed_ms() <= bound, "{} took {}", call.name, world.elapsed_ms());
@@ -65,7 +65,7 @@ fn slow_failures_and_their_pauses_stay_within_it() {
             for (at_ms, deadline_ms) in attempts(&world) {
                 assert!(at_ms + u64::from(deadline_ms) <= started_ms + 5_000);
             }
-            // The breaker forgets.
+            // So that these failures leave the breaker's window.
             world.clock.advance_ms(100_000);
         }
     }
@@ -99,7 +99,7 @@ fn both_deadlines_are_configured() {
 }
 
 #[test]
-fn what_must_not_be_repeated_gets_the_whole_time_and_then_what_is_left() {
+fn an_attempt_of_a_call_that_is_not_safe_to_repeat_gets_all_the_time_that_is_left() {
     let world = World::new();
     world.in_turn([
         Reply::busy(503, "1").after(1_500),
@@ -110,7 +110,7 @@ fn what_must_not_be_repeated_gets_the_whole_time_and_then_what_is_left() {
 }
 
 #[test]
-fn what_is_read_of_an_answer_is_bounded() {
+fn the_size_of_an_answer_is_bounded() {
     let world = World::new();
     for call in all_calls() {
         world.always(Reply::ok(call.good));

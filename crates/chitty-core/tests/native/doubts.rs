@@ -1,4 +1,5 @@
-//! What is asked before something is done again, and what an outage that answers is taken for.
+//! Whether the record has an entry, which a caller asks before it repeats an append, and which failure an
+//! outage is that answers.
 
 use chitty_core::{BreakerState, Entry, FailureKind, Service, ServiceError};
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ fn an_entry_is_asked_for_by_its_event() {
         (json!([]), false),
         (json!([entry("evt_1")]), true),
         (json!({"events": [entry("evt_1")]}), true),
-        // One that only speaks of the event is not the event's.
+        // An entry that only mentions the event is not the event's own.
         (json!([{"metadata": {"eventId": "evt_2", "payload": {"about": "evt_1"}}}]), false),
     ] {
         let world = World::new();
@@ -51,7 +52,7 @@ fn an_entry_is_asked_for_by_its_event() {
 }
 
 #[test]
-fn where_words_are_not_heeded_the_entries_of_its_kind_are_looked_through_in_bounds() {
+fn if_the_words_are_ignored_at_most_a_hundred_entries_of_its_kind_are_looked_through() {
     let others = |count: usize| vec![entry("evt_other"); count];
     for (second, expected) in [
         (json!(others(99)), Some(false)),
@@ -68,7 +69,7 @@ fn where_words_are_not_heeded_the_entries_of_its_kind_are_looked_through_in_boun
 }
 
 #[test]
-fn a_question_that_is_not_answered_leaves_it_open() {
+fn a_question_without_an_answer_is_an_error() {
     for reply in [
         Reply::hang(),
         Reply::too_large(),
@@ -88,7 +89,7 @@ fn a_question_that_is_not_answered_leaves_it_open() {
 }
 
 #[test]
-fn an_outage_that_answers_is_waited_out_by_every_call() {
+fn a_4xx_that_does_not_answer_the_call_is_an_outage() {
     for call in all_calls() {
         for status in [401, 403, 405, 407, 451] {
             let world = World::new();
@@ -108,7 +109,7 @@ fn an_outage_that_answers_is_waited_out_by_every_call() {
 }
 
 #[test]
-fn what_is_not_there_and_a_spelling_that_is_not_known_say_nothing_against_a_service() {
+fn a_404_that_is_an_answer_or_leads_to_another_variant_does_not_open_the_breaker() {
     for name in ["id.info", "registry.one", "certify.revoke", "register.set_status"] {
         let world = World::new();
         world.always(Reply::status(404));
@@ -126,14 +127,14 @@ fn what_is_not_there_and_a_spelling_that_is_not_known_say_nothing_against_a_serv
     });
     for _ in 0..30 {
         run((call_named("dna.evolve").make)(world.session())).unwrap();
-        // The next one begins with the first spelling again.
+        // So that the next call tries the first variant again.
         world.clock.advance_ms(300_001);
     }
     assert_eq!(world.core.breaker(Service::Dna), BreakerState::Closed);
 }
 
 #[test]
-fn who_shows_bad_tokens_closes_chittyauth_to_nobody() {
+fn the_bad_tokens_of_callers_do_not_open_chittyauths_breaker() {
     let world = World::with(|config| {
         config.tokens.insert(Service::Auth, "own".to_owned().into());
     });

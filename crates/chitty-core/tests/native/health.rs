@@ -1,4 +1,4 @@
-//! Health: every service says how it is, and that one does not answer is an answer too.
+//! Health checks: what a service says about itself, and that a service without an answer is down.
 
 use chitty_core::{HealthReport, Service, ServiceHealth};
 use serde_json::json;
@@ -10,7 +10,7 @@ fn health(world: &World, timeout_ms: u32) -> HealthReport {
 }
 
 #[test]
-fn what_a_service_says_of_itself() {
+fn a_report_depends_on_the_answer_and_its_latency() {
     let down = |error| (ServiceHealth::Down, Some(error));
     let healthy = (ServiceHealth::Healthy, None);
     let degraded = (ServiceHealth::Degraded, None);
@@ -73,7 +73,7 @@ fn all_of_them_are_asked_six_at_a_time() {
 }
 
 #[test]
-fn one_that_is_down_hides_no_other() {
+fn a_service_that_is_down_does_not_affect_the_reports_of_others() {
     let world = World::new();
     world.script(|sent| match sent.request.service {
         Service::Auth => Reply::status(500),
@@ -81,7 +81,7 @@ fn one_that_is_down_hides_no_other() {
         Service::Beacon => Reply::ok(json!({"status": "degraded"})),
         _ => Reply::ok(json!({"status": "ok"})),
     });
-    // Neither does an open breaker.
+    // An open breaker does not affect the report.
     world.core.take_news(Service::Id, true);
     let session = world.session();
     for (service, report) in run(session.health_of_all(1_000)) {
@@ -95,7 +95,7 @@ fn one_that_is_down_hides_no_other() {
 }
 
 #[test]
-fn a_report_reads_well_as_json() {
+fn a_report_is_serialized_as_documented() {
     let world = World::new();
     world.always(Reply::status(500).after(7));
     let report = serde_json::to_value(health(&world, 100)).unwrap();

@@ -1,7 +1,7 @@
-//! What ChittyCore promises, tried from outside: only the public API, scripted services, and a clock
-//! that is turned by hand.
+//! Tests of what ChittyCore promises. They use only the public API, scripted services, and a clock that
+//! the test advances.
 
-// What the lints forbid on the request path is how a test fails.
+// A test fails by a panic, which the lints forbid on the request path.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(missing_docs, reason = "tests say what they check by their names")]
 

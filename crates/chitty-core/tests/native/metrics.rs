@@ -1,4 +1,4 @@
-//! What the calls came to, counted by service and outcome.
+//! Metrics: the attempts counted by service and outcome.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ fn say(world: &World) {
 }
 
 #[test]
-fn nothing_asked_is_nothing_counted() {
+fn without_calls_nothing_is_counted() {
     let world = World::new();
     assert!(world.core.metrics().services.is_empty());
     let summary = serde_json::to_value(world.core.metrics().summary()).unwrap();
@@ -57,7 +57,7 @@ fn each_attempt_is_counted_under_its_service_and_outcome() {
 }
 
 #[test]
-fn retries_and_spellings_and_health_checks_are_attempts_as_well() {
+fn retries_variants_and_health_checks_count_as_attempts() {
     let world = World::new();
     world.in_turn([Reply::unreachable(), Reply::status(404), Reply::ok(json!({"keys": []}))]);
     world.ask(async |session| session.auth().jwks().await.unwrap());
@@ -69,7 +69,7 @@ fn retries_and_spellings_and_health_checks_are_attempts_as_well() {
 }
 
 #[test]
-fn what_a_breaker_holds_back_is_counted_but_has_no_latency() {
+fn a_call_that_the_breaker_refuses_is_counted_but_has_no_latency() {
     let world = World::new();
     world.core.take_news(Service::Chat, true);
     for _ in 0..3 {

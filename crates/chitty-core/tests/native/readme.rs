@@ -1,4 +1,4 @@
-//! The README's example: it is this code, it compiles, and it does what it says.
+//! The README's example: it is this code, it compiles, and it does what the README says.
 
 include!("readme_example.rs");
 
@@ -9,8 +9,8 @@ mod tests {
     use super::*;
     use crate::world::run;
 
-    /// A server for one request: gives this answer, and returns what it was asked. Without an answer
-    /// it keeps its caller waiting until he goes.
+    /// Starts a server for one request, which gives this answer and returns the request. Without an
+    /// answer the server keeps its caller waiting until the caller goes.
     fn serve(answer: Option<&'static str>) -> (String, JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let place = format!("http://{}/{{name}}", listener.local_addr().unwrap());
@@ -32,7 +32,7 @@ mod tests {
     }
 
     fn ask(services: &str) -> String {
-        run(whose(&core(services), "t"))
+        run(describe(&core(services), "t"))
     }
 
     #[test]
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn it_tells_a_refusal_from_an_outage() {
         let (place, server) = serve(Some("HTTP/1.1 401 Unauthorized\r\n\r\n{}"));
-        assert_eq!(ask(&place), "nobody's");
+        assert_eq!(ask(&place), "not valid");
         server.join().unwrap();
         let (place, server) = serve(Some("HTTP/1.1 503 Busy\r\nRetry-After: 60\r\n\r\n"));
         assert_eq!(ask(&place), "ask again later: chittyauth: unavailable: answered 503");
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn its_chance_is_bounded() {
+    fn its_random_numbers_are_bounded() {
         let clock = SystemClock;
         assert_eq!(clock.jitter(0), 0);
         let drawn: std::collections::BTreeSet<u32> =

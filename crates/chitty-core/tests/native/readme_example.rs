@@ -10,7 +10,7 @@ use chitty_core::{
     TransportError,
 };
 
-/// HTTP/1.0 without TLS, one connection a request.
+/// Sends HTTP/1.0 without TLS, one connection a request.
 struct PlainHttp;
 
 #[async_trait(?Send)]
@@ -71,7 +71,7 @@ fn exchange(request: &HttpRequest) -> io::Result<HttpResponse> {
     })
 }
 
-/// The system's time. Its sleep blocks; with an async runtime, use that one's timer.
+/// The system's clock. Its sleep blocks the thread; with an async runtime, use the runtime's timer.
 struct SystemClock;
 
 #[async_trait(?Send)]
@@ -95,11 +95,11 @@ fn core(services: &str) -> ChittyCore {
     ChittyCore::new(config, Rc::new(PlainHttp), Rc::new(SystemClock))
 }
 
-async fn whose(core: &ChittyCore, token: &str) -> String {
+async fn describe(core: &ChittyCore, token: &str) -> String {
     let cx = CallContext { request_id: Some("request-1".to_owned()), ..CallContext::default() };
     match core.session(cx).auth().validate(token).await {
         Ok(TokenCheck::Valid(info)) => format!("{} may {}", info.actor, info.scopes.join(", ")),
-        Ok(TokenCheck::Invalid) => "nobody's".to_owned(),
+        Ok(TokenCheck::Invalid) => "not valid".to_owned(),
         Err(error) if error.is_retryable() => format!("ask again later: {error}"),
         Err(error) => format!("no answer: {error}"),
     }
@@ -107,5 +107,5 @@ async fn whose(core: &ChittyCore, token: &str) -> String {
 
 fn main() {
     let core = core("http://127.0.0.1:8788/{name}");
-    println!("{}", futures_executor::block_on(whose(&core, "some-token")));
+    println!("{}", futures_executor::block_on(describe(&core, "some-token")));
 }

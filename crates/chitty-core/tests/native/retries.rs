@@ -1,4 +1,4 @@
-//! When a call is sent again: only where that is safe, after a pause, and within a budget.
+//! When a call is sent again: only if that is safe, after a pause, and within a budget.
 
 use std::cell::Cell;
 
@@ -26,7 +26,7 @@ fn transient() -> Vec<(Reply, FailureKind, bool)> {
 }
 
 #[test]
-fn what_is_safe_is_tried_three_times_and_what_is_not_only_where_it_was_turned_away() {
+fn a_safe_call_is_tried_three_times_and_any_other_only_if_it_was_turned_away() {
     for call in all_calls() {
         for (reply, kind, turned_away) in transient() {
             let world = World::with(|config| {
@@ -51,7 +51,7 @@ fn what_is_safe_is_tried_three_times_and_what_is_not_only_where_it_was_turned_aw
 }
 
 #[test]
-fn a_hiccup_is_not_seen_by_the_caller_and_a_repeat_is_the_same_request() {
+fn the_caller_does_not_see_a_hiccup_and_a_repeat_is_the_same_request() {
     let repeatable = |call: &Call| call.repeats != Repeats::Never;
     for call in all_calls().into_iter().filter(repeatable) {
         let world = World::new();
@@ -69,7 +69,7 @@ fn a_hiccup_is_not_seen_by_the_caller_and_a_repeat_is_the_same_request() {
 }
 
 #[test]
-fn what_will_not_pass_is_not_tried_again() {
+fn a_failure_that_will_not_pass_at_once_is_not_tried_again() {
     for reply in [
         Reply::status(400),
         Reply::status(401),
@@ -99,14 +99,14 @@ fn pauses_are_drawn_below_a_ceiling_that_doubles() {
 }
 
 #[test]
-fn what_the_service_asks_for_is_waited_for_or_it_is_left_alone() {
+fn retry_after_is_waited_for_or_the_call_is_not_repeated() {
     for (retry_after, slept_ms) in [
         ("0", &[99, 199][..]),
         ("1", &[1_000, 1_000][..]),
         (" 1 ", &[1_000, 1_000][..]),
         ("2", &[][..]),
         ("4294967295", &[][..]),
-        // Not in seconds: as if it were not there.
+        // Not a number of seconds, so it counts as absent.
         ("Wed, 21 Oct 2026 07:28:00 GMT", &[99, 199][..]),
         ("-1", &[99, 199][..]),
     ] {
@@ -120,7 +120,7 @@ fn what_the_service_asks_for_is_waited_for_or_it_is_left_alone() {
 }
 
 #[test]
-fn what_was_turned_away_once_and_is_then_left_open_is_not_sent_again() {
+fn a_mint_that_was_turned_away_and_is_then_in_doubt_is_not_sent_again() {
     for left_open in [Reply::hang(), Reply::unreachable(), Reply::status(500)] {
         let world = World::new();
         world.in_turn([Reply::busy(429, "0"), left_open.clone()]);
@@ -130,8 +130,8 @@ fn what_was_turned_away_once_and_is_then_left_open_is_not_sent_again() {
     }
 }
 
-/// Makes 1,000 calls of which `percent` in a hundred attempts fail, and returns how many attempts
-/// there were and how many calls succeeded.
+/// Makes 1,000 calls, of whose attempts `percent` in a hundred fail. Returns how many attempts there
+/// were and how many calls succeeded.
 fn storm(percent: u32, failure: &Reply) -> (usize, usize) {
     let world = World::with(|config| config.breaker = NO_BREAKER);
     // A plain linear congruential sequence.
@@ -149,7 +149,7 @@ fn storm(percent: u32, failure: &Reply) -> (usize, usize) {
 }
 
 #[test]
-fn failures_make_no_storm_of_retries() {
+fn failures_do_not_cause_a_storm_of_retries() {
     for failure in [Reply::unreachable(), Reply::status(503), Reply::busy(429, "1"), Reply::hang()]
     {
         for percent in [0, 30, 100] {
@@ -169,7 +169,7 @@ fn failures_make_no_storm_of_retries() {
 }
 
 #[test]
-fn one_services_retries_cost_no_other_its_own() {
+fn each_service_has_its_own_retry_budget() {
     let world = World::with(|config| config.breaker = NO_BREAKER);
     world.always(Reply::unreachable());
     for _ in 0..100 {
@@ -179,7 +179,7 @@ fn one_services_retries_cost_no_other_its_own() {
     world.ask(async |session| session.canon().category("c").await.unwrap_err());
     assert_eq!(world.count(Service::Canon), 3);
     world.ask(status).unwrap_err();
-    assert!(world.count(Service::Register) < 3, "while this one has none left");
+    assert!(world.count(Service::Register) < 3, "while this one has no retry left");
 }
 
 fn register(world: &World) -> chitty_core::ServiceError {

@@ -1,4 +1,4 @@
-//! What a saga makes of an attempt whose answer was lost.
+//! What a saga does about an attempt whose answer was lost.
 
 use std::cell::Cell;
 
@@ -17,13 +17,13 @@ impl Journal for Nowhere {
 }
 
 #[test]
-fn what_may_have_been_registered_is_deregistered() {
+fn a_registration_in_doubt_is_undone() {
     let world = World::new();
     let n = Cell::new(0);
     world.script(move |sent| match sent.line().as_str() {
         "POST id/v1/mint" => Reply::ok(json!({"chittyId": ID})),
         "POST auth/v1/tokens/provision" => Reply::ok(json!({"token": "t", "tokenId": "i"})),
-        // The first is done, and its answer is lost; then the service is gone for a while.
+        // The first attempt is done, but its answer is lost; after that the service is too busy.
         "POST register/api/v1/register" => {
             n.set(n.get() + 1);
             if n.get() == 1 { Reply::hang() } else { Reply::busy(503, "60") }

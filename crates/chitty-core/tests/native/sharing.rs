@@ -1,4 +1,4 @@
-//! Identical reads that are under way at once in one session are one request.
+//! Identical reads that are under way at once in one session share one request.
 
 use chitty_core::{FailureKind, Session};
 use futures_util::FutureExt;
@@ -12,7 +12,7 @@ async fn status(session: &Session) -> Result<serde_json::Value, FailureKind> {
 }
 
 #[test]
-fn identical_reads_are_one_request_and_nothing_else_is() {
+fn only_identical_reads_share_one_request() {
     for call in all_calls() {
         let world = World::new();
         // Long enough that all have asked before the answer comes.
@@ -40,7 +40,7 @@ fn two_sessions_share_nothing() {
 }
 
 #[test]
-fn different_reads_are_each_their_own() {
+fn different_reads_do_not_share_a_request() {
     let world = World::new();
     world.script(|sent| Reply::ok(json!({"valid": sent.body()["value"] == "a"})));
     let session = world.session();
@@ -85,7 +85,7 @@ fn a_later_read_asks_again() {
         let _ = run(status(&session));
         assert_eq!(world.take_lines().len(), 1);
     }
-    // Also while somebody has yet to take the answer of the one before.
+    // This holds even while somebody has not yet taken the answer of an earlier read.
     world.in_turn([Reply::ok(json!(3)).turns(5), Reply::ok(json!(4))]);
     let mut first = Box::pin(status(&session));
     let mut second = Box::pin(status(&session));
@@ -97,7 +97,7 @@ fn a_later_read_asks_again() {
 }
 
 #[test]
-fn whoever_joins_is_served_although_the_first_has_gone() {
+fn a_caller_that_joined_gets_the_answer_although_the_first_has_gone() {
     let world = World::new();
     world.always(Reply::ok(json!(1)).turns(5));
     let session = world.session();
@@ -111,7 +111,7 @@ fn whoever_joins_is_served_although_the_first_has_gone() {
 }
 
 #[test]
-fn whoever_comes_after_all_have_gone_asks_again() {
+fn a_caller_asks_again_after_all_others_have_gone() {
     let world = World::new();
     world.always(Reply::ok(json!(1)));
     let session = world.session();

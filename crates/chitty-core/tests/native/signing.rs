@@ -14,7 +14,7 @@ fn key() -> SigningKey {
     SigningKey { id: "2026".to_owned(), secret: vec![7; 32] }
 }
 
-/// A world that signs, with chances that do not repeat.
+/// Makes a world that signs its requests, with random numbers that do not repeat.
 fn world(change: impl FnOnce(&mut CoreConfig)) -> World {
     let world = World::with(|config| {
         config.signing_key = Some(key());
@@ -50,7 +50,7 @@ fn accept(sent: &SentRequest, seen: &mut NonceWindow) -> Result<(), SignatureErr
 fn every_request_is_accepted_once() {
     let world = world(|_| {});
     for call in all_calls() {
-        // In all spellings.
+        // With 404 every variant is tried.
         world.always(Reply::status(404));
         let _ = run((call.make)(world.session()));
     }
@@ -68,7 +68,7 @@ fn every_request_is_accepted_once() {
 }
 
 #[test]
-fn what_is_altered_is_not_accepted() {
+fn an_altered_request_is_not_accepted() {
     let world = world(|_| {});
     world.always(Reply::status(404));
     for name in ["chronicle.query", "id.mint", "canon.remove_record"] {
@@ -76,15 +76,15 @@ fn what_is_altered_is_not_accepted() {
     }
     for sent in world.take_sent() {
         let signature = signature(&sent);
-        let told = signed(&sent);
-        let query_gone = told.target.split('?').next().unwrap();
+        let original = signed(&sent);
+        let query_gone = original.target.split('?').next().unwrap();
         for (what, altered) in [
-            ("method", SigningInput { method: "PUT", ..told }),
-            ("body", SigningInput { body: b"{\"type\":\"PEO\"}", ..told }),
-            ("path", SigningInput { target: "/v1/other", ..told }),
-            ("query", SigningInput { target: query_gone, ..told }),
+            ("method", SigningInput { method: "PUT", ..original }),
+            ("body", SigningInput { body: b"{\"type\":\"PEO\"}", ..original }),
+            ("path", SigningInput { target: "/v1/other", ..original }),
+            ("query", SigningInput { target: query_gone, ..original }),
         ] {
-            if what == "query" && query_gone == told.target {
+            if what == "query" && query_gone == original.target {
                 continue;
             }
             let seen = &mut NonceWindow::default();

@@ -1,4 +1,4 @@
-//! Tokens: renewed through ChittyAuth before they end, by one caller at a time.
+//! Tokens: renewed through ChittyAuth before they expire, by one caller at a time.
 
 use std::cell::Cell;
 
@@ -11,7 +11,7 @@ use crate::world::{NO_BREAKER, Reply, START_MS, SentRequest, World, run};
 const MINUTE_MS: u64 = 60_000;
 const REFRESH: &str = "POST auth/v1/tokens/refresh";
 
-/// A world in which Canon's token ends in ten minutes.
+/// Makes a world in which Canon's token expires in ten minutes.
 fn world() -> World {
     World::with(|config| {
         config.breaker = NO_BREAKER;
@@ -24,7 +24,7 @@ fn token(secret: &str, ends_in_minutes: Option<u64>) -> ServiceToken {
     ServiceToken { secret: secret.to_owned(), expires_at_ms }
 }
 
-/// ChittyAuth meets this, and everybody else works.
+/// Makes ChittyAuth answer with `reply`, and every other service work.
 fn refresh_meets(world: &World, reply: Reply) {
     world.script(move |sent| match sent.request.service {
         Service::Auth => reply.clone(),
@@ -40,7 +40,7 @@ fn ask(world: &World) -> Value {
     world.ask(async |session| session.canon().category("c").await.unwrap())
 }
 
-/// The lines of the requests, each with its token.
+/// Returns the line of each request, with the token that it carried.
 fn carried(world: &World) -> Vec<(String, String)> {
     let bearer = |sent: &SentRequest| sent.header("authorization").unwrap_or("nothing").to_owned();
     let short = |text: String| text.strip_prefix("Bearer ").map_or(text.clone(), str::to_owned);
@@ -56,9 +56,9 @@ fn refresh(token: &str) -> (String, String) {
 }
 
 #[test]
-fn it_is_renewed_five_minutes_before_its_end_and_the_call_carries_the_new_one() {
+fn a_token_is_renewed_five_minutes_before_it_expires_and_the_call_carries_the_new_one() {
     let world = world();
-    // An hour from the start.
+    // The new token expires an hour after the start.
     refresh_meets(&world, fresh("new", "2026-01-02T04:04:05.000Z"));
     world.clock.advance_ms(5 * MINUTE_MS - 1);
     ask(&world);
@@ -81,7 +81,7 @@ fn it_is_renewed_five_minutes_before_its_end_and_the_call_carries_the_new_one() 
 }
 
 #[test]
-fn of_many_calls_at_once_one_renews_and_the_others_use_the_old_one() {
+fn of_many_calls_at_once_one_renews_and_the_others_use_the_old_token() {
     let world = world();
     refresh_meets(&world, fresh("new", "2026-01-02T04:04:05.000Z"));
     world.clock.advance_ms(6 * MINUTE_MS);
@@ -101,7 +101,7 @@ fn of_many_calls_at_once_one_renews_and_the_others_use_the_old_one() {
 }
 
 #[test]
-fn a_renewal_that_fails_leaves_the_old_one_and_is_tried_again_in_half_a_minute() {
+fn a_renewal_that_fails_leaves_the_old_token_and_is_tried_again_in_half_a_minute() {
     for failure in [
         Reply::unreachable(),
         Reply::status(500),
@@ -127,7 +127,7 @@ fn a_renewal_that_fails_leaves_the_old_one_and_is_tried_again_in_half_a_minute()
 }
 
 #[test]
-fn a_renewal_is_not_repeated_where_it_may_have_taken_place() {
+fn a_renewal_that_may_have_taken_place_is_not_repeated() {
     let world = world();
     world.clock.advance_ms(6 * MINUTE_MS);
     refresh_meets(&world, Reply::status(502));
@@ -136,7 +136,7 @@ fn a_renewal_is_not_repeated_where_it_may_have_taken_place() {
 }
 
 #[test]
-fn one_without_an_end_is_never_renewed() {
+fn a_token_that_never_expires_is_never_renewed() {
     for (first, answer) in
         [(token("old", None), None), (token("old", Some(0)), Some(json!({"token": "new"})))]
     {
@@ -172,7 +172,7 @@ fn chittyauths_own_token_is_renewed_first_and_only_once() {
 }
 
 #[test]
-fn each_service_gets_its_own_and_one_without_gets_none() {
+fn each_service_gets_only_its_own_token() {
     let world = World::with(|config| {
         config.tokens.insert(Service::Canon, "c".to_owned().into());
         config.tokens.insert(Service::Chat, "h".to_owned().into());
@@ -216,7 +216,7 @@ fn a_health_check_with_a_renewal_takes_no_longer_than_it_may() {
 }
 
 #[test]
-fn own_token_rejected_is_not_a_verdict_on_users() {
+fn a_refusal_of_the_programs_own_token_is_no_verdict_on_the_callers() {
     let world = World::with(|c| {
         c.tokens.insert(Service::Auth, "stale".to_owned().into());
     });

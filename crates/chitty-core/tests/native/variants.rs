@@ -1,5 +1,5 @@
-//! Spellings of a call: the next is tried on 404 and 405 only, and the one that is understood is
-//! remembered for a while.
+//! Variants of a call: the next is tried only after 404 and 405, and the variant that the service
+//! understands is remembered for five minutes.
 
 use chitty_core::FailureKind;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::world::{Call, Reply, World, all_calls, call_named, run, told};
 
 const REMEMBERED_MS: u64 = 300_000;
 
-/// Understands nothing but the calls to `path`.
+/// Makes the services understand only the calls to `path`.
 fn understand_only(world: &World, path: &'static str) {
     world.script(move |sent| match sent.target() == path {
         true => Reply::ok(json!({"keys": [], "dna_id": "d"})),
@@ -25,7 +25,7 @@ const FIRST: &str = "GET auth/.well-known/jwks.json";
 const SECOND: &str = "GET auth/v1/oauth/jwks";
 
 #[test]
-fn the_next_spelling_is_for_404_and_405_only() {
+fn the_next_variant_is_tried_only_after_404_and_405() {
     let several = |call: &Call| call.spellings.len() > 1;
     for call in all_calls().into_iter().filter(several) {
         for (first, goes_on) in [
@@ -66,19 +66,19 @@ fn the_next_spelling_is_for_404_and_405_only() {
 }
 
 #[test]
-fn the_one_that_is_understood_is_tried_first_for_five_minutes() {
+fn the_variant_that_is_understood_is_tried_first_for_five_minutes() {
     let world = World::new();
     understand_only(&world, "/v1/oauth/jwks");
     assert_eq!(jwks(&world), [FIRST, SECOND]);
     world.clock.advance_ms(REMEMBERED_MS - 1);
     assert_eq!(jwks(&world), [SECOND], "remembered");
     world.clock.advance_ms(1);
-    assert_eq!(jwks(&world), [FIRST, SECOND], "its use does not prolong it");
+    assert_eq!(jwks(&world), [FIRST, SECOND], "its use does not prolong that");
     assert_eq!(jwks(&world), [SECOND]);
 }
 
 #[test]
-fn the_primary_is_found_again_at_once_where_the_remembered_one_is_gone() {
+fn the_first_variant_is_tried_at_once_if_the_remembered_one_is_gone() {
     let world = World::new();
     understand_only(&world, "/v1/oauth/jwks");
     jwks(&world);
@@ -88,7 +88,7 @@ fn the_primary_is_found_again_at_once_where_the_remembered_one_is_gone() {
 }
 
 #[test]
-fn trouble_with_the_remembered_one_sends_nobody_to_another() {
+fn a_refusal_by_the_remembered_variant_does_not_lead_to_another() {
     let world = World::new();
     understand_only(&world, "/v1/oauth/jwks");
     jwks(&world);
@@ -99,7 +99,7 @@ fn trouble_with_the_remembered_one_sends_nobody_to_another() {
 }
 
 #[test]
-fn nothing_is_remembered_of_one_that_failed() {
+fn a_variant_that_failed_is_not_remembered() {
     let world = World::new();
     world.script(|sent| match sent.line().as_str() {
         FIRST => Reply::status(404),
@@ -112,7 +112,7 @@ fn nothing_is_remembered_of_one_that_failed() {
 }
 
 #[test]
-fn each_call_remembers_its_own() {
+fn each_call_remembers_its_own_variant() {
     let world = World::new();
     world.script(|sent| match sent.line().as_str() {
         "POST dna/v1/dna/initialize" | "POST dna/v1/dna/evolve" => Reply::status(404),
@@ -132,7 +132,7 @@ fn each_call_remembers_its_own() {
 }
 
 #[test]
-fn what_no_spelling_knows_is_told_as_the_first_one_told_it() {
+fn if_no_variant_is_understood_the_error_is_that_of_the_first() {
     let world = World::new();
     world.in_turn([Reply::status(405), Reply::status(404)]);
     let error = world.ask(async |session| session.auth().jwks().await.unwrap_err());

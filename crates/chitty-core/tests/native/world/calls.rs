@@ -1,5 +1,4 @@
-//! Every call that there is: its spellings, what it sends, what it takes for an answer and what it
-//! does not.
+//! Every call of the clients: its variants, what it sends, and which answers it accepts.
 
 use chitty_core::{
     CertificateRequest, EntityLabel, Entry, EntryQuery, FailureKind, MintRequest, ProvisionRequest,
@@ -10,14 +9,14 @@ use serde_json::{Value, json};
 
 use super::{ID, id};
 
-/// How often a call is sent.
+/// When a call is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeats {
-    /// Until it is answered.
+    /// After every transient failure.
     Safely,
-    /// Again only where it was turned away.
+    /// Only after it was turned away.
     WhenTurnedAway,
-    /// Once.
+    /// Never.
     Never,
 }
 
@@ -25,27 +24,28 @@ pub(crate) enum Repeats {
 pub(crate) struct Call {
     pub(crate) name: &'static str,
     pub(crate) repeats: Repeats,
-    /// Whether identical ones of a session share one request.
+    /// Whether identical calls of a session share one request.
     pub(crate) shared: bool,
     /// Whether it carries the idempotency key `key-1`.
     pub(crate) keyed: bool,
-    /// Method, host and path, in the order in which they are tried.
+    /// The variants (method, host and path) in the order in which they are tried.
     pub(crate) spellings: &'static [&'static str],
-    /// What is sent in each spelling; null for no body. The last one goes for those after it too.
+    /// The body of each variant; null for no body. The last one also holds for all variants after it.
     pub(crate) bodies: Vec<Value>,
-    /// A good answer, and what comes of it.
+    /// A good answer.
     pub(crate) good: Value,
+    /// The result of the good answer.
     pub(crate) yields: &'static str,
-    /// Answers under a 200 that are none to this call.
+    /// Bodies that this call does not accept, even under a 200.
     pub(crate) not_answers: Vec<Value>,
-    /// What comes of it when no spelling is known; a refusal where it is `None`.
+    /// The result when every variant gets 404; `None` means that the call fails.
     pub(crate) when_not_there: Option<&'static str>,
     pub(crate) make: fn(Session) -> LocalBoxFuture<'static, Result<String, ServiceError>>,
 }
 
 impl Call {
-    /// What is asked when no spelling is known: whether a credential is gone that nobody knows
-    /// ChittyAuth is asked once more.
+    /// Returns the requests when every variant gets 404. After a revocation, ChittyAuth is also asked
+    /// whether the credential is still valid.
     pub(crate) fn lines_when_nowhere(&self) -> Vec<&'static str> {
         let validate: &[&str] = match self.name {
             "auth.revoke_token" | "auth.revoke_key" => {
@@ -56,7 +56,7 @@ impl Call {
         [self.spellings, validate].concat()
     }
 
-    /// What is sent in a spelling.
+    /// Returns the body of a variant.
     pub(crate) fn body(&self, spelling: usize) -> &Value {
         &self.bodies[spelling.min(self.bodies.len() - 1)]
     }
@@ -76,7 +76,7 @@ macro_rules! call {
 
 const NOTHING: &str = "()";
 
-/// The call of this name.
+/// Returns the call of this name.
 pub(crate) fn call_named(name: &str) -> Call {
     all_calls().into_iter().find(|call| call.name == name).expect("a name of the list")
 }
@@ -698,7 +698,7 @@ fn provision() -> ProvisionRequest {
     }
 }
 
-/// What became of a call, for comparing: what it yields, or how it failed.
+/// Reduces a call's outcome for comparison: its result, or the kind of its failure.
 pub(crate) fn told(result: Result<String, ServiceError>) -> Result<String, FailureKind> {
     result.map_err(|error| error.kind)
 }

@@ -1,4 +1,4 @@
-//! Services that answer what a test tells them to, and a clock in the test's hand.
+//! Services that answer as the test scripts them, and a clock that the test advances.
 
 mod calls;
 
@@ -19,7 +19,7 @@ pub(crate) use calls::{Call, Repeats, all_calls, call_named, told};
 /// 2026-01-02T03:04:05.000Z
 pub(crate) const START_MS: u64 = 1_767_323_045_000;
 
-/// An id that is sound.
+/// A valid id.
 pub(crate) const ID: &str = "CHITTY-PEO-0001";
 
 /// A breaker that never opens.
@@ -54,12 +54,12 @@ pub(crate) async fn yield_now() {
     .await;
 }
 
-/// What a request meets.
+/// What happens to a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
-    /// How long it takes, in ms. From the request's deadline on it is a timeout.
+    /// How long the answer takes, in ms. One that takes as long as the request's deadline is a timeout.
     after_ms: u64,
-    /// For how many turns of the other futures it keeps its caller waiting.
+    /// How many turns of the other futures the caller waits for the answer.
     turns: u32,
     what: What,
 }
@@ -95,7 +95,7 @@ impl Reply {
         Reply::new(What::Answer { status, retry_after: None, body: body.as_bytes().to_vec() })
     }
 
-    /// Turned away, with `Retry-After`.
+    /// This status, with `Retry-After`.
     pub(crate) fn busy(status: u16, retry_after: &str) -> Self {
         let retry_after = Some(retry_after.to_owned());
         Reply::new(What::Answer { status, retry_after, body: b"{}".to_vec() })
@@ -127,7 +127,7 @@ impl Reply {
 #[derive(Debug, Clone)]
 pub(crate) struct SentRequest {
     pub(crate) request: HttpRequest,
-    /// When, in ms since the start.
+    /// When it was sent, in ms since the start.
     pub(crate) at_ms: u64,
 }
 
@@ -138,7 +138,7 @@ impl SentRequest {
         format!("{} {place}", self.request.method.as_str())
     }
 
-    /// The host that it goes to.
+    /// The host to which it was sent.
     pub(crate) fn line_host(&self) -> &str {
         self.request.url.strip_prefix("http://").unwrap().split('/').next().unwrap()
     }
@@ -154,7 +154,7 @@ impl SentRequest {
         serde_json::from_str(self.request.body.as_deref().unwrap_or("null")).unwrap()
     }
 
-    /// The value of a header, which must not be sent twice.
+    /// The value of a header. Panics if the header was sent twice.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.request.headers.iter().filter(|(key, _)| *key == name);
         let value = found.next().map(|(_, value)| value.as_str());
@@ -165,7 +165,7 @@ impl SentRequest {
 
 type Script = Box<dyn FnMut(&SentRequest) -> Reply>;
 
-/// Every service there is.
+/// The transport that stands for every service.
 pub(crate) struct Services {
     clock: Rc<TestClock>,
     script: RefCell<Script>,
@@ -204,7 +204,7 @@ impl Transport for Services {
     }
 }
 
-/// Time stands still unless somebody sleeps, is kept waiting, or a test turns it on.
+/// A clock that stands still unless somebody sleeps, an answer takes time, or the test advances it.
 pub(crate) struct TestClock {
     now_ms: Cell<u64>,
     slept_ms: RefCell<Vec<u64>>,
@@ -222,12 +222,12 @@ impl TestClock {
         self.slept_ms.borrow().clone()
     }
 
-    /// The bounds below which chance was asked for.
+    /// The bounds of the random numbers that were drawn.
     pub(crate) fn bounds(&self) -> Vec<u32> {
         self.bounds.borrow().clone()
     }
 
-    /// What chance says next. After that it is the greatest number below the bound again.
+    /// Sets the next random numbers. After them, each is the greatest number below its bound again.
     pub(crate) fn set_chances(&self, chances: impl IntoIterator<Item = u32>) {
         *self.chances.borrow_mut() = chances.into_iter().collect();
     }
@@ -252,7 +252,7 @@ impl Clock for TestClock {
     }
 }
 
-/// A core with everything around it.
+/// A core with its services and its clock.
 pub(crate) struct World {
     pub(crate) core: ChittyCore,
     pub(crate) services: Rc<Services>,
@@ -264,7 +264,7 @@ impl World {
         World::with(|_| {})
     }
 
-    /// With a configuration of its own.
+    /// Makes a world with a changed configuration.
     pub(crate) fn with(change: impl FnOnce(&mut CoreConfig)) -> Self {
         let clock = Rc::new(TestClock {
             now_ms: Cell::new(START_MS),
@@ -274,7 +274,7 @@ impl World {
         });
         let services = Rc::new(Services {
             clock: Rc::clone(&clock),
-            script: RefCell::new(Box::new(|sent| panic!("nobody expects {}", sent.line()))),
+            script: RefCell::new(Box::new(|sent| panic!("unexpected: {}", sent.line()))),
             sent: RefCell::default(),
             in_flight: Cell::new(0),
             most_in_flight: Cell::new(0),
@@ -286,18 +286,18 @@ impl World {
         World { core, services, clock }
     }
 
-    /// What every request meets from now on.
+    /// Gives every request this reply from now on.
     pub(crate) fn always(&self, reply: Reply) -> &Self {
         self.script(move |_| reply.clone())
     }
 
-    /// What each request meets from now on.
+    /// Gives each request the script's reply from now on.
     pub(crate) fn script(&self, script: impl FnMut(&SentRequest) -> Reply + 'static) -> &Self {
         *self.services.script.borrow_mut() = Box::new(script);
         self
     }
 
-    /// What the next requests meet, in order; more than these are an error of the test.
+    /// Gives the next requests these replies, in order. A further request fails the test.
     pub(crate) fn in_turn(&self, replies: impl IntoIterator<Item = Reply>) -> &Self {
         let mut replies: VecDeque<Reply> = replies.into_iter().collect();
         self.script(move |sent| {
@@ -314,7 +314,7 @@ impl World {
         run(call(self.session()))
     }
 
-    /// The requests that were sent since this was last asked.
+    /// Takes the requests that were sent since the last call of this function.
     pub(crate) fn take_sent(&self) -> Vec<SentRequest> {
         self.services.sent.take()
     }
@@ -334,7 +334,7 @@ impl World {
         self.services.most_in_flight.get()
     }
 
-    /// How long it is since the start, in ms.
+    /// The time since the start, in ms.
     pub(crate) fn elapsed_ms(&self) -> u64 {
         self.clock.now_ms() - START_MS
     }
