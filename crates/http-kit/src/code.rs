@@ -108,7 +108,7 @@ codes! {
     ConnectionUnavailable = "connection_unavailable", 503, "The connection's object did not answer";
     /// The gateway cannot make, renew or use the credential of a connection or the key of a context.
     CredentialUnavailable = "credential_unavailable", 503, "The credential is not available at the moment";
-    /// The gateway lacks something that the request needs, such as its schema, a setting or room for the body.
+    /// The gateway lacks something that the request needs, such as its schema, a setting or free memory.
     NotReady = "not_ready", 503, "The gateway is not ready yet";
     /// The database, or the static files, did not answer.
     StorageUnavailable = "storage_unavailable", 503, "The storage did not answer";
