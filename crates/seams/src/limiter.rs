@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 /// How many requests a binding of the limiter lets through for one key in a minute. The platform fixes this
-/// number in the configuration of the binding, so each step has a binding of its own. The gateway makes every
-/// other limit by combining steps.
+/// number in the configuration of the binding, so each step has a binding of its own. The gateway makes any
+/// other limit from one step and several keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Binding `RATE_10`.
