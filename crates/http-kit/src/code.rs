@@ -84,7 +84,7 @@ codes! {
     RateLimited = "rate_limited", 429, "Too many requests";
     /// The actor, or this isolate, has as many event streams open as it may.
     TooManyStreams = "too_many_streams", 429, "Too many event streams are open";
-    /// A bug in the gateway.
+    /// A bug in the gateway, or a failure that it does not expect.
     Internal = "internal", 500, "Something went wrong";
     /// A service refused a step of the flow, and the gateway undid the flow.
     OrchestrationFailed = "orchestration_failed", 502, "A service refused the flow";

@@ -8,7 +8,7 @@ pub fn error(event: &str, fields: &[(&str, &str)]) {
     write(Level::Error, event, fields);
 }
 
-/// Logs a failure that needs no action.
+/// Logs a failure that resolves itself.
 pub fn warn(event: &str, fields: &[(&str, &str)]) {
     write(Level::Warn, event, fields);
 }
@@ -23,7 +23,7 @@ pub fn info(event: &str, fields: &[(&str, &str)]) {
 pub enum Level {
     /// A failure that somebody should look at.
     Error,
-    /// A failure that needs no action.
+    /// A failure that resolves itself.
     Warn,
     /// No failure, but worth a line.
     Info,
