@@ -58,7 +58,8 @@ pub(super) fn find(line: &str, language: Language, in_tests: bool) -> Vec<Rule> 
     found
 }
 
-/// Whether a line calls `eval`, `exec` or the constructor of functions, and not a method of that name.
+/// Whether a line calls `eval`, `exec` or the constructor of functions, and not a method of that name; or in
+/// JavaScript runs a command that is put together from values.
 fn runs_text(code: &str, line: &str, language: Language) -> bool {
     let is_built = || line.contains("${") || line.contains("\" +") || line.contains("' +");
     match language {
