@@ -82,7 +82,7 @@ test("in a terminal wrangler has the domains of the environment, and asks", () =
   const { args, config, ci } = calls().at(-1);
   assert.deepEqual(args, ["deploy", "--env", "production"]);
   assert.deepEqual(domainsOf(config, "production").claimed, ["connect.chitty.cc"]);
-  assert.equal(ci, process.env.CI ?? null, "CI is not set, which would say that nobody is there");
+  assert.equal(ci, process.env.CI ?? null, "the script does not set CI, which would keep wrangler from asking");
 });
 
 test("a name is claimed by the switch alone, in a terminal, and noted", () => {
