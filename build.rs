@@ -1,5 +1,5 @@
-//! Makes the list of migrations from the folder `migrations`, for `src/store/migrations.rs`: in order, without their
-//! comment lines. A number that is missing or there twice, or a name of another form, fails the build.
+//! Generates the list of migrations for `src/store/migrations.rs` from the folder `migrations`: in order, and
+//! without comment lines. A missing number, a repeated number or a name of another form fails the build.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,9 +10,10 @@ const FOLDER: &str = "migrations";
 
 fn main() -> ExitCode {
     let mut out = io::stdout();
-    // The folder's own time changes with a file that comes or goes, a file's with its text.
-    let told = writeln!(out, "cargo::rerun-if-changed={FOLDER}\ncargo::rerun-if-changed=build.rs");
-    match told.map_err(|error| error.to_string()).and_then(|()| generate()) {
+    // Cargo compares the time of the folder, which changes when a file comes or goes, and of each file in it.
+    let printed =
+        writeln!(out, "cargo::rerun-if-changed={FOLDER}\ncargo::rerun-if-changed=build.rs");
+    match printed.map_err(|error| error.to_string()).and_then(|()| generate()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             let _ = writeln!(out, "cargo::error={problem}");
@@ -78,7 +79,7 @@ fn number_of(name: &str) -> Option<usize> {
     if is_number && is_named { number.parse().ok() } else { None }
 }
 
-/// The text without the lines that are comments, which nobody reads there.
+/// Returns the SQL without its comment lines and blank lines, which the gateway does not need.
 fn without_comments(sql: &str) -> String {
     let is_comment = |line: &&str| line.trim_start().starts_with("--") || line.trim().is_empty();
     sql.lines().filter(|line| !is_comment(line)).flat_map(|line| [line, "\n"]).collect()

@@ -1,8 +1,8 @@
-// `npm run build [dev|release]`, and wrangler's build command: the worker into build/<profile>, as
-// index.js and worker_bg.wasm, and the pages that show the API into build/public.
-//   dev       compiles in seconds after an edit; what `npm start`, `npm test` and `wrangler dev` run
-//   release   small and fast; what is measured and deployed
-// What has not changed is not made again. Quiet unless something is wrong.
+// `npm run build [dev|release]`, and wrangler's build command: builds the worker into build/<profile>,
+// as index.js and worker_bg.wasm, and the pages that show the API into build/public.
+//   dev       compiles in seconds after an edit; used by `npm start`, `npm test` and `wrangler dev`
+//   release   small and fast; used for measurements and deployments
+// Builds only what has changed. Prints nothing if nothing has.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,13 +28,13 @@ export async function build(profile = "dev") {
   return report(failure) && withLock("build", () => bundle(profile));
 }
 
-/** The same below wrangler, which runs from node_modules: nothing is installed. */
+/** The same when wrangler runs the build. Installs nothing: wrangler itself runs from node_modules. */
 async function buildBelowWrangler(profile) {
   if (!existsSync(ESBUILD)) fail("The tools are not installed yet: run node scripts/setup.mjs once.");
   return report(await compile(profile)) && withLock("build", () => bundle(profile));
 }
 
-/** What cargo has to say when it fails, or `null`. */
+/** Compiles the build tool and the worker. Returns cargo's complaints if one fails, else `null`. */
 async function compile(profile) {
   const [glue, worker] = await Promise.all([
     cargoBuild("Compiling the build tool", ["--profile", "tool", "--package", "glue"], GLUE),
@@ -66,7 +66,7 @@ async function bundle(profile) {
   }
   mkdirSync(directory, { recursive: true });
   rmSync(mark, { force: true });
-  // The script last: a running wrangler looks at it.
+  // The script comes last, because a running wrangler watches it.
   for (const name of ["worker_bg.wasm", "index.js"]) renameSync(join(draft, name), join(directory, name));
   rmSync(draft, { recursive: true });
   writeFileSync(mark, source);
@@ -76,7 +76,7 @@ async function bundle(profile) {
 
 const outputs = (directory) => ["index.js", "worker_bg.wasm"].map((name) => join(directory, name));
 
-/** Everything that the steps after cargo depend on. */
+/** A hash of everything that the steps after cargo depend on. */
 function fingerprint(profile, cargoOutput) {
   const hash = createHash("sha256").update(`${profile} ${builtFrom()}`);
   for (const file of [cargoOutput, ...BUNDLED_WITH]) hash.update(readFileSync(file));
@@ -99,7 +99,7 @@ if (isMain(import.meta.url)) {
   const refused = refusal();
   if (refused) fail(refused);
   const built = await (process.env.WRANGLER_COMMAND ? buildBelowWrangler : build)(profile);
-  // Below `npm start` the last good build goes on answering: wrangler would hold every request
-  // from a failed build to the next good one.
+  // Under `npm start` a failed build is no failure, so that the last good build keeps answering:
+  // otherwise wrangler would hold every request until the next good build.
   process.exit(built || process.env.CHITTY_SAY_TO ? 0 : 1);
 }

@@ -1,4 +1,4 @@
-// Which commit a build says that it is of.
+// The commit that a build reports.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

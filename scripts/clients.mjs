@@ -1,9 +1,10 @@
-// `npm run clients`: whether /openapi.json is what clients can be made from. Two linters read it; a client in
-// TypeScript and one in Python are generated and run a session with the gateway; schemathesis tries it out.
+// `npm run clients`: checks that clients can be generated from /openapi.json. Two linters read it; a client
+// in TypeScript and one in Python are generated and run a session with the gateway; schemathesis tests the
+// gateway by it.
 //   npm run clients -- --seed 7        another seed for schemathesis
 //   npm run clients -- --seconds 600   more time for it
 //   npm run clients -- NAME …          only lint, typescript, python or schemathesis
-// Ends with the counts. The tools of Python are left out where there is no python3 with venv.
+// The last line has the counts. The tools in Python are skipped where there is no python3 with venv.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -37,7 +38,7 @@ if (left.length > 0) say(`Not run: ${left.join(", ")}: python3 with venv is not 
 console.log(`${passed} passed, ${failed} failed${left.length > 0 ? `, ${left.length} skipped` : ""}`);
 process.exitCode = failed > 0 || (passed === 0 && left.length === 0) ? 1 : 0;
 
-/** What the words after `npm run clients --` ask for. */
+/** Reads the arguments after `npm run clients --`. */
 function asked(words) {
   const options = { seed: "1", seconds: "120" };
   const chosen = [];
@@ -53,7 +54,7 @@ function asked(words) {
   return { ...options, names: chosen.length > 0 ? chosen : NAMES };
 }
 
-/** `npm ci` in tests/clients, unless that is done; gives what is wrong, or `null`. */
+/** Runs `npm ci` in tests/clients unless that is done. Returns an error or `null`. */
 function installModules() {
   const stamp = join(HERE, "node_modules", ".installed");
   const wanted = createHash("sha256").update(readFileSync(join(HERE, "package-lock.json"))).digest("hex");

@@ -2,9 +2,9 @@
 // date, then uploads the worker. With `--dry-run` it builds and checks the upload, and needs no
 // account.
 //
-// Wrangler asks before it takes a custom domain from another worker, but only in a terminal: without
-// one it takes it. So without one the domains are left as they are. `--claim=NAME` takes a further
-// one, in a terminal, and notes it in wrangler.toml.
+// In a terminal, wrangler asks before it takes a custom domain from another worker; without a terminal
+// it takes the domain without asking. So without a terminal this script leaves the domains as they are.
+// `--claim=NAME` takes a further domain, only in a terminal, and notes it in wrangler.toml.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,24 +15,24 @@ import { environmentOf, withDomain, withoutDomains } from "./lib/wrangler-toml.m
 import { wranglerIn } from "./lib/wrangler.mjs";
 import { ENVIRONMENTS } from "./provision.mjs";
 
-/** What wrangler deploys by where it cannot ask. Beside wrangler.toml, because its paths are relative. */
+/** The configuration for a wrangler that cannot ask. Beside wrangler.toml: its paths are relative. */
 const WITHOUT_DOMAINS = "wrangler.no-domains.toml";
 
-/** Whether wrangler can ask somebody. */
+/** Whether wrangler can ask a person. */
 const inTerminal = () => Boolean(process.stdin.isTTY && process.stdout.isTTY);
 
-/** Throws why what is asked for cannot be done; nothing was changed then. */
+/** Throws the reason if the deployment cannot be made as asked. Changes nothing. */
 export function check({ environment, claims, root = ROOT, isTerminal = inTerminal() }) {
   const text = readFileSync(join(root, "wrangler.toml"), "utf8");
   if (claims.length > 0 && !isTerminal) throw new Error(`${claims.join(", ")} may belong to another worker: claim it from a terminal, where wrangler asks before it takes it.`);
   claims.reduce((claimed, name) => withDomain(claimed, environment, name), text);
   const { namespaces, databases } = environmentOf(text, environment);
   const unknown = [...namespaces.filter(({ id }) => !id), ...databases.filter(({ database_id: id }) => !id)];
-  // Wrangler would make resources of its own for them.
+  // Without an id wrangler would make new resources.
   if (unknown.length > 0) throw new Error(`wrangler.toml has no id for ${unknown.map(({ binding }) => binding).join(", ")} of ${environment}: run npm run provision ${environment} first.`);
 }
 
-/** Deploys what is built; gives wrangler's exit code. Throws where nothing was deployed. */
+/** Deploys what is built and returns wrangler's exit code. Throws if it stops before wrangler deploys. */
 export function deploy({ environment, claims = [], root = ROOT, wrangler = wranglerIn(root), isTerminal = inTerminal(), print = say }) {
   check({ environment, claims, root, isTerminal });
   const file = join(root, "wrangler.toml");
@@ -45,7 +45,7 @@ export function deploy({ environment, claims = [], root = ROOT, wrangler = wrang
   if (claims.length === 0) return wrangler.ask(["deploy", "--env", environment]);
   writeFileSync(file, claims.reduce((claimed, name) => withDomain(claimed, environment, name), text));
   const code = wrangler.ask(["deploy", "--env", environment]);
-  if (code === 0) print(`Claimed ${claims.join(", ")}. Commit wrangler.toml: what is not in it is let go of by the next deploy from a terminal.`);
+  if (code === 0) print(`Claimed ${claims.join(", ")}. Commit wrangler.toml: the next deploy from a terminal releases every domain that is not in it.`);
   else writeFileSync(file, text);
   return code;
 }

@@ -1,4 +1,4 @@
-// Deploying against a stand-in for wrangler: which domains it is given, and when it may ask.
+// Deploys with a stand-in for wrangler: which domains it is given, and when it may ask.
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,7 +26,7 @@ let root, printed;
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "chittyconnect-deploy-"));
   printed = [];
-  // As it is once it has been provisioned.
+  // As after provisioning.
   const committed = readFileSync(join(ROOT, "wrangler.toml"), "utf8");
   const provisioned = committed
     .replaceAll(/^(id|database_id) = .*\n/gm, "")
@@ -82,7 +82,7 @@ test("in a terminal wrangler has the domains of the environment, and asks", () =
   const { args, config, ci } = calls().at(-1);
   assert.deepEqual(args, ["deploy", "--env", "production"]);
   assert.deepEqual(domainsOf(config, "production").claimed, ["connect.chitty.cc"]);
-  assert.equal(ci, process.env.CI ?? null, "it is not told that nobody is there");
+  assert.equal(ci, process.env.CI ?? null, "the script does not set CI, which would keep wrangler from asking");
 });
 
 test("a name is claimed by the switch alone, in a terminal, and noted", () => {
@@ -92,7 +92,7 @@ test("a name is claimed by the switch alone, in a terminal, and noted", () => {
   assert.throws(() => check({ environment: "staging", claims: ["mcp.chitty.cc"], root, isTerminal: true }), /may not claim/);
   assert.deepEqual([calls(), toml()], [[], before]);
 
-  // Somebody says no: it is not noted either.
+  // The user says no to wrangler: the claim is not noted.
   codes({ deploy: 1 });
   assert.equal(run("production", { claims: ["mcp.chitty.cc"], isTerminal: true }), 1);
   assert.equal(toml(), before);
@@ -107,7 +107,7 @@ test("a name is claimed by the switch alone, in a terminal, and noted", () => {
   assert.deepEqual(domainsOf(calls().at(-1).config, "production").claimed, ["connect.chitty.cc", "mcp.chitty.cc"]);
 });
 
-test("what has no ids is not deployed", () => {
+test("an environment without ids is not deployed", () => {
   writeFileSync(join(root, "wrangler.toml"), toml().replaceAll(/^database_id = .*\n/gm, ""));
   assert.throws(() => run("staging", { isTerminal: false }), /run npm run provision staging first/);
   assert.deepEqual(calls(), []);

@@ -1,10 +1,10 @@
-/** The documents as pages: what they link to among each other is there. */
+/** The documents as pages: their links to each other have targets. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { documentPage } from "./lib/document-page.mjs";
 import { DOCUMENTS, pageOf } from "./lib/docs-page.mjs";
 
-test("headings, links, tables and what looks like HTML", () => {
+test("headings, links, tables and text that looks like HTML", () => {
   const page = documentPage("# A `b`\n\n[one](two.md#c) [file](../src/x.rs) [out](https://a.example)\n\n<form>\n\n|a|\n|-|\n|b|\n", ["two"]);
   assert.match(page, /<title>A `b` – ChittyConnect<\/title>/);
   assert.match(page, /<h1 id="a-b">A <code>b<\/code><\/h1>/);
@@ -13,7 +13,7 @@ test("headings, links, tables and what looks like HTML", () => {
   assert.match(page, /<div class="wide"><table>/);
 });
 
-test("what the documents link to is there", () => {
+test("every link between the documents has a target", () => {
   assert.ok(DOCUMENTS.includes("access") && DOCUMENTS.includes("architecture"), DOCUMENTS.join());
   const pages = new Map(DOCUMENTS.map((name) => [name, pageOf(name)]));
   let links = 0;

@@ -1,11 +1,10 @@
-// `npm run lint`: all that is checked besides the tests. Warnings are errors. Ends with the counts; a
-// check that was not made is counted as skipped, and said with its reason.
-//   npm run lint                    with the tools that are here
-//   npm run lint -- --all           installs the tools that are not (needs python3)
+// `npm run lint`: all checks besides the tests. Warnings are errors. The last line has the counts; a
+// check that could not be run counts as skipped, and its reason is printed.
+//   npm run lint                    with the installed tools
+//   npm run lint -- --all           installs the missing tools first (needs python3)
 //   npm run lint -- --advisories    also asks RustSec's database, which is on GitHub
 //   npm run lint -- NAME …          only these checks
-// Exit code 1: something is wrong. 2: nothing is, as far as could be seen, but a check that was asked
-// for could not be made.
+// Exit code 1: a check failed. 2: no check failed, but one that was asked for could not be run.
 import { checkAdvisories, notRun, summary } from "./checks/results.mjs";
 import { checkEnv, findTool, installTools } from "./checks/tools.mjs";
 import { run } from "./lib/command.mjs";
@@ -15,7 +14,7 @@ import { setup } from "./setup.mjs";
 
 const WARNINGS = ["--", "-D", "warnings"];
 const DENY = ["--workspace", "--locked"];
-/** The quick ones first. */
+/** The quick checks come first. */
 const CHECKS = {
   fmt: cargo("fmt", "--all", "--check"),
   typos: tool("typos"),
@@ -57,7 +56,7 @@ for (const line of lines) say(line);
 console.log(counts);
 process.exitCode = code;
 
-/** A check with what Rust's toolchain brings, which set-up installs. */
+/** A check with a tool of Rust's toolchain, which set-up installs. */
 function cargo(...args) {
   return async () => {
     await setup();

@@ -1,4 +1,4 @@
-// What `npm run lint` makes of its checks, and whether CI's gate waits for every job.
+// How `npm run lint` sums up its checks, and whether CI's gate waits for every job.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { ROOT } from "./lib/paths.mjs";
 
 const check = (name, result, asked = false) => ({ name, result, asked });
 
-test("checks are counted, and what was not run is not passed", () => {
+test("checks are counted, and a check that was not run has not passed", () => {
   const { lines, counts, code } = summary([check("fmt", true), check("typos", notRun("typos is not installed"))]);
   assert.deepEqual(lines, ["Not run: typos: typos is not installed."]);
   assert.equal(counts, "1 passed, 0 failed, 1 skipped");
@@ -21,18 +21,18 @@ test("all checks passed", () => {
   assert.deepEqual(summary([check("fmt", true, true)]), { lines: ["Nothing to complain about."], counts: "1 passed, 0 failed", code: 0 });
 });
 
-test("a check that was asked for and not run is told by the exit code", () => {
+test("a check that was asked for and not run has an exit code of its own", () => {
   assert.equal(summary([check("fmt", true), check("typos", notRun("…"), true)]).code, 2);
 });
 
-test("a failure outweighs what was not run", () => {
+test("a failure outweighs a check that was not run", () => {
   const { lines, counts, code } = summary([check("fmt", false), check("doc", false), check("typos", notRun("…"), true)]);
   assert.deepEqual(lines, ["Not run: typos: ….", "Complaints from fmt, doc: see above."]);
   assert.equal(counts, "0 passed, 2 failed, 1 skipped");
   assert.equal(code, 1);
 });
 
-test("a database of advisories that cannot be had is no advisory", async () => {
+test("a database of advisories that cannot be fetched is no advisory", async () => {
   const calls = [];
   const result = await checkAdvisories(async (...args) => {
     calls.push(args.join(" "));
@@ -42,7 +42,7 @@ test("a database of advisories that cannot be had is no advisory", async () => {
   assert.deepEqual(calls, ["fetch db index"]);
 });
 
-test("an advisory is a failure, and none is not", async () => {
+test("the check fails exactly if there is an advisory", async () => {
   for (const found of [true, false]) {
     assert.equal(await checkAdvisories(async (...args) => args[0] === "fetch" || !found), !found);
   }

@@ -19,13 +19,13 @@ writeFileSync(join(crate, "src/main.rs"), 'include!(concat!(env!("OUT_DIR"), "/m
 const put = (name, text) => writeFileSync(join(crate, "migrations", name), text);
 const take = (name) => rmSync(join(crate, "migrations", name));
 
-/** What the compiled list is, by an incremental build; or what cargo complains of. */
+/** Builds incrementally and returns the compiled list, or cargo's complaint. */
 function list() {
   const { status, stdout, stderr } = spawnSync("cargo", ["run", "--quiet", "--offline"], { cwd: crate, encoding: "utf8", env: toolEnv({ CARGO_TARGET_DIR: join(crate, "target") }) });
   return status === 0 ? stdout : { complaint: stderr };
 }
 
-test("an incremental build sees what has come, changed and gone", () => {
+test("an incremental build sees new, changed and removed files", () => {
   put("README.md", "no migration");
   put("0002_second.sql", "-- Why.\nCREATE TABLE b (x); -- here\n\n  -- More.\nCREATE TABLE c (x);\n");
   put("0001_first.sql", 'SELECT "a";');
@@ -33,7 +33,7 @@ test("an incremental build sees what has come, changed and gone", () => {
   assert.equal(list(), `[${first}, ${second}]`);
 
   put("0003_third.sql", "SELECT 3;");
-  // As unpacked or moved here: only the folder itself is newer.
+  // As for a file that was unpacked or moved here: only the folder itself is newer.
   utimesSync(join(crate, "migrations/0003_third.sql"), new Date(0), new Date(0));
   assert.equal(list(), `[${first}, ${second}, ("0003_third.sql", "SELECT 3;\\n")]`);
 

@@ -1,7 +1,7 @@
 // `npm run provision <staging|production>`: makes the resources of one environment that its section
-// of wrangler.toml names and the account does not have, writes their ids there, brings the database
-// up to date and lists the secrets that are not set. Safe to run again: what exists is left alone.
-// With `--dry-run` it only says what it would do, and needs no account.
+// of wrangler.toml names and the account does not have, writes their ids into that file, brings the
+// database up to date and lists the secrets that are not set. Safe to run again: it leaves existing
+// resources alone. With `--dry-run` it only says what it would do, and needs no account.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDryRun, isMain, ROOT } from "./lib/paths.mjs";
@@ -13,8 +13,8 @@ import { setup } from "./setup.mjs";
 export const ENVIRONMENTS = ["staging", "production"];
 
 /**
- * Provisions `environment` as the wrangler.toml in `root` describes it. Throws what wrangler says
- * when it fails; what was made until then is written down and found again by the next run.
+ * Provisions `environment` as the wrangler.toml in `root` describes it. Throws wrangler's messages when
+ * it fails; the next run finds the resources that were made until then.
  */
 export async function provision({ environment, root = ROOT, wrangler = wranglerIn(root), print = say }) {
   const file = join(root, "wrangler.toml");
@@ -51,7 +51,7 @@ export async function provision({ environment, root = ROOT, wrangler = wranglerI
   print(`\nDone. Commit the ids in wrangler.toml, then: npm run deploy:${environment}`);
 }
 
-/** What `provision` would do at most, from wrangler.toml alone. */
+/** Returns what `provision` would do at most, by wrangler.toml alone. */
 export function plan({ environment, root = ROOT }) {
   const wanted = environmentOf(readFileSync(join(root, "wrangler.toml"), "utf8"), environment);
   return [
@@ -64,12 +64,12 @@ export function plan({ environment, root = ROOT }) {
 
 const noted = (id) => (id ? ` (noted as ${id})` : "");
 
-/** The name that wrangler itself would give it. */
+/** Returns the name that wrangler itself would give to a namespace. */
 function namespaceTitle(worker, binding) {
   return `${worker}-${binding.toLowerCase().replaceAll("_", "-")}`;
 }
 
-/** Finds resources by name, makes the missing ones, and gives their ids as the account has them. */
+/** Finds resources by name, makes the missing ones, and returns their ids in the account. */
 function resource({ kind, list, create, print }) {
   let existing = new Map(list());
   return {
@@ -86,7 +86,7 @@ function resource({ kind, list, create, print }) {
   };
 }
 
-/** Queues are known by name; wrangler lists them only as a drawn table, so each is asked for. */
+/** Makes a queue unless it exists. Looks it up by name: wrangler lists queues only as a drawn table. */
 function ensureQueue(wrangler, queue, print) {
   try {
     wrangler.text(["queues", "info", queue]);
@@ -104,7 +104,7 @@ function missingSecrets(wrangler, environment, root) {
     const set = wrangler.json(["secret", "list", "--env", environment]).map(({ name }) => name);
     return names.filter((name) => !set.includes(name));
   } catch (error) {
-    // A worker that was never deployed has none.
+    // A worker that was never deployed has no secrets.
     if (/Worker ".*not found/.test(error.message)) return names;
     throw error;
   }
@@ -119,7 +119,7 @@ if (isMain(import.meta.url)) {
   const environment = process.argv[2];
   if (!ENVIRONMENTS.includes(environment)) fail("Usage: npm run provision <staging|production> [--dry-run]");
   if (isDryRun()) {
-    say(`For ${environment}, what of this does not exist would be made:`);
+    say(`For ${environment}, each of these that does not exist would be made:`);
     for (const line of plan({ environment })) console.log(`  ${line}`);
   } else {
     await setup();

@@ -1,4 +1,4 @@
-// Provisioning against a stand-in for wrangler, which keeps an account in a file.
+// Provisions with a stand-in for wrangler, which keeps an account in a file.
 import assert from "node:assert/strict";
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -86,7 +86,7 @@ test("staging and production share no resource", async () => {
   assert.deepEqual(ids(staging).filter((id) => ids(production).includes(id)), []);
 });
 
-test("what exists is taken over, a wrong id is corrected", async () => {
+test("an existing resource is used, and a wrong id is corrected", async () => {
   account({ ...account(), kv: [{ id: "mine", title: "chittyconnect-staging-token-kv" }] });
   writeFileSync(config(), withValue(toml(), "env.staging.kv_namespaces", "TOKEN_KV", "id", "stale"));
   await run("staging");
@@ -105,7 +105,7 @@ test("missing secrets are listed with the command that sets them", async () => {
   assert.ok(commands().includes("  npx wrangler secret put CHITTY_ID_SERVICE_TOKEN --env staging"));
 });
 
-test("a failure stops with what wrangler said, and the next run goes on", async () => {
+test("a failure stops with wrangler's messages, and the next run continues", async () => {
   account({ ...account(), down: "d1" });
   await assert.rejects(run("staging"), /Authentication error/);
   const made = account().kv.length;
@@ -115,7 +115,7 @@ test("a failure stops with what wrangler said, and the next run goes on", async 
   assert.equal(environmentOf(toml(), "staging").databases[0].database_id, "d1-0");
 });
 
-test("queues that cannot be asked for are not made", async () => {
+test("queues that cannot be looked up are not made", async () => {
   account({ ...account(), down: "queues" });
   await assert.rejects(run("staging"), /Authentication error/);
   assert.deepEqual(account().queues, []);
@@ -135,10 +135,10 @@ test("every environment has the bindings of local development", () => {
     .map(({ name, values }) => `${name.slice(prefix.length)} ${named(values)}`);
   const variables = (name) => Object.keys(tablesOf(toml()).find((table) => table.name === name).lines);
   for (const environment of ["staging", "production"]) {
-    // The static files are handed down, as wrangler reads the file.
+    // Wrangler hands the static files down to the environments.
     assert.deepEqual(bindings(`env.${environment}.`).filter((one) => one !== "ai AI"), bindings("").filter((one) => one !== "assets ASSETS"));
     assert.equal(unstable_readConfig({ config: join(ROOT, "wrangler.toml"), env: environment }, { hideWarnings: true }).assets.binding, "ASSETS");
-    // Deployed the keys and the GitHub App are secrets, and there is no sandbox.
+    // In a deployment the sealing keys and the values of the GitHub App are secrets, and there is no sandbox.
     const isOnlyHere = (name) => ["SEALING_KEYS", "OUTSIDE_URL_TEMPLATE"].includes(name) || name.startsWith("GITHUB_");
     assert.deepEqual(variables(`env.${environment}.vars`), variables("vars").filter((name) => !isOnlyHere(name)));
   }

@@ -1,6 +1,6 @@
 // `node scripts/setup.mjs`: installs what this repository needs and the machine does not have.
 // Everything goes into node_modules, except the Rust toolchain, which is rustup's.
-// Safe to interrupt, to run again and to run twice at once; when all is there it costs a moment.
+// Safe to interrupt, to run again and to run twice at once; takes a moment when all is installed.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ask, run } from "./lib/command.mjs";
@@ -12,7 +12,7 @@ import { during, fail } from "./lib/say.mjs";
 
 const RUST_PARTS = ["--profile", "minimal", "--component", "rustfmt", "--component", "clippy", "--target", "wasm32-unknown-unknown"];
 
-/** Every step: what it says while it works, whether it is done already, and how it is done (`true` when it succeeded). */
+/** Each step: what it shows while it works, whether it is done already, and the work (`true` on success). */
 const RUST = {
   what: () => `Installing Rust ${rustVersion()}`,
   log: "rust",
@@ -22,11 +22,11 @@ const RUST = {
 const MODULES = { what: () => "Installing node_modules", log: "npm", isDone: modulesMatch, install: installModules };
 
 /**
- * Makes sure that everything is there, or ends the process saying what is wrong.
+ * Makes sure that everything is installed, or ends the process with a message that says what is wrong.
  *
  * @template T
  * @param {() => Promise<T>} [compile] work that needs Rust but nothing from npm: it runs beside npm
- * @returns {Promise<T>} what `compile` gave
+ * @returns {Promise<T>} the result of `compile`
  */
 export async function setup(compile = async () => undefined) {
   checkPrerequisites();

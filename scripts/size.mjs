@@ -1,5 +1,5 @@
-// `npm run size`: what of the release build belongs to which crate, and the largest functions of each. `-- --top 10`
-// shows more of them. The module is made as for a deployment, but keeps its names.
+// `npm run size`: the size of the release build by crate, and the largest functions of each crate.
+// `-- --top 10` shows more functions. The module is made as for a deployment, but keeps its names.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,9 +11,9 @@ import { during, fail } from "./lib/say.mjs";
 import { addUp, takeApart, TARGET_KB } from "./lib/wasm-size.mjs";
 import { bundleWorker, compiled } from "./lib/worker-bundle.mjs";
 
-/** A crate that has more of the code than this is shown by its modules too. */
+/** A crate with more than this share of the code is also shown by module. */
 const LARGE = 0.2;
-/** Names are cut to fit a line. */
+/** The most characters of a name, so that it fits in a line. */
 const NAME_LENGTH = 100;
 
 /** Builds the release profile and reads its module with names. */
@@ -55,13 +55,13 @@ export function tablesOf(wasm, { top }) {
 const sum = (functions) => functions.reduce((total, { bytes }) => total + bytes.length, 0);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-/** `crate::module` of a name; the crate alone where no module follows. */
+/** Returns `crate::module` of a name, or the crate alone if no module follows. */
 function moduleOf(name, crate) {
   const module = new RegExp(`(?<![\\w:])${crate}(?:\\[\\w+\\])?::(?:_::<impl .*? for ${crate}(?:\\[\\w+\\])?::)?([a-z]\\w*)`).exec(name)?.[1];
   return module ? `${crate}::${module}` : crate;
 }
 
-/** Without hashes, and in one line. */
+/** Returns a name without hashes, cut to fit in a line. */
 function shortened(name) {
   const plain = name.replaceAll(/::h[0-9a-f]{16}|\[[0-9a-f]{8,16}\]/g, "") || "(unnamed)";
   return plain.length > NAME_LENGTH ? `${plain.slice(0, NAME_LENGTH - 1)}…` : plain;

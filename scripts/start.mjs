@@ -1,6 +1,6 @@
-// `npm start`: the gateway on PORT (8787) with all that it stores below .wrangler, and the sandbox,
-// which plays the ChittyOS services, on the next port. Warnings and errors of both are shown.
-// `npm run sandbox`: only the sandbox, for a plain `npx wrangler dev` beside it.
+// `npm start`: runs the gateway on PORT (8787) and, on the next port, the sandbox, which plays the ChittyOS
+// services. Stores their data below .wrangler, and shows the warnings and errors of both.
+// `npm run sandbox`: runs only the sandbox, for a plain `npx wrangler dev` beside it.
 // Ctrl-C ends everything; so does the end of either server.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -64,7 +64,7 @@ function start({ name, ...options }) {
   return server;
 }
 
-/** Where a server keeps what it stores: its own place for each port, so that two can run. */
+/** Returns the directory for a server's data. Each port has its own, so that two gateways can run. */
 function stateDirectory(name) {
   return join(ROOT, ".wrangler", port === DEFAULT_PORT ? name : `${name}-${port}`);
 }
@@ -77,7 +77,7 @@ async function checkPorts() {
   }
 }
 
-/** The local runtime has no clock for cron triggers, so this is it. */
+/** Calls the scheduled handler, because the local runtime fires no cron triggers. */
 async function triggerCron() {
   const crons = /^crons = \[\s*"([^"]+)"/m.exec(readFileSync(join(ROOT, "wrangler.toml"), "utf8"));
   const url = `http://127.0.0.1:${port}/cdn-cgi/local/scheduled?cron=${encodeURIComponent(crons?.[1] ?? "* * * * *")}`;
@@ -89,7 +89,7 @@ async function triggerCron() {
   }
 }
 
-/** Passes on what the builds after a change say. */
+/** Shows the output of the builds that follow a change. */
 function showBuilds() {
   let shown = 0;
   setInterval(() => {
@@ -99,7 +99,7 @@ function showBuilds() {
   }, 300);
 }
 
-/** An npm that was killed cannot pass that on. */
+/** Ends everything when npm is gone: an npm that was killed cannot pass the signal on. */
 function endWithParent() {
   const parent = process.ppid;
   if (process.env.npm_lifecycle_event) setInterval(() => process.ppid !== parent && end(1, ""), 200);
@@ -113,7 +113,7 @@ async function end(code, line) {
   for (let waited = 0; waited < 5000 && !servers.every((server) => server.ended()); waited += 50) {
     await new Promise((wake) => setTimeout(wake, 50));
   }
-  // Whatever outlived its wrangler.
+  // Kills processes that outlived their wrangler.
   for (const server of servers) server.stop("SIGKILL");
   process.exit(code);
 }

@@ -1,4 +1,4 @@
-// What may follow `npm test --`.
+// The arguments of `npm test --`.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -8,14 +8,14 @@ import { parseTestArguments } from "./lib/test-arguments.mjs";
 const [contexts, keys, lint] = ["tests/e2e/contexts.test.mjs", "tests/e2e/keys.test.mjs", "scripts/lint.test.mjs"].map((name) => join(ROOT, name));
 const parse = (...words) => parseTestArguments(words, [contexts, keys, lint]);
 
-test("nothing is everything, a suite is that suite", () => {
+test("without arguments every suite runs, with the name of a suite that one", () => {
   assert.deepEqual(parse(), { profile: "dev", suites: [["native"], ["scripts"], ["e2e"]] });
   assert.deepEqual(parse("e2e"), { profile: "dev", suites: [["e2e"]] });
   assert.deepEqual(parse("scripts").suites, [["scripts"]]);
   assert.deepEqual(parse("native", "search").suites, [["native", "search"]]);
 });
 
-test("--release stands anywhere", () => {
+test("--release may stand anywhere", () => {
   for (const words of [["e2e", "--release"], ["--release", "e2e"]]) assert.deepEqual(parse(...words), { profile: "release", suites: [["e2e"]] });
 });
 
@@ -26,7 +26,7 @@ test("files are found by path, by name and by the beginning of the name, each in
   assert.deepEqual(parse("keys.test.mjs", "scripts/lint.test.mjs", "contexts").suites, [["scripts", lint], ["e2e", keys, contexts]]);
 });
 
-test("what is neither is said", () => {
+test("a word that is no suite and no file is a problem", () => {
   assert.match(parse("contextz").problem, /"contextz".*native, scripts, e2e/);
   assert.match(parse("e2e", "nothing").problem, /"nothing"/);
 });

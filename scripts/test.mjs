@@ -31,7 +31,7 @@ for (const [name, ...rest] of suites) {
   total.passed += passed;
   total.failed += failed;
   if (failed > 0 || (ended === 0 && passed > 0)) continue;
-  // Nothing ran, or something broke that is not a test: that must not look like a success.
+  // No test ran, or something other than a test failed: that must not look like a success.
   say(passed === 0 ? `The ${name} tests did not run.` : `The ${name} tests ended with code ${ended}.`);
   total.failed += 1;
 }
@@ -61,7 +61,7 @@ async function e2e(files) {
   });
 }
 
-/** Runs cargo, passes its output through and counts with `count` what it says. */
+/** Runs cargo, passes its output through, and counts the results in it by `count`. */
 async function cargo(args, count) {
   let output = "";
   const color = process.stderr.isTTY ? "always" : "never";

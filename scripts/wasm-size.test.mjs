@@ -1,4 +1,4 @@
-// What `npm run size` says of a module.
+// What `npm run size` reports about a module.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { tablesOf } from "./size.mjs";
 const directory = mkdtempSync(join(tmpdir(), "chittyconnect-size-test-"));
 after(() => rmSync(directory, { recursive: true }));
 
-/** Four functions behind imports of every kind, of which two are functions. */
+/** Four functions after imports of every kind, two of which are functions. */
 const MODULE = `(module
   (import "host" "memory" (memory 1 2))
   (import "host" "log" (func $"js_sys::log" (param i32)))
@@ -43,7 +43,7 @@ const plain = assembled();
 
 test("every byte of a module belongs to one function or one section", () => {
   const parts = takeApart(named);
-  assert.ok(parts.bytes.equals(plain), "what is measured is the module without its names");
+  assert.ok(parts.bytes.equals(plain), "the measured module is the one without names");
   assert.deepEqual(parts.functions.map(({ name, crate }) => [name.split("::")[0], crate]), [
     ["chittyconnect", "chittyconnect"], ["<chittyconnect", "chittyconnect"], ["core", "serde_json"], ["memcpy", NO_CRATE],
   ]);
@@ -56,7 +56,7 @@ test("every byte of a module belongs to one function or one section", () => {
   assert.equal(of("serde_json").raw, 1 + 1 + 4 + 1);
   assert.equal(of("chittyconnect").raw, (1 + 1 + 14 + 1) + (1 + 1 + 2 + 1));
   assert.equal(of("(data)").raw, 1 + 1 + 3 + 2 + 20 * 22);
-  // What is left are the frames: the module's head, each section's id and length, the number of functions.
+  // The rest are frames: the module's head, each section's id and length, the number of functions.
   const frames = 8 + 1 + groups.filter(({ functions }) => functions.length === 0).length * 2 + 2;
   // The length of the data takes two bytes.
   assert.equal(groups.reduce((sum, group) => sum + group.raw, 0) + frames + 1, plain.length);

@@ -1,11 +1,11 @@
-/** What a check gives that could not be made: it has neither passed nor failed. */
+/** The result of a check that could not be run: it has neither passed nor failed. */
 export function notRun(reason) {
   return { reason };
 }
 
 /**
- * What to say in the end, and the exit code: 1 when a check failed, 2 when none did and one was not made
- * that was asked for, else 0.
+ * Returns the last lines to print and the exit code: 1 when a check failed; 2 when none failed, but one that
+ * was asked for was not run; else 0.
  *
  * @param {{ name: string, result: boolean | { reason: string }, asked: boolean }[]} checks
  * @returns {{ lines: string[], counts: string, code: number }} `counts` is the last line
@@ -23,15 +23,15 @@ export function summary(checks) {
 }
 
 /**
- * Whether an advisory is about a dependency. What it is compared with is fetched apart, so that a fetch
- * that failed is not taken for an advisory.
+ * Checks that no advisory is about a dependency. The database is fetched in a step of its own, so that a
+ * failed fetch does not count as an advisory.
  *
  * @param {(...args: string[]) => Promise<boolean | { reason: string }>} deny runs cargo-deny
  */
 export async function checkAdvisories(deny) {
-  // The index tells which versions were taken back.
+  // The index says which versions were yanked.
   const fetched = await deny("fetch", "db", "index");
-  if (fetched === false) return notRun("RustSec's database or the index of crates.io could not be fetched, so nothing is known of the dependencies");
+  if (fetched === false) return notRun("RustSec's database or the index of crates.io could not be fetched, so the dependencies could not be checked");
   if (fetched !== true) return fetched;
   return deny("--offline", "check", "advisories");
 }

@@ -5,13 +5,13 @@ import { delimiter, join } from "node:path";
 import { ROOT, toolEnv } from "../lib/paths.mjs";
 import { venv } from "../lib/venv.mjs";
 
-// By hash: what runs is what was looked at, or nothing.
+// With hashes, so that pip installs only the files that were reviewed.
 const ENVIRONMENT = venv("checks", join(ROOT, "scripts", "checks", "requirements.txt"), {
   what: "the tools of npm run lint",
   options: ["--require-hashes"],
 });
 
-/** Where a tool is: in .tools/checks if that is up to date, else on the PATH; `null` if it is nowhere. */
+/** Finds a tool: in .tools/checks if that is up to date, else on the PATH; `null` if it is nowhere. */
 export function findTool(name, path = toolPath()) {
   for (const directory of path.split(delimiter).filter(Boolean)) {
     const file = join(directory, name);
@@ -19,18 +19,18 @@ export function findTool(name, path = toolPath()) {
       accessSync(file, constants.X_OK);
       if (statSync(file).isFile()) return file;
     } catch {
-      // Not in this one.
+      // Not in this directory.
     }
   }
   return null;
 }
 
-/** The environment of a tool: what it calls itself is looked for in the same order. */
+/** The environment of a tool. The tool finds the programs that it calls in the same order. */
 export function checkEnv() {
   return toolEnv({ PATH: toolPath() });
 }
 
-/** Installs the tools that requirements.txt names; gives what is wrong, or `null` when all are there. */
+/** Installs the tools that requirements.txt names. Returns an error, or `null` when all are installed. */
 export function installTools() {
   return ENVIRONMENT.install();
 }

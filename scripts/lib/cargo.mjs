@@ -5,15 +5,15 @@ import { toolEnv } from "./paths.mjs";
 import { during } from "./say.mjs";
 
 const COLOR = process.stderr.isTTY ? "always" : "never";
-/** Makes cargo say how far it is although nobody watches its output. */
+/** Makes cargo print its progress although its output is no terminal. */
 const PROGRESS = { CARGO_TERM_PROGRESS_WHEN: "always", CARGO_TERM_PROGRESS_WIDTH: "100" };
 
 /**
- * `cargo build`, with how far it is shown as a step called `what`.
+ * Runs `cargo build` and shows its progress as a step called `what`.
  *
  * @param {string[]} args after `cargo build`
- * @param {string} output a file that it makes: where it is not there yet, everything is compiled
- * @returns {Promise<string | null>} what it complained of when it failed
+ * @param {string} output a file that it makes: if it does not exist yet, everything is compiled
+ * @returns {Promise<string | null>} cargo's complaints if it failed, else `null`
  */
 export async function cargoBuild(what, args, output) {
   const log = [];
@@ -31,7 +31,7 @@ export async function cargoBuild(what, args, output) {
   return code === 0 ? null : complaints(Buffer.concat(log).toString());
 }
 
-/** What cargo said, without how far it was. */
+/** Returns cargo's output without its progress. */
 function complaints(text) {
   const lines = text.split(/[\r\n]+/);
   return lines.filter((line) => !/^\s*(Compiling|Building|Finished|Downloading|Downloaded|Blocking)\b/.test(stripVTControlCharacters(line))).join("\n").trim();

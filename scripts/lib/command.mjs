@@ -31,13 +31,13 @@ export function run(file, args, { onOutput, ...options } = {}) {
   });
 }
 
-/** Runs a short command and gives what it printed; `null` when it failed. */
+/** Runs a short command and returns its output; `null` when it failed. */
 export function ask(file, args, env = toolEnv()) {
   const { status, stdout } = spawnSync(file, args, { cwd: ROOT, env, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
   return status === 0 ? stdout.trim() : null;
 }
 
-/** Ends a process and everything it started, whatever state they are in. */
+/** Sends a signal to a process and everything it started. Returns whether any of them was there. */
 export function killGroup(pid, signal) {
   try {
     process.kill(-pid, signal);
@@ -49,11 +49,11 @@ export function killGroup(pid, signal) {
 
 for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]]) {
   process.on(signal, () => {
-    // A script that has something of its own to end listens too, and exits when it has.
+    // A script with something of its own to end also listens, and exits by itself afterwards.
     if (process.listenerCount(signal) === 1) process.exit(code);
   });
 }
 process.on("exit", () => {
-  // At once: npm would go on tidying up for seconds, in the way of its successor.
+  // At once: npm would otherwise clean up for seconds and get in the way of its successor.
   for (const child of running) killGroup(child.pid, "SIGKILL");
 });

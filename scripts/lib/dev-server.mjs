@@ -7,29 +7,29 @@ import { killGroup } from "./command.mjs";
 import { NODE, NODE_MODULES, ROOT, wranglerEnv } from "./paths.mjs";
 
 const TETHER = new URL("./tether.mjs", import.meta.url).href;
-// Wrangler without its launcher, which only checks the version of Node and stands in between.
+// Wrangler without its launcher, which only checks the version of Node and would be one more process.
 const CLI = join(NODE_MODULES, "wrangler", "wrangler-dist", "cli.js");
 const CRASHED = "The Workers runtime crashed unexpectedly";
 
-/** What the builds of the servers say, see `say.mjs`. */
+/** The output of the servers' builds, see `say.mjs`. */
 export const BUILD_LOG = join(ROOT, ".wrangler", "build.log");
 
 /**
- * A `wrangler dev` of our own: quiet, local, in a process group that ends with this process.
+ * Starts a `wrangler dev`: quiet, local, in a process group that ends with this process.
  *
- * `ready` resolves when it answers; `gone` resolves, with the reason, when it no longer does.
+ * `ready` resolves when the server answers; `gone` resolves, with the reason, when it no longer does.
  */
 export function startDevServer({ port, config, state, vars, onLine }) {
   mkdirSync(join(ROOT, ".wrangler"), { recursive: true });
   writeFileSync(BUILD_LOG, "");
   const args = ["--no-warnings", "--import", TETHER, CLI, "dev", "--config", config, "--port", String(port)];
-  // The inspector on any port: two wranglers that start at once would both take 9229.
+  // The inspector takes any port: two wranglers that start at once would both take 9229.
   args.push("--persist-to", state, "--inspector-port", "0", "--show-interactive-dev-session=false");
   for (const [name, value] of Object.entries(vars)) args.push("--var", `${name}:${value}`);
   const env = wranglerEnv({
     // Warnings and errors, wrangler's and the worker's own; no request log, banner or hints.
     WRANGLER_LOG: "warn",
-    // No description of this connection from the internet for `request.cf`.
+    // Wrangler fetches no description of this connection for `request.cf` from the internet.
     CLOUDFLARE_CF_FETCH_ENABLED: "false",
     // Requests are not recorded on disk for the local dashboard.
     X_LOCAL_OBSERVABILITY: "false",
@@ -47,7 +47,7 @@ export function startDevServer({ port, config, state, vars, onLine }) {
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on("line", (line) => {
         if (line.trim()) onLine(line);
-        // Wrangler starts its runtime again, but does not always reach it then.
+        // Wrangler restarts its runtime, but does not always reach it afterwards.
         if (line.includes(CRASHED)) answers(port).then((alive) => alive || resolve("the runtime crashed and did not come back"));
       });
     }

@@ -12,18 +12,18 @@ const file = (...path) => () => readFileSync(join(...path));
 
 const read = (name) => readFileSync(join(DOCS, `${name}.md`), "utf8");
 
-/** The documents, by their names. */
+/** The names of the documents, without `.md`. */
 export const DOCUMENTS = readdirSync(DOCS).filter((file) => file.endsWith(".md")).map((file) => file.slice(0, -3)).sort();
 
-/** The page of a document. Each error code has a place of its own on theirs: problems link to it. */
+/** Returns the page of a document. The page of errors has an id for each code, to which problems link. */
 export const pageOf = (name) => (name === "errors" ? errorsPage(read(name)) : documentPage(read(name), DOCUMENTS));
 
-/** What is served, by its path below build/public: the page is `/docs`, the rest is `/docs/…`. */
+/** The files to serve, by their paths below build/public: the page is `/docs`, the others are `/docs/…`. */
 const FILES = {
   _headers: file(VIEWER, "_headers"),
   "docs.html": file(VIEWER, "docs.html"),
   ...Object.fromEntries(DOCUMENTS.map((name) => [`docs/${name}.html`, () => Buffer.from(pageOf(name))])),
-  // What GET /openapi.json answers: the gateway reads it here (src/openapi.rs).
+  // The gateway reads this file to answer GET /openapi.json (src/openapi.rs).
   "docs/openapi.json": file(ROOT, "openapi.json"),
   "docs/viewer.css": file(VIEWER, "viewer.css"),
   "docs/viewer.js": file(VIEWER, "viewer.js"),
@@ -41,7 +41,7 @@ export function placeDocsPage() {
   }
   for (const [path, make] of Object.entries(FILES)) {
     const content = make();
-    // Left alone when it is the same, so that a running wrangler does not reload.
+    // Writes only what has changed, so that a running wrangler does not reload.
     if (!holds(join(out, path), content)) writeFileSync(join(out, path), content);
   }
 }

@@ -1,14 +1,14 @@
 import { Marked, Renderer } from "marked";
 import { escaped, page } from "./page.mjs";
 
-/** The id of a heading, as GitHub makes it: by it documents link to each other. */
+/** Returns the id of a heading as GitHub makes it, because the documents link to headings by it. */
 export function slug(heading) {
   return heading.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "").trim().replace(/\s/g, "-");
 }
 
 /**
- * The page of a document: its Markdown as HTML, with links among the documents that lead to their pages.
- * What a document links to beside those is in the repository and has no address here: its text stays.
+ * Returns the page of a document: its Markdown as HTML, in which links to other documents lead to their
+ * pages. A link to another file of the repository becomes plain text, because it has no address here.
  *
  * @param {string} markdown the document
  * @param {string[]} documents the names of all documents, without `.md`
@@ -28,7 +28,7 @@ export function documentPage(markdown, documents) {
     table(token) {
       return `<div class="wide">${usual.table.call(this, token)}</div>`;
     },
-    // What looks like HTML is text.
+    // HTML in a document is shown as text.
     html: ({ text }) => escaped(text),
   };
   const title = /^# (.+)$/m.exec(markdown)?.[1] ?? "";

@@ -36,7 +36,7 @@ export async function withLock(name, work) {
   }
 }
 
-/** Linking a written file makes a lock that is never seen without its owner in it. */
+/** Tries to take the lock. Links a file that is already written, so that a lock always names its owner. */
 function acquire(lock, mine) {
   try {
     linkSync(mine, lock);

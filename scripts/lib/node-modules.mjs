@@ -7,7 +7,7 @@ import { BIN, NODE, NODE_MODULES, ROOT, toolEnv } from "./paths.mjs";
 const LOCK = join(ROOT, "package-lock.json");
 const STAMP = join(NODE_MODULES, ".installed");
 
-/** Whether node_modules is what package-lock.json says, and works. */
+/** Whether node_modules matches package-lock.json and works. */
 export function modulesMatch() {
   if (read(STAMP) === lockHash()) return true;
   if (!sameAsLock()) return false;
@@ -15,16 +15,16 @@ export function modulesMatch() {
 }
 
 /**
- * `npm ci`, with what it prints going to `onOutput`.
+ * Runs `npm ci` and passes its output to `onOutput`.
  *
- * @returns {Promise<boolean>} whether everything is there and works
+ * @returns {Promise<boolean>} whether everything is installed and works
  */
 export async function installModules(onOutput) {
   rmSync(STAMP, { force: true });
-  // Not with the node and npm in node_modules, which are about to be replaced.
+  // Without the node and npm in node_modules, which are about to be replaced.
   const PATH = toolEnv().PATH.split(delimiter).filter((directory) => directory !== BIN).join(delimiter);
   const args = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund"];
-  // Again, because a download may fail, and an npm whose parent was killed may still be at work here.
+  // Three attempts: a download may fail, and an npm whose parent was killed may still be at work here.
   for (let attempt = 0; attempt < 3; attempt += 1) {
     if (attempt > 0) await new Promise((wake) => setTimeout(wake, 5000));
     const code = await run("npm", args, { env: { ...process.env, PATH }, onOutput });
@@ -43,7 +43,7 @@ export function linkNode() {
   symlinkSync(join("..", found, "bin", "node"), NODE);
 }
 
-/** Remembers that this package-lock.json is installed, once its programs have proved to run. */
+/** Checks that the installed programs run, and if so notes that this package-lock.json is installed. */
 function settle() {
   linkNode();
   const works = ["node", "workerd", "esbuild"].every((name) => ask(join(BIN, name), ["--version"]) !== null);
@@ -51,7 +51,7 @@ function settle() {
   return works;
 }
 
-/** Compares with what npm wrote down when it finished; parts for other platforms are not installed. */
+/** Compares with the list that npm wrote when it finished; packages for other platforms are not in it. */
 function sameAsLock() {
   const wanted = parse(LOCK);
   const present = parse(join(NODE_MODULES, ".package-lock.json"));

@@ -1,9 +1,9 @@
-/** Text as HTML shows it. */
+/** Escapes a text for HTML. */
 export function escaped(text) {
   return text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
 }
 
-/** A page below /docs: its title, as text, and its body, as HTML. */
+/** Returns a page below /docs. `title` is text, `body` is HTML. */
 export function page(title, body) {
   return `<!doctype html>
 <html lang="en">

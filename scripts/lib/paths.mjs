@@ -5,7 +5,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** The repository's directory. */
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
-/** What the scripts keep for this repository alone: logs, locks, how long things took. */
+/** The directory where the scripts keep what belongs to this checkout: tools, logs, locks, durations. */
 export const TOOLS = join(ROOT, ".tools");
 export const NODE_MODULES = join(ROOT, "node_modules");
 export const BIN = join(NODE_MODULES, ".bin");
@@ -15,15 +15,15 @@ export const NODE = join(BIN, "node");
 export const WRANGLER = join(BIN, "wrangler");
 
 /**
- * The environment for every command the scripts run: this repository's tools first, and cargo
- * even where rustup was installed a moment ago and the shell does not know its directory yet.
+ * The environment for every command that the scripts run. The tools of this repository come first; cargo
+ * is found even if rustup was just installed and the shell does not know its directory yet.
  */
 export function toolEnv(extra = {}) {
   const cargo = join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "bin");
   return { ...process.env, PATH: [BIN, process.env.PATH, cargo].join(delimiter), ...extra };
 }
 
-/** `toolEnv` for wrangler: nothing is sent anywhere, nothing is asked, no banner. */
+/** `toolEnv` for wrangler: it sends no metrics and no error reports, and shows no banner. */
 export function wranglerEnv(extra = {}) {
   return toolEnv({
     WRANGLER_SEND_METRICS: "false",
@@ -39,7 +39,7 @@ export function isMain(url) {
   return Boolean(process.argv[1]) && url === pathToFileURL(realpathSync(process.argv[1])).href;
 }
 
-/** Whether only a rehearsal is wanted. npm keeps a `--dry-run` to itself that does not follow `--`. */
+/** Whether `--dry-run` was given. npm does not pass it on without a `--` before it, but sets a variable. */
 export function isDryRun() {
   return process.argv.includes("--dry-run") || process.env.npm_config_dry_run === "true";
 }

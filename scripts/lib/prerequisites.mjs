@@ -21,7 +21,7 @@ export function checkPrerequisites() {
 }
 
 function hasCompiler() {
-  // On macOS `cc` is there before the tools behind it are.
+  // On macOS `cc` exists even if the tools behind it are not installed.
   return onPath("cc") && (process.platform !== "darwin" || ask("xcode-select", ["-p"]) !== null);
 }
 

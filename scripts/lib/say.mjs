@@ -2,45 +2,45 @@ import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } fr
 import { join } from "node:path";
 import { TOOLS } from "./paths.mjs";
 
-/** `npm start` shows what the builds of its wrangler say, which wrangler itself would not show. */
+/** The file for the output, if any: `npm start` shows it, because wrangler hides the output of its builds. */
 const FILE = process.env.CHITTY_SAY_TO;
-/** Whether a person is watching: only then is a line rewritten in place. */
+/** Whether a person watches the output. Only then a line is rewritten in place. */
 const WATCHED = !FILE && process.stderr.isTTY && !process.env.CI;
-/** How long a step may take before it is shown at all. */
+/** How long a step may take before it is shown. */
 const QUIET_MS = 1000;
-/** How often a step is shown to nobody in particular, such as a log. */
+/** The time between two lines about a step where no person watches, such as in a log. */
 const LOG_MS = 10_000;
 
 /** How long each step took here the last time, in ms. */
 const DURATIONS = join(TOOLS, "durations.json");
 
-/** The steps under way, in the order in which they began. */
+/** The running steps, in the order in which they began. */
 const steps = new Set();
 let ticking = null;
 let isLineOpen = false;
 
-/** One line about what is going on. To stderr: stdout belongs to what the scripts run. */
+/** Prints one line about the progress, to stderr: stdout belongs to the programs that the scripts run. */
 export function say(line) {
   closeLine();
   if (FILE) appendFileSync(FILE, `${line}\n`);
   else process.stderr.write(`${line}\n`);
 }
 
-/** Says why it cannot go on, in one line, and ends the process. */
+/** Prints one line that says why the script cannot continue, and ends the process with code 1. */
 export function fail(line) {
   say(line);
   process.exit(1);
 }
 
 /**
- * Shows what is being done once it takes longer than a moment: how long it has taken, how far it
- * is, and how long it took the last time on this machine. On a terminal in one line for all steps
- * under way; elsewhere in a line of its own every 10 s.
+ * Runs a step, and shows it once it takes longer than 1 s: its time so far, its progress, and its time the
+ * last time on this machine. A terminal shows all running steps in one line; elsewhere each step gets a line
+ * every 10 s.
  *
  * @template T
  * @param {string} what e.g. `Compiling the worker`
- * @param {(progress: (detail: string) => void) => Promise<T>} work `progress` says how far it is, e.g. `12/90`
- * @param {string} [name] under which its time is kept, where the same words stand for different work
+ * @param {(progress: (detail: string) => void) => Promise<T>} work `progress` sets the progress, e.g. `12/90`
+ * @param {string} [name] under which its time is kept, if several steps have the same `what`
  * @returns {Promise<T>}
  */
 export async function during(what, work, name = what) {
@@ -89,9 +89,9 @@ export function durations() {
   }
 }
 
-/** Keeps how long something took, for estimates and for what is best begun first. */
+/** Keeps how long something took, for estimates and for the order of test files. */
 export function remember(what, milliseconds) {
-  // Less is not worth an estimate, and is mostly a step that found nothing to do.
+  // A shorter time is not worth an estimate, and mostly means that the step had nothing to do.
   if (milliseconds < QUIET_MS) return;
   mkdirSync(TOOLS, { recursive: true });
   const draft = `${DURATIONS}.${process.pid}`;
@@ -99,7 +99,7 @@ export function remember(what, milliseconds) {
   renameSync(draft, DURATIONS);
 }
 
-/** How long it is since `started` (ms since 1970), in words. */
+/** The time since `started` (ms since 1970), as a text. */
 export const since = (started) => duration(Date.now() - started);
 
 /** `12.3 s`, `2 min 05 s` */

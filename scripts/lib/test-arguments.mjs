@@ -5,12 +5,12 @@ import { ROOT } from "./paths.mjs";
 export const SUITES = ["native", "scripts", "e2e"];
 
 /**
- * What the words after `npm test --` ask for.
+ * Reads the arguments after `npm test --`.
  *
  * @param {string[]} words
  * @param {string[]} files every test file of `scripts` and `e2e`
- * @returns {{profile: "dev" | "release", suites: string[][]} | {problem: string}} each suite with what of it:
- *   test files, or for `native` a part of the tests' names; nothing is all of it
+ * @returns {{profile: "dev" | "release", suites: string[][]} | {problem: string}} each suite is its name and
+ *   what to run of it: test files, or for `native` a part of the tests' names; a name alone runs all of it
  */
 export function parseTestArguments(words, files) {
   const profile = words.includes("--release") ? "release" : "dev";
@@ -27,7 +27,7 @@ export function parseTestArguments(words, files) {
   return { profile, suites: groups.filter(([, ...some]) => some.length > 0) };
 }
 
-/** A test file by its path, or by its name with `.test.mjs` or without. */
+/** Finds a test file by its path, or by its name with or without `.test.mjs`. */
 function fileOf(word, files) {
   return files.find((file) => file === resolve(word) || file === join(ROOT, word) || [word, `${word}.test.mjs`].includes(basename(file)));
 }

@@ -3,15 +3,15 @@ import { run } from "./command.mjs";
 import { ROOT, toolEnv } from "./paths.mjs";
 import { duration, durations, during, remember, say } from "./say.mjs";
 
-/** A file that takes longer hangs. */
+/** A file that takes longer counts as hanging, and is ended. */
 const LIMIT_MS = 10 * 60_000;
 
-/** Which files to begin with where none has been run yet, so that the last one to end is a short one. */
+/** The files to begin with if no times are known yet, so that a long file is not the last one to end. */
 const LONGEST = ["documents", "github-durability", "weather", "durability", "upstreams", "first-request"];
 
 /**
  * Runs each test file in a process of its own, `concurrency` at a time, those that took longest the
- * last time first. Prints a line for each with its time; what a file printed only if something failed in it.
+ * last time first. Prints a line with the time of each file, and the output of a file only if it failed.
  *
  * @param {string} node the Node that runs them
  * @param {string[]} files

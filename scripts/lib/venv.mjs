@@ -1,4 +1,4 @@
-// Python environments below .tools, each with what its requirements.txt names, and nothing compiled.
+// Python environments below .tools, each with the packages of its requirements.txt. Nothing is compiled.
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ask, run } from "./command.mjs";
@@ -12,17 +12,17 @@ export function canMakeVenv() {
 }
 
 /**
- * An environment.
+ * Describes an environment; `install` makes it.
  *
  * @param {string} name of its directory below .tools
  * @param {string} requirements the file
- * @param {{what: string, options: string[]}} more what it is called while it is installed, and options of pip
+ * @param {{what: string, options: string[]}} more its name in messages, and options of pip
  */
 export function venv(name, requirements, { what, options }) {
   const directory = join(TOOLS, name);
-  /** Written when all is installed: an interrupted installation has none, an older one another. */
+  /** Written at the end: an interrupted installation has no such file, an older one another text. */
   const installed = join(directory, "installed.txt");
-  // Where it is belongs to it: some programs are scripts that name their interpreter.
+  // The text names the directory, because some programs are scripts with the path of their interpreter.
   const wanted = () => `# ${directory}\n${readFileSync(requirements, "utf8")}`;
   const isCurrent = () => {
     try {
@@ -47,7 +47,7 @@ export function venv(name, requirements, { what, options }) {
     directory,
     bin: join(directory, "bin"),
     isCurrent,
-    /** Installs it; gives what is wrong, or `null` when all is there. */
+    /** Installs the environment. Returns an error, or `null` when all is installed. */
     async install() {
       if (isCurrent()) return null;
       if (!canMakeVenv()) {

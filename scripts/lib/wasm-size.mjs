@@ -1,20 +1,22 @@
-// What a wasm module consists of, by the crates of its functions.
+// Measures what a wasm module consists of, by the crates of its functions.
 import { gzipSync } from "node:zlib";
 
-/** What the gzipped release build may have, in KB of 1,024 bytes. */
+/** The most that the gzipped release build may have, in KB of 1,024 bytes. */
 export const TARGET_KB = 800;
 
 const SECTIONS = ["custom", "types", "imports", "functions", "tables", "memories", "globals", "exports", "start", "elements", "code", "data", "data count", "tags"];
 const [CUSTOM, IMPORTS, CODE] = [0, 2, 10];
 const FUNCTION_NAMES = 1;
-/** Crates of the standard library: an impl of theirs for a trait of another crate is that crate's. */
+/** Crates of the standard library. An impl of another crate's trait for their types is that crate's. */
 const STANDARD = new Set(["core", "alloc", "std"]);
-/** What a function without a crate in its name belongs to: the allocator's doors, memcpy, exports. */
+/** The group of functions without a crate in their name: the allocator's entry points, memcpy, exports. */
 export const NO_CRATE = "(no crate)";
 
 /**
- * @typedef {{name: string, crate: string, bytes: Buffer}} WasmFunction `bytes` is its entry in the code section
- * @typedef {{name: string, bytes: Buffer}} WasmSection its content; custom sections, which are no part of what runs, are left out
+ * @typedef {{name: string, crate: string, bytes: Buffer}} WasmFunction
+ *   `bytes` is its entry in the code section
+ * @typedef {{name: string, bytes: Buffer}} WasmSection
+ *   `bytes` is its content; custom sections, which do not run, are left out
  */
 
 /**
@@ -45,7 +47,7 @@ export function takeApart(wasm) {
     else sections.push({ name: SECTIONS[id] ?? `section ${id}`, bytes: content });
     if (id === CODE && !section.atEnd) throw new Error("The code section holds more than its functions.");
   }
-  if (names === null) throw new Error("The module has no name section, so nobody can say whose its functions are.");
+  if (names === null) throw new Error("The module has no name section, so the crates of its functions are not known.");
   const functions = bodies.map((bytes, index) => {
     const name = names.get(imported + index) ?? "";
     return { name, crate: crateOf(name), bytes };
@@ -54,9 +56,9 @@ export function takeApart(wasm) {
 }
 
 /**
- * The crate that a demangled name belongs to: that of its path; for `<A as B>` that of the type `A`, or of the trait
- * `B` where `A` is the standard library's or no crate's; for `drop_in_place<T>` that of `T`. An instance of a generic
- * function belongs to the crate that defines the function, whoever uses it.
+ * Returns the crate that a demangled name belongs to: that of its path; for `<A as B>` that of the type `A`,
+ * or of the trait `B` if `A` belongs to the standard library or to no crate; for `drop_in_place<T>` that of
+ * `T`. An instance of a generic function belongs to the crate that defines the function, not to its user.
  */
 export function crateOf(name) {
   const dropped = /^core(?:\[\w+\])?::ptr::drop_(?:in_place|glue)(?:::)?<(.*)>/.exec(name);
@@ -67,7 +69,7 @@ export function crateOf(name) {
   return (ofType && !STANDARD.has(ofType) ? ofType : (ofTrait ?? ofType)) ?? NO_CRATE;
 }
 
-/** `A` and `B` of `<A as B>::…`, or `A` alone. */
+/** Returns `A` and `B` of `<A as B>::…`, or `A` alone. */
 function halves(name) {
   let depth = 0;
   for (let at = 0; at < name.length; at += 1) {
@@ -80,7 +82,7 @@ function halves(name) {
   return [name.slice(1)];
 }
 
-/** The crate that a type or a path begins with, whatever reference or bracket is before it. */
+/** Returns the crate that a type or a path begins with, after any references and brackets. */
 function firstCrate(text) {
   return /^(?:[&*<([]|(?:mut|const|dyn|impl) )*(\w+)(?:\[\w+\])?::/.exec(text)?.[1];
 }
@@ -91,8 +93,8 @@ function pathsIn(text) {
 }
 
 /**
- * Adds up: what each crate's functions and each other section have, raw and of the gzipped whole. A group's share of
- * the whole is estimated: by what it gzips to alone.
+ * Adds up the sizes of each crate's functions and of each other section, raw and as a share of the gzipped
+ * whole. The share is an estimate, in proportion to the gzipped size of the group alone.
  *
  * @param {{functions: WasmFunction[], sections: WasmSection[], bytes: Buffer}} parts
  * @param {(part: WasmFunction) => string} groupOf
@@ -180,7 +182,7 @@ class Reader {
     return this.#buffer.subarray(start, this.at);
   }
 
-  /** What is imported: 0 is a function. What follows the kind is skipped. */
+  /** Returns the kind of an import (0 is a function), and skips the rest of it. */
   importedKind() {
     const kind = this.byte();
     // A table and a global have a type before their limits or mutability.

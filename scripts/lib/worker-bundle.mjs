@@ -1,4 +1,4 @@
-// From the wasm that cargo made to what the Workers runtime loads.
+// Turns the wasm that cargo made into the files that the Workers runtime loads.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,25 +8,25 @@ import { BIN, NODE_MODULES, ROOT } from "./paths.mjs";
 
 const WASM_TARGET = "wasm32-unknown-unknown";
 
-/** Each profile's name for cargo, how rustc compiles for it, and what wasm-opt makes of the result. */
+/** For each profile its name for cargo, the flags of rustc, and the passes of wasm-opt. */
 export const PROFILES = {
   dev: { cargo: "worker-dev", rustc: [], optimize: null },
   release: {
     cargo: "release",
-    // LLVM's own bound is 275, for processors on which a call costs more. An eighth of the size; what it costs in
-    // time is in bench/README.md.
+    // LLVM's default is 275, for processors on which a call costs more. This bound saves an eighth of the
+    // size; bench/README.md has its cost in time.
     rustc: ["-Cllvm-args=-inline-threshold=50"],
-    // LLVM has made the code fast; what is left is to make it small. The passes of -O3 and -Os give local variables
-    // new numbers at every turn, and what looks different no longer compresses: bench/README.md has the sizes. Instances
-    // of one generic function have one name, and side by side they compress best. Without names in the end: a panic
-    // says its place without them.
+    // LLVM has made the code fast; these passes make it small. The passes of -O3 and -Os renumber local
+    // variables again and again, so that similar code no longer compresses well: bench/README.md has the
+    // sizes. Instances of one generic function have one name, and side by side they compress best. The names
+    // are removed in the end: a panic reports its place without them.
     optimize: [
       "--duplicate-function-elimination", "--dae-optimizing", "--remove-unused-brs", "--remove-unused-names",
       "--optimize-instructions", "--precompute", "--rse", "--merge-blocks", "--simplify-locals-notee-nostructure",
       "--reorder-locals", "--vacuum", "--duplicate-function-elimination", "--remove-unused-module-elements",
       "--reorder-functions-by-name", "--strip-debug",
-      // The features that rustc 1.95 compiles for, and the exceptions of wasm-bindgen's glue. `--all-features` would
-      // write what no released V8 reads.
+      // The features that rustc 1.95 compiles for, and the exceptions of wasm-bindgen's glue. With
+      // `--all-features` wasm-opt would write code that no released V8 reads.
       "--enable-bulk-memory", "--enable-bulk-memory-opt", "--enable-call-indirect-overlong", "--enable-exception-handling",
       "--enable-multivalue", "--enable-mutable-globals", "--enable-nontrapping-float-to-int", "--enable-reference-types",
       "--enable-sign-ext",
@@ -40,10 +40,10 @@ const ENTRY = join(ROOT, "src", "workers", "entry.mjs");
 export const ESBUILD = join(BIN, "esbuild");
 const WASM_OPT = join(BIN, "wasm-opt");
 
-/** Whatever else the result depends on: a change of one makes it stale. */
+/** The other files that the result depends on: a change of one of them makes it stale. */
 export const BUNDLED_WITH = [GLUE, ENTRY, fileURLToPath(import.meta.url), join(NODE_MODULES, ".package-lock.json")];
 
-/** What `cargo build` is told to compile a package of the workspace for the runtime. */
+/** Returns the arguments with which `cargo build` compiles a package of the workspace for the runtime. */
 export function compilation(profile, name) {
   const { cargo, rustc } = PROFILES[profile];
   const flags = rustc.length > 0 ? ["--config", `target.${WASM_TARGET}.rustflags=${JSON.stringify(rustc)}`] : [];
@@ -56,10 +56,10 @@ export function compiled(profile, name) {
 }
 
 /**
- * Makes `index.js` and `worker_bg.wasm` in a directory, which is emptied first. `withNames` keeps the names of
- * functions, which nothing but `npm run size` reads.
+ * Makes `index.js` and `worker_bg.wasm` in a directory, which is emptied first. `withNames` keeps the names
+ * of functions, which only `npm run size` reads.
  *
- * @returns {Promise<string | null>} what a step printed that failed
+ * @returns {Promise<string | null>} the output of a step that failed, else `null`
  */
 export async function bundleWorker(profile, cargoOutput, directory, { withNames = false } = {}) {
   rmSync(directory, { recursive: true, force: true });
@@ -83,7 +83,7 @@ export async function bundleWorker(profile, cargoOutput, directory, { withNames 
   return null;
 }
 
-/** wasm-bindgen imports the module in its source phase; the runtime gives the same for any import of a .wasm. */
+/** Replaces the source-phase import of wasm-bindgen: the runtime gives the same for any import of a .wasm. */
 function withPlainImport(bundle) {
   const phased = /^import source (?=\w+ from "\.\/worker_bg\.wasm";$)/m;
   if (!phased.test(bundle)) throw new Error("wasm-bindgen imports the module in another way now: see scripts/lib/worker-bundle.mjs");

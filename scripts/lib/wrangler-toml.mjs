@@ -1,5 +1,5 @@
-// Reads and changes wrangler.toml line by line, so that its comments and order stay. It knows the
-// shape that file has, one `key = value` to a line below `[table]` headers, not all of TOML.
+// Reads and changes wrangler.toml line by line, so that its comments and order stay. Understands only
+// the form of that file, one `key = value` a line below `[table]` headers, not all of TOML.
 
 /**
  * @param {string} text
@@ -21,7 +21,7 @@ export function tablesOf(text) {
   return tables;
 }
 
-/** The tables of one environment, by what they hold. */
+/** Returns the worker's name, the KV namespaces, the databases and the queues of one environment. */
 export function environmentOf(text, environment) {
   const tables = tablesOf(text);
   const all = (name) => tables.filter((table) => table.name === `env.${environment}${name}`).map((table) => table.values);
@@ -36,14 +36,14 @@ export function environmentOf(text, environment) {
   };
 }
 
-/** The custom domains of an environment: those that it has, and those that it may claim, which are commented out. */
+/** The custom domains of an environment: those that it has, and those, commented out, that it may claim. */
 export function domainsOf(text, environment) {
   const lines = routesOf(text, environment).lines;
   const named = (pattern) => lines.map((line) => pattern.exec(line)?.[1]).filter(Boolean);
   return { claimed: named(/^\s*\{ pattern = "([^"]+)"/), claimable: named(/^\s*# \{ pattern = "([^"]+)"/) };
 }
 
-/** The same with a domain claimed. Throws for one that may not be. */
+/** Returns the text with a domain claimed. Throws if the environment may not claim it. */
 export function withDomain(text, environment, name) {
   const { claimed, claimable } = domainsOf(text, environment);
   if (claimed.includes(name)) return text;
@@ -55,7 +55,7 @@ export function withDomain(text, environment, name) {
   return all.join("\n");
 }
 
-/** The same without custom domains: what is deployed by it leaves those of the account as they are. */
+/** Returns the text without custom domains. A deploy with it leaves the account's domains as they are. */
 export function withoutDomains(text, environment) {
   const { start, lines } = routesOf(text, environment);
   const all = text.split("\n");

@@ -1,16 +1,16 @@
-//! From the bytes that a client sends to the text that is read: by which content type and which content
-//! coding they come, and what is said of those that are not taken. Pure.
+//! Decodes the body that a client sends: checks its content type and content coding, unpacks it, and returns
+//! the problem for a body that is not accepted. Pure.
 
 use std::borrow::Cow;
 
 use crate::problem::{Code, Problem};
 
-/// How a body comes, as its headers say it.
+/// The content coding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
-    /// As it is.
+    /// Not compressed.
     Identity,
-    /// Compressed (RFC 1952).
+    /// Compressed by gzip (RFC 1952).
     Gzip,
 }
 
@@ -18,7 +18,7 @@ impl Coding {
     /// Reads `Content-Encoding`.
     ///
     /// # Errors
-    /// 415 with `Accept-Encoding` for any other coding, and for several.
+    /// 415 with `Accept-Encoding` for any other coding, and for more than one.
     pub fn of(header: Option<&str>) -> Result<Self, Problem> {
         let header = header.unwrap_or_default().trim();
         match header.to_ascii_lowercase().as_str() {
@@ -27,7 +27,7 @@ impl Coding {
             _ => Err(Problem::new(
                 Code::UnsupportedMediaType,
                 format!(
-                    "`Content-Encoding: {}` is not taken. Send the body as it is, or with \
+                    "`Content-Encoding: {}` is not supported. Send the body uncompressed, or with \
                      `Content-Encoding: gzip`.",
                     shown(header)
                 ),
@@ -36,11 +36,11 @@ impl Coding {
         }
     }
 
-    /// The body as it was before it was compressed, of at most `limit` bytes. No more than that is ever
-    /// unpacked.
+    /// Returns the uncompressed body. Never unpacks more than `limit` bytes; returns an `Identity` body
+    /// unchanged, whatever its length.
     ///
     /// # Errors
-    /// 413 over `limit` bytes; 400 when it is not what its coding says.
+    /// 413 if the unpacked body is longer than `limit` bytes; 400 if the body is not in this coding.
     pub fn decode(self, bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>, Problem> {
         match self {
             Coding::Identity => Ok(bytes),
@@ -51,7 +51,7 @@ impl Coding {
                 ),
                 GzipError::Broken => Problem::new(
                     Code::MalformedRequest,
-                    "`Content-Encoding: gzip` was sent, but the body is no whole gzip member. \
+                    "`Content-Encoding: gzip` was sent, but the body is not one complete gzip member. \
                      Compress it once, or leave the header out.",
                 ),
             }),
@@ -59,17 +59,18 @@ impl Coding {
     }
 }
 
-/// Why a body is not unpacked.
+/// Why a body cannot be unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum GzipError {
-    /// It would be larger than the limit.
+    /// The unpacked body would be larger than the limit.
     TooLarge,
-    /// It is no gzip member, or not all of one.
+    /// The body is not exactly one complete gzip member.
     Broken,
 }
 
-/// Unpacks one gzip member (RFC 1952 §2.3). Its last word says how long it is unpacked: so much is made
-/// room for, within the limit, and if it is not exactly that, with its CRC, it is refused.
+/// Unpacks one gzip member (RFC 1952 §2.3). Its last four bytes state the unpacked length, so the buffer has
+/// that length, or `limit` if that is less. A member whose content differs from its stated length or CRC is
+/// refused.
 fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, GzipError> {
     use miniz_oxide::inflate::TINFLStatus;
     use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
@@ -95,7 +96,7 @@ fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, GzipError> {
     if is_whole { Ok(unpacked) } else { Err(GzipError::Broken) }
 }
 
-/// What follows the header of a gzip member.
+/// Returns the bytes after the header of a gzip member; `None` for a header that is incomplete or not valid.
 fn gzip_content(bytes: &[u8]) -> Option<&[u8]> {
     const HEADER_CRC: u8 = 2;
     const EXTRA: u8 = 4;
@@ -122,7 +123,7 @@ fn gzip_content(bytes: &[u8]) -> Option<&[u8]> {
     Some(rest)
 }
 
-/// CRC-32 of RFC 1952 §8.
+/// The CRC-32 of RFC 1952 §8.
 fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 16] = {
         let mut table = [0; 16];
@@ -134,7 +135,7 @@ fn crc32(bytes: &[u8]) -> u32 {
                 crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
                 bit += 1;
             }
-            #[allow(clippy::indexing_slicing, reason = "at compile time, below its length")]
+            #[allow(clippy::indexing_slicing, reason = "runs at compile time, and n is below 16")]
             {
                 table[n] = crc;
             }
@@ -152,8 +153,8 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Judges a `Content-Type`: `application/json` or any `+json` type, in UTF-8 (RFC 8259 §8.1) however a
-/// client spells that.
+/// Checks a `Content-Type`. Accepts `application/json` and any `application/…+json`, in UTF-8 (RFC 8259 §8.1)
+/// under any name that clients use for it.
 ///
 /// # Errors
 /// 415 that names what was sent, and what to send.
@@ -192,7 +193,8 @@ pub fn check_json(content_type: &str) -> Result<(), Problem> {
     }
 }
 
-/// Whether a charset is UTF-8, or a part of it, by any of the names under which clients send it.
+/// Whether a charset is UTF-8 or its subset ASCII, under any name that clients use for them. An empty name
+/// counts as UTF-8.
 fn is_utf8(charset: &str) -> bool {
     let plain: String = charset
         .chars()
@@ -202,7 +204,7 @@ fn is_utf8(charset: &str) -> bool {
     matches!(plain.as_str(), "" | "utf8" | "unicode11utf8" | "utf8mb4" | "usascii" | "ascii")
 }
 
-/// The JSON text in a body: without the mark that some clients put before UTF-8.
+/// Returns the JSON text in a body, without the byte order mark that some clients put before UTF-8.
 ///
 /// # Errors
 /// 400 for an empty body, and for one in UTF-16 or UTF-32.
@@ -210,7 +212,7 @@ pub fn text(bytes: &[u8]) -> Result<&[u8], Problem> {
     let malformed = |detail: &'static str| Err(Problem::new(Code::MalformedRequest, detail));
     match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => Ok(rest),
-        // By their marks, or by where the zeros of `{` are (RFC 4627 §3).
+        // The byte order marks of UTF-16 and UTF-32, or a zero byte beside an ASCII character (RFC 4627 §3).
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [b'{' | b'[' | b'"' | b' ', 0, ..] => {
             malformed(
                 "The body is in UTF-16 or UTF-32. Send it in UTF-8, without a byte order mark.",
@@ -221,7 +223,7 @@ pub fn text(bytes: &[u8]) -> Result<&[u8], Problem> {
     }
 }
 
-/// 400 for a body that is not there.
+/// 400 for an empty body.
 pub fn empty() -> Problem {
     Problem::new(
         Code::MalformedRequest,
@@ -229,7 +231,8 @@ pub fn empty() -> Problem {
     )
 }
 
-/// What a client wrote, as far as it can be repeated: its visible characters, no quotes, not too long.
+/// The part of a client's text that an error can quote: its first 80 printable ASCII characters that are no
+/// backquotes.
 fn shown(text: &str) -> String {
     const MAX_CHARS: usize = 80;
     text.chars().filter(|c| matches!(c, ' '..='~') && *c != '`').take(MAX_CHARS).collect()
@@ -291,7 +294,7 @@ mod tests {
 
     #[test]
     fn gzip_is_unpacked_whole_or_not_at_all() {
-        // As gzip(1) writes `{"name":"n"}`, with the name of the file.
+        // The published check value of this CRC.
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         let content = br#"{"name":"a name of some length, of some length, of some length"}"#;
         for (flags, extra) in [
@@ -327,7 +330,7 @@ mod tests {
         let bomb = gzip(&vec![b' '; 64 << 20], 0, b"");
         assert!(bomb.len() < 1 << 17, "{}", bomb.len());
         assert_eq!(gunzip(&bomb, 1 << 20), Err(GzipError::TooLarge));
-        // One that says that it is small is cut off where it said that it ends.
+        // A bomb that states a small length is unpacked up to that length only, and refused.
         let mut lying = bomb;
         let at = lying.len() - 4;
         lying[at..].copy_from_slice(&100u32.to_le_bytes());
@@ -386,7 +389,7 @@ mod tests {
         let code = |bytes: &[u8], limit| decode(bytes, limit).unwrap_err().code;
         assert_eq!(code(&PACKED, TEXT.len() - 1), Code::PayloadTooLarge);
         assert_eq!(code(TEXT, 100), Code::MalformedRequest);
-        // It says that it is shorter than it is, or of another sum, or ends too early.
+        // Members that state too small a length or a wrong CRC, or that end too early.
         let at = PACKED.len();
         let mut shorter = PACKED;
         shorter[at - 4] = 10;

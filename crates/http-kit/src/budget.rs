@@ -1,38 +1,39 @@
-//! What is left of a limit, as the headers of an answer say it.
+//! The rest of a rate limit, and the headers in which a reply reports it.
 
 use crate::problem::{Code, Problem};
 use crate::reply::Reply;
 
-/// The window of every limit, in ms.
+/// The window of every rate limit, in ms.
 pub const WINDOW_MS: u64 = 60_000;
 
-/// What is left of a limit after a request was counted, as far as this isolate knows: others may have
-/// let requests of the same subject through.
+/// The rest of a rate limit after a request was counted, as far as this isolate knows: other isolates may
+/// have let requests of the same subject through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// The name of the class of requests that it limits.
+    /// The name of the class of requests that the limit applies to.
     pub class: &'static str,
-    /// How many requests there are in a window.
+    /// The number of requests allowed in a window.
     pub limit: u32,
-    /// How many of them are left.
+    /// The number of requests left in this window.
     pub left: u32,
-    /// For how long the window goes on, in ms.
+    /// The time left in this window, in ms.
     pub left_ms: u64,
 }
 
 impl Budget {
-    /// The same with nothing left.
+    /// Returns the same budget with no requests left.
     #[must_use]
     pub fn spent(self) -> Self {
         Budget { left: 0, ..self }
     }
 
-    /// Seconds until there is more, at least one.
+    /// The seconds until the next window, at least 1.
     fn seconds(self) -> u32 {
         u32::try_from(self.left_ms.div_ceil(1000)).unwrap_or(60).max(1)
     }
 
-    /// 429, with when there is more. How much there is stands in the headers of every answer.
+    /// Returns 429 with the seconds until the next window. [`Budget::told`] adds the headers that every reply
+    /// has.
     pub fn refusal(self) -> Problem {
         let (name, limit, seconds) = (self.class, self.limit, self.seconds());
         Problem::new(
@@ -44,10 +45,11 @@ impl Budget {
         .retry_after(seconds)
     }
 
-    /// The answer with `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
+    /// Adds the headers `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) to a reply
+    /// or a problem.
     ///
     /// # Errors
-    /// The problem that the answer is, with the same headers.
+    /// The problem in `outcome`, with the same headers.
     pub fn told<W>(self, outcome: Result<Reply<W>, Problem>) -> Result<Reply<W>, Problem> {
         let (name, limit, left) = (self.class, self.limit, self.left);
         let policy = format!("\"{name}\";q={limit};w={}", WINDOW_MS / 1000);
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_said_in_whole_seconds() {
+    fn the_headers_report_the_time_left_in_whole_seconds() {
         let budget = Budget { class: "read", limit: 10, left: 3, left_ms: 1001 };
         let policy = "\"read\";q=10;w=60".to_owned();
         assert_eq!(told(budget), (policy.clone(), "\"read\";r=3;t=2".to_owned()));

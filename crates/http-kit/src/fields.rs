@@ -1,5 +1,5 @@
-//! Reading the members of a JSON body one by one: what is wrong is collected, so that the caller learns
-//! all of it at once. A member that nobody has asked for by the end is wrong too.
+//! Reads the members of a JSON body one by one and collects the errors, so that the caller learns of all of
+//! them at once. A member that is not known by the end is an error too.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -9,15 +9,15 @@ use crate::numbers::whole;
 use crate::problem::{FieldError, Problem};
 use crate::request::{MAX_REPORTED, Members, Object, Request, TWICE, parse_object, pointer};
 
-/// A member of a body.
+/// The value of a member of a body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Member<T> {
-    /// It is not there, or it is not acceptable, which has been noted.
+    /// The member is missing, or it is not acceptable and the error has been recorded.
     #[default]
     Absent,
     /// `null`
     Null,
-    /// It is there.
+    /// An acceptable value.
     Value(T),
 }
 
@@ -30,7 +30,7 @@ impl<T> Member<T> {
         }
     }
 
-    /// Whether it is there, be it `null`.
+    /// Whether the member has an acceptable value or is `null`.
     pub fn is_sent(&self) -> bool {
         !matches!(self, Member::Absent)
     }
@@ -44,20 +44,20 @@ impl<T> Member<T> {
     }
 }
 
-/// A body being read.
+/// A JSON object whose members are being read.
 pub struct Fields<'m> {
     members: Members<'m>,
     prefix: &'static str,
-    /// The names that were asked for: whatever else is there is not known.
+    /// The names that are known here; any other member is an error.
     asked: Vec<&'static str>,
     errors: Vec<FieldError>,
 }
 
 impl<'m> Fields<'m> {
-    /// Begins with a body.
+    /// Starts to read a body.
     ///
     /// # Errors
-    /// 400 when it is not JSON, 422 when it is no object.
+    /// 400 when it is not JSON, 422 when it is no object or has a member twice.
     pub fn of(body: &'m [u8]) -> Result<Self, Problem> {
         Ok(Fields::over(parse_object(body)?, ""))
     }
@@ -66,10 +66,11 @@ impl<'m> Fields<'m> {
         Fields { members, prefix, asked: Vec::new(), errors: Vec::new() }
     }
 
-    /// The members of the object in a member; what is wrong in there is noted under its name.
+    /// Starts to read the object in a member; the pointers of its errors begin with the member's name. `None`
+    /// if the member is missing, `null`, or no object, which is recorded as an error.
     pub fn within(&mut self, name: &'static str) -> Option<Fields<'m>> {
         let raw = self.raw(name).filter(|raw| raw.get() != "null")?;
-        // An error of the parser would repeat whatever else it is, however long.
+        // Checked first, because the parser's error would quote any other value, however long.
         let object = raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok());
         match object.flatten() {
             Some(Object { members, repeated }) => {
@@ -85,18 +86,18 @@ impl<'m> Fields<'m> {
         }
     }
 
-    /// Takes over what was wrong in an object inside, and what is not known there.
+    /// Takes over the errors of an inner object, those of its unknown members included.
     pub fn absorb(&mut self, inner: Fields<'_>) {
-        self.errors.extend(inner.ended());
+        self.errors.extend(inner.into_errors());
     }
 
-    /// A member as it was sent.
+    /// Returns a member as it was sent, and marks its name as known.
     pub fn raw(&mut self, name: &'static str) -> Option<&'m RawValue> {
         self.knows(&[name]);
         self.members.get(name).copied()
     }
 
-    /// Notes names that are known here, whether or not they are read this time.
+    /// Marks names as known, whether or not they are read this time.
     pub fn knows(&mut self, names: &[&'static str]) {
         for name in names {
             if !self.asked.contains(name) {
@@ -105,7 +106,8 @@ impl<'m> Fields<'m> {
         }
     }
 
-    /// Notes that a member is not acceptable. It is known, then.
+    /// Records that a member is not acceptable, and marks its name as known. An empty name stands for the
+    /// whole object.
     pub fn wrong(&mut self, name: &'static str, detail: impl Into<std::borrow::Cow<'static, str>>) {
         let pointer = match (self.prefix, name) {
             ("", "") => String::new(),
@@ -118,17 +120,17 @@ impl<'m> Fields<'m> {
         self.errors.push(FieldError::new(pointer, detail));
     }
 
-    /// Whether the body has the member at all.
+    /// Whether the body has the member, whatever its value.
     pub fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }
 
-    /// Whether anything was wrong so far.
+    /// Whether an error has been recorded so far.
     pub fn has_errors(&self) -> bool {
         !self.errors.is_empty()
     }
 
-    /// The value of a member that must be there.
+    /// Returns the value of a required member. Records an error if it is missing or `null`.
     pub fn required<T>(&mut self, name: &'static str, sent: Member<T>) -> Option<T> {
         match sent {
             Member::Value(value) => Some(value),
@@ -140,7 +142,7 @@ impl<'m> Fields<'m> {
         }
     }
 
-    /// Any JSON value.
+    /// Reads a member of any JSON type.
     pub fn any(&mut self, name: &'static str) -> Member<Value> {
         let Some(raw) = self.raw(name) else { return Member::Absent };
         match serde_json::from_str(raw.get()) {
@@ -153,7 +155,7 @@ impl<'m> Fields<'m> {
         }
     }
 
-    /// A member that `check` makes something of; where it does not, `rule` says what it must be.
+    /// Reads a member by `check`. Where that returns `None`, records `rule`, which says what it must be.
     pub fn checked<T>(
         &mut self,
         name: &'static str,
@@ -173,7 +175,7 @@ impl<'m> Fields<'m> {
         }
     }
 
-    /// Text of 1 to `max` characters, none of them a control character.
+    /// Reads a text of 1 to `max` characters, none of them a control character.
     pub fn text(&mut self, name: &'static str, max: usize) -> Member<String> {
         let is_list = self.raw(name).is_some_and(|raw| raw.get().starts_with('['));
         let not_a_list = if is_list { ", not a list" } else { "" };
@@ -191,7 +193,7 @@ impl<'m> Fields<'m> {
         })
     }
 
-    /// A name, in its normal form.
+    /// Reads a name, in its normal form.
     pub fn name(&mut self, name: &'static str) -> Member<Name> {
         let fault = match self.any(name) {
             Member::Absent => return Member::Absent,
@@ -206,7 +208,7 @@ impl<'m> Fields<'m> {
         Member::Absent
     }
 
-    /// A whole number within bounds, however JSON writes it.
+    /// Reads a whole number within bounds, in any notation of JSON (`600`, `600.0`, `6e2`).
     pub fn number(&mut self, name: &'static str, min: u64, max: u64) -> Member<u64> {
         let Some(raw) = self.raw(name) else { return Member::Absent };
         if raw.get() == "null" {
@@ -223,7 +225,7 @@ impl<'m> Fields<'m> {
         }
     }
 
-    /// One of some words.
+    /// Reads one of `words`.
     pub fn word(&mut self, name: &'static str, words: &[&'static str]) -> Member<&'static str> {
         let rule = format!("must be one of {}", words.join(", "));
         self.checked(name, &rule, |value| {
@@ -231,7 +233,7 @@ impl<'m> Fields<'m> {
         })
     }
 
-    /// An object of at most `max` bytes, as JSON.
+    /// Reads an object of at most `max` bytes, as JSON text.
     pub fn object(&mut self, name: &'static str, max: usize) -> Member<String> {
         let rule = format!("must be an object of at most {max} bytes");
         self.checked(name, &rule, |value| {
@@ -240,8 +242,8 @@ impl<'m> Fields<'m> {
         })
     }
 
-    /// What was wrong, with the members that nobody has asked for.
-    fn ended(self) -> Vec<FieldError> {
+    /// Returns all errors, those of unknown members first.
+    fn into_errors(self) -> Vec<FieldError> {
         let mut errors = unknown(&self.members, self.prefix, &self.asked);
         errors.extend(self.errors);
         errors
@@ -250,21 +252,21 @@ impl<'m> Fields<'m> {
     /// Ends the reading.
     ///
     /// # Errors
-    /// 422 with all that was wrong, what is not known first.
+    /// 422 with all errors, those of unknown members first.
     pub fn finish(self) -> Result<(), Problem> {
-        let errors = self.ended();
+        let errors = self.into_errors();
         if errors.is_empty() { Ok(()) } else { Err(Problem::validation(errors)) }
     }
 }
 
-/// The members that are not among those known, of which the first are named.
+/// Returns an error for each member that is not in `known`, for at most [`MAX_REPORTED`] members.
 pub fn unknown(members: &Members<'_>, prefix: &str, known: &[&'static str]) -> Vec<FieldError> {
     let names = members.keys().filter(|name| !known.contains(&name.as_ref()));
     let errors = names.map(|name| FieldError::unknown(pointer(prefix, name), name, known));
     errors.take(MAX_REPORTED).collect()
 }
 
-/// What is said of a value that is JSON and yet cannot be read.
+/// Returns the detail of the error for a value that is JSON but cannot be read.
 pub fn unreadable(error: &serde_json::Error) -> &'static str {
     let text = error.to_string();
     if text.starts_with("recursion") {
@@ -272,11 +274,11 @@ pub fn unreadable(error: &serde_json::Error) -> &'static str {
     } else if text.starts_with("number out of range") {
         "must not have a number beyond 1.7e308"
     } else {
-        "must be whole Unicode text: it has half of a surrogate pair"
+        "must be valid Unicode text: it has half of a surrogate pair"
     }
 }
 
-/// Reads the body of a request that takes no members: none, or an empty object.
+/// Checks the body of a request that takes no members: no body, `null` or an empty object.
 ///
 /// # Errors
 /// Those of [`Request::optional_json_bytes`]; 422 for any member.
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_required_is_said_once_and_names_are_put_in_order() {
+    fn a_required_member_gets_one_error_and_a_name_is_normalized() {
         let mut fields = Fields::of("{\"a\": 7, \"n\": \" cafe\u{301} \"}".as_bytes()).unwrap();
         assert_eq!(fields.name("n").value().unwrap().text(), "caf\u{e9}");
         let (a, z) = (fields.text("a", 5), fields.text("z", 5));
@@ -318,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_as_long_as_it_may_be_and_what_cannot_be_read_is_said() {
+    fn an_object_has_a_maximum_length_and_an_unreadable_value_gets_an_error() {
         let mut fields = Fields::of(br#"{"o": {"a": 1}, "n": 1e999}"#).unwrap();
         assert_eq!(fields.object("o", 7).value().unwrap(), r#"{"a":1}"#);
         assert_eq!(fields.object("o", 6), Member::Absent);
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
+    fn all_errors_are_reported_at_once() {
         let body =
             br#"{"a": "", "b": -1, "c": "x", "d": 7, "e": null, "f": "good", "g": {"h": 7}}"#;
         let mut fields = Fields::of(body).unwrap();
@@ -349,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_nobody_asks_for_is_named_with_the_one_that_it_may_mean() {
+    fn an_unknown_member_is_reported_with_the_nearest_known_name() {
         let body = br#"{"nmae": "n", "g": {"tokn": "t", "colour": 1}, "a/b": 1}"#;
         let mut fields = Fields::of(body).unwrap();
         let name = fields.text("name", 10);
@@ -366,7 +368,7 @@ mod tests {
         );
         let said = |index: usize| problem.errors()[index].detail.clone();
         assert_eq!(said(1), "is not known here: did you mean `name`?");
-        assert_eq!(said(3), "is not known here: there are `token`");
+        assert_eq!(said(3), "is not known here: the known names are `token`");
         assert_eq!(said(4), "is not known here: did you mean `token`?");
     }
 

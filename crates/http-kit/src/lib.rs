@@ -1,5 +1,5 @@
-//! The words of HTTP as the gateway speaks it: what is read of a request and how, and what an answer or a
-//! problem is. It knows no gateway: no event, no caller, no table.
+//! The gateway's HTTP types: how a request is read, and what a reply and a problem are. The crate knows
+//! nothing of the gateway itself: no event, no caller, no table.
 
 pub mod body;
 pub mod budget;

@@ -1,12 +1,12 @@
-//! Names that people give: their normal form, and by what two of them are compared. Pure.
+//! Names that people give: their normal form, and the key by which two names are compared. Pure.
 //!
 //! **Normal form.** Unicode NFC; without white space at its ends; each run of white space inside is one
-//! space. So what two keyboards, systems or clients make of one name is one name.
+//! space. So different keyboards, systems and clients produce the same text for one name.
 //!
-//! **What cannot be seen is refused**, because two names that look alike must not be two: control
+//! **Invisible characters are refused**, because two names that look alike must be the same name: control
 //! characters, default-ignorable characters (zero-width spaces, marks of direction, fillers, soft
-//! hyphens, byte order marks) and combining marks without a character to stand on. What shapes the
-//! characters beside it may stand where it does so:
+//! hyphens, byte order marks) and combining marks without a base character. A character that shapes its
+//! neighbours is accepted where it does so:
 //!
 //! - the joiners U+200C and U+200D after a letter or mark of a script that joins or stacks its letters
 //!   (Arabic, Syriac, Mongolian, the scripts of India, Khmer and so on), U+200C only between two of them;
@@ -14,8 +14,8 @@
 //! - variation selectors after an emoji, an ideograph, or a letter or sign that has variants;
 //! - the tags of a flag, such as that of Scotland, after U+1F3F4.
 //!
-//! **Compared** are names without joiners and variation selectors (those of an emoji sequence stay), by
-//! every character: upper and lower case are two.
+//! **Comparison.** Variation selectors and joiners do not count, except U+200D between two emoji. Everything
+//! else does: names that differ in case are different.
 
 use std::fmt;
 
@@ -35,15 +35,15 @@ pub struct Name {
 /// Why a text is no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// There is nothing, or nothing but white space.
+    /// The text is empty, or has only white space.
     Blank,
-    /// More than [`MAX_CHARS`].
+    /// The text has more than [`MAX_CHARS`] characters.
     TooLong,
-    /// A control character.
+    /// The text has this control character.
     Control(char),
-    /// A character that nobody sees.
+    /// The text has this invisible character, which shapes nothing where it stands.
     Invisible(char),
-    /// A combining mark that combines with nothing.
+    /// The text has this combining mark without a base character.
     LoneMark(char),
 }
 
@@ -62,14 +62,14 @@ impl fmt::Display for Fault {
             }
             Fault::LoneMark(c) => write!(
                 f,
-                "must not hold a combining mark without a character to stand on: leave out {}",
+                "must not hold a combining mark without a base character: leave out {}",
                 Code(*c)
             ),
         }
     }
 }
 
-/// A character by its number.
+/// A character, shown by its number.
 struct Code(char);
 
 impl fmt::Display for Code {
@@ -79,10 +79,10 @@ impl fmt::Display for Code {
 }
 
 impl Name {
-    /// Takes a text as a name, in its normal form.
+    /// Returns a text as a name, in normal form.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first fault of the text.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let text = normal(text);
         if text.is_empty() {
@@ -91,11 +91,11 @@ impl Name {
         if text.chars().nth(MAX_CHARS).is_some() {
             return Err(Fault::TooLong);
         }
-        visible(&text)?;
+        check_visible(&text)?;
         Ok(Name { key: without_shaping(&text), text })
     }
 
-    /// A name of the gateway's own.
+    /// Makes a name of one of the gateway's own texts, which is in normal form. Checks nothing.
     pub fn own(text: &'static str) -> Self {
         Name { text: text.to_owned(), key: key(text) }
     }
@@ -105,20 +105,20 @@ impl Name {
         &self.text
     }
 
-    /// By what it is compared.
+    /// The key by which the name is compared.
     pub fn key(&self) -> &str {
         &self.key
     }
 }
 
-/// By what a text is compared with names, whether it is acceptable as one or not.
+/// Returns the key by which a text is compared with names. The text need not be acceptable as a name.
 pub fn key(text: &str) -> String {
     without_shaping(&normal(text))
 }
 
-/// A text in normal form.
+/// Returns a text in normal form.
 fn normal(text: &str) -> String {
-    // Word by word, as far as it counts: the text may be as long as a body.
+    // Stops beyond MAX_CHARS characters (spaces aside), because the text may be as long as a body.
     let mut normal = String::new();
     let mut chars = 0;
     for word in text.split(is_blank).filter(|word| !word.is_empty()) {
@@ -136,12 +136,12 @@ fn normal(text: &str) -> String {
     normal
 }
 
-/// White space, and the blank of Braille, which looks like it.
+/// Whether a character is white space, or the Braille blank, which looks like a space.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || c == '\u{2800}'
 }
 
-/// What of a name is compared.
+/// Returns a text in normal form without what does not count in a comparison.
 fn without_shaping(text: &str) -> String {
     let mut key = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -160,10 +160,11 @@ fn without_shaping(text: &str) -> String {
     key
 }
 
-/// Whether all of a text in normal form can be seen, or shapes what can be.
-fn visible(text: &str) -> Result<(), Fault> {
+/// Refuses a text in normal form that has a control character, an invisible character that shapes nothing, or
+/// a combining mark without a base character.
+fn check_visible(text: &str) -> Result<(), Fault> {
     let mut chars = text.chars().peekable();
-    // The character before, and the last one that is more than a mark.
+    // The character before, and the last one that is neither a mark nor a shaping character.
     let (mut before, mut base) = (None, None);
     while let Some(c) = chars.next() {
         if c.is_control() {
@@ -184,7 +185,7 @@ fn visible(text: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Where a character stands.
+/// The neighbours of a character.
 struct Place {
     before: Option<char>,
     base: Option<char>,
@@ -192,7 +193,7 @@ struct Place {
 }
 
 impl Place {
-    /// Whether a character that is not seen itself shapes something here.
+    /// Whether the invisible character `c` shapes its neighbours here.
     fn may_hold(&self, c: char) -> bool {
         let before = |is: fn(char) -> bool| self.before.is_some_and(is);
         let base = |is: fn(char) -> bool| self.base.is_some_and(is);
@@ -203,7 +204,7 @@ impl Place {
             '\u{fe00}'..='\u{fe0f}' => before(has_variants),
             '\u{e0100}'..='\u{e01ef}' => before(is_ideograph),
             '\u{180b}'..='\u{180f}' => before(is_mongolian),
-            // Up to the one that ends them.
+            // Tags follow a flag or other tags, and the last of them is TAG_END.
             TAG_FIRST..=TAG_END => {
                 (before(|c| c == BLACK_FLAG) || before(|c| (TAG_FIRST..TAG_END).contains(&c)))
                     && (c == TAG_END || next(|c| (TAG_FIRST..=TAG_END).contains(&c)))
@@ -230,14 +231,16 @@ fn is_variation_selector(c: char) -> bool {
     )
 }
 
-/// What is no character of its own for what follows it: it goes with the emoji or letter before.
+/// Whether a character belongs to the emoji or letter before it: a joiner, a variation selector, a skin tone
+/// or a tag.
 fn is_shaping(c: char) -> bool {
     is_joiner(c)
         || is_variation_selector(c)
         || matches!(c, '\u{1f3fb}'..='\u{1f3ff}' | TAG_FIRST..=TAG_END)
 }
 
-/// Default_Ignorable_Code_Point (Unicode 17), and what stands for no character at all.
+/// Whether a code point is a Default_Ignorable_Code_Point (Unicode 17), an annotation or object mark (U+FFF9
+/// to U+FFFC) or a noncharacter.
 fn is_ignorable(c: char) -> bool {
     matches!(
         c,
@@ -249,7 +252,7 @@ fn is_ignorable(c: char) -> bool {
     ) || u32::from(c) & 0xfffe == 0xfffe
 }
 
-/// Letters and marks of the scripts whose letters join or stack.
+/// Whether a character is a letter or mark of a script that joins or stacks its letters.
 fn joins(c: char) -> bool {
     matches!(
         c,
@@ -275,7 +278,7 @@ fn is_ideograph(c: char) -> bool {
     )
 }
 
-/// What a variation selector changes the look of.
+/// Whether a variation selector changes how the character looks.
 fn has_variants(c: char) -> bool {
     is_emoji(c)
         || is_ideograph(c)
@@ -287,7 +290,7 @@ fn has_variants(c: char) -> bool {
         )
 }
 
-/// What emoji are made of (Extended_Pictographic and more of the same blocks).
+/// Whether a character can be a part of an emoji (Extended_Pictographic, and more of the same blocks).
 fn is_emoji(c: char) -> bool {
     matches!(
         c,
@@ -323,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_refused_and_named() {
+    fn an_invisible_character_is_refused_and_named() {
         for (text, fault) in [
             ("", Fault::Blank),
             (" \u{2003}\u{2800}\n", Fault::Blank),
@@ -358,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shapes_letters_and_emoji_may_do_so() {
+    fn a_shaping_character_is_accepted_where_it_shapes() {
         for text in [
             "می\u{200c}خواهم",
             "क्\u{200d}ष",
@@ -382,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_shapes_makes_no_other_name() {
+    fn a_shaping_character_does_not_make_another_name() {
         for (one, other) in [
             ("می\u{200c}خواهم", "میخواهم"),
             ("❤\u{fe0f}", "❤"),

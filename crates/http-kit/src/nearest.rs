@@ -1,11 +1,11 @@
-//! What a misspelt name was meant to be: the known name that is nearest to it. Pure, and bounded
-//! whatever is asked: names of more than 64 characters are near to nothing.
+//! Finds the known name that is nearest to a misspelt one. Pure, and bounded in time: a name of more than 64
+//! characters is near to none.
 
-/// The most characters of a name that is compared.
+/// The longest name that is compared, in characters.
 const MAX_CHARS: usize = 64;
 
-/// The name of `known` that somebody who wrote `name` most likely meant, if one is near: the same but
-/// for case and separators, or with a few slips, or with only its beginning or its end.
+/// Returns the name in `known` that the writer of `name` most likely meant, if one is near: both differ only
+/// in case and separators, or by a few typing errors, or one is the beginning or the end of the other.
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let name = plain(name)?;
     let near = known.into_iter().filter_map(|one| {
@@ -15,22 +15,22 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     near.min_by_key(|(distance, _)| *distance).map(|(_, one)| one)
 }
 
-/// How far a name is from a known one, where that is not too far.
+/// The distance of a name from a known one; `None` if they are too far apart.
 fn distance(name: &[char], known: &[char]) -> Option<usize> {
-    // A third of the letters may be wrong, one at least.
+    // At most a third of the letters may be wrong; one always may.
     let most = (name.len().max(known.len()) / 3).max(1);
     let slips = slips(name, known);
     if slips <= most && slips < known.len() {
         return Some(slips);
     }
     let (short, long) = if name.len() < known.len() { (name, known) } else { (known, name) };
-    // `expires_in` for `expires_in_seconds`: farther than any slip.
+    // `expires_in` for `expires_in_seconds`: farther than any typing error.
     (short.len() >= 4 && (long.starts_with(short) || long.ends_with(short)))
         .then_some(MAX_CHARS + long.len())
 }
 
-/// The letters and digits of a name in lower case, or `None` where it has too many characters, or none
-/// of these.
+/// Returns the letters and digits of a name in lower case; `None` if the name has more than 64 characters, or
+/// no letter and no digit.
 fn plain(name: &str) -> Option<Vec<char>> {
     if name.chars().nth(MAX_CHARS).is_some() {
         return None;
@@ -40,8 +40,8 @@ fn plain(name: &str) -> Option<Vec<char>> {
     (!plain.is_empty()).then_some(plain)
 }
 
-/// In how many places two texts differ: a letter more, a letter less, another letter, or two letters
-/// in the wrong order (optimal string alignment).
+/// Counts the places in which two texts differ by one letter more, one less, another one, or two letters in
+/// the wrong order (optimal string alignment).
 pub fn slips(one: &[char], other: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=other.len()).collect();
@@ -64,7 +64,7 @@ pub fn slips(one: &[char], other: &[char]) -> usize {
     last.last().copied().unwrap_or_default()
 }
 
-/// Names as a sentence lists them, each in backquotes.
+/// Lists names for a sentence, each in backquotes.
 pub fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")

@@ -1,7 +1,7 @@
 //! Whole numbers as JSON writes them: `600`, `600.0` and `6e2` are one number (JSON Schema, `integer`).
 
-/// The whole number that a JSON number says, exactly: nothing is rounded on the way. `None` for a
-/// fraction, for what is below zero or beyond `u64`, and for what is no JSON number.
+/// Returns the exact value of a JSON number that is a whole number; never rounds. `None` for a fraction, for
+/// a number below zero or beyond `u64`, and for a text that is no JSON number.
 pub fn whole(text: &str) -> Option<u64> {
     let (is_negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -28,7 +28,7 @@ pub fn whole(text: &str) -> Option<u64> {
     let digits = digits.trim_start_matches('0');
     let kept = digits.trim_end_matches('0');
     if kept.is_empty() {
-        // Zero, whatever its sign and its power.
+        // Zero, whatever its sign and exponent.
         return Some(0);
     }
     let zeros = i64::try_from(digits.len() - kept.len()).ok()?;
@@ -40,8 +40,8 @@ pub fn whole(text: &str) -> Option<u64> {
     kept.parse::<u64>().ok()?.checked_mul(scale)
 }
 
-/// An exponent. One of more digits than any number here has places says "far too large" or "far too
-/// small" either way.
+/// Returns the value of an exponent. One of more than 10 digits counts as ±2^40: the number is far too large
+/// or far too small in any case.
 fn power(text: &str) -> Option<i64> {
     let (sign, digits) = match text.as_bytes().first()? {
         b'-' => (-1, text.get(1..)?),
@@ -52,7 +52,7 @@ fn power(text: &str) -> Option<i64> {
         return None;
     }
     let digits = digits.trim_start_matches('0');
-    // More than a body's length of digits could take back.
+    // No mantissa makes up for this: it would need more digits than a body has bytes.
     const BEYOND: i64 = 1 << 40;
     let size = if digits.len() > 10 { BEYOND } else { digits.parse().unwrap_or(0) };
     Some(sign * size)

@@ -10,10 +10,10 @@ use crate::numbers::whole;
 use crate::problem::Problem;
 use crate::request::Request;
 
-/// The largest page.
+/// The most entries of a page.
 pub const MAX_LIMIT: i64 = 100;
 
-/// How many entries the caller wants: 1 to [`MAX_LIMIT`].
+/// Returns how many entries the caller wants, 1 to [`MAX_LIMIT`]; `default` if it does not say.
 ///
 /// # Errors
 /// 422 for anything else.
@@ -25,19 +25,20 @@ pub fn limit(request: &Request<'_>, default: i64) -> Result<i64, Problem> {
     }
 }
 
-/// Where a page starts: the sort keys of its first entry, which may be gone by then. Opaque to
-/// callers; they hand back what they were given, to the list that gave it.
+/// Where a page starts: the sort keys of its first entry. The entry itself may have been deleted meanwhile.
+/// Opaque to callers, who send it back unchanged to the list that returned it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor<const N: usize>(pub [String; N]);
 
-/// Separates the list from the keys, and the keys. No key holds one: they are ids, instants and numbers.
+/// Separates the list from the keys, and the keys from each other. No key contains it: keys are ids, instants
+/// and numbers.
 const SEPARATOR: char = '|';
 
 impl<const N: usize> Cursor<N> {
     /// The caller's cursor, if it sent one.
     ///
     /// # Errors
-    /// 422 when it is none of ours, or one of another list or of the same with other filters.
+    /// 422 when it is not a cursor, or belongs to another list or to the same list with other filters.
     pub fn of(request: &Request<'_>) -> Result<Option<Self>, Problem> {
         let Some(text) = request.query("cursor") else { return Ok(None) };
         let (list, cursor) = Self::decode(&text).ok_or_else(invalid_cursor)?;
@@ -51,7 +52,7 @@ impl<const N: usize> Cursor<N> {
         Some((list.to_owned(), Cursor(keys.try_into().ok()?)))
     }
 
-    /// The opaque text, for the list that the request asks for.
+    /// Returns the opaque text of the cursor, for the list that the request asks for.
     pub fn encode(&self, request: &Request<'_>) -> String {
         self.encode_for(&list_of::<N>(request))
     }
@@ -61,8 +62,8 @@ impl<const N: usize> Cursor<N> {
     }
 }
 
-/// What stands for a list in its cursors: a hash of its path and of what it is narrowed to. The page size
-/// may change from page to page, except where pages are counted (a cursor of one key).
+/// Returns what identifies a list in its cursors: a hash of its path and its filters. The page size may
+/// change from page to page, except where the cursor is a page number (a cursor of one key).
 fn list_of<const N: usize>(request: &Request<'_>) -> String {
     let path = request.path();
     let mut parts: Vec<String> = request
@@ -73,14 +74,14 @@ fn list_of<const N: usize>(request: &Request<'_>) -> String {
         .map(|(name, value)| format!("{}={name}{value}", name.len()))
         .collect();
     parts.sort_unstable();
-    // The predecessor's path of a list is the same list.
+    // `…/list`, the path in the predecessor's API, is the same list.
     let path = path.strip_suffix("/list").unwrap_or(path);
     let mut hash = ids::sha256_hex(&format!("{path}?{}", parts.join("&")));
     hash.truncate(12);
     hash
 }
 
-/// What is said of a cursor that is not one.
+/// 422 for a cursor that cannot be read.
 pub fn invalid_cursor() -> Problem {
     Problem::invalid("?cursor", "is not a cursor of this list: use a `next_cursor` as it was given")
 }
@@ -88,8 +89,8 @@ pub fn invalid_cursor() -> Problem {
 fn foreign_cursor() -> Problem {
     Problem::invalid(
         "?cursor",
-        "is not a cursor of this list, or not with these parameters: use it with the path and the \
-         parameters of the page that gave it, or leave it out to begin anew",
+        "is not a cursor of this list with these parameters: use it with the path and the \
+         parameters of the page that returned it, or leave it out to get the first page",
     )
 }
 
@@ -112,7 +113,7 @@ mod tests {
     use crate::testing::requested;
 
     #[test]
-    fn a_cursor_comes_back_as_it_was_given_and_nothing_else_passes() {
+    fn a_cursor_is_decoded_as_it_was_encoded_and_no_other_text_is_one() {
         let cursor = Cursor(["2026-01-02T03:04:05.678Z".to_owned(), "CHITTY-SYS-X".to_owned()]);
         let text = cursor.encode_for("0123456789ab");
         assert_eq!(Cursor::decode(&text).unwrap(), ("0123456789ab".to_owned(), cursor));
@@ -164,7 +165,7 @@ mod tests {
         let text = at("/v1/x?limit=2", |request| counted.encode(request));
         let read = |target: &str| at(&format!("{target}&cursor={text}"), Cursor::<1>::of);
         assert_eq!(read("/v1/x?limit=2").unwrap(), Some(counted.clone()));
-        assert!(read("/v1/x?limit=3").is_err(), "where pages are counted their size belongs to it");
+        assert!(read("/v1/x?limit=3").is_err(), "a page number belongs to its page size");
     }
 
     #[test]

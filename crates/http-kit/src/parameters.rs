@@ -1,77 +1,78 @@
-//! Which query parameters a route takes, and what becomes of the others.
+//! Which query parameters a route takes, and what happens to the others.
 
 use crate::problem::{FieldError, Problem};
 use crate::request::{MAX_REPORTED, Request, TWICE, pointer};
 
-/// Which query parameters a route takes.
+/// The query parameters that a route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parameters {
-    /// What its handler reads.
+    /// The parameters that its handler reads.
     read: &'static [&'static str],
-    /// What callers send that expect more of it than there is: taken, and named in `warnings`.
+    /// The parameters that callers send although they have no effect: accepted, and named in `warnings`.
     tolerated: &'static [&'static str],
     others: UnreadParameters,
 }
 
-/// What becomes of the parameters that nobody reads.
+/// What happens to a parameter that is neither read nor tolerated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UnreadParameters {
-    /// 422.
+    /// The request is refused with 422.
     Refused,
-    /// Nothing: who calls appends what it likes.
+    /// It is ignored, because callers of the route append parameters of their own.
     Ignored,
-    /// They are read as a whole.
+    /// The handler reads the query as a whole.
     Passed,
 }
 
 impl Parameters {
-    /// None at all.
+    /// No parameters.
     pub const NONE: Parameters =
         Parameters { read: &[], tolerated: &[], others: UnreadParameters::Refused };
 
-    /// The same, and a handler reads these.
+    /// The same, but the handler reads `names`.
     #[must_use]
     pub const fn reading(self, names: &'static [&'static str]) -> Self {
         Parameters { read: names, ..self }
     }
 
-    /// The same, and callers send these too, though nobody reads them.
+    /// The same, but `names` are accepted although they have no effect.
     #[must_use]
     pub const fn tolerating(self, names: &'static [&'static str]) -> Self {
         Parameters { tolerated: names, ..self }
     }
 
-    /// The same, and whatever else is sent does nothing.
+    /// The same, but any other parameter is ignored.
     #[must_use]
     pub const fn ignoring_others(self) -> Self {
         Parameters { others: UnreadParameters::Ignored, ..self }
     }
 
-    /// The same, and the query is read as a whole.
+    /// The same, but the handler reads the query as a whole.
     #[must_use]
     pub const fn passed_on(self) -> Self {
         Parameters { others: UnreadParameters::Passed, ..self }
     }
 
-    /// Whether the query is read as a whole.
+    /// Whether the handler reads the query as a whole.
     pub fn are_passed_on(&self) -> bool {
         self.others == UnreadParameters::Passed
     }
 
-    /// Whether a handler may ask for this one.
+    /// Whether the handler may read this parameter.
     pub fn reads(&self, name: &str) -> bool {
         self.others == UnreadParameters::Passed || self.read.contains(&name)
     }
 
-    /// What is read of a query, by name; `None` where that is all of it.
+    /// The names of the parameters that the handler reads; `None` if it reads the query as a whole.
     pub fn read(&self) -> Option<&'static [&'static str]> {
         (self.others != UnreadParameters::Passed).then_some(self.read)
     }
 
-    /// Checks a query: each parameter is one that is taken, and there once.
+    /// Checks that the route takes each parameter of a query, and that none is repeated. Checks nothing where
+    /// other parameters are ignored or the handler reads the query as a whole.
     ///
     /// # Errors
-    /// 422 that names those that are not.
+    /// 422 that names the unknown and the repeated parameters, at most [`MAX_REPORTED`].
     pub fn check(&self, request: &Request<'_>) -> Result<(), Problem> {
         if self.others != UnreadParameters::Refused || request.raw_query().is_empty() {
             return Ok(());
@@ -105,7 +106,7 @@ impl Parameters {
         }
     }
 
-    /// What to tell of a query that was taken: each parameter that does nothing.
+    /// Returns a warning for each parameter of an accepted query that has no effect.
     pub fn warnings(&self, request: &Request<'_>) -> Vec<String> {
         if self.tolerated.is_empty() || request.raw_query().is_empty() {
             return Vec::new();
@@ -130,7 +131,7 @@ mod tests {
     const SOME: Parameters = Parameters::NONE.reading(&["limit", "status"]).tolerating(&["owner"]);
 
     #[test]
-    fn what_nobody_reads_is_refused_and_what_is_there_twice() {
+    fn an_unknown_or_repeated_parameter_is_refused() {
         let checked = |query: &str, parameters: Parameters| {
             let problem = at(query, parameters, |request| parameters.check(request)).err()?;
             let at: Vec<String> = problem.errors().iter().map(|e| e.pointer.clone()).collect();
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_nothing_is_said() {
+    fn a_parameter_without_effect_gets_a_warning() {
         let said = |query: &str, parameters: Parameters| {
             at(query, parameters, |request| parameters.warnings(request))
         };
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_known_unless_it_is_all() {
+    fn the_names_that_are_read_are_known_unless_the_whole_query_is_read() {
         assert!(SOME.reads("limit") && !SOME.reads("owner") && !SOME.are_passed_on());
         assert_eq!(SOME.read(), Some(["limit", "status"].as_slice()));
         let all = SOME.passed_on();

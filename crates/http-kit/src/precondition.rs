@@ -5,7 +5,7 @@ use seams::db::{DbError, Row, first_row};
 use crate::problem::{Code, Problem};
 use crate::request::Request;
 
-/// The conditions of `If-Match`, parsed.
+/// The condition in `If-Match`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IfMatch {
     /// No condition.
@@ -16,20 +16,20 @@ pub enum IfMatch {
     OneOf(Vec<String>),
 }
 
-/// What came of a conditional change.
+/// The outcome of a conditional change.
 #[derive(Debug)]
 pub enum ChangeOutcome {
-    /// It took place; what is there now, as it is returned.
+    /// The change took place. Holds the entity as it is now, in the JSON that the caller gets.
     Done(String),
     /// The caller has no such entity.
     Missing,
-    /// It has another revision than the caller asked for.
+    /// The entity has another revision than `If-Match` asks for.
     Stale,
 }
 
 impl ChangeOutcome {
-    /// Reads the results of the two statements that such a change begins with: the revision before,
-    /// and the change itself, which returns what is there now.
+    /// Reads the results of the first two statements of such a change: the revision before it, and the change
+    /// itself, which returns the entity as it is now.
     ///
     /// # Errors
     /// [`DbError::Shape`].
@@ -48,10 +48,10 @@ impl ChangeOutcome {
         })
     }
 
-    /// What is there now.
+    /// Returns the entity as it is now, as JSON. `what` names its kind.
     ///
     /// # Errors
-    /// 404 or 412.
+    /// 404 for [`ChangeOutcome::Missing`], 412 for [`ChangeOutcome::Stale`].
     pub fn done(self, what: &'static str) -> Result<String, Problem> {
         match self {
             ChangeOutcome::Done(json) => Ok(json),
@@ -65,12 +65,12 @@ impl ChangeOutcome {
 }
 
 impl IfMatch {
-    /// The conditions of a request.
+    /// Reads the condition of a request.
     pub fn of(request: &Request<'_>) -> Self {
         IfMatch::parse(request.header("if-match").as_deref())
     }
 
-    /// Reads the header. What is not an entity tag matches nothing.
+    /// Reads the header. A text that is not a strong entity tag matches nothing.
     pub fn parse(header: Option<&str>) -> Self {
         match header.map(str::trim) {
             None => IfMatch::Absent,
@@ -81,7 +81,7 @@ impl IfMatch {
         }
     }
 
-    /// Whether a version of this revision may be changed.
+    /// Whether the condition lets an entity of this revision be changed.
     pub fn allows(&self, revision: &str) -> bool {
         match self {
             IfMatch::Absent | IfMatch::Any => true,
@@ -89,7 +89,7 @@ impl IfMatch {
         }
     }
 
-    /// The revisions as a JSON array for `json_each`, or `None` where any will do.
+    /// The revisions as a JSON array for `json_each`; `None` if any revision will do.
     pub fn as_json(&self) -> Option<String> {
         match self {
             IfMatch::Absent | IfMatch::Any => None,
@@ -98,13 +98,13 @@ impl IfMatch {
     }
 }
 
-/// The revision in an entity tag. What follows its dot counts what was learned of the entity since, which
-/// no change needs to wait for.
+/// Returns the revision in an entity tag. The number after the dot counts what other services have said about
+/// the entity since then; that does not make the caller's revision stale.
 fn revision_of(tag: &str) -> String {
     tag.split_once('.').map_or(tag, |(revision, _)| revision).to_owned()
 }
 
-/// The header value of a revision, or of one with what was learned since (`revision.count`).
+/// The `ETag` of a revision, or of a revision with the count of what was learned since (`revision.count`).
 pub fn etag(revision: &str) -> String {
     format!("\"{revision}\"")
 }
@@ -131,7 +131,7 @@ mod tests {
     fn if_match() {
         assert!(IfMatch::parse(None).allows("r1"));
         assert!(IfMatch::parse(Some("*")).allows("r1"));
-        assert!(IfMatch::parse(Some("\"r1.2\"")).allows("r1"), "what is learned is no change");
+        assert!(IfMatch::parse(Some("\"r1.2\"")).allows("r1"), "the count is ignored");
         assert!(IfMatch::parse(Some("\"r0\", \"r1\"")).allows("r1"));
         for header in ["\"r2\"", "W/\"r1\"", "r1", "", "\"r1", "\"\""] {
             assert!(!IfMatch::parse(Some(header)).allows("r1"), "{header}");
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_says_what_came_of_it() {
+    fn the_outcome_of_a_change_is_read_from_its_statements() {
         let row = |text: &str| Some(vec![Row(vec![Value::Text(text.to_owned())])]);
         let came = |before, changed, if_match: &str| {
             let outcome = ChangeOutcome::read(before, changed, &IfMatch::parse(Some(if_match)));

@@ -1,6 +1,6 @@
 //! Errors as the caller sees them: RFC 9457 `application/problem+json`.
 //!
-//! What is internal (SQL, an upstream's text, a stack) goes to the log under the request id and never into a
+//! Internal details (SQL, an upstream's text, a stack) go to the log under the request id, never into a
 //! problem.
 
 use std::borrow::Cow;
@@ -19,29 +19,30 @@ use crate::trace::Trace;
 /// One unacceptable value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// Where: a JSON pointer (RFC 6901) into the body, or `?name` for a query parameter, or a
+    /// The place of the value: a JSON pointer (RFC 6901) into the body, `?name` for a query parameter, or a
     /// header's name.
     pub pointer: String,
-    /// What is wrong with it.
+    /// What is wrong with the value.
     pub detail: Cow<'static, str>,
-    /// Whether it is a member that nobody asked for.
+    /// Whether it is a member or parameter whose name is not known.
     #[serde(skip)]
     is_unknown: bool,
 }
 
 impl FieldError {
-    /// `pointer` is wrong because of `detail`.
+    /// The error `detail` of the value at `pointer`.
     pub fn new(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
         FieldError { pointer: pointer.into(), detail: detail.into(), is_unknown: false }
     }
 
-    /// Nobody reads what is at `pointer`: `name`, beside what is `known` there.
+    /// The error of an unknown `name` at `pointer`. Suggests the nearest of the names `known` there, or lists
+    /// them.
     pub fn unknown(pointer: impl Into<String>, name: &str, known: &[&'static str]) -> Self {
         let detail = match (nearest(name, known.iter().copied()), known) {
             (Some(meant), _) => format!("is not known here: did you mean `{meant}`?"),
-            (None, []) => "is not known here: nothing is".to_owned(),
+            (None, []) => "is not known here: nothing is expected".to_owned(),
             (None, known) => {
-                format!("is not known here: there are {}", listed(known.iter().copied()))
+                format!("is not known here: the known names are {}", listed(known.iter().copied()))
             }
         };
         FieldError { is_unknown: true, ..FieldError::new(pointer, detail) }
@@ -51,7 +52,7 @@ impl FieldError {
 /// An error on its way to the caller.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    /// Which.
+    /// The code of the error.
     pub code: Code,
     /// What happened here and what to do about it.
     pub detail: Cow<'static, str>,
@@ -62,19 +63,19 @@ pub struct Problem {
     headers: Vec<(&'static str, String)>,
 }
 
-/// What is in the way.
+/// The entity that conflicts with the request.
 #[derive(Debug, Clone)]
 enum Conflict {
-    /// An entity that has a ChittyID.
+    /// An entity, by its ChittyID.
     ChittyId(String),
-    /// A connection.
+    /// A connection, by its id.
     Connection(String),
 }
 
-/// The seconds that a caller is told to wait where nobody knows better.
+/// The `Retry-After` of a 503 where no better one is known, in s.
 const DEFAULT_RETRY_AFTER_S: u32 = 5;
 
-/// The longest wait that a caller is told, whatever an upstream asks for.
+/// The longest `Retry-After` that is passed on from an upstream, in s.
 const MAX_RETRY_AFTER_S: u32 = 300;
 
 impl Problem {
@@ -91,8 +92,8 @@ impl Problem {
         }
     }
 
-    /// Unacceptable values, and members that are not known: one of those is enough to be `unknown_field`,
-    /// because a misspelt name is the reason why the right one is missing.
+    /// 422 for unacceptable values and unknown members. One unknown member makes the code `unknown_field`,
+    /// because its misspelt name may be the reason why another member is missing.
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let mut problem = match errors.iter().any(|error| error.is_unknown) {
             false => Problem::new(
@@ -101,37 +102,37 @@ impl Problem {
             ),
             true => Problem::new(
                 Code::UnknownField,
-                "`errors` names each member that is not known, and what it may have been meant for.",
+                "`errors` names each unknown member, and the name that you may have meant.",
             ),
         };
         problem.errors = errors;
         problem
     }
 
-    /// Query parameters that the path does not take.
+    /// 422 for query parameters that the path does not take.
     pub fn unknown_parameters(errors: Vec<FieldError>) -> Self {
         let mut problem = Problem::new(
             Code::UnknownParameter,
-            "`errors` names each parameter that this path does not take, and what it may have been \
-             meant for.",
+            "`errors` names each parameter that this path does not take, and the name that you may \
+             have meant.",
         );
         problem.errors = errors;
         problem
     }
 
-    /// What is wrong with the request, one by one.
+    /// The unacceptable values and unknown members, one by one.
     pub fn errors(&self) -> &[FieldError] {
         &self.errors
     }
 
-    /// Says one thing more.
+    /// Appends a hint to the detail.
     #[must_use]
     pub fn adding(mut self, hint: &str) -> Self {
         self.detail = format!("{} {hint}", self.detail).into();
         self
     }
 
-    /// Says that nothing was changed, where somebody could fear that something was.
+    /// Adds to the detail that nothing was changed, for a problem of a changing request that has `errors`.
     #[must_use]
     pub fn of_a_change(mut self) -> Self {
         if !self.errors.is_empty() {
@@ -140,17 +141,17 @@ impl Problem {
         self
     }
 
-    /// One unacceptable value.
+    /// 422 for one unacceptable value.
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
         Problem::validation(vec![FieldError::new(pointer, detail)])
     }
 
-    /// There is no such entity, or none that the caller may know of.
+    /// 404: there is no such entity, or none that the caller may see. `what` names its kind.
     pub fn not_found(what: &'static str) -> Self {
         Problem::new(Code::NotFound, format!("You have no {what} of this id."))
     }
 
-    /// A service that the request depends on failed. Logs what it was.
+    /// The problem for the failure of a service that the request depends on. Logs the error.
     pub fn upstream(code: Code, detail: &'static str, error: &ServiceError) -> Self {
         log::warn(
             "upstream_failed",
@@ -164,7 +165,7 @@ impl Problem {
         problem
     }
 
-    /// The database failed in a way that no handler expects. Logs what it was.
+    /// The problem for a database error that no handler expects. Logs the error, except for a used-up quota.
     pub fn storage(error: &DbError) -> Self {
         if let DbError::OverQuota(constraint) = error {
             return Problem::over_quota(constraint.trim_start_matches("quota_"));
@@ -185,13 +186,13 @@ impl Problem {
         }
     }
 
-    /// An actor has as much of a kind as it may; `kind` is its name, such as `contexts`.
+    /// 403 for an actor that has used up a quota; `kind` is the quota's name, such as `contexts`.
     pub fn over_quota(kind: &str) -> Self {
         let advice = match kind {
             "connections" => "You have as many connections as you may. Disconnect one",
             "checked_connections" => {
-                "You have as many connections that are checked as you may. Set `check_path` to null \
-                 here or on another"
+                "You have as many connections with a `check_path` as you may. Set it to null here or \
+                 on another"
             }
             "keys" => "The owner has as many API keys as it may. Revoke one",
             "delegations" => {
@@ -205,14 +206,14 @@ impl Problem {
         Problem::new(Code::QuotaExceeded, format!("{advice}, or ask an operator for more."))
     }
 
-    /// Names the entity that is in the way.
+    /// Names the entity that conflicts with the request.
     #[must_use]
     pub fn existing(mut self, chitty_id: Option<String>) -> Self {
         self.existing = chitty_id.map(Conflict::ChittyId);
         self
     }
 
-    /// Names the connection that is in the way.
+    /// Names the connection that conflicts with the request.
     #[must_use]
     pub fn existing_connection(mut self, connection_id: Option<String>) -> Self {
         self.existing = connection_id.map(Conflict::Connection);
@@ -226,20 +227,20 @@ impl Problem {
         self
     }
 
-    /// Replaces the seconds to wait.
+    /// Sets `Retry-After`, in s.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
     }
 
-    /// The seconds to wait before it is tried again, where that may help.
+    /// The `Retry-After` of the problem, in s; `None` if it has none.
     pub fn seconds_to_wait(&self) -> Option<u32> {
         self.retry_after_s
     }
 
-    /// The reply that carries it; `origin` is where the caller found this gateway, and finds what the
-    /// code means.
+    /// Turns the problem into a reply. `origin` is the scheme and host under which the caller reached this
+    /// gateway; the link to the code's documentation begins with it.
     pub fn into_reply<W>(self, trace: &Trace, origin: &str) -> Reply<W> {
         let (chitty_id, connection) = match &self.existing {
             Some(Conflict::ChittyId(id)) => (Some(id.as_str()), None),
@@ -258,7 +259,7 @@ impl Problem {
             existing_chitty_id: chitty_id,
             existing_connection_id: connection,
         };
-        // Serializing plain strings and numbers cannot fail; were it to, the status still tells.
+        // Serializing plain strings and numbers cannot fail; if it did, the reply would still have a status.
         let text = serde_json::to_string(&body).unwrap_or_default();
         let mut reply = Reply::new(self.code.status(), Body::Problem(text));
         if let Some(seconds) = self.retry_after_s {
@@ -268,7 +269,7 @@ impl Problem {
             reply = reply.header(name, value);
         }
         match self.code {
-            // A 401 has a challenge (RFC 9110 §15.5.2); this one is met by a signature.
+            // Every 401 needs a challenge (RFC 9110 §15.5.2); this one asks for a signature.
             Code::InvalidSignature => {
                 reply.header("www-authenticate", "HMAC-SHA256 realm=\"github\"")
             }
@@ -298,7 +299,7 @@ impl From<DbError> for Problem {
     }
 }
 
-/// The body on the wire.
+/// An error.
 #[derive(Debug, Serialize)]
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 #[cfg_attr(not(target_family = "wasm"), schema(as = Problem))]
@@ -306,27 +307,27 @@ pub struct ProblemBody<'a> {
     /// A link to the documentation of `code`.
     #[serde(rename = "type")]
     kind: String,
-    /// The same sentence at every occurrence of `code`.
+    /// The title of `code`, the same at every occurrence.
     title: &'a str,
     /// The HTTP status.
     status: u16,
     /// What happened here, and what to do.
     detail: &'a str,
-    /// Stable: what a program matches on.
+    /// The code of the error, for programs to match on. It does not change.
     code: &'a str,
-    /// What to name when asking for help.
+    /// The id of the request. Name it when you ask for help.
     request_id: &'a str,
     /// The ChittyOS service that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<&'a str>,
-    /// Each unacceptable value.
+    /// The unacceptable values, and the members or parameters that are not known.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[cfg_attr(not(target_family = "wasm"), schema(value_type = Vec<FieldErrorSchema>, required = false))]
     errors: &'a [FieldError],
-    /// The caller's own entity that is in the way (`name_taken`).
+    /// The caller's own entity that conflicts with the request (`name_taken`, `already_registered`).
     #[serde(skip_serializing_if = "Option::is_none")]
     existing_chitty_id: Option<&'a str>,
-    /// The caller's own connection that is in the way (`connection_exists`).
+    /// The caller's own connection that conflicts with the request (`connection_exists`).
     #[serde(skip_serializing_if = "Option::is_none")]
     existing_connection_id: Option<&'a str>,
 }
@@ -339,6 +340,6 @@ pub struct ProblemBody<'a> {
 pub struct FieldErrorSchema {
     /// A JSON pointer into the body, `?name` for a query parameter, or a header's name.
     pointer: String,
-    /// What is wrong with it.
+    /// What is wrong with the value.
     detail: String,
 }

@@ -1,4 +1,4 @@
-//! What a handler answers, before a runtime turns it into a response.
+//! The reply of a handler, before the runtime turns it into a response.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use futures_util::stream::LocalBoxStream;
 use seams::db::{RuntimeText, Text};
 use seams::inbound::RuntimeBody;
 
-/// An answer. `W` is the work that may be left for afterwards.
+/// A reply. `W` is the type of the work that can be done after it.
 #[derive(Debug)]
 pub struct Reply<W> {
     /// HTTP status; 200 to 599.
@@ -16,17 +16,17 @@ pub struct Reply<W> {
     pub body: Body,
     /// Headers beyond those that every reply has.
     pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    /// What is to be done once the reply is on its way.
+    /// The work to do once the reply is on its way.
     pub after: Vec<W>,
 }
 
-/// A body.
+/// The body of a reply.
 pub enum Body {
-    /// None at all.
+    /// No body.
     Empty,
     /// JSON text.
     Json(String),
-    /// JSON text that the runtime has.
+    /// JSON text in the runtime's memory.
     RuntimeJson(RuntimeText),
     /// JSON text of a problem.
     Problem(String),
@@ -37,23 +37,23 @@ pub enum Body {
         /// The text.
         text: String,
     },
-    /// Bytes of whatever type.
+    /// Bytes of any type.
     Bytes {
         /// Their media type, if that is known.
         content_type: Option<String>,
         /// The bytes.
         bytes: Vec<u8>,
     },
-    /// What the runtime keeps, and this program only passes on.
+    /// A body in the runtime's memory, which this program only passes on.
     Runtime {
         /// Its media type.
         content_type: &'static str,
-        /// The whole.
+        /// The whole body.
         body: Box<dyn RuntimeBody>,
     },
-    /// Pieces as they come.
+    /// A body that is sent in pieces, each as soon as it exists.
     Stream {
-        /// The media type of the whole.
+        /// The media type of the whole body.
         content_type: &'static str,
         /// The pieces. Dropped when the client has gone.
         stream: LocalBoxStream<'static, Vec<u8>>,
@@ -82,7 +82,7 @@ impl From<Text> for Body {
 }
 
 impl Body {
-    /// Its media type.
+    /// The media type of the body.
     pub fn content_type(&self) -> Option<&str> {
         match self {
             Body::Empty => None,
@@ -95,7 +95,8 @@ impl Body {
         }
     }
 
-    /// Its text, unless it is still to come, may be no text, or is the runtime's.
+    /// The text of the body; `None` for an empty body, for bytes, for a stream, and for a body in the
+    /// runtime's memory.
     pub fn text(&self) -> Option<&str> {
         match self {
             Body::Empty
@@ -130,7 +131,7 @@ impl<W> Reply<W> {
         self
     }
 
-    /// Adds what the caller should know to a JSON object, as its member `warnings`.
+    /// Adds the member `warnings` to a reply that is a JSON object. Leaves any other reply unchanged.
     #[must_use]
     pub fn warning(mut self, warnings: &[String]) -> Self {
         if warnings.is_empty() {
@@ -138,7 +139,7 @@ impl<W> Reply<W> {
         }
         let text = match std::mem::replace(&mut self.body, Body::Empty) {
             Body::Json(text) if text.ends_with('}') => Text::Own(text),
-            // Only objects are handed on.
+            // A JSON text in the runtime's memory is always an object.
             Body::RuntimeJson(text) => Text::Runtime(text),
             other => {
                 self.body = other;
@@ -152,7 +153,7 @@ impl<W> Reply<W> {
         self
     }
 
-    /// Adds work for afterwards.
+    /// Adds work to do after the reply.
     #[must_use]
     pub fn then(mut self, work: W) -> Self {
         self.after.push(work);

@@ -1,4 +1,4 @@
-//! What a handler reads of a request.
+//! The request as a handler reads it.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -23,12 +23,13 @@ pub const MAX_BODY_BYTES: usize = 1 << 20;
 pub struct Request<'a> {
     /// Path parameter `{id}`, percent-decoded; empty where the route has none.
     pub id: String,
-    /// What follows the part of the path that the route names, as it was sent: percent-encoded, with
-    /// the slash before it and the one at its end.
+    /// The rest of the path after the part that the route names, as it was sent: percent-encoded, with the
+    /// slash before it and the one at its end.
     pub rest: &'a str,
-    /// Correlation.
+    /// The request id and the trace context.
     pub trace: &'a Trace,
-    /// When it arrived, in ms since the Unix epoch: one instant for all that it writes.
+    /// When the request arrived, in ms since the Unix epoch. Everything that the request writes has this
+    /// instant.
     pub now_ms: u64,
     /// The path as routed, without query and trailing slash.
     pub path: &'a str,
@@ -38,7 +39,7 @@ pub struct Request<'a> {
     pub parameters: Parameters,
     /// The request as the runtime has it.
     pub inbound: &'a dyn Inbound,
-    /// What is left of the limit that it was counted against last.
+    /// The rest of the rate limit against which the request was counted last.
     pub budget: Cell<Option<Budget>>,
 }
 
@@ -48,8 +49,8 @@ impl<'a> Request<'a> {
         self.path
     }
 
-    /// The first query parameter of this name, which the route says that it reads; an empty one counts
-    /// as absent.
+    /// The first query parameter of this name, decoded; an empty one counts as absent. The route must declare
+    /// that it reads the parameter.
     pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
         debug_assert!(self.parameters.reads(name), "the route does not say that it reads ?{name}");
         self.query_pairs().find(|(key, _)| key == name).map(|(_, v)| v).filter(|v| !v.is_empty())
@@ -75,18 +76,18 @@ impl<'a> Request<'a> {
         self.inbound.headers()
     }
 
-    /// A header.
+    /// The value of a header; several of one name are joined by `, `.
     pub fn header(&self, name: &str) -> Option<String> {
         self.inbound.header(name)
     }
 
-    /// Calls to other services because of this request: they carry its correlation, and the
-    /// `X-Session-ID` that the caller sent.
+    /// Returns a session for calls to other services on behalf of this request. The calls carry its request
+    /// id, its trace context and the `X-Session-ID` that the caller sent.
     pub fn session(&self, core: &ChittyCore) -> Session {
         core.session(self.trace.call(self.header("x-session-id")))
     }
 
-    /// The body of a request that must carry JSON, unpacked, without a byte order mark.
+    /// Returns the body of a request that must carry JSON, unpacked and without a byte order mark.
     ///
     /// # Errors
     /// 415 unless the content type is JSON in UTF-8 and the content coding is known, 413 over
@@ -101,8 +102,8 @@ impl<'a> Request<'a> {
         Ok(if text.len() == bytes.len() { bytes } else { text.to_vec() })
     }
 
-    /// The same, of a request whose every member may be left out: then no body, with or without a
-    /// content type, is an empty object, and `null` is one.
+    /// The same for a request that requires no member: `null` and no body, with or without a content type,
+    /// count as an empty object.
     ///
     /// # Errors
     /// Those of [`Request::json_bytes`], except for an empty body.
@@ -116,15 +117,15 @@ impl<'a> Request<'a> {
         Ok(if text.len() == bytes.len() { bytes } else { text.to_vec() })
     }
 
-    /// The body as it was before it was compressed, of at most [`MAX_BODY_BYTES`] either way.
+    /// Returns the unpacked body. It may have at most [`MAX_BODY_BYTES`] both packed and unpacked.
     async fn read(&self) -> Result<Vec<u8>, Problem> {
         let coding = Coding::of(self.header("content-encoding").as_deref())?;
         let bytes = self.body_bytes(MAX_BODY_BYTES).await?;
-        // Some clients say that they compress, and have nothing to compress.
+        // Some clients send `Content-Encoding: gzip` with an empty body.
         if bytes.is_empty() { Ok(bytes) } else { coding.decode(bytes, MAX_BODY_BYTES) }
     }
 
-    /// The body, whatever it is.
+    /// Returns the body as it was sent, whatever its type.
     ///
     /// # Errors
     /// 413 over `limit` bytes, 400 when it breaks off.
@@ -132,10 +133,10 @@ impl<'a> Request<'a> {
         self.inbound.body(limit).await.map_err(|error| no_body(error, limit))
     }
 
-    /// The body, whatever it is; each piece of it is taken from the intake as it comes.
+    /// Returns the body as it was sent, whatever its type. `intake` admits each piece of it as it arrives.
     ///
     /// # Errors
-    /// Those of [`Request::body_bytes`]; 503 where there is no room.
+    /// Those of [`Request::body_bytes`]; 503 when `intake` has no room for a piece.
     pub async fn gradual_bytes(
         &self,
         limit: usize,
@@ -145,7 +146,7 @@ impl<'a> Request<'a> {
         body.map(|body| body.bytes()).map_err(|error| no_body(error, limit))
     }
 
-    /// The body, whatever it is, where the runtime keeps it.
+    /// Returns the body as it was sent, whatever its type, and leaves it in the runtime's memory.
     ///
     /// # Errors
     /// Those of [`Request::body_bytes`].
@@ -154,7 +155,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Why there is no body, for the caller.
+/// The problem for a body that could not be read.
 pub fn no_body(error: BodyError, limit: usize) -> Problem {
     match error {
         BodyError::TooLarge => {
@@ -171,15 +172,15 @@ pub fn no_body(error: BodyError, limit: usize) -> Problem {
     }
 }
 
-/// The members of a JSON object, each still as it was written.
+/// The members of a JSON object, by name; each value is still the text that was sent.
 pub type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 /// The members of an object, and the names that it has more than once.
 #[derive(Debug, Default)]
 pub struct Object<'a> {
-    /// Of a repeated member the last.
+    /// The members; of a repeated member, the last one.
     pub members: Members<'a>,
-    /// The first of the repeated names.
+    /// The repeated names, at most [`MAX_REPORTED`].
     pub repeated: Vec<String>,
 }
 
@@ -207,10 +208,10 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// How many members of one kind of fault are named in an answer: a body may have a hundred thousand.
+/// The most members with one kind of fault that a problem names; a body may have a hundred thousand.
 pub const MAX_REPORTED: usize = 20;
 
-/// Reads a JSON object, leaving the reading of each member to whoever knows what it may be.
+/// Reads a JSON object. Leaves the values of its members unread, for code that knows their types.
 ///
 /// # Errors
 /// 400 when it is not JSON, 422 when it is JSON but no object, or has a member twice.
@@ -219,7 +220,7 @@ pub fn parse_object(bytes: &[u8]) -> Result<Members<'_>, Problem> {
     let object = if is_object {
         serde_json::from_slice::<Object<'_>>(bytes).map(Some)
     } else {
-        // Of what it is instead, which may be as long as a body, nothing is said.
+        // Checks only that it is JSON. No error quotes the value, which may be as long as a body.
         serde_json::from_slice::<&RawValue>(bytes).map(|_| None)
     };
     match object {
@@ -231,8 +232,8 @@ pub fn parse_object(bytes: &[u8]) -> Result<Members<'_>, Problem> {
         Ok(None) => Err(Problem::invalid(
             "",
             match bytes.trim_ascii_start().first() {
-                Some(b'[') => "must be a JSON object, and is an array: send one object a request",
-                Some(b'"') => "must be a JSON object, and is a text: send no JSON within a string",
+                Some(b'[') => "must be a JSON object, but is an array: send one object a request",
+                Some(b'"') => "must be a JSON object, but is a text: send no JSON within a string",
                 _ => "must be a JSON object, such as {\"name\": \"value\"}",
             },
         )),
@@ -240,10 +241,10 @@ pub fn parse_object(bytes: &[u8]) -> Result<Members<'_>, Problem> {
     }
 }
 
-/// What is said of a member that an object has more than once.
+/// The detail of the error for a member or parameter that was sent more than once.
 pub const TWICE: &str = "is there more than once: send it once";
 
-/// 400 for what is no JSON, with the mistake that is easily made.
+/// 400 for a body that is not JSON, with a hint at the likely mistake.
 fn not_json(bytes: &[u8], error: &serde_json::Error) -> Problem {
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
     let at = line_offset(bytes, error.line(), error.column());
@@ -256,22 +257,22 @@ fn not_json(bytes: &[u8], error: &serde_json::Error) -> Problem {
         _ if is_form => " It looks like a form: send a JSON object, such as {\"name\": \"value\"}.",
         _ if std::str::from_utf8(bytes).is_err() => " It is not in UTF-8: send it in UTF-8.",
         _ if error.is_eof() => " It ends too early: close every string, array and object.",
-        (Some(b','), Some(b'}' | b']')) => " Take the comma before it away.",
-        (_, Some(b'\'')) => " Strings and names stand in double quotes.",
+        (Some(b','), Some(b'}' | b']')) => " Remove the comma before it.",
+        (_, Some(b'\'')) => " Put strings and names in double quotes.",
         (_, Some(b'N' | b'I' | b'-' | b'+' | b'.' | b'0'..=b'9')) => {
             " JSON has no NaN, no Infinity, and no numbers such as `.5`, `+1` or `01`."
         }
         (_, Some(b'T' | b'F' | b'u')) => " JSON writes `true`, `false` and `null`.",
         (_, Some(b'/' | b'#')) => " JSON has no comments.",
         (Some(b'{' | b','), Some(b'a'..=b'z' | b'A'..=b'Z' | b'_')) => {
-            " Names of members stand in double quotes."
+            " Put the names of members in double quotes."
         }
         _ => "",
     };
     Problem::new(Code::MalformedRequest, format!("The body is not JSON: {error}.{hint}"))
 }
 
-/// Where in a text the character at a line and a column (both from 1 on, as serde_json counts) is.
+/// Returns the offset in bytes of a line and column, both counted from 1 as by serde_json.
 fn line_offset(bytes: &[u8], line: usize, column: usize) -> usize {
     let line = line.saturating_sub(1);
     let from = match line {
@@ -284,8 +285,8 @@ fn line_offset(bytes: &[u8], line: usize, column: usize) -> usize {
     (from + column.saturating_sub(1)).min(bytes.len())
 }
 
-/// The JSON pointer (RFC 6901) to a member, below the member `prefix` if that is not empty. A name may
-/// be anything, and as long as a body: it is cut.
+/// Returns the JSON pointer (RFC 6901) to a member, below the member `prefix` if that is not empty. Cuts the
+/// name to 64 characters, because it may be as long as a body.
 pub fn pointer(prefix: &str, name: &str) -> String {
     const MAX_CHARS: usize = 64;
     let escaped = name.replace('~', "~0").replace('/', "~1");
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_body_is_said() {
+    fn a_body_that_is_not_json_gets_a_hint() {
         for (body, says) in [
             (r#"{"name": "n",}"#, "comma"),
             (r#"{"data": [1, ]}"#, "comma"),
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_and_no_form_is_not_taken_for_one() {
+    fn a_body_that_is_neither_an_object_nor_a_form_gets_its_own_detail() {
         for body in ["name", "9=1", "!a=1"] {
             let problem = parse_object(body.as_bytes()).unwrap_err();
             assert!(!problem.detail.contains("form"), "{body}: {}", problem.detail);
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_in_another_charset_is_told_so() {
+    fn a_body_in_another_charset_gets_a_hint() {
         for body in [&b"{\"name\":\"caf\xe9\"}"[..], b"{\"caf\xe9\":1}"] {
             let problem = parse_object(body).unwrap_err();
             assert_eq!(problem.code, Code::MalformedRequest);
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_required_nothing_need_be_sent() {
+    fn an_optional_body_may_be_left_out() {
         for body in [&b""[..], b" \n", b"null", b" null "] {
             assert_eq!(read(&[], body, true), Ok("{}".to_owned()));
         }
@@ -409,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_decoded_and_what_is_empty_is_absent() {
+    fn a_query_is_decoded_and_an_empty_parameter_is_absent() {
         let parameters = Parameters::NONE.reading(&["q", "x", "y"]);
         let headers = [("accept", "text/html")];
         let target = "/v1/contexts?q=a%20b&x=&q=c";

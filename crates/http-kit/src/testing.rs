@@ -8,7 +8,7 @@ use crate::parameters::Parameters;
 use crate::request::Request;
 use crate::trace::Trace;
 
-/// What was sent.
+/// An incoming request of these parts.
 struct TestInbound<'a> {
     target: &'a str,
     headers: &'a [(&'a str, &'a str)],
@@ -56,7 +56,7 @@ impl Inbound for TestInbound<'_> {
     }
 }
 
-/// Does something with a request for this target, of a route that takes these parameters.
+/// Calls `look` with a request for `target`, whose route takes `parameters`, and returns its result.
 pub(crate) fn requested<T>(
     target: &str,
     parameters: Parameters,

@@ -4,19 +4,20 @@ use chitty_core::CallContext;
 use seams::ids;
 use seams::inbound::Inbound;
 
-/// Accepted from the caller where sound, made otherwise; returned and passed upstream.
+/// The correlation of one request. Taken from the caller where valid, generated otherwise; returned to the
+/// caller and passed upstream.
 #[derive(Debug, Clone)]
 pub struct Trace {
     /// `X-Request-ID`.
     pub request_id: String,
-    /// `traceparent` with this gateway's own span as the parent of what comes after it.
+    /// `traceparent` with this gateway's own span, which is the parent of the spans upstream.
     pub traceparent: String,
-    /// `tracestate` of the caller, handed on as it is.
+    /// `tracestate` of the caller, passed on unchanged.
     pub tracestate: Option<String>,
 }
 
 impl Trace {
-    /// Reads or makes both.
+    /// Reads the request id and the trace context of a request, or generates them.
     pub fn of(inbound: &dyn Inbound, now_ms: u64) -> Self {
         let request_id = inbound
             .header("x-request-id")
@@ -28,7 +29,7 @@ impl Trace {
                 tracestate = inbound.header("tracestate").filter(|state| is_tracestate(state));
                 format!("00-{trace_id}-{}-{flags}", ids::random_hex::<8>())
             }
-            // Flags 00: nobody asked for this trace to be recorded.
+            // Flags 00: nobody asked to record this trace.
             None => {
                 let random = ids::random_hex::<24>();
                 let (trace_id, span) = random.split_at(32);
@@ -38,7 +39,8 @@ impl Trace {
         Trace { request_id, traceparent, tracestate }
     }
 
-    /// What upstream calls of this request carry.
+    /// Returns the context that upstream calls of this request carry. Leaves out a session id that is not
+    /// valid.
     pub fn call(&self, session_id: Option<String>) -> CallContext {
         CallContext {
             request_id: Some(self.request_id.clone()),
@@ -49,19 +51,20 @@ impl Trace {
     }
 }
 
-/// Short enough to log and free of anything that a header or a log line would have to escape.
+/// Whether a text is short enough to log and has no character that a header or a log line must escape.
 fn is_request_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
 }
 
-/// At most as long as a vendor-neutral service must hand on (W3C Trace Context §3.3.1.5), and visible.
+/// Whether a `tracestate` is printable ASCII of at most 512 bytes, the length that a service must pass on
+/// (W3C Trace Context §3.3.1.5).
 fn is_tracestate(text: &str) -> bool {
     text.len() <= 512 && text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
-/// Trace id and flags of a `traceparent` of version 00, or of a later one, whose first fields are
-/// read the same way (W3C Trace Context §4.3).
+/// Returns the trace id and flags of a `traceparent` of version 00 or of a later version, whose first fields
+/// are read in the same way (W3C Trace Context §4.3).
 fn parse(header: &str) -> Option<(&str, &str)> {
     let mut fields = header.trim().split('-');
     let (version, trace_id, parent, flags) =

@@ -1,5 +1,5 @@
-//! Globs over paths, matched in one pass over the path whatever the glob: all the places in the glob
-//! that the path may have come to are kept at once, each as one bit.
+//! Globs over paths. Any glob is matched in one pass over the path: the matcher keeps the set of all places
+//! in the glob that the path may have reached, with one bit for each place.
 
 /// The longest glob, in bytes.
 pub const MAX_BYTES: usize = 100;
@@ -9,17 +9,17 @@ pub const MAX_BYTES: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Glob {
     text: String,
-    /// By byte: the places from which it leads to the next one.
+    /// For each byte, the places from which it leads to the next place.
     steps: Vec<u128>,
-    /// The places that any byte but a slash leads back to.
+    /// The places at which any byte but a slash may stay.
     stay_in_segment: u128,
-    /// The places that any byte leads back to.
+    /// The places at which any byte may stay.
     stay: u128,
-    /// The places from which the next one is reached by nothing.
+    /// The places from which the next one is reached without a byte.
     skip: u128,
-    /// The places of `**/`: the one after the next is reached by nothing.
+    /// The places before a `**/`: the next two places are reached without a byte.
     skip_segments: u128,
-    /// The places after a `?`: the rest of its character leads back to them.
+    /// The places after a `?`, at which the other bytes of its character stay.
     in_character: u128,
     end: u128,
 }
@@ -28,7 +28,7 @@ impl Glob {
     /// Reads a glob.
     ///
     /// # Errors
-    /// Why it is none, and what to write instead, for whoever wrote it.
+    /// Why the text is no glob, and what to write instead; for its author.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() || text.len() > MAX_BYTES {
             return Err(format!("a glob has 1 to {MAX_BYTES} bytes"));
@@ -52,7 +52,7 @@ impl Glob {
         Ok(Builder::default().build(text, &segments))
     }
 
-    /// Whether this is the glob of the whole path.
+    /// Whether the glob matches the whole path.
     pub fn matches(&self, path: &str) -> bool {
         let mut places = self.close(1);
         for byte in path.bytes() {
@@ -77,7 +77,7 @@ impl Glob {
         &self.text
     }
 
-    /// Adds the places that are reached by nothing. After `**/` there may be a `*`, so in this order.
+    /// Adds the places that are reached without a byte. `**/` comes first, because a `*` may follow it.
     fn close(&self, mut places: u128) -> u128 {
         places |= (places & self.skip_segments) << 1 | (places & self.skip_segments) << 2;
         places | (places & self.skip) << 1
@@ -89,12 +89,12 @@ fn is_within_character(byte: u8) -> bool {
     byte & 0b1100_0000 == 0b1000_0000
 }
 
-/// Whether any of the globs is that of the path.
+/// Whether any of the globs matches the path.
 pub fn any(globs: &[Glob], path: &str) -> bool {
     globs.iter().any(|glob| glob.matches(path))
 }
 
-/// Makes the places of a glob, one after the other.
+/// Builds a glob, one place after the other.
 struct Builder {
     glob: Glob,
     place: u128,
@@ -123,7 +123,7 @@ impl Builder {
         while let Some((segment, after)) = rest.split_first() {
             rest = after;
             match (*segment, after.first()) {
-                // As good as one.
+                // Means the same as one.
                 ("**", Some(&"**")) => {}
                 ("**", Some(_)) => self.segments(),
                 ("**", None) => {
@@ -143,7 +143,7 @@ impl Builder {
         self.glob
     }
 
-    /// `**/`: nothing, or anything that ends with a slash.
+    /// Adds `**/`: nothing, or anything that ends with a slash.
     fn segments(&mut self) {
         self.glob.skip_segments |= self.place;
         self.place <<= 1;
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn globs_are_of_whole_paths() {
+    fn a_glob_matches_whole_paths() {
         for (glob, path, expected) in [
             ("Cargo.toml", "Cargo.toml", true),
             ("Cargo.toml", "crates/Cargo.toml", false),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_match_nothing_is_refused() {
+    fn a_text_that_is_no_glob_is_refused() {
         for glob in
             ["", "/src", "src/", "a//b", "./a", "../a", "a**", "*.{js,ts}", "[ab]", "!a", "a\\b"]
         {
@@ -236,12 +236,12 @@ mod tests {
         }
         assert!(Glob::parse(&"a".repeat(MAX_BYTES)).unwrap().matches(&"a".repeat(MAX_BYTES)));
         assert!(Glob::parse(&"a".repeat(MAX_BYTES + 1)).is_err());
-        // The most places for its length: one more than it has bytes, below the 128 of the bits.
+        // The most places for its length: one more than it has bytes, and fewer than the 128 bits.
         let dense = format!("**/{}a", "a/**/".repeat(19));
         assert!(Glob::parse(&dense).unwrap().matches(&format!("{}a", "a/x/".repeat(19))));
     }
 
-    /// The same by definition, slowly.
+    /// Matches by the definition of a glob, slowly.
     fn by_definition(glob: &[&str], path: &[&str]) -> bool {
         match (glob.split_first(), path.split_first()) {
             (None, None) => true,
@@ -274,7 +274,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn matching_is_what_is_defined(
+        fn matching_agrees_with_the_definition(
             glob in "(\\*\\*/){0,2}([ab?é*]{1,3}/|\\*\\*/){0,4}([ab?*]{1,3}|\\*\\*)",
             path in "([abé]{1,3}/){0,5}[abé]{1,3}",
         ) {
@@ -296,7 +296,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_too_much(glob in ".{0,120}", path in ".{0,300}") {
+        fn no_text_makes_it_panic(glob in ".{0,120}", path in ".{0,300}") {
             if let Ok(glob) = Glob::parse(&glob) {
                 glob.matches(&path);
             }

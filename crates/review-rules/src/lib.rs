@@ -1,8 +1,8 @@
-//! Repository intelligence: what the App says about pull requests and issues, where a repository asks
-//! for it in [`settings::PATH`].
+//! Repository intelligence: the comments, check runs and labels that the App gives to pull requests and
+//! issues of a repository that asks for them in [`settings::PATH`].
 //!
-//! Everything here is computed from what is handed in: nothing is fetched or posted, and the same input
-//! gives the same output.
+//! Everything here is computed from its arguments: this crate fetches and posts nothing, and the same input
+//! always gives the same output.
 
 pub mod glob;
 pub mod render;
@@ -10,7 +10,7 @@ pub mod review;
 pub mod settings;
 pub mod triage;
 
-/// What is known of a pull request. Title and description are whatever its author wrote.
+/// The facts about a pull request. Title and description are untrusted text of its author.
 #[derive(Debug, Clone, Copy)]
 pub struct PullFacts<'a> {
     /// Its number in the repository.
@@ -21,7 +21,7 @@ pub struct PullFacts<'a> {
     pub body: Option<&'a str>,
     /// The login of its author.
     pub author: &'a str,
-    /// Whether it is not ready for review yet.
+    /// Whether it is a draft.
     pub is_draft: bool,
 }
 
@@ -40,7 +40,7 @@ pub struct FileFacts<'a> {
     pub patch: Option<&'a str>,
 }
 
-/// The beginning of a text, at most `max` bytes and whole characters.
+/// Returns the beginning of a text: at most `max` bytes, and only whole characters.
 pub fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or_default()
 }

@@ -1,16 +1,16 @@
-//! Which labels an issue gets, by the rules of its repository.
+//! Chooses the labels of an issue by the rules of its repository.
 
 use crate::cut;
 use crate::settings::{Issues, Rule};
 
-/// The most labels at once.
+/// The most labels that an issue gets at once.
 const MAX_LABELS: usize = 20;
 
-/// The most bytes of title and body that are looked at; GitHub takes as many characters of a body.
+/// The most bytes of a title or a body that are read. GitHub takes a body of as many characters.
 const MAX_BYTES: usize = 64 << 10;
 
-/// The labels that the rules give and that the issue does not have: in the order of the rules, each
-/// once, at most 20. GitHub does not tell labels apart by case, and neither does this.
+/// Returns the labels that the rules give and the issue does not have yet: in the order of the rules, each
+/// once, at most 20. Labels that differ only in case are the same, as they are at GitHub.
 pub fn labels(settings: &Issues, title: &str, body: &str, has: &[String]) -> Vec<String> {
     let mut given: Vec<String> = Vec::new();
     if !settings.triage {
@@ -41,16 +41,16 @@ fn applies(rule: &Rule, title: &str, body: &str) -> bool {
         || in_any(&rule.any, &[title, body])
 }
 
-/// In small letters, with one space between words: a phrase may be broken over lines.
+/// Returns a text in lower case with one space between words, because a phrase may be broken over lines.
 fn normal(text: &str) -> String {
     let words: Vec<&str> = cut(text, MAX_BYTES).split_whitespace().collect();
     words.join(" ").to_lowercase()
 }
 
-/// Whether a word is there as a whole.
+/// Whether a text has this word, and not only as a part of another word.
 fn has_word(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
-    // Where a word ends in punctuation, such as `c++`, anything may stand next to it.
+    // Anything may stand next to an end of the word that is punctuation, as in `c++`.
     let begins = word.starts_with(is_part);
     let ends = word.ends_with(is_part);
     !word.is_empty()
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_whole_and_of_any_case() {
+    fn a_word_matches_as_a_whole_and_in_any_case() {
         for (word, text, expected) in [
             ("crash", "A CRASH at start", true),
             ("crash", "crash", true),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn each_list_is_looked_for_in_its_place() {
+    fn each_list_applies_to_its_own_text() {
         let settings = issues(vec![
             rule("bug", &["crash"], &["stack trace"], &[]),
             rule("docs", &[], &[], &["typo"]),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_not_there_is_given_and_once() {
+    fn a_label_is_given_once_and_only_if_it_is_missing() {
         let settings = issues(vec![
             rule("Bug", &["a"], &[], &[]),
             rule("two", &["a"], &[], &[]),

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 /// Runs a model.
 #[async_trait(?Send)]
 pub trait Ai {
-    /// Asks a model for a text of at most `max_tokens`. `Err` holds what the platform said. The caller
-    /// sets the deadline.
+    /// Asks a model for a text of at most `max_tokens`. `Err` holds the platform's message. The caller sets
+    /// the deadline.
     async fn complete(
         &self,
         model: &str,

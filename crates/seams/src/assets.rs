@@ -7,7 +7,7 @@ use crate::inbound::RuntimeBody;
 /// The static files.
 #[async_trait(?Send)]
 pub trait Assets {
-    /// The file at a path such as `/docs/viewer.js`, kept where the runtime keeps it. `Err` holds what the
-    /// platform said, or that there is no such file.
+    /// Returns the file at a path such as `/docs/viewer.js`, which stays in the runtime's memory. `Err` holds
+    /// the platform's message, or says that there is no such file.
     async fn read(&self, path: &str) -> Result<Box<dyn RuntimeBody>, String>;
 }

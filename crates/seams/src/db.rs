@@ -37,7 +37,7 @@ impl Statement {
     }
 }
 
-/// Parameters of a statement whose text is put together from parts.
+/// The parameters of a statement whose text is built from parts.
 #[derive(Debug, Default)]
 pub struct Params(Vec<Value>);
 
@@ -54,36 +54,36 @@ impl Params {
     }
 }
 
-/// A parameter or a cell. Reals are not used: D1 binds every JavaScript number as REAL, which only
-/// an INTEGER column turns back.
+/// A parameter or a cell. There are no reals: D1 binds every JavaScript number as REAL, and only an INTEGER
+/// column converts it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// NULL
     Null,
     /// TEXT
     Text(String),
-    /// INTEGER, within ±2^53 (larger ones do not survive the way through JavaScript).
+    /// INTEGER, within ±2^53 (JavaScript does not keep larger ones exactly).
     Integer(i64),
-    /// TEXT of a row that the runtime still has.
+    /// TEXT of a row that is still in the runtime's memory.
     Runtime(RuntimeText),
 }
 
-/// A long text that is left where the runtime has it: what is only handed on is not copied into this program
-/// and out of it again.
+/// A long text that stays in the runtime's memory: a text that is only passed on is not copied into this
+/// program and out of it again.
 pub trait ForeignText {
-    /// A copy of it.
+    /// Copies the text into this program.
     fn copy(&self) -> String;
 
-    /// It, between two other texts.
+    /// The text between two other texts.
     fn between(&self, before: &str, after: &str) -> Rc<dyn ForeignText>;
 
     /// The part before the last `separator`; `None` where there is none.
     fn before_last(&self, separator: &str) -> Option<Rc<dyn ForeignText>>;
 
-    /// The text with `by` in every place of `what`.
+    /// The text with `by` in place of every `what`.
     fn replaced(&self, what: &str, by: &str) -> Rc<dyn ForeignText>;
 
-    /// For the runtime that made it.
+    /// The text as a value of its concrete type, for the runtime that made it.
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -105,7 +105,7 @@ impl PartialEq for RuntimeText {
 
 impl Eq for RuntimeText {}
 
-/// A text, wherever it is.
+/// A text in this program's memory or in the runtime's.
 #[derive(Debug, Clone)]
 pub enum Text {
     /// In this program's memory.
@@ -130,7 +130,7 @@ impl From<Text> for String {
 }
 
 impl Text {
-    /// It, between two other texts.
+    /// The text between two other texts.
     #[must_use]
     pub fn between(self, before: &str, after: &str) -> Self {
         match self {
@@ -153,7 +153,7 @@ impl Text {
         }
     }
 
-    /// The text with `by` in every place of `what`.
+    /// The text with `by` in place of every `what`.
     #[must_use]
     pub fn replaced(self, what: &str, by: &str) -> Self {
         match self {
@@ -200,7 +200,7 @@ impl Row {
         Ok(self.long_text(index)?.map(String::from))
     }
 
-    /// The same of a text that may be long and is only handed on: it stays where it is.
+    /// The same for a text that may be long and is only passed on: it stays in the runtime's memory.
     ///
     /// # Errors
     /// [`DbError::Shape`].
@@ -233,7 +233,7 @@ impl Row {
     }
 }
 
-/// The first row of one of a batch's results, if there is such a result and it has one.
+/// Returns the first row of one of a batch's results; `None` if there is no such result or it has no row.
 pub fn first_row(rows: Option<Vec<Row>>) -> Option<Row> {
     rows?.into_iter().next()
 }
@@ -244,26 +244,26 @@ pub enum DbError {
     /// A UNIQUE or PRIMARY KEY constraint; holds SQLite's text, which names the columns.
     #[error("unique: {0}")]
     Unique(String),
-    /// What the transaction asserted does not hold: the caller may not (see `migrations/0011…`).
+    /// The transaction's assertion that the caller is authorized failed (see `migrations/0011…`).
     #[error("not authorized")]
     Unauthorized,
-    /// What the transaction asserted of a quota does not hold (see `migrations/0017…`); holds the
-    /// name of the constraint.
+    /// The transaction's assertion about a quota failed (see `migrations/0017…`). Holds the name of the
+    /// constraint.
     #[error("over quota: {0}")]
     OverQuota(String),
-    /// The table is not there (yet).
+    /// The table does not exist (yet).
     #[error("missing: {0}")]
     NoSuchTable(String),
     /// A row does not have the shape that the code expects: a bug.
     #[error("a row of unexpected shape")]
     Shape,
-    /// Anything else: the database did not answer, or refused. Whether a write took place is open.
+    /// Any other error: the database did not answer, or refused. A write may or may not have taken place.
     #[error("database: {0}")]
     Failed(String),
 }
 
 impl DbError {
-    /// Sorts SQLite's error text, which is the same through D1 and natively.
+    /// Classifies SQLite's error text, which is the same through D1 and natively.
     pub fn from_message(message: &str) -> Self {
         if message.contains("UNIQUE constraint failed") {
             DbError::Unique(message.to_owned())
@@ -289,7 +289,7 @@ impl DbError {
 /// Access to the database.
 #[async_trait(?Send)]
 pub trait Db {
-    /// Runs one reading statement: one round trip.
+    /// Runs one reading statement, in one round trip.
     async fn rows(&self, statement: Statement) -> Result<Vec<Row>, DbError>;
 
     /// Runs statements in order, in one transaction and one round trip: all of them or, on the

@@ -26,8 +26,8 @@ impl PublicKey {
 /// Verifies ES256 signatures (RFC 7518 §3.4).
 #[async_trait(?Send)]
 pub trait Es256 {
-    /// Whether `signature` (r and s, 32 bytes each) is the key's over `message`. `Err` holds what the
-    /// runtime said when it could not tell.
+    /// Whether `signature` (r and s, 32 bytes each) is a signature of `message` by the key. `Err` holds the
+    /// runtime's message when it could not tell.
     async fn verify(
         &self,
         key: &PublicKey,

@@ -1,4 +1,4 @@
-//! Ids that the gateway may make itself: request, trace and event ids. (ChittyIDs it may not.)
+//! Ids that the gateway may make itself: request, trace and event ids. (Only ChittyID makes ChittyIDs.)
 
 use sha2::{Digest, Sha256};
 use uuid::Builder;
@@ -15,7 +15,7 @@ pub fn event(now_ms: u64) -> String {
     format!("evt_{}", uuid_v7(now_ms))
 }
 
-/// What no id of an event that happens at this instant or later comes before, and every earlier one does.
+/// The lower bound of the ids of events at this instant or later; ids of earlier events sort before it.
 pub fn first_event_of(at_ms: u64) -> String {
     let at_ms = at_ms.min((1 << 48) - 1);
     format!("evt_{:08x}-{:04x}", at_ms >> 16, at_ms & 0xffff)
@@ -31,14 +31,14 @@ pub fn random_hex<const N: usize>() -> String {
 /// 256 random bits, for a secret.
 ///
 /// # Errors
-/// When the runtime has no randomness: there is no secret without it.
+/// When the runtime returned no random bytes.
 pub fn secret() -> Result<[u8; 32], NoRandomness> {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(bytes)
 }
 
-/// The runtime gave no random bytes.
+/// The runtime returned no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoRandomness;
 
@@ -47,7 +47,8 @@ pub fn sha256_hex(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }
 
-/// A number below `bound`, for jitter. Slightly biased for bounds near 2^32, which jitter is not.
+/// A random number below `bound`, for jitter. It is slightly biased for bounds near 2^32; those of jitter are
+/// far smaller.
 pub fn random_below(bound: u32) -> u32 {
     let mut bytes = [0u8; 4];
     fill(&mut bytes);
@@ -64,8 +65,8 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Random bytes from the runtime. Where it has none the bytes stay zero: ids made here need to be
-/// distinct, not secret, and a repeated one is caught by a constraint.
+/// Fills `bytes` with random bytes of the runtime. If the runtime has none the bytes stay zero: the ids made
+/// here need to be distinct, not secret, and a constraint of the database refuses a repeated one.
 fn fill(bytes: &mut [u8]) {
     if let Err(error) = getrandom::fill(bytes) {
         crate::log::error("random_unavailable", &[("error", &error.to_string())]);

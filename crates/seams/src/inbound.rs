@@ -1,5 +1,5 @@
-//! The seam to an incoming request: read lazily, because each header read costs (the edge reads
-//! only those it needs).
+//! The seam to an incoming request. It is read lazily, because each read of a header costs time: the edge
+//! reads only the headers that it needs.
 
 use std::any::Any;
 
@@ -14,7 +14,7 @@ pub trait Inbound {
     /// Path and query as the client wrote them, percent-encoded, without scheme and host.
     fn target(&self) -> String;
 
-    /// Where the client has found this gateway: scheme and host, without a slash at its end.
+    /// The scheme and host under which the client reached this gateway, without a slash at the end.
     fn origin(&self) -> String;
 
     /// A header's value; several of one name are joined by `, `.
@@ -26,10 +26,10 @@ pub trait Inbound {
     /// The whole body. Reads at most `limit` bytes.
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError>;
 
-    /// The whole body, kept where the runtime keeps it. Reads at most `limit` bytes.
+    /// The whole body, which stays in the runtime's memory. Reads at most `limit` bytes.
     async fn held_body(&self, limit: usize) -> Result<Box<dyn RuntimeBody>, BodyError>;
 
-    /// The same, of which each piece is taken as it comes, if there is room for it.
+    /// The same, but asks `intake` for room for each piece as it arrives.
     async fn gradual_body(
         &self,
         limit: usize,
@@ -42,34 +42,34 @@ pub trait Inbound {
     }
 }
 
-/// Who says whether there is room for a body that is coming in.
+/// Decides whether there is room for a body that is arriving.
 pub trait Intake {
-    /// Takes so many further bytes; `false` when there is no room for them.
+    /// Takes room for this many more bytes; `false` when there is none.
     fn take(&self, bytes: usize) -> bool;
 }
 
-/// A body that need not be taken into this program's own memory, which grows and never shrinks: long
-/// ones are verified and stored from where they are.
+/// A body that stays out of this program's own memory, which grows and never shrinks. A long body is verified
+/// and stored without being copied into it.
 #[async_trait(?Send)]
 pub trait RuntimeBody: Any {
-    /// How many bytes it has.
+    /// The length of the body in bytes.
     fn length(&self) -> usize;
 
-    /// A copy of it.
+    /// Copies the body into this program.
     fn bytes(&self) -> Vec<u8>;
 
-    /// Whether `code` is the HMAC-SHA256 of it under this key, compared in constant time. `Err` holds
-    /// what the runtime said when it could not tell.
+    /// Whether `code` is the HMAC-SHA256 of the body under this key, compared in constant time. `Err` holds
+    /// the runtime's message when it could not tell.
     async fn has_hmac(&self, key: &[u8], code: &[u8; 32]) -> Result<bool, String>;
 }
 
-/// Why there is no body.
+/// Why a body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
-    /// More than the limit, declared or sent.
+    /// The body is longer than the limit, as declared or as sent.
     TooLarge,
     /// The client went away, or the stream broke.
     Broken,
-    /// There was no room for more of it.
+    /// There was no room for more of the body.
     Crowded,
 }

@@ -1,8 +1,8 @@
-//! The seams: what the gateway needs from a runtime, each as one small trait. No type here names D1, KV,
-//! Queues or HTTP, so the real handlers and the real SQL run under `cargo test` on SQLite.
+//! The seams: one small trait for each thing that the gateway needs from a runtime. No type here belongs to
+//! D1, KV, Queues or HTTP, so the real handlers and the real SQL run under `cargo test` on SQLite.
 //!
-//! Calls to other services go through [`chitty_core::Transport`], time and
-//! chance through [`chitty_core::Clock`].
+//! Calls to other services go through [`chitty_core::Transport`], time and randomness through
+//! [`chitty_core::Clock`].
 
 pub mod ai;
 pub mod assets;

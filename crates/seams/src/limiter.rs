@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-/// What a binding of the limiter lets through for one key in a minute. The platform fixes that in the
-/// configuration of a binding, so there is one binding a step; whoever counts makes every
-/// other limit of them.
+/// How many requests a binding of the limiter lets through for one key in a minute. The platform fixes this
+/// number in the configuration of the binding, so each step has a binding of its own. The gateway makes any
+/// other limit from one step and several keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Binding `RATE_10`.
@@ -18,7 +18,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// From the smallest to the largest.
+    /// All steps, from the smallest to the largest.
     pub const ALL: [Step; 4] = [Step::Ten, Step::Hundred, Step::Thousand, Step::TenThousand];
 
     /// Requests a minute.
@@ -42,10 +42,10 @@ impl Step {
     }
 }
 
-/// The platform's counters: per location, shared by its isolates, permissive.
+/// The platform's counters. Each location has its own, which its isolates share; they are permissive.
 #[async_trait(?Send)]
 pub trait Limiter {
-    /// Counts one request for a key and says whether it is still within the step. `Err` holds what the
-    /// platform said.
+    /// Counts one request for a key and says whether it is still within the step. `Err` holds the platform's
+    /// message.
     async fn allows(&self, step: Step, key: &str) -> Result<bool, String>;
 }

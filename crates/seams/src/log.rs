@@ -1,31 +1,31 @@
-//! The log: one JSON object a line, for whoever operates the gateway. Never a secret, a token, a
-//! body or a personal datum.
+//! The log: one JSON object a line, for the operator of the gateway. It never contains a secret, a token, a
+//! body or personal data.
 
 use std::cell::Cell;
 
-/// Something failed that somebody should look at.
+/// Logs a failure that somebody should look at.
 pub fn error(event: &str, fields: &[(&str, &str)]) {
     write(Level::Error, event, fields);
 }
 
-/// Something failed that mends itself.
+/// Logs a failure that resolves itself.
 pub fn warn(event: &str, fields: &[(&str, &str)]) {
     write(Level::Warn, event, fields);
 }
 
-/// Something that happens once in a while and is worth a line.
+/// Logs something that happens rarely and is worth a line.
 pub fn info(event: &str, fields: &[(&str, &str)]) {
     write(Level::Info, event, fields);
 }
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Somebody should look at it.
+    /// A failure that somebody should look at.
     Error,
-    /// It mends itself.
+    /// A failure that resolves itself.
     Warn,
-    /// It is worth a line.
+    /// No failure, but worth a line.
     Info,
 }
 
@@ -44,7 +44,8 @@ fn write(level: Level, event: &str, fields: &[(&str, &str)]) {
     SINK.get()(level, &serde_json::Value::Object(line).to_string());
 }
 
-/// Where a line goes. Natively standard output, which tests capture; a runtime sets its own.
+/// The function that writes a line. Natively it prints to standard output, which tests capture; a runtime
+/// sets its own.
 type Sink = fn(Level, &str);
 
 thread_local! {

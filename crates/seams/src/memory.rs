@@ -1,12 +1,13 @@
-//! How much of bodies an isolate holds at a time. The platform gives an isolate 128 MB for everything, and
-//! ends it with all its requests when that is not enough: so who would hold more is refused.
+//! Limits the bytes of bodies that an isolate holds at a time. The platform gives an isolate 128 MB for
+//! everything, and ends it with all its requests when that is not enough; so a body for which there is no
+//! room is refused.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use super::inbound::Intake;
 
-/// What may be held at a time, in bytes, and what is.
+/// The bytes that may be held at a time, and the bytes that are held now.
 #[derive(Debug)]
 pub struct Memory {
     most: usize,
@@ -19,19 +20,19 @@ impl Memory {
         Rc::new(Memory { most, held: Cell::new(0) })
     }
 
-    /// A share of nothing yet.
+    /// Returns a share that is empty at first.
     pub fn share(self: &Rc<Self>) -> Rc<Share> {
         let memory = Rc::clone(self);
         Rc::new(Share { memory, bytes: Cell::new(0), was_refused: Cell::new(false) })
     }
 
-    /// How much is held.
+    /// The bytes that are held now.
     pub fn held(&self) -> usize {
         self.held.get()
     }
 }
 
-/// A part of what may be held: it grows as bytes come, and is given back when it is dropped.
+/// A part of a [`Memory`]. It grows as bytes arrive, and gives them back when it is dropped.
 #[derive(Debug)]
 pub struct Share {
     memory: Rc<Memory>,
@@ -40,7 +41,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// Takes so many bytes more; `false` when that would be too much, and nothing is taken then.
+    /// Takes `bytes` more bytes. Takes nothing and returns `false` if the memory has no room for them.
     pub fn grow(&self, bytes: usize) -> bool {
         let sum = self.memory.held.get().saturating_add(bytes);
         if sum > self.memory.most {
@@ -52,7 +53,7 @@ impl Share {
         true
     }
 
-    /// Whether it could not grow at some time.
+    /// Whether [`Share::grow`] has ever returned `false`.
     pub fn was_refused(&self) -> bool {
         self.was_refused.get()
     }
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_given_back_whatever_became_of_it() {
+    fn a_dropped_share_gives_its_bytes_back() {
         let memory = Memory::new(10);
         let (one, other) = (memory.share(), memory.share());
         assert!(one.grow(6) && other.grow(4) && !other.grow(1));

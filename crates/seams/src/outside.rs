@@ -1,5 +1,5 @@
-//! The seam to hosts that are no ChittyOS service of the gateway's own calls: the targets of
-//! connections.
+//! The seam to the targets of connections. The gateway's own calls to ChittyOS services go through
+//! [`chitty_core::Transport`] instead.
 
 use std::rc::Weak;
 
@@ -11,10 +11,10 @@ use crate::memory::Share;
 /// One request to a target.
 #[derive(Debug, Clone)]
 pub struct OutsideRequest {
-    /// The ChittyOS service that is the target, for runtimes that reach it by another way than its
+    /// The ChittyOS service that is the target, if it is one: some runtimes reach it by another way than its
     /// URL.
     pub service: Option<Service>,
-    /// As on the wire.
+    /// The method as on the wire.
     pub method: String,
     /// Absolute URL.
     pub url: String,
@@ -24,17 +24,17 @@ pub struct OutsideRequest {
     pub body: Option<Vec<u8>>,
     /// Milliseconds for connecting, waiting and reading the body together.
     pub deadline_ms: u32,
-    /// The most bytes of answer body to read.
+    /// The most bytes of the answer's body to read.
     pub max_body_bytes: usize,
-    /// Grows by each piece of the answer's body as it comes, where the caller holds one. Once it cannot,
-    /// the answer is [`TransportError::TooLarge`].
+    /// The caller's share of the memory, if it holds one. It grows by each piece of the answer's body as that
+    /// arrives; when it cannot grow, the result is [`TransportError::TooLarge`].
     pub share: Weak<Share>,
 }
 
 /// A complete answer.
 #[derive(Debug, Clone)]
 pub struct OutsideResponse {
-    /// HTTP status. Redirects are not followed and arrive as they are.
+    /// HTTP status. A redirect is not followed and arrives as a response.
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,

@@ -1,18 +1,18 @@
-//! The queue seam: sending, and the messages of a delivery.
+//! The queue seam: sending messages, and handling delivered ones.
 
 use async_trait::async_trait;
 
 /// The most messages of one `sendBatch` (platform limit).
 const MAX_BATCH_MESSAGES: usize = 100;
 
-/// The most bytes of one `sendBatch`, below the platform's 256 KB.
+/// The most bytes of one `sendBatch`, below the platform's limit of 256 KB.
 const MAX_BATCH_BYTES: usize = 240_000;
 
 /// Sends to one queue.
 #[async_trait(?Send)]
 pub trait Queue {
-    /// Sends the messages, each a text of at most 128 KB (platform limit), in as few calls as the
-    /// platform allows. `Err` holds what the platform said; some may have been sent.
+    /// Sends the messages, each a text of at most 128 KB (platform limit), in as few calls as the platform
+    /// allows. `Err` holds the platform's message; some of the messages may have been sent.
     async fn send(&self, messages: Vec<String>) -> Result<(), String>;
 }
 
@@ -21,14 +21,14 @@ pub trait Delivery {
     /// The text, or `None` when the message is not text.
     fn body(&self) -> Option<String>;
 
-    /// How often it has been delivered, from 1.
+    /// How often the message has been delivered, from 1.
     fn attempts(&self) -> u32;
 
-    /// It is dealt with.
+    /// Acknowledges the message: the queue does not deliver it again.
     fn ack(&self);
 
-    /// Deliver it again after `delay_s` seconds; past the queue's limit it goes to the dead-letter
-    /// queue.
+    /// Asks the queue to deliver the message again after `delay_s` seconds. Past the queue's limit of retries
+    /// the message goes to the dead-letter queue.
     fn retry(&self, delay_s: u32);
 }
 
@@ -41,7 +41,7 @@ pub fn batches(messages: &[String]) -> impl Iterator<Item = &[String]> {
             bytes += message.len();
             bytes <= MAX_BATCH_BYTES
         });
-        // A message beyond the limit goes alone, for the platform to refuse.
+        // A message beyond the limit gets a batch of its own; the platform refuses it.
         let count = fitting.count().max(1).min(rest.len());
         let (batch, after) = rest.split_at(count);
         rest = after;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_beyond_the_limit_goes_alone() {
+    fn a_message_beyond_the_limit_gets_a_batch_of_its_own() {
         let messages = ["a".to_owned(), "x".repeat(MAX_BATCH_BYTES + 1), "b".to_owned()];
         let sizes: Vec<usize> = batches(&messages).map(<[String]>::len).collect();
         assert_eq!(sizes, [1, 1, 1]);

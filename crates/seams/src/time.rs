@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// `ms` since the Unix epoch as `2026-01-02T03:04:05.678Z`. Instants that the format cannot hold
-/// (beyond the year 9999) are held to its end.
+/// Formats `ms` since the Unix epoch as `2026-01-02T03:04:05.678Z`. Instants beyond the year 9999, which the
+/// format cannot hold, become its last instant.
 pub fn iso8601(ms: u64) -> String {
     const LAST_MS: i64 = 253_402_300_799_999;
     let ms = i64::try_from(ms).unwrap_or(LAST_MS).min(LAST_MS);
@@ -13,7 +13,7 @@ pub fn iso8601(ms: u64) -> String {
 }
 
 /// Reads an RFC 3339 instant with any offset, or a bare date (its start, UTC), as milliseconds
-/// since the epoch. `None` for anything else and for what lies before 1970.
+/// since the epoch. `None` for anything else and for an instant before 1970.
 pub fn parse(text: &str) -> Option<u64> {
     let instant = match DateTime::parse_from_rfc3339(text) {
         Ok(instant) => instant.timestamp_millis(),
@@ -25,14 +25,15 @@ pub fn parse(text: &str) -> Option<u64> {
     u64::try_from(instant).ok()
 }
 
-/// What is said of an instant that cannot be read.
+/// The detail of the error for an instant that cannot be read.
 pub const FORM: &str = "must be an instant with its zone, such as 2026-01-31T09:30:00Z or \
      2026-01-31T09:30:00+01:00 (in a query %2B for the plus), or a date, such as 2026-01-31; from 1970 on";
 
-/// Reads an instant as callers write it, as milliseconds since the epoch: whatever [`parse`] reads, the
-/// basic form (`20260131T093000Z`), without seconds or minutes, with a space or a small letter between
-/// date and time, a comma before the fraction, an offset without its colon or its minutes, and one whose
-/// plus has become a space in a query. A bare date is its start, UTC; a time without a zone is none.
+/// Reads an instant in the notations that callers use, as milliseconds since the epoch. Accepts what
+/// [`parse`] reads, and also: the basic form (`20260131T093000Z`), a time without seconds or minutes, a space
+/// or a small letter between date and time, a comma before the fraction, an offset without its colon or its
+/// minutes, and an offset whose plus has become a space in a query. A bare date is its start, UTC; a time
+/// without a zone is refused.
 pub fn read(text: &str) -> Option<u64> {
     const MAX_BYTES: usize = 40;
     let text = text.trim();
@@ -51,7 +52,7 @@ pub fn read(text: &str) -> Option<u64> {
     u64::try_from(start_ms + of_day_ms - offset(zone)?).ok()
 }
 
-/// A date in front of a text, and what follows it.
+/// Splits a text into the date at its start and the rest.
 fn date(text: &str) -> Option<(chrono::NaiveDate, &str)> {
     let number = |from: usize, to: usize| digits(text.get(from..to)?);
     let (year, month, day, end) = match text.as_bytes().get(4)? {
@@ -64,14 +65,14 @@ fn date(text: &str) -> Option<(chrono::NaiveDate, &str)> {
     Some((date, text.get(end..)?))
 }
 
-/// A number of nothing but digits.
+/// Reads a text of digits only as a number.
 fn digits(text: &str) -> Option<u32> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| text.parse().ok())?
 }
 
-/// `HH:MM:SS.fff` or `HHMMSS.fff`, from the end on as short as may be, in ms since midnight. `24:00` is the
-/// end of the day, and a leap second the second after it.
+/// Reads `HH:MM:SS.fff` or `HHMMSS.fff`, of which all but the hours may be left out from the end on, as ms
+/// since midnight. `24:00` is the end of the day; a leap second (`:60`) counts as the second after it.
 fn time_of_day(text: &str) -> Option<i64> {
     let (whole, fraction) = match text.split_once(['.', ',']) {
         Some((whole, fraction)) => (whole, Some(fraction)),
@@ -103,7 +104,7 @@ fn time_of_day(text: &str) -> Option<i64> {
     sound.then_some(total * 1000 + i64::from(ms))
 }
 
-/// A zone, in ms east of UTC: `Z`, `+01:00`, `+0100`, `+01`, or the same with a space for the plus.
+/// Reads a zone (`Z`, `+01:00`, `+0100`, `+01`, or the same with a space for the plus) as ms east of UTC.
 fn offset(text: &str) -> Option<i64> {
     let sign = match text.as_bytes().first()? {
         b'Z' | b'z' => return (text.len() == 1).then_some(0),
@@ -172,7 +173,7 @@ mod tests {
         }
         assert_eq!(read("2026-01-31T09:30:00.123456Z"), Some(at + 123));
         assert_eq!(read("2026-01-31T09:30:00.5Z"), Some(at + 500));
-        // As long as may be, and one sign longer.
+        // The longest text that is read, and one that is a character longer.
         let with_digits =
             |count: usize| read(&format!("2026-01-31T09:30:00.{}Z", "0".repeat(count)));
         assert_eq!((with_digits(19), with_digits(20)), (Some(at), None));
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_instant_or_has_no_zone_is_refused() {
+    fn a_text_that_is_no_instant_or_has_no_zone_is_refused() {
         for text in [
             "",
             " ",
@@ -240,7 +241,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read_back(ms in 0u64..253_402_300_799_999) {
+        fn a_written_instant_is_read_back(ms in 0u64..253_402_300_799_999) {
             prop_assert_eq!(read(&iso8601(ms)), Some(ms));
             prop_assert_eq!(read(&iso8601(ms)), parse(&iso8601(ms)));
         }

@@ -1,4 +1,4 @@
-//! `glue <wasm> <directory>`: writes `worker.js` and `worker_bg.wasm` there, as wasm-bindgen makes them.
+//! `glue <wasm> <directory>`: runs wasm-bindgen, which writes `worker.js` and `worker_bg.wasm` there.
 
 use std::process::ExitCode;
 

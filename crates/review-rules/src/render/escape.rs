@@ -1,10 +1,10 @@
-//! Text of strangers for GitHub's Markdown: it shows what it says and does nothing. It mentions nobody,
-//! links nothing, and is neither markup nor HTML.
+//! Escapes untrusted text for GitHub's Markdown. The result shows the text and has no effect: it mentions
+//! nobody, links nothing, and contains no markup and no HTML.
 
-/// Joins words, and cannot be seen: what GitHub would make a link of is none with it.
+/// An invisible character that joins words. GitHub makes no link of a text that contains it.
 const JOINER: char = '\u{2060}';
 
-/// A text in one line, cut after `max` characters.
+/// Returns a text escaped and in one line, cut after `max` characters.
 pub(super) fn text(text: &str, max: usize) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut before = ' ';
@@ -24,9 +24,9 @@ fn push(escaped: &mut String, before: char, c: char) {
         '<' => escaped.push_str("&lt;"),
         '>' => escaped.push_str("&gt;"),
         '&' => escaped.push_str("&amp;"),
-        // People, and `user@host`.
+        // Mentions of people, and `user@host`.
         '@' => escaped.extend(['@', JOINER]),
-        // Issues: `#1`, and `GH-1` like those of other trackers.
+        // References to issues: `#1`, `GH-1`, and those of other trackers.
         '#' => escaped.extend(['\\', '#', JOINER]),
         '-' => escaped.extend(['\\', '-', JOINER]),
         // Addresses: `https://…`, and `www.…`.
@@ -34,7 +34,7 @@ fn push(escaped: &mut String, before: char, c: char) {
         '.' if before.eq_ignore_ascii_case(&'w') => escaped.extend([JOINER, '.']),
         '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '+' | '.' | '!' | '|'
         | '~' | '$' => escaped.extend(['\\', c]),
-        // What turns text around or hides it.
+        // Characters that reverse or hide text are left out.
         c if is_hidden(c) => {}
         c if c.is_whitespace() || c.is_control() => escaped.push(' '),
         c => escaped.push(c),
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_does_nothing() {
+    fn escaped_text_has_no_effect() {
         for (from, expected) in [
             ("plain words", "plain words"),
             ("@octocat", "@\u{2060}octocat"),

@@ -1,18 +1,18 @@
-//! What is posted: the comment in Markdown and the texts of a check run. Every text of a repository is
-//! escaped on its way.
+//! Renders the comment and the texts of a check run. In Markdown, every text of a repository is escaped.
 
 mod escape;
 
 use crate::review::{AreaChange, Finding, Kind, MAX_FINDINGS, Reason, Report};
 use crate::{PullFacts, settings};
 
-/// How the comment begins: by this it is found again.
+/// The beginning of the comment, by which the App finds it again.
 pub const MARKER: &str = "<!-- chittyconnect:review -->";
 
-/// The most bytes of a comment or a summary, and so of their characters; GitHub takes 65,535.
+/// The most bytes, and therefore also the most characters, of a comment or a summary. GitHub takes 65,535
+/// characters.
 pub const MAX_BYTES: usize = 60_000;
 
-/// What is kept free for what ends the text.
+/// The bytes that are reserved for the end of the text.
 const END_BYTES: usize = 600;
 
 /// The most characters of a path that are shown.
@@ -38,7 +38,7 @@ pub struct CheckText {
 /// A remark at a line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnnotationText {
-    /// The file, as it is called.
+    /// The path of the file, not escaped.
     pub path: String,
     /// The line, from 1.
     pub line: u64,
@@ -50,8 +50,8 @@ pub struct AnnotationText {
     pub message: String,
 }
 
-/// The comment: Markdown of at most 60,000 bytes that begins with [`MARKER`]. `summary` is what a model
-/// wrote.
+/// Returns the comment: Markdown of at most 60,000 bytes that begins with [`MARKER`]. `summary` is the text
+/// that a model wrote, if there is one.
 pub fn comment(report: &Report, pull: &PullFacts<'_>, summary: Option<&str>) -> String {
     let mut page = Page::new(MARKER);
     page.line(&format!("### Review: {}", headline(report)));
@@ -74,7 +74,7 @@ pub fn comment(report: &Report, pull: &PullFacts<'_>, summary: Option<&str>) -> 
     page.end(report)
 }
 
-/// The texts of the check run of a report.
+/// Returns the texts of the check run for a report.
 pub fn check(report: &Report) -> CheckText {
     let mut page = Page::new("");
     reasons(&mut page, report);
@@ -84,8 +84,8 @@ pub fn check(report: &Report) -> CheckText {
     CheckText { title: headline(report), summary: page.end(report), annotations }
 }
 
-/// The texts of the check run, which is neutral, for a file of settings that cannot be read. `error` is
-/// what [`settings::Settings::parse`] said.
+/// Returns the texts of the check run, which is neutral, for settings that cannot be read. `error` is that of
+/// [`settings::Settings::parse`].
 pub fn settings_problem(error: &str) -> CheckText {
     let place = error.strip_prefix("line ").and_then(|rest| rest.split_once(':'));
     let line = place.and_then(|(line, _)| line.parse::<u64>().ok()).filter(|line| *line > 0);
@@ -100,7 +100,7 @@ pub fn settings_problem(error: &str) -> CheckText {
     CheckText {
         title: "The settings cannot be read".to_owned(),
         summary: format!(
-            "`{}`: {}.\n\nUntil this is mended nothing is said about pull requests and issues of this \
+            "`{}`: {}.\n\nUntil this is fixed, the App ignores the pull requests and issues of this \
              repository.",
             settings::PATH,
             escape::text(error, 500)
@@ -122,7 +122,7 @@ fn annotation(finding: &Finding) -> AnnotationText {
     AnnotationText { path: finding.path.clone(), line: finding.line, level, title, message }
 }
 
-/// A text of bounded size: what does not fit is left out, and said so.
+/// A text of bounded size. It leaves out the lines that do not fit, and says so at its end.
 struct Page {
     text: String,
     is_full: bool,
@@ -143,7 +143,7 @@ impl Page {
         }
     }
 
-    /// A part that can be opened; it is closed whatever is left out.
+    /// Adds a part that the reader can expand. Closes it even if some of its lines are left out.
     fn details(&mut self, title: &str, content: impl FnOnce(&mut Page)) {
         self.line("");
         let begun = self.text.len();
@@ -168,7 +168,7 @@ impl Page {
         if report.ignored > 0 {
             left_out.push(format!("{} ignored by the settings", count(report.ignored, "file")));
         }
-        self.text.push_str("\n<sub>By rules over the added lines");
+        self.text.push_str("\n<sub>Rules looked at the added lines only");
         if !left_out.is_empty() {
             self.text.push_str("; not looked at: ");
             self.text.push_str(&left_out.join(", "));
@@ -178,7 +178,7 @@ impl Page {
     }
 }
 
-/// Such as `high risk, 12 lines in 2 files`.
+/// The headline of a report, such as `high risk, large (5315 lines in 4 files)`.
 fn headline(report: &Report) -> String {
     let (lines, files) = (report.changed_lines(), count(report.files, "file"));
     let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
@@ -220,7 +220,7 @@ fn say(reason: &Reason) -> String {
     }
 }
 
-/// A text of the repository, as code.
+/// Formats a text of the repository as code.
 fn code(text: &str) -> String {
     format!("<code>{}</code>", escape::text(text, MAX_PATH))
 }

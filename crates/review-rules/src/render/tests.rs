@@ -28,7 +28,7 @@ fn report_by(settings: &PullRequests, files: &[(&str, u64, Option<&str>)]) -> Re
 }
 
 #[test]
-fn a_comment_says_what_there_is() {
+fn a_comment_shows_the_whole_report() {
     let secret = format!("@@ -1 +4 @@\n+key = \"{}IQ3XR7PN5WKL2ZTM\"", "AKIA");
     let report = report(&[
         ("src/a.js", 300, Some("@@ -0,0 +1,2 @@\n+a()\n+eval(a)")),
@@ -56,7 +56,7 @@ fn a_comment_says_what_there_is() {
 }
 
 #[test]
-fn a_comment_about_nothing_says_so() {
+fn a_comment_about_an_empty_report_says_so() {
     let text = comment(&report(&[]), &pull("t"), None);
     assert!(text.contains("low risk, small (0 lines in 0 files)"), "{text}");
     assert!(text.contains("No rule has found anything"), "{text}");
@@ -112,7 +112,7 @@ fn a_comment_is_never_too_long() {
     assert_eq!(check.annotations.len(), MAX_FINDINGS);
 }
 
-/// Whether a text of ours has anything that a stranger could have put there.
+/// Whether a rendered text has nothing active that untrusted text could have put there.
 fn is_inert(text: &str) -> bool {
     let ours = [
         MARKER,
@@ -142,7 +142,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn texts_of_strangers_do_nothing(
+    fn untrusted_texts_have_no_effect(
         path in "(@|#|<|-->|/|[a-z0-9]|\\||`|www\\.|https://|GH-|\n|&|!\\[|\\]\\(|é){1,40}",
         area in "(@|#|<|[a-z0-9]|\\||`|www\\.|https://|GH-){1,8}",
         summary in ".{0,200}|(@|#|<|-->|</sub>|[a-z0-9]|\\||`|www\\.|https://|GH-|\n|&|\\*){0,60}",

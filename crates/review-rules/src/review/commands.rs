@@ -1,4 +1,4 @@
-//! Dangerous commands of a shell, wherever one may run them.
+//! Dangerous shell commands, in every file that a shell may run.
 
 use super::Rule;
 use super::language::{Language, has_word};
@@ -6,9 +6,9 @@ use super::language::{Language, has_word};
 pub(super) const TLS: Rule =
     Rule { name: "tls-verification", what: "the other side of a TLS connection is not verified" };
 const PIPED: Rule =
-    Rule { name: "pipe-to-shell", what: "what is downloaded is run at once, whatever it is" };
+    Rule { name: "pipe-to-shell", what: "a download is run at once, whatever it contains" };
 const ROOT_REMOVED: Rule =
-    Rule { name: "remove-root", what: "everything from the root directory on is removed" };
+    Rule { name: "remove-root", what: "this removes everything below the root directory" };
 const FOR_EVERYBODY: Rule =
     Rule { name: "chmod-777", what: "everybody on the machine may change this" };
 
@@ -47,7 +47,7 @@ fn is_shell(word: &str) -> bool {
     matches!(name, "sh" | "bash" | "zsh" | "dash" | "ksh" | "python" | "python3" | "perl" | "ruby")
 }
 
-/// `curl … | sh`, `bash <(curl …)` and `sh -c "$(curl …)"`.
+/// Whether a line runs a download: `curl … | sh`, `bash <(curl …)` or `sh -c "$(curl …)"`.
 fn is_piped(line: &str) -> bool {
     if !is_download(line) && !line.contains("(curl ") && !line.contains("(wget ") {
         return false;
@@ -65,7 +65,7 @@ fn is_piped(line: &str) -> bool {
     let mut is_downloaded = false;
     let mut is_alternative = false;
     for part in line.split('|') {
-        // Between the two of `||`: what follows is run if the download fails.
+        // The empty part within `||`: the command after it runs if the download fails.
         if part.is_empty() {
             is_alternative = true;
             is_downloaded = false;
@@ -84,7 +84,7 @@ fn is_piped(line: &str) -> bool {
     false
 }
 
-/// `rm -rf /` and `/*`, not of a directory.
+/// Whether a line has `rm -rf` of `/` or `/*`. Other directories do not count.
 fn removes_root(line: &str) -> bool {
     let mut words = line.split_whitespace().map(|word| word.trim_matches(['"', '\'', ';', ')']));
     while let Some(word) = words.next() {
@@ -109,7 +109,7 @@ fn removes_root(line: &str) -> bool {
     false
 }
 
-/// Downloads without a look at the certificate.
+/// Whether `curl`, `wget` or `git` is told not to verify certificates.
 fn is_unverified(line: &str) -> bool {
     let has = |flag: &str| words(line).any(|word| word == flag);
     let is_curl = words(line).any(|word| word == "curl");
@@ -118,7 +118,7 @@ fn is_unverified(line: &str) -> bool {
         || (line.contains("http.sslVerify") && line.contains("false"))
 }
 
-/// Rights of everybody, by command or by call.
+/// Whether a line gives all rights to everybody, by a command or by a call.
 fn is_for_everybody(line: &str, language: Language) -> bool {
     if !has_word(line, "chmod") && !has_word(line, "chmodSync") {
         return false;
@@ -127,7 +127,7 @@ fn is_for_everybody(line: &str, language: Language) -> bool {
     after.into_iter().any(|rest| {
         let is_command = rest.starts_with(char::is_whitespace) && language.is_run_by_shell();
         let is_call = rest.trim_start_matches("Sync").starts_with('(') && language.is_code();
-        // Less than everybody, where something is taken away.
+        // `&` and `~` take rights away.
         let is_call = is_call && !rest.contains(['&', '~']);
         let mut words = rest
             .split(|c: char| c.is_whitespace() || "\"'`(),;".contains(c))

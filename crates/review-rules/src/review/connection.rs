@@ -3,7 +3,8 @@
 use super::literal::is_password;
 use crate::cut;
 
-/// Whether a line has a connection string with a password that looks real, to a host that is elsewhere.
+/// Whether a line has a connection string with a password that looks real: a URL to a remote host, or pairs
+/// with any host.
 pub(super) fn has_password(line: &str) -> bool {
     has_url(line) || has_pairs(line)
 }
@@ -13,8 +14,8 @@ fn has_url(line: &str) -> bool {
         let before = line.get(..at).unwrap_or_default();
         let has_scheme = before.bytes().next_back().is_some_and(|b| b.is_ascii_alphanumeric());
         let rest = line.get(at + 3..).unwrap_or_default();
-        // The authority of the URL: no further than anything that cannot be in it. No longer one has
-        // a password, so that many beginnings in a line cost no more than their number.
+        // The authority of the URL ends at the first character that it cannot contain. Only 512 bytes of it
+        // are read, so that a line with many `://` takes time in proportion to their number.
         let rest = cut(rest, 512);
         let is_end = |c: char| c.is_whitespace() || "/\"'`<>\\,()|".contains(c);
         let authority = rest.split(is_end).next().unwrap_or_default();
@@ -24,8 +25,8 @@ fn has_url(line: &str) -> bool {
     })
 }
 
-/// Whether a host is neither this machine, nor a neighbour by its bare name, nor one of documentation
-/// (RFC 2606).
+/// Whether a host is remote: neither this machine, nor a bare name in its network, nor a variable, nor a name
+/// for documentation (RFC 2606).
 fn is_elsewhere(host: &str) -> bool {
     let name = host.split([':', '?', '#', ';']).next().unwrap_or_default().to_ascii_lowercase();
     let reserved = [".local", ".localhost", ".test", ".example", ".invalid", ".internal"];
@@ -38,7 +39,7 @@ fn is_elsewhere(host: &str) -> bool {
         && !reserved.iter().any(|end| name.ends_with(end))
 }
 
-/// As databases of Microsoft are named.
+/// Whether a line has `Server=…;Password=…;`, the form of Microsoft's databases.
 fn has_pairs(line: &str) -> bool {
     if !line.contains(';') {
         return false;

@@ -7,20 +7,20 @@ use super::sql;
 
 pub(super) const EVAL: Rule = Rule {
     name: "code-execution",
-    what: "text is run as code: make sure that nobody else wrote it",
+    what: "text is run as code: make sure that it comes from a trusted source",
 };
 const UNSAFE: Rule =
-    Rule { name: "unsafe", what: "`unsafe`: what the compiler checked is now for people to check" };
+    Rule { name: "unsafe", what: "`unsafe`: people must check what the compiler no longer checks" };
 const INNER_HTML: Rule =
-    Rule { name: "inner-html", what: "HTML is put into a page as it is: it has to be sanitized" };
+    Rule { name: "inner-html", what: "HTML is put into a page unchanged: sanitize it first" };
 const PICKLE: Rule =
-    Rule { name: "unpickling", what: "unpickling runs code: only for data that nobody else wrote" };
+    Rule { name: "unpickling", what: "unpickling runs code: unpickle only data that you trust" };
 const YAML_LOAD: Rule = Rule {
     name: "yaml-load",
     what: "`yaml.load` without `SafeLoader` may make any object: use `yaml.safe_load`",
 };
 
-/// The rules that a line breaks, each once. In tests only what is run on the machine counts.
+/// Returns the rules that a line breaks, each once. In tests only the rules of [`commands`] apply.
 pub(super) fn find(line: &str, language: Language, in_tests: bool) -> Vec<Rule> {
     let mut found = Vec::new();
     if language == Language::Prose || language.is_comment(line) {
@@ -58,7 +58,8 @@ pub(super) fn find(line: &str, language: Language, in_tests: bool) -> Vec<Rule> 
     found
 }
 
-/// `eval`, `exec` and the constructor of functions, called as such and not as a method of something.
+/// Whether a line calls `eval`, `exec` or the constructor of functions, and not a method of that name; or in
+/// JavaScript runs a command that is put together from values.
 fn runs_text(code: &str, line: &str, language: Language) -> bool {
     let is_built = || line.contains("${") || line.contains("\" +") || line.contains("' +");
     match language {
@@ -73,7 +74,8 @@ fn runs_text(code: &str, line: &str, language: Language) -> bool {
     }
 }
 
-/// Whether a function of this name is called with something: it is not a method, and not declared.
+/// Whether a line calls the function of this name with an argument. A method and a declaration of this name
+/// do not count.
 fn is_called(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| {
         let before = code.get(..at).unwrap_or_default();
@@ -88,7 +90,7 @@ fn is_called(code: &str, name: &str) -> bool {
     })
 }
 
-/// Whether TLS is told not to verify.
+/// Whether a line switches the verification of TLS off.
 fn skips_verification(code: &str, line: &str, language: Language) -> bool {
     let tight: String = code.chars().filter(|c| !c.is_whitespace()).collect();
     let says = |text: &str| {
@@ -99,7 +101,7 @@ fn skips_verification(code: &str, line: &str, language: Language) -> bool {
     };
     if line.contains("NODE_TLS_REJECT_UNAUTHORIZED") {
         let rest = line.split("NODE_TLS_REJECT_UNAUTHORIZED").nth(1).unwrap_or_default();
-        // Given, and not compared.
+        // An assignment, not a comparison.
         let value = rest.trim_start_matches([' ', '"', '\'', ']', '=', ':']);
         return !rest.contains("==") && value.starts_with('0');
     }
@@ -132,7 +134,7 @@ fn skips_verification(code: &str, line: &str, language: Language) -> bool {
     }
 }
 
-/// `unsafe` before a block or an item: the word alone may be the name of a lint.
+/// Whether `unsafe` stands before a block or an item. The word alone may be the name of a lint.
 fn is_unsafe(code: &str) -> bool {
     code.match_indices("unsafe").any(|(at, word)| {
         let before = code.get(..at).unwrap_or_default();
@@ -145,7 +147,7 @@ fn is_unsafe(code: &str) -> bool {
     })
 }
 
-/// `yaml.load` whose call ends in this line and names no safe loader.
+/// Whether a call of `yaml.load` ends in this line and names no safe loader.
 fn is_unsafe_yaml(code: &str) -> bool {
     code.match_indices("yaml.load(").any(|(at, call)| {
         let inner = code.get(at + call.len()..).unwrap_or_default();

@@ -1,18 +1,18 @@
-//! What the rules find in the added lines of the files.
+//! Collects what the rules find in the added lines of the files.
 
 use super::language::Language;
 use super::patch::{self, Line};
 use super::{Finding, Kind, MAX_FINDINGS, Rule, dangers, secrets, workflows};
 use crate::FileFacts;
 
-/// What has been found of one kind: the first ones, and how many there are.
+/// The findings of one kind: the first ones, and the total number.
 #[derive(Default)]
 pub(super) struct Tally {
     first: Vec<Finding>,
     pub(super) total: usize,
 }
 
-/// What has been found.
+/// The findings so far.
 #[derive(Default)]
 pub(super) struct Findings {
     pub(super) secrets: Tally,
@@ -30,8 +30,8 @@ impl Tally {
 }
 
 impl Findings {
-    /// Looks at the added lines of a file. Whether there is a test among them, in a file that is none:
-    /// Rust has them next to the code.
+    /// Adds the findings in the added lines of a file. Returns whether these lines declare a test in a Rust
+    /// file, because Rust has tests next to the code.
     pub(super) fn look(&mut self, file: &FileFacts<'_>, is_test: bool) -> bool {
         let Some(patch) = file.patch else { return false };
         let lines = patch::lines(patch);
@@ -48,7 +48,7 @@ impl Findings {
             for rule in secrets::find(line.text, below, is_test, is_unquoted) {
                 self.secrets.add(Kind::Secret, rule, file.filename, line.number);
             }
-            // Within the tests of a Rust file the same holds as in a file of tests.
+            // In a Rust file, the lines from the first test on count as a file of tests.
             for rule in dangers::find(line.text, language, is_test || has_tests) {
                 self.dangers.add(Kind::Danger, rule, file.filename, line.number);
             }
@@ -64,7 +64,7 @@ impl Findings {
         has_tests
     }
 
-    /// The findings that are kept: no number of dangerous patterns displaces a secret.
+    /// Returns the findings to keep. Secrets come first, so that dangerous patterns cannot displace them.
     pub(super) fn keep(self) -> Vec<Finding> {
         self.secrets.first.into_iter().chain(self.dangers.first).take(MAX_FINDINGS).collect()
     }
@@ -79,7 +79,7 @@ fn declares_test(line: &str) -> bool {
     line.starts_with("#[test]") || line.starts_with("#[cfg(test)]") || line.contains("::test]")
 }
 
-/// Whether the values in a file have no quotes around them.
+/// Whether values in a file may have no quotes around them.
 fn has_bare_values(path: &str, language: Language) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let endings = [".env", ".npmrc", ".properties", ".ini", ".cfg", ".conf", ".pypirc", ".netrc"];

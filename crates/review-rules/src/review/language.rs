@@ -1,6 +1,6 @@
-//! The language of a file by its name, and its lines without literals and comments.
+//! Recognizes the language of a file by its name, and removes literals and comments from its lines.
 
-/// A language, or a family of them that have the same comments and literals.
+/// A language, or a family of languages with the same comments and literals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
     JavaScript,
@@ -12,7 +12,7 @@ pub(super) enum Language {
     /// Java, Kotlin, Scala, C#, Swift, Dart.
     Classes,
     C,
-    /// Also what is run by a shell: build files, images.
+    /// Also files whose commands a shell runs: build files and definitions of images.
     Shell,
     Yaml,
     Json,
@@ -52,12 +52,12 @@ impl Language {
         }
     }
 
-    /// Whether a change of it wants a test.
+    /// Whether it is a programming language, so that a change needs a test.
     pub(super) fn is_code(self) -> bool {
         matches!(self, JavaScript | Python | Rust | Go | Ruby | Php | Classes | C)
     }
 
-    /// Whether what is in it is run by a shell, or may be.
+    /// Whether a shell runs, or may run, what is in such a file.
     pub(super) fn is_run_by_shell(self) -> bool {
         matches!(self, Shell | Yaml | Json)
     }
@@ -73,7 +73,7 @@ impl Language {
 
     fn quotes(self) -> &'static str {
         match self {
-            // Of the others a `'` is a character or a lifetime.
+            // In these languages `'` belongs to a character or a lifetime.
             Rust | Classes | C => "\"",
             JavaScript | Go => "\"'`",
             _ => "\"'",
@@ -88,7 +88,7 @@ impl Language {
         is_block || self.comment().iter().any(|mark| line.starts_with(mark))
     }
 
-    /// A line without what is in its literals, and without the comment at its end.
+    /// Returns a line without the contents of its literals and without the comment at its end.
     pub(super) fn code(self, line: &str) -> String {
         let mut code = String::with_capacity(line.len());
         let mut open: Option<char> = None;
@@ -108,7 +108,7 @@ impl Language {
                     if self.comment().iter().any(|mark| rest.starts_with(mark)) {
                         break;
                     }
-                    // The quote of a character, which is no literal.
+                    // A quote after a `'` is a character, such as '"', and begins no literal.
                     if self.quotes().contains(c) && !code.ends_with('\'') {
                         open = Some(c);
                     }
@@ -120,7 +120,7 @@ impl Language {
     }
 }
 
-/// Whether a text has this word, and not as a part of another.
+/// Whether a text has this word, and not only as a part of another word.
 pub(super) fn has_word(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn languages_are_known_by_names() {
+    fn a_language_is_recognized_by_the_name_of_a_file() {
         for (path, expected) in [
             ("a/b.TS", JavaScript),
             ("Dockerfile.dev", Shell),

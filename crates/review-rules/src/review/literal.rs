@@ -1,6 +1,6 @@
-//! Whether a text looks like a secret by itself: random enough, and nothing that stands for one.
+//! Decides whether a text looks like a real secret: it is random enough, and no placeholder.
 
-/// What is not a secret but stands for one, in small letters.
+/// Parts of placeholders for a secret, in lower case.
 const STAND_INS: &[&str] = &[
     "example",
     "changeme",
@@ -32,7 +32,7 @@ const STAND_INS: &[&str] = &[
     "getenv",
 ];
 
-/// How a text begins that says where a secret is.
+/// The beginnings of texts that only say where a secret is.
 const REFERENCES: &[&str] = &[
     "$",
     "%",
@@ -60,17 +60,17 @@ const REFERENCES: &[&str] = &[
     "#",
 ];
 
-/// The least bits of entropy a character: of random letters and digits 20 have about 4, of random
-/// hexadecimal digits 20 have about 3.3; of words it is less where they are short.
+/// The least entropy of a secret, in bits a character: 20 random letters and digits have about 4, 20 random
+/// hexadecimal digits about 3.3, and short words have less.
 const MIN_BITS: f64 = 3.0;
 
-/// The shortest text that is judged.
+/// The shortest text that may be a secret, in bytes.
 const MIN_BYTES: usize = 12;
 
-/// The longest one: keys are shorter.
+/// The longest text that may be a secret, in bytes: keys are shorter.
 const MAX_BYTES: usize = 256;
 
-/// Whether a value given to something called password, secret, token or key looks like a real one.
+/// Whether a value that is assigned to a password, secret, token or key looks real.
 pub(super) fn is_secret(value: &str) -> bool {
     (MIN_BYTES..=MAX_BYTES).contains(&value.len())
         && value.bytes().all(|byte| byte.is_ascii_graphic())
@@ -80,7 +80,7 @@ pub(super) fn is_secret(value: &str) -> bool {
         && entropy(value) >= MIN_BITS
 }
 
-/// Whether a value stands for a secret or says where one is.
+/// Whether a value is a placeholder for a secret, or only says where one is.
 pub(super) fn is_stand_in(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     ["${", "{{", "$(", "#{", "%(", "%s", "<%"].iter().any(|part| lower.contains(part))
@@ -105,8 +105,8 @@ fn is_uuid(value: &str) -> bool {
     parts == [8, 4, 4, 4, 12] && value.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }
 
-/// Whether digits and letters change places as they do in random text and in no name: `oauth2_token`
-/// has one digit, `getAccessTokenV2` few places where a word begins.
+/// Whether digits, capitals and small letters alternate as often as in random text. Names have fewer changes:
+/// `oauth2_token` has one digit, and in `getAccessTokenV2` hardly any change counts.
 fn is_mixed(value: &str) -> bool {
     let kind = |byte: u8| match byte {
         b'0'..=b'9' => 0,
@@ -118,7 +118,7 @@ fn is_mixed(value: &str) -> bool {
     let letters = value.bytes().filter(u8::is_ascii_alphabetic).count();
     let pairs = value.bytes().zip(value.bytes().skip(1));
     let is_change = |(one, other): &(u8, u8)| match (kind(*one), kind(*other)) {
-        // A word with a capital, and a separator of words.
+        // The capital at the beginning of a word, and a separator of words, do not count.
         (1, 2) | (3, _) | (_, 3) => false,
         (one, other) => one != other,
     };
@@ -127,7 +127,7 @@ fn is_mixed(value: &str) -> bool {
 }
 
 /// Shannon's entropy of the bytes, in bits a byte.
-#[allow(clippy::cast_precision_loss, reason = "at most 512")]
+#[allow(clippy::cast_precision_loss, reason = "at most MAX_BYTES")]
 fn entropy(value: &str) -> f64 {
     let mut counts = [0u32; 256];
     for byte in value.bytes() {
@@ -143,7 +143,7 @@ fn entropy(value: &str) -> f64 {
     counts.iter().filter(|count| **count > 0).map(bits).sum()
 }
 
-/// Whether the password of a connection string stands for another.
+/// Whether the password of a connection string looks real: it is no placeholder and no usual default.
 pub(super) fn is_password(value: &str) -> bool {
     const COMMON: &[&str] = &[
         "pass",

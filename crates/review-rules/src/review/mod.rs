@@ -1,4 +1,4 @@
-//! What there is to say about a pull request, by rules: the same files give the same report.
+//! Reviews a pull request by rules. The same files always give the same report.
 
 mod commands;
 mod connection;
@@ -17,13 +17,13 @@ use crate::{FileFacts, PullFacts};
 use findings::Findings;
 use language::Language;
 
-/// The most findings that are kept; the others are counted.
+/// The most findings that are kept; the others are only counted.
 pub const MAX_FINDINGS: usize = 50;
 
-/// What a file is in that is in no area.
+/// The area of a file that is in no area of the settings.
 const OTHER: &str = "other";
 
-/// What is said about a pull request.
+/// The report about a pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The areas with a change, the most changed lines first.
@@ -34,23 +34,23 @@ pub struct Report {
     pub additions: u64,
     /// Lines removed, in all of them.
     pub deletions: u64,
-    /// How many files the settings say are not to be looked at.
+    /// How many files the settings ignore.
     pub ignored: usize,
-    /// How many files have changed lines that GitHub did not show.
+    /// How many files have added lines that GitHub did not show.
     pub unseen: usize,
-    /// Whether there are more files than these.
+    /// Whether the pull request has more files than these.
     pub is_truncated: bool,
-    /// By changed lines.
+    /// The size, by changed lines.
     pub size: Size,
-    /// As the reasons say.
+    /// The risk, by the reasons.
     pub risk: Risk,
     /// Why the risk is not low.
     pub reasons: Vec<Reason>,
     /// Whether code has changed and no test has.
     pub is_missing_tests: bool,
-    /// Whether the pull request says nothing about itself.
+    /// Whether the pull request has no description.
     pub is_undescribed: bool,
-    /// What was found, secrets first, then in the order of the files: at most [`MAX_FINDINGS`].
+    /// At most [`MAX_FINDINGS`] findings: secrets first, and each kind in the order of the files.
     pub findings: Vec<Finding>,
     /// How many possible secrets there are in all.
     pub secrets: usize,
@@ -61,7 +61,7 @@ pub struct Report {
 /// The change of one area.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AreaChange {
-    /// What the settings call it.
+    /// The name of the area in the settings.
     pub name: String,
     /// Its files, the most changed lines first.
     pub files: Vec<FileChange>,
@@ -74,7 +74,7 @@ pub struct AreaChange {
 /// The change of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileChange {
-    /// Where it is.
+    /// The path of the file.
     pub path: String,
     /// Lines added.
     pub additions: u64,
@@ -85,20 +85,20 @@ pub struct FileChange {
 /// How large a pull request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Size {
-    /// At most a quarter of the lines from which on it is large.
+    /// At most a quarter of `max_changed_lines`.
     Small,
     /// In between.
     Medium,
-    /// More changed lines than the settings allow.
+    /// More than `max_changed_lines`.
     Large,
 }
 
-/// How much there is to look after.
+/// How risky a pull request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Risk {
-    /// Nothing that a rule knows.
+    /// There is no [`Reason`].
     Low,
-    /// Something.
+    /// There is a [`Reason`], but not enough for [`Risk::High`].
     Medium,
     /// A possible secret, or a risky file in a change that is large or has no tests.
     High,
@@ -107,13 +107,13 @@ pub enum Risk {
 /// Why the risk is not low.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// So many possible secrets.
+    /// Possible secrets, with their number.
     Secrets(usize),
-    /// So many dangerous patterns.
+    /// Dangerous patterns, with their number.
     Dangers(usize),
-    /// So many files that the settings call risky, and the first of them.
+    /// Files that the settings call risky, with their number and the first of them.
     Risky(usize, String),
-    /// So many changed lines.
+    /// A large change, with the number of changed lines.
     Large(u64),
     /// Code has changed and no test has.
     MissingTests,
@@ -121,10 +121,10 @@ pub enum Reason {
     Incomplete,
 }
 
-/// What was found in a line. It never repeats what is in the line.
+/// A finding in a line. It never repeats the text of the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Of which kind it is.
+    /// The kind of the finding.
     pub kind: Kind,
     /// The name of the rule.
     pub rule: &'static str,
@@ -132,11 +132,11 @@ pub struct Finding {
     pub path: String,
     /// The line in the new file, from 1.
     pub line: u64,
-    /// What it means.
+    /// What the finding means.
     pub what: &'static str,
 }
 
-/// Of which kind a finding is.
+/// The kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A possible secret.
@@ -145,19 +145,19 @@ pub enum Kind {
     Danger,
 }
 
-/// What a check run concludes.
+/// The conclusion of a check run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conclusion {
-    /// There is nothing to look at.
+    /// There are no findings, and everything was looked at.
     Success,
-    /// There is something to look at, or not everything was seen.
+    /// There are findings, or not everything was looked at.
     Neutral,
-    /// There is something that the settings do not allow.
+    /// There is something that the settings fail on.
     Failure,
 }
 
 impl Conclusion {
-    /// GitHub's word for it.
+    /// GitHub's name for the conclusion.
     pub fn as_str(self) -> &'static str {
         match self {
             Conclusion::Success => "success",
@@ -167,15 +167,15 @@ impl Conclusion {
     }
 }
 
-/// A rule, and what it means that it is broken.
+/// A rule, and what it means if a line breaks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rule {
     name: &'static str,
     what: &'static str,
 }
 
-/// Looks at the files of a pull request. `is_truncated` says that there are more than these. It takes
-/// time in proportion to what is handed in.
+/// Reviews the files of a pull request. `is_truncated` says that it has more files than these. The review
+/// takes time in proportion to the length of its input.
 pub fn review(
     settings: &PullRequests,
     pull: &PullFacts<'_>,
@@ -206,7 +206,7 @@ pub fn review(
         size: Size::of(additions.saturating_add(deletions), settings.max_changed_lines),
         risk: Risk::Low,
         reasons: Vec::new(),
-        // Where there are more files, a test may be among them.
+        // If there are more files, a test may be among them.
         is_missing_tests: tests.are_missing() && !is_truncated,
         is_undescribed: pull.body.is_none_or(|body| body.trim().is_empty()),
         secrets: found.secrets.total,
@@ -231,8 +231,8 @@ impl Report {
         self.is_truncated || self.unseen > 0
     }
 
-    /// What a check run concludes: failure for what the settings fail on; neutral for findings that
-    /// they do not fail on, and where not everything was looked at.
+    /// Returns the conclusion of the check run: failure if there is something that the settings fail on;
+    /// neutral if there are other findings or not everything was looked at; success otherwise.
     pub fn conclusion(&self, settings: &PullRequests) -> Conclusion {
         let fails = |cause: &FailOn| match cause {
             FailOn::Secrets => self.secrets > 0,
@@ -299,7 +299,7 @@ impl Tests {
     }
 }
 
-/// The files by area, in an order that is always the same.
+/// Groups the files by area. The order is always the same.
 fn areas(settings: &PullRequests, files: &[&FileFacts<'_>]) -> Vec<AreaChange> {
     let names = settings.areas.iter().map(|area| area.name.as_str()).chain([OTHER]);
     let empty = |name: &str| AreaChange {
@@ -326,7 +326,7 @@ fn areas(settings: &PullRequests, files: &[&FileFacts<'_>]) -> Vec<AreaChange> {
         area.files
             .sort_by_key(|file| std::cmp::Reverse(file.additions.saturating_add(file.deletions)));
     }
-    // Both sorts are stable: what is equal stays in the order of files and settings.
+    // Both sorts are stable: equal entries stay in the order of the files and of the settings.
     areas.sort_by_key(|area| std::cmp::Reverse(area.additions.saturating_add(area.deletions)));
     areas
 }
@@ -340,7 +340,7 @@ fn reasons(report: &Report, risky: &[&str]) -> Vec<Reason> {
         (report.dangers > 0).then_some(Reason::Dangers(report.dangers)),
         (!risky.is_empty()).then_some(Reason::Risky(risky.len(), first)),
         is_large.then(|| Reason::Large(report.changed_lines())),
-        // A small change without a test is said, but is no risk by itself.
+        // The comment names a small change without a test, but that is no risk by itself.
         (is_untested || report.is_missing_tests && !risky.is_empty())
             .then_some(Reason::MissingTests),
         report.is_incomplete().then_some(Reason::Incomplete),

@@ -10,9 +10,9 @@ pub(super) const MAX_LINE_BYTES: usize = 2000;
 pub(super) struct Line<'a> {
     /// Its number in the new file, from 1.
     pub(super) number: u64,
-    /// What is in it, cut after [`MAX_LINE_BYTES`].
+    /// Its text, cut after [`MAX_LINE_BYTES`].
     pub(super) text: &'a str,
-    /// Whether the change added it; the others are shown around what has changed.
+    /// Whether the change added it; the other lines are context.
     pub(super) is_added: bool,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn lines(patch: &str) -> Vec<Line<'_>> {
         let (text, is_added) = match raw.as_bytes().first() {
             Some(b'+') => (raw.get(1..).unwrap_or_default(), true),
             Some(b' ') => (raw.get(1..).unwrap_or_default(), false),
-            // Taken out, or "\ No newline at end of file".
+            // A removed line, or "\ No newline at end of file".
             _ => continue,
         };
         let text = cut(text.strip_suffix('\r').unwrap_or(text), MAX_LINE_BYTES);
@@ -39,7 +39,7 @@ pub(super) fn lines(patch: &str) -> Vec<Line<'_>> {
     lines
 }
 
-/// Where a hunk begins in the new file: `-1,2 +3,4 @@` is at 3.
+/// Returns the line of the new file at which a hunk begins: 3 for `-1,2 +3,4 @@`.
 fn first_line(header: &str) -> Option<u64> {
     let new = header.split(' ').find_map(|part| part.strip_prefix('+'))?;
     new.split(',').next()?.parse().ok()
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hunk_has_no_lines() {
+    fn a_text_without_a_hunk_has_no_lines() {
         assert!(lines("").is_empty());
         assert!(lines("+++ b/file\n+one").is_empty());
         assert!(lines("@@ nothing @@\n+one").is_empty());
@@ -79,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_brings_it_down(patch in "(@@ -1 \\+[0-9]{0,21},?|[-+ ]|\n|é|@@){0,40}") {
+        fn no_text_makes_it_panic(patch in "(@@ -1 \\+[0-9]{0,21},?|[-+ ]|\n|é|@@){0,40}") {
             lines(&patch);
         }
     }

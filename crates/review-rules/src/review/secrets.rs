@@ -1,16 +1,16 @@
-//! Possible secrets in a line. What is found is named by its kind; it is never repeated.
+//! Finds possible secrets in a line. A finding names the kind of a secret and never repeats the secret.
 
 use super::Rule;
 use super::literal::{distinct, is_secret};
 use crate::cut;
 
-/// Secrets that are known by how they begin.
+/// A kind of secret that is recognized by its beginning.
 struct Shape {
     rule: Rule,
     beginnings: &'static [&'static str],
-    /// Whether a byte may follow.
+    /// Whether a byte may follow the beginning.
     takes: fn(u8) -> bool,
-    /// How many bytes follow, at least and at most.
+    /// The least and the most bytes that follow the beginning.
     least: usize,
     most: usize,
 }
@@ -98,13 +98,13 @@ const PRIVATE_KEY: Rule = Rule { name: "private-key", what: "looks like a privat
 const JWT: Rule = Rule { name: "jwt", what: "looks like a signed JSON Web Token" };
 const ASSIGNED: Rule = Rule {
     name: "assigned-secret",
-    what: "a password, secret, token or key is given a value that looks real",
+    what: "a value that looks real is assigned to a password, secret, token or key",
 };
 const CONNECTION: Rule =
     Rule { name: "connection-string", what: "a connection string with a password in it" };
 
-/// The rules that a line breaks, each once. `next` is the added line below. In tests, and where
-/// values have no quotes, other things are expected.
+/// Returns the rules that a line breaks, each once. `next` is the line below, if the patch shows it. In tests
+/// only known shapes and private keys count; `is_unquoted` says that values may have no quotes.
 pub(super) fn find(line: &str, next: Option<&str>, in_tests: bool, is_unquoted: bool) -> Vec<Rule> {
     let mut found: Vec<Rule> =
         SHAPES.iter().filter(|shape| shape.is_in(line)).map(|shape| shape.rule).collect();
@@ -112,7 +112,7 @@ pub(super) fn find(line: &str, next: Option<&str>, in_tests: bool, is_unquoted: 
     if has_private_key(line, next) {
         found.push(PRIVATE_KEY);
     }
-    // Made up ones are what tests are made of.
+    // Tests are full of made-up secrets.
     if !in_tests {
         if has_jwt(line) {
             found.push(JWT);
@@ -120,7 +120,7 @@ pub(super) fn find(line: &str, next: Option<&str>, in_tests: bool, is_unquoted: 
         if super::connection::has_password(line) {
             found.push(CONNECTION);
         }
-        // A value that is named by what it is need not be named again.
+        // A value that another rule has found is not reported again.
         if found.is_empty() && has_assignment(line, is_unquoted) {
             found.push(ASSIGNED);
         }
@@ -136,7 +136,7 @@ impl Shape {
                 let is_begun =
                     before.and_then(|text| text.bytes().next_back()).is_some_and(is_word);
                 let rest = rest.unwrap_or_default();
-                // No further than what is too long.
+                // One byte more than `most` shows that the text is too long.
                 let body = run(cut(rest, self.most + 1), self.takes);
                 !is_begun && (self.least..=self.most).contains(&body.len()) && !is_made_up(body)
             })
@@ -144,13 +144,13 @@ impl Shape {
     }
 }
 
-/// The bytes at the beginning that `takes` holds for.
+/// Returns the bytes at the beginning of a text that `takes` accepts.
 fn run(text: &str, takes: impl Fn(u8) -> bool) -> &str {
     let length = text.bytes().position(|byte| !takes(byte)).unwrap_or(text.len());
     text.get(..length).unwrap_or_default()
 }
 
-/// Whether a secret of a known kind is plainly none, as in documentation.
+/// Whether a text in the shape of a secret is plainly none, as in documentation.
 fn is_made_up(body: &str) -> bool {
     let lower = body.to_ascii_lowercase();
     lower.contains("example")
@@ -159,7 +159,7 @@ fn is_made_up(body: &str) -> bool {
         || distinct(body.as_bytes()) < 7
 }
 
-/// A PEM header with a key after it: code that looks for the header has none.
+/// Whether there is a PEM header with a private key after it. Code that looks for the header has no key.
 fn has_private_key(line: &str, next: Option<&str>) -> bool {
     let Some((_, rest)) = line.split_once("-----BEGIN ") else { return false };
     let Some((label, rest)) = rest.split_once("-----") else { return false };
@@ -178,12 +178,13 @@ fn has_private_key(line: &str, next: Option<&str>) -> bool {
             is_key(next, 32) || next.contains("Proc-Type:") || next.contains("Version:")
         });
     }
-    // In one line, or in a literal that goes on with the next.
+    // The key follows in the same line, or in a literal that continues in the next line.
     let escaped = rest.trim_start_matches("\\r").strip_prefix("\\n").or(rest.strip_prefix(' '));
     escaped.is_some_and(|rest| is_key(rest, 24) || next.is_some_and(|next| is_key(next, 40)))
 }
 
-/// Three parts, of which two are JSON objects. The one that everybody copies is none.
+/// Whether a line has a JSON Web Token: three parts, of which the first two are JSON objects. The sample
+/// token that everybody copies does not count.
 fn has_jwt(line: &str) -> bool {
     let is_part = |byte: u8| is_base64url(byte) || byte == b'.';
     line.match_indices("eyJ").any(|(at, _)| {
@@ -206,7 +207,7 @@ fn has_jwt(line: &str) -> bool {
     })
 }
 
-/// How a name ends that is given a secret, in small letters and without separators.
+/// The endings of names that hold a secret, in lower case and without separators.
 const NAMES: &[&str] = &[
     "password",
     "passwd",
@@ -224,10 +225,10 @@ const NAMES: &[&str] = &[
     "secretkeybase",
 ];
 
-/// What a name may have in it and then names no secret, such as `publicKeyToken`, `nextPageToken`.
+/// Parts of names that hold no secret whatever their ending, such as `publicKeyToken`, `nextPageToken`.
 const NO_NAMES: &[&str] = &["public", "page", "continuation", "cancellation"];
 
-/// Whether something with such a name is given a literal that looks real.
+/// Whether a line assigns a literal that looks real to such a name.
 fn has_assignment(line: &str, is_unquoted: bool) -> bool {
     line.match_indices([':', '=']).any(|(at, sign)| {
         let before = line.get(..at).unwrap_or_default();
@@ -236,14 +237,14 @@ fn has_assignment(line: &str, is_unquoted: bool) -> bool {
     })
 }
 
-/// Whether the name just before an assignment is one of a secret. Between them may be a quote or a
-/// type, as in `"password":`, `TOKEN: &str =`, `token :=` and `secret ==`.
+/// Whether the name just before an assignment is that of a secret. A quote or a type may stand between them,
+/// as in `"password":`, `TOKEN: &str =`, `token :=` and `secret ==`.
 fn names_a_secret(before: &str, may_be_typed: bool) -> bool {
-    // No name is that long: each `=` of a line costs as much.
+    // Only the last 48 bytes are read: no name is longer, and this runs for each `=` of a line.
     let from = before.len().saturating_sub(48);
     let before = before.get(before.ceil_char_boundary(from)..).unwrap_or_default();
     let before = before.trim_end_matches([' ', '\t', ':', '=', '!', '"', '\'', '`', ']', '?']);
-    // Nearly every assignment is known by this to be of something else.
+    // This quick check rules out nearly all assignments.
     if !before.ends_with(|c: char| c.is_ascii_alphanumeric()) {
         return false;
     }
@@ -260,16 +261,16 @@ fn names_a_secret(before: &str, may_be_typed: bool) -> bool {
     end_is_secret(before) || untyped.is_some_and(|(name, _)| end_is_secret(name.trim_end()))
 }
 
-/// The literal at the beginning: with quotes, or in files of settings without.
+/// Returns the literal at the beginning of a text: in quotes or, if `is_unquoted`, also without them.
 fn literal(after: &str, is_unquoted: bool) -> Option<&str> {
     let text = after.trim_start_matches(['=', '>', ' ', '\t']);
-    // The marks of raw, byte and formatted literals.
+    // The prefixes of raw, byte and formatted literals.
     let marked = text.trim_start_matches(['@', 'r', 'b', 'f', '#']);
     if let Some(quote) = marked.chars().next().filter(|c| "\"'`".contains(*c)) {
         return marked.get(1..)?.split_once(quote).map(|(value, _)| value);
     }
     let value = text.split([' ', '\t', ',', ';']).next().unwrap_or_default();
-    // A call or a place in a table is code.
+    // A call or an index is code.
     (is_unquoted && !value.contains(['(', '[', '"', '\''])).then_some(value)
 }
 

@@ -1,4 +1,4 @@
-//! Secrets are put together here, so that nobody who looks for them finds any in this file.
+//! The secrets of these tests are put together at run time, so that no scanner finds any in this file.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn bare_names(line: &str) -> Vec<&'static str> {
     find(line, None, false, true).iter().map(|rule| rule.name).collect()
 }
 
-/// Each with its rule.
+/// Lines with a secret, each with the rule that finds it.
 fn planted() -> Vec<(String, &'static str)> {
     let jwt_claims = "eyJpc3MiOiJhdXRoIiwiZXhwIjoxNzY3MzIzMDQ1fQ";
     let google = BODY.get(..35).unwrap();
@@ -53,7 +53,7 @@ fn each_kind_is_found_once() {
 }
 
 #[test]
-fn what_only_stands_for_a_secret_is_none() {
+fn a_placeholder_is_no_secret() {
     for line in [
         "AKIAIOSFODNN7EXAMPLE",
         "let prefixes = [\"ghp_\", \"gho_\", \"github_pat_\"];",
@@ -146,7 +146,7 @@ fn files_of_settings_have_values_without_quotes() {
 }
 
 #[test]
-fn in_tests_only_what_is_real_by_its_shape() {
+fn in_tests_only_known_shapes_count() {
     let in_tests = |line: &str| find(line, None, true, false).len();
     for (line, rule) in planted() {
         let is_by_shape = !matches!(rule, "jwt" | "assigned-secret" | "connection-string");

@@ -70,7 +70,7 @@ fn workflows_have_their_own_rules() {
         assert_eq!(found(path, &[harmless]), [], "{harmless}");
     }
     assert_eq!(found("docs/a.yml", &["- uses: acme/x@main"]), []);
-    // What is to be seen around the change counts, but something has to be added to it.
+    // The lines around the change count, but the change has to add one.
     let around = "@@ -1,2 +1,3 @@\n on: pull_request_target\n+  - uses: actions/checkout@v4";
     assert_eq!(report(&[file(path, Some(around))]).dangers, 1);
     let before = "@@ -1,2 +1,3 @@\n on: pull_request_target\n   - uses: actions/checkout@v4\n+a: b";
@@ -78,7 +78,7 @@ fn workflows_have_their_own_rules() {
 }
 
 #[test]
-fn tests_are_missed_where_code_has_changed() {
+fn tests_are_missing_if_only_code_has_changed() {
     let code = patch(&["let a = 1;"]);
     let with_test = patch(&["let a = 1;", "#[cfg(test)]", "mod tests {"]);
     let is_missing = |files: &[FileFacts<'_>]| report(files).is_missing_tests;
@@ -91,7 +91,7 @@ fn tests_are_missed_where_code_has_changed() {
     assert!(!is_missing(&[renamed]));
     let some = [file("src/a.rs", Some(&code))];
     assert!(!review(&PullRequests::default(), &pull(), &some, true).is_missing_tests);
-    // A test that was taken out is none.
+    // A removed test does not count.
     let removed = FileFacts { additions: 0, ..file("tests/a.rs", None) };
     assert!(is_missing(&[some[0], removed]));
 }
@@ -158,7 +158,7 @@ fn the_conclusion_is_what_the_settings_fail_on() {
 }
 
 #[test]
-fn what_is_ignored_is_not_looked_at_but_counted() {
+fn an_ignored_file_is_counted_but_not_looked_at() {
     let danger = patch(&["eval(a)"]);
     let settings = "version: 1\npull_requests: { ignore: [\"dist/**\"] }";
     let settings = Settings::parse(settings).unwrap().pull_requests.unwrap();
@@ -202,7 +202,7 @@ fn areas_are_in_order_of_size() {
     );
 }
 
-/// The files of this folder are plausible code, and full of what the rules look for.
+/// The files of this folder are ordinary code, but full of the patterns that the rules look for.
 #[test]
 fn this_code_is_harmless() {
     for (path, text) in [
@@ -239,7 +239,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn no_patch_brings_it_down_and_each_has_one_report(
+    fn no_patch_makes_it_panic_and_each_always_has_the_same_report(
         patches in proptest::collection::vec(any_patch(), 0..4),
         names in proptest::collection::vec("[a-z/.]{1,8}\\.(js|py|rs|sh|yml|go|php|md|tsx)", 4),
         truncated: bool,

@@ -1,25 +1,25 @@
-//! What is dangerous in the workflows of a repository.
+//! Finds dangerous settings in the workflows of a repository.
 
 use super::Rule;
 use super::patch::Line;
 
 const CHECKOUT: Rule = Rule {
     name: "pull-request-target",
-    what: "`pull_request_target` runs with the secrets of this repository, and checks code out: \
-           never run what a pull request brings",
+    what: "`pull_request_target` runs with the secrets of this repository, and this workflow checks \
+           code out: never run the code of a pull request here",
 };
 const CHECKOUT_OF_HEAD: Rule = Rule {
     name: "pull-request-target",
-    what: "`pull_request_target` runs with the secrets of this repository, and checks out the code \
-           of the pull request",
+    what: "`pull_request_target` runs with the secrets of this repository, and this workflow checks \
+           out the code of the pull request",
 };
 const WRITE_ALL: Rule = Rule {
     name: "write-all",
-    what: "the workflow may change everything in this repository: name what it needs",
+    what: "the workflow may change everything in this repository: name the permissions that it needs",
 };
 const UNPINNED: Rule = Rule {
     name: "unpinned-action",
-    what: "an action of somebody else at a branch, which changes at any time: pin it to a commit",
+    what: "an action of another owner at a branch, which may change at any time: pin it to a commit",
 };
 
 /// Whether a file is a workflow or an action.
@@ -30,7 +30,7 @@ pub(super) fn is_workflow(path: &str) -> bool {
         || matches!(path, "action.yml" | "action.yaml")
 }
 
-/// The rules that an added line breaks by itself.
+/// Returns the rules that an added line breaks by itself.
 pub(super) fn find(line: &str) -> Vec<Rule> {
     let line = bare(line);
     let mut found = Vec::new();
@@ -44,7 +44,8 @@ pub(super) fn find(line: &str) -> Vec<Rule> {
     found
 }
 
-/// `pull_request_target` with a checkout: where both are to be seen and the change has added to it.
+/// Returns the line and the rule of a `pull_request_target` with a checkout, if the patch shows both and the
+/// change added at least one of these lines.
 pub(super) fn target(lines: &[Line<'_>]) -> Option<(u64, Rule)> {
     let has = |line: &Line<'_>, parts: &[&str]| {
         let text = bare(line.text);
@@ -76,8 +77,8 @@ fn unquoted(value: &str) -> &str {
     value.trim().trim_matches(['"', '\''])
 }
 
-/// Whether this is an action of somebody else by a name that moves. A version moves too, but is what
-/// nearly everybody uses.
+/// Whether this is an action of another owner at a branch. A version tag can move too, but does not count,
+/// because nearly everybody uses one.
 fn is_unpinned(action: &str) -> bool {
     if action.starts_with("./") || action.starts_with("docker://") {
         return false;

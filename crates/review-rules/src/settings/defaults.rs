@@ -1,4 +1,4 @@
-//! What holds where a repository says nothing else.
+//! The settings of a repository that says nothing else.
 
 use super::Area;
 use crate::glob::Glob;
@@ -33,7 +33,7 @@ const TESTS: &[&str] = &[
     "**/*Tests.cs",
 ];
 
-/// The first one that a file is in counts, so that the narrow ones come first.
+/// A file belongs to the first area that matches it, so the narrow ones come first.
 const AREAS: &[(&str, &[&str])] = &[
     ("tests", TESTS),
     ("automation", &[".github/**", ".gitlab-ci.yml", ".circleci/**", "**/Jenkinsfile"]),

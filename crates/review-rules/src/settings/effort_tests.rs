@@ -1,13 +1,13 @@
-//! What reading a file of settings costs: no shape of a file is much worse than another.
+//! The cost of reading a settings file: no content costs much more than other content of the same length.
 
 use super::Settings;
 
-/// A file of at most so many bytes that is made of a beginning and something again and again.
+/// Makes a file of at most `bytes` bytes: a beginning, and a part that is repeated.
 fn file(begin: &str, part: &str, bytes: usize) -> String {
     format!("{begin}{}", part.repeat((bytes - begin.len()) / part.len()))
 }
 
-/// What this thread has used of a processor, in ns, if the system says so; the time otherwise.
+/// The CPU time of this thread in ns, if the system reports it; otherwise the time of day in ns.
 fn cpu_ns() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split(' ').next().and_then(|used| used.parse().ok()).unwrap_or_else(|| {
@@ -18,7 +18,7 @@ fn cpu_ns() -> u64 {
     })
 }
 
-/// What it takes to read a file so many times, in ns of CPU.
+/// The CPU time that it takes to read a file `times` times, in ns.
 fn reading(text: &str, times: usize) -> u64 {
     let before = cpu_ns();
     for _ in 0..times {
@@ -77,8 +77,8 @@ fn a_long_file_takes_no_longer_than_as_many_bytes_of_short_ones() {
     for begin in lists {
         for part in parts {
             let (short, long) = (file(begin, part, 8 << 10), file(begin, part, 64 << 10));
-            // Eight short ones are as many bytes as the long one. Below 60 ms it does not matter; what a busy
-            // machine adds does not come again and again.
+            // Eight short files have as many bytes as the long one. Less than 60 ms does not matter. A busy
+            // machine may slow one measurement down, but hardly three in a row.
             let slow = (0..3).take_while(|_| {
                 let effort = reading(&long, 1);
                 effort > 60_000_000 && effort > 5 * reading(&short, 8)

@@ -1,9 +1,9 @@
-//! Reads values out of the file, each with the place that an error names.
+//! Reads the values of the file. Each value knows its place, which an error names.
 
 use super::yaml::{Entry, Kind, Node};
 use crate::cut;
 
-/// A value and its name from the top, such as `pull_requests.summary`.
+/// A value and its path from the top, such as `pull_requests.summary`.
 pub(super) struct Value {
     pub(super) at: String,
     node: Node,
@@ -21,7 +21,7 @@ impl Value {
         Value { at: at.to_owned(), node }
     }
 
-    /// What is wrong with this value.
+    /// Returns the text of an error: the line and path of this value, and what is wrong with it.
     pub(super) fn error(&self, say: &str) -> String {
         format!("line {}: `{}` {say}", self.node.line, self.at)
     }
@@ -42,7 +42,7 @@ impl Value {
         number.ok_or_else(|| self.error(&format!("must be a whole number from {from} to {to}")))
     }
 
-    /// A text of one line.
+    /// Reads a text of one line and at most `max` bytes.
     pub(super) fn text(&self, max: usize) -> Result<&str, String> {
         let say = || self.error(&format!("must be a text of 1 to {max} bytes in one line"));
         let (Kind::Plain(text) | Kind::Quoted(text)) = &self.node.kind else { return Err(say()) };
@@ -63,7 +63,7 @@ impl Value {
         }
     }
 
-    /// The values of a mapping with any names, in their order.
+    /// Reads the values of a mapping whose names may be any, in their order.
     pub(super) fn named(self, max: usize) -> Result<Vec<(String, Value)>, String> {
         let (at, line) = (self.at.clone(), self.node.line);
         let entries = self.fields()?.entries;
@@ -111,11 +111,11 @@ impl Fields {
         Some(Value { at, node: self.entries.swap_remove(n).value })
     }
 
-    /// Makes sure that nothing is left.
+    /// Checks that every field has been taken.
     pub(super) fn done(self) -> Result<(), String> {
         let Some(entry) = self.entries.iter().min_by_key(|entry| entry.line) else { return Ok(()) };
         let (line, name, at) = (entry.line, cut(&entry.name, 40), &self.at);
         let known = self.known.join("`, `");
-        Err(format!("line {line}: `{name}` is not known in {at}: there are `{known}`"))
+        Err(format!("line {line}: `{name}` is not known in {at}: the known fields are `{known}`"))
     }
 }

@@ -1,4 +1,5 @@
-//! `.github/chittyconnect.yml`: what a repository wants to be told. What it does not name is off.
+//! The settings of a repository, from `.github/chittyconnect.yml`. A feature that the file does not name is
+//! off.
 
 mod defaults;
 mod fields;
@@ -7,7 +8,7 @@ mod yaml;
 use crate::glob::Glob;
 use fields::Value;
 
-/// Where the file is in a repository.
+/// The path of the file in a repository.
 pub const PATH: &str = ".github/chittyconnect.yml";
 
 /// The most globs in a file.
@@ -28,57 +29,57 @@ const MAX_WORDS: usize = 20;
 /// The longest word, in bytes: it may be a phrase.
 const MAX_WORD_BYTES: usize = 60;
 
-/// The longest name of a label at GitHub is 50 characters.
+/// The longest name of a label, in bytes; GitHub takes 50 characters.
 const MAX_LABEL_BYTES: usize = 50;
 
-/// Above it a pull request is called large.
+/// The default of `max_changed_lines`: a pull request with more changed lines is large.
 const MAX_CHANGED_LINES: u64 = 800;
 
-/// What an error calls the file as a whole.
+/// The name of the whole file in an error.
 const TOP: &str = "the file";
 
-/// What a repository wants.
+/// The settings of a repository.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What is said about pull requests; `None` is nothing.
+    /// The settings for pull requests; if `None`, the App ignores them.
     pub pull_requests: Option<PullRequests>,
-    /// What is done about issues; `None` is nothing.
+    /// The settings for issues; if `None`, the App ignores them.
     pub issues: Option<Issues>,
 }
 
-/// What is said about pull requests.
+/// The settings for pull requests.
 #[derive(Debug, Clone)]
 pub struct PullRequests {
-    /// Whether there is a comment.
+    /// Whether the App writes a comment.
     pub summary: bool,
-    /// Whether there is a check run.
+    /// Whether the App makes a check run.
     pub check: bool,
-    /// Whether a model writes a summary for the comment, where there is one.
+    /// Whether a model writes a summary for the comment, if the deployment has a model.
     pub ai_summary: bool,
     /// Files that are not looked at.
     pub ignore: Vec<Glob>,
-    /// The parts of the repository: a file is in the first one that has a glob of it.
+    /// The parts of the repository: a file belongs to the first one with a glob that matches it.
     pub areas: Vec<Area>,
     /// Files whose change is a risk.
     pub risky: Vec<Glob>,
     /// Files that are tests.
     pub tests: Vec<Glob>,
-    /// With more changed lines than this a pull request is large.
+    /// A pull request with more changed lines than this is large.
     pub max_changed_lines: u64,
-    /// What fails the check run.
+    /// The causes that fail the check run.
     pub fail_on: Vec<FailOn>,
 }
 
 /// A part of the repository.
 #[derive(Debug, Clone)]
 pub struct Area {
-    /// What it is called.
+    /// The name of the area.
     pub name: String,
-    /// What is in it.
+    /// The globs of its files.
     pub globs: Vec<Glob>,
 }
 
-/// What may fail a check run.
+/// A cause that may fail a check run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailOn {
     /// A possible secret.
@@ -91,16 +92,16 @@ pub enum FailOn {
     Size,
 }
 
-/// What is done about issues.
+/// The settings for issues.
 #[derive(Debug, Clone)]
 pub struct Issues {
-    /// Whether they are labelled.
+    /// Whether the App labels issues.
     pub triage: bool,
-    /// Which label for what, in their order.
+    /// The rules for labels, in the order of the file.
     pub rules: Vec<Rule>,
 }
 
-/// Gives an issue a label if one of its words is there.
+/// Gives an issue a label if it has one of the words.
 #[derive(Debug, Clone)]
 pub struct Rule {
     /// The name of the label.
@@ -117,9 +118,9 @@ impl Settings {
     /// Reads the file.
     ///
     /// # Errors
-    /// The line, what is wrong there and what to do, in one sentence for whoever wrote it.
+    /// One sentence for the author of the file: the line, what is wrong there, and what to do.
     pub fn parse(yaml: &str) -> Result<Self, String> {
-        let begin = "it begins with `version: 1`";
+        let begin = "it must begin with `version: 1`";
         let root = yaml::parse(yaml)?.ok_or_else(|| format!("the file is empty: {begin}"))?;
         let mut fields = Value::new(TOP, root).fields()?;
         let version = fields.take("version").ok_or_else(|| format!("line 1: {begin}"))?;
@@ -135,7 +136,7 @@ impl Settings {
 }
 
 impl Default for PullRequests {
-    /// What `pull_requests: {}` says.
+    /// The settings of `pull_requests: {}`.
     fn default() -> Self {
         PullRequests {
             summary: true,

@@ -42,7 +42,7 @@ fn the_whole_file_is_read() {
 }
 
 #[test]
-fn what_is_not_named_is_off_and_the_rest_has_defaults() {
+fn a_feature_that_is_not_named_is_off_and_others_have_defaults() {
     let none = Settings::parse("version: 1").unwrap();
     assert!(none.pull_requests.is_none() && none.issues.is_none());
     let some = Settings::parse("version: 1\npull_requests: {}\nissues: {}\n").unwrap();
@@ -60,15 +60,15 @@ fn what_is_not_named_is_off_and_the_rest_has_defaults() {
 #[test]
 fn an_error_says_where_and_what_to_do() {
     for (yaml, expected) in [
-        ("", "the file is empty: it begins with `version: 1`"),
-        ("# nothing", "the file is empty: it begins with `version: 1`"),
-        ("issues: {}", "line 1: it begins with `version: 1`"),
+        ("", "the file is empty: it must begin with `version: 1`"),
+        ("# nothing", "the file is empty: it must begin with `version: 1`"),
+        ("issues: {}", "line 1: it must begin with `version: 1`"),
         ("version: 2", "line 1: `version` must be 1"),
         ("version: \"1\"", "line 1: `version` must be 1"),
         ("- 1", "line 1: `the file` must have fields below it"),
         (
             "version: 1\npull_request: {}",
-            "line 2: `pull_request` is not known in the file: there are `version`, \
+            "line 2: `pull_request` is not known in the file: the known fields are `version`, \
              `pull_requests`, `issues`",
         ),
         (

@@ -1,11 +1,12 @@
-//! A small part of YAML: mappings, lists and scalars, bounded. No aliases, so nothing grows; no tags.
+//! Reads a small part of YAML: mappings, lists and scalars, all of them bounded. It accepts no aliases, so
+//! that nothing grows beyond the file, and no tags.
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 /// The largest file, in bytes.
 pub(super) const MAX_BYTES: usize = 64 << 10;
 
-/// How deep mappings and lists may stand in each other.
+/// The deepest nesting of mappings and lists.
 const MAX_DEPTH: usize = 8;
 
 /// The most values.
@@ -22,7 +23,7 @@ pub(super) struct Node {
 pub(super) enum Kind {
     /// A scalar without quotes: it may be a number, a boolean or nothing.
     Plain(String),
-    /// A scalar that is text, whatever it says.
+    /// A scalar in quotes, which is always text.
     Quoted(String),
     List(Vec<Node>),
     Map(Vec<Entry>),
@@ -36,14 +37,13 @@ pub(super) struct Entry {
     pub(super) value: Node,
 }
 
-/// What is being read: a collection that is not complete, and in a mapping the name that a value is
-/// missing of.
+/// A collection whose end has not been read yet. In a mapping, `name` is the field whose value comes next.
 struct OpenCollection {
     node: Node,
     name: Option<(usize, String)>,
 }
 
-/// Reads a file of one document. `None` is one without a value.
+/// Reads a file of one document. Returns `None` for a document without a value.
 ///
 /// # Errors
 /// The line, and what is wrong there.
@@ -73,18 +73,18 @@ struct Reader {
 impl Reader {
     fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), String> {
         let plain = match event {
-            Event::Alias(_) => return Err("aliases are not known here: repeat the value".into()),
+            Event::Alias(_) => return Err("aliases are not supported: repeat the value".into()),
             Event::Scalar(_, _, anchor, _)
             | Event::SequenceStart(anchor, _)
             | Event::MappingStart(anchor, _)
                 if anchor != 0 =>
             {
-                return Err("anchors are not known here: remove it".into());
+                return Err("anchors are not supported: remove it".into());
             }
             Event::Scalar(.., Some(_))
             | Event::SequenceStart(_, Some(_))
             | Event::MappingStart(_, Some(_)) => {
-                return Err("tags are not known here: remove it".into());
+                return Err("tags are not supported: remove it".into());
             }
             Event::DocumentStart(_) => {
                 self.documents += 1;
@@ -116,7 +116,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Puts a complete value where it belongs.
+    /// Adds a complete value to the innermost open collection, or makes it the root.
     fn put(&mut self, node: Node) -> Result<(), String> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
@@ -132,7 +132,7 @@ impl Reader {
                 Some((line, name)) => map.push(Entry { line, name, value: node }),
                 None => match node.kind {
                     Kind::Plain(name) | Kind::Quoted(name) => open.name = Some((node.line, name)),
-                    _ => return Err("a name of a field is text".into()),
+                    _ => return Err("the name of a field must be text".into()),
                 },
             },
             Kind::Plain(_) | Kind::Quoted(_) => {}
@@ -148,13 +148,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_grow_is_refused() {
+    fn a_file_that_is_not_supported_or_too_large_is_refused() {
         for (yaml, expected) in [
-            ("a: &x [1]\nb: *x", "line 1: anchors are not known here: remove it"),
+            ("a: &x [1]\nb: *x", "line 1: anchors are not supported: remove it"),
             ("a: 1\nb: *x", "line 2: this is not YAML: while parsing node, found unknown anchor"),
-            ("a: !!binary x", "line 1: tags are not known here: remove it"),
+            ("a: !!binary x", "line 1: tags are not supported: remove it"),
             ("a: 1\n---\nb: 1", "line 2: there is a second document: remove it"),
-            ("? [a]\n: b", "line 1: a name of a field is text"),
+            ("? [a]\n: b", "line 1: the name of a field must be text"),
             ("[[[[[[[[[1]]]]]]]]]", "line 1: this is nested deeper than 8"),
         ] {
             assert_eq!(parse(yaml).unwrap_err(), expected, "{yaml}");
@@ -169,12 +169,12 @@ mod tests {
 
         /// A panic would take the whole isolate down.
         #[test]
-        fn no_text_brings_it_down(yaml in "([a-c]{1,2}|[-:?,\\[\\]{}#&*!|>'\"%@`<~.\\\\ \t\r]{1,2}|\n|\n  |--- |é|1){0,40}") {
+        fn no_text_makes_it_panic(yaml in "([a-c]{1,2}|[-:?,\\[\\]{}#&*!|>'\"%@`<~.\\\\ \t\r]{1,2}|\n|\n  |--- |é|1){0,40}") {
             let _ = parse(&yaml);
         }
 
         #[test]
-        fn nor_do_any_characters(yaml in any::<String>()) {
+        fn no_characters_make_it_panic(yaml in any::<String>()) {
             let _ = parse(&yaml);
         }
     }
