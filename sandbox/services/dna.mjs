@@ -1,6 +1,6 @@
 /**
- * dna.chitty.cc. Beginning a lineage again gives the same one; each evolution is a generation of its own, but for one
- * that comes again with its `Idempotency-Key`. (That the real one heeds the key is nowhere promised.)
+ * dna.chitty.cc. Initializing a lineage again returns the same one. Each evolution is a new generation,
+ * except a repeat under the same `Idempotency-Key`. (The real service nowhere promises to recognise the key.)
  */
 import { answer, isObject, iso } from "./answer.mjs";
 import { once } from "./once.mjs";
