@@ -18,8 +18,8 @@ export function dna(call, state) {
     case "POST /v1/dna/evolve":
       return once(call, state, () => evolve(body, call.at, state));
   }
-  const told = /^GET \/v1\/dna\/([^/]+)$/.exec(`${call.method} ${call.path}`);
-  if (told) return lineage(decodeURIComponent(told[1]), state);
+  const asked = /^GET \/v1\/dna\/([^/]+)$/.exec(`${call.method} ${call.path}`);
+  if (asked) return lineage(decodeURIComponent(asked[1]), state);
   return answer(404, { error: "Not found" });
 }
 
