@@ -1,19 +1,19 @@
-/** A request to a simulated service, in the two forms it is needed in. */
+/** A request to a simulated service, in the two forms that the sandbox needs. */
 import { isObject } from "./services/answer.mjs";
 
 const KEPT_BODY = 4096;
 
-/** Where a credential travels besides `Authorization`: in headers so named, but for the one that only sounds like it. */
+/** Names of headers that carry a credential besides `Authorization`, and the exception. */
 const SECRET_HEADER = /(^|-)(key|token|secret|password|cookie|authorization)$/;
 const HARMLESS_HEADER = /(^|-)idempotency-key$/;
 const SECRET_FIELDS = ["token", "api_key", "apiKey", "refreshToken", "refresh_token", "access_token", "client_secret", "password"];
-/** Where a `code` is as good as a password, for once. */
+/** Services whose field `code` is a credential: it is valid once. */
 const WITH_CODES = ["github"];
 const FORM = /^application\/x-www-form-urlencoded\b/i;
 
 /**
- * `input` is what the service acts on; `record` is what the log keeps, where
- * every credential is reduced to a fingerprint: enough to tell two apart.
+ * Describes a request. The service acts on `input`; the log keeps `record`, which has a fingerprint in place
+ * of every credential: enough to tell two credentials apart.
  */
 export async function describe(request, { service, host, path, query, search, text }) {
   const body = parse(text);
@@ -57,7 +57,7 @@ async function safeHeaders(headers, authorization) {
   return { ...kept, authorization: `${scheme ?? ""}${await fingerprint(credentials)}` };
 }
 
-/** The JSON value or the fields of a form, or the text where it is neither, or null for no body. */
+/** The JSON value, the fields of a form, the text if the body is neither, or null without a body. */
 async function safeBody(body, text, secrets) {
   if (body === undefined) return text === "" ? null : text;
   return isObject(body) ? withoutSecrets(body, secrets) : body;

@@ -6,7 +6,7 @@
 const CANONICAL = /^(\d{2})-([1-9])-([A-Z]{3})-(\d{4})-([PLTEA])-(\d{4})-([0-5])-(\d{2})$/;
 const ERROR_ID = /^\d{2}-0-ERR-(\d{4})-[PLTEA]-\d{4}-\d-\d{2}$/;
 
-/** What each error id's SSSS segment stands for. */
+/** The error name for each SSSS segment of an error id. */
 export const ERROR_NAMES = {
   "0001": "MINT_UNAVAILABLE",
   "0002": "MINT_TIMEOUT",
@@ -20,7 +20,7 @@ export const ERROR_NAMES = {
 };
 
 const MINTED_REGION = "1";
-/** Unlike every minted id's region, so that what has its id by its name is never given away twice. */
+/** Differs from the region of minted ids, so that an id computed from a name never equals a minted one. */
 const NAMED_REGION = "9";
 const NAMED_YEAR_MONTH = "2501";
 
@@ -40,7 +40,7 @@ export function checkDigits(segments) {
   return String((98 - remainder) % 97).padStart(2, "0");
 }
 
-/** Whether `id` is canonical and its check digits are right; when not, why. */
+/** Whether `id` is canonical with correct check digits; if not, the reason. */
 export function inspect(id) {
   const match = CANONICAL.exec(id);
   if (!match) return { valid: false, error: "Invalid ChittyID format" };
@@ -54,7 +54,7 @@ export function errorOf(id) {
   return code ? { code, name: ERROR_NAMES[code] ?? "UNKNOWN" } : null;
 }
 
-/** The named segments of an id that has eight of them. */
+/** The segments, by name, of an id that has eight. */
 export function componentsOf(id) {
   const [version, region, jurisdiction, sequence, type, yearMonth, trust, checksum] = id.split("-");
   return { version, region, jurisdiction, sequence, type, yearMonth, trust, checksum };
@@ -85,7 +85,7 @@ function namedId(name, type) {
   return compose(NAMED_REGION, jurisdiction, hash % SEQUENCE_SIZE, type, NAMED_YEAR_MONTH);
 }
 
-/** The placeholder that the authority hands out instead of an id: not an identity. */
+/** The placeholder that the authority returns instead of an id. It is not an identity. */
 export function errorId(code, type, time) {
   return seal(`03-0-ERR-${code}-${type}-${yearMonthOf(time)}-0`);
 }
@@ -98,7 +98,7 @@ function seal(segments) {
   return `${segments}-${checkDigits(segments)}`;
 }
 
-/** Three letters counted upwards from USA, round the alphabet, leaving out ERR. */
+/** The jurisdiction that follows USA by `step`, wrapping round the alphabet and skipping ERR. */
 function jurisdictionAt(step) {
   const offset = step % (LETTER_CODES - 1);
   const code = (FIRST_JURISDICTION + offset + (offset >= ERR_OFFSET ? 1 : 0)) % LETTER_CODES;
@@ -115,7 +115,7 @@ function yearMonthOf(time) {
   return `${String(date.getUTCFullYear() % 100).padStart(2, "0")}${String(date.getUTCMonth() + 1).padStart(2, "0")}`;
 }
 
-/** 32-bit FNV-1a: spread well enough for names, and needs no await. */
+/** 32-bit FNV-1a: spreads names well enough and, unlike a digest of WebCrypto, is synchronous. */
 function fnv1a(text) {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);

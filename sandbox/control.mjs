@@ -1,4 +1,4 @@
-/** The routes under /_sandbox: reading what the services were told, and disturbing them. */
+/** The routes under /_sandbox: they show what the services have received, and set faults. */
 import { AUTH_ROUTES } from "./control/auth.mjs";
 import { OUTSIDE_ROUTES } from "./control/outside.mjs";
 import { GITHUB_ROUTES } from "./github/control.mjs";
@@ -8,25 +8,27 @@ import { FAULT_MODES, refusalOf } from "./state/faults.mjs";
 
 const MOST_ENTRIES = 10_000;
 
-/** What the services keep: the kind it is kept as, and the fields that are shown of it, where not all are. */
+/**
+ * The lists of documents: the kind under which they are stored, and the fields to show if not all are shown.
+ */
 const VIEWS = {
-  registered: { kind: "registered", purpose: "what register holds", fields: ["name", "chitty_id", "status"] },
-  tokens: { kind: "credential", purpose: "tokens and keys that auth has made", fields: ["id", "chittyId", "kind", "revoked"] },
+  registered: { kind: "registered", purpose: "the registered services", fields: ["name", "chitty_id", "status"] },
+  tokens: { kind: "credential", purpose: "tokens and keys that auth has created", fields: ["id", "chittyId", "kind", "revoked"] },
   records: { kind: "record", purpose: "canonical records" },
-  beacons: { kind: "beacon", purpose: "what beacon took, also ?event=" },
+  beacons: { kind: "beacon", purpose: "signs of life that beacon has received, also ?event=" },
   certificates: { kind: "certificate", purpose: "certificates, revoked ones too" },
   dna: { kind: "dna", purpose: "lineages, with the newest 100 events of each" },
 };
 
 const KINDS = [...Object.values(VIEWS).map(({ kind }) => kind), "outside"];
 
-/** Method and path of every control route, with what it is for. */
+/** Method, path and purpose of every control route. */
 export const CONTROL_ROUTES = [
   ["GET /_sandbox/calls", "calls in order: ?service= &host= &path= (its start) &method= &after= (a seq) &limit= (100, up to 1000)", calls],
   ["GET /_sandbox/calls/count", "how many since the last reset: ?service=, and of the 10,000 kept &host= &path= (its start)", callCount],
   ["GET /_sandbox/minted", "ids minted since the last reset: ?limit= (1000)", minted],
   ["GET /_sandbox/entries", "chronicle entries and their total: ?entityId= &eventId= &action= &limit= (100, up to 10000)", entries],
-  ["GET /_sandbox/kept/{kind}", `whole documents, but for secrets: ?limit= (1000); ${KINDS.join(", ")}`, kept],
+  ["GET /_sandbox/kept/{kind}", `whole documents without their secrets: ?limit= (1000); ${KINDS.join(", ")}`, kept],
   ...Object.entries(VIEWS).map(([name, { purpose }]) => [`GET /_sandbox/${name}`, `${purpose}: ?limit= (1000)`, (request, state) => view(name, request, state)]),
   ["GET /_sandbox/faults", "the faults in force", faults],
   ["PUT /_sandbox/faults/{service}", "set a fault on a service, or on all", setFault],
@@ -37,7 +39,7 @@ export const CONTROL_ROUTES = [
   ...AUTH_ROUTES,
   ...OUTSIDE_ROUTES,
   ...GITHUB_ROUTES,
-  ["POST /_sandbox/reset", "forget everything but how far the mint has come", reset],
+  ["POST /_sandbox/reset", "delete everything except the position of the mint's sequence", reset],
 ].map(([route, purpose, handle]) => {
   const [method, path] = route.split(" ");
   const [{ names, pattern }] = compile([[route]]);
@@ -84,7 +86,7 @@ function kept({ named: kind, query }, state) {
   return answer(200, { total: state.documents.count(kind), [kind]: documents });
 }
 
-/** Oldest first, with the total; the newest where there are more than the limit. */
+/** Lists the newest `limit` documents, oldest first, with the total. */
 function view(name, { query }, state) {
   const { kind, fields } = VIEWS[name];
   const limit = wholeNumber(query.limit) ?? 1000;

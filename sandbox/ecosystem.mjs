@@ -1,7 +1,6 @@
 /**
- * The one Durable Object that holds the whole simulated ecosystem, so that what
- * it was told survives a restart. It decides and never waits: a delay or a hang
- * is the Worker's, and holds up nobody else.
+ * The one Durable Object that holds the state of the whole simulated ecosystem, so that it survives a
+ * restart. The object never waits: the Worker waits for a delay or a hang, so that no other call is held up.
  */
 import { DurableObject } from "cloudflare:workers";
 import { control } from "./control.mjs";
@@ -39,8 +38,8 @@ export class Ecosystem extends DurableObject {
   }
 
   /**
-   * Takes a call: logs it and answers it, or says which fault it meets. With a
-   * fault there is an answer only when its work was to be done at once.
+   * Logs a call and answers it, or returns the fault that applies to it. With a fault there is an answer only
+   * if the fault has `effect`, or is a `fallback`.
    */
   receive(record, input) {
     const call = { ...input, at: Date.now() };
@@ -59,17 +58,17 @@ export class Ecosystem extends DurableObject {
     return reply;
   }
 
-  /** Answers a request to /_sandbox: at once, or when a signature is made. */
+  /** Answers a request to /_sandbox: at once, or after a signature has been computed. */
   control(request) {
     return control(request, this.#state);
   }
 
-  /** What a delivery of GitHub's sends, and where to. */
+  /** The payload and the address of a delivery of GitHub. */
   outgoing(id) {
     return outgoing(id, this.#state);
   }
 
-  /** Notes how it ended. */
+  /** Records the result of a delivery. */
   delivered(id, end) {
     return endDelivery(id, end, this.#state);
   }
@@ -88,7 +87,7 @@ export class Ecosystem extends DurableObject {
   }
 }
 
-/** The status the caller will see: `null` for none, and while it is open. */
+/** The status that the caller will see; `null` if there is none, or none yet. */
 function statusOf(fault, reply) {
   switch (fault.mode) {
     case "fail":

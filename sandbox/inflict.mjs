@@ -1,4 +1,4 @@
-/** Turns a fault into what the caller sees. All waiting happens here, in the Worker. */
+/** Turns a fault into a response. All waiting happens here, in the Worker. */
 
 const LONGEST_MS = 120_000;
 const HUGE_CHUNK = 64 * 1024;
@@ -12,8 +12,8 @@ export function respond({ status, headers, body }) {
 }
 
 /**
- * The response under `fault`. `finish` answers the call properly and is asked
- * for at most once; `answer` is there when that has been done already.
+ * The response under `fault`. `finish` makes the service answer the call; it is called at most once. `answer`
+ * is set if the service has answered already.
  */
 export async function inflict(fault, { request, answer, finish }) {
   switch (fault.mode) {
@@ -47,13 +47,16 @@ function nonsense(fault, defaultStatus, defaultBody) {
   return new Response(EMPTY_STATUSES.includes(status) ? null : (body ?? defaultBody), { status, headers });
 }
 
-/** The runtime drops this when it sees that the caller has gone; a caller that only closes its side is not seen. */
+/**
+ * Never answers. The runtime ends this when the caller disconnects; it does not notice a half-closed
+ * connection.
+ */
 async function hang() {
   await scheduler.wait(LONGEST_MS);
   return new Response(null, { status: 504 });
 }
 
-/** Says there are 1000 bytes, sends some and breaks off. */
+/** Announces 1000 bytes, sends some of them and breaks the connection. */
 function reset() {
   const { readable, writable } = new FixedLengthStream(1000);
   const writer = writable.getWriter();
@@ -91,7 +94,7 @@ function huge() {
   return new Response(body, { headers: { "content-type": "application/json" } });
 }
 
-/** Another host that is this machine all the same, so that following it is seen. */
+/** Redirects to another host name of this machine, so that the log shows a client that follows. */
 function redirect(from, status) {
   const target = new URL(from);
   const [, ...path] = target.pathname.slice(1).split("/");

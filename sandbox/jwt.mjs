@@ -1,4 +1,6 @@
-/** JWTs as auth.chitty.cc signs them (RFC 7515, ES256), sound or with whatever a test wants wrong. */
+/**
+ * JWTs as auth.chitty.cc signs them (RFC 7515, ES256): valid ones, or with the errors that a test asks for.
+ */
 import { actorId } from "./chitty-id.mjs";
 import { TEST_ONLY_PRIVATE_JWK, TEST_ONLY_SECOND_PRIVATE_JWK } from "./services/auth-keys.mjs";
 
@@ -7,9 +9,9 @@ const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const HEADER = { alg: "ES256", typ: "JWT", kid: TEST_ONLY_PRIVATE_JWK.kid };
 
 /**
- * What is given comes over the defaults, and leaves out what it gives as null. The signature is
- * always ES256, whatever the header says, with the key that its `kid` names, or the first; only
- * with the algorithm "none" there is none.
+ * Signs a JWT. Given claims and header fields replace the defaults; a null removes one. The signature is
+ * always ES256, whatever `alg` says, by the key that `kid` names, or by the first one. With `alg` "none"
+ * there is no signature.
  */
 export async function signJwt({ name, claims = {}, header = {} }, now) {
   const issued = Math.floor(now / 1000);

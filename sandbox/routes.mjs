@@ -1,6 +1,6 @@
-/** Routes with names in them: `/repos/{owner}/{repo}`, and `{path...}` for all that is left. */
+/** Routes with named segments, such as `/repos/{owner}/{repo}`; `{path...}` matches the rest of the path. */
 
-/** `[["GET /a/{b}", ...rest], ...]`, ready for `match`. */
+/** Compiles `[["GET /a/{b}", ...rest], ...]` for `match`. */
 export function compile(table) {
   return table.map(([route, ...rest]) => {
     const [method, path] = route.split(" ");
@@ -10,7 +10,7 @@ export function compile(table) {
   });
 }
 
-/** `{rest, params}` of the first route that fits, or `null`. */
+/** `{rest, params}` of the first route that matches, or `null`. */
 export function match(routes, method, path) {
   for (const route of routes) {
     const found = route.method === method ? route.pattern.exec(path) : null;

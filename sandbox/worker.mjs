@@ -1,9 +1,9 @@
 /**
  * A stand-in for every ChittyOS service, for local use and tests.
  *
- * `/{service}/...` answers as that service does, `/_outside/{host}/...` as a host
- * outside ChittyOS, `/_github/...` as GitHub; `/_sandbox/...` tells what they were told and makes them fail. It refuses
- * to run anywhere but on the machine it was started on.
+ * `/{service}/...` answers as that service does, `/_outside/{host}/...` as a host outside ChittyOS,
+ * `/_github/...` as GitHub; `/_sandbox/...` shows their calls and makes them fail. The Worker answers only on
+ * a loopback address.
  */
 import { describe } from "./call.mjs";
 import { CONTROL_ROUTES } from "./control.mjs";
@@ -19,7 +19,7 @@ export { Ecosystem } from "./ecosystem.mjs";
 
 const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
-/** What GitHub delivers may be longer; this much still goes to the Durable Object. */
+/** Payloads of GitHub may be longer; the Durable Object still accepts a request of this size. */
 const MAX_CONTROL_BYTES = 30 * 1024 * 1024;
 
 export default {
@@ -41,7 +41,7 @@ async function serveCall(request, url, { text, query }, ecosystem, ctx) {
   const { record, input: described } = await describe(request, { ...callee, query, search: url.search, text });
   const input = callee.service === GITHUB ? await forGithub(described, url) : described;
   const followed = (reply) => {
-    // GitHub takes a redelivery on, and delivers when it has answered.
+    // GitHub answers the request for a redelivery first, and delivers afterwards.
     if (reply?.deliver) ctx.waitUntil(deliver(reply.deliver, ecosystem));
     return reply;
   };
@@ -49,17 +49,19 @@ async function serveCall(request, url, { text, query }, ecosystem, ctx) {
   followed(reply);
   if (!fault) return respond(reply);
   const response = inflict(fault, { request, answer: reply, finish: async () => followed(await ecosystem.finish(seq, input)) });
-  // A delayed call is carried out even when its caller has gone, as a real one is.
+  // The work of a delayed call is done even if its caller has disconnected, as at a real service.
   if (fault.mode === "delay") ctx.waitUntil(response);
   return response;
 }
 
-/** With what only the Worker can tell: where GitHub's own links point to, and whether the App has signed. */
+/**
+ * Adds what only the Worker knows: the origin for GitHub's links, and whether the App has signed the call.
+ */
 async function forGithub(input, { origin }) {
   return { ...input, origin, isApp: await isAppJwt(input.authorization, Date.now()) };
 }
 
-/** A control answer, once everything is sent that it asks to deliver. */
+/** Sends the deliveries that a control answer asks for, and returns the answer with their results. */
 async function delivered(reply, ecosystem) {
   if (!reply.deliver) return reply;
   const deliveries = await deliver(reply.deliver, ecosystem);
@@ -68,7 +70,7 @@ async function delivered(reply, ecosystem) {
   return answer(200, { total: deliveries.length, statuses: Object.fromEntries([...codes].map(([code, those]) => [code, those.length])), deliveries });
 }
 
-/** Which service, which host outside, or which of GitHub's is called, and at what path of its own. */
+/** The called service, host outside or part of GitHub, and the path below it. */
 function calleeOf(pathname) {
   const [, host, rest] = /^\/_outside\/([^/]+)(.*)$/.exec(pathname) ?? [];
   if (host) return { service: OUTSIDE, host: host.toLowerCase(), path: rest || "/" };
@@ -82,7 +84,7 @@ async function readRequest(request, url) {
   const bytes = await request.arrayBuffer();
   if (bytes.byteLength > (url.pathname.startsWith("/_sandbox/") ? MAX_CONTROL_BYTES : MAX_BODY_BYTES)) return { refused: answer(413, { error: "body_too_large" }) };
   try {
-    // The services decode what is in their paths; a host outside takes any.
+    // The services decode their paths; a host outside accepts any path.
     if (!url.pathname.startsWith("/_outside/")) decodeURIComponent(url.pathname);
   } catch {
     return { refused: answer(400, { error: "malformed_path" }) };
@@ -95,7 +97,7 @@ function controlRequest(request, url, { text, query }) {
   try {
     body = JSON.parse(text);
   } catch {
-    // The routes that need a body say what is wrong with none.
+    // The routes that need a body refuse a missing one themselves.
   }
   return { method: request.method, path: url.pathname, query, body, at: Date.now() };
 }

@@ -1,15 +1,18 @@
-/** The control routes of ChittyAuth: what it says of a token, the JWTs it signs, the keys it publishes. */
+/**
+ * The control routes of ChittyAuth: its answers about tokens, the JWTs that it signs, the keys that it
+ * publishes.
+ */
 import { signJwt } from "../jwt.mjs";
 import { answer, isObject } from "../services/answer.mjs";
 import { KEY_IDS, publishedKeys, publishKeys } from "../services/auth-keys.mjs";
 import { override } from "../services/overrides.mjs";
 
 export const AUTH_ROUTES = [
-  ["POST /_sandbox/tokens", "change what auth says of a token: {token, scope: [...] or null, revoked}", changeToken],
+  ["POST /_sandbox/tokens", "change auth's answer about a token: {token, scope: [...] or null, revoked}", changeToken],
   ["POST /_sandbox/jwt", "sign a JWT: {name, claims, header}, each optional; null leaves a claim out", makeJwt],
   ["GET /_sandbox/keys", "the signing keys that are published", keys],
   ["PUT /_sandbox/keys/{kid}", `publish a signing key; ${KEY_IDS.join(", ")}`, publish],
-  ["DELETE /_sandbox/keys/{kid}", "publish it no more", withdraw],
+  ["DELETE /_sandbox/keys/{kid}", "stop publishing it", withdraw],
 ];
 
 const isScope = (value) => value === null || (Array.isArray(value) && value.every((one) => typeof one === "string"));

@@ -1,4 +1,4 @@
-/** What the App asks as itself, with its JWT: where it is installed, tokens, what its webhook has delivered. */
+/** Routes for the App itself, by its JWT: its installations, their tokens, the deliveries of its webhook. */
 import { appView } from "./app.mjs";
 import { isWithin, issueInstallationToken, suspended } from "./credentials.mjs";
 import { beginDelivery, deliveryDetail, deliveryView } from "./deliveries.mjs";
@@ -29,7 +29,7 @@ function installation({ params, urls, state }) {
   return found ? reply(200, installationView(found, urls)) : notFound();
 }
 
-/** A token may be asked for that does less than the installation may. */
+/** Issues an installation token, with fewer permissions or repositories if the App asks for that. */
 function accessToken({ params, body, at, urls, state }) {
   const found = findInstallation(params.id, state);
   if (!found) return notFound();
@@ -51,7 +51,7 @@ function accessToken({ params, body, at, urls, state }) {
   });
 }
 
-/** Those named or numbered; `null` for no choice, `undefined` for one that cannot be made. */
+/** The repositories chosen by name or number; `null` without a choice, `undefined` for an invalid one. */
 function chosenRepositories({ repositories, repository_ids }, all) {
   if (repositories === undefined && repository_ids === undefined) return null;
   const byName = (repositories ?? []).map((name) => all.find((one) => one.name.toLowerCase() === String(name).toLowerCase()));
@@ -60,14 +60,14 @@ function chosenRepositories({ repositories, repository_ids }, all) {
   return chosen.includes(undefined) ? undefined : [...new Set(chosen)];
 }
 
-/** The newest first; only those that are over. A cursor is where the page begins. */
+/** Lists the finished deliveries, newest first. A cursor is the position where a page begins. */
 function deliveries({ call, query, state }) {
   const size = Math.min(wholeNumber(query.per_page, 30), 100);
   const cursor = /^v1_(\d{1,15})$/.exec(query.cursor ?? "")?.[1];
   if (query.cursor !== undefined && cursor === undefined) return refused(400, "Invalid cursor");
   const found = [];
   let from = cursor === undefined ? undefined : Number(cursor);
-  // As many as are wanted and one more, which is where the next page begins.
+  // One more than the page has, since the next page begins with it.
   while (found.length <= size) {
     const some = state.github.deliveries({ from, limit: 200 });
     found.push(...some.filter((one) => one.status_code !== null && fits(one, query.status)));
@@ -88,7 +88,7 @@ function delivery({ params, state }) {
   return found ? reply(200, deliveryDetail(found, state.github.payload(found.id))) : notFound();
 }
 
-/** Takes it on, and delivers after that. */
+/** Accepts the request for a redelivery; the Worker delivers after the answer. */
 function redeliver({ params, at, state }) {
   const found = state.github.delivery(Number(params.id));
   if (!found) return notFound();

@@ -19,7 +19,7 @@ export const CHECK_ROUTES = [
   ["GET /repos/{owner}/{repo}/commits/{ref}/check-runs", inRepository(["checks:read"], list)],
 ];
 
-/** Every check run there is, the oldest first. */
+/** All check runs, oldest first. */
 export function listCheckRuns(state) {
   return state.documents.list(KIND, -1);
 }
@@ -42,7 +42,10 @@ function show({ params, repository, urls, state }) {
   return found ? reply(200, runView(found, urls)) : notFound();
 }
 
-/** Of each name the newest, unless `filter=all`. The ref is a commit, or the branch of a pull request. */
+/**
+ * The newest check run of each name, or all with `filter=all`. The ref is a commit or a pull request's
+ * branch.
+ */
 function list(ask) {
   const { params, query, repository, urls, state } = ask;
   const sha = commitOf(repository, params.ref, state);
@@ -58,7 +61,7 @@ function runOf(id, repository, state) {
   return found?.repository === repository.full_name ? found : null;
 }
 
-/** A conclusion completes a run, whatever its status was, and another status opens it again; annotations add up. */
+/** Stores a run. A conclusion completes it, a status without one reopens it; annotations add up. */
 function kept(run, body, at, status, urls, state) {
   const given = Object.fromEntries(TAKEN.filter((name) => body[name] !== undefined).map((name) => [name, body[name]]));
   const refusal = refusalOf(given);

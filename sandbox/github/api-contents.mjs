@@ -11,13 +11,15 @@ export const CONTENT_ROUTES = [
   ["GET /repos/{owner}/{repo}/pulls/{number}/files", inRepository(["pull_requests:read"], files)],
 ];
 
-/** Where GitHub stops to put a file into JSON, and to list the files of a pull request. */
+/**
+ * The largest file whose content GitHub puts into JSON, and the most files of a pull request that it lists.
+ */
 const MOST_BYTES = 1_048_576;
 const MOST_FILES = 3000;
 const RAW = /\braw\b/;
 const NO_SHA = "0".repeat(40);
 
-/** A file, or the list of what a directory has in it. */
+/** A file, or the entries of a directory. */
 function contents(ask) {
   const { params, query, call, repository, state } = ask;
   const path = (params.path ?? "").replace(/\/$/, "");
@@ -32,7 +34,7 @@ function contents(ask) {
   return reply(200, { ...entry(ask, "file", path), sha: file.sha, size: file.size, ...content });
 }
 
-/** GitHub breaks base64 into lines of sixty. */
+/** GitHub breaks base64 into lines of sixty characters. */
 function inLines(encoded) {
   return encoded.replaceAll(/.{1,60}/g, "$&\n");
 }

@@ -1,4 +1,4 @@
-/** What a token of an installation is good for, of the installation itself and its repositories. */
+/** Routes for an installation token: its repositories, and members of its organization. */
 import { repositoriesOf, repositoryView } from "./installations.mjs";
 import { inRepository } from "./in-repository.mjs";
 import { membershipOf } from "./api-user.mjs";
@@ -24,7 +24,7 @@ function repository({ repository, caller, urls }) {
   return reply(200, { ...repositoryView(repository, urls), permissions: { admin: false, push: false, pull: caller.token.permissions.contents !== undefined } });
 }
 
-/** Of the organization that the installation is on: what somebody is there who was signed in once. */
+/** The membership of a user, who has signed in before, in the organization of the installation. */
 function membership({ caller, params, state, urls }) {
   if (!allows(caller.token.permissions, ["members:read"])) return refused(403, "Resource not accessible by integration");
   const isOwn = caller.installation.account.login.toLowerCase() === params.org.toLowerCase();

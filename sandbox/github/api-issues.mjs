@@ -1,4 +1,4 @@
-/** Comments and labels. Every number from 1 on is an issue or a pull request here, of every repository. */
+/** Comments and labels. In every repository, every number from 1 on is an issue or a pull request. */
 import { APP_ID, APP_SLUG, botView } from "./app.mjs";
 import { isObject } from "../services/answer.mjs";
 import { inRepository } from "./in-repository.mjs";
@@ -20,7 +20,7 @@ export const ISSUE_ROUTES = [
   ["POST /repos/{owner}/{repo}/issues/{number}/labels", inRepository(WRITE, inIssue(addLabels))],
 ];
 
-/** Everything of a kind that was ever written: `comments` or `labels`. */
+/** All written `comments` or `labels`. */
 export function listWritten(what, state) {
   return state.documents.list(what === "comments" ? COMMENT : LABELS, -1);
 }
@@ -32,7 +32,7 @@ function inIssue(handle) {
   };
 }
 
-/** What a test has written, or an issue without a text. */
+/** The issue that a test has opened, or one without a text. */
 function issueOf(ask) {
   const { title, body } = ask.state.documents.get(ISSUE, idOf(ask)) ?? { title: `Issue ${ask.issue}`, body: null };
   const url = `${ask.urls.api}/repos/${ask.repository.full_name}/issues/${ask.issue}`;
@@ -92,7 +92,7 @@ function labels(ask) {
   return paged(ask, namesOf(ask), (page) => page.map((name) => labelView(name, ask)));
 }
 
-/** What an issue has already it does not get again. */
+/** Adds the labels that the issue does not have yet. */
 function addLabels(ask) {
   const { repository, issue, body, caller, state } = ask;
   const given = (Array.isArray(body) ? body : body.labels)?.map?.((label) => (isObject(label) ? label.name : label));

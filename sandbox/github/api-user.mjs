@@ -1,4 +1,4 @@
-/** What a token of a user is good for. */
+/** Routes for a user token. */
 import { allows } from "./credentials.mjs";
 import { accountView, installationView, listInstallations, repositoriesOf, repositoryView } from "./installations.mjs";
 import { notFound, paged, refused, reply } from "./reply.mjs";
@@ -15,14 +15,14 @@ function user({ caller, urls }) {
   return reply(200, { name: null, email: null, ...accountView(account, urls) });
 }
 
-/** What the user is in an organization of theirs. GitHub says so to Apps that may read its members. */
+/** The user's membership in an organization. GitHub shows it only to Apps that may read the members. */
 function membership({ caller, params, state, urls }) {
   const installation = listInstallations(state).find(({ account }) => isSame(account.login, params.org));
   if (installation && !allows(installation.permissions, ["members:read"])) return refused(403, "Resource not accessible by integration");
   return membershipOf(caller.token.user, params.org, urls);
 }
 
-/** What a user is in an organization of theirs: an admin, unless a test says otherwise. */
+/** A user's membership in one of their organizations: as an admin, unless a test has set another role. */
 export function membershipOf({ organizations = [], repositories: _, ...user }, org, urls) {
   const found = organizations.find(({ login }) => isSame(login, org));
   if (!found) return notFound();
@@ -45,13 +45,13 @@ function repositories(ask) {
   return paged(ask, all, (page, total_count) => ({ total_count, repositories: page.map((one) => ({ ...repositoryView(one, ask.urls), permissions })) }));
 }
 
-/** Those on the user's own account and on the user's organizations. */
+/** The installations on the user's own account and on the user's organizations. */
 function ownInstallations({ caller, state }) {
   const accounts = [caller.token.user, ...organizationsOf(caller)];
   return listInstallations(state).filter(({ account }) => accounts.some(({ login }) => isSame(login, account.login)));
 }
 
-/** Everything on the user's own account and where the user is an admin; elsewhere the user may read. */
+/** All permissions on the user's own account and where the user is an admin; elsewhere only reading. */
 function permissionsOn({ login }, caller) {
   const isOwn = isSame(login, caller.token.user.login);
   const admin = isOwn || organizationsOf(caller).some((one) => isSame(one.login, login) && one.role === "admin");

@@ -1,6 +1,6 @@
 /**
- * GitHub's REST API: who calls, whether the rate limits let it pass, and what every answer carries. What the routes
- * answer is in the files they come from.
+ * GitHub's REST API: identifies the caller, applies the rate limits, and adds the common headers. The files
+ * of the routes have their answers.
  */
 import { APP_ROUTES } from "./api-app.mjs";
 import { CHECK_ROUTES } from "./api-checks.mjs";
@@ -52,7 +52,7 @@ function handled(call, caller, state) {
   return handle({ call, caller, params: found.params, query: call.query, body: call.body ?? {}, at: call.at, state, urls });
 }
 
-/** With an `ETag`, or a 304 for a caller who has it already; that one is free. */
+/** Adds an `ETag`, or makes the answer a 304 if the caller has it already; a 304 does not count. */
 function tagged(call, answer) {
   if (call.method !== "GET" || answer.status !== 200) return answer;
   const etag = answer.headers.etag ?? `W/"${hashOf(answer.body)}"`;
@@ -65,18 +65,18 @@ function withHeaders(answer, headers) {
   return { ...answer, headers: { ...answer.headers, ...headers } };
 }
 
-/** Free of charge, as at GitHub. */
+/** The answer of `GET /rate_limit`, which does not count, as at GitHub. */
 function rateAnswer(bucket) {
   return reply(200, { resources: { core: rateView(bucket) }, rate: rateView(bucket) });
 }
 
-/** GitHub takes no call that does not say what makes it. */
+/** GitHub refuses a call without a `User-Agent`. */
 function noAgent() {
   const body = "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.";
   return { status: 403, headers: { "content-type": "text/html; charset=utf-8" }, body };
 }
 
-/** Two 32-bit FNV-1a: enough to tell answers apart, and needs no await. */
+/** Two 32-bit FNV-1a hashes: enough to tell answers apart and, unlike a digest of WebCrypto, synchronous. */
 function hashOf(text) {
   let [first, second] = [0x811c9dc5, 0x01000193];
   for (let index = 0; index < text.length; index += 1) {

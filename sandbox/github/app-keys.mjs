@@ -1,10 +1,10 @@
 /**
- * The key pair of the GitHub App here: RSA-2048, made for tests.
+ * The key pair of the sandbox's GitHub App: RSA-2048, made for tests.
  *
- * TEST ONLY. The private half is public; whoever trusts this key outside the sandbox trusts everybody.
+ * TEST ONLY. The private half is public. Never trust this key outside the sandbox: anybody can sign with it.
  */
 
-/** As GitHub hands it out: PKCS#1. */
+/** The private key as GitHub issues it: PKCS#1. */
 export const TEST_ONLY_PRIVATE_KEY = `-----BEGIN RSA PRIVATE KEY-----
 MIIEowIBAAKCAQEA3d9ov+TCzgrIPE2pT4H4iP8kpV99Sj2z/q2N0zb37Uus2vnm
 wpTCpe3qwS1v2WWzQCWHVeok2lKsjNLlc7561Nev2u7keOYFkBJD4WFn95i826kw
@@ -65,7 +65,7 @@ LsB+XSdgThpWq2P48XLSEn8=
 -----END PRIVATE KEY-----
 `;
 
-/** The half that GitHub keeps, to verify with (RFC 7517). */
+/** The public key, with which GitHub verifies (RFC 7517). */
 export const PUBLIC_JWK = {
   kty: "RSA",
   alg: "RS256",

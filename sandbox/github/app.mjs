@@ -1,4 +1,4 @@
-/** The GitHub App that is played here: who it is, and what it may. TEST ONLY, its secrets too. */
+/** The sandbox's GitHub App: its identity, secrets and permissions. TEST ONLY. */
 export { PUBLIC_JWK, TEST_ONLY_PRIVATE_KEY, TEST_ONLY_PRIVATE_KEY_PKCS8 } from "./app-keys.mjs";
 
 export const APP_ID = 4242;
@@ -6,19 +6,19 @@ export const APP_SLUG = "chittyconnect-sandbox";
 export const CLIENT_ID = "Iv1.sandbox";
 export const TEST_ONLY_CLIENT_SECRET = "sandbox-client-secret";
 export const TEST_ONLY_WEBHOOK_SECRET = "sandbox-webhook-secret";
-/** The number of its webhook, in `X-GitHub-Hook-ID` and in a ping. */
+/** The number of the App's webhook, in `X-GitHub-Hook-ID` and in a ping. */
 export const HOOK_ID = 424_242;
 
-/** What an installation may, unless a test says otherwise. */
+/** The permissions of an installation, unless a test sets others. */
 export const PERMISSIONS = { checks: "write", contents: "read", issues: "write", members: "read", metadata: "read", pull_requests: "write" };
 
-/** What the App hears of. */
+/** The events that the App receives. */
 export const EVENTS = ["check_run", "fork", "issue_comment", "issues", "pull_request", "push", "release", "star", "workflow_run"];
 
 const SINCE = "2025-01-01T00:00:00Z";
 const OWNER = { login: "chittyos", id: 4000, type: "Organization" };
 
-/** As `GET /app` shows it. */
+/** The App as `GET /app` shows it. */
 export function appView({ web }) {
   return {
     id: APP_ID,

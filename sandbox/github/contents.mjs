@@ -1,39 +1,39 @@
-/** The files and pull requests of repositories, as a test puts them there. */
+/** The files and pull requests of repositories, which tests create. */
 import { stamp } from "./reply.mjs";
 
 const FILE = "github.file";
 const PULL = "github.pull";
 
-/** A Git blob's name: what GitHub gives as the `sha` of a file. */
+/** The name of a Git blob, which GitHub returns as the `sha` of a file. */
 export async function blobSha(bytes) {
   const header = new TextEncoder().encode(`blob ${bytes.length}\0`);
   const digest = await crypto.subtle.digest("SHA-1", await new Blob([header, bytes]).arrayBuffer());
   return hex(new Uint8Array(digest));
 }
 
-/** Puts a file there, in the place of the one that has the path, and the branch where one is named. */
+/** Stores a file, in one branch or in all; replaces the one with the same path and branch. */
 export function putFile({ repository, path, ref = "", bytes, sha }, state) {
   const id = fileId(repository, ref, path);
   state.github.putText(`file:${id}`, base64(bytes));
   return state.documents.put(FILE, id, { id, repository: repository.key, path, ref, size: bytes.length, sha });
 }
 
-/** The file of that branch, or else of every branch; `null` where there is none. */
+/** The file in this branch, else the one in all branches; `null` without either. */
 export function findFile(repository, ref, path, state) {
   return state.documents.get(FILE, fileId(repository, ref, path)) ?? state.documents.get(FILE, fileId(repository, "", path));
 }
 
-/** In base64, without line breaks. */
+/** The content in base64, without line breaks. */
 export function contentOf(file, state) {
   return state.github.text(`file:${file.id}`);
 }
 
-/** The files of that branch and of every branch. */
+/** The files of this branch, and those in all branches. */
 export function listFiles(repository, ref, state) {
   return state.documents.find(FILE, "repository", repository.key).filter((file) => file.ref === "" || file.ref === ref);
 }
 
-/** Makes a pull request, or replaces it. One that comes without a commit has the same one for the same number. */
+/** Creates or replaces a pull request. Without a given commit, the commit is computed from the number. */
 export function putPull(repository, { number, files = [], ...pull }, now, state) {
   const id = pullId(repository, number);
   const { id: earlier, created_at } = state.documents.get(PULL, id) ?? { id: state.github.nextId(), created_at: stamp(now) };
@@ -42,7 +42,7 @@ export function putPull(repository, { number, files = [], ...pull }, now, state)
   return state.documents.put(PULL, id, { id: earlier, created_at, updated_at: stamp(now), ...pull, head, number, repository: repository.key });
 }
 
-/** The commit of a pull request's branch, or what is a commit itself. */
+/** The commit of a pull request's branch; any other `ref` is a commit itself. */
 export function commitOf(repository, ref, state) {
   return state.documents.find(PULL, "repository", repository.key).find(({ head }) => head.ref === ref)?.head.sha ?? ref;
 }

@@ -1,4 +1,4 @@
-/** The control routes of GitHub: what it is set to, what is there, and deliveries. */
+/** The control routes of GitHub: its settings, its contents, and deliveries. */
 import { answer, isObject } from "../services/answer.mjs";
 import { listWritten, putIssue } from "./api-issues.mjs";
 import { listCheckRuns } from "./api-checks.mjs";
@@ -68,7 +68,7 @@ const LIMITS = {
 };
 const SECONDARY = { status: (value) => value === 403 || value === 429, retry_after: isCount, times: isNumber };
 
-/** Whether every field is one that there is, and as it should be. */
+/** Whether every field is known and its value follows the rule. */
 function fits(body, rules) {
   return isObject(body) && Object.entries(body).every(([name, value]) => Object.hasOwn(rules, name) && rules[name](value));
 }

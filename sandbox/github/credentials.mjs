@@ -1,4 +1,4 @@
-/** The tokens that GitHub issues, and who calls with one. */
+/** The tokens that GitHub issues, and the callers that they identify. */
 import { findInstallation, findRepository } from "./installations.mjs";
 import { refused, stamp } from "./reply.mjs";
 
@@ -8,9 +8,12 @@ const CODE_LIFETIME_MS = 600_000;
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const RANK = { read: 1, write: 2, admin: 3 };
 
-/** An installation's token. `repositories` are the keys of those it is limited to, or null. */
+/**
+ * Issues an installation token. `repositories` are the keys of the repositories that it is limited to, or
+ * null.
+ */
 export function issueInstallationToken({ installation, permissions, repositories, lifetime }, now, state) {
-  // To the second, as the answer says it.
+  // Rounded down to the second, since the answer has whole seconds.
   const expires = Math.floor(now / 1000 + lifetime) * 1000;
   return issue({ kind: "installation", installation_id: installation.id, permissions, repositories, expires_at: stamp(expires) }, "ghs_", now, state);
 }
@@ -19,17 +22,17 @@ export function issueUserToken(user, now, state) {
   return issue({ kind: "user", user, expires_at: null }, "ghu_", now, state);
 }
 
-/** Ends every token there is. */
+/** Revokes all tokens. */
 export function revokeTokens(state) {
   for (const token of state.documents.list(TOKEN, -1)) state.documents.put(TOKEN, token.id, { ...token, revoked: true });
 }
 
-/** Every token that was issued, without the token itself. */
+/** All issued tokens, without their secrets. */
 export function listTokens(state) {
   return state.documents.list(TOKEN, -1).map(({ secret: _, ...token }) => token);
 }
 
-/** What the browser brings to the callback, good for once and for ten minutes. */
+/** Issues the code that the browser brings to the callback. It works once, within ten minutes. */
 export function issueCode(user, now, state) {
   const secret = random(20);
   const id = crypto.randomUUID();
@@ -37,7 +40,7 @@ export function issueCode(user, now, state) {
   return secret;
 }
 
-/** Whose code it is, which it is no longer; `null` for one that is not good. */
+/** Uses up a code; returns its user, or `null` if the code is not valid. */
 export function redeemCode(secret, now, state) {
   const [code] = typeof secret === "string" ? state.documents.find(CODE, "secret", secret) : [];
   if (!code || code.used || code.expires <= now) return null;
@@ -46,8 +49,8 @@ export function redeemCode(secret, now, state) {
 }
 
 /**
- * Who calls: `{kind, name, bucket, token, installation}`, where the kind is app, installation or user, or why it is
- * nobody: `{refusal}`. `isAppRoute` is where GitHub wants the App itself.
+ * The caller, `{kind, name, bucket, token, installation}`, whose kind is app, installation or user; or
+ * `{refusal}`. `isAppRoute` says that GitHub requires the App itself there.
  */
 export function callerOf({ authorization, isApp, at }, isAppRoute, state) {
   if (isAppRoute) return isApp ? { kind: "app", name: "app", bucket: "app" } : { refusal: refused(401, "A JSON web token could not be decoded") };
@@ -66,14 +69,16 @@ export function suspended() {
   return refused(403, "This installation has been suspended");
 }
 
-/** The repository, where the caller's installation has it and its token is not limited to others; otherwise `null`. */
+/**
+ * The repository, if the caller's installation has it and the token is not limited to others; else `null`.
+ */
 export function accessibleRepository({ installation, token }, owner, name, state) {
   const repository = findRepository(owner, name, state);
   const isAmong = repository?.installation === installation.id && (token.repositories ?? [repository.key]).includes(repository.key);
   return isAmong ? repository : null;
 }
 
-/** Whether permissions are enough for any one of `wanted`, such as `["issues:write"]`. */
+/** Whether `permissions` include one of `wanted`, such as `["issues:write"]`. */
 export function allows(permissions, wanted) {
   return wanted.some((one) => {
     const [name, level] = one.split(":");
@@ -81,7 +86,7 @@ export function allows(permissions, wanted) {
   });
 }
 
-/** Whether a level of access is no more than another. */
+/** Whether a level of access is at most the granted one. */
 export function isWithin(level, granted) {
   return Object.hasOwn(RANK, level) && RANK[level] <= (RANK[granted] ?? 0);
 }

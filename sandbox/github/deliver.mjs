@@ -1,4 +1,4 @@
-/** What `POST /_sandbox/github/deliver` asks for, as deliveries that only want sending. */
+/** Turns the body of `POST /_sandbox/github/deliver` into deliveries to send. */
 import { isObject } from "../services/answer.mjs";
 import { aboutOf, beginDelivery, parsed } from "./deliveries.mjs";
 
@@ -19,8 +19,8 @@ const RULES = {
 };
 
 /**
- * Keeps the deliveries and gives what the Worker is to do: `{deliveries: [{id, ...}], concurrency, several}`, or
- * `null` where the body is not as it should be. A secret and a signature are not kept.
+ * Stores the deliveries and returns the Worker's task, `{deliveries: [{id, ...}], concurrency, several}`, or
+ * `null` if the body is invalid. Secrets and signatures are not stored.
  */
 export function plan(body, now, state) {
   const list = Array.isArray(body) ? body : body?.deliveries;
@@ -38,7 +38,10 @@ function fits(given) {
   return isComplete && Object.entries(given).every(([name, value]) => Object.hasOwn(RULES, name) && RULES[name](value));
 }
 
-/** With a count that many, where `{{n}}` counts from 1: alone in quotes it is a number, within text it is its digits. */
+/**
+ * Repeats a delivery `count` times. `{{n}}` counts from 1: `"{{n}}"` becomes a number, within a text its
+ * digits.
+ */
 function* numbered({ count, payload, guid, ...others }) {
   const text = typeof payload === "string" ? payload : JSON.stringify(payload);
   if (count === undefined) return yield { ...others, text, guid };

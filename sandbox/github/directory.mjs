@@ -1,6 +1,6 @@
 /**
- * GitHub's side of a GitHub App: `/_github/api` is its REST API, as api.github.com, and `/_github/web` what a browser
- * gets, as github.com.
+ * GitHub's side of a GitHub App: `/_github/api` stands for api.github.com, the REST API, and `/_github/web`
+ * for github.com, which browsers visit.
  */
 import { answer } from "../services/answer.mjs";
 import { api } from "./api.mjs";
@@ -8,7 +8,7 @@ import { web } from "./web.mjs";
 
 const HOSTS = { api, web };
 
-/** The two that there are, as a call's host. */
+/** The hosts of GitHub, as a call names them: `api` and `web`. */
 export const GITHUB_HOSTS = Object.keys(HOSTS);
 
 /** Answers a call as GitHub would. */

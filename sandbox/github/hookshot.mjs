@@ -1,4 +1,6 @@
-/** Sends deliveries to the webhook, as GitHub does. In the Worker, where waiting holds up nobody. */
+/**
+ * Sends deliveries to the webhook, as GitHub does. It runs in the Worker, where waiting delays no other call.
+ */
 import { APP_ID, HOOK_ID, TEST_ONLY_WEBHOOK_SECRET } from "./app.mjs";
 
 const AGENT = "GitHub-Hookshot/4242sbx";
@@ -7,8 +9,8 @@ const KEPT_ANSWER = 4096;
 const utf8 = new TextEncoder();
 
 /**
- * Sends each of `deliveries`, `{id, secret?, signature?, headers?}`, some at once, and gives them as they ended, in
- * order. `office` hands out what to send, and is told how it went.
+ * Sends `deliveries`, `{id, secret?, signature?, headers?}`, at most `concurrency` at a time, and returns
+ * them with their results, in order. `office` supplies the payloads and records the results.
  */
 export async function deliver({ deliveries, concurrency = AT_ONCE }, office) {
   const ended = [];
@@ -68,7 +70,7 @@ async function hmac(hash, body, secret) {
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** A header given as null is left out. */
+/** Adds the given headers; a null removes one. */
 function merged(headers, given) {
   const named = Object.entries(given).map(([name, value]) => [name.toLowerCase(), value]);
   return Object.fromEntries(Object.entries({ ...headers, ...Object.fromEntries(named) }).filter(([, value]) => value !== null));

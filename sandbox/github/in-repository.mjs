@@ -1,10 +1,10 @@
-/** What all routes below /repos/{owner}/{repo} begin with. */
+/** The common checks of all routes below /repos/{owner}/{repo}. */
 import { accessibleRepository, allows } from "./credentials.mjs";
 import { notFound, refused } from "./reply.mjs";
 
 /**
- * The handler of a route in a repository: 404 where the caller does not have it, 403 where it may not do this. Any
- * one of `permissions`, such as `issues:write`, will do.
+ * Wraps the handler of a route in a repository: 404 if the caller's installation does not have the
+ * repository, 403 unless the token has one of `permissions`, such as `issues:write`.
  */
 export function inRepository(permissions, handle) {
   return (ask) => {

@@ -1,4 +1,4 @@
-/** Where the App is installed, and the repositories there are: those that installations have. */
+/** The installations of the App, and their repositories. */
 import { APP_ID, APP_SLUG, EVENTS, PERMISSIONS } from "./app.mjs";
 import { stamp } from "./reply.mjs";
 
@@ -9,12 +9,12 @@ export function findInstallation(id, state) {
   return state.documents.get(INSTALLATION, String(id));
 }
 
-/** All of them, the oldest first. */
+/** All installations, oldest first. */
 export function listInstallations(state) {
   return state.documents.list(INSTALLATION, -1);
 }
 
-/** Makes an installation, with its repositories: names, or objects with a `name`. */
+/** Creates an installation with its repositories, which are names or objects with a `name`. */
 export function install({ id, account, repositories = [], permissions = PERMISSIONS, events = EVENTS, repository_selection = "selected", suspended = false }, now, state) {
   const owner = { type: "User", ...account, id: account.id ?? state.github.nextId() };
   const installation = keep(
@@ -41,7 +41,7 @@ export function changeInstallation(installation, { repositories, suspended, ...c
   return changed;
 }
 
-/** With it go its repositories; its tokens are none from now on. */
+/** Removes an installation and its repositories. Its tokens stop working. */
 export function uninstall(installation, state) {
   for (const { key } of repositoriesOf(installation.id, state)) state.documents.remove(REPOSITORY, key);
   state.documents.remove(INSTALLATION, String(installation.id));
@@ -52,12 +52,12 @@ export function repositoriesOf(id, state) {
   return state.documents.find(REPOSITORY, "installation", id);
 }
 
-/** A repository by its full name, whatever its case; `null` where there is none. */
+/** A repository by its full name in any case; `null` if there is none. */
 export function findRepository(owner, name, state) {
   return state.documents.get(REPOSITORY, keyOf(owner, name));
 }
 
-/** A repository that stays keeps its number. */
+/** Replaces the repositories of an installation. A repository that stays keeps its number. */
 function setRepositories(installation, repositories, now, state) {
   const { id, account } = installation;
   const wanted = repositories.map((given) => made(typeof given === "string" ? { name: given } : given, account));

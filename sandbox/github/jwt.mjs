@@ -1,4 +1,4 @@
-/** The JWTs by which a GitHub App says who it is (RFC 7515, RS256). */
+/** The JWTs with which a GitHub App authenticates (RFC 7515, RS256). */
 import { APP_ID, CLIENT_ID, PUBLIC_JWK } from "./app.mjs";
 
 const ALGORITHM = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
@@ -7,7 +7,7 @@ const ISSUERS = [APP_ID, String(APP_ID), CLIENT_ID];
 
 let key;
 
-/** Whether an `Authorization` is one of the App's own JWTs, and good at this moment. */
+/** Whether an `Authorization` is a JWT of the App that is valid now. */
 export async function isAppJwt(authorization, now) {
   const [, header, claims, signature] = /^Bearer +([\w-]+)\.([\w-]+)\.([\w-]+)$/i.exec(authorization) ?? [];
   try {

@@ -1,6 +1,6 @@
 /**
- * GitHub's rate limits: the primary one counts the calls of each caller by the hour, the secondary one is there
- * when a test says so. A caller is the App, an installation or a user.
+ * GitHub's rate limits: the primary limit counts the calls of each caller by the hour, the secondary limit
+ * applies only when a test sets it. A caller is the App, an installation or a user.
  */
 import { refused } from "./reply.mjs";
 
@@ -20,7 +20,7 @@ export function isUsedUp({ limit, used }) {
   return used >= limit;
 }
 
-/** Counts a call and gives the count with it. */
+/** Counts a call and returns the new count. */
 export function use(name, bucket, state) {
   return state.documents.put(KIND, name, { ...bucket, used: bucket.used + 1 });
 }
@@ -34,7 +34,7 @@ export function rateView({ limit, used, reset_at }) {
   return { limit, used, remaining: Math.max(0, limit - used), reset: reset_at / 1000 };
 }
 
-/** The refusal of a caller with nothing left. */
+/** The refusal of a caller that has used up its limit. */
 export function primaryRefusal(caller) {
   return refused(403, `API rate limit exceeded for ${caller}.`);
 }
@@ -49,7 +49,7 @@ export function secondaryRefusal(now, state) {
   return { ...answer, headers: { ...answer.headers, "retry-after": String(wait) } };
 }
 
-/** Leaves so much of the primary limit, for one caller or, from now on, for each. */
+/** Sets the primary limit and what is left of it, for one caller or, from now on, for every caller. */
 export function setPrimary({ bucket, limit = LIMIT, remaining = limit, reset_in = WINDOW_MS / 1000 }, now, state) {
   const given = { limit, used: limit - remaining, reset_at: wholeSecond(now + reset_in * 1000) };
   if (bucket !== undefined) return state.documents.put(KIND, bucket, given);
@@ -57,7 +57,7 @@ export function setPrimary({ bucket, limit = LIMIT, remaining = limit, reset_in 
   state.settings.write(SETTINGS.primary, given);
 }
 
-/** Puts the secondary limit in force: for so many calls, or until `retry_after` is over. `null` takes it away. */
+/** Sets the secondary limit, for `times` calls or until `retry_after` is over. `null` removes it. */
 export function setSecondary(given, now, state) {
   const { status = 403, retry_after = 1, times } = given ?? {};
   state.settings.write(SETTINGS.secondary, given && { status, retry_after, times, until: now + retry_after * 1000 });

@@ -1,4 +1,4 @@
-/** What GitHub's REST API answers with. */
+/** Answers in the form of GitHub's REST API. */
 import { answer } from "../services/answer.mjs";
 
 const TYPE = { "content-type": "application/json; charset=utf-8" };
@@ -8,29 +8,29 @@ export function reply(status, body, headers = {}) {
   return answer(status, body, { ...TYPE, ...headers });
 }
 
-/** An error, with what else GitHub says in its body. */
+/** An error, with more members of its body. */
 export function refused(status, message, more = {}) {
   return reply(status, { message, ...more, documentation_url: DOCUMENTATION, status: String(status) });
 }
 
-/** Also for what there is, but not for this caller: GitHub does not tell. */
+/** A 404. GitHub also answers it for what the caller may not see. */
 export function notFound() {
   return refused(404, "Not Found");
 }
 
-/** 422, with the field that is wrong; `code` is `missing_field`, `invalid` and the like. */
+/** A 422 that names the invalid field; `code` is `missing_field`, `invalid` and the like. */
 export function invalid(resource, field, code = "invalid") {
   return refused(422, "Validation Failed", { errors: [{ resource, field, code }] });
 }
 
-/** A time as GitHub writes it: UTC, to the second. */
+/** A time in GitHub's form: UTC, in whole seconds. */
 export function stamp(time) {
   return `${new Date(time).toISOString().slice(0, 19)}Z`;
 }
 
 /**
- * The page of `items` that a list's query asks for, with the `Link` to the others. `wrap` makes the body of the page
- * and the total.
+ * The page of `items` that the query asks for, with a `Link` to the other pages. `wrap` makes the body from
+ * the page and the total.
  */
 export function paged({ call, query }, items, wrap = (page) => page) {
   const size = Math.min(wholeNumber(query.per_page, 30), 100);
@@ -42,7 +42,7 @@ export function paged({ call, query }, items, wrap = (page) => page) {
   return reply(200, wrap(items.slice((page - 1) * size, page * size), items.length), link ? { link } : {});
 }
 
-/** One entry of a `Link` header: the same list with another query. */
+/** One link of a `Link` header: the same list with another query. */
 export function linkTo({ origin, host, path }, query, rel) {
   return `<${origin}/_github/${host}${path}?${new URLSearchParams(query)}>; rel="${rel}"`;
 }

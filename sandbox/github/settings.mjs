@@ -1,14 +1,14 @@
-/** What a test may set of GitHub: where its webhook and its callback go, and who is signed in. */
+/** The settings of GitHub that a test may change: the webhook, the callback, the signed-in user. */
 
 const DEFAULTS = {
-  /** Where deliveries go; none go anywhere while it is null. */
+  /** The address of the webhook; while it is null, nothing is delivered. */
   webhook_url: null,
   callback_url: null,
-  /** Whose browser it is; null for nobody's. */
+  /** The user who is signed in, in the browser; null if nobody is. */
   user: { login: "octo-tester", id: 1001 },
-  /** Seconds that the next installation tokens are good for. */
+  /** The lifetime of the next installation tokens, in seconds. */
   token_lifetime: 3600,
-  /** Milliseconds after which GitHub gives a delivery up. */
+  /** The deadline of a delivery, in ms. */
   delivery_timeout_ms: 10_000,
 };
 
@@ -18,13 +18,13 @@ export function githubConfig(state) {
 
 const USER = "github.user";
 
-/** Whoever is signed in is known from then on. */
+/** Changes the settings. GitHub remembers each user who has been signed in. */
 export function changeGithubConfig(changes, state) {
   if (changes.user) state.documents.put(USER, changes.user.login.toLowerCase(), changes.user);
   state.settings.write("github.config", { ...state.settings.get("github.config", {}), ...changes });
 }
 
-/** A user by name, as they were when they were last signed in; `null` for nobody. */
+/** A user by name, as of their last sign-in; `null` if the user is unknown. */
 export function findUser(login, state) {
   const user = state.documents.get(USER, login.toLowerCase());
   const first = githubConfig(state).user;

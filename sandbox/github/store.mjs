@@ -1,4 +1,4 @@
-/** What GitHub keeps besides documents: numbers that are given once, texts of any length, deliveries. */
+/** GitHub's storage besides documents: numbers that are never reused, texts of any length, deliveries. */
 
 const PART = 500_000;
 const MOST_DELIVERIES = 10_000;
@@ -10,14 +10,14 @@ export class GitHubStore {
 
   constructor(sql) {
     this.#sql = sql;
-    // AUTOINCREMENT, so that a number is not given again after a reset.
+    // AUTOINCREMENT, so that a number is not reused after a reset.
     sql.exec("CREATE TABLE IF NOT EXISTS github_ids (id INTEGER PRIMARY KEY AUTOINCREMENT)");
-    // In parts, as a row must not be longer than 2 MB.
+    // In parts, since a row must not be longer than 2 MB.
     sql.exec("CREATE TABLE IF NOT EXISTS github_texts (name TEXT, part INTEGER, text TEXT, PRIMARY KEY (name, part))");
     sql.exec("CREATE TABLE IF NOT EXISTS github_deliveries (seq INTEGER PRIMARY KEY AUTOINCREMENT, guid TEXT, event TEXT, delivery TEXT)");
   }
 
-  /** A number that nothing else here has. */
+  /** A number that nothing else in this store has. */
   nextId() {
     const { id } = this.#sql.exec("INSERT INTO github_ids DEFAULT VALUES RETURNING id").one();
     this.#sql.exec("DELETE FROM github_ids WHERE id = ?", id);
@@ -41,7 +41,7 @@ export class GitHubStore {
     this.#sql.exec("DELETE FROM github_texts WHERE name = ?", name);
   }
 
-  /** Keeps a delivery and what it carries, and gives it with its number; of the newest 10,000. */
+  /** Stores a delivery with its payload and returns it with its number. The newest 10,000 are kept. */
   addDelivery(delivery, payload) {
     const { seq } = this.#sql.exec("INSERT INTO github_deliveries (guid, event) VALUES (?, ?) RETURNING seq", delivery.guid, delivery.event).one();
     const old = this.#sql.exec("DELETE FROM github_deliveries WHERE seq <= ? RETURNING seq", seq - MOST_DELIVERIES).toArray();
@@ -62,12 +62,12 @@ export class GitHubStore {
     return row ? JSON.parse(row.delivery) : null;
   }
 
-  /** What it carries, exactly. */
+  /** The exact payload of a delivery. */
   payload(id) {
     return this.text(payloadOf(id));
   }
 
-  /** The newest first, from the number `from` downwards, where one is given. */
+  /** Deliveries, newest first; with `from`, only those up to that number. */
   deliveries({ from, guid, event, limit }) {
     const rows = this.#sql
       .exec(

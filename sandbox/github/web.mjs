@@ -1,4 +1,4 @@
-/** github.com, as far as a browser and an OAuth client get to it: installing the App, and the code for a token. */
+/** github.com for browsers and OAuth clients: installing the App, and exchanging a code for a token. */
 import { answer } from "../services/answer.mjs";
 import { APP_SLUG, CLIENT_ID, TEST_ONLY_CLIENT_SECRET } from "./app.mjs";
 import { issueCode, issueUserToken, redeemCode } from "./credentials.mjs";
@@ -25,8 +25,9 @@ export function web(call, state) {
 }
 
 /**
- * What happens when the user agrees at once: the App is installed on the user's own account, or on the organization
- * that `target_id` names, and the browser goes back. Where it is installed already that is an update.
+ * Installs the App as if the user agreed at once, on the user's own account or on the organization that
+ * `target_id` names, and redirects the browser back. If the App is installed there already, this is an
+ * update.
  */
 function installFor({ user, callback_url }, { query, origin, path, search, at }, state) {
   if (user === null) return redirect(`${origin}/_github/web/login?${new URLSearchParams({ return_to: path + search })}`);
@@ -43,7 +44,10 @@ function installFor({ user, callback_url }, { query, origin, path, search, at },
   return redirect(back.href);
 }
 
-/** An error is a 200 too. What is asked in a form, in JSON or in the query is the same. */
+/**
+ * Exchanges a code for a token. An error is a 200 too. The parameters may be in a form, in JSON or in the
+ * query.
+ */
 function accessToken({ headers, body, text, query, at }, state) {
   const form = body === undefined ? Object.fromEntries(new URLSearchParams(text)) : body;
   const { client_id, client_secret, code } = { ...query, ...form };

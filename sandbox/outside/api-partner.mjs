@@ -1,4 +1,4 @@
-/** api.partner.example: an API of somebody else that wants a credential for everything. */
+/** api.partner.example: an API of a third party that requires a credential for every request. */
 import { answer } from "../services/answer.mjs";
 import { echo } from "../services/echo.mjs";
 import { basicOf } from "./basic.mjs";
@@ -37,7 +37,7 @@ export function apiPartner(call, state) {
   return answer(404, NOT_FOUND);
 }
 
-/** Any one good credential will do. */
+/** Whether one of the credentials is valid. */
 function isGood({ authorization, headers, at }, state) {
   if (KEY_HEADERS.some((name) => isFixed(headers[name], state))) return true;
   const bearer = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
@@ -51,20 +51,20 @@ function redirect(to = "") {
   return { status: 302, headers: { location: to }, body: null };
 }
 
-/** JSON of exactly so many bytes. */
+/** JSON of exactly `bytes` bytes. */
 function big(bytes) {
   const empty = JSON.stringify({ filler: "" }).length;
   if (!Number.isInteger(bytes) || bytes < empty || bytes > MOST_BYTES) return answer(400, { error: `bytes is a number from ${empty} to ${MOST_BYTES}` });
   return answer(200, { filler: "x".repeat(bytes - empty) });
 }
 
-/** What nobody should hand on as it is: it would run, and set a cookie, where it does not belong. */
+/** A page that a proxy must not pass on unchanged: it runs a script and sets a cookie. */
 function html() {
   const headers = { "content-type": "text/html; charset=utf-8", "set-cookie": "partner_session=1; Path=/; HttpOnly", etag: '"partner-1"' };
   return { status: 200, headers, body: PAGE };
 }
 
-/** An answer with the headers that the query names: `?nel=x&etag="1"`. */
+/** An answer with the headers of the query: `?nel=x&etag="1"`. */
 function saying(headers) {
   return Object.keys(headers).every((name) => /^[a-z0-9-]{1,64}$/.test(name)) ? answer(200, {}, headers) : answer(400, { error: "a name is no header's" });
 }

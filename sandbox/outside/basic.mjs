@@ -1,4 +1,4 @@
-/** What an `Authorization: Basic` says (RFC 7617): `{user, password}`, or `null` for anything else. */
+/** `{user, password}` of an `Authorization: Basic` (RFC 7617), or `null` for anything else. */
 export function basicOf(authorization) {
   const [, encoded] = /^Basic +(\S+)$/i.exec(authorization) ?? [];
   try {

@@ -1,6 +1,6 @@
 /**
- * Hosts that are nobody's (RFC 2606, RFC 6761), for what the gateway calls outside ChittyOS:
- * `https://{host}/{path}` arrives at `/_outside/{host}/{path}`.
+ * Hosts with reserved names (RFC 2606, RFC 6761), for the calls of the gateway outside ChittyOS:
+ * `/_outside/{host}/{path}` stands for `https://{host}/{path}`.
  */
 import { answer } from "../services/answer.mjs";
 import { apiPartner } from "./api-partner.mjs";
@@ -13,7 +13,7 @@ const HOSTS = new Map(
   }),
 );
 
-/** The hosts that do more than say that they were reached. */
+/** The hosts with routes of their own. */
 export const HOST_NAMES = [...HOSTS.keys()];
 
 /** Answers a call as its host would. */

@@ -1,4 +1,6 @@
-/** login.partner.example: OAuth 2 (RFC 6749) with refresh tokens that are good for once, and revocation (RFC 7009). */
+/**
+ * login.partner.example: OAuth 2 (RFC 6749) with refresh tokens that work once, and revocation (RFC 7009).
+ */
 import { answer } from "../services/answer.mjs";
 import { basicOf } from "./basic.mjs";
 import { refresh, revoke } from "./partner.mjs";
@@ -26,14 +28,16 @@ function token({ grant_type, refresh_token }, at, state) {
   return answer(200, { access_token, token_type: "Bearer", expires_in, refresh_token: next }, { "cache-control": "no-store" });
 }
 
-/** It does not tell whether there was such a token. */
+/** Revokes a token. The answer does not reveal whether the token existed. */
 function end({ token: ended }, at, state) {
   if (!ended) return refused(400, "invalid_request");
   revoke(ended, at, state);
   return answer(200, {});
 }
 
-/** By HTTP Basic, where both parts are encoded once more, or by the form. */
+/**
+ * Whether the client's credentials are right: in HTTP Basic, with both parts form-encoded, or in the form.
+ */
 function isClient(authorization, form) {
   const basic = basicOf(authorization);
   const [id, secret] = basic ? [decoded(basic.user), decoded(basic.password)] : [form.client_id, form.client_secret];

@@ -1,12 +1,12 @@
 /**
  * The credentials of the partner: a fixed one, and the tokens that login.partner.example issues and
- * api.partner.example takes. Everything issued is kept, so that a test can see what became of it.
+ * api.partner.example accepts. Issued tokens are kept, so that a test can see their state.
  */
 import { iso } from "../services/answer.mjs";
 
-/** Good as bearer, key or password, unless it was made bad. */
+/** The fixed credential, valid as bearer, key or password, unless a test or a revocation has ended it. */
 export const FIXED = "partner-good";
-/** A refresh token of this form, seen for the first time, is as good as one that was issued. */
+/** A refresh token of this form is valid at its first use, as if it had been issued. */
 const GIVEN_REFRESH = /^partner-refresh(-.+)?$/;
 const KIND = "outside";
 const DEFAULTS = { expires_in: 3600, partner_good: true };
@@ -19,18 +19,20 @@ export function changePartner(changes, state) {
   for (const [name, value] of Object.entries(changes)) state.settings.write(`outside.${name}`, value);
 }
 
-/** Whether the fixed credential is this one, and good. */
+/** Whether `secret` is the fixed credential, and that is valid. */
 export function isFixed(secret, state) {
   return secret === FIXED && partnerSettings(state).partner_good;
 }
 
-/** Whether this is an access token that was issued, and has neither expired nor been revoked. */
+/** Whether `secret` is an issued access token that has neither expired nor been revoked. */
 export function isAccessToken(secret, now, state) {
   const found = find(secret, state);
   return found?.type === "access_token" && !found.revoked && Date.parse(found.expires_at) > now;
 }
 
-/** A refresh token is used up and gives an access token and its own successor; `null` for one that is not good. */
+/**
+ * Uses up a refresh token; returns an access token and the next refresh token, or `null` if it is not valid.
+ */
 export function refresh(secret, now, state) {
   const old = find(secret, state) ?? known(secret, now, state);
   if (old?.type !== "refresh_token" || old.used || old.revoked) return null;
@@ -41,7 +43,7 @@ export function refresh(secret, now, state) {
   return { access_token: access.secret, expires_in, refresh_token: next.secret };
 }
 
-/** Ends a token at once; with a refresh token everything that came of the same consent. Others are none, and stay so. */
+/** Ends a token at once; a refresh token with all tokens of the same grant. An unknown token is ignored. */
 export function revoke(secret, now, state) {
   if (secret === FIXED) return changePartner({ partner_good: false }, state);
   const found = find(secret, state) ?? known(secret, now, state);
@@ -54,7 +56,7 @@ function find(secret, state) {
   return state.documents.find(KIND, "secret", secret)[0];
 }
 
-/** A refresh token that is good without having been issued, from now on kept like one. */
+/** Stores a refresh token of the form that is valid without having been issued. */
 function known(secret, now, state) {
   if (!GIVEN_REFRESH.test(secret)) return undefined;
   return issue({ type: "refresh_token", grant: crypto.randomUUID(), secret, used: false }, now, state);

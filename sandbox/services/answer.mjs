@@ -1,4 +1,4 @@
-/** What a simulated service answers: plain data, so that it crosses to the Worker as it is. */
+/** Answers of the simulated services: plain data, which the Durable Object can return to the Worker. */
 
 /** An answer with a JSON body. */
 export function answer(status, body, headers = {}) {

@@ -1,8 +1,8 @@
 /**
  * The keys with which auth.chitty.cc signs JWTs here (RFC 7517): ES256, made for tests.
  *
- * TEST ONLY. The private halves are public, so that a test can sign a token with them; whoever trusts
- * these keys outside the sandbox trusts everybody.
+ * TEST ONLY. The private halves are public, so that tests can sign tokens. Never trust these keys outside the
+ * sandbox: anybody can sign with them.
  */
 const FIRST = {
   kty: "EC",
@@ -14,7 +14,7 @@ const FIRST = {
   use: "sig",
 };
 
-/** For the rotation of keys: published only while a test asks for it. */
+/** For tests of key rotation: published only while a test asks for it. */
 const SECOND = {
   kty: "EC",
   crv: "P-256",
@@ -25,12 +25,12 @@ const SECOND = {
   use: "sig",
 };
 
-/** Every key there is, published or not. */
+/** The ids of all keys, published or not. */
 export const KEY_IDS = [FIRST.kid, SECOND.kid];
 
 const SETTING = "published_keys";
 
-/** The ids of the keys that are published. */
+/** The ids of the published keys. */
 export function publishedKeys(state) {
   return state.settings.get(SETTING, [FIRST.kid]);
 }
@@ -39,14 +39,16 @@ export function publishKeys(kids, state) {
   state.settings.write(SETTING, KEY_IDS.filter((kid) => kids.includes(kid)));
 }
 
-/** What `/.well-known/jwks.json` answers. */
+/** The answer of `/.well-known/jwks.json`. */
 export function jwks(state) {
   const kids = publishedKeys(state);
   return { keys: [FIRST, SECOND].filter(({ kid }) => kids.includes(kid)) };
 }
 
-/** For tests that sign: `crypto.subtle.importKey("jwk", TEST_ONLY_PRIVATE_JWK, …)`. Never sent by a service. */
+/**
+ * The private key for tests: `crypto.subtle.importKey("jwk", TEST_ONLY_PRIVATE_JWK, …)`. No service sends it.
+ */
 export const TEST_ONLY_PRIVATE_JWK = { ...FIRST, d: "3549oW0V-5FRtWYxOdV55DSAOLBtoRYV2a_ohaaSSKw" };
 
-/** The same of the second key. */
+/** The private half of the second key. */
 export const TEST_ONLY_SECOND_PRIVATE_JWK = { ...SECOND, d: "nJ4Y3uuB4BWNOfJCDrDymZuOZIODJYTEbWaJyyZacow" };

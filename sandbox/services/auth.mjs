@@ -5,10 +5,10 @@
  * - `dev-<name>+ro` is the same actor, read only
  * - `dev-<name>+expired` has expired
  * - `dev-<name>+<n>s` expires n seconds after it was first seen
- * - `dev-<name>+scopes=contexts:read,actors:*` has these scopes and no others
+ * - `dev-<name>+scopes=contexts:read,actors:*` has exactly these scopes
  *
- * Tokens that it has made itself it knows too, until they expire or are revoked. What a test has
- * said of a token goes before all of this.
+ * It also accepts the tokens that it has issued, until they expire or are revoked. What a test has set for a
+ * token takes precedence over all of this.
  */
 import { actorId } from "../chitty-id.mjs";
 import { answer, isObject, iso } from "./answer.mjs";
@@ -19,7 +19,7 @@ import { overrideOf } from "./overrides.mjs";
 const TOKEN = /^dev-([A-Za-z0-9._-]{1,64})(?:\+(ro|expired|\d{1,6}s|scopes=[a-z:*,_-]*))?$/;
 const CHOSEN_SCOPES = "scopes=";
 const LIFETIME_MS = 3_600_000;
-/** Whose tokens those are that name no service. */
+/** The service of tokens that name none. */
 const OWN_SERVICE = "chittyconnect";
 
 /** auth.chitty.cc. */
@@ -53,7 +53,7 @@ function identifyCaller(call, state) {
   return answer(200, { actor: { chittyId: grant.chittyId, principalId: grant.name } });
 }
 
-/** Whose token it is and what it may, or why it is none. */
+/** The actor and the scopes of a token, or why it is not valid. */
 function grantOf(token, now, state) {
   const { scope } = overrideOf(token, state);
   const { grant, error } = ownGrantOf(token, now, state);

@@ -1,6 +1,6 @@
 /**
- * beacon.chitty.cc: takes everything, and drops no repeats but those that come with an `Idempotency-Key`. (That the real
- * one heeds the key is nowhere promised.)
+ * beacon.chitty.cc: accepts every event, and drops repeats only by their `Idempotency-Key`. (The real service
+ * nowhere promises to recognise the key.)
  */
 import { answer, isObject, iso } from "./answer.mjs";
 import { once } from "./once.mjs";
@@ -15,7 +15,7 @@ export function beacon(call, state) {
       return answer(200, { status: "operational", service: "chittybeacon", version: "1.0.0", timestamp: iso(call.at) });
     case "POST /api/beacon":
       return once(call, state, () => take(event, rest.data ?? null, call, state));
-    // The older spelling has no `data`: its fields stand beside the event.
+    // The older path has no `data`: its fields stand beside the event.
     case "POST /track":
       return once(call, state, () => take(event, rest, call, state));
   }

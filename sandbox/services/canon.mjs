@@ -1,4 +1,4 @@
-/** canon.chitty.cc: canonical values by category, and the records that are made of users and the like. */
+/** canon.chitty.cc: canonical values by category, and canonical records of users and the like. */
 import { answer, isObject, iso } from "./answer.mjs";
 import { once } from "./once.mjs";
 
@@ -32,7 +32,7 @@ export function canon(received, state) {
   return data ? answer(200, { data }) : answer(404, { error: "Not found" });
 }
 
-/** A `type` is the name of a category; of one that there is not, no value is canonical. */
+/** Validates a value. `type` is the name of a category; an unknown category has no canonical values. */
 function validate({ type, value }) {
   if (typeof type !== "string" || value === undefined) return answer(400, { error: "type and value are required" });
   return answer(200, { valid: CATEGORIES.get(type)?.includes(value) ?? false });

@@ -46,7 +46,9 @@ function problemOf({ chittyid, entity_data, trust_score, verification_report, ce
   return null;
 }
 
-/** The older spelling: a service certifies itself, and learns no more than the id. */
+/**
+ * The older path: a service certifies itself, and the answer has only the id, the compliance and the time.
+ */
 function certifyOlder({ chittyId, service, compliance = [], security_level, securityLevel }, at, state) {
   if (!isText(chittyId) || !isText(service)) return refused(400, "VALIDATION_ERROR", "chittyId and service are required", at);
   const details = { status: "PASS", compliance, security_level: security_level ?? securityLevel ?? null };

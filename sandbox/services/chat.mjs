@@ -1,4 +1,4 @@
-/** chat.chitty.cc, its REST side. What it was told is among the calls. */
+/** chat.chitty.cc, its REST API. It stores nothing; the log of calls has its messages. */
 import { answer, isObject, iso } from "./answer.mjs";
 
 /** chat.chitty.cc. */

@@ -1,6 +1,6 @@
 /**
- * chronicle.chitty.cc. Its paths come in two spellings, its health is an array,
- * and it takes nothing without `service` and `action`.
+ * chronicle.chitty.cc. Each path has two spellings, its health is an array, and entries need `service` and
+ * `action`.
  */
 import { answer, isObject, iso } from "./answer.mjs";
 
@@ -64,7 +64,7 @@ function list(call, state) {
   return answer(200, state.chronicle.find({ service, action, userId, status, text: query, ...dates, limit: limitOf(call.query) }));
 }
 
-/** Oldest first; with `groupBy=hour|day`, `[{period, count, events}]`. */
+/** Entries, oldest first; with `groupBy=hour|day`, `[{period, count, events}]`. */
 function timeline(call, state) {
   const dates = datesOf(call.query);
   if (!dates) return answer(400, { error: "startDate and endDate must be dates" });

@@ -1,4 +1,4 @@
-/** The tokens and keys that auth.chitty.cc has made. */
+/** The tokens and keys that auth.chitty.cc has issued. */
 import { answer, isObject, iso } from "./answer.mjs";
 import { once } from "./once.mjs";
 import { overrideOf } from "./overrides.mjs";
@@ -13,7 +13,7 @@ const KINDS = {
   key: { idPrefix: "key_", secretPrefix: "cc_live_" },
 };
 
-/** Answers a call about tokens and keys, or gives `null` when it is about neither. */
+/** Answers a call about tokens and keys; `null` for any other call. */
 export function credentials(received, state) {
   const call = { ...received, body: isObject(received.body) ? received.body : {} };
   switch (`${call.method} ${call.path}`) {
@@ -32,7 +32,10 @@ export function credentials(received, state) {
   return rotated ? rotate(decodeURIComponent(rotated[1]), call, state) : null;
 }
 
-/** What a provisioned token or key stands for, or why it stands for nothing any more; `null` when it was not made here. */
+/**
+ * The credential of a provisioned token or key, or why it is no longer valid; `null` if it was not issued
+ * here.
+ */
 export function provisioned(secret, now, state) {
   if (!Object.values(KINDS).some(({ secretPrefix }) => secret.startsWith(secretPrefix))) return null;
   const [found] = state.documents.find("credential", "secret", secret);
@@ -64,7 +67,7 @@ function isAbsent(value) {
   return value === undefined || value === null;
 }
 
-/** A token's successor: the old one is over at once. */
+/** Issues the successor of a token; the old token ends at once. */
 function refresh({ body, at }, state) {
   const refusal = typeof body.token === "string" ? lifetimeRefusal(body.expiresIn) : "token is required";
   if (refusal) return answer(400, { success: false, error: refusal });
@@ -100,7 +103,7 @@ function keep({ kind, chittyId, service = null, scope, lifetime }, at, state) {
   return state.documents.put("credential", id, { id, kind, chittyId, service, scope, secret, expires, revoked: false });
 }
 
-/** The only answer that a secret is ever in. */
+/** The only answer that contains a secret. */
 function shown({ kind, secret, id, scope, expires }) {
   if (kind === "key") return { api_key: secret, key_id: id, scopes: scope, expires_at: iso(expires) };
   return { success: true, token: secret, tokenId: id, scope, expiresAt: iso(expires), rateLimit: { requests: 1000, window: 3600 } };

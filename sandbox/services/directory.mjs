@@ -1,4 +1,4 @@
-/** Every simulated service: its name in the URL, and what answers there. */
+/** Every simulated service: its name in the URL, and its handler. */
 import { github } from "../github/directory.mjs";
 import { outside } from "../outside/directory.mjs";
 import { answer } from "./answer.mjs";
@@ -32,20 +32,20 @@ const SERVICES = {
   finance: target("finance"),
   evidence: target("evidence"),
   almanac: target("almanac"),
-  // Where a redirect fault points to: whoever follows it shows up in the calls.
+  // The target of a redirect fault: a client that follows it appears in the log of calls.
   elsewhere: () => answer(404, { error: "Not found" }),
 };
 
 /** The names that a URL's first segment may have. */
 export const SERVICE_NAMES = Object.keys(SERVICES);
 
-/** What the hosts outside ChittyOS are together called, in the log of calls and in faults. */
+/** The common name of the hosts outside ChittyOS, in the log of calls and in faults. */
 export const OUTSIDE = "outside";
 
-/** What GitHub is called there. */
+/** The name of GitHub there. */
 export const GITHUB = "github";
 
-/** The names that a call is logged under, and a fault set on. */
+/** All names under which calls are logged and faults are set. */
 export const CALLED_NAMES = [...SERVICE_NAMES, OUTSIDE, GITHUB];
 
 /** Answers a call as the named service, the host outside, or GitHub would. */

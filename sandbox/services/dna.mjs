@@ -1,6 +1,6 @@
 /**
- * dna.chitty.cc. Beginning a lineage again gives the same one; each evolution is a generation of its own, but for one
- * that comes again with its `Idempotency-Key`. (That the real one heeds the key is nowhere promised.)
+ * dna.chitty.cc. Initializing a lineage again returns the same one. Each evolution is a new generation,
+ * except a repeat under the same `Idempotency-Key`. (The real service nowhere promises to recognise the key.)
  */
 import { answer, isObject, iso } from "./answer.mjs";
 import { once } from "./once.mjs";
@@ -18,8 +18,8 @@ export function dna(call, state) {
     case "POST /v1/dna/evolve":
       return once(call, state, () => evolve(body, call.at, state));
   }
-  const told = /^GET \/v1\/dna\/([^/]+)$/.exec(`${call.method} ${call.path}`);
-  if (told) return lineage(decodeURIComponent(told[1]), state);
+  const asked = /^GET \/v1\/dna\/([^/]+)$/.exec(`${call.method} ${call.path}`);
+  if (asked) return lineage(decodeURIComponent(asked[1]), state);
   return answer(404, { error: "Not found" });
 }
 

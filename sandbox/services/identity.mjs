@@ -1,9 +1,9 @@
 /**
  * id.chitty.cc and mint.chitty.cc.
  *
- * Quirks kept from the real ones: `/v1/mint` does not read `type` or `entity`,
- * an entity it does not know silently becomes a thing, a failure is a 200 with
- * `fallback: true`, and callers that look like scripts are refused.
+ * Quirks of the real services: `/v1/mint` does not read `type` or `entity`, an unknown entity silently
+ * becomes a thing, a failure is a 200 with `fallback: true`, and a `User-Agent` that looks like a script is
+ * refused.
  */
 import { componentsOf, ERROR_NAMES, errorId, errorOf, inspect } from "../chitty-id.mjs";
 import { answer, isObject, iso } from "./answer.mjs";
@@ -55,7 +55,7 @@ export function minting(call, state) {
   return answer(404, { success: false, error: "NOT_FOUND" });
 }
 
-/** What `/v1/mint` answers when the mint fails: success, with an id that is not one. */
+/** The answer of `/v1/mint` when the mint fails: success, with an error id in place of an id. */
 export function fallbackMint(call) {
   const code = "0001";
   const id = errorId(code, LETTERS[requestedEntity(call.body)], call.at);

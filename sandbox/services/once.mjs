@@ -1,6 +1,6 @@
 /**
- * Creations that recognise a repeat: one with the `Idempotency-Key` of an earlier one, and the same
- * body, gets the earlier one's answer. Without a key each is new.
+ * Creations that recognise a repeat: a call with the `Idempotency-Key` and the body of an earlier call gets
+ * the answer of that call. A call without a key always creates.
  */
 import { answer } from "./answer.mjs";
 

@@ -1,4 +1,4 @@
-/** register.chitty.cc: how one gets into the registry. A name is there once: registering it again changes its entry. */
+/** register.chitty.cc: adds services to the registry. Registering a name again changes its entry. */
 import { serviceId } from "../chitty-id.mjs";
 import { answer, isObject, iso } from "./answer.mjs";
 import { entryOf } from "./registry.mjs";
@@ -8,7 +8,7 @@ const NOT_FOUND = { success: false, error: "There is no such service" };
 const isText = (value) => typeof value === "string" && value !== "";
 const isEndpoints = (value) => (Array.isArray(value) ? value : isObject(value) ? Object.values(value) : [null]).every(isText);
 
-/** Each field of a registration that is looked at: the rule for its value, and that rule in words. */
+/** Each checked field of a registration: the rule for its value, and that rule in words. */
 const FIELDS = {
   name: [isText, "is required"],
   description: [(value) => typeof value === "string", "must be text"],
@@ -80,7 +80,10 @@ function isGiven(value) {
   return value !== undefined && value !== null;
 }
 
-/** What is to be served at a path of the endpoint, to prove that one controls it. Registering does not ask for it here. */
+/**
+ * The text to serve at a path of the endpoint, to prove control of it. Registering in the sandbox does not
+ * need it.
+ */
 function challenge({ name, endpoint, domain }) {
   const errors = {};
   if (!isText(domain) && !isText(name)) errors.name = "is required";

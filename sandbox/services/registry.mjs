@@ -1,4 +1,4 @@
-/** registry.chitty.cc: what there is. Anybody may read it, nobody may write: one gets into it by register. */
+/** registry.chitty.cc: the list of services. Anybody may read it; only register.chitty.cc adds to it. */
 import { serviceId } from "../chitty-id.mjs";
 import { answer, iso } from "./answer.mjs";
 
@@ -12,7 +12,7 @@ const CATEGORIES = {
   "ai-intelligence": ["dna"],
   "document-evidence": ["chronicle"],
   "business-operations": ["chat"],
-  // Which nobody knows but by this list.
+  // A service that only the registry knows.
   uncategorized: ["almanac"],
 };
 
@@ -37,7 +37,7 @@ export function registry(call, state) {
   return tool ? answer(200, { success: true, tool }) : answer(404, { error: "Tool not found" });
 }
 
-/** An entry of the registry: every field there is, with what is given of them. */
+/** An entry of the registry: every field, with the given values or defaults. */
 export function entryOf(given) {
   return {
     chitty_id: null,

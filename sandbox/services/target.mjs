@@ -1,4 +1,4 @@
-/** The services that are only connected to: they answer who has a key that ChittyAuth made for them. */
+/** Services that are only targets of connections: they accept keys that ChittyAuth created for them. */
 import { answer, iso } from "./answer.mjs";
 import { provisioned } from "./credentials.mjs";
 import { echo } from "./echo.mjs";

@@ -1,4 +1,4 @@
-/** verify.chitty.cc. A credential in the body fails the verification: nobody has any business sending one. */
+/** verify.chitty.cc. A credential in the body fails the verification, since a caller must never send one. */
 import { inspect } from "../chitty-id.mjs";
 import { answer, isObject, iso } from "./answer.mjs";
 

@@ -13,13 +13,13 @@ export class Calls {
     sql.exec(`CREATE TABLE IF NOT EXISTS calls (
       seq INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT, method TEXT, path TEXT, query TEXT,
       headers TEXT, body TEXT, body_bytes INTEGER, at TEXT, outcome TEXT, status INTEGER, host TEXT)`);
-    // What was kept before there were hosts goes on.
+    // A table from before the column `host` gets it.
     const columns = sql.exec("SELECT name FROM pragma_table_info('calls')").toArray();
     if (!columns.some(({ name }) => name === "host")) sql.exec("ALTER TABLE calls ADD COLUMN host TEXT");
     sql.exec("CREATE TABLE IF NOT EXISTS call_counts (service TEXT PRIMARY KEY, calls INTEGER)");
   }
 
-  /** Adds a call and gives its number. `status` is null when none is sent, or not yet. */
+  /** Adds a call and returns its number. `status` is null if none is sent, or none yet. */
   append(record, outcome, status) {
     const { seq } = this.#sql
       .exec(
@@ -46,14 +46,13 @@ export class Calls {
     return seq;
   }
 
-  /** Notes the status that a delayed call got in the end. */
+  /** Records the final status of a delayed call. */
   settle(seq, status) {
     this.#sql.exec("UPDATE calls SET status = ? WHERE seq = ?", status, seq);
   }
 
   /**
-   * Calls in order, up to 1000 of those that match: the newest, or with `after`
-   * the first ones past that number.
+   * The matching calls in order, up to 1000: the newest, or with `after` the first ones after that number.
    */
   list({ service, host, path, method, after, limit = 100 }) {
     const forward = after !== undefined;
@@ -80,12 +79,12 @@ export class Calls {
     }));
   }
 
-  /** How many calls since the last reset: all that were made, also those no longer kept. */
+  /** The number of calls since the last reset, including those that are no longer kept. */
   count(service) {
     return total(this.#sql.exec("SELECT service, calls FROM call_counts WHERE ?1 IS NULL OR service = ?1", service ?? null));
   }
 
-  /** How many of the kept calls have a path that starts so, and this host. */
+  /** The number of kept calls to this host whose path begins with `path`. */
   countKept({ service, host, path = "" }) {
     return total(
       this.#sql.exec(

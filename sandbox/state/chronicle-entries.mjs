@@ -1,4 +1,4 @@
-/** What the chronicle was told: the newest 100,000 entries. */
+/** The entries of the chronicle: the newest 100,000. */
 
 const KEPT = 100_000;
 
@@ -47,7 +47,7 @@ export class ChronicleEntries {
     this.#sql.exec("DELETE FROM entries WHERE number <= ?", number - KEPT);
   }
 
-  /** Entries that match every filter given, newest first. */
+  /** The entries that match every given filter, newest first. */
   find({ limit, ...filters }) {
     const { where, bindings } = conditions(filters);
     return this.#sql

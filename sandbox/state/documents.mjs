@@ -1,4 +1,4 @@
-/** What the services keep: JSON documents by kind and id, in the order in which they came. */
+/** The documents of the services: JSON by kind and id, in order of insertion. */
 export class Documents {
   #sql;
 
@@ -7,11 +7,11 @@ export class Documents {
     sql.exec(`CREATE TABLE IF NOT EXISTS documents (
       seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, id TEXT, document TEXT, UNIQUE (kind, id))`);
     sql.exec("CREATE INDEX IF NOT EXISTS documents_by_kind ON documents (kind, seq)");
-    // A token is looked for at every request of its bearer.
+    // Every request with a token looks it up.
     sql.exec("CREATE INDEX IF NOT EXISTS documents_by_secret ON documents (kind, document ->> '$.secret')");
   }
 
-  /** Keeps a document, in the place of the one of the same kind and id. */
+  /** Stores a document; replaces the one of the same kind and id. */
   put(kind, id, document) {
     this.#sql.exec(
       "INSERT INTO documents (kind, id, document) VALUES (?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET document = excluded.document",
@@ -28,15 +28,15 @@ export class Documents {
     return row ? JSON.parse(row.document) : null;
   }
 
-  /** The newest `limit` of a kind, in order; all of them with -1. */
+  /** The newest `limit` documents of a kind, in order; all of them with -1. */
   list(kind, limit = 1000) {
     const rows = this.#sql.exec("SELECT document FROM documents WHERE kind = ? ORDER BY seq DESC LIMIT ?", kind, limit).toArray();
     return rows.reverse().map(({ document }) => JSON.parse(document));
   }
 
-  /** Those of a kind with this value in the field `name`, in order. */
+  /** The documents of a kind whose field `name` has this value, in order. */
   find(kind, name, value) {
-    // The name is written into the statement, as an index on it wants; it is never a caller's.
+    // The statement contains the name, so that an index on it works. The name never comes from a caller.
     const rows = this.#sql.exec(`SELECT document FROM documents WHERE kind = ? AND document ->> '$.${name}' = ? ORDER BY seq`, kind, value).toArray();
     return rows.map(({ document }) => JSON.parse(document));
   }
@@ -45,12 +45,12 @@ export class Documents {
     return this.#sql.exec("SELECT count(*) AS total FROM documents WHERE kind = ?", kind).one().total;
   }
 
-  /** Whether there was one to remove. */
+  /** Removes a document; returns whether it existed. */
   remove(kind, id) {
     return this.#sql.exec("DELETE FROM documents WHERE kind = ? AND id = ? RETURNING id", kind, id).toArray().length > 0;
   }
 
-  /** Forgets all but the newest `most` of a kind. */
+  /** Deletes all but the newest `most` documents of a kind. */
   trim(kind, most) {
     this.#sql.exec(
       "DELETE FROM documents WHERE kind = ?1 AND seq <= (SELECT seq FROM documents WHERE kind = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",

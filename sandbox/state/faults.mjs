@@ -1,10 +1,10 @@
-/** The faults in force, and which of them a call meets. */
+/** The active faults, and which of them applies to a call. */
 import { CALLED_NAMES } from "../services/directory.mjs";
 
-/** What each mode does, as the control routes describe it. */
+/** The description of each mode, which the control routes show. */
 export const FAULT_MODES = {
-  fail: "answers `status` (503), with `retry_after`, `body` and `content_type` when given",
-  delay: "waits `delay_ms`, then answers properly",
+  fail: "answers `status` (503), with `retry_after`, `body` and `content_type` if given",
+  delay: "waits `delay_ms`, then answers normally",
   hang: "never answers; the connection ends with the caller, or after 120 s",
   garbage: "answers 200 (or `status`) with text that is not JSON, or with `body` exactly as given",
   reset: "starts a 200 and breaks the connection in the middle of its body",
@@ -61,7 +61,7 @@ export class Faults {
       service TEXT, path TEXT, fault TEXT, hits INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (service, path))`);
   }
 
-  /** Sets a fault, in the place of the one for the same service and path. */
+  /** Sets a fault; replaces the one for the same service and path. */
   set(service, fault) {
     const path = fault.path ?? (fault.mode === "fallback" ? "/v1/mint" : "/");
     this.#sql.exec("INSERT OR REPLACE INTO standing_faults (service, path, fault) VALUES (?, ?, ?)", service, path, JSON.stringify({ ...fault, path }));
@@ -71,15 +71,15 @@ export class Faults {
     return this.#rows("TRUE").map((row) => ({ service: row.service, ...row.fault }));
   }
 
-  /** Removes a service's faults, or without one all there are. */
+  /** Removes the faults of a service; without a service, all faults. */
   clear(service) {
     this.#sql.exec("DELETE FROM standing_faults WHERE ?1 IS NULL OR service = ?1", service ?? null);
   }
 
   /**
-   * The fault that this call meets, or `null`. A service's own goes before one on
-   * all, a longer path before a shorter. `host` is that of a call outside: there
-   * a path may begin with it.
+   * The fault that applies to this call, or `null`. A service's own fault takes precedence over one on all, a
+   * longer path over a shorter one. For a call with a `host` (outside or GitHub), the path of a fault may
+   * begin with the host.
    */
   take({ service, host, path }) {
     const paths = host ? [path, `/${host}${path}`] : [path];
@@ -91,7 +91,7 @@ export class Faults {
     return met.fault;
   }
 
-  /** Of every so many calls exactly the share is hit, evenly spread: a test can count on it. */
+  /** Hits exactly the share `rate` of the calls, evenly spread, so that tests are deterministic. */
   #isHit({ service, fault, hits = 0 }) {
     const rate = fault.rate ?? 1;
     if (rate === 1) return true;

@@ -1,4 +1,4 @@
-/** The mint: a sequence that never goes back, and what was minted since the last reset. */
+/** The mint: a sequence that never goes back, and the ids minted since the last reset. */
 import { mintedId } from "../chitty-id.mjs";
 
 const KEPT = 10_000;
@@ -29,14 +29,14 @@ export class Mints {
     return id;
   }
 
-  /** The newest `limit` of them, in order, and how many are kept. */
+  /** The newest `limit` mints, in order, and the number of kept mints. */
   list(limit = 1000) {
     const rows = this.#sql.exec("SELECT number, id, entity_type, metadata, at FROM mints ORDER BY number DESC LIMIT ?", limit).toArray();
     const { total } = this.#sql.exec("SELECT count(*) AS total FROM mints").one();
     return { total, minted: rows.reverse().map((row) => ({ ...row, metadata: JSON.parse(row.metadata) })) };
   }
 
-  /** Forgets what was minted, not how far the sequence has come. */
+  /** Deletes the list of mints, but keeps the position of the sequence. */
   clear() {
     this.#sql.exec("DELETE FROM mints");
   }

@@ -1,4 +1,4 @@
-/** Settings that change how a service behaves, and the state of those that count. */
+/** Settings that change the behaviour of a service, and the chronicle's rate limit. */
 
 const WINDOW_MS = 60_000;
 
@@ -30,7 +30,7 @@ export class Settings {
   }
 }
 
-/** The chronicle's limit: so many calls in each minute, counted from the first. */
+/** The chronicle's rate limit: calls in each minute, which begins with the first call. */
 export class RateLimit {
   #settings;
   #started = 0;
@@ -40,7 +40,7 @@ export class RateLimit {
     this.#settings = settings;
   }
 
-  /** Counts a call: 0 when it may pass, otherwise the seconds to wait. */
+  /** Counts a call; returns 0 if it may pass, otherwise the seconds to wait. */
   wait(now) {
     const limit = this.#settings.read().chronicle_per_minute;
     if (limit === null) return 0;

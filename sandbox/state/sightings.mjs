@@ -1,4 +1,4 @@
-/** When each token that expires by itself was first seen. */
+/** The time at which each `dev-<name>+<n>s` token was first seen. */
 export class Sightings {
   #sql;
 
@@ -7,7 +7,7 @@ export class Sightings {
     sql.exec("CREATE TABLE IF NOT EXISTS sightings (token TEXT PRIMARY KEY, at INTEGER)");
   }
 
-  /** Milliseconds since 1970: `now` when it is seen for the first time. */
+  /** Milliseconds since the Unix epoch; `now` for a token that is new. */
   firstSeen(token, now) {
     this.#sql.exec("INSERT OR IGNORE INTO sightings VALUES (?, ?)", token, now);
     return this.#sql.exec("SELECT at FROM sightings WHERE token = ?", token).one().at;
