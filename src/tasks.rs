@@ -178,7 +178,7 @@ pub async fn scheduled(app: &App) {
 }
 
 /// The rows that nobody needs any more, kind by kind.
-fn past_its_time(now_ms: u64) -> Vec<Prune> {
+fn prunes(now_ms: u64) -> Vec<Prune> {
     vec![
         outbox::prune(now_ms),
         dead::prune(now_ms),

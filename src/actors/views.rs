@@ -197,7 +197,7 @@ pub(crate) struct CapabilitiesView {
     actor_type: String,
     /// `active`, `suspended` or `deleted`.
     status: String,
-    /// `vouched` and `granted` together.
+    /// The vouched and the granted ones together.
     capabilities: Vec<String>,
     /// How many `capabilities` there are.
     capability_count: u32,

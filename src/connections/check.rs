@@ -141,8 +141,8 @@ pub async fn check(
 /// below the platform's 10,000 calls a run.
 const AT_MOST: usize = 2200;
 
-/// How many checks run at once. The platform lets six calls of one run wait for their answers, and the
-/// renewals take two of them.
+/// How many checks run at once. The platform lets six calls of one run wait for their answers; renewals and
+/// revocations take up to four of them, and a seventh call waits for its turn.
 const AT_ONCE: usize = 4;
 
 /// How many results are recorded in one round trip.
@@ -153,7 +153,7 @@ pub async fn check_due(app: &App, ready: Ready<'_>, until_ms: u64) {
     let bounds = Bounds {
         batch: 60,
         at_once: AT_ONCE,
-        noted_at_once: NOTED_AT_ONCE,
+        noted_at_once: RECORDED_AT_ONCE,
         at_most: AT_MOST,
         until_ms,
     };
@@ -180,8 +180,8 @@ impl Work for Checks {
     }
 
     async fn perform(&self, app: &App, ready: Ready<'_>, _: &Claim, link: Link) -> Vec<Statement> {
-        match look(app, ready, &link).await {
-            Ok(health) => health.map(|health| noted(app, &link, &health, None)).unwrap_or_default(),
+        match find_health(app, ready, &link).await {
+            Ok(health) => health.map(|health| record(app, &link, &health, None)).unwrap_or_default(),
             Err(error) => {
                 let fields = [("connection_id", link.id.as_str()), ("error", &error.to_string())];
                 log::warn("check_not_noted", &fields);

@@ -629,7 +629,7 @@ fn an_answer_says_what_to_do_next() {
         };
         for (header, says) in [
             (None, "is missing"),
-            (Some("sha1=abc"), "is not `sha256=`"),
+            (Some("sha1=abc"), "must be `sha256=`"),
             (Some(&*format!("sha256={}", "0".repeat(64))), "not signed with"),
         ] {
             let answer = gateway.send(hook(header)).await;
