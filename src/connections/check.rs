@@ -181,7 +181,9 @@ impl Work for Checks {
 
     async fn perform(&self, app: &App, ready: Ready<'_>, _: &Claim, link: Link) -> Vec<Statement> {
         match find_health(app, ready, &link).await {
-            Ok(health) => health.map(|health| record(app, &link, &health, None)).unwrap_or_default(),
+            Ok(health) => {
+                health.map(|health| record(app, &link, &health, None)).unwrap_or_default()
+            }
             Err(error) => {
                 let fields = [("connection_id", link.id.as_str()), ("error", &error.to_string())];
                 log::warn("check_not_noted", &fields);

@@ -441,6 +441,41 @@ mod tests {
     }
 
     #[test]
+    fn the_own_names_of_a_service() {
+        for (host, name) in [
+            ("weather.chitty.cc", "weather"),
+            ("chittyweather.chitty.cc", "chittyweather"),
+            ("eu.weather.chitty.cc", "eu.weather"),
+            ("a-1.b.chittyweather.chitty.cc", "a-1.b.chittyweather"),
+        ] {
+            assert_eq!(own_name("weather", host), Some(name), "{host}");
+        }
+        let long = format!("{}.weather.chitty.cc", "x".repeat(64));
+        for host in [
+            "chitty.cc",
+            "weatherchitty.cc",
+            "weather.chitty.cc.example",
+            "other.chitty.cc",
+            "weather.other.chitty.cc",
+            "chitty.chitty.cc",
+            ".weather.chitty.cc",
+            "a..weather.chitty.cc",
+            "-a.weather.chitty.cc",
+            "a-.weather.chitty.cc",
+            "A.weather.chitty.cc",
+            "a_b.weather.chitty.cc",
+            &long,
+        ] {
+            assert_eq!(own_name("weather", host), None, "{host}");
+        }
+        // A gateway has none, and neither has what is no label.
+        assert_eq!(own_name("mcp", "mcp.chitty.cc"), None);
+        for service in ["", "-a", "a-", "a.b", "A"] {
+            assert_eq!(own_name(service, &format!("{service}.chitty.cc")), None, "{service}");
+        }
+    }
+
+    #[test]
     fn a_chittyos_service_is_reached_at_its_own_host_only() {
         assert!(Endpoint::for_service("cases", "https://cases.chitty.cc/api", None).is_ok());
         for text in [

@@ -1,5 +1,7 @@
 //! The audit and its seals.
 
+use chittyconnect::audit::{archive, seal};
+use chittyconnect::store::Ready;
 use chittyconnect::tasks;
 use futures_util::future::join;
 use serde_json::{Value, json};
@@ -224,6 +226,20 @@ fn everything(world: &World) -> Vec<i64> {
     all.extend(world.db.cells("SELECT seq FROM audit").iter().map(|n| n.parse::<i64>().unwrap()));
     all.sort_unstable();
     all
+}
+
+#[test]
+fn nothing_is_archived_once_the_time_is_up() {
+    let (world, gateway) = archiving();
+    run(async {
+        happen(&world, 1, 5_500);
+        let ready = Ready::ensure(&gateway.app).await.unwrap();
+        seal::seal(&gateway.app, ready).await;
+        archive::archive(&gateway.app, ready, world.clock_ms()).await;
+        assert_eq!(world.db.count("audit_segments"), 0);
+        archive::archive(&gateway.app, ready, world.clock_ms() + 1).await;
+        assert_eq!(world.db.count("audit_segments"), 2);
+    });
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The outbox and its consumer: nothing lost, whatever fails.
 
+use chitty_core::HttpMethod;
 use chittyconnect::events::{consumer, dead};
 use chittyconnect::tasks;
 use seams::queue::Delivery;
@@ -243,6 +244,11 @@ fn who_dies_between_an_entry_and_its_note_leaves_no_second_entry() {
         assert!(matches!(first.verdict(), Verdict::Retry(_)));
         world.db.set_fault(|_| Fault::None);
         assert_eq!(world.services.entries().len(), 1);
+        let asked = || {
+            let calls = world.services.calls("chronicle");
+            calls.iter().filter(|call| call.method == HttpMethod::Get).count()
+        };
+        assert_eq!(asked(), 0, "what nobody has begun is not in doubt");
         // Nobody else takes it while the lease lasts.
         let early = TestDelivery::new(message.clone());
         consumer::consume(&gateway.app, dead::CONTEXT_OPS, &[&early]).await;
@@ -252,6 +258,7 @@ fn who_dies_between_an_entry_and_its_note_leaves_no_second_entry() {
         consumer::consume(&gateway.app, dead::CONTEXT_OPS, &[&late]).await;
         assert_eq!(late.verdict(), Verdict::Ack);
         assert_eq!(world.services.entries().len(), 1, "it was there already");
+        assert!(asked() > 0, "it is looked for before it is told again");
         assert_eq!(world.db.count("outbox WHERE done_at IS NULL"), 0);
     });
 }

@@ -343,3 +343,62 @@ pub struct FieldErrorSchema {
     /// What is wrong with the value.
     detail: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace() -> Trace {
+        let (request_id, traceparent) = ("r".to_owned(), String::new());
+        Trace { request_id, traceparent, tracestate: None }
+    }
+
+    #[test]
+    fn every_401_and_403_of_a_token_has_its_challenge() {
+        for (code, challenge) in [
+            (Code::InvalidSignature, Some("HMAC-SHA256 realm=\"github\"")),
+            (Code::AuthenticationRequired, Some("Bearer realm=\"chittyconnect\"")),
+            (Code::InvalidToken, Some("Bearer realm=\"chittyconnect\", error=\"invalid_token\"")),
+            (
+                Code::InsufficientScope,
+                Some("Bearer realm=\"chittyconnect\", error=\"insufficient_scope\""),
+            ),
+            (Code::NotFound, None),
+        ] {
+            let reply: Reply<()> = Problem::new(code, "").into_reply(&trace(), "");
+            assert_eq!(reply.header_value("www-authenticate"), challenge);
+        }
+    }
+
+    #[test]
+    fn a_wait_is_said_in_the_header() {
+        let problem = Problem::new(Code::StorageUnavailable, "").retry_after(7);
+        assert_eq!(problem.seconds_to_wait(), Some(7));
+        let reply: Reply<()> = problem.into_reply(&trace(), "");
+        assert_eq!(reply.header_value("retry-after"), Some("7"));
+        assert_eq!(Problem::new(Code::NotFound, "").seconds_to_wait(), None);
+    }
+
+    #[test]
+    fn that_nothing_was_changed_is_said_of_what_has_errors() {
+        let wrong = Problem::invalid("/name", "must be a text").of_a_change();
+        assert!(wrong.detail.starts_with("Nothing was changed. "), "{}", wrong.detail);
+        let missing = Problem::not_found("context").of_a_change();
+        assert!(!missing.detail.contains("Nothing was changed"), "{}", missing.detail);
+    }
+
+    #[test]
+    fn each_quota_says_how_to_make_room() {
+        for (kind, advice) in [
+            ("contexts", "Delete one"),
+            ("connections", "Disconnect one"),
+            ("checked_connections", "Set it to null"),
+            ("keys", "API keys"),
+            ("delegations", "wait until one ends"),
+            ("identities", "Use one that you have"),
+        ] {
+            let problem = Problem::over_quota(kind);
+            assert!(problem.detail.contains(advice), "{kind}: {}", problem.detail);
+        }
+    }
+}

@@ -165,3 +165,44 @@ impl<W> Reply<W> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Plain = Reply<()>;
+
+    #[test]
+    fn a_body_says_its_type_and_its_text() {
+        let text = || "{}".to_owned();
+        for (body, content_type, shown) in [
+            (Body::Empty, None, None),
+            (Body::Json(text()), Some("application/json"), Some("{}")),
+            (Body::Problem(text()), Some("application/problem+json"), Some("{}")),
+            (Body::Text { content_type: "text/html", text: text() }, Some("text/html"), Some("{}")),
+            (
+                Body::Bytes { content_type: Some("image/png".to_owned()), bytes: vec![1] },
+                Some("image/png"),
+                None,
+            ),
+            (Body::Bytes { content_type: None, bytes: vec![1] }, None, None),
+        ] {
+            assert_eq!((body.content_type(), body.text()), (content_type, shown));
+            assert_eq!(format!("{body:?}"), format!("{content_type:?} {shown:?}"));
+        }
+    }
+
+    #[test]
+    fn warnings_are_a_member_of_an_object() {
+        let warned = |body: Body| {
+            let reply = Plain::new(200, body).warning(&["a \"b\"".to_owned()]);
+            reply.body.text().map(str::to_owned)
+        };
+        let object = |text: &str| warned(Body::Json(text.to_owned()));
+        assert_eq!(object("{}").unwrap(), r#"{"warnings":["a \"b\""]}"#);
+        assert_eq!(object(r#"{"a":{}}"#).unwrap(), r#"{"a":{},"warnings":["a \"b\""]}"#);
+        assert_eq!(object("[1]").unwrap(), "[1]");
+        assert_eq!(warned(Body::Problem("{}".to_owned())).unwrap(), "{}");
+        assert_eq!(Plain::json("{}".to_owned()).warning(&[]).body.text(), Some("{}"));
+    }
+}

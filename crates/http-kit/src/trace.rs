@@ -116,4 +116,28 @@ mod tests {
             assert!(!is_request_id(bad), "{bad}");
         }
     }
+
+    #[test]
+    fn tracestates() {
+        for good in ["", "a=1,b=2", " ~", &"x".repeat(512)] {
+            assert!(is_tracestate(good), "{good}");
+        }
+        for bad in ["a\tb", "\u{7f}", "é", &"x".repeat(513)] {
+            assert!(!is_tracestate(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_call_carries_the_context_and_a_valid_session() {
+        let trace = Trace {
+            request_id: "r".to_owned(),
+            traceparent: "p".to_owned(),
+            tracestate: Some("s".to_owned()),
+        };
+        let call = trace.call(Some("session-1".to_owned()));
+        let texts = [call.request_id, call.traceparent, call.tracestate, call.session_id];
+        let texts: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
+        assert_eq!(texts, ["r", "p", "s", "session-1"]);
+        assert_eq!(trace.call(Some("no session".to_owned())).session_id, None);
+    }
 }
