@@ -5,25 +5,44 @@
 //! strings until something reads them.
 
 use std::any::Any;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use js_sys::{Array, JsString, Object};
-use seams::db::{Db, DbError, ForeignText, Row, RuntimeText, Statement, Value};
+use js_sys::{Array, JsString, Object, Promise};
+use seams::db::{Columns, Db, DbError, ForeignText, Row, RuntimeText, Statement, Value};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::{D1Database, D1PreparedStatement, D1Result};
 
 use super::thrown;
 
+#[wasm_bindgen]
+extern "C" {
+    /// A prepared statement, with the form of `raw` that `worker_sys` does not have.
+    type Prepared;
+
+    #[wasm_bindgen(method, catch, js_name = raw)]
+    fn raw_with(this: &Prepared, options: &JsValue) -> Result<Promise, JsValue>;
+}
+
+/// The most statements whose columns an isolate remembers. The texts of statements are fixed, or put together
+/// from a few fixed parts.
+const MAX_STATEMENTS: usize = 500;
+
 /// The database bound as `DB`.
 pub(crate) struct D1 {
     binding: D1Database,
+    /// The columns of the results of statements, by their text, so that each name is read once.
+    columns: RefCell<HashMap<Cow<'static, str>, Columns>>,
 }
 
 impl D1 {
     pub(crate) fn new(binding: D1Database) -> Self {
-        D1 { binding }
+        D1 { binding, columns: RefCell::default() }
     }
 
     fn prepare(&self, statement: &Statement) -> Result<D1PreparedStatement, JsValue> {
@@ -33,15 +52,57 @@ impl D1 {
         }
         prepared.bind(statement.params.iter().map(bound).collect::<Array>())
     }
+
+    fn known_columns(&self, sql: &str) -> Option<Columns> {
+        self.columns.borrow().get(sql).cloned()
+    }
+
+    fn remember(&self, sql: Cow<'static, str>, names: &Array) -> Columns {
+        let names: Columns =
+            names.iter().map(|name| name.as_string().unwrap_or_default()).collect();
+        let mut columns = self.columns.borrow_mut();
+        if columns.len() >= MAX_STATEMENTS {
+            columns.clear();
+        }
+        columns.insert(sql, Rc::clone(&names));
+        names
+    }
+
+    /// The rows of one statement of a batch: objects, whose members are in the order of the columns, as long
+    /// as the columns have distinct names that are not numbers. The native tests check that they do.
+    fn batch_rows(&self, sql: Cow<'static, str>, result: &JsValue) -> Result<Vec<Row>, DbError> {
+        let result: &D1Result = result.unchecked_ref();
+        let rows = result.results().map_err(failed)?.unwrap_or_default();
+        let Some(first) = rows.first() else { return Ok(Vec::new()) };
+        let columns = self
+            .known_columns(&sql)
+            .unwrap_or_else(|| self.remember(sql, &Object::keys(first.unchecked_ref())));
+        rows.iter().map(|cells| row(&columns, &Object::values(cells.unchecked_ref()))).collect()
+    }
 }
 
 #[async_trait(?Send)]
 impl Db for D1 {
     async fn rows(&self, statement: Statement) -> Result<Vec<Row>, DbError> {
-        let promise =
-            self.prepare(&statement).and_then(|prepared| prepared.raw()).map_err(failed)?;
-        let rows = JsFuture::from(promise).await.map_err(failed)?;
-        rows.unchecked_into::<Array>().iter().map(|cells| row(&cells.unchecked_into())).collect()
+        let known = self.known_columns(&statement.sql);
+        let prepared = self.prepare(&statement).map_err(failed)?;
+        let promise = match known {
+            Some(_) => prepared.raw(),
+            None => {
+                let options = Object::new();
+                let wanted = JsValue::from_str("columnNames");
+                js_sys::Reflect::set(&options, &wanted, &JsValue::TRUE).map_err(failed)?;
+                prepared.unchecked_ref::<Prepared>().raw_with(&options)
+            }
+        };
+        let rows: Array =
+            JsFuture::from(promise.map_err(failed)?).await.map_err(failed)?.unchecked_into();
+        let columns = match known {
+            Some(columns) => columns,
+            // Then the names are the first row.
+            None => self.remember(statement.sql, &rows.shift().unchecked_into()),
+        };
+        rows.iter().map(|cells| row(&columns, &cells.unchecked_into())).collect()
     }
 
     async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DbError> {
@@ -49,21 +110,15 @@ impl Db for D1 {
             statements.iter().map(|statement| self.prepare(statement)).collect();
         let prepared = prepared.map_err(failed)?.into_iter().collect::<Array>();
         let promise = self.binding.batch(prepared).map_err(failed)?;
-        let results = JsFuture::from(promise).await.map_err(failed)?;
-        results.unchecked_into::<Array>().iter().map(|result| rows(&result)).collect()
+        let results: Array = JsFuture::from(promise).await.map_err(failed)?.unchecked_into();
+        let texts = statements.into_iter().map(|statement| statement.sql);
+        texts.zip(results.iter()).map(|(sql, result)| self.batch_rows(sql, &result)).collect()
     }
 }
 
-/// The rows of one statement of a batch: objects, whose members are in the order of the columns, as
-/// long as these have distinct names that are not numbers (the native tests see to that).
-fn rows(result: &JsValue) -> Result<Vec<Row>, DbError> {
-    let result: &D1Result = result.unchecked_ref();
-    let Some(rows) = result.results().map_err(failed)? else { return Ok(Vec::new()) };
-    rows.iter().map(|cells| row(&Object::values(cells.unchecked_ref()))).collect()
-}
-
-fn row(cells: &Array) -> Result<Row, DbError> {
-    cells.iter().map(cell).collect::<Result<_, _>>().map(Row)
+fn row(columns: &Columns, cells: &Array) -> Result<Row, DbError> {
+    let cells: Result<Vec<Value>, DbError> = cells.iter().map(cell).collect();
+    Ok(Row::new(Rc::clone(columns), cells?))
 }
 
 /// The length in UTF-16 units from which a text stays with the runtime: to copy a shorter one costs less.

@@ -28,8 +28,8 @@ pub enum ChangeOutcome {
 }
 
 impl ChangeOutcome {
-    /// Reads the results of the first two statements of such a change: the revision before it, and the change
-    /// itself, which returns the entity as it is now.
+    /// Reads the results of the first two statements of such a change: the `revision` before it, and the change
+    /// itself, which returns the entity as it is now, as `document`.
     ///
     /// # Errors
     /// [`DbError::Shape`].
@@ -39,10 +39,10 @@ impl ChangeOutcome {
         if_match: &IfMatch,
     ) -> Result<Self, DbError> {
         if let Some(mut row) = first_row(changed) {
-            return Ok(ChangeOutcome::Done(row.text(0)?));
+            return Ok(ChangeOutcome::Done(row.text("document")?));
         }
         let before = first_row(before);
-        Ok(match before.map(|mut row| row.text(0)).transpose()? {
+        Ok(match before.map(|mut row| row.text("revision")).transpose()? {
             Some(revision) if !if_match.allows(&revision) => ChangeOutcome::Stale,
             _ => ChangeOutcome::Missing,
         })
@@ -153,7 +153,10 @@ mod tests {
 
     #[test]
     fn the_outcome_of_a_change_is_read_from_its_statements() {
-        let row = |text: &str| Some(vec![Row(vec![Value::Text(text.to_owned())])]);
+        let row = |text: &str| {
+            let cell = || Value::Text(text.to_owned());
+            Some(vec![Row::of([("revision", cell()), ("document", cell())])])
+        };
         let came = |before, changed, if_match: &str| {
             let outcome = ChangeOutcome::read(before, changed, &IfMatch::parse(Some(if_match)));
             outcome.unwrap().done("context").map_err(|problem| problem.code)

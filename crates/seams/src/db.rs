@@ -187,49 +187,90 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// One row, its cells in the order of the select list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Row(pub Vec<Value>);
+/// The names of the columns of a result, in the order of the select list.
+pub type Columns = Rc<[String]>;
+
+/// One row. Its cells are read by the names of their columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    columns: Columns,
+    cells: Vec<Value>,
+}
 
 impl Row {
-    /// Takes the text of cell `index`; `None` for NULL.
-    ///
-    /// # Errors
-    /// [`DbError::Shape`] when there is no such cell or it is not text.
-    pub fn optional_text(&mut self, index: usize) -> Result<Option<String>, DbError> {
-        Ok(self.long_text(index)?.map(String::from))
+    /// A row of cells in the order of their columns.
+    pub fn new(columns: Columns, cells: Vec<Value>) -> Self {
+        Row { columns, cells }
     }
 
-    /// The same for a text that may be long and is only passed on: it stays in the runtime's memory.
+    /// A row of named cells, such as a test makes.
+    pub fn of<const N: usize>(cells: [(&str, Value); N]) -> Self {
+        let columns = cells.iter().map(|(name, _)| (*name).to_owned()).collect();
+        Row { columns, cells: cells.into_iter().map(|(_, value)| value).collect() }
+    }
+
+    fn cell(&mut self, column: &str) -> Option<&mut Value> {
+        let at = self.columns.iter().position(|name| name == column)?;
+        self.cells.get_mut(at)
+    }
+
+    /// Takes the value of a column. The row has NULL there afterwards.
+    ///
+    /// # Errors
+    /// [`DbError::Shape`] if there is no such column.
+    pub fn value(&mut self, column: &str) -> Result<Value, DbError> {
+        let cell = self.cell(column).ok_or(DbError::Shape)?;
+        Ok(std::mem::replace(cell, Value::Null))
+    }
+
+    /// Takes the text of a column; `None` if it is NULL.
+    ///
+    /// # Errors
+    /// [`DbError::Shape`] if there is no such column or it is not text.
+    pub fn optional_text(&mut self, column: &str) -> Result<Option<String>, DbError> {
+        Ok(self.long_text(column)?.map(String::from))
+    }
+
+    /// Takes the text of a column, as [`Row::optional_text`]. The text may be long and is only handed on: it
+    /// stays where it is.
     ///
     /// # Errors
     /// [`DbError::Shape`].
-    pub fn long_text(&mut self, index: usize) -> Result<Option<Text>, DbError> {
-        match self.0.get_mut(index).map(|cell| std::mem::replace(cell, Value::Null)) {
-            Some(Value::Text(text)) => Ok(Some(Text::Own(text))),
-            Some(Value::Runtime(text)) => Ok(Some(Text::Runtime(text))),
-            Some(Value::Null) => Ok(None),
-            _ => Err(DbError::Shape),
+    pub fn long_text(&mut self, column: &str) -> Result<Option<Text>, DbError> {
+        match self.value(column)? {
+            Value::Text(text) => Ok(Some(Text::Own(text))),
+            Value::Runtime(text) => Ok(Some(Text::Runtime(text))),
+            Value::Null => Ok(None),
+            Value::Integer(_) => Err(DbError::Shape),
         }
     }
 
-    /// Takes the text of cell `index`, which must not be NULL.
+    /// Takes the text of a column that must not be NULL.
     ///
     /// # Errors
     /// [`DbError::Shape`].
-    pub fn text(&mut self, index: usize) -> Result<String, DbError> {
-        self.optional_text(index)?.ok_or(DbError::Shape)
+    pub fn text(&mut self, column: &str) -> Result<String, DbError> {
+        self.optional_text(column)?.ok_or(DbError::Shape)
     }
 
-    /// The integer in cell `index`.
+    /// Returns the integer of a column.
     ///
     /// # Errors
-    /// [`DbError::Shape`].
-    pub fn integer(&self, index: usize) -> Result<i64, DbError> {
-        match self.0.get(index) {
+    /// [`DbError::Shape`] if there is no such column or it is not an integer.
+    pub fn integer(&self, column: &str) -> Result<i64, DbError> {
+        let at = self.columns.iter().position(|name| name == column).ok_or(DbError::Shape)?;
+        match self.cells.get(at) {
             Some(Value::Integer(number)) => Ok(*number),
             _ => Err(DbError::Shape),
         }
+    }
+
+    /// Returns whether the integer of a column is not 0, as SQL writes a truth.
+    ///
+    /// # Errors
+    /// [`DbError::Shape`] if there is no such column or it is not an integer.
+    pub fn flag(&self, column: &str) -> Result<bool, DbError> {
+        Ok(self.integer(column)? != 0)
     }
 }
 

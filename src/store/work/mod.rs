@@ -125,8 +125,8 @@ impl Backlog {
     /// [`DbError::Shape`].
     pub fn read(rows: Vec<Row>, now_ms: u64) -> Result<Self, DbError> {
         let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-        let oldest = row.optional_text(1)?.map(|at| time::parse(&at).unwrap_or_default());
+        let oldest = row.optional_text("oldest")?.map(|at| time::parse(&at).unwrap_or_default());
         let oldest_ms = oldest.map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
-        Ok(Backlog { depth: row.integer(0)?, oldest_ms })
+        Ok(Backlog { depth: row.integer("depth")?, oldest_ms })
     }
 }

@@ -135,13 +135,9 @@ impl Queue {
     /// [`DbError::Shape`].
     pub fn read(&'static self, rows: Vec<Row>) -> Result<Vec<(Claim, Row)>, DbError> {
         let claim = |mut row: Row| {
-            let (attempts, lease) = (row.0.pop(), row.0.pop());
-            let (Some(Value::Integer(attempts)), Some(Value::Text(lease))) = (attempts, lease)
-            else {
-                return Err(DbError::Shape);
-            };
-            let own = row.0.len().checked_sub(self.due.key.len()).ok_or(DbError::Shape)?;
-            let key = row.0.split_off(own);
+            let key = (0..self.due.key.len()).map(|n| row.value(&format!("key_{n}")));
+            let key = key.collect::<Result<Vec<Value>, DbError>>()?;
+            let (lease, attempts) = (row.text("claimed_until")?, row.integer("claims")?);
             Ok((Claim { queue: self, key, lease, attempts }, row))
         };
         rows.into_iter().map(claim).collect()

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use seams::db::{Db, DbError, ForeignText, Row, RuntimeText, Statement, Value};
+use seams::db::{Columns, Db, DbError, ForeignText, Row, RuntimeText, Statement, Value};
 
 use super::{cpu_ns, yield_now};
 
@@ -265,7 +265,8 @@ impl Database {
         assert_eq!(prepared.parameter_count(), statement.params.len(), "{}", statement.sql);
         assert!(statement.params.len() <= 100, "D1 takes 100 parameters");
         // In a batch D1 gives rows as objects: a column needs a name of its own that is no number.
-        let mut names: Vec<String> = prepared.column_names().map(str::to_owned).collect();
+        let named: Columns = prepared.column_names().map(str::to_owned).collect();
+        let mut names = named.to_vec();
         names.sort_unstable();
         let columns = names.len();
         names.dedup();
@@ -275,7 +276,7 @@ impl Database {
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(failed)? {
             let cells = (0..columns).map(|index| cell(row.get_ref(index).unwrap()));
-            found.push(Row(cells.collect()));
+            found.push(Row::new(Rc::clone(&named), cells.collect()));
         }
         if !is_reading(&statement.sql) {
             self.note_change(connection, &statement.sql);
