@@ -83,13 +83,13 @@ impl Idempotency {
     /// 422 when the key belongs to another request.
     pub fn replay(&self, rows: Vec<Row>) -> Result<Option<Reply>, Problem> {
         let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
-        if row.text(0)? != self.fingerprint {
+        if row.text("fingerprint")? != self.fingerprint {
             return Err(key_reused());
         }
-        let status = u16::try_from(row.integer(1)?).map_err(|_| DbError::Shape)?;
-        let mut reply = Reply::new(status, Body::Json(row.text(2)?));
-        for (index, name) in [(3, "etag"), (4, "location")] {
-            if let Some(value) = row.optional_text(index)?.filter(|value| !value.is_empty()) {
+        let status = u16::try_from(row.integer("status")?).map_err(|_| DbError::Shape)?;
+        let mut reply = Reply::new(status, Body::Json(row.text("body")?));
+        for name in ["etag", "location"] {
+            if let Some(value) = row.optional_text(name)?.filter(|value| !value.is_empty()) {
                 reply = reply.header(name, value);
             }
         }

@@ -26,20 +26,20 @@ pub struct Page {
 pub const SEPARATOR: &str = ",\n";
 
 impl Page {
-    /// Reads a page from three cells of a row, the first at `at`: the number of items, the items,
-    /// and the keys of the last item. If another page follows, the row holds one item more than
-    /// `limit`. That item is left out, and its keys become the cursor of the next page.
+    /// Reads a page from three columns of a row: `item_count`, `items`, and the keys of the last item as
+    /// `last_keys`. If another page follows, the row holds one item more than `limit`. That item is left
+    /// out, and its keys become the cursor of the next page.
     ///
     /// # Errors
     /// [`DbError::Shape`].
-    pub fn read(row: &mut Row, at: usize, limit: i64) -> Result<Self, DbError> {
-        let count = row.integer(at)?;
-        let items = row.long_text(at + 1)?.unwrap_or_default();
+    pub fn read(row: &mut Row, limit: i64) -> Result<Self, DbError> {
+        let count = row.integer("item_count")?;
+        let items = row.long_text("items")?.unwrap_or_default();
         if count <= limit {
             return Ok(Page { items, count, next: None });
         }
         let items = items.before_last(SEPARATOR).unwrap_or_default();
-        let keys = row.text(at + 2)?;
+        let keys = row.text("last_keys")?;
         let (one, other) = keys.split_once('|').ok_or(DbError::Shape)?;
         let next = Cursor([one.to_owned(), other.to_owned()]);
         Ok(Page { items, count: limit, next: Some(next) })
@@ -50,7 +50,7 @@ impl Page {
     /// # Errors
     /// [`DbError::Shape`].
     pub fn of(rows: Vec<Row>, limit: i64) -> Result<Self, DbError> {
-        Page::read(&mut rows.into_iter().next().ok_or(DbError::Shape)?, 0, limit)
+        Page::read(&mut rows.into_iter().next().ok_or(DbError::Shape)?, limit)
     }
 
     /// Returns the reply with this page: its items under the name `plural`, `count`, the texts in
@@ -96,7 +96,8 @@ impl Newest<'_> {
         }
         let limit = params.add(limit + 1);
         params.statement(format!(
-            "SELECT count(*), group_concat(item, '{SEPARATOR}'), min({LAST}) \
+            "SELECT count(*) AS item_count, group_concat(item, '{SEPARATOR}') AS items, \
+             min({LAST}) AS last_keys \
              FROM (SELECT {one} AS one, {other} AS other, {item} AS item FROM {table} \
              WHERE {condition} ORDER BY {one} DESC, {other} DESC LIMIT {limit})"
         ))

@@ -134,9 +134,9 @@ impl Quota {
     /// # Errors
     /// 403 when there is no room.
     pub fn judge(&self, rows: &[Row]) -> Result<(), Problem> {
-        match rows.first().ok_or(DbError::Shape)?.integer(0)? {
-            0 => Ok(()),
-            _ => Err(Problem::over_quota(self.kind.as_str())),
+        match rows.first().ok_or(DbError::Shape)?.flag("is_full")? {
+            false => Ok(()),
+            true => Err(Problem::over_quota(self.kind.as_str())),
         }
     }
 

@@ -88,7 +88,7 @@ pub async fn show(
     let Some(mut row) = scope.rows(ready, query).await?.into_iter().next() else {
         return Ok(None);
     };
-    Ok(Some(ActorDocument { revision: row.optional_text(0)?, json: row.text(1)? }))
+    Ok(Some(ActorDocument { revision: row.optional_text("revision")?, json: row.text("item")? }))
 }
 
 /// Reads all of an actor, for the actor itself.
@@ -97,14 +97,18 @@ pub async fn show(
 /// 401 or 403 if the caller lacks the permission; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<ActorState>, Problem> {
     let query = Statement::new(format!(
-        "SELECT {VERSION}, {}, registered_at IS NOT NULL FROM actors WHERE chitty_id = ?1",
+        "SELECT {VERSION} AS revision, {} AS item, registered_at IS NOT NULL AS is_registered \
+         FROM actors WHERE chitty_id = ?1",
         full()
     ));
     let Some(mut row) = scope.rows(ready, query.bind(id)).await?.into_iter().next() else {
         return Ok(None);
     };
-    let is_registered = row.integer(2)? == 1;
-    Ok(Some(ActorState { revision: row.text(0)?, json: row.text(1)?, is_registered }))
+    Ok(Some(ActorState {
+        revision: row.text("revision")?,
+        json: row.text("item")?,
+        is_registered: row.flag("is_registered")?,
+    }))
 }
 
 /// Reads the capabilities of an actor by their origin, for itself and for administrators.
@@ -120,11 +124,11 @@ pub async fn capabilities(
         "SELECT json_object('chitty_id', chitty_id, 'actor_type', actor_type, 'status', status, \
          'capabilities', json({CAPABILITIES}), \
          'capability_count', json_array_length({CAPABILITIES}), \
-         'vouched', json(vouched), 'granted', json(capabilities)) \
+         'vouched', json(vouched), 'granted', json(capabilities)) AS document \
          FROM actors WHERE chitty_id = ?1"
     ));
     let rows = scope.rows(ready, query.bind(id)).await?;
-    let json = rows.into_iter().next().map(|mut row| row.text(0)).transpose();
+    let json = rows.into_iter().next().map(|mut row| row.text("document")).transpose();
     Ok(json?)
 }
 
@@ -190,7 +194,7 @@ pub async fn register(
          updated_at = excluded.updated_at, registered_at = excluded.registered_at, \
          revision = excluded.revision, chitty_auth_principal_id = \
          coalesce(excluded.chitty_auth_principal_id, chitty_auth_principal_id) \
-         WHERE registered_at IS NULL RETURNING {}",
+         WHERE registered_at IS NULL RETURNING {} AS body",
         registration_reply_sql()
     ))
     .bind(scope.actor())
@@ -215,7 +219,7 @@ pub async fn register(
     }
     let results = scope.write(ready, batch).await?;
     let row = first_row(results.into_iter().next());
-    Ok(row.map(|mut row| row.text(0)).transpose()?)
+    Ok(row.map(|mut row| row.text("body")).transpose()?)
 }
 
 /// Returns whether the caller has registered, and the rows that `look_up` finds in the same round trip.
@@ -293,7 +297,7 @@ pub async fn update(
 pub async fn granted(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<String, Problem> {
     let query = Statement::new("SELECT capabilities FROM actors WHERE chitty_id = ?1").bind(id);
     let row = scope.rows(ready, query).await?.into_iter().next();
-    Ok(row.map(|mut row| row.text(0)).transpose()?.unwrap_or_else(|| "[]".to_owned()))
+    Ok(row.map(|mut row| row.text("capabilities")).transpose()?.unwrap_or_else(|| "[]".to_owned()))
 }
 
 /// Replaces the capabilities that an administrator grants an actor, which need not have called yet.
@@ -350,7 +354,7 @@ async fn perform(
     batch.push(params.statement(format!(
         "UPDATE actors SET {set}updated_at = {at}, revision = {revision} WHERE chitty_id = {id_at} \
          AND ({revisions} IS NULL OR revision IN (SELECT value FROM json_each({revisions}))) \
-         {before_is}RETURNING {}",
+         {before_is}RETURNING {} AS document",
         full()
     )));
     batch.push(outbox::insert_if_changed(event, *overdue_ms, "actors", "chitty_id"));

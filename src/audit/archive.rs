@@ -46,16 +46,16 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// The columns that [`Segment::read`] reads, in this order.
+    /// The columns that [`Segment::read`] reads.
     pub(super) const COLUMNS: &str = "first_seq, last_seq, hash_before, hash, archive_key";
 
     pub(super) fn read(mut row: Row) -> Result<Self, DbError> {
         Ok(Segment {
-            first: row.integer(0)?,
-            last: row.integer(1)?,
-            before: row.text(2)?,
-            hash: row.text(3)?,
-            key: row.text(4)?,
+            first: row.integer("first_seq")?,
+            last: row.integer("last_seq")?,
+            before: row.text("hash_before")?,
+            hash: row.text("hash")?,
+            key: row.text("archive_key")?,
         })
     }
 }
@@ -95,7 +95,7 @@ pub async fn archive(app: &App, ready: Ready<'_>, until_ms: u64) {
 /// should keep.
 async fn warn_if_large(app: &App, ready: Ready<'_>) {
     let Ok(rows) = ready.db().rows(kept()).await else { return };
-    let Some(Ok(entries)) = rows.first().map(|row| row.integer(0)) else { return };
+    let Some(Ok(entries)) = rows.first().map(|row| row.integer("entries")) else { return };
     if entries > Settings::of(app).keep_entries.saturating_mul(2) {
         log::warn("audit_large", &[("entries", &entries.to_string())]);
     }

@@ -12,8 +12,21 @@ use sha2::{Digest, Sha256};
 /// The value that stands for the seal before the first.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The columns that [`Entry::read`] reads, in this order.
+/// The columns that [`Entry::read`] reads.
 pub(super) const COLUMNS: &str = "seq, event_id, at, actor_id, via, action, entity_type, entity_id, detail, traceparent, outcome";
+
+/// The columns of texts that are sealed after the number of the row, in this order.
+const TEXTS: [&str; 9] = [
+    "event_id",
+    "at",
+    "actor_id",
+    "via",
+    "action",
+    "entity_type",
+    "entity_id",
+    "detail",
+    "traceparent",
+];
 
 /// The seal of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +39,7 @@ pub struct Seal {
 
 impl Seal {
     pub(super) fn read(mut row: Row) -> Result<Self, DbError> {
-        Ok(Seal { seq: row.integer(0)?, hash: row.text(1)? })
+        Ok(Seal { seq: row.integer("seq")?, hash: row.text("hash")? })
     }
 }
 
@@ -48,13 +61,13 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn read(mut row: Row) -> Result<Self, DbError> {
-        let seq = row.integer(0)?;
+        let seq = row.integer("seq")?;
         let mut values = vec![json!(seq)];
-        for index in 1..=9 {
-            values.push(json!(row.optional_text(index)?));
+        for column in TEXTS {
+            values.push(json!(row.optional_text(column)?));
         }
         // Rows from before there was an outcome are all `done`, and were sealed without it.
-        let outcome = row.text(10)?;
+        let outcome = row.text("outcome")?;
         if outcome != "done" {
             values.push(json!(outcome));
         }

@@ -82,7 +82,8 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
         }
     };
     let query = params.statement(format!(
-        "SELECT count(*), group_concat(item, '{SEPARATOR}'), min(seq) || '|' FROM (SELECT seq, \
+        "SELECT count(*) AS item_count, group_concat(item, '{SEPARATOR}') AS items, \
+         min(seq) || '|' AS last_keys FROM (SELECT seq, \
          json_object('seq', seq, 'event_id', event_id, 'at', at, 'actor_id', actor_id, \
          'via', via, 'action', action, 'entity_type', entity_type, 'entity_id', entity_id, \
          'outcome', outcome, 'detail', json(detail)) AS item FROM ({rows}) ORDER BY seq DESC LIMIT {limit_at})"

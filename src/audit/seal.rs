@@ -65,11 +65,11 @@ async fn seal_page(app: &App, ready: Ready<'_>) -> Result<bool, DbError> {
     let mut batch = Vec::new();
     let mut before = GENESIS.to_owned();
     if let Some(mut row) = last {
-        before = row.text(1)?;
-        let sealed_at = row.text(2)?;
+        before = row.text("hash")?;
+        let sealed_at = row.text("sealed_at")?;
         // The hour of the last seal is over: an event takes its number and hash out of this database.
         if sealed_at.get(..13) != now.get(..13) {
-            let payload = json!({ "seq": row.integer(0)?, "hash": before });
+            let payload = json!({ "seq": row.integer("seq")?, "hash": before });
             let kind = EventKind::AuditSealed;
             let event = Event::new(app.now_ms(), kind, "audit", "chittyconnect", payload, None);
             batch.push(outbox::insert(&event, 0));

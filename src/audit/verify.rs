@@ -97,7 +97,7 @@ async fn read(ready: Ready<'_>, expected: i64, verdict: &mut Verdict) -> Result<
         seals.push(newest);
     }
     if let Some(row) = first_row(Some(next())) {
-        verdict.unsealed = row.integer(2)?;
+        verdict.unsealed = row.integer("unsealed")?;
     }
     Ok(Step { segments, seals, entries })
 }

@@ -52,17 +52,17 @@ pub async fn bounds(
 ) -> Result<(Option<Bounds>, Vec<Row>), Problem> {
     let query = match scope.credential() {
         Credential::Token { expires_at, .. } => {
-            Statement::new("SELECT ?1 AS expires_at, 0 AS depth, NULL AS target_service")
+            Statement::new("SELECT ?1 AS expires_at, 0 AS ancestors, NULL AS target_service")
                 .bind(expires_at.as_deref())
         }
         Credential::Delegation { sha256, .. } => Statement::new(
-            "SELECT expires_at, length(path) - length(replace(path, '/', '')), target_service \
-             FROM delegations WHERE token_sha256 = ?1",
+            "SELECT expires_at, length(path) - length(replace(path, '/', '')) AS ancestors, \
+             target_service FROM delegations WHERE token_sha256 = ?1",
         )
         .bind(sha256.as_str()),
         Credential::Key { sha256, .. } => Statement::new(
-            "SELECT nullif(min(ifnull(k.expires_at, '9999'), ifnull(s.valid_until, '9999')), '9999') AS ends_at, \
-             0 AS depth, NULL AS target_service FROM key_secrets AS s JOIN keys AS k USING (key_id) \
+            "SELECT nullif(min(ifnull(k.expires_at, '9999'), ifnull(s.valid_until, '9999')), '9999') \
+             AS expires_at, 0 AS ancestors, NULL AS target_service FROM key_secrets AS s JOIN keys AS k USING (key_id) \
              WHERE s.secret_sha256 = ?1",
         )
         .bind(sha256.as_str()),
@@ -72,9 +72,9 @@ pub async fn bounds(
     let bounds = match first_row(results.next()) {
         None => None,
         Some(mut row) => Some(Bounds {
-            expires_at: row.optional_text(0)?,
-            depth: usize::try_from(row.integer(1)?).unwrap_or_default(),
-            target_service: row.optional_text(2)?,
+            expires_at: row.optional_text("expires_at")?,
+            depth: usize::try_from(row.integer("ancestors")?).unwrap_or_default(),
+            target_service: row.optional_text("target_service")?,
         }),
     };
     Ok((bounds, results.next().unwrap_or_default()))
@@ -163,8 +163,9 @@ pub async fn insert(
         }
     };
     let made = document("''");
-    let insert =
-        params.statement(format!("INSERT INTO delegations ({COLUMNS}) {select} RETURNING {made}"));
+    let insert = params.statement(format!(
+        "INSERT INTO delegations ({COLUMNS}) {select} RETURNING {made} AS document"
+    ));
     let mut batch = vec![insert, outbox::insert(event, overdue_ms)];
     if let Some(key) = key {
         let body = format!(
@@ -178,7 +179,7 @@ pub async fn insert(
     batch.extend(new.quota.assertion());
     let results = scope.write(ready, batch).await?;
     let row = first_row(results.into_iter().next());
-    Ok(row.ok_or(DbError::Shape)?.text(0)?)
+    Ok(row.ok_or(DbError::Shape)?.text("document")?)
 }
 
 /// SQL for whether the caller may reach a delegation: its own, or with a delegated token only those
@@ -300,12 +301,12 @@ pub async fn good(
     .bind(standing::cutoff(now_ms));
     let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else { return Ok(None) };
     Ok(Some(ValidToken {
-        id: row.text(0)?,
-        delegator: row.text(1)?,
-        target_service: row.text(2)?,
-        created_at: row.text(3)?,
-        expires_at: row.text(4)?,
-        scopes: Backing::read(&mut row, 5)?.held(),
+        id: row.text("delegation_id")?,
+        delegator: row.text("delegator_chitty_id")?,
+        target_service: row.text("target_service")?,
+        created_at: row.text("created_at")?,
+        expires_at: row.text("expires_at")?,
+        scopes: Backing::read(&mut row)?.held(),
     }))
 }
 

@@ -114,7 +114,7 @@ fn read_all_claimed(
 ) -> Result<Vec<EventClaim>, DbError> {
     let mut claimed: Vec<(i64, EventClaim)> = Vec::new();
     for (claim, mut row) in QUEUE.read(rows)? {
-        let seq = row.integer(0)?;
+        let seq = row.integer("seq")?;
         match read_claimed(&mut row, claim.clone()) {
             Ok(read) => claimed.push((seq, read)),
             // The row stays, and is logged at each attempt.
@@ -129,10 +129,11 @@ fn read_all_claimed(
 }
 
 fn read_claimed(row: &mut Row, claim: Claim) -> Result<EventClaim, DbError> {
-    let effects = Effects::parse(&row.text(10)?);
-    let claims = row.integer(11)?;
-    let (mut doubts, refused) = (Effects::parse(&row.text(12)?), Effects::parse(&row.text(13)?));
-    let is_replayed = row.integer(14)? > 0;
+    let effects = Effects::parse(&row.text("effects")?);
+    let claims = row.integer("in_doubt")?;
+    let mut doubts = Effects::parse(&row.text("doubts")?);
+    let refused = Effects::parse(&row.text("refused")?);
+    let is_replayed = row.integer("replays")? > 0;
     let event = read(row)?;
     if claims > 1 {
         // An earlier holder died before it could note which effects took place.

@@ -164,7 +164,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Option<Str
     let query =
         Statement::new(format!("SELECT {DOCUMENT} AS item FROM dead_letters WHERE id = ?1"));
     let row = scope.rows(ready, query.bind(id)).await?.into_iter().next();
-    Ok(row.map(|mut row| row.text(0)).transpose()?)
+    Ok(row.map(|mut row| row.text("item")).transpose()?)
 }
 
 /// A message to send again.
@@ -213,8 +213,9 @@ pub async fn replay(
     .bind(event.at.as_str());
     let results = scope.write(ready, vec![mark, open, open_deliveries, told]).await?;
     let rows = results.into_iter().next().unwrap_or_default();
-    let read =
-        |mut row: Row| Ok(Replay { id: row.text(0)?, queue: row.text(1)?, body: row.text(2)? });
+    let read = |mut row: Row| {
+        Ok(Replay { id: row.text("id")?, queue: row.text("queue")?, body: row.text("body")? })
+    };
     Ok(rows.into_iter().map(read).collect::<Result<_, DbError>>()?)
 }
 

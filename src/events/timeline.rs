@@ -134,7 +134,8 @@ async fn of_entity(
          AND entity_type = 'repository'"
     ));
     let page = params.statement(format!(
-        "SELECT count(*), group_concat(item, '{SEPARATOR}'), min(seq) || '|' FROM (SELECT seq, \
+        "SELECT count(*) AS item_count, group_concat(item, '{SEPARATOR}') AS items, \
+         min(seq) || '|' AS last_keys FROM (SELECT seq, \
          {ITEM} AS item FROM ({to_it} UNION ALL {in_its_repositories}) AS audit \
          ORDER BY seq DESC LIMIT {limit_at})"
     ));

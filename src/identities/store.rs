@@ -146,7 +146,7 @@ pub async fn insert(
 }
 
 fn text_of(mut row: Row) -> Result<String, WriteError> {
-    Ok(row.text(0)?)
+    Ok(row.text("body")?)
 }
 
 /// Returns the body of the reply to a mint whose batch failed, if the batch was committed nevertheless. The
@@ -162,5 +162,5 @@ pub async fn minted(
     let query =
         format!("SELECT {MINTED} AS body FROM identities WHERE chitty_id = ?1 AND revision = ?2");
     let query = Statement::new(query).bind(id.as_str()).bind(event.id.as_str());
-    first_row(Some(ready.db().rows(query).await?)).map(|mut row| row.text(0)).transpose()
+    first_row(Some(ready.db().rows(query).await?)).map(|mut row| row.text("body")).transpose()
 }

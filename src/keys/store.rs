@@ -74,7 +74,7 @@ fn insert_secret(event: &Event, secret: &Secret) -> Statement {
 
 fn read_back(event: &Event) -> Statement {
     Statement::new(format!(
-        "SELECT {} FROM keys WHERE key_id = ?1 AND revision = ?2",
+        "SELECT {} AS document FROM keys WHERE key_id = ?1 AND revision = ?2",
         document("''")
     ))
     .bind(event.entity_id.as_str())
@@ -99,7 +99,7 @@ fn keep_reply(
 
 fn text_of(results: Vec<Vec<Row>>, index: usize) -> Result<Option<String>, DbError> {
     let row = first_row(results.into_iter().nth(index));
-    row.map(|mut row| row.text(0)).transpose()
+    row.map(|mut row| row.text("document")).transpose()
 }
 
 /// Makes a key. Returns it as JSON, without its secret.
@@ -186,7 +186,7 @@ pub async fn get(
         document(&now)
     ));
     let row = scope.rows(ready, query).await?.into_iter().next();
-    Ok(row.map(|mut row| row.text(0)).transpose()?)
+    Ok(row.map(|mut row| row.text("item")).transpose()?)
 }
 
 /// A change of one key.
@@ -218,8 +218,8 @@ fn may_change(scope: &Scope, params: &mut Params) -> String {
 pub async fn is_retired(ready: Ready<'_>, scope: &Scope) -> Result<bool, Problem> {
     let mut params = Params::default();
     let may = may_change(scope, &mut params);
-    let rows = scope.rows(ready, params.statement(format!("SELECT {may} AS may"))).await?;
-    Ok(rows.first().is_some_and(|row| row.integer(0) == Ok(0)))
+    let rows = scope.rows(ready, params.statement(format!("SELECT {may} AS is_allowed"))).await?;
+    Ok(rows.first().is_some_and(|row| row.flag("is_allowed") == Ok(false)))
 }
 
 /// Gives a key a new secret; the old one stays valid until `grace_until` (ISO-8601 UTC). Returns
@@ -286,8 +286,9 @@ pub async fn revoke(
     let mut params = Params::default();
     let id = params.add(event.entity_id.as_str());
     let (reached, may) = (reach(scope, &mut params), may_change(scope, &mut params));
-    let found = params
-        .statement(format!("SELECT {may} AS may FROM keys WHERE key_id = {id} AND {reached}"));
+    let found = params.statement(format!(
+        "SELECT {may} AS is_allowed FROM keys WHERE key_id = {id} AND {reached}"
+    ));
     let mut params = Params::default();
     let (id, now) = (params.add(event.entity_id.as_str()), params.add(event.at.as_str()));
     let revision = params.add(event.id.as_str());
@@ -315,7 +316,7 @@ pub async fn revoke(
     let is_news = results.next().is_some_and(|rows| !rows.is_empty());
     Ok(match found {
         None => Revocation::Missing,
-        Some(row) if row.integer(0)? == 0 => Revocation::Retired,
+        Some(row) if !row.flag("is_allowed")? => Revocation::Retired,
         Some(_) => Revocation::Done { is_news },
     })
 }

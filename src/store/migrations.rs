@@ -42,7 +42,7 @@ pub async fn apply(db: &dyn Db) -> Result<(), DbError> {
 /// Returns the names of the applied migrations; none when the table does not exist yet.
 async fn applied(db: &dyn Db) -> Result<Vec<String>, DbError> {
     match db.rows(Statement::new("SELECT name FROM d1_migrations ORDER BY id")).await {
-        Ok(rows) => rows.into_iter().map(|mut row| row.text(0)).collect(),
+        Ok(rows) => rows.into_iter().map(|mut row| row.text("name")).collect(),
         Err(DbError::NoSuchTable(_)) => Ok(Vec::new()),
         Err(error) => Err(error),
     }

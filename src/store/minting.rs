@@ -91,7 +91,7 @@ impl MintIntent {
         let mut batch = guards;
         batch.push(record);
         let row = first_row(ready.db().batch(batch).await?.pop());
-        let is_repeat = row.ok_or(DbError::Shape)?.integer(0)? > 1;
+        let is_repeat = row.ok_or(DbError::Shape)?.integer("attempts")? > 1;
         let timeout_ms = Some(MintIntent::longest_attempt_ms(app));
         Ok(MintIntent { id, purpose, actor, at, is_repeat, is_counted: false, timeout_ms })
     }
@@ -227,8 +227,8 @@ pub async fn report_unfulfilled(app: &App, ready: Ready<'_>) -> Result<usize, Db
 /// Returns the event that reports one intent, and the statements that write the event, if the intent is
 /// still there, and delete the intent.
 fn report(mut row: Row, now_ms: u64, overdue_ms: u64) -> Result<(Event, [Statement; 2]), DbError> {
-    let (id, purpose) = (row.text(0)?, row.text(1)?);
-    let (actor, at) = (row.text(2)?, row.text(3)?);
+    let (id, purpose) = (row.text("intent_id")?, row.text("purpose")?);
+    let (actor, at) = (row.text("actor_id")?, row.text("created_at")?);
     let payload = json!({
         "reason": "mint_not_settled", "in_doubt": true, "intent": id, "purpose": purpose,
         "intended_at": at,

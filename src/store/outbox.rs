@@ -177,7 +177,7 @@ async fn sweep_round(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     let mut events = Vec::new();
     for (_, mut row) in SWEEP.read(rows)? {
         match read(&mut row) {
-            Ok(event) => events.push((row.integer(0)?, event)),
+            Ok(event) => events.push((row.integer("seq")?, event)),
             // A row that this version cannot read stays, and is logged at each sweep.
             Err(error) => log::error("outbox_row_unreadable", &[("error", &error.to_string())]),
         }
@@ -190,16 +190,16 @@ async fn sweep_round(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
 }
 
 pub(crate) fn read(row: &mut Row) -> Result<Event, DbError> {
-    let kind = serde_json::Value::String(row.text(2)?);
+    let kind = serde_json::Value::String(row.text("event_type")?);
     Ok(Event {
-        id: row.text(1)?,
+        id: row.text("event_id")?,
         kind: serde_json::from_value(kind).map_err(|_| DbError::Shape)?,
-        entity_id: row.text(3)?,
-        actor_id: row.text(4)?,
-        via: row.optional_text(9)?,
-        at: row.text(5)?,
-        traceparent: row.optional_text(6)?,
-        payload: serde_json::from_str(&row.text(7)?).map_err(|_| DbError::Shape)?,
+        entity_id: row.text("entity_id")?,
+        actor_id: row.text("actor_id")?,
+        via: row.optional_text("via")?,
+        at: row.text("created_at")?,
+        traceparent: row.optional_text("traceparent")?,
+        payload: serde_json::from_str(&row.text("payload")?).map_err(|_| DbError::Shape)?,
     })
 }
 
@@ -217,8 +217,8 @@ pub(crate) const STANDING: &str = "SELECT event_id, done_at IS NULL AND dead_at 
 
 pub(crate) fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<String, Standing>, DbError> {
     let standing = |mut row: Row| {
-        let is_open = row.integer(1)? == 1;
-        Ok((row.text(0)?, if is_open { Standing::Open } else { Standing::Settled }))
+        let is_open = row.flag("is_open")?;
+        Ok((row.text("event_id")?, if is_open { Standing::Open } else { Standing::Settled }))
     };
     rows.into_iter().map(standing).collect()
 }

@@ -90,7 +90,8 @@ impl Grant {
     pub async fn confirmed(mut self, ready: Ready<'_>, scope: &Scope) -> Result<Self, Problem> {
         for one in self.scopes.clone() {
             let rows = scope.demanding(&one).rows(ready, end_of(scope)).await?;
-            let end = rows.into_iter().next().map(|mut row| row.optional_text(0)).transpose()?;
+            let end =
+                rows.into_iter().next().map(|mut row| row.optional_text("ends_at")).transpose()?;
             if let Some(ms) = end.flatten().as_deref().and_then(time::parse) {
                 self = self.until(ms);
             }

@@ -173,11 +173,12 @@ struct TokenRecord {
 impl TokenRecord {
     fn read(row: Option<Row>) -> Result<Self, Problem> {
         let Some(mut row) = row else { return Ok(TokenRecord::default()) };
-        let is_made = row.integer(2)? == 1;
+        let is_made = row.flag("is_made")?;
+        let granted = row.optional_text("bearer_granted")?;
         Ok(TokenRecord {
-            granted: row.optional_text(0)?.map(|json| scopes::list(&json)).unwrap_or_default(),
-            sponsor: row.optional_text(1)?,
-            made: is_made.then(|| Backing::read(&mut row, 3)).transpose()?,
+            granted: granted.map(|json| scopes::list(&json)).unwrap_or_default(),
+            sponsor: row.optional_text("sponsor")?,
+            made: is_made.then(|| Backing::read(&mut row)).transpose()?,
         })
     }
 }
@@ -195,7 +196,7 @@ async fn note_vouched(
     let now_ms = app.now_ms();
     let carried = json!(scopes).to_string();
     let look = Statement::new(format!(
-        "SELECT (SELECT capabilities FROM actors WHERE chitty_id = ?1) AS own, \
+        "SELECT (SELECT capabilities FROM actors WHERE chitty_id = ?1) AS bearer_granted, \
          {SPONSOR} AS sponsor, k.token_sha256 IS NOT NULL AS is_made, {} \
          FROM (SELECT 1 AS one) LEFT JOIN made_tokens AS k ON k.token_sha256 = ?2",
         Backing::columns(Standing::Made, "?3"),

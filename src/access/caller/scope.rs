@@ -317,10 +317,11 @@ impl Scope {
         Ok(self.read(ready, vec![statement]).await?.pop().unwrap_or_default())
     }
 
-    /// SQL for the status of the actor bound as `?1`. A frequent read selects it as its first
-    /// column, so that it need not be a batch: [`Scope::rows_with_state`] runs the statement, and
+    /// SQL for the column `caller_status`: the status of the actor bound as `?1`. A frequent read
+    /// selects it, so that it need not be a batch: [`Scope::rows_with_state`] runs the statement, and
     /// [`Scope::admit`] judges that column. An actor without a row is active.
-    pub const STATE_SQL: &'static str = "(SELECT status FROM actors WHERE chitty_id = ?1)";
+    pub const STATE_SQL: &'static str =
+        "(SELECT status FROM actors WHERE chitty_id = ?1) AS caller_status";
 
     /// Runs one statement that selects [`Scope::STATE_SQL`] itself. If the actor's own token
     /// carries the permission, the status is all that must be checked, and no other check is added.
@@ -452,7 +453,7 @@ impl Scope {
 
     fn judge(&self, rows: Vec<Row>) -> Result<(), Problem> {
         let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-        match row.text(0)?.as_str() {
+        match row.text("verdict")?.as_str() {
             "ok" => Ok(()),
             "suspended" => Err(suspended()),
             "scope" => Err(insufficient(&self.wanted)),

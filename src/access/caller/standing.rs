@@ -193,21 +193,21 @@ pub enum Standing {
 }
 
 impl Backing {
-    /// How many columns [`Backing::read`] reads.
-    pub const COLUMNS: usize = 7;
-
-    /// Reads it from the columns that begin at `first`.
+    /// Reads it from a row with the columns of [`Backing::columns`].
     ///
     /// # Errors
     /// [`DbError::Shape`].
-    pub fn read(row: &mut Row, first: usize) -> Result<Self, DbError> {
-        let mut bound = |index: usize| row.optional_text(first + index);
-        let bounds = [bound(2)?, bound(3)?, bound(4)?, bound(5)?];
+    pub fn read(row: &mut Row) -> Result<Self, DbError> {
         Ok(Backing {
-            scopes: row.text(first)?,
-            source: row.text(first + 1)?,
-            bounds,
-            granted: row.optional_text(first + 6)?,
+            scopes: row.text("scopes")?,
+            source: row.text("source_scopes")?,
+            bounds: [
+                row.optional_text("owner_vouched")?,
+                row.optional_text("source_vouched")?,
+                row.optional_text("made_carries")?,
+                row.optional_text("key_carries")?,
+            ],
+            granted: row.optional_text("granted")?,
         })
     }
 

@@ -30,14 +30,15 @@ pub(super) async fn delegation(
     let columns = Backing::columns(Standing::Delegation, "?3");
     let sponsor = SPONSOR.replace("?1", "k.delegator_chitty_id");
     let query = Statement::new(format!(
-        "SELECT k.delegator_chitty_id, k.expires_at, {sponsor} AS sponsor, {columns}, k.delegation_id, \
-         k.path, k.target_service FROM delegations AS k \
+        "SELECT k.delegator_chitty_id AS actor_id, k.expires_at, {sponsor} AS sponsor, {columns}, \
+         k.delegation_id, k.path, k.target_service FROM delegations AS k \
          WHERE k.token_sha256 = ?1 AND k.revoked_at IS NULL AND k.expires_at > ?2"
     ));
     let mut row = credential_row(ready, query, &sha256, now_ms).await?;
     let bearer = Bearer::read(&mut row)?;
-    let credential = Credential::Delegation { sha256, id: row.text(10)?, path: row.text(11)? };
-    let audience = Some(row.text(12)?).filter(|service| service != THIS_GATEWAY);
+    let credential =
+        Credential::Delegation { sha256, id: row.text("delegation_id")?, path: row.text("path")? };
+    let audience = Some(row.text("target_service")?).filter(|service| service != THIS_GATEWAY);
     Ok(bearer.calling_by(credential, audience))
 }
 
@@ -50,14 +51,15 @@ pub(super) async fn key(
     let columns = Backing::columns(Standing::Key, "?3");
     let sponsor = SPONSOR.replace("?1", "k.owner_chitty_id");
     let query = Statement::new(format!(
-        "SELECT k.owner_chitty_id, min(ifnull(k.expires_at, '9999'), ifnull(s.valid_until, '9999')), \
+        "SELECT k.owner_chitty_id AS actor_id, \
+         min(ifnull(k.expires_at, '9999'), ifnull(s.valid_until, '9999')) AS expires_at, \
          {sponsor} AS sponsor, {columns}, k.key_id FROM key_secrets AS s JOIN keys AS k USING (key_id) \
          WHERE s.secret_sha256 = ?1 AND k.revoked_at IS NULL \
          AND ifnull(k.expires_at, '9999') > ?2 AND ifnull(s.valid_until, '9999') > ?2"
     ));
     let mut row = credential_row(ready, query, &sha256, now_ms).await?;
     let bearer = Bearer::read(&mut row)?;
-    let credential = Credential::Key { sha256, id: row.text(10)? };
+    let credential = Credential::Key { sha256, id: row.text("key_id")? };
     Ok(bearer.calling_by(credential, None))
 }
 
@@ -71,7 +73,7 @@ async fn credential_row(
     ready.db().rows(query).await?.into_iter().next().ok_or_else(invalid_token)
 }
 
-/// The columns with which both queries begin.
+/// The columns that both queries have.
 struct Bearer {
     actor: ChittyId,
     expiry: Expiry,
@@ -82,10 +84,10 @@ struct Bearer {
 impl Bearer {
     fn read(row: &mut Row) -> Result<Self, DbError> {
         Ok(Bearer {
-            actor: ChittyId::parse(&row.text(0)?).map_err(|_| DbError::Shape)?,
-            expiry: time::parse(&row.text(1)?).map_or(Expiry::Open, Expiry::At),
-            sponsor: row.optional_text(2)?,
-            backing: Backing::read(row, 3)?,
+            actor: ChittyId::parse(&row.text("actor_id")?).map_err(|_| DbError::Shape)?,
+            expiry: time::parse(&row.text("expires_at")?).map_or(Expiry::Open, Expiry::At),
+            sponsor: row.optional_text("sponsor")?,
+            backing: Backing::read(row)?,
         })
     }
 

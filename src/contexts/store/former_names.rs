@@ -42,7 +42,8 @@ pub fn next(owner: Option<&str>) -> Statement {
 /// Storage failures.
 pub async fn settle(ready: Ready<'_>, rows: Vec<Row>) -> Result<(), DbError> {
     let statements = rows.into_iter().map(|mut row| {
-        let (row_id, owner, name) = (row.integer(0)?, row.text(1)?, row.text(2)?);
+        let row_id = row.integer("row_id")?;
+        let (owner, name) = (row.text("owner_chitty_id")?, row.text("name")?);
         Ok(Statement::new(
             "UPDATE contexts SET name_key = iif(EXISTS (SELECT 1 FROM contexts AS other \
              WHERE other.owner_chitty_id = ?2 AND ifnull(other.name_key, other.name) = ?3 \

@@ -58,18 +58,18 @@ pub async fn write_anew(ready: Ready<'_>, rows: Vec<Row>) -> Result<usize, DbErr
 }
 
 fn anew(mut row: Row) -> Result<([Statement; 2], usize), DbError> {
-    let (row_id, owner) = (row.integer(0)?, row.text(1)?);
-    let (status, revision, name) = (row.text(2)?, row.text(3)?, row.text(4)?);
+    let (row_id, owner) = (row.integer("row_id")?, row.text("owner_chitty_id")?);
+    let (status, revision, name) = (row.text("status")?, row.text("revision")?, row.text("name")?);
     let key = Key::of(&owner, Status::parse(&status).ok_or(DbError::Shape)?);
     let mut bytes = name.len();
-    let mut words = |index| {
-        let json = row.text(index)?;
+    let mut words = |column: &str| {
+        let json = row.text(column)?;
         bytes += json.len();
         // Stored JSON was parsed before. If it ever cannot be, a search still finds the context by its name.
         let values: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap_or_default();
         Ok::<String, DbError>(Words::of(&values).under(&key))
     };
-    let (data, systems, tools) = (words(5)?, words(6)?, words(7)?);
+    let (data, systems, tools) = (words("data")?, words("systems")?, words("tools")?);
     let put = Statement::new(format!(
         "INSERT OR REPLACE INTO contexts_fts (rowid, name, data, systems, tools) \
          SELECT row_id, ?3, ?4, ?5, ?6 FROM contexts WHERE row_id = ?1 AND revision = ?2 \

@@ -20,8 +20,8 @@ pub use self::writes::{
 use crate::access::caller::Scope;
 use crate::store::Ready;
 
-/// The parts of contexts of an earlier version that the cron prepares, in the order in which [`unprepared`]
-/// counts them.
+/// The parts of contexts of an earlier version that the cron prepares, which are the names of the columns of
+/// [`unprepared`].
 pub const PREPARED: [&str; 2] = ["names", "words"];
 
 /// The statement that counts the contexts that the cron has still to prepare, of each part up to ten
@@ -31,7 +31,7 @@ pub fn unprepared() -> Statement {
         format!("(SELECT count(*) FROM (SELECT 1 FROM contexts WHERE {condition} LIMIT 10000))")
     };
     let (names, words) = (count(former_names::CONDITION), count(former_words::CONDITION));
-    Statement::new(format!("SELECT {names} AS depth, {words}"))
+    Statement::new(format!("SELECT {names} AS names, {words} AS words"))
 }
 
 /// A context with its version.
@@ -50,9 +50,9 @@ pub struct ContextRow {
 /// 404 when the caller has no context with this id; 403 when the caller may do nothing; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<ContextRow, Problem> {
     let query = Statement::new(format!(
-        "SELECT {}, revision || iif(learned = 0, '', '.' || learned), \
+        "SELECT {}, revision || iif(learned = 0, '', '.' || learned) AS tag, \
          iif(verification IS NULL, shown, substr(shown, 1, length(shown) - 1) || \
-         ',\"verification\":' || verification || '}}') FROM contexts \
+         ',\"verification\":' || verification || '}}') AS document FROM contexts \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL",
         Scope::STATE_SQL
     ))
@@ -61,9 +61,9 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ChittyId) -> Result<Conte
     let Some(mut row) = scope.rows_with_state(ready, query).await?.into_iter().next() else {
         return Err(missing(ready, scope).await);
     };
-    Scope::admit(row.optional_text(0)?.as_deref())?;
-    let json = row.long_text(2)?.ok_or(DbError::Shape)?;
-    Ok(ContextRow { tag: row.text(1)?, json })
+    Scope::admit(row.optional_text("caller_status")?.as_deref())?;
+    let json = row.long_text("document")?.ok_or(DbError::Shape)?;
+    Ok(ContextRow { tag: row.text("tag")?, json })
 }
 
 /// Returns the problem of a read that found no context: that the actor may do nothing, or else 404. This is

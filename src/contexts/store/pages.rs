@@ -68,8 +68,8 @@ pub async fn list(
         narrowed += &format!(" AND (created_at, chitty_id) <= ({at}, {id})");
     }
     let query = params.statement(format!(
-        "SELECT {}, count(*), group_concat(item, '{SEPARATOR}'), \
-         min(created_at || '|' || chitty_id) \
+        "SELECT {}, count(*) AS item_count, group_concat(item, '{SEPARATOR}') AS items, \
+         min(created_at || '|' || chitty_id) AS last_keys \
          FROM (SELECT created_at, chitty_id, {ITEM} FROM contexts \
          WHERE owner_chitty_id = ?1 AND deleted_at IS NULL{narrowed} \
          ORDER BY created_at DESC, chitty_id DESC LIMIT {limit_at} + 1)",
@@ -108,8 +108,8 @@ pub async fn find(
     // The last row of the page is the one with the lowest tier and row_id. SQLite takes the bare columns
     // beside a single min() from the row that has the minimum.
     let query = params.statement(format!(
-        "SELECT {}, count(*), group_concat(item, '{SEPARATOR}'), tier || '|' || chitty_id, \
-         min(tier * 1000000000000 + row_id) \
+        "SELECT {}, count(*) AS item_count, group_concat(item, '{SEPARATOR}') AS items, \
+         tier || '|' || chitty_id AS last_keys, min(tier * 1000000000000 + row_id) \
          FROM (SELECT tier, row_id, chitty_id, {ITEM} \
          FROM (SELECT tier, row_id FROM ({hits} LIMIT {limit_at} + 1)) \
          CROSS JOIN contexts USING (row_id) \
@@ -212,7 +212,7 @@ fn tier(level: u8, expression: &str, condition: &str, limit_at: &str) -> String 
     )
 }
 
-/// Runs the query of a page, whose one row has the caller's state, then the page.
+/// Runs the query of a page, whose one row has the caller's state and the page.
 async fn page(
     ready: Ready<'_>,
     scope: &Scope,
@@ -220,7 +220,7 @@ async fn page(
     limit: i64,
 ) -> Result<Page, Problem> {
     let mut row = first(scope.rows_with_state(ready, query).await?)?;
-    Scope::admit(row.optional_text(0)?.as_deref())?;
-    let page = Page::read(&mut row, 1, limit)?;
+    Scope::admit(row.optional_text("caller_status")?.as_deref())?;
+    let page = Page::read(&mut row, limit)?;
     Ok(Page { items: complete(page.items), ..page })
 }

@@ -39,7 +39,8 @@ pub async fn before_verification(
     .bind(id.as_str());
     let statements = [context].into_iter().chain(look_up).collect();
     let mut results = scope.read(ready, statements).await?.into_iter();
-    let dna_id = first_row(results.next()).map(|mut row| row.optional_text(0)).transpose()?;
+    let dna_id =
+        first_row(results.next()).map(|mut row| row.optional_text("chitty_dna_id")).transpose()?;
     Ok((dna_id, results.next().unwrap_or_default()))
 }
 
@@ -59,7 +60,8 @@ pub async fn verified(
 ) -> Result<Option<String>, WriteError> {
     let keep = Statement::new(format!(
         "UPDATE contexts SET verification = ?3, learned = learned + 1 \
-         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL RETURNING {VERIFIED}"
+         WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL \
+         RETURNING {VERIFIED} AS body"
     ))
     .bind(scope.actor())
     .bind(event.entity_id.as_str())
@@ -75,7 +77,7 @@ pub async fn verified(
     }
     let results = scope.write(ready, batch).await?;
     let row = first_row(results.into_iter().next());
-    Ok(row.map(|mut row| row.text(0)).transpose()?)
+    Ok(row.map(|mut row| row.text("body")).transpose()?)
 }
 
 /// The last lineage of a context from ChittyDNA.
@@ -106,7 +108,7 @@ pub async fn lineage(
     let Some(mut row) = scope.rows(ready, query).await?.into_iter().next() else {
         return Ok(None);
     };
-    let stored = match (row.optional_text(0)?, row.optional_text(1)?) {
+    let stored = match (row.optional_text("lineage")?, row.optional_text("read_at")?) {
         (Some(lineage), Some(at)) => {
             Some(LineageRow { lineage, read_ms: time::parse(&at).unwrap_or_default() })
         }

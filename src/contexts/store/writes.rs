@@ -130,7 +130,7 @@ fn judge(results: Vec<Vec<Row>>, quota: &Quota) -> Result<Vec<Row>, Problem> {
     let room = results.next().unwrap_or_default();
     let stored = results.next().unwrap_or_default();
     let recorded = results.next().unwrap_or_default();
-    match holder.map(|mut row| row.text(0)).transpose()? {
+    match holder.map(|mut row| row.text("chitty_id")).transpose()? {
         // With a stored reply, the request is a repeat and has itself created the context with this name.
         Some(existing) if stored.is_empty() => Err(Failure::NameTaken(Some(existing)).into()),
         None if stored.is_empty() => {
@@ -222,7 +222,7 @@ pub async fn explain(ready: Ready<'_>, scope: &Scope, key: &str, failure: Failur
 async fn id_of_name(ready: Ready<'_>, scope: &Scope, key: &str) -> Result<Option<String>, DbError> {
     let query = Statement::new(HOLDER_OF_NAME).bind(scope.actor()).bind(key);
     let row = ready.db().rows(query).await?.into_iter().next();
-    row.map(|mut row| row.text(0)).transpose()
+    row.map(|mut row| row.text("chitty_id")).transpose()
 }
 
 /// SQL for the body of the reply to a creation, over a row of `contexts`.
@@ -281,7 +281,7 @@ pub async fn insert(
     batch.extend(new.quota.assertion());
     let results = scope.write(ready, batch).await?;
     let row = first_row(results.into_iter().next());
-    Ok(row.ok_or(DbError::Shape)?.text(0)?)
+    Ok(row.ok_or(DbError::Shape)?.text("body")?)
 }
 
 /// Returns the body of the reply to a creation whose batch failed, if the batch was committed nevertheless.
@@ -289,9 +289,9 @@ pub async fn insert(
 /// # Errors
 /// Storage failures.
 pub async fn created(ready: Ready<'_>, id: &ChittyId) -> Result<Option<String>, DbError> {
-    let query = format!("SELECT {CREATED} FROM contexts WHERE chitty_id = ?1");
+    let query = format!("SELECT {CREATED} AS body FROM contexts WHERE chitty_id = ?1");
     let rows = ready.db().rows(Statement::new(query).bind(id.as_str())).await?;
-    rows.into_iter().next().map(|mut row| row.text(0)).transpose()
+    rows.into_iter().next().map(|mut row| row.text("body")).transpose()
 }
 
 /// Returns the statements that create the gateway's own context, whose owner is the context itself.
@@ -314,7 +314,7 @@ fn insert_statements(owner: &str, id: &ChittyId, draft: &Draft, event: &Event) -
         "INSERT INTO contexts (owner_chitty_id, chitty_id, name, data, systems, tools, status, \
          created_at, updated_at, revision, type, customizations, name_key, words_written) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, json(?11), ?12, 1) \
-         RETURNING {CREATED}"
+         RETURNING {CREATED} AS body"
     ))
     .bind(owner)
     .bind(id.as_str())
@@ -478,7 +478,7 @@ fn change_row(scope: &Scope, change: &Change<'_>, set: &str, condition: &str) ->
          words_written = words_written + 1 \
          WHERE chitty_id = ?2 AND owner_chitty_id = ?1 AND deleted_at IS NULL \
          AND (?3 IS NULL OR revision IN (SELECT value FROM json_each(?3))){condition} \
-         RETURNING shown"
+         RETURNING shown AS document"
     ))
     .bind(scope.actor())
     .bind(change.id.as_str())
