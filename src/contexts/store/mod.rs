@@ -20,8 +20,8 @@ pub use self::writes::{
 use crate::access::caller::Scope;
 use crate::store::Ready;
 
-/// The parts of contexts of an earlier version that the cron prepares, in the order in which [`unprepared`]
-/// counts them.
+/// The parts of contexts of an earlier version that the cron prepares. [`unprepared`] counts each in the
+/// column of its name.
 pub const PREPARED: [&str; 2] = ["names", "words"];
 
 /// The statement that counts the contexts that the cron has still to prepare, of each part up to ten
@@ -31,7 +31,7 @@ pub fn unprepared() -> Statement {
         format!("(SELECT count(*) FROM (SELECT 1 FROM contexts WHERE {condition} LIMIT 10000))")
     };
     let (names, words) = (count(former_names::CONDITION), count(former_words::CONDITION));
-    Statement::new(format!("SELECT {names} AS depth, {words}"))
+    Statement::new(format!("SELECT {names} AS names, {words} AS words"))
 }
 
 /// A context with its version.
