@@ -139,8 +139,9 @@ async fn unusable_key(
         among("(SELECT capabilities FROM actors AS a WHERE a.chitty_id = k.source_actor)", &needs),
     ));
     match ready.db().rows(query).await?.into_iter().next() {
-        Some(mut row) if row.integer(0)? != 1 => {
-            Ok(Some(UnusableKey { version: row.integer(1)?, source: row.text(2)? }))
+        Some(mut row) if !row.flag("stands")? => {
+            let (version, source) = (row.integer("version")?, row.text("source_chitty_id")?);
+            Ok(Some(UnusableKey { version, source }))
         }
         _ => Ok(None),
     }

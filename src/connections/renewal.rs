@@ -390,7 +390,7 @@ impl Work for Renewals {
     }
 
     fn read(&self, _: &App, mut row: Row) -> Result<String, String> {
-        row.text(0).map_err(|error| error.to_string())
+        row.text("connection_id").map_err(|error| error.to_string())
     }
 
     /// The renewal itself writes the new credential, under its own lease.

@@ -74,8 +74,12 @@ impl Work for Revocations {
 
     fn read(&self, _: &App, mut row: Row) -> Result<Revocation, String> {
         let mut read = || -> Result<Revocation, DbError> {
-            let (id, connection_id) = (row.text(0)?, row.text(1)?);
-            Ok(Revocation { id, connection_id, sealed: row.text(2)?, created_at: row.text(3)? })
+            Ok(Revocation {
+                id: row.text("id")?,
+                connection_id: row.text("connection_id")?,
+                sealed: row.text("sealed")?,
+                created_at: row.text("created_at")?,
+            })
         };
         read().map_err(|error| error.to_string())
     }

@@ -82,7 +82,7 @@ pub(super) async fn kept(
     let Some(mut row) = ready.db().rows(query.bind(id)).await?.into_iter().next() else {
         return Ok(None);
     };
-    let (sealed, version) = (row.text(0)?, row.integer(1)?);
+    let (sealed, version) = (row.text("sealed")?, row.integer("version")?);
     Ok(Some(CredentialRow { credential: open(app, id, &sealed)?, version }))
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn stored(
 ) -> Result<Option<Credential>, DbError> {
     let query = Statement::new("SELECT sealed FROM connection_secrets WHERE connection_id = ?1");
     let row = ready.db().rows(query.bind(id)).await?.into_iter().next();
-    let sealed = row.map(|mut row| row.text(0)).transpose()?;
+    let sealed = row.map(|mut row| row.text("sealed")).transpose()?;
     Ok(sealed.and_then(|sealed| open(app, id, &sealed).ok()))
 }
 

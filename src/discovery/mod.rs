@@ -73,7 +73,8 @@ impl Directory {
     pub(crate) fn note_age(&self, app: &App, rows: Vec<Row>) -> Result<(), DbError> {
         let Some(mut row) = first_row(Some(rows)) else { return Ok(()) };
         let ago = |at: String| app.now_ms().saturating_sub(time::parse(&at).unwrap_or(0));
-        let (tried_ms, refreshed_ms) = (ago(row.text(0)?), ago(row.text(1)?));
+        let tried_ms = ago(row.text("tried_at")?);
+        let refreshed_ms = ago(row.text("refreshed_at")?);
         self.is_due.set(refreshed_ms >= FRESH_MS && tried_ms >= AFTER_FAILURE_MS);
         Ok(())
     }
@@ -95,7 +96,7 @@ pub(crate) fn age() -> Statement {
 pub(crate) fn take(app: &App, rows: Vec<Row>) -> Result<(), DbError> {
     let mut moved = BTreeMap::new();
     for mut row in rows {
-        let (name, host) = (row.text(0)?, row.text(1)?);
+        let (name, host) = (row.text("name")?, row.text("host")?);
         if is_moved(&name, &host) {
             moved.insert(name, host);
         }
@@ -138,7 +139,7 @@ pub async fn find(app: &App, ready: Ready<'_>, service: &str) -> Result<Option<E
 async fn stored_endpoint(ready: Ready<'_>, service: &str) -> Result<Option<Endpoint>, DbError> {
     let query = Statement::new("SELECT host FROM service_addresses WHERE name = ?1").bind(service);
     let Some(mut row) = first_row(Some(ready.db().rows(query).await?)) else { return Ok(None) };
-    let endpoint = Endpoint::of_chittyos(&row.text(0)?);
+    let endpoint = Endpoint::of_chittyos(&row.text("host")?);
     let is_own = own_name(service, &endpoint.host).is_some() && !is_chittyos(service);
     Ok(is_own.then_some(endpoint))
 }

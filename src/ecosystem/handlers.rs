@@ -70,9 +70,12 @@ pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     let mut shown = view(app, service, &read(results.next().unwrap_or_default())?);
     let mut events = Vec::new();
     for mut row in results.next().unwrap_or_default() {
-        let data: Value = serde_json::from_str(&row.text(2)?).unwrap_or_default();
+        let data: Value = serde_json::from_str(&row.text("data")?).unwrap_or_default();
         events.push(json!({
-            "id": row.integer(0)?, "event": row.text(1)?, "data": data, "at": row.text(3)?,
+            "id": row.integer("id")?,
+            "event": row.text("event")?,
+            "data": data,
+            "at": row.text("at")?,
         }));
     }
     if let Some(shown) = shown.as_object_mut() {

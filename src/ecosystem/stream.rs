@@ -127,7 +127,7 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let latest = Statement::new("SELECT coalesce(max(id), 0) AS id FROM connection_events");
     let mut results = scope.read(ready, vec![latest]).await?.into_iter();
     let latest = first_row(results.next());
-    let latest = latest.ok_or(DbError::Shape)?.integer(0)?;
+    let latest = latest.ok_or(DbError::Shape)?.integer("id")?;
     let after = match request.header("last-event-id") {
         None => latest,
         Some(text) => {
@@ -232,9 +232,10 @@ impl Source {
     }
 
     fn frame(&mut self, mut row: Row) -> Result<String, DbError> {
-        self.after = row.integer(0)?;
+        self.after = row.integer("id")?;
+        let (event, data) = (row.text("event")?, row.text("data")?);
         // JSON from serde_json is a single line.
-        Ok(format!("id: {}\nevent: {}\ndata: {}\n\n", self.after, row.text(1)?, row.text(2)?))
+        Ok(format!("id: {}\nevent: {event}\ndata: {data}\n\n", self.after))
     }
 }
 

@@ -93,14 +93,14 @@ pub(crate) fn read(rows: Vec<Row>) -> Result<Vec<News>, DbError> {
     let mut news = Vec::new();
     for mut row in rows {
         // Skip a service that this version does not know.
-        let Some(service) = Service::parse(&row.text(0)?) else { continue };
+        let Some(service) = Service::parse(&row.text("service")?) else { continue };
         news.push(News {
             service,
-            is_down: row.integer(1)? == 1,
-            number: row.integer(2)?,
-            updated_ms: time::parse(&row.text(3)?).unwrap_or(0),
-            disconnected: row.text(4)? == "DISCONNECTED",
-            status: row.text(5)?,
+            is_down: row.flag("is_down")?,
+            number: row.integer("news")?,
+            updated_ms: time::parse(&row.text("updated_at")?).unwrap_or(0),
+            disconnected: row.text("state")? == "DISCONNECTED",
+            status: row.text("status")?,
         });
     }
     Ok(news)
@@ -186,10 +186,10 @@ impl ServiceStatus {
 /// Reads a row of [`overview`].
 pub(crate) fn published(mut row: Row) -> Result<ServiceStatus, DbError> {
     Ok(ServiceStatus {
-        service: row.text(0)?,
-        state: row.text(1)?,
-        is_down: row.integer(2)? == 1,
-        status: serde_json::from_str(&row.text(3)?).map_err(|_| DbError::Shape)?,
-        updated_at: row.text(4)?,
+        service: row.text("service")?,
+        state: row.text("state")?,
+        is_down: row.flag("is_down")?,
+        status: serde_json::from_str(&row.text("status")?).map_err(|_| DbError::Shape)?,
+        updated_at: row.text("updated_at")?,
     })
 }

@@ -80,7 +80,8 @@ pub fn lanes_of(ids: &[&str]) -> Statement {
 /// # Errors
 /// [`DbError::Shape`].
 pub fn read_lanes(rows: Vec<Row>) -> Result<Vec<String>, DbError> {
-    let mut lanes = rows.into_iter().map(|mut row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+    let lanes = rows.into_iter().map(|mut row| row.text("lane"));
+    let mut lanes = lanes.collect::<Result<Vec<_>, _>>()?;
     lanes.sort_unstable();
     lanes.dedup();
     Ok(lanes)
@@ -110,7 +111,7 @@ pub async fn open_lanes(
     .bind(time::iso8601(now_ms))
     .bind(i64::try_from(LANES_PAGE).unwrap_or(i64::MAX));
     let rows = ready.db().rows(query).await?;
-    rows.into_iter().map(|mut row| Ok((row.text(0)?, row.integer(1)? == 1))).collect()
+    rows.into_iter().map(|mut row| Ok((row.text("lane")?, row.flag("is_due")?))).collect()
 }
 
 /// Returns the lane after which the next sweep begins; empty for the first lane.
@@ -120,7 +121,7 @@ pub async fn open_lanes(
 pub async fn sweep_after(ready: Ready<'_>) -> Result<String, DbError> {
     let query = Statement::new("SELECT after FROM github_sweep WHERE id = 1");
     let row = ready.db().rows(query).await?.into_iter().next();
-    row.map(|mut row| row.text(0)).transpose().map(Option::unwrap_or_default)
+    row.map(|mut row| row.text("after")).transpose().map(Option::unwrap_or_default)
 }
 
 /// Stores the lane after which the next sweep begins.
@@ -213,25 +214,26 @@ pub async fn claim(
         }
     }
     for mut row in results.next().unwrap_or_default() {
-        let is_live = row.integer(2)? == 1;
-        turn.known.insert(row.integer(0)?, InstallationRecord { chitty_id: row.text(1)?, is_live });
+        let (chitty_id, is_live) = (row.text("chitty_id")?, row.flag("is_live")?);
+        let record = InstallationRecord { chitty_id, is_live };
+        turn.known.insert(row.integer("installation_id")?, record);
     }
     Ok(turn)
 }
 
 /// A row, and why its facts cannot be read, if so.
 fn read(mut row: Row, claim: Claim) -> Result<(DeliveryClaim, Option<String>), DbError> {
-    let facts = Facts::read(row.text(4)?.as_bytes());
+    let facts = Facts::read(row.text("facts")?.as_bytes());
     let unreadable = facts.as_ref().err().cloned();
     let claimed = DeliveryClaim {
-        received_at: row.text(0)?,
-        seq: row.integer(1)?,
-        delivery_id: row.text(2)?,
-        event: row.text(3)?,
+        received_at: row.text("received_at")?,
+        seq: row.integer("seq")?,
+        delivery_id: row.text("delivery_id")?,
+        event: row.text("event")?,
         facts: facts.unwrap_or_default(),
-        traceparent: row.optional_text(5)?,
-        chitty_id: row.optional_text(6)?,
-        subject_id: row.optional_text(7)?,
+        traceparent: row.optional_text("traceparent")?,
+        chitty_id: row.optional_text("chitty_id")?,
+        subject_id: row.optional_text("subject_id")?,
         unkept: None,
         claim,
     };

@@ -201,18 +201,18 @@ impl Work for Jobs {
 }
 
 fn read(mut row: Row) -> Result<Job, DbError> {
-    let optional = |row: &Row, at| row.integer(at).ok();
-    let check_run = optional(&row, 6).zip(row.optional_text(7)?);
+    let check_run_id = row.integer("check_run_id").ok();
+    let check_run = check_run_id.zip(row.optional_text("check_run_sha")?);
     Ok(Job {
-        kind: if row.text(0)? == "triage" { JobKind::Triage } else { JobKind::Review },
-        repository_id: row.integer(1)?,
-        number: u32::try_from(row.integer(2)?).map_err(|_| DbError::Shape)?,
-        installation_id: row.integer(3)?,
-        repository: row.text(4)?,
-        comment_id: optional(&row, 5),
+        kind: if row.text("kind")? == "triage" { JobKind::Triage } else { JobKind::Review },
+        repository_id: row.integer("repository_id")?,
+        number: u32::try_from(row.integer("number")?).map_err(|_| DbError::Shape)?,
+        installation_id: row.integer("installation_id")?,
+        repository: row.text("repository")?,
+        comment_id: row.integer("comment_id").ok(),
         check_run,
-        version: row.integer(8)?,
-        is_live: row.integer(9)? == 1,
+        version: row.integer("version")?,
+        is_live: row.flag("is_live")?,
     })
 }
 

@@ -179,8 +179,9 @@ fn work(text: &mut Text, backlogs: &[(&Due, Backlog)]) {
 fn audit(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
     let row = rows.into_iter().next().ok_or(DbError::Shape)?;
     text.head(&AUDIT);
-    for (index, place) in ["database", "archive", "unsealed"].into_iter().enumerate() {
-        text.sample(&AUDIT, &format!("place=\"{place}\""), row.integer(index)?);
+    let places = [("database", "entries"), ("archive", "archived"), ("unsealed", "unsealed")];
+    for (place, column) in places {
+        text.sample(&AUDIT, &format!("place=\"{place}\""), row.integer(column)?);
     }
     Ok(())
 }
@@ -188,17 +189,17 @@ fn audit(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
 fn unprepared(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
     let row = rows.into_iter().next().ok_or(DbError::Shape)?;
     text.head(&UNPREPARED);
-    for (index, what) in contexts::store::PREPARED.into_iter().enumerate() {
-        text.sample(&UNPREPARED, &format!("what=\"{what}\""), row.integer(index)?);
+    for what in contexts::store::PREPARED {
+        text.sample(&UNPREPARED, &format!("what=\"{what}\""), row.integer(what)?);
     }
     Ok(())
 }
 
 fn series(mut row: Row) -> Result<Series, DbError> {
     Ok(Series {
-        family: row.text(0)?,
-        labels: row.text(1)?,
-        counts: serde_json::from_str(&row.text(2)?).map_err(|_| DbError::Shape)?,
+        family: row.text("family")?,
+        labels: row.text("labels")?,
+        counts: serde_json::from_str(&row.text("counts")?).map_err(|_| DbError::Shape)?,
     })
 }
 
@@ -206,7 +207,8 @@ fn breakers(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
     let isolates = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let mut counts: BTreeMap<(String, &str), i64> = BTreeMap::new();
     for mut row in rows {
-        let states: Value = serde_json::from_str(&row.text(0)?).map_err(|_| DbError::Shape)?;
+        let states: Value =
+            serde_json::from_str(&row.text("breakers")?).map_err(|_| DbError::Shape)?;
         for (service, state) in states.as_object().into_iter().flatten() {
             let state = if state == "open" { "open" } else { "half_open" };
             *counts.entry((service.clone(), state)).or_default() += 1;
@@ -270,7 +272,8 @@ fn connections(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbErr
 
 /// Writes how long ago ChittyRegistry last answered.
 fn registry(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
-    let refreshed = rows.into_iter().next().map(|mut row| row.text(1)).transpose()?;
+    let row = rows.into_iter().next();
+    let refreshed = row.map(|mut row| row.text("refreshed_at")).transpose()?;
     let refreshed_ms = refreshed.and_then(|at| time::parse(&at));
     let age = refreshed_ms.map_or(-1, |at_ms| seconds(now_ms.saturating_sub(at_ms)));
     text.head(&REGISTRY_AGE);
@@ -283,7 +286,7 @@ fn seconds(ms: u64) -> i64 {
 }
 
 fn dead_letters(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
-    let count = rows.into_iter().next().ok_or(DbError::Shape)?.integer(0)?;
+    let count = rows.into_iter().next().ok_or(DbError::Shape)?.integer("depth")?;
     text.head(&DEAD_LETTERS);
     text.sample(&DEAD_LETTERS, "", count);
     Ok(())
@@ -299,9 +302,9 @@ fn backlog(
 ) -> Result<(), DbError> {
     let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
     text.head(depth);
-    text.sample(depth, "", row.integer(0)?);
+    text.sample(depth, "", row.integer("depth")?);
     let Some(age) = age else { return Ok(()) };
-    let oldest = row.optional_text(1)?.and_then(|at| time::parse(&at));
+    let oldest = row.optional_text("oldest")?.and_then(|at| time::parse(&at));
     let age_ms = oldest.map_or(0, |at| now_ms.saturating_sub(at));
     text.head(age);
     text.sample(age, "", i64::try_from(age_ms / 1000).unwrap_or(i64::MAX));

@@ -147,18 +147,18 @@ fn seal(app: &App, saga: &Saga) -> Result<String, String> {
 /// # Errors
 /// When it does not open.
 pub fn read(app: &App, mut row: Row) -> Result<Orchestration, StoreError> {
-    let id = row.text(6)?;
-    let text = app.config.sealer.open(&place(&id), &row.text(0)?);
+    let id = row.text("id")?;
+    let text = app.config.sealer.open(&place(&id), &row.text("state")?);
     let saga = text.ok().and_then(|text| serde_json::from_str(&text).ok());
     Ok(Orchestration {
         saga: saga.ok_or(StoreError::Sealed(id))?,
-        fingerprint: row.text(1)?,
-        owner: row.text(7)?,
-        via: row.optional_text(8)?,
-        traceparent: row.optional_text(2)?,
-        updated_at: row.text(3)?,
-        attempts: row.integer(4)?,
-        version: row.integer(5)?,
+        fingerprint: row.text("fingerprint")?,
+        owner: row.text("owner_chitty_id")?,
+        via: row.optional_text("via")?,
+        traceparent: row.optional_text("traceparent")?,
+        updated_at: row.text("updated_at")?,
+        attempts: row.integer("attempts")?,
+        version: row.integer("version")?,
     })
 }
 
@@ -384,7 +384,7 @@ impl Journal for RowJournal<'_> {
         match first_row(rows.into_iter().nth(saved_at)) {
             Some(row) => {
                 *self.ended.borrow_mut() = ended;
-                self.version.set(row.integer(0).map_err(|error| error.to_string())?);
+                self.version.set(row.integer("version").map_err(|error| error.to_string())?);
                 self.saved_ms.set(Some(now_ms));
                 Ok(())
             }

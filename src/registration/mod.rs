@@ -179,8 +179,8 @@ async fn recorded(ready: Ready<'_>) -> Result<Results, DbError> {
         ready.db().rows(Statement::new("SELECT step, result FROM registration_steps")).await?;
     rows.into_iter()
         .map(|mut row| {
-            let step = Step::parse(&row.text(0)?).ok_or(DbError::Shape)?;
-            Ok((step, row.text(1)?))
+            let step = Step::parse(&row.text("step")?).ok_or(DbError::Shape)?;
+            Ok((step, row.text("result")?))
         })
         .collect()
 }

@@ -102,8 +102,8 @@ pub struct LinkRow {
 /// # Errors
 /// 404; 401 or 403 if the caller may not; storage failures.
 pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<LinkRow, Problem> {
-    let mut row = select(ready, scope, id, &format!("revision, {DOCUMENT}")).await?;
-    Ok(LinkRow { revision: row.text(0)?, json: row.text(1)? })
+    let mut row = select(ready, scope, id, &format!("revision, {DOCUMENT} AS document")).await?;
+    Ok(LinkRow { revision: row.text("revision")?, json: row.text("document")? })
 }
 
 /// Returns the status of one connection, as the JSON text for the reply.
@@ -116,8 +116,8 @@ pub async fn status(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<String,
          WHEN error_count = 0 THEN 'healthy' ELSE 'unhealthy' END, \
          'last_health_check', last_health_check, 'last_error', last_error, \
          'error_count', error_count, 'request_count', request_count, \
-         'last_used_at', last_used_at, 'next_health_check', check_due_at)";
-    Ok(select(ready, scope, id, STATUS).await?.text(0)?)
+         'last_used_at', last_used_at, 'next_health_check', check_due_at) AS document";
+    Ok(select(ready, scope, id, STATUS).await?.text("document")?)
 }
 
 async fn select(ready: Ready<'_>, scope: &Scope, id: &str, columns: &str) -> Result<Row, Problem> {
@@ -171,7 +171,7 @@ pub async fn history(
 /// 401 or 403 if the caller may not; storage failures.
 pub async fn is_disconnected(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<bool, Problem> {
     match select(ready, scope, id, "status").await {
-        Ok(mut row) => Ok(row.text(0)? == "disconnected"),
+        Ok(mut row) => Ok(row.text("status")? == "disconnected"),
         Err(problem) if problem.code == Code::NotFound => Ok(false),
         Err(problem) => Err(problem),
     }
@@ -216,24 +216,24 @@ pub fn link_columns() -> String {
 /// # Errors
 /// [`DbError::Shape`].
 pub fn read_link(mut row: Row) -> Result<Link, DbError> {
-    let service = row.text(1)?;
-    let endpoint = match row.optional_text(2)? {
+    let service = row.text("target_service")?;
+    let endpoint = match row.optional_text("target_endpoint")? {
         // An endpoint that was stored under other rules leads nowhere. An error here would keep the other
         // rows from being read.
         Some(text) => Endpoint::parse(&text).unwrap_or_else(|_| Endpoint::nowhere()),
         None => Endpoint::of_chittyos(&service),
     };
     Ok(Link {
-        id: row.text(0)?,
-        revision: row.text(8)?,
+        id: row.text("connection_id")?,
+        revision: row.text("revision")?,
         service,
         endpoint,
-        scopes: serde_json::from_str(&row.text(3)?).map_err(|_| DbError::Shape)?,
-        status: row.text(4)?,
-        check_path: row.optional_text(5)?,
-        has_credential: row.integer(6)? == 1,
-        has_source: row.integer(7)? == 1,
-        is_provisioned: row.integer(9)? == 1,
+        scopes: serde_json::from_str(&row.text("scopes")?).map_err(|_| DbError::Shape)?,
+        status: row.text("status")?,
+        check_path: row.optional_text("check_path")?,
+        has_credential: row.flag("has_credential")?,
+        has_source: row.flag("has_source")?,
+        is_provisioned: row.flag("is_provisioned")?,
     })
 }
 

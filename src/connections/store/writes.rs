@@ -70,7 +70,7 @@ pub async fn check_free(
         ));
     }
     if let Some(mut row) = twin {
-        return Err(exists(Some(row.text(0)?)));
+        return Err(exists(Some(row.text("connection_id")?)));
     }
     quotas.iter().zip(&rooms).try_for_each(|(quota, rows)| quota.judge(rows))?;
     Ok(stored)
@@ -97,7 +97,7 @@ pub async fn taken(ready: Ready<'_>, draft: &Draft) -> Problem {
     let twin = active_twin(draft, &mut params);
     match ready.db().rows(params.statement(twin)).await {
         Ok(rows) => {
-            let id = rows.into_iter().next().and_then(|mut row| row.text(0).ok());
+            let id = rows.into_iter().next().and_then(|mut row| row.text("connection_id").ok());
             exists(id)
         }
         Err(error) => error.into(),
@@ -200,7 +200,7 @@ pub async fn insert(
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13, ?14, ?15, \
          iif(?15 IS NULL, 0, 1), ?16 \
          WHERE (?4 = 'actor' OR EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?3 \
-         AND owner_chitty_id = ?2 AND deleted_at IS NULL)) AND {open} RETURNING {}",
+         AND owner_chitty_id = ?2 AND deleted_at IS NULL)) AND {open} RETURNING {} AS reply",
         created()
     ));
     let mut batch = vec![insert];
@@ -219,7 +219,7 @@ pub async fn insert(
     batch.extend(quotas.iter().filter_map(Quota::assertion));
     let results = scope.write(ready, batch).await?;
     let row = first_row(results.into_iter().next());
-    Ok(row.map(|mut row| row.text(0)).transpose()?)
+    Ok(row.map(|mut row| row.text("reply")).transpose()?)
 }
 
 /// The statement that stores the credential of the connection that the event has created or changed, in place
@@ -280,7 +280,7 @@ fn change(scope: &Scope, change: &Change<'_>, mut params: Params, set: &str) -> 
         "UPDATE connections SET {set}updated_at = {at}, revision = {revision} \
          WHERE connection_id = {id} AND {own} AND status <> 'disconnected' \
          AND ({revisions} IS NULL OR revision IN (SELECT value FROM json_each({revisions}))) \
-         RETURNING {DOCUMENT}"
+         RETURNING {DOCUMENT} AS document"
     ));
     [before, update]
 }

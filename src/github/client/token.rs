@@ -131,7 +131,7 @@ async fn in_kv(app: &App, id: i64, refused: Option<&str>) -> Option<CachedToken>
 async fn in_database(ready: Ready<'_>, id: i64) -> Result<Option<String>, DbError> {
     let query = Statement::new("SELECT sealed FROM github_tokens WHERE installation_id = ?1");
     match ready.db().rows(query.bind(id)).await?.into_iter().next() {
-        Some(mut row) => row.optional_text(0),
+        Some(mut row) => row.optional_text("sealed"),
         None => Ok(None),
     }
 }

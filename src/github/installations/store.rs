@@ -149,7 +149,7 @@ pub fn known(id: i64) -> Statement {
 /// # Errors
 /// [`DbError::Shape`].
 pub fn read_known(mut row: Row) -> Result<InstallationRecord, DbError> {
-    Ok(InstallationRecord { chitty_id: row.text(0)?, is_live: row.integer(1)? == 1 })
+    Ok(InstallationRecord { chitty_id: row.text("chitty_id")?, is_live: row.flag("is_live")? })
 }
 
 /// Selects the owner of an installation, for [`read_owner`].
@@ -162,7 +162,8 @@ pub fn owner(id: i64) -> Statement {
 /// # Errors
 /// [`DbError::Shape`].
 pub fn read_owner(rows: Vec<Row>) -> Result<Option<String>, DbError> {
-    let owner = rows.into_iter().next().map(|mut row| row.optional_text(0)).transpose()?;
+    let row = rows.into_iter().next();
+    let owner = row.map(|mut row| row.optional_text("owner_chitty_id")).transpose()?;
     Ok(owner.flatten())
 }
 
@@ -202,14 +203,15 @@ pub async fn seen(
     .bind(id)
     .bind(asker);
     let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else { return Ok(None) };
-    let (owner, name) = (row.optional_text(3)?, row.optional_text(4)?);
+    let owner = row.optional_text("owner_chitty_id")?;
+    let name = row.optional_text("owner_name")?;
     let shown = InstallationFacts {
-        account: row.text(0)?,
-        chitty_id: row.text(1)?,
-        repository_selection: row.text(2)?,
+        account: row.text("account_login")?,
+        chitty_id: row.text("chitty_id")?,
+        repository_selection: row.text("repository_selection")?,
         owner: owner.map(|id| Person { id, name }),
     };
-    Ok(Some(ShownInstallation { shown, asker_name: row.optional_text(5)? }))
+    Ok(Some(ShownInstallation { shown, asker_name: row.optional_text("asker_name")? }))
 }
 
 /// The claim of an actor who has proved at GitHub that they own the account of an installation.
@@ -323,7 +325,7 @@ pub async fn get(
     };
     let (own, admin) = (params.add(scope.actor()), scope.is_admin_sql(&mut params));
     let query = params.statement(format!(
-        "SELECT {DOCUMENT} AS item, installation_id, chitty_id, \
+        "SELECT {DOCUMENT} AS document, installation_id, chitty_id, \
          suspended_at IS NULL AND uninstalled_at IS NULL AS is_live, owner_chitty_id, \
          owner_github_id, owner_github_login, \
          iif(account_type = 'Organization', account_login, NULL) AS organization, \
@@ -333,15 +335,15 @@ pub async fn get(
     let Some(mut row) = scope.rows(ready, query).await?.into_iter().next() else {
         return Ok(None);
     };
-    let github_id = row.integer(5).ok();
+    let github_id = row.integer("owner_github_id").ok();
     Ok(Some(InstallationRow {
-        document: row.text(0)?,
-        id: row.integer(1)?,
-        chitty_id: row.text(2)?,
-        is_live: row.integer(3)? == 1,
-        owner: row.optional_text(4)?,
-        github: github_id.zip(Some(row.optional_text(6)?)),
-        organization: row.optional_text(7)?,
-        by_admin: row.integer(8)? == 1,
+        document: row.text("document")?,
+        id: row.integer("installation_id")?,
+        chitty_id: row.text("chitty_id")?,
+        is_live: row.flag("is_live")?,
+        owner: row.optional_text("owner_chitty_id")?,
+        github: github_id.zip(Some(row.optional_text("owner_github_login")?)),
+        organization: row.optional_text("organization")?,
+        by_admin: row.flag("by_admin")?,
     }))
 }

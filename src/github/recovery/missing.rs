@@ -176,7 +176,8 @@ impl Work for Requests {
 
     fn read(&self, _: &App, mut row: Row) -> Result<MissingDelivery, String> {
         let mut read = || -> Result<MissingDelivery, DbError> {
-            Ok(MissingDelivery { delivery_id: row.text(0)?, github_id: row.text(1)? })
+            let (delivery_id, github_id) = (row.text("delivery_id")?, row.text("github_id")?);
+            Ok(MissingDelivery { delivery_id, github_id })
         };
         read().map_err(|error| error.to_string())
     }
@@ -240,9 +241,10 @@ pub(super) async fn give_up_ended(app: &App, ready: Ready<'_>) -> Result<(), Tro
     .bind(MAX_ENDED);
     let mut batch = Vec::new();
     for mut row in ready.db().rows(ended).await? {
-        let (delivery_id, event, github_id) = (row.text(0)?, row.text(1)?, row.text(2)?);
-        let tries = u32::try_from(row.integer(4)?).unwrap_or(u32::MAX);
-        let last = row.optional_text(5)?;
+        let (delivery_id, event) = (row.text("delivery_id")?, row.text("event")?);
+        let github_id = row.text("github_id")?;
+        let tries = u32::try_from(row.integer("tries")?).unwrap_or(u32::MAX);
+        let last = row.optional_text("last_error")?;
         let last = last.map(|error| format!("; last error: {error}")).unwrap_or_default();
         let reason = format!("GitHub was asked {tries} times to redeliver it, in vain{last}");
         log::error("delivery_never_arrives", &[("delivery_id", &delivery_id), ("reason", &reason)]);
@@ -250,7 +252,7 @@ pub(super) async fn give_up_ended(app: &App, ready: Ready<'_>) -> Result<(), Tro
             kind: Kind::Delivery,
             delivery_id,
             event,
-            received_at: row.text(3)?,
+            received_at: row.text("made_at")?,
             traceparent: None,
             encoding: Encoding::Json,
             elsewhere: Some(PayloadPlace::AtGithub(github_id)),

@@ -103,8 +103,9 @@ async fn begin(app: &App, ready: Ready<'_>) -> Result<Option<Turn>, DbError> {
     let taken = ready.db().batch(vec![first, take]).await?.pop().unwrap_or_default();
     let Some((claim, mut row)) = QUEUE.read(taken)?.pop() else { return Ok(None) };
     // What cannot be read is looked through again.
-    let from_ms = time::parse(&row.text(0)?).unwrap_or_default().max(reach_ms);
-    let (cursor, until) = (row.optional_text(1)?, row.optional_text(2)?);
+    let from_ms = time::parse(&row.text("complete_until")?).unwrap_or_default().max(reach_ms);
+    let cursor = row.optional_text("pass_cursor")?;
+    let until = row.optional_text("pass_until")?;
     // A delivery that is younger when the pass begins may still be on its way.
     let settled_ms = now_ms.saturating_sub(Settings::of(app).recovery_ms);
     let (cursor, until_ms) = match until.as_deref().and_then(time::parse) {
