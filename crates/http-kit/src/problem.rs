@@ -324,10 +324,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[cfg_attr(not(target_family = "wasm"), schema(value_type = Vec<FieldErrorSchema>, required = false))]
     errors: &'a [FieldError],
-    /// The caller's own entity that conflicts with the request (`name_taken`, `already_registered`).
+    /// The caller's own context or actor that conflicts with the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     existing_chitty_id: Option<&'a str>,
-    /// The caller's own connection that conflicts with the request (`connection_exists`).
+    /// The caller's own connection that conflicts with the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     existing_connection_id: Option<&'a str>,
 }
