@@ -6,6 +6,7 @@ use futures_util::future::{LocalBoxFuture, join_all};
 use seams::log;
 use seams::queue::Delivery;
 
+use crate::access::caller::standing;
 use crate::access::idempotency;
 use crate::access::reply::After;
 use crate::actors::last_seen;
@@ -188,7 +189,7 @@ fn prunes(now_ms: u64) -> Vec<Prune> {
         handover::prune(now_ms),
         stream::prune(),
         orchestrations::store::prune(now_ms),
-        orchestrations::store::prune_tokens(now_ms),
+        standing::prune_tokens(now_ms),
         github::deliveries::prune(now_ms),
         github::jobs::prune(now_ms),
         github::install::prune(now_ms),

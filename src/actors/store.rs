@@ -319,6 +319,21 @@ pub async fn grant(
         .await
 }
 
+/// SQL for the display name of an actor, or NULL; `id` is SQL for its ChittyID.
+pub fn name_sql(id: &str) -> String {
+    format!("(SELECT display_name FROM actors WHERE chitty_id = {id})")
+}
+
+/// SQL for the capabilities of an actor as a JSON array, or NULL; `id` is SQL for its ChittyID.
+pub fn capabilities_sql(id: &str) -> String {
+    format!("(SELECT capabilities FROM actors AS a WHERE a.chitty_id = {id})")
+}
+
+/// SQL for whether an actor is on record and not active; `id` is SQL for its ChittyID.
+pub fn is_inactive_sql(id: &str) -> String {
+    format!("EXISTS (SELECT 1 FROM actors WHERE chitty_id = {id} AND status <> 'active')")
+}
+
 /// The columns that a change sets, and the grants that it requires before it (a placeholder), if any.
 struct Setting<'a> {
     set: &'a str,

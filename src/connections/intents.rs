@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::connections::credential::{Credential, Oauth};
-use crate::connections::{call, secrets};
+use crate::connections::{SCHEDULE_REVOCATION, call, secrets};
 use crate::store::Ready;
 use crate::store::event::Event;
 
@@ -66,10 +66,9 @@ impl Intent {
     ) -> Result<Self, DbError> {
         let now_ms = app.now_ms();
         // The statement may run twice, because the answer to the first attempt may have been lost.
-        let insert = Statement::new(
-            "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING",
-        )
+        let insert = Statement::new(format!(
+            "{SCHEDULE_REVOCATION} VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING"
+        ))
         .bind(id.as_str())
         .bind(connection_id)
         .bind(sealed)

@@ -44,6 +44,10 @@ pub const SCOPES: [&str; 2] = ["read", "write"];
 /// How much longer a lease lasts than the calls that it covers, in ms.
 const LEASE_MS: u64 = 30_000;
 
+/// How a statement begins that schedules revocations. It ends with the values: `VALUES (…)` or a query.
+pub const SCHEDULE_REVOCATION: &str =
+    "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at)";
+
 /// Does the cron's work for connections: renews credentials that expire soon, checks connections that are
 /// due, and revokes credentials that have ended. The three run side by side, so that none delays another.
 /// None of them begins new work after `until_ms`.

@@ -15,10 +15,11 @@ use serde_json::json;
 use crate::access::caller::standing::{among, carried_above, cutoff, source_is_good, vouched};
 use crate::access::caller::{Grant, Scope, scopes};
 use crate::access::service_name::service_name;
+use crate::actors::store::capabilities_sql;
 use crate::app::App;
 use crate::connections::intents::{self, Intent, NewCredential};
-use crate::connections::secrets;
 use crate::connections::store::Link;
+use crate::connections::{SCHEDULE_REVOCATION, secrets};
 use crate::store::event::{Event, EventKind};
 use crate::store::{Ready, outbox};
 
@@ -136,7 +137,7 @@ async fn unusable_key(
         among("k.source_scopes", &needs),
         vouched("k.source_actor", &needs, &cutoff),
         carried_above(&needs),
-        among("(SELECT capabilities FROM actors AS a WHERE a.chitty_id = k.source_actor)", &needs),
+        among(&capabilities_sql("k.source_actor"), &needs),
     ));
     match ready.db().rows(query).await?.into_iter().next() {
         Some(mut row) if !row.flag("stands")? => {
@@ -215,7 +216,7 @@ async fn replace(
     let (revocation, now) = (params.add(ids::event(now_ms)), params.add(time::iso8601(now_ms)));
     let open = intent.is_open(&mut params);
     let give_up = params.statement(format!(
-        "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
+        "{SCHEDULE_REVOCATION} \
          SELECT {revocation}, connection_id, sealed, {now}, {now} FROM connection_secrets \
          WHERE connection_id = {row} AND version = {version} AND {open}"
     ));

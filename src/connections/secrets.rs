@@ -5,6 +5,7 @@ use seams::db::{DbError, Statement};
 use seams::{ids, log, time};
 
 use crate::app::App;
+use crate::connections::SCHEDULE_REVOCATION;
 use crate::connections::credential::Credential;
 use crate::connections::store::SealedCredential;
 use crate::store::Ready;
@@ -104,14 +105,11 @@ pub(super) async fn stored(
 /// Schedules the revocation of a credential.
 pub async fn abandon(app: &App, ready: Ready<'_>, connection_id: &str, sealed: &str) {
     let now = time::iso8601(app.now_ms());
-    let put = Statement::new(
-        "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
-         VALUES (?1, ?2, ?3, ?4, ?4)",
-    )
-    .bind(ids::event(app.now_ms()))
-    .bind(connection_id)
-    .bind(sealed)
-    .bind(now);
+    let put = Statement::new(format!("{SCHEDULE_REVOCATION} VALUES (?1, ?2, ?3, ?4, ?4)"))
+        .bind(ids::event(app.now_ms()))
+        .bind(connection_id)
+        .bind(sealed)
+        .bind(now);
     if let Err(error) = ready.db().batch(vec![put]).await {
         let fields = [("connection_id", connection_id), ("error", &error.to_string())];
         log::error("credential_not_revoked", &fields);

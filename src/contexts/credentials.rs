@@ -18,7 +18,7 @@ use crate::access::caller::{Grant, Scope, THIS_GATEWAY, standing};
 use crate::app::App;
 use crate::connections::credential::Credential;
 use crate::connections::intents::{Intent, NewCredential};
-use crate::connections::{provisioned, secrets};
+use crate::connections::{SCHEDULE_REVOCATION, provisioned, secrets};
 use crate::contexts::input::KeyDraft;
 use crate::store::Ready;
 use crate::store::event::Event;
@@ -181,13 +181,10 @@ pub fn end(event: &Event) -> [Statement; 3] {
     const KEY: &str = "FROM context_keys WHERE chitty_id = ?1 \
          AND EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?1 AND revision = ?2)";
     let revoke = Statement::new(format!(
-        "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
+        "{SCHEDULE_REVOCATION} \
          SELECT ?2 || '/key', chitty_id, sealed, ?3, ?3 {KEY} RETURNING 1 AS ended"
     ));
-    let refuse = Statement::new(format!(
-        "UPDATE made_tokens SET expires_at = min(expires_at, ?3) \
-         WHERE token_sha256 = (SELECT token_sha256 {KEY})"
-    ));
+    let refuse = standing::end_made(&format!("SELECT token_sha256 {KEY}"));
     let (context, revision, at) = (event.entity_id.as_str(), event.id.as_str(), event.at.as_str());
     [
         revoke.bind(context).bind(revision).bind(at),

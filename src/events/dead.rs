@@ -251,6 +251,23 @@ pub async fn discard(
 /// How long a dead letter is kept after its replay, if it was not given up again, in ms: 30 days.
 const KEEP_REPLAYED_MS: u64 = 30 * 24 * 3_600_000;
 
+/// SQL for whether an event has a dead letter; `event_id` is SQL.
+pub fn has_letter_sql(event_id: &str) -> String {
+    format!("EXISTS (SELECT 1 FROM dead_letters WHERE event_id = {event_id})")
+}
+
+/// SQL for whether an event has a dead letter that was not replayed; `event_id` is SQL.
+pub fn is_waiting_sql(event_id: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM dead_letters WHERE event_id = {event_id} AND replayed_at IS NULL)"
+    )
+}
+
+/// The statement that counts the dead letters that were not replayed.
+pub fn waiting() -> Statement {
+    Statement::new("SELECT count(*) AS depth FROM dead_letters WHERE replayed_at IS NULL")
+}
+
 /// The dead letters that were replayed [`KEEP_REPLAYED_MS`] ago. The others stay until an administrator has
 /// looked at them.
 pub fn prune(now_ms: u64) -> Prune {

@@ -16,6 +16,9 @@ use crate::audit::archive;
 use crate::connections::store::{CHECKS, RENEWALS};
 use crate::connections::{renewal, revocations};
 use crate::ecosystem::{STATES, watch};
+use crate::events::dead;
+use crate::github::recovery::missing;
+use crate::github::{deliveries, jobs};
 use crate::metrics::settings::Settings;
 use crate::metrics::text::{
     AUDIT, BREAKERS, CONNECTED, CONNECTION_FAILURES, CONNECTION_UPTIME, CONNECTIONS, COUNTED,
@@ -106,21 +109,12 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
         Statement::new("SELECT breakers FROM metric_isolates WHERE seen_at > ?1 LIMIT 1000")
             .bind(seen),
         watch::overview(),
-        Statement::new(
-            "SELECT count(*) AS depth, min(created_at) AS oldest FROM outbox \
-             WHERE done_at IS NULL AND dead_at IS NULL",
-        ),
-        Statement::new("SELECT count(*) AS depth FROM dead_letters WHERE replayed_at IS NULL"),
+        outbox::OPEN.open("created_at"),
+        dead::waiting(),
         revocations::unconfirmed(),
-        Statement::new(
-            "SELECT count(*) AS depth, min(received_at) AS oldest FROM github_deliveries \
-             WHERE done_at IS NULL AND dead_at IS NULL",
-        ),
-        Statement::new(
-            "SELECT count(*) AS depth, min(due_at) AS oldest FROM github_jobs \
-             WHERE done_version < version",
-        ),
-        Statement::new("SELECT count(*) AS depth, NULL AS oldest FROM github_missing"),
+        deliveries::QUEUE.due.open("received_at"),
+        jobs::QUEUE.due.open("due_at"),
+        missing::QUEUE.due.open("NULL"),
         archive::kept(),
         contexts::store::unprepared(),
         discovery::age(),

@@ -49,23 +49,6 @@ fn made(saga: &Saga) -> Vec<Statement> {
     [sponsor].into_iter().chain(token).collect()
 }
 
-/// How long a token stays on record after its end, in ms: 30 days, so that this gateway still refuses it if
-/// ChittyAuth lets it live longer than requested.
-const KEEP_TOKENS_MS: u64 = 30 * 24 * 3_600_000;
-
-/// The tokens of identities that ended [`KEEP_TOKENS_MS`] ago.
-pub fn prune_tokens(now_ms: u64) -> Prune {
-    let tokens = Due {
-        name: "made_tokens",
-        from: "made_tokens",
-        key: &["token_sha256"],
-        owner: None,
-        at: "expires_at",
-        condition: "expires_at IS NOT NULL",
-    };
-    tokens.prune(now_ms, KEEP_TOKENS_MS, 500)
-}
-
 /// The pauses after which a run is due again that an outage has stopped or that cannot be read, in ms.
 pub const PAUSES_MS: Backoff = Backoff { first: 5_000, longest: 300_000 };
 

@@ -17,6 +17,12 @@ use seams::log;
 
 use crate::app::{App, Slot};
 
+/// SQL of a statement that fails its transaction where a condition holds, with
+/// [`seams::db::DbError::Unauthorized`]: see `migrations/0011_create_access_tables.sql`.
+pub fn fail_if(condition: &str) -> String {
+    format!("INSERT INTO assertions (held) SELECT 0 WHERE {condition}")
+}
+
 /// What this isolate knows about the schema.
 #[derive(Default)]
 pub struct Schema {

@@ -1,5 +1,6 @@
 //! The layers of the gateway: an import points down. What must not know the gateway at all is a crate.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -79,4 +80,73 @@ fn imports_point_down() {
     }
     assert!(found.len() > 100, "the sources were not found");
     assert!(upward.is_empty(), "{upward:#?}");
+}
+
+/// Which folders may name a table in their SQL, where its own is not the only one: what an actor is and may,
+/// which is one matter in five folders; the outbox, which the consumer of its events works off; and statements
+/// over two resources, which one transaction or one index needs. Any other folder asks the table's own for
+/// its SQL.
+const SHARED_TABLES: [(&str, &[&str]); 16] = [
+    ("actors", &["access", "actors", "events"]),
+    ("keys", &["access", "actors", "delegation", "keys"]),
+    ("key_secrets", &["access", "delegation", "keys"]),
+    ("delegations", &["access", "delegation", "keys"]),
+    ("made_tokens", &["access", "delegation"]),
+    ("audit", &["audit", "events"]),
+    ("outbox", &["store", "events"]),
+    ("dead_letters", &["store", "events"]),
+    // A replay opens the event or the delivery with its letter.
+    ("github_deliveries", &["github", "events"]),
+    // A context is the source of connections, and its owner's quota counts them.
+    ("connections", &["access", "audit", "connections"]),
+    ("contexts", &["connections", "contexts", "events"]),
+    // What a token stands on is noted in the credentials that were made by it.
+    ("connection_secrets", &["access", "connections"]),
+    ("credential_revocations", &["connections"]),
+    ("installations", &["events", "github"]),
+    ("assertions", &["store"]),
+    ("quota_assertions", &["access"]),
+];
+
+#[test]
+fn the_sql_of_a_table_stands_in_one_folder() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tables = BTreeSet::new();
+    for entry in fs::read_dir(root.join("migrations")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for rest in text.split("CREATE TABLE ").skip(1) {
+            tables.insert(rest.split([' ', '(']).next().unwrap().to_owned());
+        }
+    }
+    let src = root.join("src");
+    let mut found = Vec::new();
+    files(&src, &mut found);
+    let mut folders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in &found {
+        let folder = path.strip_prefix(&src).unwrap().to_str().unwrap().split(['/', '.']).next();
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for verb in ["FROM ", "INTO ", "UPDATE ", "JOIN "] {
+            for rest in code.split(verb).skip(1) {
+                let end = |c: char| !c.is_ascii_lowercase() && c != '_';
+                let table = rest.split(end).next().unwrap();
+                if tables.contains(table) {
+                    let of = folders.entry(table.to_owned()).or_default();
+                    of.insert(folder.unwrap().to_owned());
+                }
+            }
+        }
+    }
+    assert!(folders.len() > 30, "the statements were not found");
+    let strangers: Vec<_> = folders
+        .into_iter()
+        .filter(|(table, folders)| {
+            let shared = SHARED_TABLES.iter().find(|(name, _)| name == table);
+            match shared {
+                Some((_, may)) => folders.iter().any(|folder| !may.contains(&folder.as_str())),
+                None => folders.len() > 1,
+            }
+        })
+        .collect();
+    assert!(strangers.is_empty(), "{strangers:#?}");
 }

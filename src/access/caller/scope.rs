@@ -17,7 +17,7 @@ use super::identity::{Caller, Credential};
 use super::scopes::{self, ADMIN, Permission, intersection, is_admin};
 use super::standing::{self, active, among, vouched};
 use crate::access::rates::Overrides;
-use crate::store::Ready;
+use crate::store::{Ready, fail_if};
 
 /// The rows that a caller may touch: those of one owner.
 #[derive(Debug, Clone)]
@@ -394,7 +394,7 @@ impl Scope {
     fn assertion(&self) -> Statement {
         let mut params = Params::default();
         let verdict = self.verdict(&mut params);
-        let sql = format!("INSERT INTO assertions (held) SELECT 0 WHERE {verdict} <> 'ok'");
+        let sql = fail_if(&format!("{verdict} <> 'ok'"));
         params.statement(sql)
     }
 

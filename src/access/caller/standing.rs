@@ -14,6 +14,7 @@ use seams::time;
 use serde::{Deserialize, Serialize};
 
 use super::scopes::{intersection, list};
+use crate::store::work::{Due, Prune};
 
 /// The source of a credential: the credential that made it, and the authority behind that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,23 @@ pub fn made(
     .bind(source.secret.as_deref())
     .bind(serde_json::json!(source.scopes).to_string())
     .bind(until)
+}
+
+/// Returns the statement that ends tokens at the instant in `?3`. `tokens` selects their SHA-256; its
+/// placeholders are the caller's to bind.
+pub fn end_made(tokens: &str) -> Statement {
+    Statement::new(format!(
+        "UPDATE made_tokens SET expires_at = min(expires_at, ?3) WHERE token_sha256 = ({tokens})"
+    ))
+}
+
+/// How long a token is on record after its end, in ms: 30 days, so that the gateway still refuses it if
+/// ChittyAuth lets it live longer than it was asked to.
+const KEEP_TOKENS_MS: u64 = 30 * 24 * 3_600_000;
+
+/// The tokens of identities that ended [`KEEP_TOKENS_MS`] ago.
+pub fn prune_tokens(now_ms: u64) -> Prune {
+    Due::all("made_tokens", &["token_sha256"], "expires_at").prune(now_ms, KEEP_TOKENS_MS, 500)
 }
 
 /// Returns the statement that makes the requests of an identity count against the limits of the

@@ -11,6 +11,7 @@ use super::{DOCUMENT, reach};
 use crate::access::caller::{Grant, Scope, WriteError};
 use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::access::quota::Quota;
+use crate::connections::SCHEDULE_REVOCATION;
 use crate::connections::input::{Draft, Patch};
 use crate::connections::intents::Intent;
 use crate::discovery::endpoint::Endpoint;
@@ -354,12 +355,11 @@ pub async fn disconnect(
 /// The statement that schedules the revocation of a credential: that of the connection that the event has
 /// changed.
 fn give_up_secret(event: &Event) -> Statement {
-    Statement::new(
-        "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
-         SELECT ?2, s.connection_id, s.sealed, ?3, ?3 FROM connection_secrets AS s \
+    Statement::new(format!(
+        "{SCHEDULE_REVOCATION} SELECT ?2, s.connection_id, s.sealed, ?3, ?3 FROM connection_secrets AS s \
          WHERE s.connection_id = ?1 AND EXISTS (SELECT 1 FROM connections AS c \
-         WHERE c.connection_id = ?1 AND c.revision = ?2)",
-    )
+         WHERE c.connection_id = ?1 AND c.revision = ?2)"
+    ))
     .bind(event.entity_id.as_str())
     .bind(event.id.as_str())
     .bind(event.at.as_str())
@@ -393,7 +393,7 @@ pub fn end_with_context(event: &Event) -> Vec<Statement> {
     );
     let ended = ended("?1", "?2");
     let give_up = Statement::new(format!(
-        "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
+        "{SCHEDULE_REVOCATION} \
          SELECT ?2 || '/' || connection_id, connection_id, sealed, ?3, ?3 \
          FROM connection_secrets WHERE connection_id IN ({ended})"
     ));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::access::caller::Scope;
 use crate::access::listing::{Newest, Page, PageRequest};
+use crate::actors::store::{is_inactive_sql, name_sql};
 use crate::github::deliveries::InstallationRecord;
 use crate::github::page::{InstallationFacts, Person};
 use crate::github::payload::{Installation, NamedItem, Repository};
@@ -193,13 +194,14 @@ pub async fn seen(
     id: i64,
     asker: Option<&str>,
 ) -> Result<Option<ShownInstallation>, DbError> {
-    let query = Statement::new(
+    let (owner, asker) = (name_sql("i.owner_chitty_id"), name_sql("?2"));
+    let query = Statement::new(format!(
         "SELECT i.account_login, i.chitty_id, i.repository_selection, i.owner_chitty_id, \
-         ifnull((SELECT display_name FROM actors WHERE chitty_id = i.owner_chitty_id), \
+         ifnull({owner}, \
          ifnull(i.owner_github_login, iif(i.owner_github_id = i.account_id, i.account_login, NULL))) \
-         AS owner_name, (SELECT display_name FROM actors WHERE chitty_id = ?2) AS asker_name \
-         FROM installations AS i WHERE i.installation_id = ?1",
-    )
+         AS owner_name, {asker} AS asker_name \
+         FROM installations AS i WHERE i.installation_id = ?1"
+    ))
     .bind(id)
     .bind(asker);
     let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else { return Ok(None) };
@@ -232,14 +234,14 @@ pub struct Claim<'a> {
 /// the claim names. Returns a row if that changes anything.
 pub fn claim(claim: &Claim<'_>, revision: &str, now_ms: u64) -> Statement {
     let (github_id, github_login) = claim.github;
-    Statement::new(
+    let is_inactive = is_inactive_sql("?2");
+    Statement::new(format!(
         "UPDATE installations SET owner_chitty_id = ?2, owner_github_id = ?4, \
          owner_github_login = ?5, revision = ?6, updated_at = ?7 \
          WHERE installation_id = ?1 AND owner_chitty_id IS ?3 \
          AND (owner_chitty_id IS NOT ?2 OR owner_github_id IS NOT ?4 OR owner_github_login IS NOT ?5) \
-         AND NOT EXISTS (SELECT 1 FROM actors WHERE chitty_id = ?2 AND status <> 'active') \
-         RETURNING 1 AS claimed",
-    )
+         AND NOT {is_inactive} RETURNING 1 AS claimed"
+    ))
     .bind(claim.id)
     .bind(claim.actor)
     .bind(claim.from)

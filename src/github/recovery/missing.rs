@@ -73,16 +73,17 @@ pub(super) fn note(page: &[HookDelivery], now_ms: u64, settled_ms: u64) -> [Stat
     // Oldest first, so that the newest attempt is stored last.
     let standing = page.iter().rev().filter(|delivery| !is_refused(&delivery.guid));
     let rows: Vec<Value> = standing.filter_map(seen).collect();
-    let note = Statement::new(
+    let has_letter = dead::has_letter_sql("r.value ->> '$[0]'");
+    let note = Statement::new(format!(
         "INSERT INTO github_missing (delivery_id, event, github_id, made_at, until_at, due_at) \
          SELECT r.value ->> '$[0]', r.value ->> '$[1]', r.value ->> '$[2]', r.value ->> '$[3]', \
          r.value ->> '$[4]', ?2 FROM json_each(?1) AS r WHERE NOT EXISTS \
          (SELECT 1 FROM github_deliveries WHERE delivery_id = r.value ->> '$[0]') \
-         AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE event_id = r.value ->> '$[0]') \
+         AND NOT {has_letter} \
          ON CONFLICT (delivery_id) DO UPDATE SET \
          github_id = iif(excluded.made_at >= made_at, excluded.github_id, github_id), \
-         made_at = min(made_at, excluded.made_at), until_at = min(until_at, excluded.until_at)",
-    )
+         made_at = min(made_at, excluded.made_at), until_at = min(until_at, excluded.until_at)"
+    ))
     .bind(Value::Array(rows).to_string())
     .bind(time::iso8601(now_ms));
     [forget, note]
@@ -127,11 +128,11 @@ pub const QUEUE: Queue = Queue {
 /// When the database does not answer.
 pub(super) async fn ask(app: &App, ready: Ready<'_>, until_ms: u64) -> Result<(), Trouble> {
     // A delivery that arrived and could not be read has its dead letter.
-    let dead = Statement::new(
+    let is_waiting = dead::is_waiting_sql("m.delivery_id");
+    let dead = Statement::new(format!(
         "DELETE FROM github_missing WHERE delivery_id IN (SELECT m.delivery_id \
-         FROM github_missing AS m WHERE m.due_at <= ?1 AND EXISTS (SELECT 1 FROM dead_letters \
-         WHERE event_id = m.delivery_id AND replayed_at IS NULL) ORDER BY m.due_at LIMIT 500)",
-    );
+         FROM github_missing AS m WHERE m.due_at <= ?1 AND {is_waiting} ORDER BY m.due_at LIMIT 500)"
+    ));
     ready.db().batch(vec![dead.bind(time::iso8601(app.now_ms()))]).await?;
     let bounds =
         Bounds { batch: BATCH, at_once: AT_ONCE, noted_at_once: BATCH, at_most: AT_MOST, until_ms };

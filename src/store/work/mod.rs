@@ -81,6 +81,15 @@ impl Due {
         }
     }
 
+    /// The query that counts all rows that are work, due or not, as `depth`, and finds the smallest value of
+    /// `since`, which is SQL, as `oldest`.
+    pub fn open(&self, since: &str) -> Statement {
+        let Due { from, condition, .. } = self;
+        Statement::new(format!(
+            "SELECT count(*) AS depth, min({since}) AS oldest FROM {from} WHERE {condition}"
+        ))
+    }
+
     /// The query that counts what is due at an instant; [`Backlog::read`] reads its answer.
     pub fn backlog(&self, now_ms: u64) -> Statement {
         let Due { from, at, condition, .. } = self;

@@ -6,6 +6,7 @@ use seams::time;
 
 use super::Due;
 use crate::app::App;
+use crate::store::fail_if;
 
 /// A table of work, with the columns by which its rows are claimed.
 #[derive(Debug, Clone, Copy)]
@@ -225,10 +226,8 @@ impl Claim {
         let mut params = Params::default();
         let Due { condition, .. } = self.queue.due;
         let (table, held) = (self.queue.due.table(), self.is_held(&mut params));
-        params.statement(format!(
-            "INSERT INTO assertions (held) SELECT 0 WHERE NOT EXISTS \
-             (SELECT 1 FROM {table} WHERE {held} AND {condition})"
-        ))
+        let is_lost = format!("NOT EXISTS (SELECT 1 FROM {table} WHERE {held} AND {condition})");
+        params.statement(fail_if(&is_lost))
     }
 
     /// SQL for the condition that the row is still held.
