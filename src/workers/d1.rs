@@ -73,10 +73,11 @@ impl D1 {
     fn batch_rows(&self, sql: Cow<'static, str>, result: &JsValue) -> Result<Vec<Row>, DbError> {
         let result: &D1Result = result.unchecked_ref();
         let rows = result.results().map_err(failed)?.unwrap_or_default();
-        let Some(first) = rows.first() else { return Ok(Vec::new()) };
-        let columns = self
-            .known_columns(&sql)
-            .unwrap_or_else(|| self.remember(sql, &Object::keys(first.unchecked_ref())));
+        if rows.length() == 0 {
+            return Ok(Vec::new());
+        }
+        let names = || Object::keys(rows.get(0).unchecked_ref::<Object>());
+        let columns = self.known_columns(&sql).unwrap_or_else(|| self.remember(sql, &names()));
         rows.iter().map(|cells| row(&columns, &Object::values(cells.unchecked_ref()))).collect()
     }
 }
