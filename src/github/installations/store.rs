@@ -194,12 +194,12 @@ pub async fn seen(
     id: i64,
     asker: Option<&str>,
 ) -> Result<Option<ShownInstallation>, DbError> {
-    let (owner, asker) = (name_sql("i.owner_chitty_id"), name_sql("?2"));
+    let (owner_name, asker_name) = (name_sql("i.owner_chitty_id"), name_sql("?2"));
     let query = Statement::new(format!(
         "SELECT i.account_login, i.chitty_id, i.repository_selection, i.owner_chitty_id, \
-         ifnull({owner}, \
+         ifnull({owner_name}, \
          ifnull(i.owner_github_login, iif(i.owner_github_id = i.account_id, i.account_login, NULL))) \
-         AS owner_name, {asker} AS asker_name \
+         AS owner_name, {asker_name} AS asker_name \
          FROM installations AS i WHERE i.installation_id = ?1"
     ))
     .bind(id)

@@ -32,7 +32,7 @@ pub trait Work {
     fn read(&self, app: &App, row: Row) -> Result<Self::Item, String>;
 
     /// Does the work, and returns the statements that note its outcome: built from the claim, so that
-    /// they do nothing where the lease has ended.
+    /// they do nothing once another worker has the row.
     fn perform(
         &self,
         app: &App,
