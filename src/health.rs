@@ -208,11 +208,13 @@ pub(crate) struct DeficiencySchema {
     ),
 ))]
 pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
+    // 1. Check every service, if the caller asks for that.
     let full = match request.query("full").as_deref() {
         Some("true") => Some(probe::services(app).await),
         Some("false") | None => None,
         Some(_) => return Err(Problem::invalid("?full", "must be true or false")),
     };
+    // 2. Judge what this isolate knows: the database, the registration, ChittyID and the settings.
     let database = Schema::of(app).state();
     let registration = Registration::of(app).progress();
     let known = NewsMemory::of(app).identity(request.now_ms);
@@ -234,6 +236,7 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
         || !missing.is_empty()
         || !connected
         || full.as_ref().is_some_and(|(reports, _)| !all_well(reports));
+    // 3. Reply with all of it, also while the gateway is degraded.
     let health = Health {
         status: if degraded { "degraded" } else { "ok" },
         service: "chittyconnect",

@@ -32,6 +32,7 @@ const LONG_MS: u64 = 240_000;
 
 /// Does the work that a reply left behind. Work that others wait for comes first.
 pub async fn after_reply(app: &App, work: Vec<After>) {
+    // 1. Sort the work by its kind.
     let mut events = Vec::new();
     let (mut initialize, mut revoke, mut note_seen, mut hand_over) = (false, false, false, false);
     let (mut orchestrations, mut again) = (Vec::new(), Vec::new());
@@ -48,28 +49,33 @@ pub async fn after_reply(app: &App, work: Vec<After>) {
             After::LearnPrincipal { actor, token } => principals.push((actor, token)),
         }
     }
+    // 2. Announce events, and send replayed messages again.
     if !events.is_empty() {
         // Each event that was written has added an audit entry, which is not sealed yet.
         UnsealedFlag::of(app).0.set(true);
         outbox::announce(app, events).await;
     }
     send_again(app, again).await;
+    // 3. Continue the registration and the runs.
     if initialize {
         registration::initialize(app).await;
     }
     for id in orchestrations {
         orchestrations::run::resume(app, &id).await;
     }
+    // 4. Revoke credentials that have ended.
     if revoke && let Ok(ready) = Ready::ensure(app).await {
         let until_ms = app.now_ms() + AFTER_REPLY_MS;
         connections::revocations::revoke_due(app, ready, until_ms).await;
     }
+    // 5. Note who was seen, and learn principals.
     if note_seen {
         last_seen::perform(app).await;
     }
     for (actor, token) in principals {
         last_seen::learn_principal(app, &actor, &token.0).await;
     }
+    // 6. Hand over the counts, and seal the new entries of the audit.
     if hand_over {
         handover::perform(app).await;
         // The handover waited; one round of sealing covers all entries since.
@@ -121,11 +127,13 @@ pub async fn consume(app: &App, queue: &str, batch: &[&dyn Delivery]) {
 pub fn after_batch(app: Rc<App>) -> impl Future<Output = ()> + 'static {
     let turn = Plan::of(&app).take_turn(&app, app.now_ms());
     async move {
+        // 1. Run the jobs that the batch has made due.
         if WorkAhead::of(&app).0.take()
             && let Ok(ready) = Ready::ensure(&app).await
         {
             github::jobs::run_due(&app, ready, github::jobs::BESIDE_A_BATCH_MS).await;
         }
+        // 2. Hand over the counts, if that is due.
         if turn {
             handover::perform_if_due(&app).await;
         }

@@ -40,10 +40,12 @@ use crate::actors::views::{
     ),
 ))]
 pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Admit only the actor's own token, and read the registration.
     scope.by_own_token(ready).await?;
     let body = request.json_bytes().await?;
     let new = input::registration(&body, &scope.held())?;
     let key = Idempotency::of(request, "actors.register", &body)?;
+    // 2. Replay a stored reply, or refuse a second registration.
     let look_up = || key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let (is_registered, stored) = store::is_registered(ready, &scope, look_up()).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
@@ -52,6 +54,7 @@ pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Reque
     if is_registered {
         return Err(already_registered(&scope));
     }
+    // 3. Store the actor, the event and the reply in one batch.
     let payload = json!({ "actor_type": new.actor_type });
     let kind = EventKind::ActorRegistered;
     let event = Event::caused(request, &scope, kind, scope.actor(), payload, app.now_ms());
@@ -59,6 +62,7 @@ pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Reque
     let written = store::register(ready, &scope, &new, &event, overdue_ms, key.as_ref()).await;
     match written {
         Ok(Some(text)) => {
+            // 4. Reply; announce the event, and learn the actor's principal.
             let reply = Reply::new(201, Body::Json(text))
                 .header("etag", etag(&event.id))
                 .header("location", format!("/v1/actors/{}", scope.actor()))
@@ -102,8 +106,10 @@ fn already_registered(scope: &Scope) -> Problem {
     responses((status = 200, description = "Yourself, registered or not.", body = OwnActorView, headers(("ETag" = String)))),
 ))]
 pub async fn me(_: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Outcome {
+    // 1. Read the caller's own row.
     let found = store::get(ready, &scope, scope.actor()).await?;
     let scopes = json!(scope.held());
+    // 2. Reply; a caller that has not registered is told how to.
     Ok(match found.filter(|found| found.is_registered) {
         Some(found) => {
             let text = format!("{{\"actor\":{},\"scopes\":{scopes}}}", found.json);
@@ -183,14 +189,17 @@ async fn as_not_found(ready: Ready<'_>, scope: &Scope, problem: Problem) -> Prob
     ),
 ))]
 pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the patch; to change another actor, require an administrator.
     let id = actor_id(request)?;
     let patch = input::patch(&request.json_bytes().await?)?;
     let is_own = scope.actor() == id.as_str();
     let own = scope.clone();
     let scope = full_scope(scope, &id);
+    // 2. Refuse a change of one's own status, and one by a delegated token.
     if patch.status.is_some() {
         admits_status(ready, &scope, is_own).await?;
     }
+    // 3. Store the change and its event in one batch.
     let mut changes: Vec<&str> = Vec::new();
     let profile = &patch.profile;
     for (name, sent) in [
@@ -206,6 +215,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
     let change = change_of(app, request, &id, &event);
     match store::update(ready, &scope, &change, &patch).await {
+        // 4. Forget the actor's cached tokens, reply, and announce the event.
         Ok(updated) => changed_reply(app, &id, event, &updated.done("actor")?),
         Err(error) => Err(as_not_found(ready, &own, error.into()).await),
     }
@@ -288,15 +298,18 @@ pub async fn capabilities(
     ),
 ))]
 pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the scopes; a delegated token grants nothing.
     scope.not_delegated(ready).await?;
     let id = actor_id(request)?;
     let granted = input::capabilities(&request.json_bytes().await?)?;
+    // 2. Refuse a grant to oneself, and of scopes that the caller does not hold.
     let held = scope.held();
     let holds = |one: &String| scopes::holds(&held, one);
     if scope.actor() == id.as_str() || !granted.iter().all(holds) {
         scope.check(ready).await?;
         return Err(not_held());
     }
+    // 3. As an administrator, store the grant and its event in one batch, and reply.
     let payload = json!({ "granted": granted });
     let kind = EventKind::ActorCapabilitiesChanged;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
@@ -305,6 +318,7 @@ pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
         let json = store::grant(ready, &scope, &change, &granted, None).await?.done("actor")?;
         return changed_reply(app, &id, event, &json);
     }
+    // 4. As another caller, check that it holds what it takes away, then store and reply likewise.
     // Another change may come between the read and the write, which then changes nothing.
     for _ in 0..ATTEMPTS {
         let before = store::granted(ready, &scope, id.as_str()).await?;
@@ -351,6 +365,7 @@ fn not_held() -> Problem {
     ),
 ))]
 pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the filters.
     let mut errors = Vec::new();
     let filter = Filter {
         actor_type: word(request, "type", &TYPES, &mut errors),
@@ -359,6 +374,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
+    // 2. Read the page, and reply.
     let page = store::list(ready, &scope, &filter, PageRequest::of(request)?).await?;
     Ok(page.reply(request, "actors", &[]))
 }

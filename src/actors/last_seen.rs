@@ -101,11 +101,13 @@ impl RecentActors {
 
 /// Writes the notes. If that fails, the next requests of these actors and keys are noted again.
 pub(crate) async fn perform(app: &App) {
+    // 1. Write the notes that wait.
     let waiting = RecentActors::of(app).waiting.take();
     let written = match Ready::ensure(app).await {
         Ok(ready) => write(ready, &waiting).await.map_err(|error| error.to_string()),
         Err(problem) => Err(problem.detail.to_string()),
     };
+    // 2. Let another request write; if this one failed, let its actors and keys be noted again.
     RecentActors::of(app).writing_since_ms.set(None);
     if let Err(error) = written {
         let mut noted = RecentActors::of(app).noted.borrow_mut();
@@ -117,6 +119,7 @@ pub(crate) async fn perform(app: &App) {
 /// Asks ChittyAuth for the principal of an actor that has just registered, and stores it. Best
 /// effort: if that fails, the principal is learned from the next credential that names it.
 pub(crate) async fn learn_principal(app: &App, actor: &str, token: &str) {
+    // 1. Ask ChittyAuth for the principal.
     let session = app.core.session(CallContext::default());
     let principal = match session.auth().principal(token, actor).await {
         Ok(principal) => principal.filter(|id| is_principal(id)),
@@ -125,6 +128,7 @@ pub(crate) async fn learn_principal(app: &App, actor: &str, token: &str) {
             return;
         }
     };
+    // 2. Store it, unless it is stored already.
     let (Some(principal), Ok(ready)) = (principal, Ready::ensure(app).await) else { return };
     let keep = Statement::new(
         "UPDATE actors SET chitty_auth_principal_id = ?2 \

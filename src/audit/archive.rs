@@ -74,6 +74,7 @@ enum ArchiveError {
 /// Archives the sealed entries that are no longer among the newest, until none is left or the time is up.
 /// Bounded; the next run archives the rest.
 pub async fn archive(app: &App, ready: Ready<'_>, until_ms: u64) {
+    // 1. Archive segments, one after the other.
     let mut result = Ok(true);
     for _ in 0..MAX_SEGMENTS {
         if !matches!(result, Ok(true)) || app.now_ms() >= until_ms {
@@ -81,6 +82,7 @@ pub async fn archive(app: &App, ready: Ready<'_>, until_ms: u64) {
         }
         result = archive_segment(app, ready).await;
     }
+    // 2. Log why it ended early.
     match result {
         Ok(_) => {}
         Err(error @ ArchiveError::Altered(_)) => {
@@ -88,6 +90,7 @@ pub async fn archive(app: &App, ready: Ready<'_>, until_ms: u64) {
         }
         Err(error) => log::warn("audit_not_archived", &[("error", &error.to_string())]),
     }
+    // 3. Warn if the database holds too many entries.
     warn_if_large(app, ready).await;
 }
 
@@ -114,6 +117,7 @@ pub fn kept() -> Statement {
 
 /// Archives the next segment, if there are entries enough for it. Returns whether there may be another.
 async fn archive_segment(app: &App, ready: Ready<'_>) -> Result<bool, ArchiveError> {
+    // 1. Read the last segment and the newest seal.
     let columns = Segment::COLUMNS;
     let last = format!(
         "SELECT {columns} FROM audit_segments \
@@ -124,6 +128,7 @@ async fn archive_segment(app: &App, ready: Ready<'_>) -> Result<bool, ArchiveErr
     let mut results = ready.db().batch(queries).await?.into_iter();
     let before = first_row(results.next()).map(Segment::read).transpose()?;
     let head = first_row(results.next()).map(Seal::read).transpose()?;
+    // 2. Settle between which entries the next segment lies.
     let to = head.map_or(0, |head| head.seq) - Settings::of(app).keep_entries;
     let from = match before {
         Some(before) => Seal { seq: before.last, hash: before.hash },
@@ -132,10 +137,12 @@ async fn archive_segment(app: &App, ready: Ready<'_>) -> Result<bool, ArchiveErr
     if from.seq >= to {
         return Ok(false);
     }
+    // 3. Read its entries, and compare each with its seal.
     let Some(lines) = read_segment(ready, &from, to).await? else { return Ok(false) };
     let Some(kv) = app.cache.as_deref() else {
         return Err(ArchiveError::Kv("CHITTYCONNECT_KV is not bound".to_owned()));
     };
+    // Steps 4 and 5 are in `store`.
     store(app, ready, kv, &from, &lines).await?;
     Ok(true)
 }
@@ -196,6 +203,7 @@ async fn store(
     from: &Seal,
     segment: &Lines,
 ) -> Result<(), ArchiveError> {
+    // 4. Put the text into the archive, and read it back.
     let (first, last) = (from.seq + 1, &segment.last);
     let head = json!({
         "format": FORMAT, "first": first, "last": last.seq, "before": from.hash, "hash": last.hash,
@@ -207,6 +215,7 @@ async fn store(
     if kv.get(&key).await.map_err(ArchiveError::Kv)?.as_deref() != Some(text.as_str()) {
         return Err(ArchiveError::Kv("it does not return yet what was put".to_owned()));
     }
+    // 5. Record the segment and delete its rows in one transaction.
     let insert = Statement::new(
         "INSERT INTO audit_segments (last_seq, first_seq, hash_before, hash, archive_key, bytes, \
          archived_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",

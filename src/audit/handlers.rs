@@ -39,6 +39,7 @@ use crate::audit::views::{AuditListView, AuditVerdictView};
     ),
 ))]
 pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the filters, and where the page begins.
     let PageRequest { limit, cursor } = PageRequest::of(request)?;
     let mut params = Params::default();
     let mut narrowed = String::new();
@@ -56,6 +57,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
         let seq: i64 = seq.parse().map_err(|_| invalid_cursor())?;
         narrowed += &format!(" AND seq <= {}", params.add(seq));
     }
+    // 2. Settle whose entries the page has; those of another actor require an administrator.
     let actor = request.query("actor");
     let limit_at = params.add(limit + 1);
     let page = |condition: &str| {
@@ -81,6 +83,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
             (scope, format!("{all} UNION ALL {deeds} UNION ALL {fate}"))
         }
     };
+    // 3. Read the page, and reply.
     let query = params.statement(format!(
         "SELECT count(*) AS item_count, group_concat(item, '{SEPARATOR}') AS items, \
          min(seq) || '|' AS last_keys FROM (SELECT seq, \
@@ -115,6 +118,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Check the permission, and read where to begin.
     scope.check(ready).await?;
     let from = match request.query("from") {
         None => 1,
@@ -123,7 +127,9 @@ pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             _ => return Err(Problem::invalid("?from", "must be a whole number, 1 or more")),
         },
     };
+    // 2. Compare entries with their seals, up to the bound of one call.
     let verdict = verification::verify(app, ready, from).await?;
+    // 3. Reply with the entries that were compared, and with the result.
     let result = match (&verdict.fault, &verdict.unreadable) {
         (Some(_), _) => "altered",
         (None, Some(_)) => "unreadable",

@@ -48,6 +48,7 @@ pub async fn seal(app: &App, ready: Ready<'_>) {
 
 /// Seals a page of rows. Returns whether there may be another page.
 async fn seal_page(app: &App, ready: Ready<'_>) -> Result<bool, DbError> {
+    // 1. Read the last seal, and the entries after it.
     let last =
         Statement::new("SELECT seq, hash, sealed_at FROM audit_seals ORDER BY seq DESC LIMIT 1");
     let open = Statement::new(format!(
@@ -61,6 +62,7 @@ async fn seal_page(app: &App, ready: Ready<'_>) -> Result<bool, DbError> {
     if entries.is_empty() {
         return Ok(false);
     }
+    // 2. Once an hour, make the event that reports the last seal to ChittyChronicle.
     let now = time::iso8601(app.now_ms());
     let mut batch = Vec::new();
     let mut before = GENESIS.to_owned();
@@ -75,6 +77,7 @@ async fn seal_page(app: &App, ready: Ready<'_>) -> Result<bool, DbError> {
             batch.push(outbox::insert(&event, 0));
         }
     }
+    // 3. Compute the seals, each from the one before it.
     let full = entries.len() == usize::try_from(PAGE).unwrap_or_default();
     let mut seals = Vec::new();
     for row in entries {
@@ -82,6 +85,7 @@ async fn seal_page(app: &App, ready: Ready<'_>) -> Result<bool, DbError> {
         seals.push(json!([seal.seq, seal.hash]));
         before = seal.hash;
     }
+    // 4. Store the event and the seals in one batch.
     let insert = Statement::new(
         "INSERT INTO audit_seals (seq, hash, sealed_at) \
          SELECT value ->> '$[0]', value ->> '$[1]', ?2 FROM json_each(?1)",

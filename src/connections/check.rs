@@ -129,7 +129,9 @@ pub async fn check(
     link: &Link,
     mut asked: Event,
 ) -> Result<Option<Event>, DbError> {
+    // 1. Call the target.
     let Some(health) = find_health(app, ready, link).await? else { return Ok(None) };
+    // 2. Record the result and the caller's event in one batch.
     asked.payload = json!({ "error": health.error() });
     ready.db().batch(record(app, link, &health, Some(&asked))).await?;
     Ok(Some(asked))

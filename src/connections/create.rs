@@ -54,17 +54,20 @@ use crate::connections::views::{LinkDraftView, LinkReplyView};
     ),
 ))]
 pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the draft, with the address that ChittyRegistry lists for a service that is not built in.
     let body = request.json_bytes().await?;
     let registered = match input::unknown_service(&body) {
         Some(service) => discovery::find(app, ready, &service).await?,
         None => None,
     };
     let draft = input::draft(&body, request.now_ms, registered.as_ref())?;
+    // 2. Refuse a service that the token is not for, and this gateway as the target.
     within_audience(&scope, &draft.target_service)?;
     if is_closed(app, &draft.target_service, &draft.endpoint()) {
         let detail = "is this gateway itself, to which no connection may lead";
         return Err(Problem::invalid("/target_endpoint", detail));
     }
+    // 3. Replay a stored reply, or check that the source exists and has no such connection, and the quotas.
     let key = Idempotency::of(request, "connections.create", &body)?;
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let now = time::iso8601(request.now_ms);
@@ -78,6 +81,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
+    // 4. Settle the authority of a key that ChittyAuth is to make.
     let grant = match &draft.credentials {
         Some(CredentialInput::Provision) => {
             let (service, scopes) = (&draft.target_service, &draft.scopes);
@@ -86,6 +90,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         }
         _ => None,
     };
+    // 5. Obtain the credential, and seal it.
     let id = format!("conn_{}", ids::uuid_v7(app.now_ms()));
     let (credential, intent) = match obtain(app, ready, request, &draft, &id, grant.as_ref()).await
     {
@@ -95,6 +100,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Err(problem) => return twin(app, ready, &scope, key.as_ref(), request, problem).await,
     };
     let sealed = credential.as_ref().map(|one| secrets::seal(app, &id, one)).transpose()?;
+    // Steps 6 to 8 are in `perform`.
     let creation = Creation {
         app,
         ready,
@@ -110,6 +116,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         grant,
     };
     let made = creation.perform().await;
+    // 9. Have a new credential revoked that no connection has got.
     let is_new =
         made.as_ref().is_ok_and(|reply| reply.header_value("idempotency-replayed").is_none());
     if let (false, Some(intent)) = (is_new, &creation.intent) {
@@ -141,6 +148,7 @@ struct Creation<'a> {
 impl Creation<'_> {
     /// Tries the credential, then makes the connection.
     async fn perform(&self) -> Outcome {
+        // 6. Try the credential at the target.
         let Creation { app, draft, credential, .. } = self;
         let base = Base::of(app, &draft.target_service, &draft.endpoint());
         let path = draft.check_path.as_deref();
@@ -150,6 +158,7 @@ impl Creation<'_> {
             error: health.and_then(|health| health.error()),
             due_at: path.map(|_| check::next(app)),
         };
+        // 7. Store the connection, its credential, the event and the reply in one batch.
         let payload = json!({
             "source": draft.source.as_str(), "target_service": draft.target_service,
             "credential_type": credential.as_ref().map(Credential::kind),
@@ -168,6 +177,7 @@ impl Creation<'_> {
             key: self.key.as_ref(),
         };
         match store::insert(self.ready, &self.scope, &insertion).await {
+            // 8. Reply, and announce the event.
             Ok(Some(text)) => Ok(Reply::new(201, Body::Json(text))
                 .header("etag", etag(&event.id))
                 .header("location", format!("/v1/connections/{}", self.id))

@@ -47,6 +47,7 @@ use crate::connections::views::{
     ),
 ))]
 pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the filters.
     let mut errors = Vec::new();
     let filter = Filter {
         source: request.query("source").map(|text| text.into_owned()),
@@ -57,6 +58,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
+    // 2. Read the page, and reply.
     let page = store::list(ready, &scope, &filter, PageRequest::of(request)?).await?;
     Ok(page.reply(request, "connections", &[]))
 }
@@ -78,7 +80,9 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the connection.
     let found = store::get(ready, &scope, &request.id).await?;
+    // 2. Reply, without a body if the caller has this version.
     let unchanged = request
         .header("if-none-match")
         .is_some_and(|header| none_match_hits(&header, &found.revision));
@@ -140,8 +144,10 @@ pub async fn history(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     ),
 ))]
 pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the connection; the request has no body.
     nothing(request).await?;
     let link = store::link(ready, &scope, &request.id).await?;
+    // 2. Refuse a connection that cannot be checked.
     let detail = match link.status.as_str() {
         _ if !link.has_source => Some("The source of the connection is gone."),
         "active" | "failed" if link.check_path.is_none() => {
@@ -153,9 +159,11 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     if let Some(detail) = detail {
         return Err(Problem::new(Code::ConnectionInactive, detail));
     }
+    // 3. Check the target, and record the result with the caller's event in one batch.
     let kind = EventKind::ConnectionChecked;
     let asked = Event::caused(request, &scope, kind, &link.id, json!({}), app.now_ms());
     let asked = check::check(app, ready, &link, asked).await?;
+    // 4. Reply with the status that is now on record, and announce the event.
     let reply = Reply::json(store::status(ready, &scope, &request.id).await?);
     Ok(match asked {
         Some(asked) => reply.then(After::Announce(asked)),
@@ -184,12 +192,14 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     ),
 ))]
 pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the patch, and the quota that a new check path needs.
     let patch = input::patch(&request.json_bytes().await?, request.now_ms)?;
     let quota = patch.check_path.as_ref().map(|_| {
         let (kind, now) = (Kind::CheckedConnections, time::iso8601(request.now_ms));
         Quotas::of(app).of_caller(kind, &scope, &now).for_connection(&request.id)
     });
     let mut sealed: Option<(SealedCredential, Option<Intent>)> = None;
+    // 2. Check all that can refuse a new credential before another service is called.
     if let Some(handed) = &patch.credentials {
         if let Some(quota) = &quota {
             quota.judge(&scope.rows(ready, quota.question()).await?)?;
@@ -212,6 +222,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             let detail = "can be `provisioned` only when a connection is made";
             return Err(Problem::invalid("/credentials", detail));
         };
+        // 3. Renew the credential if it needs that, try it at the target, and seal it.
         let obtained = create::complete(app, ready, &request.id, credential).await?;
         let base = Base::of(app, &link.service, &link.endpoint);
         let path = patch.check_path.as_ref().or(link.check_path.as_ref());
@@ -223,17 +234,20 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         tried?;
         sealed = Some((secrets::seal(app, &request.id, &obtained.credential)?, obtained.intent));
     }
+    // 4. Store the change, the credential and the event in one batch.
     let payload = json!({ "changes": patch.changed() });
     let kind = EventKind::ConnectionUpdated;
     let event = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
     let asked = Change { quota, ..conditional(app, request, &event) };
     let secret = sealed.as_ref().map(|(sealed, intent)| (sealed, intent.as_ref()));
     let changed = store::update(ready, &scope, &asked, &patch, secret, &check::next(app)).await;
+    // 5. Have a renewed credential revoked that the connection has not got.
     if let (false, Some((_, Some(intent)))) =
         (matches!(changed, Ok(ChangeOutcome::Done(_))), &sealed)
     {
         intent.abandon(app, ready, None).await;
     }
+    // 6. Reply; announce the event, and revoke a credential that was replaced.
     let json = match changed {
         Ok(changed) => changed.done("connection")?,
         Err(error) if store::is_taken(&error) => {
@@ -273,6 +287,7 @@ fn conditional<'a>(app: &App, request: &Request<'_>, event: &'a Event) -> Change
     ),
 ))]
 pub async fn remove(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. End the connection, and give up its credential, with the event in one batch.
     let kind = EventKind::ConnectionDisconnected;
     let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
     let asked = conditional(app, request, &event);
@@ -281,6 +296,7 @@ pub async fn remove(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     });
     let reply = |text: Value| Reply::json(text.to_string());
     match store::disconnect(ready, &scope, &asked).await?.done("connection") {
+        // 2. Reply, to a repeat too; announce the event, and revoke the credential.
         Ok(_) => Ok(reply(text).then(After::Announce(event)).then(After::RevokeCredentials)),
         Err(problem) if problem.code == Code::NotFound => {
             match store::is_disconnected(ready, &scope, &request.id).await? {

@@ -68,6 +68,7 @@ pub const MAX_HELD_BYTES: usize = 32 << 20;
     ),
 ))]
 pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Check the path and the method, and read the body.
     let path = request.rest;
     endpoint::check_path(path).map_err(|detail| Problem::invalid("path", detail))?;
     let method = request.method();
@@ -81,6 +82,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
         true => Vec::new(),
         false => request.gradual_bytes(MAX_BODY_BYTES, &*share).await?,
     };
+    // 2. Read the connection and count its use, in one round trip.
     let now = time::iso8601(request.now_ms);
     let needed = if is_read { "read" } else { "write" };
     // A request that may change something at the target is recorded before it is sent. Only the target knows
@@ -90,6 +92,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let used = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
     let used = (!is_read).then_some(&used);
     let link = store::use_link(ready, &scope, &request.id, needed, &now, used).await?;
+    // 3. Refuse a connection that is not active, lacks the scope, or has an endpoint that is not allowed.
     admit(&link, needed)?;
     if is_closed(app, &link.service, &link.endpoint) {
         return Err(Problem::new(
@@ -98,8 +101,10 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
              it and make another.",
         ));
     }
+    // 4. Get a credential that is good now: have an ended key replaced, and renew an old access token.
     let rekeyed = provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
     let credential = renewal::usable(app, ready, &link).await?;
+    // 5. Put the call together: the caller's headers that may pass, and the stored credential.
     let base = Base::of(app, &link.service, &link.endpoint);
     let query = match request.raw_query() {
         "" => String::new(),
@@ -119,6 +124,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     call.headers.extend(shown);
     call.body = (!body.is_empty()).then_some(body);
     call.share = Rc::downgrade(&share);
+    // 6. Send it, and reply with the target's answer.
     let origin = call.url.clone();
     match app.outside.send(call).await {
         Ok(answer) => {

@@ -85,17 +85,20 @@ async fn fresh(
 ) -> Result<Option<Credential>, Problem> {
     let until_ms = app.now_ms() + WAIT_MS;
     loop {
+        // 1. Write a renewed credential that this isolate could not write before.
         if let Some(unwritten) = write_again(app, ready, id).await
             && unwritten.oauth.is_good_for(0, app.now_ms())
         {
             return Ok(Some(Credential::Oauth(unwritten.oauth)));
         }
+        // 2. Use the stored credential while it is good for long enough.
         let Some(kept) = kept(app, ready, id).await? else { return Ok(None) };
         let now_ms = app.now_ms();
         let Credential::Oauth(oauth) = &kept.credential else { return Ok(Some(kept.credential)) };
         if oauth.is_good_for(early_ms, now_ms) {
             return Ok(Some(kept.credential));
         }
+        // 3. Take the lease on the refresh, and refresh.
         let lease_ms = LEASE_MS + u64::from(app.config.connection_timeout_ms);
         let is_same = "AND version = ?4";
         let claim =
@@ -104,7 +107,7 @@ async fn fresh(
         if let Some((claim, _)) = REFRESHES.read(rows)?.pop() {
             return refresh(app, ready, id, oauth, kept.version, &claim).await.map(Some);
         }
-        // Another request or the cron holds the lease.
+        // 4. While another request or the cron holds the lease, use the old token or wait for the new one.
         if oauth.is_good_for(0, now_ms) {
             return Ok(Some(kept.credential));
         }

@@ -91,11 +91,13 @@ impl Work for Revocations {
         claim: &Claim,
         due: Revocation,
     ) -> Vec<Statement> {
+        // 1. Revoke the credential; once that is confirmed, delete the row.
         let Revocation { id, connection_id, sealed, created_at } = &due;
         let revoked =
             intents::take_back(app, ready, id, connection_id, claim.lease(), sealed).await;
         // A later holder finds out itself that the credential is revoked.
         let Err(error) = revoked else { return vec![claim.delete()] };
+        // 2. Otherwise log the failure, and postpone the row by a pause that grows.
         let age_ms = app.now_ms().saturating_sub(time::parse(created_at).unwrap_or_default());
         let attempts = claim.attempts.to_string();
         let fields = [

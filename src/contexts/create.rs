@@ -59,11 +59,11 @@ pub async fn create(
     scope: Scope,
     request: &Request<'_>,
 ) -> Result<Reply, Problem> {
-    // 1. Extract and check.
+    // 1. Read the draft and the idempotency key.
     let body = request.json_bytes().await?;
     let draft = input::draft(&body)?;
     let key = Idempotency::of(request, "contexts.create", &body)?;
-    // 2. Replay a stored reply, or check that nothing refuses the creation.
+    // 2. Replay a stored reply, or check that nothing refuses the creation and record the intent to mint.
     let intent = MintIntent::new(app, "context", scope.actor());
     let now = time::iso8601(request.now_ms);
     let quota = Quotas::of(app).of_caller(Kind::Contexts, &scope, &now);
@@ -72,6 +72,7 @@ pub async fn create(
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
+    // 3. Settle the authority of the key for the context, if one is asked for.
     let grant = match &draft.key {
         None => None,
         Some(wanted) => {
@@ -84,7 +85,7 @@ pub async fn create(
             }
         }
     };
-    // 3. Mint; 4. store and reply; 5. after the reply, announce.
+    // 4. Have ChittyID mint the id.
     let metadata = json!({ "owner": scope.actor(), "service": "chittyconnect" });
     let session = request.session(&app.core);
     let minted = intent.mint(app, ready, &session, EntityLabel::Context, metadata).await;
@@ -95,8 +96,7 @@ pub async fn create(
             &error,
         )
     })?;
-    // The key is made for the minted id. Without the requested key there is no creation, and the id is
-    // reported.
+    // 5. Have ChittyAuth make the key for the id. Without the key there is no creation: report the id.
     let made_for_it = match grant {
         None => None,
         Some(grant) => match Key::make(app, ready, request, &id, grant).await {
@@ -107,6 +107,7 @@ pub async fn create(
             }
         },
     };
+    // Steps 6 and 7 are in `perform`.
     let creation =
         Creation { app, ready, scope, request, draft, quota, key, intent, id, made_for_it };
     creation.perform().await
@@ -128,6 +129,7 @@ struct Creation<'a> {
 
 impl Creation<'_> {
     async fn perform(&self) -> Result<Reply, Problem> {
+        // 6. Store the context, its key, the event and the reply in one batch.
         let mut fields = json!({ "status": self.draft.status.as_str() });
         if let (Some(made), Some(fields)) = (&self.made_for_it, fields.as_object_mut()) {
             fields.insert("credentials".to_owned(), made.told());
@@ -154,6 +156,7 @@ impl Creation<'_> {
                 Recovery::Replayed(reply) => return Ok(reply),
             },
         };
+        // 7. Reply, with the key if one was made, which no other reply shows; announce the event.
         let text = match &self.made_for_it {
             Some(made) => made.show_in(&text),
             None => text,

@@ -54,6 +54,7 @@ pub async fn list(
     scope: Scope,
     request: &Request<'_>,
 ) -> Result<Reply, Problem> {
+    // 1. Read the filters.
     let mut errors = Vec::new();
     let filter = Filter {
         status: status(request, None, &mut errors),
@@ -63,6 +64,7 @@ pub async fn list(
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
+    // 2. Read the page, and reply.
     let limit = paging::limit(request, LIST_LIMIT)?;
     let page = store::list(ready, &scope, &filter, limit, Cursor::of(request)?).await?;
     Ok(page.reply(request, "contexts", &[]))
@@ -98,6 +100,7 @@ pub async fn search(
     scope: Scope,
     request: &Request<'_>,
 ) -> Result<Reply, Problem> {
+    // 1. Read the search text and the status.
     let text = request.query("q").unwrap_or_default();
     let mut errors = Vec::new();
     if text.chars().count() > MAX_QUERY_CHARS {
@@ -108,6 +111,7 @@ pub async fn search(
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
+    // 2. Read the page of matches, and reply.
     let limit = paging::limit(request, SEARCH_LIMIT)?;
     let page = store::find(ready, &scope, &text, status, limit, Cursor::of(request)?).await?;
     Ok(page.reply(request, "contexts", &[("query", &text)]))
@@ -164,7 +168,9 @@ pub async fn show(
     scope: Scope,
     request: &Request<'_>,
 ) -> Result<Reply, Problem> {
+    // 1. Read the context.
     let found = store::get(ready, &scope, &context_id(request)?).await?;
+    // 2. Reply, without a body if the caller has this version.
     let unchanged =
         request.header("if-none-match").is_some_and(|header| none_match_hits(&header, &found.tag));
     let reply = if unchanged { Reply::new(304, Body::Empty) } else { Reply::json(found.json) };
@@ -199,12 +205,15 @@ pub async fn change(
     scope: Scope,
     request: &Request<'_>,
 ) -> Result<Reply, Problem> {
+    // 1. Read the patch.
     let id = context_id(request)?;
     let patch = input::patch(&request.json_bytes().await?)?;
+    // 2. Have ChittyAuth make another key, if one is asked for.
     let made = match patch.key.as_ref() {
         Some(wanted) => Some(another_key(app, ready, &scope, request, &id, wanted).await?),
         None => None,
     };
+    // 3. Store the change, the key and the event in one batch.
     let mut fields = json!({ "changes": patch.changed() });
     if let (Some(made), Some(fields)) = (&made, fields.as_object_mut()) {
         fields.insert("credentials".to_owned(), made.told());
@@ -218,10 +227,12 @@ pub async fn change(
             Err(store::explain(ready, &scope, name, failure).await)
         }
     };
+    // 4. Have a key revoked that the context has not got.
     if let (Err(_), Some(made)) = (&changed, &made) {
         made.abandon(app, ready).await;
     }
     let json = changed?;
+    // 5. Reply, with a key that was made; announce the event, and revoke a key that was replaced.
     let mut text =
         format!("{{\"success\":true,\"message\":\"Context updated\",\"context\":{json}}}");
     if let Some(made) = &made {
@@ -268,11 +279,13 @@ pub async fn remove(
     scope: Scope,
     request: &Request<'_>,
 ) -> Result<Reply, Problem> {
+    // 1. Delete the context and end its key and its connections, with the event, in one batch.
     let id = context_id(request)?;
     let event = event(app, EventKind::ContextDeleted, &id, &scope, json!({}), request);
     let change = conditional(app, request, &id, &event);
     let (changed, had_key) = store::delete(ready, &scope, &change).await?;
     changed.done("context")?;
+    // 2. Reply; announce the event, and revoke a key that the context had.
     let text = json!({
         "success": true, "message": "Context deleted",
         "chitty_id": id.as_str(), "chittyId": id.as_str(), "contextId": id.as_str(),

@@ -33,7 +33,9 @@ fn event(
 
 /// The cron's work on contexts, until the time is up: it prepares rows that an earlier version wrote.
 pub async fn cron(app: &App, ready: Ready<'_>, until_ms: u64) {
+    // 1. Give names of an earlier version their keys.
     store::former_names::settle_all(app, ready, until_ms).await;
+    // 2. Write the words of an earlier version anew.
     store::former_words::write_all_anew(app, ready, until_ms).await;
 }
 

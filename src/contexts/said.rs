@@ -49,15 +49,18 @@ const MAX_WORD_BYTES: usize = 200;
     ),
 ))]
 pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the id and the idempotency key.
     let id = context_id(request)?;
     let operation = format!("contexts.verify/{id}");
     let key = Idempotency::of(request, &operation, &[])?;
+    // 2. Replay a stored reply, or find the context with its DNA id.
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let (dna_id, stored) = said::before_verification(ready, &scope, &id, look_up).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
     let dna_id = dna_id.ok_or_else(|| Problem::not_found("context"))?;
+    // 3. Ask ChittyVerify.
     let asked =
         request.session(&app.core).verify().context(&id, dna_id.as_deref(), "chittyconnect").await;
     let found = asked.map_err(|error| {
@@ -67,6 +70,7 @@ pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             &error,
         )
     })?;
+    // 4. Store its answer, the event and the reply in one batch.
     let payload = json!({ "verified": found.verified });
     let event = event(app, EventKind::ContextVerified, &id, &scope, payload, request);
     let verification = json!({
@@ -80,6 +84,7 @@ pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let overdue_ms = app.config.outbox_overdue_ms;
     let kept = said::verified(ready, &scope, &event, overdue_ms, &verification, key.as_ref()).await;
     match kept {
+        // 5. Reply, and announce the event.
         Ok(Some(text)) => Ok(Reply::json(text).then(After::Announce(event))),
         Ok(None) => Err(Problem::not_found("context")),
         Err(WriteError::Refused(problem)) => Err(problem),
@@ -114,6 +119,7 @@ fn is_word(text: &str) -> bool {
     ),
 ))]
 pub async fn lineage(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the stored lineage, and reply with it while it is fresh.
     let id = context_id(request)?;
     let stored = said::lineage(ready, &scope, &id).await?;
     let stored = stored.ok_or_else(|| Problem::not_found("context"))?;
@@ -121,8 +127,10 @@ pub async fn lineage(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     if let Some(stored) = stored.as_ref().filter(|stored| now_ms < stored.read_ms + FRESH_MS) {
         return Ok(shown(id.as_str(), stored, now_ms, false));
     }
+    // 2. Ask ChittyDNA.
     let asked = request.session(&app.core).dna().lineage(&id).await;
     let lineage = asked.map(|lineage| lineage.to_string());
+    // 3. Store a usable answer, and reply; without one, reply with the stored lineage as stale.
     match (lineage, stored) {
         (Ok(lineage), _) if lineage.len() <= MAX_LINEAGE_BYTES => {
             let fresh = LineageRow { lineage, read_ms: app.now_ms() };

@@ -64,9 +64,11 @@ struct DelegationInput {
     ),
 ))]
 pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the draft and the idempotency key.
     let body = request.json_bytes().await?;
     let sent = validated(&body, Grant::of(&scope))?;
     let key = Idempotency::of(request, "delegations.create", &body)?;
+    // 2. Replay a stored reply, or settle the end within the bounds of the caller's credential.
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let (bounds, stored) = store::bounds(ready, &scope, look_up).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
@@ -74,6 +76,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     }
     let now_ms = app.now_ms();
     let expires_ms = end(&sent, bounds.as_ref(), now_ms)?;
+    // 3. Make the token; store the delegation with the token's hash, the event and the reply in one batch.
     let id = format!("dlg_{}", ids::uuid_v7(now_ms));
     let token = format!("cdt_{}", URL_SAFE_NO_PAD.encode(ids::secret()?));
     let payload = json!({ "target_service": sent.target_service, "scopes": sent.grant.scopes() });
@@ -94,7 +97,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             return idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await;
         }
     };
-    // Only this reply contains the token.
+    // 4. Reply with the token, which no other reply contains, and announce the event.
     let mut delegation: Value = serde_json::from_str(&json).unwrap_or_default();
     if let Some(members) = delegation.as_object_mut() {
         members.insert("token".to_owned(), token.into());
@@ -190,11 +193,13 @@ fn end(
     ),
 ))]
 pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the filter.
     let mut errors = Vec::new();
     let status = word(request, "status", &["active", "all"], &mut errors);
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
+    // 2. Read the page, and reply.
     let active = status == Some("active");
     let page =
         store::list(ready, &scope, active, request.now_ms, PageRequest::of(request)?).await?;
@@ -216,11 +221,13 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Revoke the delegation and those below it, with the event, in one batch.
     let kind = EventKind::DelegationRevoked;
     let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
     let revoked = store::revoke(ready, &scope, &request.id, &event, overdue_ms).await?;
     let Some(is_news) = revoked else { return Err(Problem::not_found("delegation")) };
+    // 2. Reply; announce the event unless the delegation was revoked before.
     let text = json!({ "success": true, "message": "Delegation revoked", "token_id": request.id });
     let reply = Reply::json(text.to_string());
     Ok(if is_news { reply.then(After::Announce(event)) } else { reply })
@@ -244,12 +251,14 @@ pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     ),
 ))]
 pub async fn validate(app: &App, request: &Request<'_>) -> Outcome {
+    // 1. Read the token and the name of the service.
     let body = request.json_bytes().await?;
     let mut fields = Fields::of(&body)?;
     let token = fields.text("token", 4096);
     let token = fields.required("token", token).unwrap_or_default();
     let asked = fields.text("target_service", 64).value();
     fields.finish()?;
+    // 2. Find the delegation, if it is good at that service.
     let ready = Ready::ensure(app).await?;
     let good = match token.starts_with("cdt_") {
         true => store::good(ready, &ids::sha256_hex(&token), request.now_ms).await?,
@@ -257,6 +266,7 @@ pub async fn validate(app: &App, request: &Request<'_>) -> Outcome {
     };
     let service = asked.as_deref().map_or_else(|| THIS_GATEWAY.to_owned(), service_name);
     let good = good.filter(|good| good.target_service == service);
+    // 3. Reply with its facts, or only that it is not valid.
     let answer = good.and_then(|good| {
         let scopes = good.scopes;
         let seconds = |at: &str| time::parse(at).unwrap_or_default() / 1000;

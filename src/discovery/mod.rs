@@ -123,9 +123,11 @@ fn is_moved(name: &str, host: &str) -> bool {
 /// # Errors
 /// When the database does not answer.
 pub async fn find(app: &App, ready: Ready<'_>, service: &str) -> Result<Option<Endpoint>, Problem> {
+    // 1. Look into the stored list.
     if let Some(found) = stored_endpoint(ready, service).await? {
         return Ok(Some(found));
     }
+    // 2. Ask the registry, if nobody has just done so, and look again.
     match refresh(app, ready, AFTER_MISS_MS, 0).await {
         Ok(true) => Ok(stored_endpoint(ready, service).await?),
         Ok(false) => Ok(None),
@@ -168,6 +170,7 @@ async fn refresh(
     tried_ms: u64,
     refreshed_ms: u64,
 ) -> Result<bool, DbError> {
+    // 1. Take the turn to ask, which notes the time for all isolates.
     let now_ms = app.now_ms();
     let ago = |ms: u64| time::iso8601(now_ms.saturating_sub(ms));
     let lease = Statement::new(
@@ -180,6 +183,7 @@ async fn refresh(
     if ready.db().rows(lease).await?.is_empty() {
         return Ok(false);
     }
+    // 2. Ask the registry, and leave out the entries that do not pass the checks.
     let listed = app.core.session(CallContext::default()).registry().list_now().await;
     let accepted = match listed {
         Ok(entries) => accepted_hosts(&entries),
@@ -188,6 +192,7 @@ async fn refresh(
             return Ok(false);
         }
     };
+    // 3. Store the list in place of the old one, and read which services have moved, in one batch.
     let rows: Vec<Value> = accepted
         .iter()
         .map(|(name, host)| json!([name, host, i64::from(is_moved(name, host))]))
@@ -205,6 +210,7 @@ async fn refresh(
     let note = Statement::new("UPDATE registry_refresh SET refreshed_at = ?1 WHERE one = 1");
     let batch = vec![forget.bind(rows.as_str()), keep.bind(rows), note.bind(ago(0)), look()];
     let moved = ready.db().batch(batch).await?.pop().unwrap_or_default();
+    // 4. Use the new addresses in this isolate.
     take(app, moved)?;
     Ok(true)
 }

@@ -154,6 +154,7 @@ impl Host<'_> {
 
     /// Takes one step of the state machine, saves it and sets the timer.
     async fn step(&self, input: Input) -> Result<StepResult, String> {
+        // 1. Load the state, and take the step.
         let mut kept = self.load().await?;
         let now_ms = self.app.now_ms();
         let config = &Settings::of(self.app).connection;
@@ -165,6 +166,7 @@ impl Host<'_> {
             // The input changed nothing, such as an `ensure` that finds all well.
             return Ok(StepResult { kept, check, changed });
         }
+        // 2. Collect the effects: the timer, the check and the notices.
         for effect in effects {
             match effect {
                 Effect::SetTimer { at_ms } => alarm = Some(Some(at_ms)),
@@ -183,7 +185,9 @@ impl Host<'_> {
             kept.is_down = is_down;
             kept.news += 1;
         }
+        // 3. Save the state before any effect.
         self.save(&mut kept).await?;
+        // 4. Set the timer; the caller starts the check.
         if let Some(alarm) = alarm {
             self.store.set_alarm(alarm).await?;
         }

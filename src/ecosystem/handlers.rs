@@ -35,7 +35,9 @@ const EVENTS_SHOWN: i64 = 20;
     responses((status = 200, description = "The services and the gateway's own registration.", body = EcosystemView)),
 ))]
 pub async fn list(app: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Outcome {
+    // 1. Read the published connections.
     let published = read(scope.rows(ready, watch::overview()).await?)?;
+    // 2. Reply with them, this isolate's breakers, and the registration.
     let services: Vec<Value> =
         Service::ALL.iter().map(|service| view(app, *service, &published)).collect();
     let text = json!({
@@ -59,6 +61,7 @@ pub async fn list(app: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) ->
     ),
 ))]
 pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the published connections and the latest events of the service.
     let service = service(request)?;
     let events = Statement::new(
         "SELECT id, event, data, at FROM connection_events WHERE service = ?1 \
@@ -67,6 +70,7 @@ pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     .bind(service.host())
     .bind(EVENTS_SHOWN);
     let mut results = scope.read(ready, vec![watch::overview(), events]).await?.into_iter();
+    // 2. Reply with the service and its events; for ChittyID, also with the registration.
     let mut shown = view(app, service, &read(results.next().unwrap_or_default())?);
     let mut events = Vec::new();
     for mut row in results.next().unwrap_or_default() {
@@ -168,13 +172,15 @@ async fn command(
     request: &Request<'_>,
     command: Command,
 ) -> Outcome {
+    // 1. Read which service is meant; the request has no body.
     nothing(request).await?;
     let service = service(request)?;
-    // The event is written before the command is sent, so that no command goes unrecorded.
+    // 2. Write the event before the command is sent, so that no command goes unrecorded.
     let kind = EventKind::ServiceCommanded;
     let payload = json!({ "command": command.as_str(), "outcome": BEGUN });
     let event = Event::caused(request, &scope, kind, service.as_str(), payload, app.now_ms());
     scope.write(ready, vec![outbox::insert(&event, app.config.outbox_overdue_ms)]).await?;
+    // 3. Send the command to the object that watches the service.
     let Some(objects) = app.connections.as_deref() else {
         return Err(unavailable(
             "The binding SERVICE_CONNECTION is missing; GET /health lists all that is missing.",
@@ -184,6 +190,7 @@ async fn command(
         log::warn("connection_not_asked", &[("service", service.as_str()), ("error", &error)]);
         unavailable("The connection's object did not answer. Repeat the request.")
     })?;
+    // 4. Reply with the connection as it is now, and announce the event.
     let status: Value = serde_json::from_str(&answer).unwrap_or_default();
     let text = json!({
         "success": true,

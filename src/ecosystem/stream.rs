@@ -117,13 +117,16 @@ impl Drop for Place {
     ),
 ))]
 pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read which service's events to stream.
     let service = match request.query("service") {
         None => None,
         Some(name) => Some(chitty_core::Service::parse(&name).ok_or_else(|| {
             Problem::invalid("?service", "must be a service; GET /v1/ecosystem lists them")
         })?),
     };
+    // 2. Take a place among the open streams.
     let place = OpenStreams::of(app).take(scope.actor())?;
+    // 3. Check the permission, and settle after which event the stream begins.
     let latest = Statement::new("SELECT coalesce(max(id), 0) AS id FROM connection_events");
     let mut results = scope.read(ready, vec![latest]).await?.into_iter();
     let latest = first_row(results.next());
@@ -137,6 +140,7 @@ pub async fn events(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             })?
         }
     };
+    // 4. Reply with the stream.
     let until_ms = request.now_ms + longest_ms(app, &scope, request.now_ms);
     let source = Source {
         db: ready.share(),

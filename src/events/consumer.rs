@@ -43,6 +43,7 @@ const AT_ONCE: usize = 6;
 /// Processes one batch of a queue, given by the name of its binding. Each message gets its own verdict, so
 /// one bad message never fails another.
 pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
+    // 1. Read the messages, and group them by entity.
     let Ok(ready) = Ready::ensure(app).await else {
         deliveries.iter().for_each(|delivery| again(app, *delivery));
         return;
@@ -57,11 +58,13 @@ pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
             Err(reason) => letters.push((*delivery, None, reason)),
         }
     }
+    // 2. Tell the open events of the entities, some entities at a time.
     let entities: Vec<(String, Vec<WakeUp<'_>>)> = entities.into_iter().collect();
     let mut told = Vec::new();
     for group in entities.chunks(AT_ONCE) {
         told.extend(tell_all(app, ready, group).await);
     }
+    // 3. Give each message its verdict.
     for (delivery, event, outcome) in told {
         match verdict::of(outcome, delivery.attempts(), |bound| app.jitter(bound)) {
             Verdict::Ack => delivery.ack(),
@@ -69,17 +72,20 @@ pub async fn consume(app: &App, queue: &str, deliveries: &[&dyn Delivery]) {
             Verdict::Dead(reason) => letters.push((delivery, Some(event), reason)),
         }
     }
+    // 4. Store the dead letters, and acknowledge their messages.
     bury(app, ready, queue, letters).await;
 }
 
 /// Processes one batch of the dead-letter queue: stores each message as a dead letter for an administrator.
 /// Only acknowledges a message whose event is in the outbox: the sweep announces that event again.
 pub async fn consume_dead(app: &App, ready: Ready<'_>, deliveries: &[&dyn Delivery]) {
+    // 1. Read the messages.
     let mut letters = Vec::new();
     for delivery in deliveries {
         let event = decode(*delivery).ok();
         letters.push((*delivery, event, "delivered too often".to_owned()));
     }
+    // 2. Acknowledge those whose events are in the outbox.
     let ids: Vec<&str> =
         letters.iter().filter_map(|(_, event, _)| Some(event.as_ref()?.id.as_str())).collect();
     match outbox::standing(ready, &ids).await {
@@ -91,6 +97,7 @@ pub async fn consume_dead(app: &App, ready: Ready<'_>, deliveries: &[&dyn Delive
                 }
                 !known
             });
+            // 3. Store the others as dead letters, and acknowledge them.
             bury(app, ready, dead::CONTEXT_OPS, letters).await;
         }
         Err(error) => {
@@ -218,7 +225,9 @@ async fn tell<'d>(
     claim: EntityClaim,
     claimed_ms: u64,
 ) -> Vec<TellResult<'d>> {
+    // 1. Tell the events that were claimed.
     let mut told = tell_open(app, ready, claim, claimed_ms).await;
+    // 2. Put the events that only a message knows of into the outbox, claim them, and tell them.
     let unrecorded: Vec<&Event> =
         messages.iter().map(|(_, event)| event).filter(|event| !told.knows(&event.id)).collect();
     if !unrecorded.is_empty() {
@@ -241,6 +250,7 @@ async fn tell<'d>(
             Err(error) => log::warn("event_not_adopted", &[("error", &error.to_string())]),
         }
     }
+    // 3. Find the outcome of each message.
     let lease_s = u32::try_from(lease_ms(app).div_ceil(1000)).unwrap_or(u32::MAX);
     messages
         .iter()

@@ -84,9 +84,11 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn replay(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Take the letter from the path; the request has no body. Steps 2 and 3 are in `send_again`.
     nothing(request).await?;
     let filter = Filter { id: Some(request.id.clone()), ..Filter::default() };
     let (replayed, reply) = send_again(app, ready, &scope, request, &filter, &request.id).await?;
+    // 4. Say so if there is no such letter.
     if replayed == 0 { Err(Problem::not_found("dead letter")) } else { Ok(reply) }
 }
 
@@ -108,6 +110,7 @@ pub async fn replay_many(
     scope: Scope,
     request: &Request<'_>,
 ) -> Outcome {
+    // 1. Read which letters to replay. Steps 2 and 3 are in `send_again`.
     let body = request.optional_json_bytes().await?;
     let mut fields = Fields::of(&body)?;
     let event_type = fields.text("type", 100).value();
@@ -132,11 +135,13 @@ async fn send_again(
     filter: &Filter,
     entity: &str,
 ) -> Result<(usize, Reply), Problem> {
+    // 2. Mark the letters replayed, open their events again, and record the replay, in one batch.
     let kind = EventKind::DeadLettersReplayed;
     let payload = json!({ "type": filter.event_type, "entity": filter.entity });
     let event = Event::caused(request, scope, kind, entity, payload, app.now_ms());
     let told = replayed_row(&event, app.config.outbox_overdue_ms);
     let replayed = dead::replay(ready, scope, filter, &event, told).await?;
+    // 3. Reply; afterwards announce the event, and send the messages again.
     let ids: Vec<&str> = replayed.iter().map(|letter| letter.id.as_str()).collect();
     let text = json!({ "success": true, "replayed": ids.len(), "ids": ids }).to_string();
     let count = ids.len();
@@ -165,13 +170,16 @@ async fn send_again(
     ),
 ))]
 pub async fn discard(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Prepare the event, and find the letter.
     let kind = EventKind::DeadLetterDiscarded;
     let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
     let told = outbox::insert(&event, app.config.outbox_overdue_ms);
     if dead::get(ready, &scope, &request.id).await?.is_none() {
         return Err(Problem::not_found("dead letter"));
     }
+    // 2. Delete the letter, mark its event done, and record the discard, in one batch.
     dead::discard(ready, &scope, &request.id, &event, told).await?;
+    // 3. Reply, and announce the event.
     let text: Value =
         json!({ "success": true, "message": "Dead letter discarded", "id": request.id });
     Ok(Reply::json(text.to_string()).then(After::Announce(event)))

@@ -53,6 +53,7 @@ const ITEM: &str = "json_object('id', event_id, 'type', action, 'entity_type', e
     ),
 ))]
 pub async fn timeline(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the filters, and whose events to list.
     let asked = PageRequest::of(request)?;
     let entity = request.query("entity");
     let mut params = Params::default();
@@ -62,7 +63,9 @@ pub async fn timeline(_: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Some("all") => true,
         Some(_) => return Err(Problem::invalid("?owner", "must be `all`, or left out")),
     };
+    // 2. Require an administrator for the events of all owners.
     let scope = if of_all { scope.demanding_admin() } else { scope };
+    // 3. Read the page, and reply.
     let page = match entity {
         Some(entity) => of_entity(ready, &scope, &entity, &narrowed, params, asked).await?,
         None if of_all => {

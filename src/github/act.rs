@@ -33,10 +33,12 @@ pub async fn perform(
     job: &Job,
     made: &mut Artifacts,
 ) -> Result<(), GithubError> {
+    // 1. Read the settings of the repository.
     let repository = client::repository(app, ready, job.installation_id, &job.repository);
     // A repository that has no settings file has not opted in.
     let Some(text) = repository.content(settings::PATH).await? else { return Ok(()) };
     let settings = Settings::parse(&text);
+    // 2. Review the pull request, or label the issue, as far as the settings ask for that.
     match (job.kind, settings) {
         (JobKind::Review, Ok(Settings { pull_requests: Some(settings), .. })) => {
             Review { app, repository, number: job.number.into(), made }.perform(&settings).await
@@ -66,14 +68,17 @@ struct Review<'a> {
 
 impl Review<'_> {
     async fn perform(&mut self, settings: &PullRequests) -> Result<(), GithubError> {
+        // 1. Read the pull request and its files.
         let pull = self.repository.pull(self.number).await?;
         if pull.state != "open" {
             return Ok(());
         }
         let listed = self.repository.pull_files(self.number).await?;
+        // 2. Review them by the rules of the settings.
         let files = within_bounds(&listed.files);
         let facts = facts(&pull);
         let report = review::review(settings, &facts, &files, listed.is_truncated);
+        // 3. Publish the report as a comment and as a check run.
         if settings.summary {
             self.comment(settings, &report, &facts).await?;
         }

@@ -77,6 +77,7 @@ enum FirstLook<'d> {
 
 /// Processes one batch. Each message gets its own verdict; one bad message never fails another.
 pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
+    // 1. Look at each message: whether to record it, drop it, wait for its payload, or give it up.
     let Ok(ready) = Ready::ensure(app).await else {
         batch.iter().for_each(|delivery| again(app, *delivery));
         return;
@@ -113,13 +114,16 @@ pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
             }
         }
     }
+    // 2. Record the new deliveries and the dead letters, and find the lanes with work, in one batch.
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     statements.extend(letters);
     statements.push(deliveries::lanes_of(&ids));
     match ready.db().batch(statements).await {
         Ok(results) => {
+            // 3. Acknowledge the messages, and remember the deliveries.
             acked.iter().for_each(|(delivery, _)| delivery.ack());
             mark_seen(app, acked.into_iter().filter_map(|(_, delivered)| delivered)).await;
+            // 4. Process the lanes.
             let lanes = results.into_iter().last().unwrap_or_default();
             let lanes = deliveries::read_lanes(lanes).unwrap_or_default();
             deal_with(app, ready, lanes, u64::MAX).await;
@@ -240,10 +244,12 @@ fn dead_letter(
 /// # Errors
 /// When the database does not answer; nothing is lost by that.
 pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<(), DbError> {
+    // 1. Read where the last sweep stopped.
     let until_ms = app.now_ms() + SWEEP_MS;
     let begin = deliveries::sweep_after(ready).await?;
     let mut after = begin.clone();
     let mut has_wrapped = begin.is_empty();
+    // 2. Process the due lanes from there, once around or until the time is up, and note where to go on.
     loop {
         let page = deliveries::open_lanes(ready, &after, app.now_ms()).await?;
         let is_last = page.len() < deliveries::LANES_PAGE;
@@ -292,12 +298,14 @@ fn is_late(app: &App, leased_ms: u64) -> bool {
 /// Processes the open deliveries of these lanes, and announces their events. Claims nothing more after
 /// `until_ms`.
 pub async fn deal_with(app: &App, ready: Ready<'_>, lanes: Vec<String>, until_ms: u64) {
+    // 1. Process the lanes, some at a time.
     let events = futures_util::stream::iter(lanes)
         .map(|lane| async move { process_lane(app, ready, &lane, until_ms).await })
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<_>>()
         .await;
     let events: Vec<Event> = events.into_iter().flatten().collect();
+    // 2. Announce the events of their deliveries.
     if !events.is_empty() {
         UnsealedFlag::of(app).0.set(true);
         outbox::announce(app, events).await;
@@ -313,6 +321,7 @@ async fn process_lane(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) ->
         if began_ms >= until_ms {
             return events;
         }
+        // 1. Claim the next open deliveries of the lane.
         let claimed = deliveries::claim(ready, lane, began_ms, lease_ms(app)).await;
         let mut turn = match claimed {
             Ok(turn) if turn.rows.is_empty() && turn.unreadable.is_empty() => return events,
@@ -322,7 +331,9 @@ async fn process_lane(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) ->
                 return events;
             }
         };
+        // 2. Give up those whose facts cannot be read.
         give_up_unreadable(app, ready, lane, &turn.unreadable).await;
+        // 3. Process the others in order; give back the first that has to wait, and all after it.
         let mut rows = turn.rows.into_iter();
         for row in rows.by_ref() {
             let outcome = if is_late(app, began_ms) {
@@ -426,6 +437,7 @@ async fn perform(
     row: &mut DeliveryClaim,
     known: &mut BTreeMap<i64, InstallationRecord>,
 ) -> Result<Vec<Event>, Trouble> {
+    // 1. Mint the identity of the delivery, unless an earlier attempt has.
     let mut events = Vec::new();
     let chitty_id = match row.chitty_id.clone() {
         Some(id) => id,
@@ -437,9 +449,11 @@ async fn perform(
             id.to_string()
         }
     };
+    // 2. Record the installation that the delivery describes, if it is new.
     if let Some(installed) = record_installation(app, ready, row, known).await? {
         events.extend(installed);
     }
+    // 3. Commit its changes, its job, its event and the mark that it is done, in one batch.
     let installation = row.facts.installation_id();
     let whose = installation.and_then(|id| known.get(&id));
     let plan = apply::plan(app, row, &chitty_id, whose);
@@ -451,6 +465,7 @@ async fn perform(
         statements.push(installations::store::known(id));
     }
     let mut results = ready.db().batch(statements).await?;
+    // 4. Remember the new state of the installation, and whether a job is due.
     if let (Some(id), true) = (installation, apply::is_about_installation(&row.event))
         && let Some(now) = results.pop().and_then(|rows| rows.into_iter().next())
     {
@@ -588,6 +603,7 @@ pub async fn consume_dead<'d>(
     ready: Ready<'_>,
     batch: &[&'d dyn Delivery],
 ) -> Vec<&'d dyn Delivery> {
+    // 1. Make a dead letter of each delivery, and leave the other messages.
     let (mut others, mut letters, mut taken) = (Vec::new(), Vec::new(), Vec::new());
     for delivery in batch {
         match delivery.body().as_deref().map(message::decode) {
@@ -599,6 +615,7 @@ pub async fn consume_dead<'d>(
             _ => others.push(*delivery),
         }
     }
+    // 2. Store the letters, and acknowledge their messages.
     keep_letters(app, ready, letters, &taken).await;
     others
 }

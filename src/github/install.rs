@@ -111,6 +111,7 @@ fn or_page(app: &App, request: &Request<'_>, outcome: Outcome) -> Outcome {
 }
 
 async fn to_github(app: &App, request: &Request<'_>) -> Outcome {
+    // 1. Check that there is an App to install, and read whether the caller claims the installation.
     let client = Settings::of(app).client.as_ref().filter(|_| Settings::of(app).app.is_some());
     let Some(client) = client else { return Err(unconfigured()) };
     let claims = match request.query("claim").as_deref() {
@@ -118,12 +119,14 @@ async fn to_github(app: &App, request: &Request<'_>) -> Outcome {
         Some("true") => true,
         Some(_) => return Err(Problem::invalid("?claim", "must be `true`, or left out")),
     };
+    // 2. Identify the actor who asks for the installation; a claim needs one.
     let actor = asking_actor(app, request).await?;
     if claims && actor.is_none() {
         let detail = "Send your credential with GET /integrations/github/install?claim=true: it says \
              who claims the installation.";
         return Err(Problem::new(Code::AuthenticationRequired, detail));
     }
+    // 3. Seal the state, and send the browser to GitHub with it.
     let nonce = ids::random_hex::<16>();
     let state = State { nonce, until_ms: request.now_ms + STATE_FOR_MS, actor, claims };
     let state = sealed(app, STATE, &state)?;
@@ -199,6 +202,7 @@ pub(super) const BEGIN_AGAIN: &str = "This link back from GitHub is no longer va
      minutes. Begin again at /integrations/github/install.";
 
 async fn connect(app: &App, request: &Request<'_>) -> Outcome {
+    // 1. Answer a user who comes back without consent, or who has not begun here.
     if Settings::of(app).client.is_none() {
         return Err(unconfigured());
     }
@@ -208,7 +212,7 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     let Some(text) = request.query("state") else {
         return uninvited::come_back(app, request).await;
     };
-    // 1. Open the state; it must come back in time and for the first time.
+    // 2. Open the state; it must come back in time and for the first time.
     let state = opened::<State>(app, STATE, &text).ok_or_else(|| refused(BEGIN_AGAIN))?;
     let ready = Ready::ensure(app).await?;
     let is_late = request.now_ms >= state.until_ms;
@@ -218,12 +222,12 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     if request.query("setup_action").as_deref() == Some("request") {
         return Ok(page::requested(&page::origin(request, &app.config.public_url)));
     }
-    // 2. Ask GitHub who the user is, whether the installation exists, and whether they own its account.
+    // 3. Ask GitHub who the user is, whether the installation exists, and whether they own its account.
     let (confirmed, user) = confirmed(app, request).await?;
-    // 3. Record the installation, and fetch its first token.
+    // 4. Record the installation, and fetch its first token.
     let known = on_record(app, ready, request, &confirmed).await?;
     fetch_token(app, ready, confirmed.id).await;
-    // 4. Give it to the actor who asked for it, unless it has another owner; ask a browser's user first.
+    // 5. Show it if no actor asks for it; refuse it if it has another owner and the actor does not claim it.
     let visit = Visit {
         nonce: state.nonce,
         installation_id: confirmed.id,
@@ -241,6 +245,7 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     if !state.claims && from.as_ref().is_some_and(|owner| *owner != actor) {
         return Err(owned_by_another());
     }
+    // 6. Ask a browser's user before the actor becomes the owner.
     let is_own = user.id == confirmed.account.id;
     let github = (user.id, (!is_own).then_some(user.login));
     if visit::is_by_browser(request) {
@@ -252,6 +257,7 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         let page = page::question(&seen.shown, &seen.asks(&question.actor), &visit.user, &sealed);
         return Ok(visit::kept(app, page, &Visit { question: Some(sealed), ..visit }));
     }
+    // 7. Give it to the actor, with the events, in one batch; reply, and announce the events.
     let claim = Claim {
         id: confirmed.id,
         actor: &actor,
@@ -586,16 +592,19 @@ pub async fn confirm(app: &App, request: &Request<'_>) -> Outcome {
 }
 
 async fn answer(app: &App, request: &Request<'_>) -> Outcome {
+    // 1. Open the question; its answer must come in time.
     let form = request.body_bytes(MAX_FORM_BYTES).await?;
     let question = form_urlencoded::parse(&form).find(|(name, _)| name == "question");
     let question = question.and_then(|(_, text)| opened::<Question>(app, QUESTION, &text));
     let question = question.filter(|question| request.now_ms < question.until_ms);
     let question = question.ok_or_else(|| refused(BEGIN_AGAIN))?;
+    // 2. Mark the question as answered; to a repeat, show the outcome again.
     let ready = Ready::ensure(app).await?;
     let id = question.installation_id;
     if !use_once(ready, &question.nonce, question.until_ms).await? {
         return answered_before(app, ready, request, &question).await;
     }
+    // 3. Give the installation to the actor, with the events, in one batch.
     let known = ready.db().batch(vec![store::known(id)]).await?;
     let known = first_row(known.into_iter().next()).ok_or_else(|| refused(BEGIN_AGAIN))?;
     let known = store::read_known(known)?;
@@ -607,6 +616,7 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
         github: (*github_id, github_login.as_deref()),
     };
     let events = transfer(app, ready, &claim, &known.chitty_id, request).await?;
+    // 4. Reply with the page, and announce the events.
     let seen = store::seen(ready, id, None).await?.ok_or(DbError::Shape)?;
     let origin = page::origin(request, &app.config.public_url);
     Ok(announcing(page::claimed(&seen.shown, &origin), events))

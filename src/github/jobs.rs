@@ -183,12 +183,14 @@ impl Work for Jobs {
         claim: &Claim,
         job: Job,
     ) -> Vec<Statement> {
+        // 1. Do the job, and learn what it has created.
         let mut made = Artifacts { comment_id: job.comment_id, check_run: job.check_run.clone() };
         let outcome = match job.is_live {
             true => act::perform(app, ready, &job, &mut made).await,
             // Nothing is done for an installation that is suspended or gone.
             false => Ok(()),
         };
+        // 2. Note that it is done; or postpone it, or give it up, if it has failed.
         let Err(error) = outcome else { return vec![settled(app, claim, &job, &made, None)] };
         let (text, number) = (error.to_string(), job.number.to_string());
         let fields = [("kind", job.kind.as_str()), ("number", &number), ("error", &text)];

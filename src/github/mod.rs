@@ -53,9 +53,12 @@ impl Slot for WorkAhead {
 /// The cron's part: processes overdue deliveries, runs the jobs that are due and looks for deliveries
 /// that never arrived.
 pub async fn cron(app: &App, ready: Ready<'_>) {
+    // 1. Process the deliveries that are overdue.
     if let Err(error) = consumer::sweep(app, ready).await {
         log::warn("deliveries_not_swept", &[("error", &error.to_string())]);
     }
+    // 2. Run the jobs that are due.
     jobs::run_due(app, ready, jobs::IN_THE_CRON_MS).await;
+    // 3. Look for deliveries that never arrived.
     recovery::round(app, ready).await;
 }

@@ -17,6 +17,7 @@ use crate::store::Ready;
 
 /// Answers a callback that has no state.
 pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
+    // 1. Answer what needs no user: a request for the App, or a callback without a code.
     let is_update = install::is_update(request);
     let origin = page::origin(request, &app.config.public_url);
     if request.query("setup_action").as_deref() == Some("request") {
@@ -27,11 +28,13 @@ pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     }
     // Without a code the user is unknown, so the page says nothing that is not public.
     let Some(code) = request.query("code") else { return Ok(page::saved(is_update, &origin)) };
+    // 2. Show the page again to the browser that has used this code.
     let ready = Ready::ensure(app).await?;
     let nonce = ids::sha256_hex(&code);
     if let Some(visit) = visit::of(app, request, &nonce) {
         return install::shown_again(app, ready, request, &visit, None).await;
     }
+    // 3. Ask GitHub who the user is, whether the installation exists, and whether they own its account.
     let (installation, user, ownership) = match install::found(app, request).await {
         Ok(found) => found,
         Err(NotFound::Refused) if visit::is_by_browser(request) => return Ok(page::used(&origin)),
@@ -45,8 +48,10 @@ pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
         }
         Ownership::Unseen => return Err(install::not_owned()),
     }
+    // 4. Record the installation, and fetch its first token.
     install::on_record(app, ready, request, &installation).await?;
     install::fetch_token(app, ready, installation.id).await;
+    // 5. Reply with the page, and keep the visit in the browser.
     let seen = install::seen(ready, &installation, None).await?;
     let page = page::installed(&seen.shown, is_update, &origin);
     let (installation_id, user) = (installation.id, user.login);

@@ -135,16 +135,16 @@ impl Drop for Share<'_> {
 ))]
 pub async fn receive(app: &App, request: &Request<'_>) -> Outcome {
     let share = Payloads::of(app).share(Limits::sender(request));
-    // 1. Verify.
+    // 1. Verify the signature over the body as it was sent.
     let body = verified_body(app, request, &share).await?;
+    // 2. Read the headers and the payload; refuse a delivery that can never be read.
     let delivered = read_headers(request)?;
-    // 2. Read.
     let payload = payload(&delivered, &*body)?;
-    // 3. Enqueue.
+    // 3. Put the delivery on the queue, and a payload that is too long for it into storage.
     let reply = accepted(&delivered);
     enqueue(app, delivered, &*body, payload).await?;
     drop(share);
-    // 4. Acknowledge.
+    // 4. Acknowledge the delivery.
     Ok(reply)
 }
 

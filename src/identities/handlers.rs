@@ -44,9 +44,11 @@ use crate::identities::views::{
     ),
 ))]
 pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the draft and the idempotency key.
     let body = request.json_bytes().await?;
     let wanted = input::wanted(&body)?;
     let key = Idempotency::of(request, "chittyid.mint", &body)?;
+    // 2. Replay a stored reply, or check the quota and record the intent to mint, in one round trip.
     let intent = match &key {
         Some(key) => MintIntent::keyed(app, "identity", scope.actor(), key.key()),
         None => MintIntent::new(app, "identity", scope.actor()),
@@ -57,6 +59,7 @@ pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
+    // 3. Have ChittyID mint the id.
     let metadata = metadata(&wanted, &scope);
     let minted = intent.mint(app, ready, &request.session(&app.core), wanted.label, metadata).await;
     let id = minted.map_err(|error| {
@@ -66,6 +69,7 @@ pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
             &error,
         )
     })?;
+    // Steps 4 and 5 are in `perform`.
     CheckedMint { app, ready, scope, request, wanted, quota, key, intent, id }.perform().await
 }
 
@@ -93,6 +97,7 @@ struct CheckedMint<'a> {
 
 impl CheckedMint<'_> {
     async fn perform(&self) -> Outcome {
+        // 4. Store the identity, the event and the reply in one batch.
         let payload = json!({ "type": self.wanted.label.label() });
         let (kind, now_ms) = (EventKind::IdentityMinted, self.app.now_ms());
         let id = self.id.as_str();
@@ -116,6 +121,7 @@ impl CheckedMint<'_> {
                 Recovery::Replayed(reply) => return Ok(reply),
             },
         };
+        // 5. Reply, and announce the event.
         Ok(Reply::new(201, Body::Json(text))
             .header("etag", tag)
             .header("location", location)
@@ -198,6 +204,7 @@ enum Recovery {
     ),
 ))]
 pub async fn validate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the id. Steps 2 to 4 are in `verdict`.
     let body = request.json_bytes().await?;
     let asked = input::asked(&body)?;
     verdict(app, ready, &scope, request, &asked).await
@@ -223,7 +230,9 @@ async fn verdict(
     request: &Request<'_>,
     asked: &str,
 ) -> Outcome {
+    // 2. Check the permission.
     scope.check(ready).await?;
+    // 3. Ask ChittyID about an id that has the form of one.
     let (status, id, reason) = match ChittyId::parse(asked) {
         Err(error @ IdError::ErrorId) => ("pending", None, Some(error.to_string())),
         Err(error) => ("invalid", None, Some(error.to_string())),
@@ -248,6 +257,7 @@ async fn verdict(
             (status, Some(id), reason)
         }
     };
+    // 4. Reply with the verdict.
     let shown = id.as_ref().map_or(asked, ChittyId::as_str);
     let text = json!({
         "success": true,

@@ -68,6 +68,7 @@ fn reply_with_key(json: &str, secret: String) -> String {
     ),
 ))]
 pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Admit only a lasting token of ChittyAuth, and read the draft.
     scope.by_lasting_token(ready).await?;
     let body = request.json_bytes().await?;
     let mut fields = Fields::of(&body)?;
@@ -86,16 +87,18 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         fields.wrong("actor_chitty_id", "must be a ChittyID");
     }
     fields.finish()?;
+    // 2. Require an administrator for a key of another actor.
     let owner = owner.filter(|owner| owner != scope.actor());
     let scope = match owner {
         None => scope,
-        // Only an administrator can make a key for another actor.
         Some(_) => scope.demanding_admin(),
     };
+    // 3. Replay a stored reply.
     let key = Idempotency::of(request, "keys.create", &body)?;
     if let Some(replay) = idempotency::find(ready, &scope, key.as_ref(), request.now_ms).await? {
         return Ok(replay);
     }
+    // 4. Make the secret; store the key with the secret's hash, the event and the reply in one batch.
     let now_ms = app.now_ms();
     let (secret, kept) = new_secret()?;
     let owner = owner.unwrap_or_else(|| scope.actor().to_owned());
@@ -117,6 +120,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
             return idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await;
         }
     };
+    // 5. Reply with the secret, which no other reply shows, and announce the event.
     Ok(Reply::new(201, Body::Json(reply_with_key(&json, secret)))
         .header("etag", etag(&event.id))
         .header("location", format!("/v1/keys/{id}"))
@@ -140,6 +144,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     ),
 ))]
 pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read whose keys to list; those of another owner require an administrator.
     let asked = PageRequest::of(request)?;
     let wanted = request.query("owner");
     let own = scope.actor().to_owned();
@@ -149,6 +154,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
         Some("all") => (scope.demanding_admin(), None),
         Some(owner) => (scope.demanding_admin(), Some(owner)),
     };
+    // 2. Read the page, and reply.
     let page = store::list(ready, &scope, owner, request.now_ms, asked).await?;
     Ok(page.reply(request, "keys", &[]))
 }
@@ -191,6 +197,7 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Admit the key itself or a lasting token, and read how long the old secret stays valid.
     match scope.credential() {
         Credential::Key { id, .. } if *id == request.id => {}
         _ => scope.by_lasting_token(ready).await?,
@@ -199,10 +206,12 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let mut fields = Fields::of(&body)?;
     let grace_s = fields.number("grace_seconds", 0, MAX_GRACE_S).value();
     fields.finish()?;
+    // 2. Replay a stored reply.
     let key = Idempotency::of(request, &format!("keys.rotate/{}", request.id), &body)?;
     if let Some(replay) = idempotency::find(ready, &scope, key.as_ref(), request.now_ms).await? {
         return Ok(replay);
     }
+    // 3. Make the secret; store its hash, the end of the old one, the event and the reply in one batch.
     let (secret, kept) = new_secret()?;
     let now_ms = app.now_ms();
     let grace_ms = grace_s.map_or(KeySettings::of(app).grace_ms, |seconds| seconds * 1000);
@@ -212,6 +221,7 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let overdue_ms = app.config.outbox_overdue_ms;
     let change = Change { event: &event, overdue_ms };
     match store::rotate(ready, &scope, &change, &kept, &grace_until, key.as_ref()).await {
+        // 4. Reply with the secret, which no other reply shows, or say why nothing was rotated.
         Ok(Some(json)) => Ok(Reply::json(reply_with_key(&json, secret))
             .header("etag", etag(&event.id))
             .then(After::Announce(event))),
@@ -262,6 +272,7 @@ fn retired() -> Problem {
     ),
 ))]
 pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Revoke the key and the delegations made with it, with the event, in one batch.
     let kind = EventKind::KeyRevoked;
     let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
@@ -271,6 +282,7 @@ pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Revocation::Missing => return Err(Problem::not_found("key")),
         Revocation::Retired => return Err(retired()),
     };
+    // 2. Reply; announce the event unless the key was revoked before.
     let text = json!({ "success": true, "message": "Key revoked", "key_id": request.id });
     let reply = Reply::json(text.to_string());
     Ok(if is_news { reply.then(After::Announce(event)) } else { reply })

@@ -57,7 +57,9 @@ const KEEP_MS: u64 = 1_000;
     ),
 ))]
 pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
+    // 1. Check the token.
     may_read(app, request)?;
+    // 2. Take the page that this isolate made within the last second, or make another.
     let text = match Page::of(app).get(request.now_ms, KEEP_MS) {
         Some(text) => text,
         None => {
@@ -67,6 +69,7 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
             text
         }
     };
+    // 3. Reply with it.
     Ok(Reply::new(200, Body::Text { content_type: CONTENT_TYPE, text }))
 }
 
@@ -100,8 +103,9 @@ fn is_same(sent: &str, token: &str) -> bool {
 }
 
 async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
-    // Hands over this isolate's own counts first, so that a caller sees the requests that it has just made.
+    // 1. Hand over this isolate's own counts, so that a caller sees the requests that it has just made.
     handover::now(app, ready).await?;
+    // 2. Read everything that the page shows, in one round trip.
     let now_ms = app.now_ms();
     let seen = time::iso8601(now_ms.saturating_sub(SEEN_MS));
     let mut queries = vec![
@@ -123,6 +127,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     queries.extend(WORK.iter().map(|(due, offset_ms)| due.backlog(as_of(*offset_ms))));
     let mut results = ready.db().batch(queries).await?.into_iter();
     let mut next = || results.next().unwrap_or_default();
+    // 3. Write the families in their order, which is that of the queries.
     let mut text = Text::default();
     let counted = next().into_iter().map(series).collect::<Result<Vec<_>, _>>()?;
     for family in &COUNTED {

@@ -55,6 +55,7 @@ impl Plan {
 /// Hands over when the pause since the last handover is over; at once if a breaker has changed its state, so
 /// that other isolates learn of it.
 pub(crate) async fn perform(app: &App) {
+    // 1. Wait until the pause is over, unless a breaker has changed its state.
     let now_ms = app.now_ms();
     let since_ms = now_ms.saturating_sub(Plan::of(app).last_ms.get());
     let urgent = app.core.take_breakers_changed();
@@ -62,7 +63,9 @@ pub(crate) async fn perform(app: &App) {
         app.sleep(Settings::of(app).handover_ms - since_ms).await;
     }
     let urgent = urgent | app.core.take_breakers_changed();
+    // 2. Hand over the counts, and act on the news.
     at_once(app, urgent).await;
+    // 3. Ask ChittyRegistry for its list, if that is due.
     if let Ok(ready) = Ready::ensure(app).await {
         discovery::refresh_if_due(app, ready).await;
     }
@@ -97,6 +100,7 @@ async fn at_once(app: &App, urgent: bool) {
 /// # Errors
 /// When the database does not answer; the next handover then sends the same batch again.
 pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>, DbError> {
+    // 1. Add the counts of this isolate, and read the news, in one batch.
     let batch = Recorder::of(app).batch(&app.core);
     let add = Statement::new(
         "INSERT INTO metric_series (family, labels, counts) \
@@ -120,6 +124,7 @@ pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>,
     .bind(breakers(&app.core).to_string());
     let statements = vec![add, note, watch::look(), discovery::look(), discovery::age()];
     let mut results = ready.db().batch(statements).await?.into_iter().skip(2);
+    // 2. Forget the counts, and take over the news.
     Recorder::of(app).handed_over(batch);
     let mut next = || results.next().unwrap_or_default();
     let news = watch::read(next())?;

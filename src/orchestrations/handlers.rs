@@ -56,6 +56,7 @@ use crate::orchestrations::views::{
     ),
 ))]
 pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Find the flow, and read its input.
     let Some(flow) = flow(&request.id) else {
         let names: Vec<&str> = FLOWS.iter().map(|flow| flow.name).collect();
         let detail = format!("There is no such flow. The flows are {}.", names.join(", "));
@@ -63,6 +64,7 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     };
     let body = request.json_bytes().await?;
     let mut input = input(flow, &body)?;
+    // 2. Settle the authority of the token to be made; refuse a run that could not be sealed.
     let grant = for_role(ready, &scope, role_of(&input), request.now_ms).await?;
     if !app.config.sealer.is_ready() {
         return Err(Problem::new(
@@ -70,6 +72,7 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
             "The gateway has no sealing key to store a run with; GET /health lists what is missing.",
         ));
     }
+    // 3. Show the run that was started under the idempotency key.
     let key = idempotency::key(request)?;
     let fingerprint = idempotency::fingerprint(&format!("orchestrations/{}", flow.name), &body);
     let look_up = key.as_deref().map(|key| store::by_key(scope.actor(), key));
@@ -77,6 +80,7 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     if let Some(row) = store::found(app, results.next().unwrap_or_default())? {
         return replay(&row, &scope, &fingerprint);
     }
+    // 4. Store the run, leased to this request, and its event in one batch.
     record_grant(&mut input, &grant, &scope, request.now_ms);
     let id = format!("orc_{}", ids::uuid_v7(request.now_ms));
     let saga = Saga::new(flow, id, input, time::iso8601(request.now_ms));
@@ -91,7 +95,9 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
         let row = store::found(app, rows)?.ok_or(DbError::Shape)?;
         return replay(&row, &scope, &fingerprint);
     };
+    // 5. Advance the run as far as possible.
     let ended = run::advance(app, ready, &request.session(&app.core), &mut row).await;
+    // 6. Reply with its state and its token, and announce its beginning and its end.
     reply(&row, true).map(|reply| {
         let told = [Some(started), ended].into_iter().flatten();
         told.fold(reply, |reply, event| reply.then(After::Announce(event)))
@@ -199,9 +205,11 @@ fn reply(row: &Orchestration, reveal: bool) -> Outcome {
     ),
 ))]
 pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Read the run.
     let rows = scope.rows(ready, store::by_id_for(&request.id, &scope)).await?;
     let row = store::found(app, rows)?;
     let row = row.ok_or_else(|| Problem::not_found("orchestration"))?;
+    // 2. Reply without its token; afterwards advance a run that has not ended.
     let mut reply = Reply::json(view(&row, false).to_string());
     if !row.saga.status.is_final() {
         reply = reply.then(After::Orchestrate(row.saga.id));

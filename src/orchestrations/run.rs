@@ -19,6 +19,7 @@ pub async fn advance(
     session: &Session,
     row: &mut Orchestration,
 ) -> Option<Event> {
+    // 1. Find the flow of the run.
     let journal = RowJournal::new(app, ready, row);
     let Some(flow) = flow(&row.saga.flow) else {
         // A newer version of the gateway has started this run.
@@ -26,11 +27,13 @@ pub async fn advance(
         rest(app, &journal, row, 0).await;
         return None;
     };
+    // 2. Advance the run until it ends or something stops it; the journal saves each step.
     let result = session.advance(flow, &mut row.saga, &journal).await;
     if let Some(saved_at) = journal.saved_at() {
         row.updated_at = saved_at;
     }
     let id = row.saga.id.as_str();
+    // 3. Return the event of an ended run, or release the run until a pause is over.
     let Err(halt) = result else {
         finished(row);
         return journal.take_ended();

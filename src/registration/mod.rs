@@ -136,6 +136,7 @@ async fn advance(app: &App, ready: Ready<'_>) {
 }
 
 async fn attempt(app: &App, ready: Ready<'_>) -> Result<(), Failure> {
+    // 1. Read the steps on record; nothing is left to do if they are all there.
     let mut results = recorded(ready).await?;
     let learn = |results: &Results| {
         let mut progress = Registration::of(app).0.borrow_mut();
@@ -145,12 +146,14 @@ async fn attempt(app: &App, ready: Ready<'_>) -> Result<(), Failure> {
     if learn(&results) {
         return Ok(());
     }
+    // 2. Take the lease on an attempt.
     let Some(lease) = lease::take(app, ready).await? else {
         // Another isolate holds the lease, or the pause after a failure is not over.
         return Ok(());
     };
-    // Another isolate may have recorded steps before this one took the lease.
+    // 3. Read the steps again: another isolate may have recorded some before this one took the lease.
     results = recorded(ready).await?;
+    // 4. Take the other steps in order; after a failure, give the lease back with a pause.
     let session = app.core.session(CallContext::default());
     for step in wanted(app) {
         if results.contains_key(&step) {
@@ -168,6 +171,7 @@ async fn attempt(app: &App, ready: Ready<'_>) -> Result<(), Failure> {
         }
     }
     learn(&results);
+    // 5. End the lease: every step is taken.
     lease.end(ready).await;
     log::info("registered", &[("chitty_id", results.get(&Step::Mint).map_or("", String::as_str))]);
     Ok(())

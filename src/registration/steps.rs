@@ -145,11 +145,13 @@ fn record(step: Step, result: &str, now: &str, or: &str) -> Statement {
 /// Mints the gateway's identity and stores the step and the gateway's own context (which it owns itself) in
 /// one batch.
 async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, Failure> {
-    // The gateway itself is the actor, and has no id yet.
+    // 1. Record the intent to mint. The gateway itself is the actor, and has no id yet.
     let intent = MintIntent::new(app, "registration", "");
     ready.db().batch(vec![intent.record()]).await?;
+    // 2. Have ChittyID mint the identity.
     let metadata = json!({ "name": NAME, "service": NAME, "version": VERSION });
     let id = intent.mint(app, ready, session, EntityLabel::Context, metadata).await?;
+    // 3. Store the step, the gateway's own context and the event in one batch.
     let kind = EventKind::ContextCreated;
     let event = Event::new(app.now_ms(), kind, id.as_str(), id.as_str(), json!({}), None);
     let mut batch = vec![record(Step::Mint, id.as_str(), &event.at, "")];
@@ -158,6 +160,7 @@ async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, 
     batch.push(intent.fulfilled());
     match ready.db().batch(batch).await {
         Ok(_) => {
+            // 4. Announce the event.
             outbox::announce(app, vec![event]).await;
             Ok(id.as_str().to_owned())
         }
@@ -175,6 +178,7 @@ async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, 
 /// Has ChittyAuth make a key and stores it sealed; the step records only the key's id. A crash before the key
 /// is stored leaves a key that nobody has; the idempotency key lets ChittyAuth return the same key again.
 async fn keys(app: &App, session: &Session, id: &ChittyId) -> Result<String, Failure> {
+    // 1. Check that a key could be sealed and stored.
     if !app.config.sealer.is_ready() {
         return Err(Failure::new("sealing_keys_missing", "set the secret SEALING_KEYS"));
     }
@@ -182,6 +186,7 @@ async fn keys(app: &App, session: &Session, id: &ChittyId) -> Result<String, Fai
         .api_keys
         .as_deref()
         .ok_or_else(|| Failure::new("storage_unavailable", "API_KEYS is not bound"))?;
+    // 2. Have ChittyAuth make the key.
     let request = ProvisionRequest {
         chitty_id: id.as_str().to_owned(),
         scopes: ["chittyid:read", "chittyid:generate", "service:*"].map(str::to_owned).to_vec(),
@@ -190,6 +195,7 @@ async fn keys(app: &App, session: &Session, id: &ChittyId) -> Result<String, Fai
         idempotency_key: Some(format!("registration-keys-{id}")),
     };
     let key = session.auth().provision_key(&request).await?;
+    // 3. Seal it, and store it.
     let sealed = app
         .config
         .sealer

@@ -196,6 +196,7 @@ const UNFULFILLED: &str = "SELECT * FROM (SELECT intent_id, purpose, actor_id, c
 /// # Errors
 /// When the database does not answer; the next round tries again.
 pub async fn report_unfulfilled(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
+    // 1. Read the intents that are too old.
     let now_ms = app.now_ms();
     let query = Statement::new(UNFULFILLED)
         .bind(time::iso8601(now_ms.saturating_sub(UNFULFILLED_MS)))
@@ -210,12 +211,14 @@ pub async fn report_unfulfilled(app: &App, ready: Ready<'_>) -> Result<usize, Db
     if events.is_empty() {
         return Ok(0);
     }
+    // 2. Write the event of each intent and delete the intent, in one batch.
     let results = ready.db().batch(statements).await?;
     // Every other result is that of an event's insertion. It is empty if another isolate has reported the
     // intent; then the event is not announced.
     let written = results.into_iter().step_by(2).map(|rows| !rows.is_empty());
     let events: Vec<Event> =
         events.into_iter().zip(written).filter_map(|(event, is)| is.then_some(event)).collect();
+    // 3. Announce the events that this isolate has written.
     let count = events.len();
     if count > 0 {
         log::warn("identities_in_doubt", &[("count", &count.to_string())]);

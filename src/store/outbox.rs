@@ -167,12 +167,14 @@ pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
 }
 
 async fn sweep_round(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
+    // 1. Claim the overdue events, which postpones their next sweep.
     let columns = "seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, payload, \
          sweeps, via";
     let hold = Hold::Pause { attempt: "sweeps + 1", pauses: SWEEP_PAUSES_S };
     let seed = app.jitter(u32::MAX);
     let overdue = SWEEP.claim(hold, app.now_ms(), seed, SWEEP_LIMIT, columns);
     let rows = ready.db().batch(vec![overdue]).await?.pop().unwrap_or_default();
+    // 2. Read them, in the order of their commit.
     let swept = rows.len();
     let mut events = Vec::new();
     for (_, mut row) in SWEEP.read(rows)? {
@@ -183,6 +185,7 @@ async fn sweep_round(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
         }
     }
     events.sort_by_key(|(seq, _)| *seq);
+    // 3. Announce them.
     if !events.is_empty() {
         announce(app, events.into_iter().map(|(_, event)| event).collect()).await;
     }

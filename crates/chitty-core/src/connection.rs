@@ -32,6 +32,8 @@
 //! assert_eq!(connection.state(), State::Connected);
 //! assert!(effects.contains(&Effect::SetTimer { at_ms: 30_020 }), "the next check");
 //! ```
+//!
+//! All of this is one state machine, so its inputs, effects and transitions stay in one file.
 
 use std::fmt;
 

@@ -21,6 +21,8 @@
 //! effect. A saga that has turned back therefore repeats such a step under the same key, if the service
 //! recognises repeats, and then undoes what the answer reveals. An outage ends neither these repeats nor
 //! the undoing.
+//!
+//! The saga and its steps are one state machine, so their states and transitions stay in one file.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

@@ -88,19 +88,23 @@ pub async fn repositories(
     scope: Scope,
     request: &Request<'_>,
 ) -> Outcome {
+    // 1. Read which page to list.
     let limit = paging::limit(request, paging::MAX_LIMIT)?;
     let page = page(request)?;
+    // 2. Find the installation, and refuse one that is suspended or uninstalled.
     let found = store::get(ready, &scope, &request.id).await?;
     let found = found.ok_or_else(|| Problem::not_found("installation"))?;
     if !found.is_live {
         return Err(inactive());
     }
+    // 3. List its repositories at GitHub, and check that the owner still owns the organization there.
     let per_page = u32::try_from(limit).unwrap_or(100);
     let listed = client::repositories(app, ready, found.id, page, per_page).await;
     let listed = listed.map_err(|error| unavailable(&error))?;
     if !found.by_admin {
         still_owned(app, ready, &found).await?;
     }
+    // 4. Reply, with the cursor of the next page.
     let next = listed.has_more.then(|| Cursor([(page + 1).to_string()]).encode(request));
     let text = json!({
         "repositories": listed.items,
@@ -166,6 +170,7 @@ pub const UNTOLD: &str = "GitHub does not say who owns this organization: the Ap
     ),
 ))]
 pub async fn release(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
+    // 1. Find the installation, which a delegated token cannot release.
     scope.not_delegated(ready).await?;
     let found = store::get(ready, &scope, &request.id).await?;
     let found = found.ok_or_else(|| Problem::not_found("installation"))?;
@@ -174,10 +179,12 @@ pub async fn release(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
         "chitty_id": found.chitty_id,
     });
     let reply = Reply::json(text.to_string());
+    // 2. Reply at once if it has no owner.
     let Some(owner) = &found.owner else {
         scope.check(ready).await?;
         return Ok(reply);
     };
+    // 3. Release it in one batch with its event and, for an owner who is not the caller, another.
     let (now_ms, overdue_ms) = (app.now_ms(), app.config.outbox_overdue_ms);
     let payload = json!({ "installation_id": found.id, "from": owner });
     let kind = EventKind::AppReleased;
@@ -207,6 +214,7 @@ pub async fn release(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
         // Another actor has claimed it in the meantime.
         return Err(Problem::not_found("installation"));
     }
+    // 4. Reply, and announce the events.
     Ok(events.into_iter().fold(reply, |reply, event| reply.then(After::Announce(event))))
 }
 

@@ -127,13 +127,14 @@ pub const QUEUE: Queue = Queue {
 /// # Errors
 /// When the database does not answer.
 pub(super) async fn ask(app: &App, ready: Ready<'_>, until_ms: u64) -> Result<(), Trouble> {
-    // A delivery that arrived and could not be read has its dead letter.
+    // 1. Forget the deliveries that have arrived and could not be read: each has its dead letter.
     let is_waiting = dead::is_waiting_sql("m.delivery_id");
     let dead = Statement::new(format!(
         "DELETE FROM github_missing WHERE delivery_id IN (SELECT m.delivery_id \
          FROM github_missing AS m WHERE m.due_at <= ?1 AND {is_waiting} ORDER BY m.due_at LIMIT 500)"
     ));
     ready.db().batch(vec![dead.bind(time::iso8601(app.now_ms()))]).await?;
+    // 2. Ask for the others.
     let bounds =
         Bounds { batch: BATCH, at_once: AT_ONCE, noted_at_once: BATCH, at_most: AT_MOST, until_ms };
     let round =
@@ -190,15 +191,18 @@ impl Work for Requests {
         claim: &Claim,
         missing: MissingDelivery,
     ) -> Vec<Statement> {
+        // 1. Ask GitHub to deliver it again.
         let outcome = match missing.github_id.parse() {
             Ok(number) => client::redeliver(app, number).await,
             Err(_) => Err(GithubError::unreadable()),
         };
+        // 2. Notice an outage or a limit, which ends the round.
         let is_outage = outcome.as_ref().is_err_and(GithubError::is_transient);
         self.outages.set(if is_outage { self.outages.get() + 1 } else { 0 });
         if outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::RateLimited) {
             self.is_limited.set(true);
         }
+        // 3. Note the answer, and when to ask again.
         vec![asked_for(app, claim, &missing, outcome.err().as_ref())]
     }
 
@@ -234,6 +238,7 @@ fn asked_for(
 /// # Errors
 /// When the database does not answer.
 pub(super) async fn give_up_ended(app: &App, ready: Ready<'_>) -> Result<(), Trouble> {
+    // 1. Read the deliveries whose time is over.
     let ended = Statement::new(
         "SELECT delivery_id, event, github_id, made_at, tries, last_error FROM github_missing \
          WHERE until_at <= ?1 ORDER BY until_at LIMIT ?2",
@@ -268,6 +273,7 @@ pub(super) async fn give_up_ended(app: &App, ready: Ready<'_>) -> Result<(), Tro
         let remove = Statement::new("DELETE FROM github_missing WHERE delivery_id = ?1");
         batch.push(remove.bind(delivered.delivery_id.as_str()));
     }
+    // 2. Store their dead letters and delete their rows in one batch.
     if !batch.is_empty() {
         ready.db().batch(batch).await?;
     }

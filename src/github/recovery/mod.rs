@@ -73,16 +73,20 @@ pub async fn round(app: &App, ready: Ready<'_>) {
     if Settings::of(app).app.is_none() {
         return;
     }
+    // 1. Take the lease on the round.
     let turn = match begin(app, ready).await {
         Ok(Some(turn)) => turn,
         Ok(None) => return,
         Err(error) => return log::warn("recovery_not_begun", &[("error", &error.to_string())]),
     };
     let failed = |error: &Trouble| log::warn("recovery_failed", &[("error", &error.to_string())]);
+    // 2. Read GitHub's list some pages further, and store what is missing.
     let passed = pass(app, ready, &turn).await.inspect_err(failed);
+    // 3. Give up the deliveries that GitHub no longer redelivers.
     let _ = missing::give_up_ended(app, ready).await.inspect_err(failed);
+    // 4. Ask GitHub for the missing deliveries that are due.
     let _ = missing::ask(app, ready, app.now_ms() + ASK_MS).await.inspect_err(failed);
-    // A pass that is behind continues with the cron's next run.
+    // 5. Plan the next round. A pass that is behind continues with the cron's next run.
     let next_ms = if matches!(passed, Ok(false)) { 0 } else { Settings::of(app).recovery_ms };
     let end = turn.claim.postpone(app.now_ms() + next_ms).statement();
     if let Err(error) = ready.db().batch(vec![end]).await {
@@ -124,6 +128,7 @@ async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble>
         if app.now_ms() >= stop_ms {
             return Ok(false);
         }
+        // 1. Read a page of the list.
         let page = match client::deliveries(app, cursor.as_deref()).await {
             Ok(page) => page,
             Err(error) if cursor.is_some() && is_about_the_cursor(&error) => {
@@ -134,6 +139,7 @@ async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble>
             }
             Err(error) => return Err(error.into()),
         };
+        // 2. Find out whether the pass has reached its end.
         let is_old = |at: &str| time::parse(at).is_some_and(|at_ms| at_ms < turn.from_ms);
         let has_reached = page.items.last().is_none_or(|oldest| is_old(&oldest.delivered_at));
         cursor = page.next_cursor.filter(|_| !has_reached);
@@ -141,6 +147,7 @@ async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble>
             Some(next) => noted(turn.from_ms, Some(next), Some(turn.until_ms)),
             None => noted(turn.until_ms.max(turn.from_ms), None, None),
         };
+        // 3. Store the missing deliveries of the page and the progress in one batch.
         let mut batch = vec![turn.claim.assert_held()];
         batch.extend(missing::note(&page.items, app.now_ms(), turn.until_ms));
         batch.push(progress);
