@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use chitty_core::Backoff;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use seams::db::{DbError, Row, Statement};
 use seams::log;
 
@@ -59,8 +59,8 @@ const UNREADABLE_MS: Backoff = Backoff { first: 5_000, longest: 300_000 };
 /// How far one run goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// How many rows are claimed at once. What is claimed is done also after the time is up, so it is not
-    /// many.
+    /// How many rows are claimed at once. The run performs them also after the time is up, so they are few; and
+    /// a lease must outlast a whole batch.
     pub batch: usize,
     /// How many rows are worked on at once.
     pub at_once: usize,
@@ -86,7 +86,7 @@ pub async fn run<W: Work>(app: &App, ready: Ready<'_>, work: &W, bounds: Bounds)
         match claim(app, ready, work, size).await {
             Ok((claimed, taken)) => {
                 total.set(total.get() + taken);
-                Some((stream::iter(claimed), (left.saturating_sub(taken), taken < size)))
+                Some((claimed, (left.saturating_sub(taken), taken < size)))
             }
             Err(error) => {
                 warn::<W>("work_not_claimed", &error);
@@ -94,15 +94,34 @@ pub async fn run<W: Work>(app: &App, ready: Ready<'_>, work: &W, bounds: Bounds)
             }
         }
     });
-    batches
-        .flatten()
+    match work.hold(app) {
+        // A row must not wait for rows of another batch while its lease runs.
+        Hold::Lease(_) => {
+            let perform = |claimed| perform(app, ready, work, bounds, stream::iter(claimed));
+            batches.for_each(perform).await;
+        }
+        Hold::Pause { .. } => {
+            perform(app, ready, work, bounds, batches.flat_map(stream::iter)).await;
+        }
+    }
+    total.get()
+}
+
+/// Performs claimed work, some at once, and notes the outcomes.
+async fn perform<W: Work>(
+    app: &App,
+    ready: Ready<'_>,
+    work: &W,
+    bounds: Bounds,
+    claimed: impl Stream<Item = (Claim, W::Item)>,
+) {
+    claimed
         .map(|(claim, item)| async move { work.perform(app, ready, &claim, item).await })
         .buffer_unordered(bounds.at_once)
         .filter(|notes| std::future::ready(!notes.is_empty()))
         .chunks(bounds.noted_at_once)
         .for_each(|notes| note::<W>(ready, notes))
         .await;
-    total.get()
 }
 
 /// Notes some outcomes: in one transaction, and if that fails each by itself, so that one that cannot be
