@@ -441,6 +441,29 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_is_as_long_as_it_may_be_and_its_refusal_says_why() {
+        let of_length = |bytes: usize| {
+            let front = "https://a.example/";
+            format!("{front}{}", "x".repeat(bytes - front.len()))
+        };
+        let longest = of_length(MAX_ENDPOINT_BYTES);
+        assert_eq!(Endpoint::parse(&longest).unwrap().to_string(), longest);
+        let refusal = |text: &str| Endpoint::parse(text).unwrap_err();
+        assert!(refusal(&of_length(MAX_ENDPOINT_BYTES + 1)).contains("2048"));
+        assert!(refusal("https://a.example:8443/").contains("port"));
+        assert!(refusal("https://[2001:db8::1]/").contains("DNS name"));
+    }
+
+    #[test]
+    fn a_service_that_the_registry_knows_is_reached_where_it_says() {
+        let registered = Endpoint::parse("https://other.chitty.cc").unwrap();
+        let at = |text: &str| Endpoint::for_service("weather", text, Some(&registered));
+        assert!(at("https://other.chitty.cc/v2").is_ok());
+        assert!(at("https://third.chitty.cc").is_err());
+        assert!(at("https://weather.example").is_ok());
+    }
+
+    #[test]
     fn the_own_names_of_a_service() {
         for (host, name) in [
             ("weather.chitty.cc", "weather"),
