@@ -19,8 +19,9 @@ use crate::contexts::{Context, handlers as contexts, input};
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::events::{handlers as events, timeline};
+use crate::github::install::{self, callback, transfer};
 use crate::github::installations::handlers as installations;
-use crate::github::{install, webhook};
+use crate::github::webhook;
 use crate::health;
 use crate::identities::handlers as identities;
 use crate::keys::handlers as keys;
@@ -142,8 +143,8 @@ pub fn document() -> String {
         orchestrations::show,
         webhook::receive,
         install::begin,
-        install::come_back,
-        install::confirm,
+        callback::come_back,
+        transfer::confirm,
         installations::list,
         installations::show,
         installations::release,

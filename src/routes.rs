@@ -17,8 +17,9 @@ use crate::contexts::{handlers as contexts, said};
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::events::{handlers as events, timeline};
+use crate::github::install::{self, callback, transfer};
 use crate::github::installations::handlers as installations;
-use crate::github::{install, webhook};
+use crate::github::webhook;
 use crate::identities::handlers as identities;
 use crate::keys::handlers as keys;
 use crate::metrics::handlers as metrics;
@@ -141,8 +142,8 @@ pub static ROUTES: &[Route] = &[
 
     open!(Post "/integrations/github/webhook"  => webhook::receive).ignores_others(),
     counted!(Get  "/integrations/github/install",  Install => install::begin).reads(&["claim"]),
-    counted!(Get  "/integrations/github/callback", Install => install::come_back).reads(&["state", "code", "error", "installation_id", "setup_action"]).ignores_others(),
-    counted!(Post "/integrations/github/confirm",  Install => install::confirm),
+    counted!(Get  "/integrations/github/callback", Install => callback::come_back).reads(&["state", "code", "error", "installation_id", "setup_action"]).ignores_others(),
+    counted!(Post "/integrations/github/confirm",  Install => transfer::confirm),
 
     scoped!(Get    "/v1/github/installations",                   GithubRead  => installations::list).reads(&["owner", "limit", "cursor"]),
     scoped!(Get    "/v1/github/installations/{id}",              GithubRead  => installations::show),

@@ -200,7 +200,7 @@ fn prunes(now_ms: u64) -> Vec<Prune> {
         standing::prune_tokens(now_ms),
         github::deliveries::prune(now_ms),
         github::jobs::prune(now_ms),
-        github::install::prune(now_ms),
+        github::install::state::prune(now_ms),
         contexts::store::said::prune(now_ms),
     ]
 }

@@ -1,12 +1,13 @@
 //! The GitHub App: receives GitHub's webhooks and acts at GitHub.
 //!
 //! The path of a delivery: [`webhook`] verifies its signature and puts it on the queue → [`consumer`]
-//! records it in the database ([`deliveries`]) and acknowledges the message → [`consumer`] processes the
+//! records it in the database ([`deliveries`]) and acknowledges the message → [`lane`] processes the
 //! deliveries of a lane (one repository or installation) in order: it mints the EVNT ChittyID of each and
 //! commits one batch ([`apply`]) with the delivery's changes, its event and its job → the event goes
 //! through the outbox like every other event; the job ([`jobs`], [`act`]) runs in the background with the
 //! App's [`client`], by the rules of [`review_rules`]. A delivery that is lost before it is recorded is
-//! found on GitHub's list and requested again ([`recovery`]).
+//! found on GitHub's list and requested again ([`recovery`]); one that is recorded but not processed in time
+//! is found by the [`sweep`].
 //!
 //! [`install`] sends a user to GitHub to install the App and receives the user when GitHub sends them back
 //! ([`uninvited`] receives users who began at GitHub); the browser keeps the [`visit`] in a cookie.
@@ -21,6 +22,7 @@ pub mod encoding;
 pub mod install;
 pub mod installations;
 pub mod jobs;
+pub mod lane;
 pub mod message;
 pub mod page;
 pub mod payload;
@@ -29,6 +31,7 @@ pub mod recovery;
 pub mod settings;
 pub mod signature;
 pub mod summary;
+pub mod sweep;
 pub mod uninvited;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod views;
@@ -54,7 +57,7 @@ impl Slot for WorkAhead {
 /// that never arrived.
 pub async fn cron(app: &App, ready: Ready<'_>) {
     // 1. Process the deliveries that are overdue.
-    if let Err(error) = consumer::sweep(app, ready).await {
+    if let Err(error) = sweep::sweep(app, ready).await {
         log::warn("deliveries_not_swept", &[("error", &error.to_string())]);
     }
     // 2. Run the jobs that are due.

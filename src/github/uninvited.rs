@@ -10,7 +10,9 @@ use seams::ids;
 use crate::access::reply::Outcome;
 use crate::app::App;
 use crate::github::client::Ownership;
-use crate::github::install::{self, BEGIN_AGAIN, NotFound};
+use crate::github::install::evidence::{self, NotFound};
+use crate::github::install::record;
+use crate::github::install::refusal::{BEGIN_AGAIN, not_owned, refused};
 use crate::github::page;
 use crate::github::visit::{self, Visit};
 use crate::store::Ready;
@@ -18,13 +20,13 @@ use crate::store::Ready;
 /// Answers a callback that has no state.
 pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     // 1. Answer what needs no user: a request for the App, or a callback without a code.
-    let is_update = install::is_update(request);
+    let is_update = visit::is_update(request);
     let origin = page::origin(request, &app.config.public_url);
     if request.query("setup_action").as_deref() == Some("request") {
         return Ok(page::requested(&origin));
     }
     if request.query("installation_id").is_none() {
-        return Err(install::refused(BEGIN_AGAIN));
+        return Err(refused(BEGIN_AGAIN));
     }
     // Without a code the user is unknown, so the page says nothing that is not public.
     let Some(code) = request.query("code") else { return Ok(page::saved(is_update, &origin)) };
@@ -32,13 +34,13 @@ pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     let ready = Ready::ensure(app).await?;
     let nonce = ids::sha256_hex(&code);
     if let Some(visit) = visit::of(app, request, &nonce) {
-        return install::shown_again(app, ready, request, &visit, None).await;
+        return visit::shown_again(app, ready, request, &visit, None).await;
     }
     // 3. Ask GitHub who the user is, whether the installation exists, and whether they own its account.
-    let (installation, user, ownership) = match install::found(app, request).await {
+    let (installation, user, ownership) = match evidence::found(app, request).await {
         Ok(found) => found,
         Err(NotFound::Refused) if visit::is_by_browser(request) => return Ok(page::used(&origin)),
-        Err(NotFound::Refused) => return Err(install::refused(BEGIN_AGAIN)),
+        Err(NotFound::Refused) => return Err(refused(BEGIN_AGAIN)),
         Err(NotFound::Problem(problem)) => return Err(problem),
     };
     match ownership {
@@ -46,13 +48,13 @@ pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
         Ownership::NotOwned | Ownership::Untold => {
             return Ok(page::installed_for_owner(is_update, &origin));
         }
-        Ownership::Unseen => return Err(install::not_owned()),
+        Ownership::Unseen => return Err(not_owned()),
     }
     // 4. Record the installation, and fetch its first token.
-    install::on_record(app, ready, request, &installation).await?;
-    install::fetch_token(app, ready, installation.id).await;
+    record::on_record(app, ready, request, &installation).await?;
+    record::fetch_token(app, ready, installation.id).await;
     // 5. Reply with the page, and keep the visit in the browser.
-    let seen = install::seen(ready, &installation, None).await?;
+    let seen = record::seen(ready, &installation, None).await?;
     let page = page::installed(&seen.shown, is_update, &origin);
     let (installation_id, user) = (installation.id, user.login);
     Ok(visit::kept(app, page, &Visit { nonce, installation_id, is_update, user, question: None }))

@@ -8,10 +8,13 @@ use http_kit::request::Request;
 use seams::log;
 use serde::{Deserialize, Serialize};
 
-use crate::access::reply::Reply;
+use crate::access::reply::{Outcome, Reply};
 use crate::app::App;
 use crate::config::Environment;
+use crate::github::install::state::{QUESTION, Question, is_used, opened};
+use crate::github::installations::store;
 use crate::github::page;
+use crate::store::Ready;
 
 /// The name of the cookie, and the place for which it is sealed.
 const COOKIE: &str = "chittyconnect_github";
@@ -41,6 +44,11 @@ pub struct Visit {
 /// Whether the request is a browser's navigation, whose reply a person sees.
 pub fn is_by_browser(request: &Request<'_>) -> bool {
     page::is_wanted(request) || request.header("sec-fetch-mode").as_deref() == Some("navigate")
+}
+
+/// Whether the user changed the repositories of an installation that existed already.
+pub(super) fn is_update(request: &Request<'_>) -> bool {
+    request.query("setup_action").as_deref() == Some("update")
 }
 
 /// Adds the cookie of a visit to a reply. If that fails, the page just cannot be shown again.
@@ -78,4 +86,29 @@ pub fn of(app: &App, request: &Request<'_>, nonce: &str) -> Option<Visit> {
     let text = app.config.sealer.open(VISIT, sealed).ok()?;
     let visit: Visit = serde_json::from_str(&text).ok()?;
     (visit.nonce == nonce).then_some(visit)
+}
+
+/// Returns the page of a visit once more: its question while that is open, or else the installation.
+pub(super) async fn shown_again(
+    app: &App,
+    ready: Ready<'_>,
+    request: &Request<'_>,
+    visit: &Visit,
+    actor: Option<&str>,
+) -> Outcome {
+    let origin = page::origin(request, &app.config.public_url);
+    let Some(seen) = store::seen(ready, visit.installation_id, actor).await? else {
+        return Ok(page::used(&origin));
+    };
+    let asked = visit.question.as_deref().and_then(|text| {
+        let question = opened::<Question>(app, QUESTION, text)?;
+        (request.now_ms < question.until_ms).then_some((question, text))
+    });
+    if let Some((question, text)) = asked
+        && !is_used(ready, &question.nonce).await?
+    {
+        let asks = seen.asks(&question.actor);
+        return Ok(page::question(&seen.shown, &asks, &visit.user, text));
+    }
+    Ok(page::installed(&seen.shown, visit.is_update, &origin))
 }
