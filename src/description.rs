@@ -15,7 +15,8 @@ use crate::access::route::{Method, Route};
 use crate::actors::handlers as actors;
 use crate::audit::handlers as audit;
 use crate::connections::{handlers as connections, proxy};
-use crate::contexts::{Context, handlers as contexts, input};
+use crate::contexts::views::{ContextDraft, ContextPatch};
+use crate::contexts::{Context, handlers as contexts};
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::events::{handlers as events, timeline};
@@ -152,8 +153,8 @@ pub fn document() -> String {
     ),
     components(schemas(
         Context,
-        input::ContextDraft,
-        input::ContextPatch,
+        ContextDraft,
+        ContextPatch,
         ProblemBody,
         FieldErrorSchema,
         health::Health,

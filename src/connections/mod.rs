@@ -2,9 +2,10 @@
 //!
 //! `create` and `handlers` serve the HTTP API, and `proxy` passes requests on to targets. `input` reads the
 //! bodies of requests, `headers` has the rules for the headers that pass, and `credential` the types of
-//! credentials. `secrets` seals credentials, `renewal` renews them, `revocations` revokes them, `provisioned`
-//! has ChittyAuth make keys, and `intents` records credentials that are made for a connection before it
-//! exists. `check` finds out whether a target works, `call` calls it, and `store` is the SQL.
+//! credentials. `secrets` seals credentials, `renewal` renews them, `unwritten_renewals` keeps those that could
+//! not be written, `revocations` revokes them, `provisioned` has ChittyAuth make keys, and `intents` records
+//! credentials that are made for a connection before it exists. `check` finds out whether a target works,
+//! `call` calls it, and `store` is the SQL.
 
 pub mod call;
 pub mod check;
@@ -21,6 +22,7 @@ pub mod revocations;
 pub mod secrets;
 pub mod settings;
 pub mod store;
+pub mod unwritten_renewals;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod views;
 
@@ -54,7 +56,7 @@ pub const SCHEDULE_REVOCATION: &str =
 pub async fn cron(app: &App, ready: Ready<'_>, until_ms: u64) {
     let parts: Vec<LocalBoxFuture<'_, ()>> = vec![
         Box::pin(async move {
-            renewal::write_all_again(app, ready).await;
+            unwritten_renewals::write_all_again(app, ready).await;
             renewal::refresh_due(app, ready, until_ms).await;
         }),
         Box::pin(check::check_due(app, ready, until_ms)),

@@ -3,16 +3,13 @@
 //! A refresh token may be good for one use only, so only one isolate refreshes a credential at a time: it
 //! holds a lease on the row, and writes only in place of the version that it has read. The others use the old
 //! access token while it is good, and otherwise wait for the new one. If an isolate cannot write a renewed
-//! credential, it keeps it in memory, uses it from there, and writes it later. If such a credential is lost
-//! with its isolate, the row still shows that a renewal was begun, and the error of the connection says so
-//! once the old refresh token is refused.
-
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+//! credential, it keeps it in memory, uses it from there, and writes it later: see `unwritten_renewals`. If
+//! such a credential is lost with its isolate, the row still shows that a renewal was begun, and the error of
+//! the connection says so once the old refresh token is refused.
 
 use chitty_core::TransportError;
 use http_kit::problem::{Code, Problem};
-use seams::db::{DbError, Row, Statement, first_row};
+use seams::db::{DbError, Row, Statement};
 use seams::log;
 use serde_json::Value;
 
@@ -22,16 +19,14 @@ use crate::connections::call;
 use crate::connections::credential::{Credential, Oauth, REFRESH_EARLY_MS};
 use crate::connections::headers::may_carry_credential;
 use crate::connections::secrets::{abandon, kept, seal};
-use crate::connections::store::{self, Link, REFRESHES, RENEWAL_PAUSE, RENEWALS, SealedCredential};
+use crate::connections::store::{self, Link, REFRESHES, RENEWAL_PAUSE, RENEWALS};
+use crate::connections::unwritten_renewals::{UnwrittenRenewal, UnwrittenRenewals, write_again};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 use crate::store::work::{self, Bounds, Claim, Hold, Queue, Work};
 
 /// The pauses between attempts to write a renewed credential, in ms.
 const WRITE_PAUSES_MS: [u64; 4] = [100, 400, 1500, 4000];
-
-/// The most unwritten credentials that an isolate keeps.
-const MAX_UNWRITTEN: usize = 64;
 
 /// How long a request waits for another isolate's refresh, and the pause between its looks, in ms.
 const WAIT_MS: u64 = 5000;
@@ -250,114 +245,6 @@ async fn refused(app: &App, ready: Ready<'_>, id: &str, claim: &Claim) -> Result
     batch.push(claim.release().also("expires_at = NULL").statement());
     ready.db().batch(batch).await?;
     Ok(Problem::new(Code::TargetRefusedCredential, detail))
-}
-
-/// A renewed credential that is not in the database yet.
-#[derive(Clone)]
-struct UnwrittenRenewal {
-    /// The version that it replaces.
-    version: i64,
-    oauth: Oauth,
-    sealed: SealedCredential,
-}
-
-/// The credentials that this isolate has renewed and could not write, by connection.
-#[derive(Default)]
-pub struct UnwrittenRenewals(RefCell<BTreeMap<String, UnwrittenRenewal>>);
-
-impl Slot for UnwrittenRenewals {
-    fn new(_: &App) -> Self {
-        Self::default()
-    }
-}
-
-impl UnwrittenRenewals {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
-    }
-
-    fn put(&self, id: &str, renewed: UnwrittenRenewal) {
-        let mut held = self.0.borrow_mut();
-        if held.len() < MAX_UNWRITTEN {
-            held.insert(id.to_owned(), renewed);
-        }
-    }
-
-    fn get(&self, id: &str) -> Option<UnwrittenRenewal> {
-        self.0.borrow().get(id).cloned()
-    }
-
-    fn remove(&self, id: &str, version: i64) {
-        let mut held = self.0.borrow_mut();
-        if held.get(id).is_some_and(|unwritten| unwritten.version == version) {
-            held.remove(id);
-        }
-    }
-}
-
-impl UnwrittenRenewal {
-    /// Writes the credential in place of the version that it replaces. That may also happen after the end of
-    /// the lease, as long as the row still has that version. Returns whether the row has the credential in
-    /// the end, which is also true if an earlier write took place and its answer was lost.
-    async fn write(
-        &self,
-        app: &App,
-        ready: Ready<'_>,
-        id: &str,
-        pauses_ms: &[u64],
-    ) -> Result<bool, DbError> {
-        let put = Statement::new(
-            "UPDATE connection_secrets SET sealed = ?3, expires_at = ?4, \
-             version = version + 1, leased_until = '', in_doubt = 0 \
-             WHERE connection_id = ?1 AND version = ?2",
-        )
-        .bind(id)
-        .bind(self.version)
-        .bind(self.sealed.text.as_str())
-        .bind(self.sealed.expires_at.as_deref());
-        let look = Statement::new(
-            "SELECT 1 AS written FROM connection_secrets WHERE connection_id = ?1 AND sealed = ?2",
-        )
-        .bind(id)
-        .bind(self.sealed.text.as_str());
-        let mut pauses = pauses_ms.iter();
-        loop {
-            let error = match ready.db().batch(vec![put.clone(), look.clone()]).await {
-                Ok(results) => return Ok(first_row(results.into_iter().nth(1)).is_some()),
-                Err(error) => error,
-            };
-            let Some(pause_ms) = pauses.next() else { return Err(error) };
-            app.sleep(*pause_ms).await;
-        }
-    }
-}
-
-/// Tries again to write the credential that this isolate has renewed for a connection and could not write.
-/// Returns the credential if it still cannot be written.
-async fn write_again(app: &App, ready: Ready<'_>, id: &str) -> Option<UnwrittenRenewal> {
-    let unwritten = UnwrittenRenewals::of(app).get(id)?;
-    match unwritten.write(app, ready, id, &[]).await {
-        Ok(is_there) => {
-            UnwrittenRenewals::of(app).remove(id, unwritten.version);
-            if !is_there {
-                abandon(app, ready, id, &unwritten.sealed.text).await;
-            }
-            None
-        }
-        Err(error) => {
-            log::warn("renewed_credential_unwritten", &[("error", &error.to_string())]);
-            Some(unwritten)
-        }
-    }
-}
-
-/// Tries again to write all unwritten credentials of this isolate; the cron runs it.
-pub async fn write_all_again(app: &App, ready: Ready<'_>) {
-    let ids: Vec<String> = UnwrittenRenewals::of(app).0.borrow().keys().cloned().collect();
-    for id in ids {
-        write_again(app, ready, &id).await;
-    }
 }
 
 /// Renews the credentials that end soon, until the time is up; the cron runs it.

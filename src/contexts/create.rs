@@ -26,6 +26,8 @@ use crate::store::minting::MintIntent;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::ContextReply;
+#[cfg(not(target_family = "wasm"))]
+use crate::contexts::views::ContextDraft;
 
 /// Create a context.
 ///
@@ -44,7 +46,7 @@ use crate::contexts::ContextReply;
         ("Idempotency-Key" = Option<String>, Header,
             description = "1 to 255 visible ASCII characters, best a fresh UUID. The same key with the same body gives the same reply, with `Idempotency-Replayed: true`."),
     ),
-    request_body = input::ContextDraft,
+    request_body = ContextDraft,
     responses(
         (status = 201, description = "Created.", body = ContextReply,
             headers(("ETag" = String), ("Location" = String), ("Idempotency-Replayed" = String))),

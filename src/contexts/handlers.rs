@@ -21,6 +21,8 @@ use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
 
 #[cfg(not(target_family = "wasm"))]
+use crate::contexts::views::ContextPatch;
+#[cfg(not(target_family = "wasm"))]
 use crate::contexts::{Context, ContextList, ContextReply, DeletionView};
 
 /// The page sizes if the caller names none. They are those of the predecessor.
@@ -190,7 +192,7 @@ pub async fn show(
         ("id" = String, Path, description = "Its ChittyID."),
         ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the context has another by now."),
     ),
-    request_body = input::ContextPatch,
+    request_body = ContextPatch,
     responses(
         (status = 200, description = "Changed.", body = ContextReply, headers(("ETag" = String))),
         (status = 404, description = "You have no such context."),

@@ -1,6 +1,6 @@
 //! Contexts: an actor's working environments, with data, systems and tools. `create`, `handlers` and `said`
-//! are the HTTP side, `credentials` makes the key of a context, `input` checks the bodies that callers send,
-//! `store` is the SQL, and `search` turns text into words.
+//! are the HTTP side, `credentials` makes the key of a context, `input` checks the bodies that callers send
+//! and `views` describes them, `store` is the SQL, and `search` turns text into words.
 
 pub mod create;
 pub mod credentials;
@@ -9,6 +9,8 @@ pub mod input;
 pub mod said;
 pub mod search;
 pub mod store;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod views;
 
 use chitty_core::ChittyId;
 use http_kit::request::Request;

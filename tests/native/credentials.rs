@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use chitty_core::TransportError;
 use chittyconnect::app::Slot;
-use chittyconnect::connections::renewal::UnwrittenRenewals;
+use chittyconnect::connections::unwritten_renewals::UnwrittenRenewals;
 use chittyconnect::tasks;
 use futures_util::future::join;
 use serde_json::{Value, json};

@@ -4,14 +4,22 @@
 //! A variant is one of the forms (method, path and body) in which the generations of a service's API
 //! understand the same call.
 
+mod answer;
+mod call;
+mod path;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde_json::{Value, json};
 
+pub(crate) use self::answer::{Answer, first_string};
+use self::answer::{read, says_invalid};
+pub(crate) use self::call::{Call, Variant};
+use self::path::target;
+pub(crate) use self::path::{query, segment};
 use crate::breaker::{Breaker, BreakerState, Outcome};
 use crate::cache::CacheEntry;
 use crate::call::CallContext;
@@ -23,8 +31,7 @@ use crate::retry::{self, Repeat, RetryBudget};
 use crate::service::Service;
 use crate::signing::{self, SigningInput};
 use crate::token::{Renewal, ServiceToken};
-use crate::transport::{HttpMethod, HttpRequest, HttpResponse, Transport};
-use crate::verdict::{self, FailureKind};
+use crate::transport::{HttpRequest, Transport};
 
 /// The most bytes of a service's answer that are read. The largest real answer is a registry list
 /// of some tens of kilobytes.
@@ -33,98 +40,6 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// How long a variant that was understood is tried first, in ms: as long as the ecosystem itself caches
 /// what it discovers.
 const REMEMBER_VARIANT_MS: u64 = 300_000;
-
-/// One call, in the variants in which the service may understand it.
-#[derive(Debug, Clone)]
-pub(crate) struct Call {
-    /// A stable name, under which the variant that was understood is remembered.
-    pub(crate) name: &'static str,
-    /// The variants, the preferred one first. On 404 or 405 the next is tried.
-    pub(crate) variants: Vec<Variant>,
-    /// Whether it may be repeated.
-    pub(crate) repeat: Repeat,
-    /// Sent as `Idempotency-Key`, for services that recognise a repeat by it.
-    pub(crate) idempotency_key: Option<String>,
-    /// Deadline of the whole call in ms, where it differs from the configured one.
-    pub(crate) timeout_ms: Option<u32>,
-    /// Whether 401 and 403 answer what this call asks, which is whether a token is valid. If the call
-    /// carried the service's own token, they may be about that token. Then they are an answer only if the
-    /// body says `valid: false`.
-    pub(crate) refusal_is_verdict: bool,
-    /// Statuses that answer what this call asks, such as 404 to the question whether something exists. For
-    /// this call they are refusals; for other calls they are outages.
-    pub(crate) answers: &'static [u16],
-    /// Whether the breaker guards the call. A health check is not guarded: it is sent even if the breaker
-    /// is open, and its outcome is not recorded.
-    pub(crate) guarded: bool,
-}
-
-/// One variant of a call.
-#[derive(Debug, Clone)]
-pub(crate) struct Variant {
-    pub(crate) service: Service,
-    pub(crate) method: HttpMethod,
-    /// Path and query, ready to send.
-    pub(crate) path: String,
-    pub(crate) body: Option<Value>,
-    /// The bearer token to send instead of the service's own.
-    pub(crate) bearer: Option<String>,
-}
-
-impl Variant {
-    pub(crate) fn get(service: Service, path: impl Into<String>) -> Self {
-        Variant { service, method: HttpMethod::Get, path: path.into(), body: None, bearer: None }
-    }
-
-    pub(crate) fn send(
-        service: Service,
-        method: HttpMethod,
-        path: impl Into<String>,
-        body: Value,
-    ) -> Self {
-        Variant { service, method, path: path.into(), body: Some(body), bearer: None }
-    }
-
-    pub(crate) fn post(service: Service, path: impl Into<String>, body: Value) -> Self {
-        Variant::send(service, HttpMethod::Post, path, body)
-    }
-}
-
-impl Call {
-    pub(crate) fn new(name: &'static str, repeat: Repeat, variants: Vec<Variant>) -> Self {
-        Call {
-            name,
-            variants,
-            repeat,
-            idempotency_key: None,
-            timeout_ms: None,
-            refusal_is_verdict: false,
-            answers: &[],
-            guarded: true,
-        }
-    }
-
-    /// Returns the call with these statuses as its [`answers`](Call::answers).
-    pub(crate) fn answered_by(mut self, statuses: &'static [u16]) -> Self {
-        self.answers = statuses;
-        self
-    }
-
-    /// Returns the call with an idempotency key.
-    pub(crate) fn keyed(mut self, key: Option<&str>) -> Self {
-        self.idempotency_key = key.map(str::to_owned);
-        self
-    }
-}
-
-/// A 2xx answer.
-#[derive(Debug, Clone)]
-pub(crate) struct Answer {
-    /// Its JSON; null for 204.
-    pub(crate) body: Value,
-    /// The index of the variant that was answered.
-    pub(crate) variant: usize,
-}
 
 /// Replaces a service's token by a new one: takes the old token and a timeout in ms.
 pub(crate) type Refresh = for<'a> fn(
@@ -467,97 +382,4 @@ impl Wire {
         }
         request
     }
-}
-
-/// Returns the path and query of an absolute URL.
-fn target(url: &str) -> &str {
-    let after_scheme = url.find("://").map_or(0, |at| at + 3);
-    let path = url.get(after_scheme..).and_then(|rest| rest.find('/')).map(|at| after_scheme + at);
-    path.and_then(|at| url.get(at..)).unwrap_or("/")
-}
-
-/// Returns the JSON of a 2xx answer, unless the JSON itself reports a failure. 3xx counts as malformed: no
-/// service redirects its API, so a redirect comes from somebody else. `answers` are the statuses that
-/// answer what the call asks.
-fn read(service: Service, response: &HttpResponse, answers: &[u16]) -> Result<Value, ServiceError> {
-    let status = response.status;
-    let kind = match status {
-        204 => return Ok(Value::Null),
-        200..=299 => {
-            let body: Value = serde_json::from_slice(&response.body)
-                .map_err(|_| ServiceError::malformed(service, status, "the answer is not JSON"))?;
-            return match says_it_failed(&body) {
-                true => {
-                    Err(ServiceError::malformed(service, status, "an error under a 2xx status"))
-                }
-                false => Ok(body),
-            };
-        }
-        status if answers.contains(&status) => FailureKind::Refused,
-        status => verdict::of_status(status),
-    };
-    Err(ServiceError {
-        service,
-        kind,
-        status: Some(status),
-        retry_after_s: retry_after_seconds(response),
-        in_doubt: false,
-        detail: format!("answered {status}"),
-    })
-}
-
-/// Whether the body of a refusal says `valid: false`: then it is about the token that is being checked.
-fn says_invalid(body: &[u8]) -> bool {
-    let body: Option<Value> = serde_json::from_slice(body).ok();
-    body.and_then(|body| body.get("valid")?.as_bool()) == Some(false)
-}
-
-/// Whether a body reports a failure: `success: false`, or an `error` without a verdict beside it (for a
-/// token that is not `valid`, an `error` says why).
-fn says_it_failed(body: &Value) -> bool {
-    let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
-    let is = |name: &str| body.get(name).and_then(Value::as_bool);
-    if is("fallback") == Some(true) {
-        // ChittyID's own way to say "later", which its client reads.
-        return false;
-    }
-    is("success") == Some(false)
-        || (has("error") && !["success", "valid", "verified"].into_iter().any(has))
-}
-
-/// Reads `Retry-After` in its delay-seconds form (RFC 9110 §10.2.3). No ChittyOS service uses the date
-/// form, which counts as absent.
-fn retry_after_seconds(response: &HttpResponse) -> Option<u32> {
-    response.retry_after.as_deref()?.trim().parse().ok()
-}
-
-/// Returns the first of `names` that is a string, at the top level or under `data` or `result`, in which
-/// some versions of the services wrap it.
-pub(crate) fn first_string<'v>(body: &'v Value, names: &[&str]) -> Option<&'v str> {
-    let places = [Some(body), body.get("data"), body.get("result")];
-    places
-        .into_iter()
-        .flatten()
-        .find_map(|place| names.iter().find_map(|name| place.get(name)?.as_str()))
-}
-
-/// The characters that are encoded in a path segment: all but the unreserved ones (RFC 3986 §2.3). The
-/// dot is encoded too, so that no text becomes the segment `..`.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
-
-/// Percent-encodes any text as a path segment.
-pub(crate) fn segment(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, SEGMENT).to_string()
-}
-
-/// Returns the query string of the pairs that have a value, with its question mark; empty if none has.
-pub(crate) fn query(pairs: &[(&str, Option<&str>)]) -> String {
-    let mut text = String::new();
-    for (name, value) in pairs {
-        if let Some(value) = value {
-            text.push(if text.is_empty() { '?' } else { '&' });
-            text += &format!("{name}={}", segment(value));
-        }
-    }
-    text
 }

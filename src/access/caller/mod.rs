@@ -13,9 +13,11 @@ pub mod identity;
 pub mod jwt;
 mod scope;
 pub mod scope_place;
+mod scope_verdict;
 pub mod scopes;
 pub mod standing;
 mod stored;
+mod write_error;
 
 use std::rc::Rc;
 
@@ -33,10 +35,11 @@ pub use self::cache::TokenCache;
 pub use self::grant::Grant;
 use self::identity::SPONSOR;
 pub use self::identity::{Caller, Credential, THIS_GATEWAY};
-pub use self::scope::{Scope, WriteError};
+pub use self::scope::Scope;
 pub use self::scopes::Permission;
 pub use self::standing::Source;
 use self::standing::{Backing, Standing};
+pub use self::write_error::WriteError;
 use crate::access::limits::Limits;
 use crate::access::rates::{Class, Overrides};
 use crate::app::{App, Slot};

@@ -10,14 +10,13 @@ use std::rc::Rc;
 
 use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Params, Row, Statement};
-use seams::time;
 
-use super::bearer::invalid_token;
 use super::identity::{Caller, Credential};
+use super::scope_verdict::{Verdict, insufficient, judge, suspended};
 use super::scopes::{self, ADMIN, Permission, intersection, is_admin};
-use super::standing::{self, active, among, vouched};
+use super::write_error::WriteError;
 use crate::access::rates::Overrides;
-use crate::store::{Ready, fail_if};
+use crate::store::Ready;
 
 /// The rows that a caller may touch: those of one owner.
 #[derive(Debug, Clone)]
@@ -31,37 +30,6 @@ pub struct Scope {
     /// Whether the credential itself carries the permission.
     is_carried: bool,
     now_ms: u64,
-}
-
-/// Why nothing was changed.
-#[derive(Debug)]
-pub enum WriteError {
-    /// The caller lacks the permission, or has lost it.
-    Refused(Problem),
-    /// The database failed.
-    Db(DbError),
-}
-
-impl From<WriteError> for Problem {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Refused(problem) => problem,
-            WriteError::Db(error) => error.into(),
-        }
-    }
-}
-
-impl From<DbError> for WriteError {
-    fn from(error: DbError) -> Self {
-        WriteError::Db(error)
-    }
-}
-
-impl WriteError {
-    /// Whether the write failed because of the UNIQUE constraint over `columns`.
-    pub fn is_unique(&self, columns: &str) -> bool {
-        matches!(self, WriteError::Db(error) if error.is_unique(columns))
-    }
 }
 
 impl Caller {
@@ -151,13 +119,13 @@ impl Scope {
         if self.audience().is_some() {
             return "0".to_owned();
         }
-        format!("({} = 'ok')", self.demanding_admin().verdict(params))
+        format!("({} = 'ok')", self.demanding_admin().verdict().sql(params))
     }
 
     /// SQL for whether the caller has the permission at this moment, for a statement that must do
     /// nothing otherwise; adds its placeholders to `params`.
     pub fn may_sql(&self, params: &mut Params) -> String {
-        format!("({} = 'ok')", self.verdict(params))
+        format!("({} = 'ok')", self.verdict().sql(params))
     }
 
     /// Returns the same scope at a later instant, in ms since the Unix epoch: a credential that has
@@ -303,9 +271,9 @@ impl Scope {
         ready: Ready<'_>,
         mut statements: Vec<Statement>,
     ) -> Result<Vec<Vec<Row>>, Problem> {
-        statements.insert(0, self.question());
+        statements.insert(0, self.verdict().question());
         let mut results = ready.db().batch(statements).await?.into_iter();
-        self.judge(results.next().unwrap_or_default())?;
+        judge(results.next().unwrap_or_default(), &self.wanted)?;
         Ok(results.collect())
     }
 
@@ -355,7 +323,8 @@ impl Scope {
     /// # Errors
     /// Those of [`Scope::read`].
     pub async fn check(&self, ready: Ready<'_>) -> Result<(), Problem> {
-        self.judge(ready.db().rows(self.question()).await?)
+        let question = self.verdict().question();
+        judge(ready.db().rows(question).await?, &self.wanted)
     }
 
     /// Runs changing statements in one transaction, which also asserts that the caller has the
@@ -368,7 +337,7 @@ impl Scope {
         ready: Ready<'_>,
         mut statements: Vec<Statement>,
     ) -> Result<Vec<Vec<Row>>, WriteError> {
-        statements.insert(0, self.assertion());
+        statements.insert(0, self.verdict().assertion());
         match ready.db().batch(statements).await {
             Ok(mut results) => Ok(results.split_off(results.len().min(1))),
             Err(DbError::Unauthorized) => Err(WriteError::Refused(match self.check(ready).await {
@@ -383,150 +352,13 @@ impl Scope {
         }
     }
 
-    /// Returns the query for whether the caller has the permission: one row with the verdict, one word.
-    fn question(&self) -> Statement {
-        let mut params = Params::default();
-        let verdict = self.verdict(&mut params);
-        params.statement(format!("SELECT {verdict} AS verdict"))
-    }
-
-    /// Returns a statement that fails its transaction unless the caller has the permission.
-    fn assertion(&self) -> Statement {
-        let mut params = Params::default();
-        let verdict = self.verdict(&mut params);
-        let sql = fail_if(&format!("{verdict} <> 'ok'"));
-        params.statement(sql)
-    }
-
-    /// SQL for the verdict, one word: `ok`, `suspended` (the actor is not active), `scope` (a scope
-    /// is missing) or `unknown` (the credential is not valid).
-    fn verdict(&self, params: &mut Params) -> String {
-        let actor = params.add(self.actor());
-        let suspended = format!("NOT {}", active(&actor));
-        let needs = self.needs.as_ref().map(|needs| params.add(needs.as_str()));
-        let granted = |needs: &str| {
-            format!(
-                "EXISTS (SELECT 1 FROM actors AS a, json_each(a.capabilities) AS c WHERE \
-                 a.chitty_id = {actor} AND c.value IN (SELECT value FROM json_each({needs})))"
-            )
-        };
-        let (sha256, from) = match &self.caller.credential {
-            Credential::Token { is_made: false, .. } => {
-                return match &needs {
-                    None => format!("iif({suspended}, 'suspended', 'ok')"),
-                    Some(needs) => format!(
-                        "CASE WHEN {suspended} THEN 'suspended' WHEN {} THEN 'ok' ELSE 'scope' END",
-                        granted(needs)
-                    ),
-                };
-            }
-            Credential::Token { sha256, .. } => (sha256, StoredCredential::MadeToken),
-            Credential::Delegation { sha256, .. } => (sha256, StoredCredential::Delegation),
-            Credential::Key { sha256, .. } => (sha256, StoredCredential::Key),
-        };
-        let (sha256, now) = (params.add(sha256.as_str()), params.add(time::iso8601(self.now_ms)));
-        let from = from.sql(&sha256, &actor, &now);
-        // The condition on the scopes of a credential that depends on another one, or on its actor.
-        let suffices = match &needs {
-            None => "1".to_owned(),
-            Some(needs) => {
-                let cutoff = params.add(standing::cutoff(self.now_ms));
-                let carried_above = match from.has_above {
-                    true => standing::carried_above(needs),
-                    false => "1".to_owned(),
-                };
-                format!(
-                    "({} AND (({} AND {} AND {carried_above}) OR {}))",
-                    among("k.scopes", needs),
-                    among("k.source_scopes", needs),
-                    vouched(&format!("{actor}, {}", from.source_actor), needs, &cutoff),
-                    granted(needs)
-                )
-            }
-        };
-        format!(
-            "coalesce((SELECT CASE WHEN {suspended} THEN 'suspended' WHEN {suffices} THEN 'ok' \
-             ELSE 'scope' END FROM {}), 'unknown')",
-            from.rows
-        )
-    }
-
-    fn judge(&self, rows: Vec<Row>) -> Result<(), Problem> {
-        let mut row = rows.into_iter().next().ok_or(DbError::Shape)?;
-        match row.text("verdict")?.as_str() {
-            "ok" => Ok(()),
-            "suspended" => Err(suspended()),
-            "scope" => Err(insufficient(&self.wanted)),
-            _ => Err(invalid_token()),
-        }
-    }
-}
-
-/// The kinds of credentials that depend on a row in this database.
-enum StoredCredential {
-    MadeToken,
-    Delegation,
-    Key,
-}
-
-/// SQL for the row of such a credential as `k`, if the credential is valid, and for the actor that made it.
-struct CredentialSql {
-    rows: String,
-    source_actor: &'static str,
-    /// Whether another credential of this gateway may have made it.
-    has_above: bool,
-}
-
-impl StoredCredential {
-    fn sql(&self, sha256: &str, actor: &str, now: &str) -> CredentialSql {
-        let source_is_good = standing::source_is_good(now, actor);
-        match self {
-            StoredCredential::MadeToken => CredentialSql {
-                rows: format!(
-                    "made_tokens AS k WHERE k.token_sha256 = {sha256} AND k.chitty_id = {actor} \
-                     AND k.expires_at > {now} AND {source_is_good}"
-                ),
-                source_actor: "k.source_actor",
-                has_above: true,
-            },
-            StoredCredential::Delegation => CredentialSql {
-                rows: format!(
-                    "delegations AS k WHERE k.token_sha256 = {sha256} \
-                     AND k.delegator_chitty_id = {actor} AND k.revoked_at IS NULL \
-                     AND k.expires_at > {now} AND {source_is_good}"
-                ),
-                source_actor: "k.source_actor",
-                has_above: true,
-            },
-            StoredCredential::Key => CredentialSql {
-                rows: format!(
-                    "key_secrets AS s JOIN keys AS k USING (key_id) \
-                     WHERE s.secret_sha256 = {sha256} AND k.owner_chitty_id = {actor} \
-                     AND ifnull(s.valid_until, '9999') > {now} AND k.revoked_at IS NULL \
-                     AND ifnull(k.expires_at, '9999') > {now} \
-                     AND (k.created_by = {actor} OR {})",
-                    active("k.created_by")
-                ),
-                source_actor: "k.created_by",
-                has_above: false,
-            },
-        }
+    fn verdict(&self) -> Verdict<'_> {
+        Verdict { caller: &self.caller, needs: self.needs.as_deref(), now_ms: self.now_ms }
     }
 }
 
 fn own_token_needed() -> Problem {
     Problem::new(Code::DelegatedCredential, "Only the actor's own ChittyAuth token can do this.")
-}
-
-fn suspended() -> Problem {
-    Problem::new(
-        Code::ActorSuspended,
-        "This actor is suspended or deleted, so it may do nothing. Ask an administrator.",
-    )
-}
-
-fn insufficient(wanted: &str) -> Problem {
-    Problem::new(Code::InsufficientScope, format!("Use a token that carries the scope `{wanted}`."))
 }
 
 fn for_another_service(caller: &Caller) -> Problem {

@@ -1,20 +1,21 @@
-//! The SQL of connections. This file reads connections, `writes` creates, changes and ends them, and `checks`
-//! records the results of checks and renewals. If a caller's credential is for one service only, every
-//! statement reaches only connections to that service.
+//! The SQL of connections. This file reads connections, `creation` creates them, `changes` changes and ends
+//! them, `secrets` stores their credentials, and `checks` records the results of checks and renewals. If a
+//! caller's credential is for one service only, every statement reaches only connections to that service.
 
+mod changes;
 mod checks;
-mod writes;
+mod creation;
+mod secrets;
 
 use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Params, Row, first_row};
 
+pub use self::changes::{Change, disconnect, end_with_context, update};
 pub use self::checks::{
     CHECKS, Finding, REFRESHES, RENEWAL_PAUSE, RENEWALS, check_pause, fail, note,
 };
-pub use self::writes::{
-    Change, FirstCheck, Insertion, SealedCredential, check_free, disconnect, end_with_context,
-    insert, is_taken, taken, update,
-};
+pub use self::creation::{FirstCheck, Insertion, check_free, insert, is_taken, taken};
+pub use self::secrets::SealedCredential;
 use crate::access::caller::Scope;
 use crate::access::listing::{Newest, Page, PageRequest};
 use crate::audit;

@@ -1,22 +1,23 @@
 //! The SQL of contexts. Every query on a caller's contexts starts from its [`Scope`]; by convention
-//! `?1` is the actor. This file reads one context; `pages` lists and searches, `writes` creates, changes and
-//! deletes.
+//! `?1` is the actor. This file reads one context; `pages` lists and searches, `creation` creates, `changes`
+//! changes and deletes, and `failure` says why either did not take place.
 
+mod changes;
+mod creation;
+mod failure;
 pub mod former_names;
 pub mod former_words;
 mod pages;
 pub mod said;
-mod writes;
 
 use chitty_core::ChittyId;
 use http_kit::problem::Problem;
 use seams::db::{DbError, Row, Statement, Text};
 
+pub use self::changes::{Change, delete, update};
+pub use self::creation::{CreationNeeds, Insertion, check_free, created, insert, insert_own};
+pub use self::failure::{Failure, explain};
 pub use self::pages::{Filter, find, list};
-pub use self::writes::{
-    Change, CreationNeeds, Failure, Insertion, check_free, created, delete, explain, insert,
-    insert_own, update,
-};
 use crate::access::caller::Scope;
 use crate::store::Ready;
 
