@@ -21,7 +21,7 @@ fn value(schema: &str, name: &str) -> Option<Value> {
         ("Orchestration", "id") => uuid("orc"),
         ("Repository", "id") => json!(1_296_269),
         ("Event", "type") | ("ReplayDraft", "type") => json!("context.created"),
-        ("AuditFault", "what") => json!("the entry is not what was sealed"),
+        ("AuditFault", "what") => json!("the entry was altered"),
         ("AuditUnreadable", "what") => json!("a part of the archive is missing"),
         ("Disconnected", "message") => json!("Connection disconnected"),
         ("ContextKey", "key") => json!("cc_live_5e1f0d3c"),
