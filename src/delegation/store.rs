@@ -313,7 +313,7 @@ pub async fn good(
 /// How long a delegation is kept after its end, in ms: a day, so that its maker can still see how it ended.
 const KEEP_MS: u64 = 24 * 3_600_000;
 
-/// The delegations that ended [`KEEP_MS`] ago.
+/// The delegations that ended a day ago.
 pub fn prune(now_ms: u64) -> Prune {
     Due::all("delegations", &["delegation_id"], "expires_at").prune(now_ms, KEEP_MS, 2000)
 }

@@ -268,7 +268,7 @@ pub fn waiting() -> Statement {
     Statement::new("SELECT count(*) AS depth FROM dead_letters WHERE replayed_at IS NULL")
 }
 
-/// The dead letters that were replayed [`KEEP_REPLAYED_MS`] ago. The others stay until an administrator has
+/// The dead letters that were replayed 30 days ago. The others stay until an administrator has
 /// looked at them.
 pub fn prune(now_ms: u64) -> Prune {
     Due::all("dead_letters", &["id"], "replayed_at").prune(now_ms, KEEP_REPLAYED_MS, 500)

@@ -321,7 +321,7 @@ impl DeliveryClaim {
     }
 }
 
-/// The deliveries that were taken [`KEEP_MS`] ago and are done.
+/// The deliveries that were taken 30 days ago and are done.
 pub fn prune(now_ms: u64) -> Prune {
     let done = Due { at: "received_at", condition: "done_at IS NOT NULL", ..QUEUE.due };
     done.prune(now_ms, KEEP_MS, PRUNE_LIMIT)

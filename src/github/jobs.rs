@@ -272,7 +272,7 @@ fn noted<'c>(app: &App, change: Change<'c>, made: &Artifacts) -> Change<'c> {
         .set("updated_at", time::iso8601(app.now_ms()))
 }
 
-/// The jobs that have been done for [`KEEP_MS`].
+/// The jobs that have been done for 90 days.
 pub fn prune(now_ms: u64) -> work::Prune {
     let done = Due { at: "updated_at", condition: "done_version >= version", ..QUEUE.due };
     done.prune(now_ms, KEEP_MS, PRUNE_LIMIT)

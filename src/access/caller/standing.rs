@@ -75,7 +75,7 @@ pub fn end_made(tokens: &str) -> Statement {
 /// ChittyAuth lets it live longer than it was asked to.
 const KEEP_TOKENS_MS: u64 = 30 * 24 * 3_600_000;
 
-/// The tokens of identities that ended [`KEEP_TOKENS_MS`] ago.
+/// The tokens of identities that ended 30 days ago.
 pub fn prune_tokens(now_ms: u64) -> Prune {
     Due::all("made_tokens", &["token_sha256"], "expires_at").prune(now_ms, KEEP_TOKENS_MS, 500)
 }

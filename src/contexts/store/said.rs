@@ -149,7 +149,7 @@ pub fn forget_lineage(event: &Event) -> Statement {
     .bind(event.id.as_str())
 }
 
-/// The lineages that nobody has asked for since [`KEEP_MS`].
+/// The lineages whose last answer from ChittyDNA is 30 days old.
 pub fn prune(now_ms: u64) -> Prune {
     Due::all("context_lineages", &["chitty_id"], "read_at").prune(now_ms, KEEP_MS, 2000)
 }
