@@ -114,7 +114,7 @@ pub async fn consume(app: &App, batch: &[&dyn Delivery]) {
 
 async fn look<'d>(app: &App, delivery: &'d dyn Delivery) -> FirstLook<'d> {
     let Some(body) = delivery.body() else {
-        return FirstLook::Hopeless(delivery, None, "the body of the message is not text".to_owned());
+        return FirstLook::Hopeless(delivery, None, "the body is not text".to_owned());
     };
     let (delivered, inline) = match message::decode(&body) {
         Ok(decoded) => decoded,
