@@ -60,14 +60,14 @@ function counterOf(kind, name) {
   return name.startsWith("get") ? "kvReads" : "kvWrites";
 }
 
-/** Asks D1 and counts the rows. Of `raw` D1 says nothing about them, so it is made of `all`. */
+/** Asks D1 and counts the rows. D1 says nothing about the rows of `raw`, which only reads, so `all` counts them. */
 async function asked(target, name, args) {
   const result = await target[name === "raw" ? "all" : name](...args);
   for (const { meta } of [result].flat()) {
     counts.rowsRead += meta?.rows_read ?? 0;
     counts.rowsWritten += meta?.rows_written ?? 0;
   }
-  return name === "raw" ? result.results.map(Object.values) : result;
+  return name === "raw" ? target.raw(...args) : result;
 }
 
 const originals = new WeakMap();
