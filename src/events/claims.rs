@@ -10,7 +10,9 @@ use crate::events::effects::{self, Effect, Effects};
 use crate::events::learned::ForeignId;
 use crate::store::Ready;
 use crate::store::event::Event;
-use crate::store::outbox::{self, COLUMNS, OPEN, STANDING, Standing, VALUES, read, read_standing};
+use crate::store::outbox::{
+    self, COLUMNS, EVENT_COLUMNS, OPEN, STANDING, Standing, VALUES, read, read_standing,
+};
 use crate::store::work::{Change, Claim, Queue};
 
 /// A claimed event.
@@ -67,10 +69,6 @@ pub const QUEUE: Queue = Queue {
     set: "tries = tries + 1, in_doubt = in_doubt + 1",
 };
 
-/// What [`read_claimed`] reads.
-const CLAIMED: &str = "seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, \
-     payload, sweeps, via, effects, in_doubt, doubts, refused, replays";
-
 /// Takes a lease of `lease_ms` on the open events of each of some entities, in the order of commit; none of
 /// an entity whose events another consumer holds. Also returns the standing of the events that each entity
 /// is asked about. One round trip for all of them.
@@ -85,9 +83,10 @@ pub async fn claim(
 ) -> Result<Vec<EntityClaim>, DbError> {
     let ids: Vec<&str> = entities.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
     let mut batch = vec![Statement::new(STANDING).bind(json!(ids).to_string())];
+    let columns = format!("{EVENT_COLUMNS}, effects, in_doubt, doubts, refused, replays");
     batch.extend(entities.iter().map(|(entity, _)| {
         let lane = ("entity_id", *entity);
-        QUEUE.claim_lane(lane, "seq", lease_ms, now_ms, CLAIM_LIMIT, CLAIMED)
+        QUEUE.claim_lane(lane, "seq", lease_ms, now_ms, CLAIM_LIMIT, &columns)
     }));
     let mut results = ready.db().batch(batch).await?.into_iter();
     let standing = read_standing(results.next().unwrap_or_default())?;

@@ -19,14 +19,7 @@ const PAUSES_MS: Backoff = Backoff { first: 1_000, longest: 300_000 };
 
 /// The one row: due when the pause is over.
 pub(super) const QUEUE: Queue = Queue {
-    due: Due {
-        name: "registration",
-        from: "registration_lease",
-        key: &["id"],
-        owner: None,
-        at: "next_attempt_at",
-        condition: "TRUE",
-    },
+    due: Due::all("registration_lease", &["id"], "next_attempt_at"),
     lease: "expires_at",
     attempts: "attempts",
     set: "attempts = attempts + 1",

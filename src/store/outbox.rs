@@ -168,11 +168,9 @@ pub async fn sweep(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
 
 async fn sweep_round(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     // 1. Claim the overdue events, which postpones their next sweep.
-    let columns = "seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, payload, \
-         sweeps, via";
     let hold = Hold::Pause { attempt: "sweeps + 1", pauses: SWEEP_PAUSES_S };
     let seed = app.jitter(u32::MAX);
-    let overdue = SWEEP.claim(hold, app.now_ms(), seed, SWEEP_LIMIT, columns);
+    let overdue = SWEEP.claim(hold, app.now_ms(), seed, SWEEP_LIMIT, EVENT_COLUMNS);
     let rows = ready.db().batch(vec![overdue]).await?.pop().unwrap_or_default();
     // 2. Read them, in the order of their commit.
     let swept = rows.len();
@@ -191,6 +189,10 @@ async fn sweep_round(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     }
     Ok(swept)
 }
+
+/// What [`read`] reads of a row, and the row's place in the order of commit.
+pub(crate) const EVENT_COLUMNS: &str =
+    "seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, payload, via";
 
 pub(crate) fn read(row: &mut Row) -> Result<Event, DbError> {
     let kind = serde_json::Value::String(row.text("event_type")?);

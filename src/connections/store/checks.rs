@@ -127,14 +127,7 @@ pub const RENEWAL_PAUSE: Hold = Hold::Pause {
 /// The credentials by the lease on their refresh. A holder that died before it gave the lease back has
 /// perhaps refreshed: `in_doubt` counts such attempts.
 pub const REFRESHES: Queue = Queue {
-    due: Due {
-        name: "credential_refreshes",
-        from: "connection_secrets",
-        key: &["connection_id"],
-        owner: None,
-        at: "leased_until",
-        condition: "TRUE",
-    },
+    due: Due::all("connection_secrets", &["connection_id"], "leased_until"),
     lease: "leased_until",
     attempts: "in_doubt",
     set: "in_doubt = in_doubt + (leased_until <> '')",

@@ -138,14 +138,7 @@ async fn in_database(ready: Ready<'_>, id: i64) -> Result<Option<String>, DbErro
 
 /// The rows by the lease on the fetch of a token.
 pub(super) const QUEUE: Queue = Queue {
-    due: Due {
-        name: "github_tokens",
-        from: "github_tokens",
-        key: &["installation_id"],
-        owner: None,
-        at: "leased_until",
-        condition: "TRUE",
-    },
+    due: Due::all("github_tokens", &["installation_id"], "leased_until"),
     lease: "leased_until",
     attempts: "0",
     set: "",

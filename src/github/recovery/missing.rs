@@ -108,14 +108,7 @@ pub fn ask_once_more(app: &App, delivered: &WebhookDelivery, number: &str) -> St
 
 /// The deliveries that are to be asked for.
 pub const QUEUE: Queue = Queue {
-    due: Due {
-        name: "github_missing",
-        from: "github_missing",
-        key: &["delivery_id"],
-        owner: None,
-        at: "due_at",
-        condition: "TRUE",
-    },
+    due: Due::all("github_missing", &["delivery_id"], "due_at"),
     lease: "due_at",
     attempts: "tries",
     set: "tries = tries + 1",

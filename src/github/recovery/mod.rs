@@ -33,14 +33,7 @@ const LEASE_MS: u64 = 300_000;
 
 /// The one row: due when the next round is.
 pub const QUEUE: Queue = Queue {
-    due: Due {
-        name: "github_recovery",
-        from: "github_recovery",
-        key: &["id"],
-        owner: None,
-        at: "next_at",
-        condition: "TRUE",
-    },
+    due: Due::all("github_recovery", &["id"], "next_at"),
     lease: "leased_until",
     attempts: "0",
     set: "",
