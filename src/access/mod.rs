@@ -2,6 +2,7 @@
 //! uses: routes, replies, lists and idempotency keys.
 
 pub mod caller;
+pub mod change;
 pub mod event;
 pub mod idempotency;
 pub mod kind;

@@ -1,16 +1,17 @@
 //! `/v1/actors`.
 
 use chitty_core::ChittyId;
-use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
+use http_kit::precondition::{ChangeOutcome, etag};
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 use serde_json::json;
 
 use crate::access::caller::{Scope, TokenCache, WriteError, scopes, token_of};
+use crate::access::change::Change;
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::listing::{PageRequest, word};
 use crate::access::reply::{After, Body, Outcome, Reply, Secret};
-use crate::actors::store::{self, Change, Filter};
+use crate::actors::store::{self, Filter};
 use crate::actors::{STATUSES, TYPES, input};
 use crate::app::{App, Slot};
 use crate::store::Ready;
@@ -213,7 +214,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let payload = json!({ "changes": changes, "status": patch.status });
     let kind = EventKind::ActorUpdated;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
-    let change = change_of(app, request, &id, &event);
+    let change = Change::of(app, request, &id, &event);
     match store::update(ready, &scope, &change, &patch).await {
         // 4. Forget the actor's cached tokens, reply, and announce the event.
         Ok(updated) => changed_reply(app, &id, event, &updated.done("actor")?),
@@ -232,15 +233,6 @@ async fn admits_status(ready: Ready<'_>, scope: &Scope, is_own: bool) -> Result<
         ));
     }
     scope.not_delegated(ready).await
-}
-
-fn change_of<'a>(
-    app: &App,
-    request: &Request<'_>,
-    id: &'a ChittyId,
-    event: &'a Event,
-) -> Change<'a> {
-    Change { id, event, if_match: IfMatch::of(request), overdue_ms: app.config.outbox_overdue_ms }
 }
 
 fn changed_reply(app: &App, id: &ChittyId, event: Event, json: &str) -> Outcome {
@@ -313,7 +305,7 @@ pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     let payload = json!({ "granted": granted });
     let kind = EventKind::ActorCapabilitiesChanged;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
-    let change = change_of(app, request, &id, &event);
+    let change = Change::of(app, request, &id, &event);
     if scopes::is_admin(&held) {
         let json = store::grant(ready, &scope, &change, &granted, None).await?.done("actor")?;
         return changed_reply(app, &id, event, &json);

@@ -1,13 +1,13 @@
 //! The SQL of actors.
 
-use chitty_core::ChittyId;
 use http_kit::fields::Member;
-use http_kit::precondition::{ChangeOutcome, IfMatch, etag};
+use http_kit::precondition::{ChangeOutcome, etag};
 use http_kit::problem::Problem;
 use seams::db::{Params, Row, Statement, first_row};
 use serde_json::json;
 
 use crate::access::caller::{Scope, WriteError};
+use crate::access::change::Change;
 use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::access::listing::{Newest, Page, PageRequest};
 use crate::actors::input::{Patch, Profile, Registration};
@@ -239,18 +239,6 @@ pub async fn is_registered(
         scope.read(ready, [check].into_iter().chain(look_up).collect()).await?.into_iter();
     let is_registered = results.next().is_some_and(|rows| !rows.is_empty());
     Ok((is_registered, results.next().unwrap_or_default()))
-}
-
-/// A change to one actor.
-pub struct Change<'a> {
-    /// The actor.
-    pub id: &'a ChittyId,
-    /// The event of the change, whose id becomes the revision.
-    pub event: &'a Event,
-    /// The revisions that may be changed.
-    pub if_match: IfMatch,
-    /// How long after the change the event is overdue, in ms.
-    pub overdue_ms: u64,
 }
 
 /// Changes an actor. A status can also be set for an actor that has never called, so that it is

@@ -4,21 +4,22 @@
 use chitty_core::ChittyId;
 use http_kit::names::Name;
 use http_kit::paging::{self, Cursor};
-use http_kit::precondition::{IfMatch, etag, none_match_hits};
+use http_kit::precondition::{etag, none_match_hits};
 use http_kit::problem::{FieldError, Problem};
 use http_kit::request::Request;
 use seams::time;
 use serde_json::json;
 
 use crate::access::caller::Scope;
+use crate::access::change::Change;
 use crate::access::reply::{After, Body, Reply};
 use crate::app::App;
 use crate::contexts::credentials::{self, Key};
 use crate::contexts::input::{self, KeyDraft};
-use crate::contexts::store::{self, Change, Filter};
+use crate::contexts::store::{self, Filter};
 use crate::contexts::{Status, event};
 use crate::store::Ready;
-use crate::store::event::{Event, EventKind};
+use crate::store::event::EventKind;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::contexts::views::ContextPatch;
@@ -221,7 +222,7 @@ pub async fn change(
         fields.insert("credentials".to_owned(), made.told());
     }
     let event = event(app, EventKind::ContextUpdated, &id, &scope, fields, request);
-    let change = conditional(app, request, &id, &event);
+    let change = Change::of(app, request, &id, &event);
     let changed = match store::update(ready, &scope, &change, &patch, made.as_ref()).await {
         Ok(changed) => changed.done("context"),
         Err(failure) => {
@@ -284,7 +285,7 @@ pub async fn remove(
     // 1. Delete the context and end its key and its connections, with the event, in one batch.
     let id = context_id(request)?;
     let event = event(app, EventKind::ContextDeleted, &id, &scope, json!({}), request);
-    let change = conditional(app, request, &id, &event);
+    let change = Change::of(app, request, &id, &event);
     let (changed, had_key) = store::delete(ready, &scope, &change).await?;
     changed.done("context")?;
     // 2. Reply; announce the event, and revoke a key that the context had.
@@ -299,14 +300,4 @@ pub async fn remove(
 /// Returns the id in the path. If it is not a ChittyID, no context has it, so the error is 404.
 pub(super) fn context_id(request: &Request<'_>) -> Result<ChittyId, Problem> {
     ChittyId::parse(&request.id).map_err(|_| Problem::not_found("context"))
-}
-
-/// Returns a change of a context under the condition of the request's `If-Match`.
-fn conditional<'a>(
-    app: &App,
-    request: &Request<'_>,
-    id: &'a ChittyId,
-    event: &'a Event,
-) -> Change<'a> {
-    Change { id, event, if_match: IfMatch::of(request), overdue_ms: app.config.outbox_overdue_ms }
 }

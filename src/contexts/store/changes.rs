@@ -1,11 +1,11 @@
 //! The changes and the deletion of contexts: each is one batch of the row, its words in the index, and its event.
 
-use chitty_core::ChittyId;
 use http_kit::names::Name;
-use http_kit::precondition::{ChangeOutcome, IfMatch};
+use http_kit::precondition::ChangeOutcome;
 use seams::db::{Row, Statement};
 
 use crate::access::caller::Scope;
+use crate::access::change::Change;
 use crate::connections;
 use crate::contexts::Status;
 use crate::contexts::credentials::{self, Key as MadeKey};
@@ -14,20 +14,7 @@ use crate::contexts::search::{Key, name_column};
 use crate::contexts::store::failure::Failure;
 use crate::contexts::store::former_names::{self, Patience};
 use crate::contexts::store::{former_words, said};
-use crate::store::event::Event;
 use crate::store::{Ready, outbox};
-
-/// A change of one context of the caller.
-pub struct Change<'a> {
-    /// The ChittyID of the context.
-    pub id: &'a ChittyId,
-    /// The event of the change; its id becomes the revision.
-    pub event: &'a Event,
-    /// The revisions that the caller accepts for the change.
-    pub if_match: IfMatch,
-    /// How long after its instant the event is overdue, in ms.
-    pub overdue_ms: u64,
-}
 
 /// Changes a context: the row, its words and its event, in one batch. `made_for_it` is a new key that the
 /// same batch gives the context.

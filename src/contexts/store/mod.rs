@@ -14,7 +14,7 @@ use chitty_core::ChittyId;
 use http_kit::problem::Problem;
 use seams::db::{DbError, Row, Statement, Text};
 
-pub use self::changes::{Change, delete, update};
+pub use self::changes::{delete, update};
 pub use self::creation::{CreationNeeds, Insertion, check_free, created, insert, insert_own};
 pub use self::failure::{Failure, explain};
 pub use self::pages::{Filter, find, list};
