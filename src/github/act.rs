@@ -3,6 +3,7 @@
 //! A comment or check run is updated in place and never duplicated, even if a worker dies in between: a job
 //! notes the number of what it has created, and searches GitHub before it creates anything without a number.
 
+use github_client::{Annotation, ChangedFile, CheckRun, ErrorKind, GithubError, Pull, Repository};
 use review_rules::render::{self, CheckText, MARKER};
 use review_rules::review::{self, Conclusion, Report};
 use review_rules::settings::{self, PullRequests, Settings};
@@ -10,11 +11,8 @@ use review_rules::{FileFacts, PullFacts, triage};
 use seams::log;
 
 use crate::app::App;
-use crate::github::client::{
-    self, Annotation, ChangedFile, CheckRun, ErrorKind, GithubError, Pull, Repository,
-};
 use crate::github::jobs::{Artifacts, Job, JobKind};
-use crate::github::summary;
+use crate::github::{as_installation, summary};
 use crate::store::Ready;
 
 /// The name of the check run, as people see it beside others.
@@ -34,7 +32,7 @@ pub async fn perform(
     made: &mut Artifacts,
 ) -> Result<(), GithubError> {
     // 1. Read the settings of the repository.
-    let repository = client::repository(app, ready, job.installation_id, &job.repository);
+    let repository = as_installation(app, ready, job.installation_id).repository(&job.repository);
     // A repository that has no settings file has not opted in.
     let Some(text) = repository.content(settings::PATH).await? else { return Ok(()) };
     let settings = Settings::parse(&text);

@@ -59,9 +59,9 @@ pub fn plan(
     let overdue_ms = app.config.outbox_overdue_ms;
     let mut statements = match known {
         Some(known) if is_about_installation(&row.event) => {
-            installation(row, known, &event.id, app.now_ms())
+            installation(row, known, event.id.as_str(), app.now_ms())
         }
-        Some(_) => renamed(row, &event.id, app.now_ms()).into_iter().collect(),
+        Some(_) => renamed(row, event.id.as_str(), app.now_ms()).into_iter().collect(),
         None => Vec::new(),
     };
     // A job of an installation that is not on record yet waits until it is.

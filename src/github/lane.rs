@@ -20,7 +20,7 @@ use crate::events::dead;
 use crate::github::deliveries::{self, DeliveryClaim, InstallationRecord};
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
-use crate::github::{WorkAhead, apply, client, installations};
+use crate::github::{WorkAhead, apply, installations, tokens};
 use crate::store::event::Event;
 use crate::store::minting::MintIntent;
 use crate::store::{Ready, outbox};
@@ -219,7 +219,7 @@ async fn perform(
     {
         let now = installations::store::read_known(now)?;
         if !now.is_live {
-            client::forget_installation(app, id).await;
+            tokens::forget_installation(app, id).await;
         }
         known.insert(id, now);
     }

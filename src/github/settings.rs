@@ -3,9 +3,10 @@
 
 use std::fmt;
 
+use github_client::{AppKey, OauthClient, PrivateKey};
+
 use crate::app;
-use crate::config::{Config, Reader};
-use crate::github::private_key::PrivateKey;
+use crate::config::{Config, Reader, VERSION};
 
 /// The address of GitHub's REST API, unless `GITHUB_API_URL` says otherwise.
 pub const API_URL: &str = "https://api.github.com";
@@ -16,41 +17,14 @@ pub const WEB_URL: &str = "https://github.com";
 /// The settings of the GitHub App.
 #[derive(Clone)]
 pub struct Settings {
-    /// The address of the REST API, without a trailing slash; for GitHub Enterprise Server
-    /// `https://{host}/api/v3`.
-    pub api_url: String,
-    /// The address of GitHub's pages, without a trailing slash.
-    pub web_url: String,
+    /// What calls to GitHub need.
+    pub api: github_client::Config,
     /// The secrets with which GitHub may sign webhooks: the present one, and the previous one while it is
     /// being replaced.
     pub webhook_secrets: Vec<Vec<u8>>,
-    /// The App's number and key, for calls as the App.
-    pub app: Option<AppKey>,
-    /// The App's name and OAuth client, for users who install it.
-    pub client: Option<Client>,
     /// How often the gateway compares GitHub's list of deliveries with its record, and how old a delivery
     /// must be to count as missing, in ms.
     pub recovery_ms: u64,
-}
-
-/// The number and key with which the App authenticates.
-#[derive(Debug, Clone)]
-pub struct AppKey {
-    /// Its number.
-    pub id: u64,
-    /// Its private key.
-    pub key: PrivateKey,
-}
-
-/// The App's name, and the OAuth client by which users prove who they are.
-#[derive(Clone)]
-pub struct Client {
-    /// The name of the App in URLs.
-    pub slug: String,
-    /// OAuth client id.
-    pub id: String,
-    /// OAuth client secret.
-    pub secret: String,
 }
 
 /// The secret with which the sandbox's GitHub signs; `wrangler.toml` has it for a developer's machine.
@@ -100,18 +74,23 @@ impl app::Settings for Settings {
             reader.lacks("secret", KEY, "must be the private key of the App, as a PEM text");
         }
         let client = || {
-            Some(Client {
+            Some(OauthClient {
                 slug: reader.text("GITHUB_APP_SLUG")?,
                 id: reader.text("GITHUB_CLIENT_ID")?,
                 secret: reader.text("GITHUB_CLIENT_SECRET")?,
             })
         };
-        Settings {
+        let api = github_client::Config {
             api_url: api_url.unwrap_or_else(|| API_URL.to_owned()),
             web_url: web_url.unwrap_or_else(|| WEB_URL.to_owned()),
-            webhook_secrets,
+            user_agent: format!("ChittyConnect/{VERSION}"),
+            deadline_ms: config.connection_timeout_ms,
             app: id.zip(key).map(|(id, key)| AppKey { id, key }),
             client: client(),
+        };
+        Settings {
+            api,
+            webhook_secrets,
             recovery_ms: reader.number("GITHUB_RECOVERY_SECONDS", 120, 0, 3600) * 1000,
         }
     }
@@ -121,19 +100,9 @@ impl fmt::Debug for Settings {
     /// No secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("api_url", &self.api_url)
-            .field("web_url", &self.web_url)
+            .field("api", &self.api)
             .field("webhook_secrets", &self.webhook_secrets.len())
-            .field("app", &self.app)
-            .field("client", &self.client)
             .finish()
-    }
-}
-
-impl fmt::Debug for Client {
-    /// No secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("slug", &self.slug).field("id", &self.id).finish()
     }
 }
 

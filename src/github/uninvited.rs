@@ -4,12 +4,12 @@
 //! No actor of ChittyOS has asked for the installation, so no actor becomes its owner. The gateway records
 //! the installation if the user owns its account, and the page says how to own it in ChittyOS.
 
+use github_client::Ownership;
 use http_kit::request::Request;
 use seams::ids;
 
 use crate::access::reply::Outcome;
 use crate::app::App;
-use crate::github::client::Ownership;
 use crate::github::install::evidence::{self, NotFound};
 use crate::github::install::record;
 use crate::github::install::refusal::{BEGIN_AGAIN, not_owned, refused};

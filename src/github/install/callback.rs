@@ -9,12 +9,13 @@ use seams::{ids, log};
 
 use crate::access::reply::Outcome;
 use crate::app::{App, Settings as _};
+use crate::github::install::record;
 use crate::github::install::refusal::{
     BEGIN_AGAIN, or_page, owned_by_another, refused, unconfigured,
 };
 use crate::github::install::state::{self, QUESTION, QUESTION_FOR_MS, Question, STATE, State};
-use crate::github::install::{evidence, record, transfer};
-use crate::github::installations::store::Claim;
+use crate::github::install::{evidence, transfer};
+use crate::github::installations::store::{Claim, ShownInstallation};
 use crate::github::settings::Settings;
 use crate::github::visit::{self, Visit};
 use crate::github::{page, uninvited};
@@ -46,7 +47,7 @@ pub async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
 
 async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     // 1. Answer a user who comes back without consent, or who has not begun here.
-    if Settings::of(app).client.is_none() {
+    if Settings::of(app).api.client.is_none() {
         return Err(unconfigured());
     }
     if let Some(error) = request.query("error") {
@@ -92,13 +93,15 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     let is_own = user.id == confirmed.account.id;
     let github = (user.id, (!is_own).then_some(user.login));
     if visit::is_by_browser(request) {
-        let nonce = ids::random_hex::<16>();
-        let until_ms = request.now_ms + QUESTION_FOR_MS;
-        let installation_id = confirmed.id;
-        let question = Question { nonce, until_ms, actor, installation_id, from, github };
-        let sealed = state::sealed(app, QUESTION, &question)?;
-        let page = page::question(&seen.shown, &seen.asks(&question.actor), &visit.user, &sealed);
-        return Ok(visit::kept(app, page, &Visit { question: Some(sealed), ..visit }));
+        let question = Question {
+            nonce: ids::random_hex::<16>(),
+            until_ms: request.now_ms + QUESTION_FOR_MS,
+            actor,
+            installation_id: confirmed.id,
+            from,
+            github,
+        };
+        return ask(app, &seen, &question, visit);
     }
     // 7. Give it to the actor, with the events, in one batch; reply, and announce the events.
     let claim = Claim {
@@ -110,6 +113,13 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     let events = transfer::transfer(app, ready, &claim, &known.chitty_id, request).await?;
     let seen = record::seen(ready, &confirmed, None).await?;
     Ok(transfer::announcing(page::installed(&seen.shown, visit.is_update, &origin), events))
+}
+
+/// Asks the user of a browser whether the actor becomes the owner.
+fn ask(app: &App, seen: &ShownInstallation, question: &Question, visit: Visit) -> Outcome {
+    let sealed = state::sealed(app, QUESTION, question)?;
+    let page = page::question(&seen.shown, &seen.asks(&question.actor), &visit.user, &sealed);
+    Ok(visit::kept(app, page, &Visit { question: Some(sealed), ..visit }))
 }
 
 /// Answers a user who cancelled at GitHub, or whom GitHub could not ask. Nothing has happened, and the state

@@ -1,11 +1,12 @@
 //! What GitHub confirms about a user who comes back: that the installation exists, who the user is, and
 //! whether the user owns the account that the installation is on.
 
+use github_client::{Account, ErrorKind, GithubError, Installation, Ownership};
 use http_kit::problem::Problem;
 use http_kit::request::Request;
 
 use crate::app::App;
-use crate::github::client::{self, ErrorKind, GithubError, Ownership};
+use crate::github::client;
 use crate::github::install::refusal::{not_owned, refused};
 use crate::github::installations::handlers::{UNTOLD, unavailable};
 
@@ -14,7 +15,7 @@ use crate::github::installations::handlers::{UNTOLD, unavailable};
 pub(super) async fn confirmed(
     app: &App,
     request: &Request<'_>,
-) -> Result<(client::Installation, client::Account), Problem> {
+) -> Result<(Installation, Account), Problem> {
     let (installation, user, ownership) =
         found(app, request).await.map_err(|error| match error {
             NotFound::Refused => refused(
@@ -42,7 +43,7 @@ pub(crate) enum NotFound {
 pub(crate) async fn found(
     app: &App,
     request: &Request<'_>,
-) -> Result<(client::Installation, client::Account, Ownership), NotFound> {
+) -> Result<(Installation, Account, Ownership), NotFound> {
     let id = request.query("installation_id").and_then(|id| id.parse::<i64>().ok());
     let (Some(id), Some(code)) = (id, request.query("code")) else {
         return Err(NotFound::Problem(refused(
@@ -57,10 +58,10 @@ pub(crate) async fn found(
         ErrorKind::Refused | ErrorKind::Invalid => NotFound::Refused,
         _ => NotFound::Problem(unavailable(&error)),
     };
-    let token = client::exchange_code(app, &code).await.map_err(not_found)?;
-    let user = client::user(app, &token).await.map_err(not_found)?;
-    let installation = client::installation(app, id).await.map_err(not_found)?;
-    let ownership =
-        client::ownership(app, &token, &user, &installation).await.map_err(not_found)?;
+    let github = client(app);
+    let token = github.exchange_code(&code).await.map_err(not_found)?;
+    let user = github.user(&token).await.map_err(not_found)?;
+    let installation = github.installation(id).await.map_err(not_found)?;
+    let ownership = github.ownership(&token, &user, &installation).await.map_err(not_found)?;
     Ok((installation, user, ownership))
 }

@@ -57,7 +57,8 @@ pub async fn begin(app: &App, request: &Request<'_>) -> Outcome {
 
 async fn to_github(app: &App, request: &Request<'_>) -> Outcome {
     // 1. Check that there is an App to install, and read whether the caller claims the installation.
-    let client = Settings::of(app).client.as_ref().filter(|_| Settings::of(app).app.is_some());
+    let api = &Settings::of(app).api;
+    let client = api.client.as_ref().filter(|_| api.app.is_some());
     let Some(client) = client else { return Err(unconfigured()) };
     let claims = match request.query("claim").as_deref() {
         None => false,
@@ -75,8 +76,8 @@ async fn to_github(app: &App, request: &Request<'_>) -> Outcome {
     let nonce = ids::random_hex::<16>();
     let state = State { nonce, until_ms: request.now_ms + STATE_FOR_MS, actor, claims };
     let state = state::sealed(app, STATE, &state)?;
-    let web = &Settings::of(app).web_url;
-    let location = format!("{web}/apps/{}/installations/new?state={state}", client.slug);
+    let (web, slug) = (&api.web_url, &client.slug);
+    let location = format!("{web}/apps/{slug}/installations/new?state={state}");
     Ok(Reply::new(302, Body::Empty).header("location", location))
 }
 

@@ -2,6 +2,7 @@
 //! whether or not a webhook has described the installation before.
 
 use chitty_core::CallContext;
+use github_client::Installation;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 use seams::db::{DbError, first_row};
@@ -10,7 +11,7 @@ use seams::log;
 use crate::app::App;
 use crate::github::deliveries::InstallationRecord;
 use crate::github::installations::store::{self, ShownInstallation};
-use crate::github::{client, installations, payload};
+use crate::github::{installations, payload, tokens};
 use crate::store::minting::MintIntent;
 use crate::store::{Ready, outbox};
 
@@ -19,7 +20,7 @@ pub(crate) async fn on_record(
     app: &App,
     ready: Ready<'_>,
     request: &Request<'_>,
-    confirmed: &client::Installation,
+    confirmed: &Installation,
 ) -> Result<InstallationRecord, Problem> {
     let known = ready.db().batch(vec![store::known(confirmed.id)]).await?;
     if let Some(row) = first_row(known.into_iter().next()) {
@@ -61,7 +62,7 @@ pub(crate) async fn on_record(
     }
 }
 
-fn described(confirmed: &client::Installation) -> payload::Installation {
+fn described(confirmed: &Installation) -> payload::Installation {
     let account = &confirmed.account;
     payload::Installation {
         id: confirmed.id,
@@ -82,7 +83,7 @@ fn described(confirmed: &client::Installation) -> payload::Installation {
 
 /// Fetches the first token of an installation. If that fails, it is fetched when it is needed.
 pub(crate) async fn fetch_token(app: &App, ready: Ready<'_>, id: i64) {
-    if let Err(error) = client::installation_token(app, ready, id).await {
+    if let Err(error) = tokens::installation_token(app, ready, id).await {
         log::warn("token_not_fetched", &[("error", &error.to_string())]);
     }
 }
@@ -91,7 +92,7 @@ pub(crate) async fn fetch_token(app: &App, ready: Ready<'_>, id: i64) {
 /// GitHub has just described them.
 pub(crate) async fn seen(
     ready: Ready<'_>,
-    confirmed: &client::Installation,
+    confirmed: &Installation,
     actor: Option<&str>,
 ) -> Result<ShownInstallation, Problem> {
     let mut seen = store::seen(ready, confirmed.id, actor).await?.ok_or(DbError::Shape)?;

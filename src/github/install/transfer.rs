@@ -48,7 +48,7 @@ pub(super) async fn transfer(
         by_callback(Event::new(now_ms, kind, from, claim.actor, payload, traceparent))
     });
     let mut statements = vec![
-        store::claim(claim, &claimed.id, now_ms),
+        store::claim(claim, claimed.id.as_str(), now_ms),
         store::owner(claim.id),
         outbox::insert_if_changed(&claimed, overdue_ms, "installations", "chitty_id"),
     ];

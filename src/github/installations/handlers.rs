@@ -1,5 +1,6 @@
 //! `/v1/github/installations`: where the App is installed.
 
+use github_client::{ErrorKind, GithubError, Ownership};
 use http_kit::paging::{self, Cursor};
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
@@ -10,7 +11,7 @@ use crate::access::caller::Scope;
 use crate::access::listing::PageRequest;
 use crate::access::reply::{After, Outcome, Reply};
 use crate::app::App;
-use crate::github::client::{self, ErrorKind, GithubError, Ownership};
+use crate::github::as_installation;
 use crate::github::installations::store;
 use crate::store::event::{Event, EventKind};
 use crate::store::{Ready, outbox};
@@ -99,7 +100,7 @@ pub async fn repositories(
     }
     // 3. List its repositories at GitHub, and check that the owner still owns the organization there.
     let per_page = u32::try_from(limit).unwrap_or(100);
-    let listed = client::repositories(app, ready, found.id, page, per_page).await;
+    let listed = as_installation(app, ready, found.id).repositories(page, per_page).await;
     let listed = listed.map_err(|error| unavailable(&error))?;
     if !found.by_admin {
         still_owned(app, ready, &found).await?;
@@ -140,7 +141,8 @@ async fn still_owned(
         }
     };
     let user = (*id, login.as_str());
-    let ownership = client::organization_ownership(app, ready, found.id, organization, user).await;
+    let installation = as_installation(app, ready, found.id);
+    let ownership = installation.organization_ownership(organization, user).await;
     match ownership.map_err(|error| unavailable(&error))? {
         Ownership::Owned => Ok(()),
         Ownership::NotOwned | Ownership::Unseen => refused(
@@ -190,7 +192,7 @@ pub async fn release(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let kind = EventKind::AppReleased;
     let event = Event::caused(request, &scope, kind, &found.chitty_id, payload, now_ms);
     let mut statements = vec![
-        store::release(found.id, owner, &event.id, now_ms),
+        store::release(found.id, owner, event.id.as_str(), now_ms),
         outbox::insert_if_changed(&event, overdue_ms, "installations", "chitty_id"),
     ];
     let is_own = owner == scope.actor();

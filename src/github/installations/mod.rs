@@ -59,7 +59,7 @@ pub async fn put_on_record(
     let orphaned =
         Event::new(now_ms, EventKind::IdentityOrphaned, minted, minted, lost, traceparent);
     let mut statements = vec![
-        store::upsert(installation, minted, &installed.id, now_ms),
+        store::upsert(installation, minted, installed.id.as_str(), now_ms),
         installed_row(&installed, overdue_ms),
         orphaned_row(&orphaned, overdue_ms),
         jobs::wake(installation.id, now_ms),

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use chitty_core::Backoff;
+use github_client::{ErrorKind, GithubError, HookDelivery};
 use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::{REACH_MS, Trouble};
 use crate::app::{App, Settings as _};
 use crate::events::dead;
-use crate::github::client::{self, ErrorKind, GithubError, HookDelivery};
+use crate::github::client;
 use crate::github::encoding::Encoding;
 use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
 use crate::github::settings::Settings;
@@ -186,8 +187,8 @@ impl Work for Requests {
     ) -> Vec<Statement> {
         // 1. Ask GitHub to deliver it again.
         let outcome = match missing.github_id.parse() {
-            Ok(number) => client::redeliver(app, number).await,
-            Err(_) => Err(GithubError::unreadable()),
+            Ok(number) => client(app).redeliver(number).await,
+            Err(_) => Err(GithubError::new(ErrorKind::Unreadable)),
         };
         // 2. Notice an outage or a limit, which ends the round.
         let is_outage = outcome.as_ref().is_err_and(GithubError::is_transient);

@@ -8,11 +8,12 @@
 
 pub mod missing;
 
+use github_client::{ErrorKind, GithubError};
 use seams::db::{DbError, Statement};
 use seams::{log, time};
 
 use crate::app::{App, Settings as _};
-use crate::github::client::{self, ErrorKind, GithubError};
+use crate::github::client;
 use crate::github::settings::Settings;
 use crate::store::Ready;
 use crate::store::work::{Claim, Due, Queue};
@@ -63,7 +64,7 @@ enum Trouble {
 /// Makes a round, if one is due: once a minute at most, in one isolate at a time. A part that fails does not
 /// keep the others from their turn.
 pub async fn round(app: &App, ready: Ready<'_>) {
-    if Settings::of(app).app.is_none() {
+    if Settings::of(app).api.app.is_none() {
         return;
     }
     // 1. Take the lease on the round.
@@ -122,7 +123,7 @@ async fn pass(app: &App, ready: Ready<'_>, turn: &Turn) -> Result<bool, Trouble>
             return Ok(false);
         }
         // 1. Read a page of the list.
-        let page = match client::deliveries(app, cursor.as_deref()).await {
+        let page = match client(app).deliveries(cursor.as_deref()).await {
             Ok(page) => page,
             Err(error) if cursor.is_some() && is_about_the_cursor(&error) => {
                 log::warn("recovery_cursor_refused", &[("error", &error.to_string())]);

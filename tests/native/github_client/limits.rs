@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use chitty_core::TransportError;
-use chittyconnect::github::client::{self, ErrorKind};
+use chittyconnect::github::{as_installation, client, tokens};
+use github_client::ErrorKind;
 use serde_json::json;
 
 use super::{Github, TransportResult, kind, labels, path, ready, repository, token, with};
@@ -37,7 +38,7 @@ fn who_is_limited_asks_nobody_until_the_limit_ends() {
             assert_eq!((error.kind, error.retry_after_s), (ErrorKind::RateLimited, Some(1)));
             assert!(world.outside.take().is_empty());
             // Another installation has a limit of its own.
-            let other = client::repository(&gateway.app, ready(&gateway).await, 8, "a/b");
+            let other = as_installation(&gateway.app, ready(&gateway).await, 8).repository("a/b");
             assert_eq!(other.issue_labels(1).await.unwrap(), ["bug"]);
             world.advance_ms(500);
             assert_eq!(repository.issue_labels(1).await.unwrap(), ["bug"]);
@@ -56,12 +57,12 @@ fn the_app_is_limited_apart_from_its_installations() {
     });
     run(async {
         token(&gateway).await.unwrap();
-        let found = client::installation(&gateway.app, 7).await;
+        let found = client(&gateway.app).installation(7).await;
         assert_eq!(kind(found), ErrorKind::RateLimited);
-        assert_eq!(kind(client::deliveries(&gateway.app, None).await), ErrorKind::RateLimited);
+        assert_eq!(kind(client(&gateway.app).deliveries(None).await), ErrorKind::RateLimited);
         repository(&gateway).await.issue_labels(1).await.unwrap();
         // What has no token yet cannot get one.
-        let other = client::installation_token(&gateway.app, ready(&gateway).await, 8).await;
+        let other = tokens::installation_token(&gateway.app, ready(&gateway).await, 8).await;
         assert_eq!(kind(other), ErrorKind::RateLimited);
         assert_eq!(world.outside.take().len(), 3);
     });

@@ -10,8 +10,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use chitty_core::TransportError;
-use chittyconnect::github::client::{self, ErrorKind, GithubError, Repository};
+use chittyconnect::github::as_installation;
+use chittyconnect::github::tokens::installation_token;
 use chittyconnect::store::Ready;
+use github_client::{ErrorKind, GithubError, Repository};
 use seams::outside::{OutsideRequest, OutsideResponse};
 use seams::time;
 use serde_json::{Value, json};
@@ -95,11 +97,11 @@ async fn ready(gateway: &Isolate) -> Ready<'_> {
 }
 
 async fn repository(gateway: &Isolate) -> Repository<'_> {
-    client::repository(&gateway.app, ready(gateway).await, 7, "octo-org/hello")
+    as_installation(&gateway.app, ready(gateway).await, 7).repository("octo-org/hello")
 }
 
 async fn token(gateway: &Isolate) -> Result<String, GithubError> {
-    client::installation_token(&gateway.app, ready(gateway).await, 7).await
+    installation_token(&gateway.app, ready(gateway).await, 7).await
 }
 
 fn kind<T: std::fmt::Debug>(result: Result<T, GithubError>) -> ErrorKind {

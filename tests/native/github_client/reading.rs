@@ -6,7 +6,8 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chitty_core::TransportError;
-use chittyconnect::github::client::{self, ErrorKind};
+use chittyconnect::github::{as_installation, client};
+use github_client::ErrorKind;
 use serde_json::{Value, json};
 
 use super::{API, Github, header, kind, labels, path, ready, repository, with};
@@ -45,7 +46,8 @@ fn a_file_is_read_again_only_when_it_has_changed() {
         assert_eq!(read().await.unwrap().map(|text| text.len()), Some(64 << 10));
         // Neither another installation nor another repository has that ETag.
         world.outside.take();
-        let other = client::repository(&gateway.app, ready(&gateway).await, 8, "octo-org/hello");
+        let other = as_installation(&gateway.app, ready(&gateway).await, 8);
+        let other = other.repository("octo-org/hello");
         other.content(".github/chittyconnect.yml").await.unwrap();
         let sent = world.outside.take();
         assert!(sent.iter().all(|sent| header(sent, "if-none-match").is_none()));
@@ -177,7 +179,7 @@ fn a_pull_request_and_the_repositories() {
         assert_eq!((pull.number, pull.author.as_str(), pull.additions), (5, "ghost", 7));
         assert_eq!((pull.head_sha.as_str(), pull.base_ref.as_str()), ("abc", "main"));
         let ready = ready(&gateway).await;
-        let page = client::repositories(&gateway.app, ready, 7, 2, 900).await.unwrap();
+        let page = as_installation(&gateway.app, ready, 7).repositories(2, 900).await.unwrap();
         assert_eq!((page.total_count, page.items.len(), page.has_more), (9, 1, true));
         assert!(page.items[0].private && !page.items[0].archived);
         let sent = world.outside.take().pop().unwrap();
@@ -191,13 +193,13 @@ fn names_that_are_none_are_not_asked_for() {
     run(async {
         let ready = ready(&gateway).await;
         for name in ["", "a", "a/", "/b", "a/..", "../b"] {
-            let repository = client::repository(&gateway.app, ready, 7, name);
+            let repository = as_installation(&gateway.app, ready, 7).repository(name);
             assert_eq!(kind(repository.pull(1).await), ErrorKind::Invalid, "{name}");
             assert_eq!(kind(repository.pull_files(1).await), ErrorKind::Invalid, "{name}");
         }
         assert!(world.outside.take().is_empty());
         Github::new(&world, |_| Ok(labels()));
-        let repository = client::repository(&gateway.app, ready, 7, "a/b/../c?d#e");
+        let repository = as_installation(&gateway.app, ready, 7).repository("a/b/../c?d#e");
         repository.issue_labels(1).await.unwrap();
         let sent = world.outside.take().pop().unwrap();
         assert!(path(&sent).starts_with("/repos/a/b%2F..%2Fc%3Fd%23e/issues/1/"));
@@ -219,12 +221,13 @@ fn deliveries_come_in_pages_by_cursor() {
         })
     });
     run(async {
-        let page = client::deliveries(&gateway.app, None).await.unwrap();
+        let client = client(&gateway.app);
+        let page = client.deliveries(None).await.unwrap();
         let item = &page.items[0];
         assert_eq!((item.id, item.status_code, &item.action), (9_007_199_254_740_993, 502, &None));
         assert_eq!(page.next_cursor.as_deref(), Some("v1_&"));
-        client::deliveries(&gateway.app, page.next_cursor.as_deref()).await.unwrap();
-        client::redeliver(&gateway.app, item.id).await.unwrap();
+        client.deliveries(page.next_cursor.as_deref()).await.unwrap();
+        client.redeliver(item.id).await.unwrap();
         let sent = world.outside.take();
         let paths: Vec<&str> = sent.iter().map(path).collect();
         assert_eq!(

@@ -2,8 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chittyconnect::github::client::{self, ErrorKind};
+use chittyconnect::github::{client, tokens};
 use futures_util::future::join_all;
+use github_client::ErrorKind;
 use seams::outside::OutsideRequest;
 use seams::time;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ fn the_app_proves_itself_by_a_jwt_that_it_uses_again() {
     let (world, gateway) = World::warm();
     Github::new(&world, |_| Ok(answer(200, &installation_body(7, 77, "Organization").to_string())));
     run(async {
-        let found = client::installation(&gateway.app, 7).await.unwrap();
+        let found = client(&gateway.app).installation(7).await.unwrap();
         assert_eq!((found.id, found.account.login.as_str()), (7, "octo-org"));
         assert_eq!((found.account.kind.as_str(), found.suspended_at), ("Organization", None));
         let sent = world.outside.take().remove(0);
@@ -48,10 +49,10 @@ fn the_app_proves_itself_by_a_jwt_that_it_uses_again() {
         let used =
             |sent: Vec<OutsideRequest>| header(&sent[0], "authorization").unwrap().to_owned();
         world.advance_ms((exp_s - now_s - 61) * 1000);
-        client::installation(&gateway.app, 7).await.unwrap();
+        client(&gateway.app).installation(7).await.unwrap();
         assert_eq!(used(world.outside.take()), format!("Bearer {jwt}"), "the same");
         world.advance_ms(1000);
-        client::installation(&gateway.app, 7).await.unwrap();
+        client(&gateway.app).installation(7).await.unwrap();
         assert_ne!(used(world.outside.take()), format!("Bearer {jwt}"), "in its last minute");
     });
 }
@@ -62,8 +63,8 @@ fn without_its_settings_nothing_is_asked() {
     let gateway = world.isolate_with(&[("GITHUB_APP_ID", None), ("GITHUB_CLIENT_SECRET", None)]);
     run(async {
         let repository = repository(&gateway).await;
-        assert_eq!(kind(client::installation(&gateway.app, 7).await), ErrorKind::NotConfigured);
-        assert_eq!(kind(client::exchange_code(&gateway.app, "c").await), ErrorKind::NotConfigured);
+        assert_eq!(kind(client(&gateway.app).installation(7).await), ErrorKind::NotConfigured);
+        assert_eq!(kind(client(&gateway.app).exchange_code("c").await), ErrorKind::NotConfigured);
         assert_eq!(kind(repository.issue_labels(1).await), ErrorKind::NotConfigured);
         assert_eq!(kind(repository.find_comment(1, "m").await), ErrorKind::NotConfigured);
         assert!(world.outside.take().is_empty());
@@ -100,7 +101,7 @@ fn a_token_is_fetched_once_however_many_ask() {
         world.db.execute("UPDATE github_tokens SET installation_id = 8");
         world.tokens.values.borrow_mut().insert("github:installation:8".to_owned(), sealed);
         let other = world.isolate();
-        let other = client::installation_token(&other.app, ready(&other).await, 8).await;
+        let other = tokens::installation_token(&other.app, ready(&other).await, 8).await;
         assert_eq!(other.unwrap(), "ghs_2");
     });
 }
@@ -227,7 +228,7 @@ fn a_fetch_that_fails_or_dies_holds_nobody_up_for_long() {
         world.advance_ms(15_000);
         assert_eq!(token(&a).await.unwrap(), "ghs_1");
         // A database that forgets or fails does not make a good token a bad one.
-        client::forget_installation(&a.app, 7).await;
+        tokens::forget_installation(&a.app, 7).await;
         assert!(world.tokens.values.borrow().get(KV_KEY).is_none());
         world.db.execute("DELETE FROM github_tokens");
         world.db.reset_calls();
@@ -240,7 +241,7 @@ fn a_fetch_that_fails_or_dies_holds_nobody_up_for_long() {
         let ready = ready(&fresh).await;
         world.tokens.values.borrow_mut().clear();
         world.db.set_fault(|_| Fault::Before);
-        let failed = client::installation_token(&fresh.app, ready, 7).await;
+        let failed = tokens::installation_token(&fresh.app, ready, 7).await;
         assert_eq!(kind(failed), ErrorKind::Storage);
         assert_eq!(github.issued.get(), 2);
     });

@@ -1,6 +1,7 @@
 //! Users who come back from GitHub.
 
-use chittyconnect::github::client::{self, Account, ErrorKind, Installation, Ownership};
+use chittyconnect::github::client;
+use github_client::{Account, ErrorKind, Installation, Ownership};
 use seams::outside::OutsideResponse;
 use serde_json::{Value, json};
 
@@ -22,9 +23,9 @@ fn a_code_becomes_a_token_or_a_refusal() {
                 }
             })
         });
-        let token = client::exchange_code(&gateway.app, "c&d").await.unwrap();
+        let token = client(&gateway.app).exchange_code("c&d").await.unwrap();
         assert_eq!(format!("{token:?}"), "UserToken");
-        let user = client::user(&gateway.app, &token).await.unwrap();
+        let user = client(&gateway.app).user(&token).await.unwrap();
         assert_eq!((user.id, user.login.as_str()), (5, "ada"));
         let sent = world.outside.take();
         let form = String::from_utf8(sent[0].body.clone().unwrap()).unwrap();
@@ -43,7 +44,7 @@ fn a_code_becomes_a_token_or_a_refusal() {
             (answer(503, ""), ErrorKind::Unavailable),
         ] {
             world.outside.set(move |_| Ok(answered.clone()));
-            let error = client::exchange_code(&gateway.app, "c").await.unwrap_err();
+            let error = client(&gateway.app).exchange_code("c").await.unwrap_err();
             assert_eq!(error.kind, expected);
             assert!(!format!("{error:?} {error}").contains("ghu_"));
             assert_eq!(world.outside.take().len(), 1, "a code is good for once");
@@ -90,7 +91,7 @@ fn whose_an_installation_is() {
     ];
     run(async {
         world.outside.set(|_| Ok(answer(200, r#"{"access_token":"ghu_1"}"#)));
-        let token = client::exchange_code(&gateway.app, "c").await.unwrap();
+        let token = client(&gateway.app).exchange_code("c").await.unwrap();
         for (id, kind, says, expected) in cases {
             let shared = says.clone();
             world.outside.set(move |request| {
@@ -105,7 +106,7 @@ fn whose_an_installation_is() {
             let body = installation_body(7, id, kind);
             let installation: Installation = serde_json::from_value(body).unwrap();
             let user = account(5, "User");
-            let said = client::ownership(&gateway.app, &token, &user, &installation).await;
+            let said = client(&gateway.app).ownership(&token, &user, &installation).await;
             assert_eq!(said.map_err(|error| error.kind), expected, "{kind} {id}");
         }
         // Pages are looked through within a bound.
@@ -115,7 +116,7 @@ fn whose_an_installation_is() {
         let body = installation_body(7, 5, "User");
         let installation: Installation = serde_json::from_value(body).unwrap();
         let user = account(5, "User");
-        let said = client::ownership(&gateway.app, &token, &user, &installation).await;
+        let said = client(&gateway.app).ownership(&token, &user, &installation).await;
         assert_eq!(said, Ok(Ownership::Unseen));
         assert_eq!(world.outside.take().len(), 10);
     });

@@ -1,6 +1,6 @@
 //! Comments and check runs.
 
-use chittyconnect::github::client::{Annotation, CheckRun, ErrorKind};
+use github_client::{Annotation, CheckRun, ErrorKind};
 use serde_json::{Value, json};
 
 use super::{Github, header, kind, path, repository};

@@ -213,7 +213,7 @@ fn this_code_is_harmless() {
         ("src/sql.rs", include_str!("sql.rs")),
         ("src/literal.rs", include_str!("literal.rs")),
         ("src/secrets_tests.rs", include_str!("secrets_tests.rs")),
-        ("src/private_key.rs", include_str!("../../../../src/github/private_key.rs")),
+        ("src/private_key.rs", include_str!("../../../github-client/src/private_key.rs")),
         ("src/app.rs", include_str!("../../../../src/app.rs")),
         ("src/secrets.rs", include_str!("../../../../src/connections/secrets.rs")),
         ("src/jwt.rs", include_str!("../../../../src/access/caller/jwt.rs")),

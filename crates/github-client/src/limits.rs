@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use seams::outside::OutsideResponse;
 use serde::Deserialize;
 
-use super::error::{ErrorKind, GithubError};
+use crate::error::{ErrorKind, GithubError};
 
 /// The caller to whom GitHub counts a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum RateBucket {
+pub(crate) enum RateBucket {
     /// The App itself.
     App,
     /// The OAuth client: a call without a token.
@@ -37,11 +37,11 @@ const MAX_WAITING: usize = 512;
 
 /// The callers who have to wait, each with the end of the wait, in ms since the Unix epoch.
 #[derive(Default)]
-pub(super) struct Limits(RefCell<BTreeMap<RateBucket, u64>>);
+pub(crate) struct Limits(RefCell<BTreeMap<RateBucket, u64>>);
 
 impl Limits {
     /// Fails while the caller's limit is in force.
-    pub(super) fn check(&self, who: RateBucket, now_ms: u64) -> Result<(), GithubError> {
+    pub(crate) fn check(&self, who: RateBucket, now_ms: u64) -> Result<(), GithubError> {
         match self.0.borrow().get(&who) {
             Some(until_ms) if now_ms < *until_ms => Err(limited(*until_ms, now_ms)),
             _ => Ok(()),
@@ -49,7 +49,7 @@ impl Limits {
     }
 
     /// Remembers a caller's limit until it ends.
-    pub(super) fn set(&self, who: RateBucket, until_ms: u64, now_ms: u64) {
+    pub(crate) fn set(&self, who: RateBucket, until_ms: u64, now_ms: u64) {
         if who == RateBucket::User {
             return;
         }
@@ -68,7 +68,7 @@ impl Limits {
 }
 
 /// Returns the error of a call that has to wait.
-pub(super) fn limited(until_ms: u64, now_ms: u64) -> GithubError {
+pub(crate) fn limited(until_ms: u64, now_ms: u64) -> GithubError {
     let seconds = until_ms.saturating_sub(now_ms).div_ceil(1000);
     let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
     GithubError::new(ErrorKind::RateLimited).retry_after(Some(seconds))
@@ -81,7 +81,7 @@ struct Refusal {
 }
 
 /// Returns the end of the limit that an answer sets, in ms since the Unix epoch; `None` if it sets none.
-pub(super) fn until_ms(answer: &OutsideResponse, now_ms: u64) -> Option<u64> {
+pub(crate) fn until_ms(answer: &OutsideResponse, now_ms: u64) -> Option<u64> {
     if !matches!(answer.status, 403 | 429) {
         return None;
     }
@@ -101,7 +101,7 @@ pub(super) fn until_ms(answer: &OutsideResponse, now_ms: u64) -> Option<u64> {
 }
 
 /// Returns after how many seconds to try again, if the answer says so.
-pub(super) fn retry_after_s(answer: &OutsideResponse) -> Option<u32> {
+pub(crate) fn retry_after_s(answer: &OutsideResponse) -> Option<u32> {
     let seconds = number(answer, "retry-after")?.clamp(1, MAX_WAIT_S);
     u32::try_from(seconds).ok()
 }

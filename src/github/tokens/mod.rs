@@ -1,28 +1,26 @@
-//! Tokens of installations: looked up in the isolate, in `TOKEN_KV` and in the database, and only then
+//! The tokens of installations: looked up in the isolate, in `TOKEN_KV` and in the database, and only then
 //! fetched from GitHub.
 //!
 //! Only one isolate at a time fetches the token of an installation: it holds a lease on the installation's
 //! row, and the others read the row until the token is there. A token is sealed everywhere but in the
 //! isolate. Without a key to seal it, the token is kept in the isolate only.
 
+mod cache;
+mod sealed;
+
 use std::rc::Rc;
 
+use async_trait::async_trait;
+use github_client::{ErrorKind, GithubError, InstallationToken, TokenStore};
 use seams::db::{DbError, Statement, first_row};
-use seams::outside::OutsideResponse;
 use seams::{log, time};
-use serde::Deserialize;
 
-use super::cached_token::{CachedToken, Content, EARLY_MS, open, seal};
-use super::error::{ErrorKind, GithubError};
-use super::limits::RateBucket;
-use super::request::{self, Call};
+use self::cache::TokenCache;
+use self::sealed::{open, seal};
 use crate::app::{App, Slot};
-use crate::github::client::ClientState;
+use crate::github::client;
 use crate::store::Ready;
 use crate::store::work::{Claim, Due, Queue};
-
-/// The longest that a token is kept, in ms: GitHub's tokens are valid for an hour.
-const MAX_LIFE_MS: u64 = 3_600_000;
 
 /// How much longer a lease lasts than the deadline of the call that it is for, in ms.
 const LEASE_MARGIN_MS: u64 = 10_000;
@@ -34,9 +32,6 @@ const LOOK_MS: u64 = 150;
 
 /// The shortest life of an entry in KV, in seconds: a platform limit.
 const MIN_TTL_S: u64 = 60;
-
-/// The longest token that is accepted, in bytes.
-const MAX_TOKEN_BYTES: usize = 8192;
 
 /// The key in `TOKEN_KV`.
 fn kv_key(id: i64) -> String {
@@ -53,70 +48,80 @@ pub async fn installation_token(
     ready: Ready<'_>,
     installation_id: i64,
 ) -> Result<String, GithubError> {
-    let held = usable(app, ready, installation_id, None).await?;
+    let held = StoredTokens { app, ready }.usable_token(installation_id, None).await?;
     Ok(held.token.clone())
 }
 
-/// Makes a call as an installation. If GitHub refuses the token, the client forgets it everywhere and
-/// repeats the call once with another.
-pub(super) async fn send(
-    app: &App,
-    ready: Ready<'_>,
-    id: i64,
-    call: &Call,
-) -> Result<OutsideResponse, GithubError> {
-    let who = RateBucket::Installation(id);
-    // Checked here too, so that no token is fetched for a call that is not made.
-    ClientState::of(app).limits.check(who, app.now_ms())?;
-    let held = usable(app, ready, id, None).await?;
-    let answered = request::send(app, who, Some(&held.token), call).await;
-    if !matches!(&answered, Err(error) if error.status == Some(401)) {
-        return answered;
-    }
-    forget(app, ready, id, &held).await;
-    let fresh = usable(app, ready, id, Some(&held.token)).await?;
-    request::send(app, who, Some(&fresh.token), call).await
+/// The tokens of all installations, in the isolate, in KV and in the database.
+pub struct StoredTokens<'a> {
+    /// The isolate.
+    pub app: &'a App,
+    /// The database.
+    pub ready: Ready<'a>,
 }
 
-async fn usable(
-    app: &App,
-    ready: Ready<'_>,
-    id: i64,
-    refused: Option<&str>,
-) -> Result<Rc<CachedToken>, GithubError> {
-    let here = || ClientState::of(app).tokens.get(id, app.now_ms(), refused);
-    if let Some(held) = here() {
-        return Ok(held);
-    }
-    if !app.config.sealer.is_ready() {
-        let Content { token, expires_at_ms } = fetch(app, id).await?;
-        let held = CachedToken { token, expires_at_ms, sealed: None };
-        return Ok(ClientState::of(app).tokens.put(id, held, app.now_ms()));
-    }
-    if let Some(held) = in_kv(app, id, refused).await {
-        return Ok(ClientState::of(app).tokens.put(id, held, app.now_ms()));
-    }
-    for _ in 0..=LOOKS {
-        let sealed = in_database(ready, id).await?;
-        let now_ms = app.now_ms();
-        let held = sealed.as_deref().and_then(|sealed| open(app, id, sealed));
-        if let Some(held) = held.filter(|held| held.is_good(now_ms, refused)) {
-            return Ok(ClientState::of(app).tokens.put(id, held, now_ms));
-        }
-        if let Some(claim) = take_lease(app, ready, id, sealed).await? {
-            return fetch_under(app, ready, id, &claim).await;
-        }
-        // Another isolate is fetching it.
-        app.sleep(LOOK_MS).await;
+#[async_trait(?Send)]
+impl TokenStore for StoredTokens<'_> {
+    async fn usable_token(
+        &self,
+        id: i64,
+        refused: Option<&str>,
+    ) -> Result<Rc<InstallationToken>, GithubError> {
+        let (app, ready) = (self.app, self.ready);
+        let here = || TokenCache::of(app).get(id, app.now_ms(), refused);
+        let keep_here = |token| TokenCache::of(app).put(id, token, app.now_ms());
         if let Some(held) = here() {
             return Ok(held);
         }
+        if !app.config.sealer.is_ready() {
+            return client(app).issue_token(id).await.map(keep_here);
+        }
+        if let Some(held) = in_kv(app, id, refused).await {
+            return Ok(keep_here(held));
+        }
+        for _ in 0..=LOOKS {
+            let sealed = in_database(ready, id).await.map_err(storage_failed)?;
+            let held = sealed.as_deref().and_then(|sealed| open(app, id, sealed));
+            if let Some(held) = held.filter(|held| held.is_usable(app.now_ms(), refused)) {
+                return Ok(keep_here(held));
+            }
+            let taken = take_lease(app, ready, id, sealed).await.map_err(storage_failed)?;
+            if let Some(claim) = taken {
+                return fetch_under(app, ready, id, &claim).await;
+            }
+            // Another isolate is fetching it.
+            app.sleep(LOOK_MS).await;
+            if let Some(held) = here() {
+                return Ok(held);
+            }
+        }
+        Err(GithubError { retry_after_s: Some(1), ..GithubError::new(ErrorKind::Unavailable) })
     }
-    Err(GithubError::new(ErrorKind::Unavailable).retry_after(Some(1)))
+
+    async fn forget(&self, id: i64, refused: &InstallationToken) {
+        let (app, ready) = (self.app, self.ready);
+        TokenCache::of(app).forget(id, &refused.token);
+        forget_in_kv(app, id).await;
+        let Some(sealed) = &refused.sealed else { return };
+        let erase = Statement::new(
+            "UPDATE github_tokens SET sealed = NULL, expires_at = '' \
+             WHERE installation_id = ?1 AND sealed = ?2",
+        );
+        let erase = erase.bind(id).bind(sealed.as_str());
+        if let Err(error) = ready.db().batch(vec![erase]).await {
+            log::warn("github_token_not_forgotten", &[("error", &error.to_string())]);
+        }
+    }
+}
+
+/// Returns the error of a database that does not answer, and writes a line to the log.
+fn storage_failed(error: DbError) -> GithubError {
+    log::error("github_storage_failed", &[("error", &error.to_string())]);
+    GithubError::new(ErrorKind::Storage)
 }
 
 /// Returns the token in KV. If there is none, or it cannot be used, the caller asks the database.
-async fn in_kv(app: &App, id: i64, refused: Option<&str>) -> Option<CachedToken> {
+async fn in_kv(app: &App, id: i64, refused: Option<&str>) -> Option<InstallationToken> {
     let kv = app.tokens_kv.as_ref()?;
     let sealed = match kv.get(&kv_key(id)).await {
         Ok(sealed) => sealed?,
@@ -125,7 +130,7 @@ async fn in_kv(app: &App, id: i64, refused: Option<&str>) -> Option<CachedToken>
             return None;
         }
     };
-    open(app, id, &sealed).filter(|held| held.is_good(app.now_ms(), refused))
+    open(app, id, &sealed).filter(|held| held.is_usable(app.now_ms(), refused))
 }
 
 async fn in_database(ready: Ready<'_>, id: i64) -> Result<Option<String>, DbError> {
@@ -137,7 +142,7 @@ async fn in_database(ready: Ready<'_>, id: i64) -> Result<Option<String>, DbErro
 }
 
 /// The rows by the lease on the fetch of a token.
-pub(super) const QUEUE: Queue = Queue {
+const QUEUE: Queue = Queue {
     due: Due::all("github_tokens", &["installation_id"], "leased_until"),
     lease: "leased_until",
     attempts: "0",
@@ -160,58 +165,31 @@ async fn take_lease(
     Ok(QUEUE.read(taken)?.pop().map(|(claim, _)| claim))
 }
 
-/// GitHub's answer.
-#[derive(Deserialize)]
-struct IssuedToken {
-    token: String,
-    expires_at: String,
-}
-
-/// Asks GitHub for a token.
-async fn fetch(app: &App, id: i64) -> Result<Content, GithubError> {
-    let path = format!("/app/installations/{id}/access_tokens");
-    let answer = super::app::send(app, &Call::bare(app, "POST", &path)).await?;
-    let issued: IssuedToken = request::read(&answer)?;
-    let now_ms = app.now_ms();
-    let expires_at_ms = time::parse(&issued.expires_at).unwrap_or_default();
-    let is_sound = (1..=MAX_TOKEN_BYTES).contains(&issued.token.len())
-        && issued.token.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_sound || expires_at_ms <= now_ms + EARLY_MS {
-        return Err(GithubError::new(ErrorKind::Unreadable));
-    }
-    let expires_at_ms = expires_at_ms.min(now_ms + MAX_LIFE_MS);
-    Ok(Content { token: issued.token, expires_at_ms })
-}
-
 /// Fetches a token under the lease and stores it where other isolates find it.
 async fn fetch_under(
     app: &App,
     ready: Ready<'_>,
     id: i64,
     claim: &Claim,
-) -> Result<Rc<CachedToken>, GithubError> {
-    let content = match fetch(app, id).await {
-        Ok(content) => content,
+) -> Result<Rc<InstallationToken>, GithubError> {
+    let mut held = match client(app).issue_token(id).await {
+        Ok(issued) => issued,
         Err(error) => {
             release(ready, claim).await;
             return Err(error);
         }
     };
-    let mut held = CachedToken {
-        sealed: seal(app, id, &content),
-        token: content.token,
-        expires_at_ms: content.expires_at_ms,
-    };
+    held.sealed = seal(app, id, &held);
     match &held.sealed {
         // It is as good when it is not kept: this isolate has it.
         None => release(ready, claim).await,
         Some(sealed) => match keep(ready, claim, sealed, held.expires_at_ms).await {
-            Ok(true) => cache(app, id, &held).await,
+            Ok(true) => put_in_kv(app, id, &held).await,
             Ok(false) => held.sealed = None,
             Err(error) => log::warn("github_token_not_kept", &[("error", &error.to_string())]),
         },
     }
-    Ok(ClientState::of(app).tokens.put(id, held, app.now_ms()))
+    Ok(TokenCache::of(app).put(id, held, app.now_ms()))
 }
 
 /// Stores a token in the database, if the lease is still held: the installation may be gone.
@@ -227,9 +205,9 @@ async fn keep(
 }
 
 /// Stores a token in KV, for as long as it may be used.
-async fn cache(app: &App, id: i64, held: &CachedToken) {
+async fn put_in_kv(app: &App, id: i64, held: &InstallationToken) {
     let (Some(kv), Some(sealed)) = (&app.tokens_kv, &held.sealed) else { return };
-    let left_ms = held.expires_at_ms.saturating_sub(app.now_ms() + EARLY_MS);
+    let left_ms = held.usable_for_ms(app.now_ms());
     let Some(ttl_s) = u32::try_from(left_ms / 1000).ok().filter(|s| u64::from(*s) >= MIN_TTL_S)
     else {
         return;
@@ -248,22 +226,6 @@ async fn release(ready: Ready<'_>, claim: &Claim) {
     }
 }
 
-/// Forgets a token that GitHub has refused, in the isolate, in KV and in the database. If that fails, GitHub
-/// refuses the token again, and another is fetched then.
-async fn forget(app: &App, ready: Ready<'_>, id: i64, held: &CachedToken) {
-    ClientState::of(app).tokens.forget(id, &held.token);
-    forget_in_kv(app, id).await;
-    let Some(sealed) = &held.sealed else { return };
-    let erase = Statement::new(
-        "UPDATE github_tokens SET sealed = NULL, expires_at = '' \
-         WHERE installation_id = ?1 AND sealed = ?2",
-    );
-    let erase = erase.bind(id).bind(sealed.as_str());
-    if let Err(error) = ready.db().batch(vec![erase]).await {
-        log::warn("github_token_not_forgotten", &[("error", &error.to_string())]);
-    }
-}
-
 async fn forget_in_kv(app: &App, id: i64) {
     if let Some(kv) = &app.tokens_kv
         && let Err(error) = kv.delete(&kv_key(id)).await
@@ -276,6 +238,6 @@ async fn forget_in_kv(app: &App, id: i64) {
 /// transaction that marks the installation deletes the token in the database. Other isolates keep the token
 /// until GitHub refuses it, which it does at once.
 pub async fn forget_installation(app: &App, installation_id: i64) {
-    ClientState::of(app).tokens.remove(installation_id);
+    TokenCache::of(app).remove(installation_id);
     forget_in_kv(app, installation_id).await;
 }

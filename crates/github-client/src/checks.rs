@@ -3,11 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::error::{ErrorKind, GithubError};
-use super::repository::{NumberAnswer, Repository};
-use super::request;
-use crate::app::Settings as _;
-use crate::github::settings::Settings;
+use crate::error::{ErrorKind, GithubError};
+use crate::repository::{NumberAnswer, Repository};
+use crate::request;
 
 /// How many annotations GitHub accepts in one call; further ones are not sent.
 pub const MAX_ANNOTATIONS: usize = 50;
@@ -81,8 +79,8 @@ impl Repository<'_> {
     /// # Errors
     /// [`ErrorKind::NotConfigured`] without an App.
     pub async fn find_check_run(&self, sha: &str, name: &str) -> Result<Option<u64>, GithubError> {
-        let key = Settings::of(self.app).app.as_ref();
-        let app_id = key.ok_or_else(|| GithubError::new(ErrorKind::NotConfigured))?.id;
+        let app = self.config().app.as_ref();
+        let app_id = app.ok_or_else(|| GithubError::new(ErrorKind::NotConfigured))?.id;
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("check_name", name)
             .append_pair("app_id", &app_id.to_string())

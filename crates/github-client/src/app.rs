@@ -4,12 +4,11 @@ use seams::outside::OutsideResponse;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::error::GithubError;
-use super::limits::RateBucket;
-use super::request::{self, Call};
-use super::{jwt, link};
-use crate::app::{App, Slot};
-use crate::github::client::ClientState;
+use crate::Client;
+use crate::error::GithubError;
+use crate::limits::RateBucket;
+use crate::link;
+use crate::request::{self, Call};
 
 /// The most bytes of a page of deliveries: a hundred, each of some hundred bytes.
 const MAX_DELIVERIES_BYTES: usize = 1 << 20;
@@ -56,14 +55,6 @@ pub struct Installation {
     pub suspended_at: Option<String>,
 }
 
-/// Returns an installation.
-///
-/// # Errors
-/// [`super::ErrorKind::NotFound`] when the App has none of this number.
-pub async fn installation(app: &App, id: i64) -> Result<Installation, GithubError> {
-    request::read(&send(app, &Call::get(app, &format!("/app/installations/{id}"))).await?)
-}
-
 /// A delivery of the App's webhook, as GitHub lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct HookDelivery {
@@ -76,7 +67,7 @@ pub struct HookDelivery {
     /// Whether it is a redelivery.
     #[serde(default)]
     pub redelivery: bool,
-    /// The status that this gateway answered, or the number that GitHub writes if there was no answer.
+    /// The status that the program answered, or the number that GitHub writes if there was no answer.
     #[serde(default)]
     pub status_code: u16,
     /// The name of its event.
@@ -87,9 +78,9 @@ pub struct HookDelivery {
 }
 
 impl HookDelivery {
-    /// Whether this gateway has refused the delivery for its content. It would refuse every redelivery too,
-    /// so it does not request one. A refusal that somebody can mend here, such as for a wrong secret, does
-    /// not count.
+    /// Whether the program has refused the delivery for its content. It would refuse every redelivery too, so
+    /// none is worth a request. A refusal that somebody can mend there, such as for a wrong secret, does not
+    /// count.
     pub fn is_refused(&self) -> bool {
         matches!(self.status_code, 400 | 413 | 415 | 422)
     }
@@ -104,36 +95,48 @@ pub struct Deliveries {
     pub next_cursor: Option<String>,
 }
 
-/// Returns a page of the webhook's deliveries of the last days.
-///
-/// # Errors
-/// Any failure of the call.
-pub async fn deliveries(app: &App, cursor: Option<&str>) -> Result<Deliveries, GithubError> {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("per_page", "100");
-    if let Some(cursor) = cursor {
-        query.append_pair("cursor", cursor);
+impl Client<'_> {
+    /// Returns an installation.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] when the App has none of this number.
+    pub async fn installation(&self, id: i64) -> Result<Installation, GithubError> {
+        let call = Call::get(self.config, &format!("/app/installations/{id}"));
+        request::read(&self.send_as_app(&call).await?)
     }
-    let path = format!("/app/hook/deliveries?{}", query.finish());
-    let answer = send(app, &Call::get(app, &path).up_to(MAX_DELIVERIES_BYTES)).await?;
-    Ok(Deliveries { items: request::read(&answer)?, next_cursor: link::next_cursor(&answer) })
-}
 
-/// Requests a redelivery. If GitHub accepts the request, the delivery may still not arrive.
-///
-/// # Errors
-/// Any failure of the call; GitHub may have accepted the request even then.
-pub async fn redeliver(app: &App, id: u64) -> Result<(), GithubError> {
-    let path = format!("/app/hook/deliveries/{id}/attempts");
-    send(app, &Call::bare(app, "POST", &path)).await.map(drop)
-}
-
-/// Makes a call as the App.
-pub(super) async fn send(app: &App, call: &Call) -> Result<OutsideResponse, GithubError> {
-    let jwt = jwt::current(app).await?;
-    let answered = request::send(app, RateBucket::App, Some(&jwt), call).await;
-    if matches!(&answered, Err(error) if error.status == Some(401)) {
-        ClientState::of(app).jwt.forget(&jwt);
+    /// Returns a page of the webhook's deliveries of the last days.
+    ///
+    /// # Errors
+    /// Any failure of the call.
+    pub async fn deliveries(&self, cursor: Option<&str>) -> Result<Deliveries, GithubError> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("per_page", "100");
+        if let Some(cursor) = cursor {
+            query.append_pair("cursor", cursor);
+        }
+        let path = format!("/app/hook/deliveries?{}", query.finish());
+        let call = Call::get(self.config, &path).up_to(MAX_DELIVERIES_BYTES);
+        let answer = self.send_as_app(&call).await?;
+        Ok(Deliveries { items: request::read(&answer)?, next_cursor: link::next_cursor(&answer) })
     }
-    answered
+
+    /// Requests a redelivery. If GitHub accepts the request, the delivery may still not arrive.
+    ///
+    /// # Errors
+    /// Any failure of the call; GitHub may have accepted the request even then.
+    pub async fn redeliver(&self, id: u64) -> Result<(), GithubError> {
+        let path = format!("/app/hook/deliveries/{id}/attempts");
+        self.send_as_app(&Call::bare(self.config, "POST", &path)).await.map(drop)
+    }
+
+    /// Makes a call as the App.
+    pub(crate) async fn send_as_app(&self, call: &Call) -> Result<OutsideResponse, GithubError> {
+        let jwt = self.jwt().await?;
+        let answered = self.send(RateBucket::App, Some(&jwt), call).await;
+        if matches!(&answered, Err(error) if error.status == Some(401)) {
+            self.state.jwt.forget(&jwt);
+        }
+        answered
+    }
 }

@@ -18,12 +18,12 @@ fn next(answer: &OutsideResponse) -> Option<&str> {
 }
 
 /// Whether there is a page after this one.
-pub(super) fn has_next(answer: &OutsideResponse) -> bool {
+pub(crate) fn has_next(answer: &OutsideResponse) -> bool {
     next(answer).is_some()
 }
 
 /// Returns the cursor of the next page, in lists that have a `cursor`.
-pub(super) fn next_cursor(answer: &OutsideResponse) -> Option<String> {
+pub(crate) fn next_cursor(answer: &OutsideResponse) -> Option<String> {
     let (_, query) = next(answer)?.split_once('?')?;
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     let (_, cursor) = pairs.find(|(name, _)| name == "cursor")?;

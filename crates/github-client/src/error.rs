@@ -1,8 +1,5 @@
 //! The errors of calls to GitHub.
 
-use seams::db::DbError;
-use seams::log;
-
 /// Why a call to GitHub failed. The error shows nothing of what was sent or received.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}", .kind.text(), shown(*.status))]
@@ -18,7 +15,7 @@ pub struct GithubError {
 /// The kinds of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The deployment lacks a setting of the App that the call needs, or the App's key does not sign.
+    /// The client lacks a setting of the App that the call needs, or the App's key does not sign.
     NotConfigured,
     /// No answer: no connection, or none in time.
     Unreachable,
@@ -28,13 +25,13 @@ pub enum ErrorKind {
     Refused,
     /// 404 or 410: the resource does not exist, or this caller may not see it.
     NotFound,
-    /// 422 and every other 4xx; also an answer or a file that is larger than this gateway reads.
+    /// 422 and every other 4xx; also an answer or a file that is larger than the client reads.
     Invalid,
     /// 5xx, or another isolate has been fetching the token for too long.
     Unavailable,
     /// An answer that is not as GitHub documents it, such as a redirection out of the API.
     Unreadable,
-    /// The gateway's own database did not answer.
+    /// The store of the tokens did not answer.
     Storage,
 }
 
@@ -74,18 +71,13 @@ impl GithubError {
         }
     }
 
-    /// Returns the error of a stored value that cannot be read.
-    pub fn unreadable() -> Self {
-        GithubError::new(ErrorKind::Unreadable)
-    }
-
     /// Returns an error without a status.
-    pub(super) fn new(kind: ErrorKind) -> Self {
+    pub fn new(kind: ErrorKind) -> Self {
         GithubError { kind, status: None, retry_after_s: None }
     }
 
     /// Returns the error of a status that is no success.
-    pub(super) fn of_status(status: u16) -> Self {
+    pub(crate) fn of_status(status: u16) -> Self {
         let kind = match status {
             401 | 403 => ErrorKind::Refused,
             404 | 410 => ErrorKind::NotFound,
@@ -97,20 +89,13 @@ impl GithubError {
     }
 
     /// Sets after how many seconds the call may be repeated.
-    pub(super) fn retry_after(self, seconds: Option<u32>) -> Self {
+    pub(crate) fn retry_after(self, seconds: Option<u32>) -> Self {
         GithubError { retry_after_s: seconds, ..self }
     }
 
     /// Whether the answer was larger than the client reads.
-    pub(super) fn is_too_large(&self) -> bool {
+    pub(crate) fn is_too_large(&self) -> bool {
         self.kind == ErrorKind::Invalid && self.status.is_none()
-    }
-}
-
-impl From<DbError> for GithubError {
-    fn from(error: DbError) -> Self {
-        log::error("github_storage_failed", &[("error", &error.to_string())]);
-        GithubError::new(ErrorKind::Storage)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::error::GithubError;
-use super::repository::Repository;
-use super::{link, request};
+use crate::error::GithubError;
+use crate::repository::Repository;
+use crate::{link, request};
 
 /// How many pages of a hundred files are read.
 const MAX_PAGES: u32 = 10;
@@ -111,7 +111,7 @@ impl Repository<'_> {
     /// Returns a pull request.
     ///
     /// # Errors
-    /// [`super::ErrorKind::NotFound`] if there is no pull request of this number.
+    /// [`crate::ErrorKind::NotFound`] if there is no pull request of this number.
     pub async fn pull(&self, number: u64) -> Result<Pull, GithubError> {
         let path = self.path(&format!("/pulls/{number}"))?;
         let raw: RawPull = request::read(&self.send(&self.get(&path)).await?)?;
@@ -133,7 +133,7 @@ impl Repository<'_> {
     /// Returns the files that a pull request changes: the first thousand, or fewer if patches are large.
     ///
     /// # Errors
-    /// [`super::ErrorKind::NotFound`] if there is no pull request of this number.
+    /// [`crate::ErrorKind::NotFound`] if there is no pull request of this number.
     pub async fn pull_files(&self, number: u64) -> Result<Files, GithubError> {
         let path = self.path(&format!("/pulls/{number}/files"))?;
         let mut files: Vec<ChangedFile> = Vec::new();

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     /// A key that was made for the sandbox, in both forms.
-    const KEYS: &str = include_str!("../../sandbox/github/app-keys.mjs");
+    const KEYS: &str = include_str!("../../../sandbox/github/app-keys.mjs");
 
     fn pem(label: &str) -> String {
         let from = KEYS.find(&format!("-----BEGIN {label}-----")).unwrap();

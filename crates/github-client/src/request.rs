@@ -9,12 +9,10 @@ use seams::outside::{OutsideRequest, OutsideResponse};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::{ErrorKind, GithubError};
-use super::limits::{self, RateBucket};
-use crate::app::{App, Settings as _, Slot};
-use crate::config::VERSION;
-use crate::github::client::ClientState;
-use crate::github::settings::Settings;
+use crate::Client;
+use crate::config::Config;
+use crate::error::{ErrorKind, GithubError};
+use crate::limits::{self, RateBucket};
 
 /// The version of the REST API that this client is written for.
 const API_VERSION: &str = "2022-11-28";
@@ -29,7 +27,7 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A call, without the credential of its caller.
-pub(super) struct Call {
+pub(crate) struct Call {
     method: &'static str,
     url: String,
     accept: &'static str,
@@ -41,10 +39,10 @@ pub(super) struct Call {
 
 impl Call {
     /// A read of the API. `path` begins with a slash and is encoded.
-    pub(super) fn get(app: &App, path: &str) -> Self {
+    pub(crate) fn get(config: &Config, path: &str) -> Self {
         Call {
             method: "GET",
-            url: format!("{}{path}", Settings::of(app).api_url),
+            url: format!("{}{path}", config.api_url),
             accept: API_TYPE,
             etag: None,
             content_type: None,
@@ -54,48 +52,48 @@ impl Call {
     }
 
     /// A change without a body.
-    pub(super) fn bare(app: &App, method: &'static str, path: &str) -> Self {
-        Call { method, ..Call::get(app, path) }
+    pub(crate) fn bare(config: &Config, method: &'static str, path: &str) -> Self {
+        Call { method, ..Call::get(config, path) }
     }
 
     /// A change with a body.
-    pub(super) fn json(
-        app: &App,
+    pub(crate) fn json(
+        config: &Config,
         method: &'static str,
         path: &str,
         body: &impl Serialize,
     ) -> Result<Self, GithubError> {
         let body = serde_json::to_vec(body).map_err(|_| GithubError::new(ErrorKind::Invalid))?;
         let content_type = Some("application/json");
-        Ok(Call { content_type, body: Some(body), ..Call::bare(app, method, path) })
+        Ok(Call { content_type, body: Some(body), ..Call::bare(config, method, path) })
     }
 
     /// A form for GitHub's pages.
-    pub(super) fn form(app: &App, path: &str, fields: &[(&str, &str)]) -> Self {
+    pub(crate) fn form(config: &Config, path: &str, fields: &[(&str, &str)]) -> Self {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(fields);
         Call {
-            url: format!("{}{path}", Settings::of(app).web_url),
+            url: format!("{}{path}", config.web_url),
             accept: "application/json",
             content_type: Some("application/x-www-form-urlencoded"),
             body: Some(form.finish().into_bytes()),
-            ..Call::bare(app, "POST", path)
+            ..Call::bare(config, "POST", path)
         }
     }
 
     /// Sets how many bytes of the answer are read at most.
-    pub(super) fn up_to(self, max_bytes: usize) -> Self {
+    pub(crate) fn up_to(self, max_bytes: usize) -> Self {
         Call { max_bytes, ..self }
     }
 
     /// Makes the call conditional: the answer is a 304 while the resource still has this ETag.
-    pub(super) fn unless(self, etag: Option<String>) -> Self {
+    pub(crate) fn unless(self, etag: Option<String>) -> Self {
         Call { etag, ..self }
     }
 
-    fn request(&self, app: &App, token: Option<&str>) -> OutsideRequest {
+    fn request(&self, config: &Config, token: Option<&str>) -> OutsideRequest {
         let mut headers = vec![
-            ("user-agent".to_owned(), format!("ChittyConnect/{VERSION}")),
+            ("user-agent".to_owned(), config.user_agent.clone()),
             ("accept".to_owned(), self.accept.to_owned()),
         ];
         let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
@@ -117,77 +115,81 @@ impl Call {
             url: self.url.clone(),
             headers,
             body: self.body.clone(),
-            deadline_ms: app.config.connection_timeout_ms,
+            deadline_ms: config.deadline_ms,
             max_body_bytes: self.max_bytes,
             share: Weak::new(),
         }
     }
 }
 
-/// Makes a call. A success is a 2xx, or a 304 where the call has an ETag.
-///
-/// # Errors
-/// Any other status or a transport error. Fails without a call while GitHub's rate limit for this caller is
-/// in force.
-pub(super) async fn send(
-    app: &App,
-    who: RateBucket,
-    token: Option<&str>,
-    call: &Call,
-) -> Result<OutsideResponse, GithubError> {
-    ClientState::of(app).limits.check(who, app.now_ms())?;
-    let mut request = call.request(app, token);
-    let is_read = call.method == "GET";
-    let mut answer = perform(app, &request, is_read).await?;
-    // The repository has been renamed.
-    if is_read && let Some(url) = moved_to(app, &answer) {
-        request.url = url;
-        answer = perform(app, &request, is_read).await?;
+impl Client<'_> {
+    /// Makes a call. A success is a 2xx, or a 304 where the call has an ETag.
+    ///
+    /// # Errors
+    /// Any other status or a transport error. Fails without a call while GitHub's rate limit for this caller
+    /// is in force.
+    pub(crate) async fn send(
+        &self,
+        who: RateBucket,
+        token: Option<&str>,
+        call: &Call,
+    ) -> Result<OutsideResponse, GithubError> {
+        self.state.limits.check(who, self.clock.now_ms())?;
+        let mut request = call.request(self.config, token);
+        let is_read = call.method == "GET";
+        let mut answer = self.perform(&request, is_read).await?;
+        // The repository has been renamed.
+        if is_read && let Some(url) = moved_to(self.config, &answer) {
+            request.url = url;
+            answer = self.perform(&request, is_read).await?;
+        }
+        let now_ms = self.clock.now_ms();
+        if let Some(until_ms) = limits::until_ms(&answer, now_ms) {
+            self.state.limits.set(who, until_ms, now_ms);
+            let error =
+                GithubError { status: Some(answer.status), ..limits::limited(until_ms, now_ms) };
+            let wait_s = error.retry_after_s.unwrap_or_default().to_string();
+            log::warn("github_rate_limited", &[("who", &format!("{who:?}")), ("wait_s", &wait_s)]);
+            return Err(error);
+        }
+        match answer.status {
+            200..=299 => Ok(answer),
+            304 if call.etag.is_some() => Ok(answer),
+            status => {
+                Err(GithubError::of_status(status).retry_after(limits::retry_after_s(&answer)))
+            }
+        }
     }
-    let now_ms = app.now_ms();
-    if let Some(until_ms) = limits::until_ms(&answer, now_ms) {
-        ClientState::of(app).limits.set(who, until_ms, now_ms);
-        let error =
-            GithubError { status: Some(answer.status), ..limits::limited(until_ms, now_ms) };
-        let wait_s = error.retry_after_s.unwrap_or_default().to_string();
-        log::warn("github_rate_limited", &[("who", &format!("{who:?}")), ("wait_s", &wait_s)]);
-        return Err(error);
-    }
-    match answer.status {
-        200..=299 => Ok(answer),
-        304 if call.etag.is_some() => Ok(answer),
-        status => Err(GithubError::of_status(status).retry_after(limits::retry_after_s(&answer))),
-    }
-}
 
-/// Sends a request. Repeats a read once if GitHub broke down and did not say when to try again.
-async fn perform(
-    app: &App,
-    request: &OutsideRequest,
-    is_read: bool,
-) -> Result<OutsideResponse, GithubError> {
-    let mut result = app.outside.send(request.clone()).await;
-    let broke_down = match &result {
-        Ok(answer) => answer.status >= 500 && answer.header("retry-after").is_none(),
-        Err(error) => matches!(error, TransportError::Unreachable(_)),
-    };
-    if is_read && broke_down {
-        result = app.outside.send(request.clone()).await;
-    }
-    result.map_err(|error| {
-        GithubError::new(match error {
-            TransportError::TooLarge(_) => ErrorKind::Invalid,
-            TransportError::Timeout | TransportError::Unreachable(_) => ErrorKind::Unreachable,
+    /// Sends a request. Repeats a read once if GitHub broke down and did not say when to try again.
+    async fn perform(
+        &self,
+        request: &OutsideRequest,
+        is_read: bool,
+    ) -> Result<OutsideResponse, GithubError> {
+        let mut result = self.outside.send(request.clone()).await;
+        let broke_down = match &result {
+            Ok(answer) => answer.status >= 500 && answer.header("retry-after").is_none(),
+            Err(error) => matches!(error, TransportError::Unreachable(_)),
+        };
+        if is_read && broke_down {
+            result = self.outside.send(request.clone()).await;
+        }
+        result.map_err(|error| {
+            GithubError::new(match error {
+                TransportError::TooLarge(_) => ErrorKind::Invalid,
+                TransportError::Timeout | TransportError::Unreachable(_) => ErrorKind::Unreachable,
+            })
         })
-    })
+    }
 }
 
 /// Returns the target of a redirection, but only within the API, because the token is sent there too.
-fn moved_to(app: &App, answer: &OutsideResponse) -> Option<String> {
+fn moved_to(config: &Config, answer: &OutsideResponse) -> Option<String> {
     let location = matches!(answer.status, 301 | 302 | 307 | 308)
         .then(|| answer.header("location"))
         .flatten()?;
-    let path = location.strip_prefix(&Settings::of(app).api_url)?;
+    let path = location.strip_prefix(&config.api_url)?;
     // A URL parser resolves dot segments and reads backslashes as slashes, which could lead out of the API.
     let unsafe_parts = ["/..", "/%2e", "/.%2e", "\\"];
     let lower = path.to_ascii_lowercase();
@@ -201,7 +203,7 @@ fn moved_to(app: &App, answer: &OutsideResponse) -> Option<String> {
 ///
 /// # Errors
 /// [`ErrorKind::Unreadable`] for a body of another form.
-pub(super) fn read<T: DeserializeOwned>(answer: &OutsideResponse) -> Result<T, GithubError> {
+pub(crate) fn read<T: DeserializeOwned>(answer: &OutsideResponse) -> Result<T, GithubError> {
     serde_json::from_slice(&answer.body).map_err(|_| GithubError {
         status: Some(answer.status),
         ..GithubError::new(ErrorKind::Unreadable)
@@ -212,7 +214,7 @@ pub(super) fn read<T: DeserializeOwned>(answer: &OutsideResponse) -> Result<T, G
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] for segments that would change the path: empty ones and dots.
-pub(super) fn path<'s>(segments: impl Iterator<Item = &'s str>) -> Result<String, GithubError> {
+pub(crate) fn path<'s>(segments: impl Iterator<Item = &'s str>) -> Result<String, GithubError> {
     let mut path = String::new();
     for segment in segments {
         if matches!(segment, "" | "." | "..") {

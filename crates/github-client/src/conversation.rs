@@ -3,11 +3,9 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::error::{ErrorKind, GithubError};
-use super::repository::{NumberAnswer, Repository};
-use super::{link, request};
-use crate::app::Settings as _;
-use crate::github::settings::Settings;
+use crate::error::{ErrorKind, GithubError};
+use crate::repository::{NumberAnswer, Repository};
+use crate::{link, request};
 
 /// How many comments a page has. Few, because each may have 64 K characters.
 const COMMENTS_PER_PAGE: u32 = 30;
@@ -98,7 +96,7 @@ impl Repository<'_> {
         number: u64,
         marker: &str,
     ) -> Result<Option<u64>, GithubError> {
-        let client = Settings::of(self.app).client.as_ref();
+        let client = self.config().client.as_ref();
         let slug = &client.ok_or_else(|| GithubError::new(ErrorKind::NotConfigured))?.slug;
         let path = self.path(&format!("/issues/{number}/comments"))?;
         for page in 1..=MAX_PAGES {

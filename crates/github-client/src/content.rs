@@ -11,11 +11,9 @@ use seams::outside::OutsideResponse;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::error::{ErrorKind, GithubError};
-use super::repository::Repository;
-use super::request;
-use crate::app::Slot;
-use crate::github::client::ClientState;
+use crate::error::{ErrorKind, GithubError};
+use crate::repository::Repository;
+use crate::request;
 
 /// The largest file that is read, in bytes.
 const MAX_FILE_BYTES: usize = 64 << 10;
@@ -41,12 +39,12 @@ struct File {
 
 /// The files that an isolate keeps, by installation and path.
 #[derive(Default)]
-pub(super) struct Files {
+pub(crate) struct FileCache {
     files: RefCell<BTreeMap<(i64, String), File>>,
     uses: Cell<u64>,
 }
 
-impl Files {
+impl FileCache {
     fn get(&self, key: &(i64, String)) -> Option<File> {
         let mut files = self.files.borrow_mut();
         let file = files.get_mut(key)?;
@@ -95,16 +93,16 @@ impl Repository<'_> {
     /// # Errors
     /// [`ErrorKind::Invalid`] for a file that is larger than 64 KiB or not UTF-8.
     pub async fn content(&self, path: &str) -> Result<Option<String>, GithubError> {
-        let app = self.app;
+        let files = &self.installation.client.state.files;
         let path = self.path(&format!("/contents{}", request::path(path.split('/'))?))?;
-        let key = (self.installation_id, path.clone());
-        let kept = ClientState::of(app).files.get(&key);
+        let key = (self.installation.id, path.clone());
+        let kept = files.get(&key);
         let etag = kept.as_ref().map(|file| file.etag.clone());
         let call = self.get(&path).up_to(MAX_ANSWER_BYTES).unless(etag);
         let answer = match self.send(&call).await {
             Ok(answer) => answer,
             Err(error) if error.kind == ErrorKind::NotFound => {
-                ClientState::of(app).files.forget(&key);
+                files.forget(&key);
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -114,7 +112,7 @@ impl Repository<'_> {
         }
         let text = decoded(&answer)?;
         if let Some(etag) = answer.header("etag") {
-            ClientState::of(app).files.put(key, etag, text.as_deref());
+            files.put(key, etag, text.as_deref());
         }
         Ok(text)
     }
@@ -150,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_files_used_last_are_kept() {
-        let files = Files::default();
+        let files = FileCache::default();
         let key = |n: usize| (1, n.to_string());
         for n in 0..200 {
             files.put(key(n), "etag", Some("text"));
