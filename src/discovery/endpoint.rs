@@ -615,6 +615,9 @@ mod tests {
         ] {
             assert!(check_path(bad).is_err(), "{bad}");
         }
+        let long = |bytes| format!("/{}", "a".repeat(bytes - 1));
+        assert!(check_path(&long(MAX_PATH_BYTES)).is_ok());
+        assert!(check_path(&long(MAX_PATH_BYTES + 1)).is_err());
     }
 
     /// Spells a character in a way that some server reads as that character.

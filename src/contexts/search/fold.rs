@@ -127,6 +127,7 @@ mod tests {
             ("Ёлка Йод Їжак Ў", "елка йод їжак ў"),
             ("Việt Đức", "viet duc"),
             ("Łódź Øst Straße ẞ Æsir", "lodz ost strasse ss aesir"),
+            ("Cœur Þór Ħamrun Ŧuŧŧa Đorđe", "coeur thor hamrun tutta dorde"),
             ("İstanbul ISPARTA ısparta", "istanbul isparta isparta"),
             ("مُحَمَّد أحمد", "محمد احمد"),
             ("שָׁלוֹם", "שלום"),
@@ -137,6 +138,8 @@ mod tests {
             ("\u{1112}\u{1161}\u{11ab}", "한"),
             ("ภาษาไทย", "ภาษาไทย"),
             ("हिन्दी", "हिन्दी"),
+            ("a\u{200c}b", "ab"),
+            ("ک ك یـى", "ك ك يي"),
             ("می\u{200c}خواهم", "مي\u{200c}خواهم"),
             ("ไทย\u{200b}ดี a\u{200b}b", "ไทยดี a b"),
         ] {

@@ -279,6 +279,7 @@ mod tests {
             ("100% \"sure\" OR NOT (x*)", "100 sure or not x"),
             ("naïve café", "naive cafe"),
             ("5€", "5 €"),
+            ("⌈x⌉ 〈y〉 ❨z❩", "x y z"),
             ("हिन्दी", "हिन्दी"),
             ("東京タ", "東京 京タ"),
             ("京", "京"),
@@ -296,6 +297,24 @@ mod tests {
         assert_eq!(indexed("🚀launch🚀🚀").join(" "), "🚀 launch 🚀 🚀");
         assert_eq!(indexed("👩\u{200d}🚀").join(" "), "👩 🚀");
         assert_eq!(indexed("🇩🇪🇫🇷").join(" "), "🇩🇪 🇫🇷");
+    }
+
+    #[test]
+    fn an_earlier_version_cut_other_words() {
+        assert_eq!(former::words("Crème brûlée, twice", 2), ["Crème", "brûlée"]);
+        for (text, expected) in [
+            ("a-b_c 1.5", "a b c 1 5"),
+            ("cafe\u{301}s x", "cafe\u{301}s x"),
+            ("हिन्दी", "हिन्दी"),
+            ("東京タ 京", "東京 京タ 京"),
+            ("x🚀👩\u{200d}🚀€y", "x 🚀 👩 🚀 € y"),
+            ("❤\u{fe0f}", "❤"),
+            ("a«b»", "a b"),
+        ] {
+            assert_eq!(former::words(text, 9).join(" "), expected, "{text}");
+        }
+        let long = "x".repeat(41);
+        assert_eq!(former::words(&long, 9), [&long[..40]]);
     }
 
     #[test]
