@@ -147,32 +147,18 @@ impl Session {
         key: &str,
         is_repeat: bool,
     ) -> Result<Value, ServiceError> {
-        let idempotency_key = Some(key.to_owned());
         match operation.clone() {
-            Operation::MintIdentity { label, mut metadata, timestamp } => {
-                // By this, the authority finds an identity whose answer the run did not receive.
-                if let Some(metadata) = metadata.as_object_mut() {
-                    metadata.insert("intent".to_owned(), key.into());
-                }
-                let timeout_ms = None;
-                let request =
-                    MintRequest { label, metadata, timestamp, idempotency_key, timeout_ms };
-                let id = self.id().mint(&request).await?;
-                Ok(json!({ "chitty_id": id.as_str() }))
+            Operation::MintIdentity { label, metadata, timestamp } => {
+                self.mint_identity(label, metadata, timestamp, key).await
             }
             Operation::ProvisionToken { chitty_id, scopes, service, expires_in_s, until } => {
                 if until.as_deref().is_some_and(|until| self.is_past(until)) {
                     return Err(ServiceError::over(Service::Auth));
                 }
+                let idempotency_key = Some(key.to_owned());
                 let request =
                     ProvisionRequest { chitty_id, scopes, service, expires_in_s, idempotency_key };
-                let made = self.auth().provision_token(&request).await?;
-                Ok(json!({
-                    "token": made.secret,
-                    "token_id": made.id,
-                    "scopes": made.scopes,
-                    "expires_at": made.expires_at,
-                }))
+                self.provision_token(&request).await
             }
             Operation::RevokeToken { token_id, token, reason } => {
                 self.auth().revoke_token(&token_id, &token, &reason).await?;
@@ -217,11 +203,44 @@ impl Session {
                     payload: &payload,
                     is_replayed: false,
                 };
-                if !is_repeat || !self.chronicle().has(&entry, &timestamp).await? {
-                    self.chronicle().append(&entry).await?;
-                }
-                Ok(json!({}))
+                self.append(&entry, is_repeat).await
             }
         }
+    }
+
+    async fn mint_identity(
+        &self,
+        label: EntityLabel,
+        mut metadata: Value,
+        timestamp: String,
+        key: &str,
+    ) -> Result<Value, ServiceError> {
+        // By this, the authority finds an identity whose answer the run did not receive.
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.insert("intent".to_owned(), key.into());
+        }
+        let idempotency_key = Some(key.to_owned());
+        let timeout_ms = None;
+        let request = MintRequest { label, metadata, timestamp, idempotency_key, timeout_ms };
+        let id = self.id().mint(&request).await?;
+        Ok(json!({ "chitty_id": id.as_str() }))
+    }
+
+    async fn provision_token(&self, request: &ProvisionRequest) -> Result<Value, ServiceError> {
+        let made = self.auth().provision_token(request).await?;
+        Ok(json!({
+            "token": made.secret,
+            "token_id": made.id,
+            "scopes": made.scopes,
+            "expires_at": made.expires_at,
+        }))
+    }
+
+    /// Appends an entry, unless it is a repeat and ChittyChronicle has the entry.
+    async fn append(&self, entry: &Entry<'_>, is_repeat: bool) -> Result<Value, ServiceError> {
+        if !is_repeat || !self.chronicle().has(entry, entry.timestamp).await? {
+            self.chronicle().append(entry).await?;
+        }
+        Ok(json!({}))
     }
 }
