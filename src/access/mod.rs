@@ -3,6 +3,7 @@
 
 pub mod caller;
 pub mod change;
+pub mod creation;
 pub mod event;
 pub mod idempotency;
 pub mod kind;

@@ -11,6 +11,7 @@ use crate::access::caller::Scope;
 pub use crate::access::kind::Kind;
 use crate::app::Settings;
 use crate::config::{Config, Reader};
+use crate::store::ids::ConnectionId;
 
 /// SQL for the rows that count against an owner's quota. `owner` and `now` are placeholders.
 fn rows(kind: Kind, owner: &str, now: &str) -> String {
@@ -83,15 +84,15 @@ pub struct Quota {
     owner: String,
     most: i64,
     now: String,
-    except: Option<String>,
+    except: Option<ConnectionId>,
 }
 
 impl Quota {
     /// The same quota for a change of the existing connection `id`, which needs no room if the cron
     /// checks that connection already.
     #[must_use]
-    pub fn for_connection(self, id: &str) -> Self {
-        Quota { except: Some(id.to_owned()), ..self }
+    pub fn for_connection(self, id: &ConnectionId) -> Self {
+        Quota { except: Some(id.clone()), ..self }
     }
 
     /// SQL for whether the owner has more than `most`; adds its placeholders to `params`.
@@ -115,7 +116,7 @@ impl Quota {
         }
         let full = self.more_than(self.most - 1, params);
         let Some(id) = &self.except else { return format!("({full})") };
-        let id = params.add(id.as_str());
+        let id = params.add(id);
         format!(
             "({full} AND EXISTS (SELECT 1 FROM connections WHERE connection_id = {id} \
              AND check_path IS NULL))"

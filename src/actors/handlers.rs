@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::access::caller::{Scope, TokenCache, WriteError, scopes, token_of};
 use crate::access::change::Change;
+use crate::access::creation::Creation;
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::listing::{PageRequest, word};
-use crate::access::reply::{After, Body, Outcome, Reply, Secret};
+use crate::access::reply::{After, Outcome, Reply, Secret};
 use crate::actors::store::{self, Filter};
 use crate::actors::{STATUSES, TYPES, input};
 use crate::app::{App, Slot};
@@ -59,15 +60,11 @@ pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Reque
     let payload = json!({ "actor_type": new.actor_type });
     let kind = EventKind::ActorRegistered;
     let event = Event::caused(request, &scope, kind, scope.actor(), payload, app.now_ms());
-    let overdue_ms = app.config.outbox_overdue_ms;
-    let written = store::register(ready, &scope, &new, &event, overdue_ms, key.as_ref()).await;
-    match written {
+    let creation = Creation::new(app, event, "/v1/actors", &[], key.as_ref());
+    match store::register(ready, &scope, &new, &creation).await {
         Ok(Some(text)) => {
             // 4. Reply; announce the event, and learn the actor's principal.
-            let reply = Reply::new(201, Body::Json(text))
-                .header("etag", etag(&event.id))
-                .header("location", format!("/v1/actors/{}", scope.actor()))
-                .then(After::Announce(event));
+            let reply = creation.reply(text);
             Ok(match scope.principal_id() {
                 Some(_) => reply,
                 None => {
@@ -238,7 +235,7 @@ async fn admits_status(ready: Ready<'_>, scope: &Scope, is_own: bool) -> Result<
 fn changed_reply(app: &App, id: &ChittyId, event: Event, json: &str) -> Outcome {
     TokenCache::of(app).forget(id.as_str());
     let text = format!("{{\"success\":true,\"message\":\"Actor updated\",\"actor\":{json}}}");
-    Ok(Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event)))
+    Ok(Reply::json(text).header("etag", etag(event.id.as_str())).then(After::Announce(event)))
 }
 
 /// Read the capabilities of an actor, by their origin.

@@ -55,7 +55,7 @@ impl RecentActors {
         let scopes = match caller.credential() {
             Credential::Token { .. } => Some(caller.carried()),
             Credential::Key { id, .. } => {
-                self.note_one(id, None, None, now_ms);
+                self.note_one(id.as_str(), None, None, now_ms);
                 None
             }
             Credential::Delegation { .. } => None,

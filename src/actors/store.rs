@@ -1,17 +1,16 @@
 //! The SQL of actors.
 
 use http_kit::fields::Member;
-use http_kit::precondition::{ChangeOutcome, etag};
+use http_kit::precondition::ChangeOutcome;
 use http_kit::problem::Problem;
-use seams::db::{Params, Row, Statement, first_row};
+use seams::db::{Params, Row, Statement};
 use serde_json::json;
 
 use crate::access::caller::{Scope, WriteError};
 use crate::access::change::Change;
-use crate::access::idempotency::{Idempotency, StoredReply};
+use crate::access::creation::Creation;
 use crate::access::listing::{Newest, Page, PageRequest};
 use crate::actors::input::{Patch, Profile, Registration};
-use crate::store::event::Event;
 use crate::store::{Ready, outbox};
 
 /// SQL for all capabilities of an actor, as a JSON array: those that ChittyAuth vouches for, then
@@ -173,15 +172,14 @@ fn registration_reply_sql() -> String {
 /// the reply's body, or `None` if the caller has registered before.
 ///
 /// # Errors
-/// [`WriteError`]; if the caller has registered before and there is a `key`, the failure to store the reply.
+/// [`WriteError`]; if the caller has registered before and there is an idempotency key, the failure to store the reply.
 pub async fn register(
     ready: Ready<'_>,
     scope: &Scope,
     new: &Registration,
-    event: &Event,
-    overdue_ms: u64,
-    key: Option<&Idempotency>,
+    creation: &Creation<'_>,
 ) -> Result<Option<String>, WriteError> {
+    let event = &creation.event;
     let Profile { display_name, email, avatar_url } = &new.profile;
     let insert = Statement::new(format!(
         "INSERT INTO actors (chitty_id, actor_type, display_name, email, avatar_url, vouched, \
@@ -206,20 +204,11 @@ pub async fn register(
     .bind(event.at.as_str())
     .bind(event.id.as_str())
     .bind(scope.principal_id());
-    let mut batch =
-        vec![insert, outbox::insert_if_changed(event, overdue_ms, "actors", "chitty_id")];
-    if let Some(key) = key {
-        let body = format!(
-            "SELECT {} FROM actors WHERE chitty_id = ?1 AND revision = ?2",
-            registration_reply_sql()
-        );
-        let (tag, location) = (etag(&event.id), format!("/v1/actors/{}", scope.actor()));
-        let reply = StoredReply { status: 201, etag: &tag, location: &location };
-        batch.extend(key.store(scope, event, &reply, &body));
-    }
-    let results = scope.write(ready, batch).await?;
-    let row = first_row(results.into_iter().next());
-    Ok(row.map(|mut row| row.text("body")).transpose()?)
+    let stored = format!(
+        "SELECT {} FROM actors WHERE chitty_id = ?1 AND revision = ?2",
+        registration_reply_sql()
+    );
+    creation.write_if_stored(ready, scope, vec![insert], ("actors", "chitty_id"), &stored).await
 }
 
 /// Returns whether the caller has registered, and the rows that `look_up` finds in the same round trip.

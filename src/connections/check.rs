@@ -101,7 +101,8 @@ fn record(app: &App, link: &Link, health: &Health, asked: Option<&Event>) -> Vec
     let event = |kind| {
         let by = asked.map_or("chittyconnect", |asked| asked.actor_id.as_str());
         let traceparent = asked.and_then(|asked| asked.traceparent.as_deref());
-        let event = Event::new(now_ms, kind, &link.id, by, json!({ "error": error }), traceparent);
+        let (id, payload) = (link.id.as_str(), json!({ "error": error }));
+        let event = Event::new(now_ms, kind, id, by, payload, traceparent);
         Event { via: asked.and_then(|asked| asked.via.clone()), ..event }
     };
     let (failed, recovered) =

@@ -4,16 +4,16 @@
 //! revoked. So everything that can refuse the creation comes first, and if a creation fails, the credential
 //! that was made or renewed for it is revoked (see `intents`).
 
-use http_kit::precondition::etag;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
-use seams::{ids, time};
+use seams::time;
 use serde_json::json;
 
 use crate::access::caller::{Grant, Scope, WriteError};
+use crate::access::creation::Creation;
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::quota::{Kind, Quota, Quotas};
-use crate::access::reply::{After, Body, Outcome, Reply};
+use crate::access::reply::Outcome;
 use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::check::{self, Health};
@@ -26,6 +26,7 @@ use crate::connections::{provisioned, secrets};
 use crate::discovery;
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
+use crate::store::ids::ConnectionId;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::connections::views::{LinkDraftView, LinkReplyView};
@@ -91,7 +92,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         _ => None,
     };
     // 5. Obtain the credential, and seal it.
-    let id = format!("conn_{}", ids::uuid_v7(app.now_ms()));
+    let id = ConnectionId::new(app.now_ms());
     let (credential, intent) = match obtain(app, ready, request, &draft, &id, grant.as_ref()).await
     {
         Ok(Some(NewCredential { credential, intent })) => (Some(credential), intent),
@@ -99,9 +100,10 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         // Another request with this idempotency key may have used up the refresh token.
         Err(problem) => return twin(app, ready, &scope, key.as_ref(), request, problem).await,
     };
-    let sealed = credential.as_ref().map(|one| secrets::seal(app, &id, one)).transpose()?;
+    let seal = |one: &Credential| secrets::seal(app, id.as_str(), one);
+    let sealed = credential.as_ref().map(seal).transpose()?;
     // Steps 6 to 8 are in `perform`.
-    let creation = Creation {
+    let checked = CheckedCreation {
         app,
         ready,
         scope,
@@ -115,22 +117,18 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         sealed,
         grant,
     };
-    let made = creation.perform().await;
+    let made = checked.perform().await;
     // 9. Have a new credential revoked that no connection has got.
     let is_new =
         made.as_ref().is_ok_and(|reply| reply.header_value("idempotency-replayed").is_none());
-    if let (false, Some(intent)) = (is_new, &creation.intent) {
-        // No connection has the credential, unless a batch whose answer was lost has stored it. In that case
-        // this does nothing.
-        let is_key = matches!(creation.credential, Some(Credential::Provisioned { .. }));
-        let key = creation.sealed.as_ref().filter(|_| is_key).map(|sealed| sealed.text.as_str());
-        intent.abandon(app, ready, key).await;
+    if !is_new {
+        checked.abandon_credential().await;
     }
     made
 }
 
 /// A creation after its credential was obtained.
-struct Creation<'a> {
+struct CheckedCreation<'a> {
     app: &'a App,
     ready: Ready<'a>,
     scope: Scope,
@@ -138,18 +136,18 @@ struct Creation<'a> {
     draft: Draft,
     quotas: Vec<Quota>,
     key: Option<Idempotency>,
-    id: String,
+    id: ConnectionId,
     credential: Option<Credential>,
     intent: Option<Intent>,
     sealed: Option<SealedCredential>,
     grant: Option<Grant>,
 }
 
-impl Creation<'_> {
+impl CheckedCreation<'_> {
     /// Tries the credential, then makes the connection.
     async fn perform(&self) -> Outcome {
         // 6. Try the credential at the target.
-        let Creation { app, draft, credential, .. } = self;
+        let CheckedCreation { app, draft, credential, .. } = self;
         let base = Base::of(app, &draft.target_service, &draft.endpoint());
         let path = draft.check_path.as_deref();
         let health = first_check(app, &base, path, credential.as_ref()).await?;
@@ -164,24 +162,21 @@ impl Creation<'_> {
             "credential_type": credential.as_ref().map(Credential::kind),
         });
         let (kind, now_ms) = (EventKind::ConnectionCreated, app.now_ms());
-        let event = Event::caused(self.request, &self.scope, kind, &self.id, payload, now_ms);
+        let id = self.id.as_str();
+        let event = Event::caused(self.request, &self.scope, kind, id, payload, now_ms);
+        let creation =
+            Creation::new(app, event, "/v1/connections", &self.quotas, self.key.as_ref());
         let insertion = Insertion {
             draft,
             sealed: self.sealed.as_ref(),
             intent: self.intent.as_ref(),
             grant: self.grant.as_ref(),
             check: &check,
-            event: &event,
-            overdue_ms: app.config.outbox_overdue_ms,
-            quotas: &self.quotas,
-            key: self.key.as_ref(),
+            creation: &creation,
         };
         match store::insert(self.ready, &self.scope, &insertion).await {
             // 8. Reply, and announce the event.
-            Ok(Some(text)) => Ok(Reply::new(201, Body::Json(text))
-                .header("etag", etag(&event.id))
-                .header("location", format!("/v1/connections/{}", self.id))
-                .then(After::Announce(event))),
+            Ok(Some(text)) => Ok(creation.reply(text)),
             Ok(None) => {
                 store::check_free(self.ready, &self.scope, draft, &self.quotas, None).await?;
                 Err(Problem::new(
@@ -194,11 +189,20 @@ impl Creation<'_> {
         }
     }
 
+    /// Has the credential revoked that was made or renewed for the connection. If a batch whose answer was lost
+    /// has stored it in a connection, this does nothing.
+    async fn abandon_credential(&self) {
+        let Some(intent) = &self.intent else { return };
+        let is_key = matches!(self.credential, Some(Credential::Provisioned { .. }));
+        let key = self.sealed.as_ref().filter(|_| is_key).map(|sealed| sealed.text.as_str());
+        intent.abandon(self.app, self.ready, key).await;
+    }
+
     /// Answers a request whose batch failed: with the reply of a faster request with this idempotency key,
     /// with what else prevents the creation (such as an existing connection or a missing source), or with
     /// the error.
     async fn after_failure(&self, error: WriteError) -> Outcome {
-        let Creation { ready, scope, key, draft, quotas, request, .. } = self;
+        let CheckedCreation { ready, scope, key, draft, quotas, request, .. } = self;
         if let Some(replay) = idempotency::find(*ready, scope, key.as_ref(), request.now_ms).await?
         {
             return Ok(replay);
@@ -253,7 +257,7 @@ async fn obtain(
     ready: Ready<'_>,
     request: &Request<'_>,
     draft: &Draft,
-    id: &str,
+    id: &ConnectionId,
     grant: Option<&Grant>,
 ) -> Result<Option<NewCredential>, Problem> {
     match (&draft.credentials, grant) {
@@ -262,7 +266,7 @@ async fn obtain(
         }
         (Some(CredentialInput::Provision), Some(grant)) => {
             let of = (draft.source.as_str(), draft.target_service.as_str());
-            provisioned::make(app, ready, request, id, of, grant).await.map(Some)
+            provisioned::make(app, ready, request, id.as_str(), of, grant).await.map(Some)
         }
         (Some(CredentialInput::Provision), None) | (None, _) => Ok(None),
     }
@@ -272,11 +276,11 @@ async fn obtain(
 pub(super) async fn complete(
     app: &App,
     ready: Ready<'_>,
-    id: &str,
+    id: &ConnectionId,
     handed: &Credential,
 ) -> Result<NewCredential, Problem> {
     // Fails without a sealing key, before the token endpoint is asked for a token that could not be stored.
-    secrets::seal(app, id, handed)?;
+    secrets::seal(app, id.as_str(), handed)?;
     let oauth = match handed {
         Credential::Oauth(oauth) if !oauth.is_good_for(0, app.now_ms()) => oauth,
         _ => return Ok(NewCredential { credential: handed.clone(), intent: None }),

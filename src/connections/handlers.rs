@@ -9,17 +9,19 @@ use serde_json::{Value, json};
 
 use crate::access::caller::Scope;
 use crate::access::listing::{PageRequest, word};
-use crate::access::quota::{Kind, Quotas};
+use crate::access::quota::{Kind, Quota, Quotas};
 use crate::access::reply::{After, Body, Outcome, Reply};
 use crate::access::service_name::service_name;
 use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::CredentialInput;
+use crate::connections::input::{self, Patch};
 use crate::connections::intents::Intent;
 use crate::connections::store::{self, Change, Filter, SealedCredential};
-use crate::connections::{STATUSES, TYPES, check, create, input, secrets};
+use crate::connections::{STATUSES, TYPES, check, create, secrets};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
+use crate::store::ids::ConnectionId;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::connections::views::{
@@ -81,7 +83,8 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
 ))]
 pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     // 1. Read the connection.
-    let found = store::get(ready, &scope, &request.id).await?;
+    let id = ConnectionId::of(request)?;
+    let found = store::get(ready, &scope, &id).await?;
     // 2. Reply, without a body if the caller has this version.
     let unchanged = request
         .header("if-none-match")
@@ -103,7 +106,8 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn status(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    Ok(Reply::json(store::status(ready, &scope, &request.id).await?))
+    let id = ConnectionId::of(request)?;
+    Ok(Reply::json(store::status(ready, &scope, &id).await?))
 }
 
 /// List the history of a connection, newest first.
@@ -123,7 +127,8 @@ pub async fn status(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     ),
 ))]
 pub async fn history(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let page = store::history(ready, &scope, &request.id, PageRequest::of(request)?).await?;
+    let (asked, id) = (PageRequest::of(request)?, ConnectionId::of(request)?);
+    let page = store::history(ready, &scope, &id, asked).await?;
     Ok(page.reply(request, "history", &[]))
 }
 
@@ -146,7 +151,8 @@ pub async fn history(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<
 pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     // 1. Read the connection; the request has no body.
     nothing(request).await?;
-    let link = store::link(ready, &scope, &request.id).await?;
+    let id = ConnectionId::of(request)?;
+    let link = store::link(ready, &scope, &id).await?;
     // 2. Refuse a connection that cannot be checked.
     let detail = match link.status.as_str() {
         _ if !link.has_source => Some("The source of the connection is gone."),
@@ -161,10 +167,10 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     }
     // 3. Check the target, and record the result with the caller's event in one batch.
     let kind = EventKind::ConnectionChecked;
-    let asked = Event::caused(request, &scope, kind, &link.id, json!({}), app.now_ms());
+    let asked = Event::caused(request, &scope, kind, id.as_str(), json!({}), app.now_ms());
     let asked = check::check(app, ready, &link, asked).await?;
     // 4. Reply with the status that is now on record, and announce the event.
-    let reply = Reply::json(store::status(ready, &scope, &request.id).await?);
+    let reply = Reply::json(store::status(ready, &scope, &id).await?);
     Ok(match asked {
         Some(asked) => reply.then(After::Announce(asked)),
         None => reply,
@@ -194,50 +200,17 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
 pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     // 1. Read the patch, and the quota that a new check path needs.
     let patch = input::patch(&request.json_bytes().await?, request.now_ms)?;
+    let id = ConnectionId::of(request)?;
     let quota = patch.check_path.as_ref().map(|_| {
         let (kind, now) = (Kind::CheckedConnections, time::iso8601(request.now_ms));
-        Quotas::of(app).of_caller(kind, &scope, &now).for_connection(&request.id)
+        Quotas::of(app).of_caller(kind, &scope, &now).for_connection(&id)
     });
-    let mut sealed: Option<(SealedCredential, Option<Intent>)> = None;
-    // 2. Check all that can refuse a new credential before another service is called.
-    if let Some(handed) = &patch.credentials {
-        if let Some(quota) = &quota {
-            quota.judge(&scope.rows(ready, quota.question()).await?)?;
-        }
-        let link = store::link(ready, &scope, &request.id).await?;
-        if link.status == "disconnected" {
-            return Err(Problem::not_found("connection"));
-        }
-        if is_closed(app, &link.service, &link.endpoint) {
-            return Err(Problem::new(
-                Code::ConnectionInactive,
-                "The endpoint of this connection is not allowed. Disconnect it and make another.",
-            ));
-        }
-        // Before the token endpoint is asked: a refresh token may be good for one use only.
-        if !IfMatch::of(request).allows(&link.revision) {
-            ChangeOutcome::Stale.done("connection")?;
-        }
-        let CredentialInput::In(credential) = handed else {
-            let detail = "can be `provisioned` only when a connection is made";
-            return Err(Problem::invalid("/credentials", detail));
-        };
-        // 3. Renew the credential if it needs that, try it at the target, and seal it.
-        let obtained = create::complete(app, ready, &request.id, credential).await?;
-        let base = Base::of(app, &link.service, &link.endpoint);
-        let path = patch.check_path.as_ref().or(link.check_path.as_ref());
-        let path = path.map(String::as_str);
-        let tried = create::first_check(app, &base, path, Some(&obtained.credential)).await;
-        if let (Err(_), Some(intent)) = (&tried, &obtained.intent) {
-            intent.abandon(app, ready, None).await;
-        }
-        tried?;
-        sealed = Some((secrets::seal(app, &request.id, &obtained.credential)?, obtained.intent));
-    }
+    // Steps 2 and 3 are in `new_credential`.
+    let sealed = new_credential(app, ready, &scope, request, &id, &patch, quota.as_ref()).await?;
     // 4. Store the change, the credential and the event in one batch.
     let payload = json!({ "changes": patch.changed() });
     let kind = EventKind::ConnectionUpdated;
-    let event = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
+    let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
     let asked = Change { quota, ..conditional(app, request, &event) };
     let secret = sealed.as_ref().map(|(sealed, intent)| (sealed, intent.as_ref()));
     let changed = store::update(ready, &scope, &asked, &patch, secret, &check::next(app)).await;
@@ -260,8 +233,55 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     };
     let text =
         format!("{{\"success\":true,\"message\":\"Connection updated\",\"connection\":{json}}}");
-    let reply = Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event));
+    let tag = etag(event.id.as_str());
+    let reply = Reply::json(text).header("etag", tag).then(After::Announce(event));
     Ok(if sealed.is_some() { reply.then(After::RevokeCredentials) } else { reply })
+}
+
+/// Returns the credential that a patch hands in, if it does, tried at the target and sealed, with the intent
+/// under which it was renewed, if it was.
+async fn new_credential(
+    app: &App,
+    ready: Ready<'_>,
+    scope: &Scope,
+    request: &Request<'_>,
+    id: &ConnectionId,
+    patch: &Patch,
+    quota: Option<&Quota>,
+) -> Result<Option<(SealedCredential, Option<Intent>)>, Problem> {
+    let Some(handed) = &patch.credentials else { return Ok(None) };
+    // 2. Check all that can refuse a new credential before another service is called.
+    if let Some(quota) = quota {
+        quota.judge(&scope.rows(ready, quota.question()).await?)?;
+    }
+    let link = store::link(ready, scope, id).await?;
+    if link.status == "disconnected" {
+        return Err(Problem::not_found("connection"));
+    }
+    if is_closed(app, &link.service, &link.endpoint) {
+        return Err(Problem::new(
+            Code::ConnectionInactive,
+            "The endpoint of this connection is not allowed. Disconnect it and make another.",
+        ));
+    }
+    // Before the token endpoint is asked: a refresh token may be good for one use only.
+    if !IfMatch::of(request).allows(&link.revision) {
+        ChangeOutcome::Stale.done("connection")?;
+    }
+    let CredentialInput::In(credential) = handed else {
+        let detail = "can be `provisioned` only when a connection is made";
+        return Err(Problem::invalid("/credentials", detail));
+    };
+    // 3. Renew the credential if it needs that, try it at the target, and seal it.
+    let obtained = create::complete(app, ready, id, credential).await?;
+    let base = Base::of(app, &link.service, &link.endpoint);
+    let path = patch.check_path.as_ref().or(link.check_path.as_ref()).map(String::as_str);
+    let tried = create::first_check(app, &base, path, Some(&obtained.credential)).await;
+    if let (Err(_), Some(intent)) = (&tried, &obtained.intent) {
+        intent.abandon(app, ready, None).await;
+    }
+    tried?;
+    Ok(Some((secrets::seal(app, id.as_str(), &obtained.credential)?, obtained.intent)))
 }
 
 fn conditional<'a>(app: &App, request: &Request<'_>, event: &'a Event) -> Change<'a> {
@@ -288,18 +308,19 @@ fn conditional<'a>(app: &App, request: &Request<'_>, event: &'a Event) -> Change
 ))]
 pub async fn remove(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     // 1. End the connection, and give up its credential, with the event in one batch.
+    let id = ConnectionId::of(request)?;
     let kind = EventKind::ConnectionDisconnected;
-    let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
+    let event = Event::caused(request, &scope, kind, id.as_str(), json!({}), app.now_ms());
     let asked = conditional(app, request, &event);
     let text = json!({
-        "success": true, "message": "Connection disconnected", "connection_id": request.id,
+        "success": true, "message": "Connection disconnected", "connection_id": id,
     });
     let reply = |text: Value| Reply::json(text.to_string());
     match store::disconnect(ready, &scope, &asked).await?.done("connection") {
         // 2. Reply, to a repeat too; announce the event, and revoke the credential.
         Ok(_) => Ok(reply(text).then(After::Announce(event)).then(After::RevokeCredentials)),
         Err(problem) if problem.code == Code::NotFound => {
-            match store::is_disconnected(ready, &scope, &request.id).await? {
+            match store::is_disconnected(ready, &scope, &id).await? {
                 true => Ok(reply(text)),
                 false => Err(problem),
             }

@@ -66,53 +66,11 @@ pub fn unknown_service(body: &[u8]) -> Option<String> {
 /// 400, 422.
 pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<Draft, Problem> {
     let mut fields = Fields::of(body)?;
-    let source = fields.text("source_chitty_id", 128);
-    let source = fields.required("source_chitty_id", source);
-    let source = source.and_then(|text| {
-        let id = ChittyId::parse(&text).ok();
-        if id.is_none() {
-            fields.wrong("source_chitty_id", "must be a ChittyID");
-        }
-        id
-    });
+    let source = read_source(&mut fields);
     let source_type = fields.word("source_type", &SOURCE_TYPES);
     let source_type = fields.required("source_type", source_type);
-    let service = fields.text("target_service", 64);
-    let service = fields.required("target_service", service).unwrap_or_default();
-    if !service.is_empty() && !is_service_name(&service) {
-        fields.wrong("target_service", "must be the name of a service, such as `chittycases`");
-    }
-    let service = service_name(&service);
-    if is_gateway(&service) {
-        fields.wrong("target_service", "is this gateway itself, to which no connection may lead");
-    }
-    let endpoint = fields.text("target_endpoint", 2048);
-    let endpoint = match endpoint {
-        Member::Value(text) => match Endpoint::for_service(&service, &text, registered) {
-            // A usual endpoint that is spelled out is the same as none.
-            Ok(endpoint)
-                if is_chittyos(&service) && endpoint == Endpoint::of_chittyos(&service) =>
-            {
-                None
-            }
-            Ok(endpoint) => Some(endpoint),
-            Err(detail) => {
-                fields.wrong("target_endpoint", detail);
-                None
-            }
-        },
-        Member::Null | Member::Absent => {
-            let is_nowhere = !is_chittyos(&service) && registered.is_none();
-            if !service.is_empty() && is_nowhere && !fields.has_errors() {
-                let detail = "is required: neither this gateway nor ChittyRegistry knows a service \
-                              of that name";
-                fields.wrong("target_endpoint", detail);
-            }
-            // The connection keeps this endpoint: if the registry lists another one later, the credential
-            // does not follow.
-            registered.filter(|_| !is_chittyos(&service)).cloned()
-        }
-    };
+    let service = read_service(&mut fields);
+    let endpoint = read_endpoint(&mut fields, &service, registered);
     let to_chittyos = is_chittyos(&service)
         || registered.is_some_and(|one| endpoint.as_ref().is_some_and(|it| it.host == one.host));
     let connection_type = fields.word("connection_type", &TYPES).value().unwrap_or("api");
@@ -143,6 +101,58 @@ pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<
         }),
         _ => Err(Problem::invalid("", "is incomplete")),
     }
+}
+
+fn read_source(fields: &mut Fields<'_>) -> Option<ChittyId> {
+    let text = fields.text("source_chitty_id", 128);
+    let id = ChittyId::parse(&fields.required("source_chitty_id", text)?).ok();
+    if id.is_none() {
+        fields.wrong("source_chitty_id", "must be a ChittyID");
+    }
+    id
+}
+
+/// Reads the name of the target, in the form in which names are compared; empty if there is none.
+fn read_service(fields: &mut Fields<'_>) -> String {
+    let name = fields.text("target_service", 64);
+    let name = fields.required("target_service", name).unwrap_or_default();
+    if !name.is_empty() && !is_service_name(&name) {
+        fields.wrong("target_service", "must be the name of a service, such as `chittycases`");
+    }
+    let service = service_name(&name);
+    if is_gateway(&service) {
+        fields.wrong("target_service", "is this gateway itself, to which no connection may lead");
+    }
+    service
+}
+
+/// Reads the endpoint of a connection to `service`. `None` is the usual endpoint of a built-in service.
+fn read_endpoint(
+    fields: &mut Fields<'_>,
+    service: &str,
+    registered: Option<&Endpoint>,
+) -> Option<Endpoint> {
+    let is_built_in = is_chittyos(service);
+    if let Member::Value(text) = fields.text("target_endpoint", 2048) {
+        return match Endpoint::for_service(service, &text, registered) {
+            // A usual endpoint that is spelled out is the same as none.
+            Ok(endpoint) if is_built_in && endpoint == Endpoint::of_chittyos(service) => None,
+            Ok(endpoint) => Some(endpoint),
+            Err(detail) => {
+                fields.wrong("target_endpoint", detail);
+                None
+            }
+        };
+    }
+    let is_nowhere = !is_built_in && registered.is_none();
+    if !service.is_empty() && is_nowhere && !fields.has_errors() {
+        let detail = "is required: neither this gateway nor ChittyRegistry knows a service of that \
+                      name";
+        fields.wrong("target_endpoint", detail);
+    }
+    // The connection keeps this endpoint: if the registry lists another one later, the credential does not
+    // follow.
+    registered.filter(|_| !is_built_in).cloned()
 }
 
 fn scopes(fields: &mut Fields<'_>) -> Option<Vec<&'static str>> {

@@ -19,6 +19,7 @@ use crate::connections::credential::{Credential, Oauth};
 use crate::connections::{SCHEDULE_REVOCATION, call, secrets};
 use crate::store::Ready;
 use crate::store::event::Event;
+use crate::store::ids::ConnectionId;
 
 /// How long after its intent a credential that no connection has got is revoked, in ms: longer than the calls
 /// of a creation with their deadlines.
@@ -52,7 +53,8 @@ pub struct NewCredential {
 /// The row with a credential that is revoked unless a connection or a context gets it.
 pub struct Intent {
     id: String,
-    connection_id: String,
+    /// The id of the connection or context.
+    entity_id: String,
 }
 
 impl Intent {
@@ -61,7 +63,7 @@ impl Intent {
         app: &App,
         ready: Ready<'_>,
         id: String,
-        connection_id: &str,
+        entity_id: &str,
         sealed: &str,
     ) -> Result<Self, DbError> {
         let now_ms = app.now_ms();
@@ -70,14 +72,14 @@ impl Intent {
             "{SCHEDULE_REVOCATION} VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING"
         ))
         .bind(id.as_str())
-        .bind(connection_id)
+        .bind(entity_id)
         .bind(sealed)
         .bind(time::iso8601(now_ms + INTENT_MS))
         .bind(time::iso8601(now_ms));
         let mut pauses = WRITE_PAUSES_MS.into_iter();
         loop {
             match (ready.db().batch(vec![insert.clone()]).await, pauses.next()) {
-                (Ok(_), _) => return Ok(Intent { id, connection_id: connection_id.to_owned() }),
+                (Ok(_), _) => return Ok(Intent { id, entity_id: entity_id.to_owned() }),
                 (Err(_), Some(pause_ms)) => app.sleep(pause_ms).await,
                 (Err(error), None) => return Err(error),
             }
@@ -88,13 +90,13 @@ impl Intent {
     /// connection.
     pub fn fulfilled(&self, event: &Event) -> Statement {
         let place = "connections WHERE connection_id = ?1 AND revision = ?2";
-        self.fulfilled_where(place, &event.entity_id, &event.id)
+        self.fulfilled_where(place, &event.entity_id, event.id.as_str())
     }
 
     /// The same, for a batch that puts the credential in place of another one of the connection.
-    pub fn fulfilled_by(&self, connection_id: &str, sealed: &str) -> Statement {
+    pub fn fulfilled_by(&self, id: &ConnectionId, sealed: &str) -> Statement {
         let place = "connection_secrets WHERE connection_id = ?1 AND sealed = ?2";
-        self.fulfilled_where(place, connection_id, sealed)
+        self.fulfilled_where(place, id.as_str(), sealed)
     }
 
     /// The same, for a batch that gives the credential to a context as its key.
@@ -143,14 +145,14 @@ impl Intent {
 
     async fn note(&self, ready: Ready<'_>, statement: Statement) {
         if let Err(error) = ready.db().batch(vec![statement]).await {
-            let fields = [("connection_id", &self.connection_id), ("error", &error.to_string())];
+            let fields = [("connection_id", &self.entity_id), ("error", &error.to_string())];
             log::warn("intent_not_noted", &fields.map(|(name, value)| (name, value.as_str())));
         }
     }
 }
 
-/// Has ChittyAuth make a key, and records the intent before that. For a context, `connection_id` is its
-/// ChittyID, also in the place that the credential is sealed for.
+/// Has ChittyAuth make a key, and records the intent before that. `entity_id` is the id of the connection or
+/// context that is to get the key; the key is sealed for it.
 ///
 /// # Errors
 /// 503 if ChittyAuth did not make a key, or if that is in doubt: then the key is revoked. Storage failures.
@@ -158,13 +160,13 @@ pub async fn provision(
     app: &App,
     ready: Ready<'_>,
     session: &Session,
-    connection_id: &str,
+    entity_id: &str,
     wanted: ProvisionRequest,
 ) -> Result<NewCredential, Problem> {
     let id = ids::event(app.now_ms());
     let asked = ProvisionRequest { idempotency_key: Some(id.clone()), ..wanted };
-    let sealed = seal(app, connection_id, &RevocationTarget::Asked { asked: asked.clone() })?;
-    let intent = Intent::record(app, ready, id, connection_id, &sealed).await?;
+    let sealed = seal(app, entity_id, &RevocationTarget::Asked { asked: asked.clone() })?;
+    let intent = Intent::record(app, ready, id, entity_id, &sealed).await?;
     match session.auth().provision_key(&asked).await {
         Ok(made) => {
             let credential = Credential::Provisioned { key: made.secret, key_id: made.id };
@@ -192,7 +194,7 @@ pub async fn provision(
 pub async fn renewed(
     app: &App,
     ready: Ready<'_>,
-    connection_id: &str,
+    connection_id: &ConnectionId,
     handed: &Oauth,
     renewed: Oauth,
 ) -> Result<NewCredential, Problem> {
@@ -200,34 +202,36 @@ pub async fn renewed(
     let is_same = handed.refresh_token == renewed.refresh_token;
     let refresh_token = if is_same { String::new() } else { renewed.refresh_token.clone() };
     let made = Credential::Oauth(Oauth { refresh_token, ..renewed.clone() });
-    let sealed = seal(app, connection_id, &RevocationTarget::Known(made))?;
+    let entity_id = connection_id.as_str();
+    let sealed = seal(app, entity_id, &RevocationTarget::Known(made))?;
     let id = ids::event(app.now_ms());
-    let intent = Intent::record(app, ready, id, connection_id, &sealed).await?;
+    let intent = Intent::record(app, ready, id, entity_id, &sealed).await?;
     Ok(NewCredential { credential: Credential::Oauth(renewed), intent: Some(intent) })
 }
 
-fn seal(app: &App, connection_id: &str, what: &RevocationTarget) -> Result<String, Problem> {
+fn seal(app: &App, entity_id: &str, what: &RevocationTarget) -> Result<String, Problem> {
     // The serialization of plain data cannot fail.
-    secrets::seal_text(app, connection_id, &serde_json::to_string(what).unwrap_or_default())
+    secrets::seal_text(app, entity_id, &serde_json::to_string(what).unwrap_or_default())
 }
 
-/// Revokes the credential of a row at its issuer. `Err` says why the revocation is not certain yet.
-/// `leased_until` is the end of the lease that this run has on the row.
+/// Revokes the credential of the row `id` at its issuer. `entity_id` is the id of its connection or context.
+/// `Err` says why the revocation is not certain yet. `leased_until` is the end of the lease that this run has
+/// on the row.
 pub async fn take_back(
     app: &App,
     ready: Ready<'_>,
     id: &str,
-    connection_id: &str,
+    entity_id: &str,
     leased_until: &str,
     sealed: &str,
 ) -> Result<(), String> {
-    let text = secrets::open_text(app, connection_id, sealed).ok_or("the row does not open")?;
+    let text = secrets::open_text(app, entity_id, sealed).ok_or("the row does not open")?;
     let what = serde_json::from_str(&text).map_err(|_| "the row cannot be read")?;
     let credential = match what {
         RevocationTarget::Known(credential) => credential,
         RevocationTarget::Asked { asked } => match find_out(app, &asked).await? {
             Some(credential) => {
-                let known = secrets::seal(app, connection_id, &credential);
+                let known = secrets::seal(app, entity_id, &credential);
                 let known = known.map_err(|problem| problem.detail.into_owned())?;
                 remember(ready, id, leased_until, &known.text).await;
                 credential
@@ -235,8 +239,7 @@ pub async fn take_back(
             None => return Ok(()),
         },
     };
-    let used =
-        secrets::stored(app, ready, connection_id).await.map_err(|error| error.to_string())?;
+    let used = secrets::stored(app, ready, entity_id).await.map_err(|error| error.to_string())?;
     revoke(app, &credential, used.as_ref()).await
 }
 

@@ -21,6 +21,7 @@ use crate::connections::intents::{self, Intent, NewCredential};
 use crate::connections::store::Link;
 use crate::connections::{SCHEDULE_REVOCATION, secrets};
 use crate::store::event::{Event, EventKind};
+use crate::store::ids::ConnectionId;
 use crate::store::{Ready, outbox};
 
 /// The services that make identities and credentials: only an administrator can have a key made for them.
@@ -81,8 +82,8 @@ fn is_of_core_service(scope: &str) -> bool {
     CORE_SERVICES.contains(&service_name(service).as_str())
 }
 
-/// Has ChittyAuth make a key, and records the intent before that. `id` is the connection or the context that
-/// gets the key.
+/// Has ChittyAuth make a key, and records the intent before that. `entity_id` is the id of the connection or
+/// context that gets the key.
 ///
 /// # Errors
 /// 503 if ChittyAuth does not make one.
@@ -90,7 +91,7 @@ pub async fn make(
     app: &App,
     ready: Ready<'_>,
     request: &Request<'_>,
-    id: &str,
+    entity_id: &str,
     (source, service): (&str, &str),
     grant: &Grant,
 ) -> Result<NewCredential, Problem> {
@@ -102,11 +103,13 @@ pub async fn make(
         expires_in_s: Some((left_ms / 1000).max(1)),
         idempotency_key: None,
     };
-    intents::provision(app, ready, &request.session(&app.core), id, wanted).await
+    intents::provision(app, ready, &request.session(&app.core), entity_id, wanted).await
 }
 
 /// A key that may not be used, or not for the scope that is needed.
 struct UnusableKey {
+    /// Its connection.
+    connection: ConnectionId,
     /// The version of its row.
     version: i64,
     /// The source of its connection.
@@ -125,7 +128,7 @@ async fn unusable_key(
         return Ok(None);
     }
     let mut params = Params::default();
-    let id = params.add(link.id.as_str());
+    let id = params.add(&link.id);
     let needs = params.add(scopes::granting(&format!("{}:{needed}", link.service)));
     let (now, cutoff) = (params.add(time::iso8601(now_ms)), params.add(cutoff(now_ms)));
     let query = params.statement(format!(
@@ -142,7 +145,7 @@ async fn unusable_key(
     match ready.db().rows(query).await?.into_iter().next() {
         Some(mut row) if !row.flag("stands")? => {
             let (version, source) = (row.integer("version")?, row.text("source_chitty_id")?);
-            Ok(Some(UnusableKey { version, source }))
+            Ok(Some(UnusableKey { connection: link.id.clone(), version, source }))
         }
         _ => Ok(None),
     }
@@ -186,12 +189,13 @@ pub async fn see_to(
         _ => problem,
     })?;
     let of = (ended.source.as_str(), link.service.as_str());
-    let made = make(app, ready, request, &link.id, of, &grant).await?;
-    let sealed = secrets::seal(app, &link.id, &made.credential)?;
+    let id = link.id.as_str();
+    let made = make(app, ready, request, id, of, &grant).await?;
+    let sealed = secrets::seal(app, id, &made.credential)?;
     let Some(intent) = made.intent else { return Ok(None) };
     let payload = json!({ "changes": ["credentials"] });
     let kind = EventKind::ConnectionUpdated;
-    let event = Event::caused(request, scope, kind, &link.id, payload, app.now_ms());
+    let event = Event::caused(request, scope, kind, id, payload, app.now_ms());
     let is_taken = replace(app, ready, &event, &ended, &sealed.text, &grant, &intent).await?;
     // An event that was not written must not be announced: its receivers would take it for true.
     Ok(is_taken.then_some(event))
@@ -210,7 +214,7 @@ async fn replace(
     intent: &Intent,
 ) -> Result<bool, Problem> {
     let (now_ms, source) = (app.now_ms(), grant.source());
-    let id = event.entity_id.as_str();
+    let id = &ended.connection;
     let mut params = Params::default();
     let (row, version) = (params.add(id), params.add(ended.version));
     let (revocation, now) = (params.add(ids::event(now_ms)), params.add(time::iso8601(now_ms)));

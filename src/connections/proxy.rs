@@ -10,7 +10,7 @@ use chitty_core::TransportError;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::{MAX_BODY_BYTES, Request};
 use seams::memory::Memory;
-use seams::outside::OutsideResponse;
+use seams::outside::{OutsideRequest, OutsideResponse};
 use seams::{log, time};
 use serde_json::json;
 
@@ -19,12 +19,14 @@ use crate::access::reply::{After, Body, Outcome, Reply};
 use crate::app::{App, Slot};
 use crate::audit::BEGUN;
 use crate::connections::call::{Base, is_closed};
+use crate::connections::credential::Credential;
 use crate::connections::headers::{self, overrides_method};
 use crate::connections::store::{self, Link};
 use crate::connections::{provisioned, renewal};
 use crate::discovery::endpoint;
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
+use crate::store::ids::ConnectionId;
 
 /// The memory of this isolate for the bodies that pass through connections.
 pub struct PassingBodies(pub Rc<Memory>);
@@ -68,7 +70,7 @@ pub const MAX_HELD_BYTES: usize = 32 << 20;
     ),
 ))]
 pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    // 1. Check the path and the method, and read the body.
+    // 1. Check the path and the method, and read the body and the id.
     let path = request.rest;
     endpoint::check_path(path).map_err(|detail| Problem::invalid("path", detail))?;
     let method = request.method();
@@ -82,6 +84,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
         true => Vec::new(),
         false => request.gradual_bytes(MAX_BODY_BYTES, &*share).await?,
     };
+    let id = ConnectionId::of(request)?;
     // 2. Read the connection and count its use, in one round trip.
     let now = time::iso8601(request.now_ms);
     let needed = if is_read { "read" } else { "write" };
@@ -89,9 +92,9 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     // its outcome.
     let payload = json!({ "method": method, "outcome": BEGUN });
     let kind = EventKind::ConnectionUsed;
-    let used = Event::caused(request, &scope, kind, &request.id, payload, app.now_ms());
+    let used = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
     let used = (!is_read).then_some(&used);
-    let link = store::use_link(ready, &scope, &request.id, needed, &now, used).await?;
+    let link = store::use_link(ready, &scope, &id, needed, &now, used).await?;
     // 3. Refuse a connection that is not active, lacks the scope, or has an endpoint that is not allowed.
     admit(&link, needed)?;
     if is_closed(app, &link.service, &link.endpoint) {
@@ -105,23 +108,7 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let rekeyed = provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
     let credential = renewal::usable(app, ready, &link).await?;
     // 5. Put the call together: the caller's headers that may pass, and the stored credential.
-    let base = Base::of(app, &link.service, &link.endpoint);
-    let query = match request.raw_query() {
-        "" => String::new(),
-        query => format!("?{query}"),
-    };
-    let mut call = base.request(app, &method, &format!("{path}{query}"));
-    let shown = credential.as_ref().and_then(|credential| credential.header());
-    let own = shown.as_ref().map(|(name, _)| name.as_str());
-    let to_chittyos = endpoint::is_chittyos(&link.service) || link.endpoint.is_of_chittyos();
-    call.headers.extend(headers::forwarded(request.headers(), own, to_chittyos));
-    call.headers.extend([
-        ("x-request-id".to_owned(), request.trace.request_id.clone()),
-        ("traceparent".to_owned(), request.trace.traceparent.clone()),
-    ]);
-    let tracestate = request.trace.tracestate.clone();
-    call.headers.extend(tracestate.map(|state| ("tracestate".to_owned(), state)));
-    call.headers.extend(shown);
+    let mut call = call_to(app, &link, request, &method, credential.as_ref());
     call.body = (!body.is_empty()).then_some(body);
     call.share = Rc::downgrade(&share);
     // 6. Send it, and reply with the target's answer.
@@ -134,6 +121,36 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
         Err(TransportError::TooLarge(_)) if share.was_refused() => Err(too_much()),
         Err(error) => Err(failed(&error)),
     }
+}
+
+/// The call to a target, without a body: the caller's path, query and headers that may pass, the trace, and the
+/// stored credential.
+fn call_to(
+    app: &App,
+    link: &Link,
+    request: &Request<'_>,
+    method: &str,
+    credential: Option<&Credential>,
+) -> OutsideRequest {
+    let base = Base::of(app, &link.service, &link.endpoint);
+    let query = match request.raw_query() {
+        "" => String::new(),
+        query => format!("?{query}"),
+    };
+    let mut call = base.request(app, method, &format!("{}{query}", request.rest));
+    let shown = credential.and_then(Credential::header);
+    let own = shown.as_ref().map(|(name, _)| name.as_str());
+    let to_chittyos = endpoint::is_chittyos(&link.service) || link.endpoint.is_of_chittyos();
+    call.headers.extend(headers::forwarded(request.headers(), own, to_chittyos));
+    let trace = &request.trace;
+    call.headers.extend([
+        ("x-request-id".to_owned(), trace.request_id.clone()),
+        ("traceparent".to_owned(), trace.traceparent.clone()),
+    ]);
+    let tracestate = trace.tracestate.clone();
+    call.headers.extend(tracestate.map(|state| ("tracestate".to_owned(), state)));
+    call.headers.extend(shown);
+    call
 }
 
 fn too_much() -> Problem {
@@ -262,7 +279,7 @@ mod tests {
 
     fn link() -> Link {
         Link {
-            id: "conn_1".to_owned(),
+            id: ConnectionId::parse("conn_1").unwrap(),
             revision: String::new(),
             service: "partner".to_owned(),
             endpoint: Endpoint::parse("https://api.partner.example/v1").unwrap(),

@@ -23,6 +23,7 @@ use crate::connections::store::{self, Link, REFRESHES, RENEWAL_PAUSE, RENEWALS};
 use crate::connections::unwritten_renewals::{UnwrittenRenewal, UnwrittenRenewals, write_again};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
+use crate::store::ids::ConnectionId;
 use crate::store::work::{self, Bounds, Claim, Hold, Queue, Work};
 
 /// The pauses between attempts to write a renewed credential, in ms.
@@ -75,7 +76,7 @@ pub async fn usable(
 async fn fresh(
     app: &App,
     ready: Ready<'_>,
-    id: &str,
+    id: &ConnectionId,
     early_ms: u64,
 ) -> Result<Option<Credential>, Problem> {
     let until_ms = app.now_ms() + WAIT_MS;
@@ -180,7 +181,7 @@ fn is_sound(token: &str) -> bool {
 async fn refresh(
     app: &App,
     ready: Ready<'_>,
-    id: &str,
+    id: &ConnectionId,
     oauth: &Oauth,
     version: i64,
     claim: &Claim,
@@ -188,7 +189,7 @@ async fn refresh(
     match renew(app, oauth).await {
         Renewal::Done(renewed) => {
             let credential = Credential::Oauth(renewed.clone());
-            let sealed = seal(app, id, &credential)?;
+            let sealed = seal(app, id.as_str(), &credential)?;
             let renewed = UnwrittenRenewal { version, oauth: renewed, sealed };
             match renewed.write(app, ready, id, &WRITE_PAUSES_MS).await {
                 Ok(true) => Ok(credential),
@@ -198,7 +199,7 @@ async fn refresh(
                     Err(Problem::not_found("connection"))
                 }
                 Err(error) => {
-                    let fields = [("connection_id", id), ("error", &error.to_string())];
+                    let fields = [("connection_id", id.as_str()), ("error", &error.to_string())];
                     log::error("renewed_credential_unwritten", &fields);
                     UnwrittenRenewals::of(app).put(id, renewed);
                     // The credential is good although it is not written.
@@ -220,7 +221,12 @@ async fn refresh(
 }
 
 /// Marks a connection failed whose credential is not renewed any more.
-async fn refused(app: &App, ready: Ready<'_>, id: &str, claim: &Claim) -> Result<Problem, DbError> {
+async fn refused(
+    app: &App,
+    ready: Ready<'_>,
+    id: &ConnectionId,
+    claim: &Claim,
+) -> Result<Problem, DbError> {
     // Each attempt of this version that nobody has heard of counts.
     let (error, detail) = match claim.attempts {
         0 => (
@@ -238,7 +244,7 @@ async fn refused(app: &App, ready: Ready<'_>, id: &str, claim: &Claim) -> Result
     };
     let kind = EventKind::ConnectionFailed;
     let payload = serde_json::json!({ "error": error });
-    let event = Event::new(app.now_ms(), kind, id, "chittyconnect", payload, None);
+    let event = Event::new(app.now_ms(), kind, id.as_str(), "chittyconnect", payload, None);
     let overdue_ms = app.config.outbox_overdue_ms;
     let mut batch = store::fail(&event, error, overdue_ms, claim);
     // The cron does not try it again.
@@ -262,8 +268,7 @@ pub async fn refresh_due(app: &App, ready: Ready<'_>, until_ms: u64) {
 struct Renewals;
 
 impl Work for Renewals {
-    /// The id of the connection.
-    type Item = String;
+    type Item = ConnectionId;
 
     const QUEUE: &'static Queue = &RENEWALS;
 
@@ -279,12 +284,18 @@ impl Work for Renewals {
         app.now_ms() + AHEAD_MS
     }
 
-    fn read(&self, _: &App, mut row: Row) -> Result<String, String> {
-        row.text("connection_id").map_err(|error| error.to_string())
+    fn read(&self, _: &App, mut row: Row) -> Result<ConnectionId, String> {
+        ConnectionId::from_row(&mut row, "connection_id").map_err(|error| error.to_string())
     }
 
     /// The renewal itself writes the new credential, under its own lease.
-    async fn perform(&self, app: &App, ready: Ready<'_>, _: &Claim, id: String) -> Vec<Statement> {
+    async fn perform(
+        &self,
+        app: &App,
+        ready: Ready<'_>,
+        _: &Claim,
+        id: ConnectionId,
+    ) -> Vec<Statement> {
         if let Err(problem) = fresh(app, ready, &id, AHEAD_MS).await {
             let fields = [("connection_id", id.as_str()), ("error", &problem.detail)];
             log::warn("refresh_failed", &fields);

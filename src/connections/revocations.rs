@@ -52,7 +52,8 @@ struct Revocations;
 /// A credential that is to be revoked.
 struct Revocation {
     id: String,
-    connection_id: String,
+    /// The id of its connection or context.
+    entity_id: String,
     sealed: String,
     created_at: String,
 }
@@ -76,7 +77,7 @@ impl Work for Revocations {
         let mut read = || -> Result<Revocation, DbError> {
             Ok(Revocation {
                 id: row.text("id")?,
-                connection_id: row.text("connection_id")?,
+                entity_id: row.text("connection_id")?,
                 sealed: row.text("sealed")?,
                 created_at: row.text("created_at")?,
             })
@@ -92,16 +93,15 @@ impl Work for Revocations {
         due: Revocation,
     ) -> Vec<Statement> {
         // 1. Revoke the credential; once that is confirmed, delete the row.
-        let Revocation { id, connection_id, sealed, created_at } = &due;
-        let revoked =
-            intents::take_back(app, ready, id, connection_id, claim.lease(), sealed).await;
+        let Revocation { id, entity_id, sealed, created_at } = &due;
+        let revoked = intents::take_back(app, ready, id, entity_id, claim.lease(), sealed).await;
         // A later holder finds out itself that the credential is revoked.
         let Err(error) = revoked else { return vec![claim.delete()] };
         // 2. Otherwise log the failure, and postpone the row by a pause that grows.
         let age_ms = app.now_ms().saturating_sub(time::parse(created_at).unwrap_or_default());
         let attempts = claim.attempts.to_string();
         let fields = [
-            ("connection_id", connection_id.as_str()),
+            ("connection_id", entity_id.as_str()),
             ("attempts", &attempts),
             ("error", error.as_str()),
         ];

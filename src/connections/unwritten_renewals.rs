@@ -16,6 +16,7 @@ use crate::connections::credential::Oauth;
 use crate::connections::secrets::abandon;
 use crate::connections::store::SealedCredential;
 use crate::store::Ready;
+use crate::store::ids::ConnectionId;
 
 /// The most unwritten credentials that an isolate keeps.
 const MAX_UNWRITTEN: usize = 64;
@@ -31,7 +32,7 @@ pub(super) struct UnwrittenRenewal {
 
 /// The credentials that this isolate has renewed and could not write, by connection.
 #[derive(Default)]
-pub struct UnwrittenRenewals(RefCell<BTreeMap<String, UnwrittenRenewal>>);
+pub struct UnwrittenRenewals(RefCell<BTreeMap<ConnectionId, UnwrittenRenewal>>);
 
 impl Slot for UnwrittenRenewals {
     fn new(_: &App) -> Self {
@@ -45,18 +46,18 @@ impl UnwrittenRenewals {
         self.0.borrow().is_empty()
     }
 
-    pub(super) fn put(&self, id: &str, renewed: UnwrittenRenewal) {
+    pub(super) fn put(&self, id: &ConnectionId, renewed: UnwrittenRenewal) {
         let mut held = self.0.borrow_mut();
         if held.len() < MAX_UNWRITTEN {
-            held.insert(id.to_owned(), renewed);
+            held.insert(id.clone(), renewed);
         }
     }
 
-    fn get(&self, id: &str) -> Option<UnwrittenRenewal> {
+    fn get(&self, id: &ConnectionId) -> Option<UnwrittenRenewal> {
         self.0.borrow().get(id).cloned()
     }
 
-    fn remove(&self, id: &str, version: i64) {
+    fn remove(&self, id: &ConnectionId, version: i64) {
         let mut held = self.0.borrow_mut();
         if held.get(id).is_some_and(|unwritten| unwritten.version == version) {
             held.remove(id);
@@ -72,7 +73,7 @@ impl UnwrittenRenewal {
         &self,
         app: &App,
         ready: Ready<'_>,
-        id: &str,
+        id: &ConnectionId,
         pauses_ms: &[u64],
     ) -> Result<bool, DbError> {
         let put = Statement::new(
@@ -103,7 +104,11 @@ impl UnwrittenRenewal {
 
 /// Tries again to write the credential that this isolate has renewed for a connection and could not write.
 /// Returns the credential if it still cannot be written.
-pub(super) async fn write_again(app: &App, ready: Ready<'_>, id: &str) -> Option<UnwrittenRenewal> {
+pub(super) async fn write_again(
+    app: &App,
+    ready: Ready<'_>,
+    id: &ConnectionId,
+) -> Option<UnwrittenRenewal> {
     let unwritten = UnwrittenRenewals::of(app).get(id)?;
     match unwritten.write(app, ready, id, &[]).await {
         Ok(is_there) => {
@@ -122,7 +127,7 @@ pub(super) async fn write_again(app: &App, ready: Ready<'_>, id: &str) -> Option
 
 /// Tries again to write all unwritten credentials of this isolate; the cron runs it.
 pub async fn write_all_again(app: &App, ready: Ready<'_>) {
-    let ids: Vec<String> = UnwrittenRenewals::of(app).0.borrow().keys().cloned().collect();
+    let ids: Vec<ConnectionId> = UnwrittenRenewals::of(app).0.borrow().keys().cloned().collect();
     for id in ids {
         write_again(app, ready, &id).await;
     }

@@ -4,17 +4,19 @@
 //! body, the idempotency key, the state of the caller, the name, the quota, the authority for a key. If a
 //! later step fails, the minted id is either in use or reported as orphaned.
 
+use std::slice;
+
 use chitty_core::{ChittyId, EntityLabel};
-use http_kit::precondition::etag;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 use seams::time;
 use serde_json::json;
 
 use crate::access::caller::Scope;
-use crate::access::idempotency::{self, Idempotency, StoredReply};
+use crate::access::creation::{Creation, Recovery};
+use crate::access::idempotency::{self, Idempotency};
 use crate::access::quota::{Kind, Quota, Quotas};
-use crate::access::reply::{After, Body, Reply};
+use crate::access::reply::Reply;
 use crate::app::{App, Settings};
 use crate::contexts::credentials::{self, Key};
 use crate::contexts::event;
@@ -110,13 +112,13 @@ pub async fn create(
         },
     };
     // Steps 6 and 7 are in `perform`.
-    let creation =
-        Creation { app, ready, scope, request, draft, quota, key, intent, id, made_for_it };
-    creation.perform().await
+    let checked =
+        CheckedCreation { app, ready, scope, request, draft, quota, key, intent, id, made_for_it };
+    checked.perform().await
 }
 
 /// A creation that has passed every check and has its id.
-struct Creation<'a> {
+struct CheckedCreation<'a> {
     app: &'a App,
     ready: Ready<'a>,
     scope: Scope,
@@ -129,7 +131,7 @@ struct Creation<'a> {
     made_for_it: Option<Key>,
 }
 
-impl Creation<'_> {
+impl CheckedCreation<'_> {
     async fn perform(&self) -> Result<Reply, Problem> {
         // 6. Store the context, its key, the event and the reply in one batch.
         let mut fields = json!({ "status": self.draft.status.as_str() });
@@ -138,18 +140,14 @@ impl Creation<'_> {
         }
         let kind = EventKind::ContextCreated;
         let event = event(self.app, kind, &self.id, &self.scope, fields, self.request);
-        let tag = etag(&event.id);
-        let location = format!("/v1/contexts/{}", self.id);
+        let quotas = slice::from_ref(&self.quota);
+        let creation = Creation::new(self.app, event, "/v1/contexts", quotas, self.key.as_ref());
         let insertion = Insertion {
             id: &self.id,
             intent: &self.intent,
             draft: &self.draft,
-            event: &event,
-            overdue_ms: self.app.config.outbox_overdue_ms,
-            quota: &self.quota,
-            key: self.key.as_ref(),
+            creation: &creation,
             made_for_it: self.made_for_it.as_ref(),
-            reply: StoredReply { status: 201, etag: &tag, location: &location },
         };
         let text = match store::insert(self.ready, &self.scope, &insertion).await {
             Ok(text) => text,
@@ -159,14 +157,10 @@ impl Creation<'_> {
             },
         };
         // 7. Reply, with the key if one was made, which no other reply shows; announce the event.
-        let text = match &self.made_for_it {
+        Ok(creation.reply(match &self.made_for_it {
             Some(made) => made.show_in(&text),
             None => text,
-        };
-        Ok(Reply::new(201, Body::Json(text))
-            .header("etag", tag)
-            .header("location", location)
-            .then(After::Announce(event)))
+        }))
     }
 
     /// Handles a batch that failed. Returns the reply if there is one in spite of that, or the problem.
@@ -209,11 +203,4 @@ impl Creation<'_> {
         let now_ms = self.request.now_ms;
         idempotency::find(self.ready, &self.scope, self.key.as_ref(), now_ms).await
     }
-}
-
-enum Recovery {
-    /// The batch was committed after all; with the body of the reply.
-    Committed(String),
-    /// Another request with the same idempotency key was faster; with its reply.
-    Replayed(Reply),
 }

@@ -241,7 +241,8 @@ pub async fn change(
     if let Some(made) = &made {
         text = made.show_in(&text);
     }
-    let reply = Reply::json(text).header("etag", etag(&event.id)).then(After::Announce(event));
+    let tag = etag(event.id.as_str());
+    let reply = Reply::json(text).header("etag", tag).then(After::Announce(event));
     Ok(if patch.key.is_sent() { reply.then(After::RevokeCredentials) } else { reply })
 }
 

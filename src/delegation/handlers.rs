@@ -3,7 +3,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_kit::fields::{Fields, Member};
-use http_kit::precondition::etag;
 use http_kit::problem::Problem;
 use http_kit::request::Request;
 use seams::{ids, time};
@@ -11,16 +10,18 @@ use serde_json::{Value, json};
 
 use crate::access::caller::scope_place::ScopePlace;
 use crate::access::caller::{Grant, Scope, THIS_GATEWAY};
+use crate::access::creation::Creation;
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::listing::{PageRequest, word};
 use crate::access::quota::{Kind, Quotas};
-use crate::access::reply::{After, Body, Outcome, Reply};
+use crate::access::reply::{After, Outcome, Reply};
 use crate::access::service_name::{is_service_name, service_name};
 use crate::app::{App, Settings};
 use crate::delegation::store::{self, Draft};
 use crate::delegation::{LIFE_S, MAX_DEPTH, USUAL_LIFE_S};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
+use crate::store::ids::DelegationId;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::delegation::views::{
@@ -77,21 +78,21 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let now_ms = app.now_ms();
     let expires_ms = end(&sent, bounds.as_ref(), now_ms)?;
     // 3. Make the token; store the delegation with the token's hash, the event and the reply in one batch.
-    let id = format!("dlg_{}", ids::uuid_v7(now_ms));
+    let id = DelegationId::new(now_ms);
     let token = format!("cdt_{}", URL_SAFE_NO_PAD.encode(ids::secret()?));
     let payload = json!({ "target_service": sent.target_service, "scopes": sent.grant.scopes() });
-    let event = Event::caused(request, &scope, EventKind::DelegationCreated, &id, payload, now_ms);
+    let kind = EventKind::DelegationCreated;
+    let event = Event::caused(request, &scope, kind, id.as_str(), payload, now_ms);
     let draft = Draft {
         token_sha256: ids::sha256_hex(&token),
         target_service: sent.target_service,
         grant: &sent.grant,
         metadata: sent.metadata,
         expires_at: time::iso8601(expires_ms),
-        quota: Quotas::of(app).of_caller(Kind::Delegations, &scope, &event.at),
     };
-    let overdue_ms = app.config.outbox_overdue_ms;
-    let made = store::insert(ready, &scope, &draft, &event, overdue_ms, key.as_ref()).await;
-    let json = match made {
+    let quota = [Quotas::of(app).of_caller(Kind::Delegations, &scope, &event.at)];
+    let creation = Creation::new(app, event, "/v1/delegate", &quota, key.as_ref());
+    let json = match store::insert(ready, &scope, &draft, &creation).await {
         Ok(json) => json,
         Err(error) => {
             return idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await;
@@ -103,10 +104,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         members.insert("token".to_owned(), token.into());
     }
     let text = json!({ "success": true, "delegation": delegation });
-    Ok(Reply::new(201, Body::Json(text.to_string()))
-        .header("etag", etag(&event.id))
-        .header("location", format!("/v1/delegate/{id}"))
-        .then(After::Announce(event)))
+    Ok(creation.reply(text.to_string()))
 }
 
 fn validated(body: &[u8], held: Grant) -> Result<DelegationInput, Problem> {
@@ -222,13 +220,14 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
 ))]
 pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     // 1. Revoke the delegation and those below it, with the event, in one batch.
+    let id = DelegationId::of(request)?;
     let kind = EventKind::DelegationRevoked;
-    let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
+    let event = Event::caused(request, &scope, kind, id.as_str(), json!({}), app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
-    let revoked = store::revoke(ready, &scope, &request.id, &event, overdue_ms).await?;
+    let revoked = store::revoke(ready, &scope, &id, &event, overdue_ms).await?;
     let Some(is_news) = revoked else { return Err(Problem::not_found("delegation")) };
     // 2. Reply; announce the event unless the delegation was revoked before.
-    let text = json!({ "success": true, "message": "Delegation revoked", "token_id": request.id });
+    let text = json!({ "success": true, "message": "Delegation revoked", "token_id": id });
     let reply = Reply::json(text.to_string());
     Ok(if is_news { reply.then(After::Announce(event)) } else { reply })
 }

@@ -1,6 +1,5 @@
 //! The SQL of delegations.
 
-use http_kit::precondition::etag;
 use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement, first_row};
 use seams::time;
@@ -8,10 +7,10 @@ use serde_json::json;
 
 use crate::access::caller::standing::{self, Backing, Standing};
 use crate::access::caller::{Credential, Grant, Scope, WriteError};
-use crate::access::idempotency::{Idempotency, StoredReply};
+use crate::access::creation::Creation;
 use crate::access::listing::{Newest, Page, PageRequest};
-use crate::access::quota::Quota;
 use crate::store::event::Event;
+use crate::store::ids::DelegationId;
 use crate::store::work::{Due, Prune};
 use crate::store::{Ready, outbox};
 
@@ -92,26 +91,17 @@ pub struct Draft<'a> {
     pub metadata: String,
     /// ISO-8601 UTC.
     pub expires_at: String,
-    /// How many delegations the delegator may have.
-    pub quota: Quota,
 }
 
-/// Makes a delegation, which depends on the credential that makes it. Returns it as JSON, without its token.
-///
-/// # Errors
-/// [`WriteError`].
-pub async fn insert(
-    ready: Ready<'_>,
-    scope: &Scope,
-    new: &Draft<'_>,
-    event: &Event,
-    overdue_ms: u64,
-    key: Option<&Idempotency>,
-) -> Result<String, WriteError> {
-    const COLUMNS: &str = "delegation_id, token_sha256, delegator_chitty_id, target_service, \
-         scopes, metadata, created_at, revision, expires_at, path, source_token, \
-         source_expires_at, source_key, source_scopes, source_actor, source_secret";
-    let mut params = Params::default();
+/// The columns of a new delegation, in the order of [`values`].
+const COLUMNS: &str = "delegation_id, token_sha256, delegator_chitty_id, target_service, \
+     scopes, metadata, created_at, revision, expires_at, path, source_token, \
+     source_expires_at, source_key, source_scopes, source_actor, source_secret";
+
+/// SQL that selects the values of a new delegation, with what it takes over from the credential that makes it;
+/// adds its placeholders to `params`. Of the ends it selects the earliest, because the credential may end
+/// sooner by now.
+fn values(scope: &Scope, new: &Draft<'_>, event: &Event, params: &mut Params) -> String {
     let own = [
         event.entity_id.as_str(),
         &new.token_sha256,
@@ -120,13 +110,12 @@ pub async fn insert(
         &json!(new.grant.scopes()).to_string(),
         &new.metadata,
         &event.at,
-        &event.id,
+        event.id.as_str(),
     ]
     .map(|value| params.add(value))
     .join(", ");
-    // The statement compares the ends, because the credential may end sooner by now.
     let ends = params.add(new.expires_at.as_str());
-    let select = match scope.credential() {
+    match scope.credential() {
         Credential::Token { sha256, expires_at, is_made: false } => {
             let token = params.add(sha256.as_str());
             let token_ends = params.add(expires_at.as_deref());
@@ -161,25 +150,31 @@ pub async fn insert(
                  WHERE s.secret_sha256 = {secret}"
             )
         }
-    };
+    }
+}
+
+/// Makes a delegation, which depends on the credential that makes it. Returns it as JSON, without its token.
+///
+/// # Errors
+/// [`WriteError`].
+pub async fn insert(
+    ready: Ready<'_>,
+    scope: &Scope,
+    new: &Draft<'_>,
+    creation: &Creation<'_>,
+) -> Result<String, WriteError> {
+    let mut params = Params::default();
+    let values = values(scope, new, &creation.event, &mut params);
     let made = document("''");
     let insert = params.statement(format!(
-        "INSERT INTO delegations ({COLUMNS}) {select} RETURNING {made} AS document"
+        "INSERT INTO delegations ({COLUMNS}) {values} RETURNING {made} AS body"
     ));
-    let mut batch = vec![insert, outbox::insert(event, overdue_ms)];
-    if let Some(key) = key {
-        let body = format!(
-            "SELECT '{{\"success\":true,\"delegation\":' || {made} || '}}' FROM delegations \
-             WHERE delegation_id = ?1 AND revision = ?2"
-        );
-        let location = format!("/v1/delegate/{}", event.entity_id);
-        let reply = StoredReply { status: 201, etag: &etag(&event.id), location: &location };
-        batch.extend(key.store(scope, event, &reply, &body));
-    }
-    batch.extend(new.quota.assertion());
-    let results = scope.write(ready, batch).await?;
-    let row = first_row(results.into_iter().next());
-    Ok(row.ok_or(DbError::Shape)?.text("document")?)
+    let stored = format!(
+        "SELECT '{{\"success\":true,\"delegation\":' || {made} || '}}' FROM delegations \
+         WHERE delegation_id = ?1 AND revision = ?2"
+    );
+    let body = creation.write(ready, scope, vec![insert], &stored).await?;
+    Ok(body.ok_or(DbError::Shape)?)
 }
 
 /// SQL for whether the caller may reach a delegation: its own, or with a delegated token only those
@@ -230,7 +225,7 @@ pub async fn list(
 pub async fn revoke(
     ready: Ready<'_>,
     scope: &Scope,
-    id: &str,
+    id: &DelegationId,
     event: &Event,
     overdue_ms: u64,
 ) -> Result<Option<bool>, WriteError> {
@@ -255,7 +250,7 @@ pub async fn revoke(
 }
 
 /// SQL for whether the caller may revoke the delegation `id`; adds its placeholders to `params`.
-fn revocable(scope: &Scope, id: &str, params: &mut Params) -> String {
+fn revocable(scope: &Scope, id: &DelegationId, params: &mut Params) -> String {
     let id = params.add(id);
     let (own, admin) = (reach(scope, params), scope.is_admin_sql(params));
     format!("delegation_id = {id} AND (({own}) OR {admin})")
@@ -264,8 +259,8 @@ fn revocable(scope: &Scope, id: &str, params: &mut Params) -> String {
 /// A delegated token that is valid.
 #[derive(Debug)]
 pub struct ValidToken {
-    /// `dlg_…`
-    pub id: String,
+    /// Its id.
+    pub id: DelegationId,
     /// The actor for which it acts.
     pub delegator: String,
     /// The name of the service, in the form in which names are compared.
@@ -301,7 +296,7 @@ pub async fn good(
     .bind(standing::cutoff(now_ms));
     let Some(mut row) = ready.db().rows(query).await?.into_iter().next() else { return Ok(None) };
     Ok(Some(ValidToken {
-        id: row.text("delegation_id")?,
+        id: DelegationId::from_row(&mut row, "delegation_id")?,
         delegator: row.text("delegator_chitty_id")?,
         target_service: row.text("target_service")?,
         created_at: row.text("created_at")?,

@@ -9,7 +9,7 @@ use chitty_core::connection::{Connection, Effect, Event, Input, Status};
 use chitty_core::{CallContext, Service, ServiceHealth};
 use seams::db::{DbError, Statement};
 use seams::objects::ObjectStore;
-use seams::{ids, log, time};
+use seams::{log, time};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ use crate::app::{App, Settings as _};
 use crate::discovery;
 use crate::ecosystem::settings::Settings;
 use crate::store::event::{self, EventKind};
+use crate::store::ids::EventId;
 use crate::store::{Ready, outbox};
 
 /// The most pending notices that the host keeps. Beyond that it drops the oldest, and logs that.
@@ -102,7 +103,7 @@ struct StepResult {
 /// A notice of something that happened to the connection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct PendingNotice {
-    id: String,
+    id: EventId,
     at: String,
     name: String,
     data: Value,
@@ -204,7 +205,7 @@ impl Host<'_> {
                 data.insert("serviceUrl".to_owned(), url.into());
             }
         }
-        PendingNotice { id: ids::event(now_ms), at: time::iso8601(now_ms), name, data }
+        PendingNotice { id: EventId::new(now_ms), at: time::iso8601(now_ms), name, data }
     }
 
     /// Checks the service's health. A degraded service counts as connected, too.

@@ -8,17 +8,19 @@ use http_kit::precondition::IfMatch;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 
+use crate::store::ids::{ConnectionId, DelegationId, EventId, KeyId};
+
 /// The kinds of ids: the beginning of the paths that take the id, the noun for its entity, and the id's
 /// prefix. The prefix is empty for a ChittyID, which has no fixed one.
 const KINDS: [(&str, &str, &str); 8] = [
     ("/v1/contexts/", "context", ""),
     ("/v1/actors/", "actor", ""),
-    ("/v1/connections/", "connection", "conn_"),
-    ("/v1/delegate/", "delegation", "dlg_"),
-    ("/v1/keys/", "key", "key_"),
+    ("/v1/connections/", "connection", ConnectionId::PREFIX),
+    ("/v1/delegate/", "delegation", DelegationId::PREFIX),
+    ("/v1/keys/", "key", KeyId::PREFIX),
     ("/v1/events/dead-letters/", "dead letter", "dl_"),
     ("/v1/orchestrations/", "run", "orc_"),
-    ("/v1/events/", "event", "evt_"),
+    ("/v1/events/", "event", EventId::PREFIX),
 ];
 
 /// Adds to a problem the hint that the request gives, if any.

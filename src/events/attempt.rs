@@ -17,6 +17,7 @@ use crate::events::claims::EventClaim;
 use crate::events::effects::{self, Effect, Failure, History};
 use crate::events::verdict::{Outcome, PAUSES_S};
 use crate::events::{dead, learned};
+use crate::store::ids::EventId;
 use crate::store::{Ready, work};
 
 /// The end of the pause that ChittyChronicle has asked for (`Retry-After`), in ms since the Unix epoch.
@@ -50,7 +51,7 @@ pub(super) async fn tell_claimed(
     ready: Ready<'_>,
     claimed: Vec<EventClaim>,
     began_ms: u64,
-) -> BTreeMap<String, Outcome> {
+) -> BTreeMap<EventId, Outcome> {
     let mut outcomes = BTreeMap::new();
     let mut blocked: Vec<Effect> = Vec::new();
     if chronicle_pause(app).is_some() {
@@ -118,7 +119,7 @@ async fn settle(app: &App, ready: Ready<'_>, mut row: EventClaim, failures: &[Fa
     let learned = learned::keep(&row.learned, &row.event);
     let (mut statements, outcome) = match outage {
         Some(failure) if !is_old => {
-            log::warn("event_not_told", &[("event_id", &id), ("error", &failure.error)]);
+            log::warn("event_not_told", &[("event_id", id.as_str()), ("error", &failure.error)]);
             postponed(app, &row, failure)
         }
         // Its turn comes when what is before it has been told.
@@ -138,11 +139,12 @@ async fn settle(app: &App, ready: Ready<'_>, mut row: EventClaim, failures: &[Fa
         Ok(results) if results.first().is_some_and(|rows| !rows.is_empty()) => outcome,
         Ok(_) => {
             // The new holder finds out which effects have taken place.
-            log::warn("outbox_lease_lost", &[("event_id", &id)]);
+            log::warn("outbox_lease_lost", &[("event_id", id.as_str())]);
             Outcome::Open(None)
         }
         Err(error) => {
-            log::warn("outbox_not_marked", &[("event_id", &id), ("error", &error.to_string())]);
+            let fields = [("event_id", id.as_str()), ("error", &error.to_string())];
+            log::warn("outbox_not_marked", &fields);
             Outcome::Open(None)
         }
     }
@@ -163,7 +165,7 @@ fn given_up(row: &EventClaim, failures: &[Failure], now_ms: u64) -> (Vec<Stateme
         reasons.push("a service has refused it");
     }
     let reason = reasons.join("; ");
-    log::error("event_given_up", &[("event_id", &row.event.id), ("error", &reason)]);
+    log::error("event_given_up", &[("event_id", row.event.id.as_str()), ("error", &reason)]);
     let attempts = u32::try_from(row.claim.attempts).unwrap_or(u32::MAX);
     let given_up = row.give_up(&reason, now_ms);
     let letter = dead::insert_if_given_up(&row.event, &reason, attempts, now_ms);

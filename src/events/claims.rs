@@ -10,6 +10,7 @@ use crate::events::effects::{self, Effect, Effects};
 use crate::events::learned::ForeignId;
 use crate::store::Ready;
 use crate::store::event::Event;
+use crate::store::ids::EventId;
 use crate::store::outbox::{
     self, COLUMNS, EVENT_COLUMNS, OPEN, STANDING, Standing, VALUES, read, read_standing,
 };
@@ -53,7 +54,7 @@ impl EventClaim {
 #[derive(Debug, Default)]
 pub struct EntityClaim {
     /// The standing of the events that were asked about; those that are not in the outbox are left out.
-    pub standing: BTreeMap<String, Standing>,
+    pub standing: BTreeMap<EventId, Standing>,
     /// The events to tell, in the order of commit.
     pub rows: Vec<EventClaim>,
 }
@@ -77,11 +78,11 @@ pub const QUEUE: Queue = Queue {
 /// When the database does not answer.
 pub async fn claim(
     ready: Ready<'_>,
-    entities: &[(&str, Vec<&str>)],
+    entities: &[(&str, Vec<&EventId>)],
     now_ms: u64,
     lease_ms: u64,
 ) -> Result<Vec<EntityClaim>, DbError> {
-    let ids: Vec<&str> = entities.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
+    let ids: Vec<&EventId> = entities.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
     let mut batch = vec![Statement::new(STANDING).bind(json!(ids).to_string())];
     let columns = format!("{EVENT_COLUMNS}, effects, in_doubt, doubts, refused, replays");
     batch.extend(entities.iter().map(|(entity, _)| {
@@ -92,7 +93,7 @@ pub async fn claim(
     let standing = read_standing(results.next().unwrap_or_default())?;
     let mut unreadable = Vec::new();
     let claims = entities.iter().zip(results).map(|((_, ids), rows)| {
-        let standing = ids.iter().filter_map(|id| Some(((*id).to_owned(), *standing.get(*id)?)));
+        let standing = ids.iter().filter_map(|id| Some(((*id).clone(), *standing.get(*id)?)));
         let rows = read_all_claimed(rows, &mut unreadable)?;
         Ok(EntityClaim { standing: standing.collect(), rows })
     });

@@ -22,6 +22,7 @@ use crate::events::effects::{self, Effect};
 use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::store::Ready;
 use crate::store::event::{Event, Message};
+use crate::store::ids::EventId;
 use crate::store::outbox::{self, Standing};
 
 /// How many entities are worked on at once; one round trip claims them.
@@ -73,8 +74,8 @@ pub async fn consume_dead(app: &App, ready: Ready<'_>, deliveries: &[&dyn Delive
         letters.push((*delivery, event, "delivered too often".to_owned()));
     }
     // 2. Acknowledge those whose events are in the outbox.
-    let ids: Vec<&str> =
-        letters.iter().filter_map(|(_, event, _)| Some(event.as_ref()?.id.as_str())).collect();
+    let ids: Vec<&EventId> =
+        letters.iter().filter_map(|(_, event, _)| Some(&event.as_ref()?.id)).collect();
     match outbox::standing(ready, &ids).await {
         Ok(standing) => {
             letters.retain(|(delivery, event, _)| {
@@ -167,7 +168,7 @@ async fn tell_all<'d>(
     if open.is_empty() {
         return results;
     }
-    let wanted: Vec<(&str, Vec<&str>)> =
+    let wanted: Vec<(&str, Vec<&EventId>)> =
         open.iter().map(|(entity, messages)| (entity.as_str(), ids(messages))).collect();
     let now_ms = app.now_ms();
     match claims::claim(ready, &wanted, now_ms, lease_ms(app)).await {
@@ -191,8 +192,8 @@ fn all<'d>(messages: &[WakeUp<'d>], outcome: &Outcome) -> Vec<TellResult<'d>> {
     messages.iter().map(|(delivery, event)| (*delivery, event.clone(), outcome.clone())).collect()
 }
 
-fn ids<'e>(messages: &'e [WakeUp<'_>]) -> Vec<&'e str> {
-    messages.iter().map(|(_, event)| event.id.as_str()).collect()
+fn ids<'e>(messages: &'e [WakeUp<'_>]) -> Vec<&'e EventId> {
+    messages.iter().map(|(_, event)| &event.id).collect()
 }
 
 /// Tells the events of one entity that were claimed at `claimed_ms`, then those that only a message knows of.
@@ -248,12 +249,12 @@ fn lease_ms(app: &App) -> u64 {
 /// What is known of the events of an entity after an attempt to tell them.
 #[derive(Default)]
 struct Progress {
-    standing: BTreeMap<String, Standing>,
-    outcomes: BTreeMap<String, Outcome>,
+    standing: BTreeMap<EventId, Standing>,
+    outcomes: BTreeMap<EventId, Outcome>,
 }
 
 impl Progress {
-    fn knows(&self, id: &str) -> bool {
+    fn knows(&self, id: &EventId) -> bool {
         self.standing.contains_key(id)
     }
 
@@ -262,7 +263,7 @@ impl Progress {
         self.outcomes.extend(later.outcomes);
     }
 
-    fn outcome(&self, id: &str, attempts: u32, lease_s: u32) -> Outcome {
+    fn outcome(&self, id: &EventId, attempts: u32, lease_s: u32) -> Outcome {
         match (self.outcomes.get(id), self.standing.get(id)) {
             (Some(outcome), _) => outcome.clone(),
             (None, Some(Standing::Settled)) => Outcome::Settled,

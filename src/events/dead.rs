@@ -46,7 +46,7 @@ impl<'a> Subject<'a> {
     /// The subject of an event's dead letter.
     pub fn of(event: &'a Event) -> Self {
         Subject {
-            event_id: &event.id,
+            event_id: event.id.as_str(),
             event_type: event.kind.as_str(),
             entity_id: &event.entity_id,
         }

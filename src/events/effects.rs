@@ -172,7 +172,7 @@ async fn tell_chronicle(
         actor: &event.actor_id,
         entity_id: &event.entity_id,
         entity_type: event.kind.entity_type(),
-        event_id: &event.id,
+        event_id: event.id.as_str(),
         timestamp: &event.at,
         payload: &event.payload,
         is_replayed: history.is_replayed,
@@ -198,7 +198,7 @@ async fn tell_beacon(session: &Session, event: &Event) -> Result<(), ServiceErro
         "timestamp": event.at,
         "payload": event.payload,
     });
-    session.beacon().send(event.kind.as_str(), data, Some(&event.id)).await
+    session.beacon().send(event.kind.as_str(), data, Some(event.id.as_str())).await
 }
 
 /// Begins the lineage of an entity, or adds a step to it. If the entity has no lineage, for example because
@@ -246,7 +246,7 @@ async fn add_step(
     id: &ChittyId,
 ) -> Result<Option<ForeignId>, ServiceError> {
     let changes = json!({ "eventId": event.id, "changes": event.payload });
-    let kind = event.kind.as_str();
-    let told = session.dna().evolve(id, kind, changes, &event.at, Some(&event.id)).await?;
+    let (kind, key) = (event.kind.as_str(), Some(event.id.as_str()));
+    let told = session.dna().evolve(id, kind, changes, &event.at, key).await?;
     Ok(told.map(ForeignId::DnaId))
 }

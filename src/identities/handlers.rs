@@ -1,7 +1,8 @@
 //! `/api/chittyid`.
 
+use std::slice;
+
 use chitty_core::{ChittyId, IdError, Validity};
-use http_kit::precondition::etag;
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 use seams::db::DbError;
@@ -9,9 +10,10 @@ use seams::time;
 use serde_json::{Map, Value, json};
 
 use crate::access::caller::{Scope, WriteError};
-use crate::access::idempotency::{self, Idempotency, StoredReply};
+use crate::access::creation::{Creation, Recovery};
+use crate::access::idempotency::{self, Idempotency};
 use crate::access::quota::{Kind, Quota, Quotas};
-use crate::access::reply::{After, Body, Outcome, Reply};
+use crate::access::reply::{Body, Outcome, Reply};
 use crate::app::{App, Settings};
 use crate::identities::input::{self, MintDraft};
 use crate::identities::store::{self, Failure, Insertion};
@@ -102,30 +104,20 @@ impl CheckedMint<'_> {
         let (kind, now_ms) = (EventKind::IdentityMinted, self.app.now_ms());
         let id = self.id.as_str();
         let event = Event::caused(self.request, &self.scope, kind, id, payload, now_ms);
-        let tag = etag(&event.id);
-        let location = format!("/api/chittyid/validate/{id}");
-        let insertion = Insertion {
-            id: &self.id,
-            wanted: &self.wanted,
-            intent: &self.intent,
-            event: &event,
-            overdue_ms: self.app.config.outbox_overdue_ms,
-            quota: &self.quota,
-            key: self.key.as_ref(),
-            reply: StoredReply { status: 201, etag: &tag, location: &location },
-        };
+        let quotas = slice::from_ref(&self.quota);
+        let place = "/api/chittyid/validate";
+        let creation = Creation::new(self.app, event, place, quotas, self.key.as_ref());
+        let (intent, wanted) = (&self.intent, &self.wanted);
+        let insertion = Insertion { id: &self.id, wanted, intent, creation: &creation };
         let text = match store::insert(self.ready, &self.scope, &insertion).await {
             Ok(text) => text,
-            Err(failure) => match self.recover(failure, &event).await? {
+            Err(failure) => match self.recover(failure, &creation.event).await? {
                 Recovery::Committed(text) => text,
                 Recovery::Replayed(reply) => return Ok(reply),
             },
         };
         // 5. Reply, and announce the event.
-        Ok(Reply::new(201, Body::Json(text))
-            .header("etag", tag)
-            .header("location", location)
-            .then(After::Announce(event)))
+        Ok(creation.reply(text))
     }
 
     /// Handles a batch that failed. Returns the reply if there is one in spite of that, or the problem.
@@ -179,13 +171,6 @@ impl CheckedMint<'_> {
         let now_ms = self.request.now_ms;
         idempotency::find(self.ready, &self.scope, self.key.as_ref(), now_ms).await
     }
-}
-
-enum Recovery {
-    /// The batch was committed after all; with the body of the reply.
-    Committed(String),
-    /// Another request with the same idempotency key was faster; with its reply.
-    Replayed(Reply),
 }
 
 /// Have a ChittyID validated.

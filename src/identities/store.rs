@@ -5,12 +5,13 @@ use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Params, Row, Statement, first_row};
 
 use crate::access::caller::{Scope, WriteError};
-use crate::access::idempotency::{Idempotency, StoredReply};
+use crate::access::creation::Creation;
+use crate::access::idempotency::Idempotency;
 use crate::access::quota::Quota;
 use crate::identities::input::MintDraft;
+use crate::store::Ready;
 use crate::store::event::Event;
 use crate::store::minting::MintIntent;
-use crate::store::{Ready, outbox};
 
 /// The unique constraint that fails when an identity is stored already.
 const GIVEN: &str = "identities.chitty_id";
@@ -101,16 +102,8 @@ pub struct Insertion<'a> {
     pub wanted: &'a MintDraft,
     /// The intent under which the id was minted; the batch settles it.
     pub intent: &'a MintIntent,
-    /// The event of the mint; its id becomes the revision.
-    pub event: &'a Event,
-    /// How long after its instant the event is overdue, in ms.
-    pub overdue_ms: u64,
-    /// How many identities the owner may have.
-    pub quota: &'a Quota,
-    /// The request's idempotency key.
-    pub key: Option<&'a Idempotency>,
-    /// The reply to be stored under the key.
-    pub reply: StoredReply<'a>,
+    /// What it has in common with every creation.
+    pub creation: &'a Creation<'a>,
 }
 
 /// Stores an identity: the row, its event and, with an idempotency key, the reply, in one batch. Returns the
@@ -123,6 +116,7 @@ pub async fn insert(
     scope: &Scope,
     new: &Insertion<'_>,
 ) -> Result<String, Failure> {
+    let event = &new.creation.event;
     let row = Statement::new(format!(
         "INSERT INTO identities (chitty_id, owner_chitty_id, entity_type, entity, minted_at, revision) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING {MINTED} AS body"
@@ -131,22 +125,12 @@ pub async fn insert(
     .bind(scope.actor())
     .bind(new.wanted.label.label())
     .bind(new.wanted.label.letter())
-    .bind(new.event.at.as_str())
-    .bind(new.event.id.as_str());
-    let mut batch = vec![row, outbox::insert(new.event, new.overdue_ms), new.intent.fulfilled()];
-    if let Some(key) = new.key {
-        let body =
-            format!("SELECT {MINTED} FROM identities WHERE chitty_id = ?1 AND revision = ?2");
-        batch.extend(key.store(scope, new.event, &new.reply, &body));
-    }
-    batch.extend(new.quota.assertion());
-    let results = scope.write(ready, batch).await?;
-    let row = first_row(results.into_iter().next()).ok_or(WriteError::Db(DbError::Shape))?;
-    Ok(text_of(row)?)
-}
-
-fn text_of(mut row: Row) -> Result<String, WriteError> {
-    Ok(row.text("body")?)
+    .bind(event.at.as_str())
+    .bind(event.id.as_str());
+    let own = vec![row, new.intent.fulfilled()];
+    let stored = format!("SELECT {MINTED} FROM identities WHERE chitty_id = ?1 AND revision = ?2");
+    let body = new.creation.write(ready, scope, own, &stored).await?;
+    Ok(body.ok_or(WriteError::Db(DbError::Shape))?)
 }
 
 /// Returns the body of the reply to a mint whose batch failed, if the batch was committed nevertheless. The

@@ -11,15 +11,17 @@ use serde_json::{Value, json};
 
 use crate::access::caller::scope_place::ScopePlace;
 use crate::access::caller::{Credential, Grant, Scope};
+use crate::access::creation::Creation;
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::listing::PageRequest;
 use crate::access::quota::{Kind, Quotas};
-use crate::access::reply::{After, Body, Outcome, Reply};
+use crate::access::reply::{After, Outcome, Reply};
 use crate::app::{App, Settings};
 use crate::keys::settings::Settings as KeySettings;
 use crate::keys::store::{self, Change, Draft, Revocation, Secret};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
+use crate::store::ids::KeyId;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::keys::views::{
@@ -102,29 +104,26 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let now_ms = app.now_ms();
     let (secret, kept) = new_secret()?;
     let owner = owner.unwrap_or_else(|| scope.actor().to_owned());
-    let id = format!("key_{}", ids::uuid_v7(now_ms));
+    let id = KeyId::new(now_ms);
     let payload = json!({ "owner": owner, "scopes": grant.scopes() });
-    let event = Event::caused(request, &scope, EventKind::KeyCreated, &id, payload, now_ms);
+    let kind = EventKind::KeyCreated;
+    let event = Event::caused(request, &scope, kind, id.as_str(), payload, now_ms);
     let draft = Draft {
         owner: &owner,
         name: name.as_ref().map(Name::text).unwrap_or_default(),
         grant: &grant,
         expires_at: life_s.map(|life_s| time::iso8601(now_ms + life_s * 1000)),
-        quota: Quotas::of(app).of_owner(Kind::Keys, &owner, &scope, &event.at),
     };
-    let overdue_ms = app.config.outbox_overdue_ms;
-    let made = store::insert(ready, &scope, &draft, &kept, &event, overdue_ms, key.as_ref()).await;
-    let json = match made {
+    let quota = [Quotas::of(app).of_owner(Kind::Keys, &owner, &scope, &event.at)];
+    let creation = Creation::new(app, event, "/v1/keys", &quota, key.as_ref());
+    let json = match store::insert(ready, &scope, &draft, &kept, &creation).await {
         Ok(json) => json,
         Err(error) => {
             return idempotency::after(error, ready, &scope, key.as_ref(), request.now_ms).await;
         }
     };
     // 5. Reply with the secret, which no other reply shows, and announce the event.
-    Ok(Reply::new(201, Body::Json(reply_with_key(&json, secret)))
-        .header("etag", etag(&event.id))
-        .header("location", format!("/v1/keys/{id}"))
-        .then(After::Announce(event)))
+    Ok(creation.reply(reply_with_key(&json, secret)))
 }
 
 /// List your API keys, newest first, without their secrets.
@@ -172,7 +171,8 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    let key = store::get(ready, &scope, &request.id, request.now_ms).await?;
+    let id = KeyId::of(request)?;
+    let key = store::get(ready, &scope, &id, request.now_ms).await?;
     key.map(Reply::json).ok_or_else(|| Problem::not_found("key"))
 }
 
@@ -197,17 +197,18 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     ),
 ))]
 pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    // 1. Admit the key itself or a lasting token, and read how long the old secret stays valid.
+    // 1. Admit the key itself or a lasting token; read the time of grace, the idempotency key and the id.
     match scope.credential() {
-        Credential::Key { id, .. } if *id == request.id => {}
+        Credential::Key { id, .. } if id.as_str() == request.id => {}
         _ => scope.by_lasting_token(ready).await?,
     }
     let body = request.optional_json_bytes().await?;
     let mut fields = Fields::of(&body)?;
     let grace_s = fields.number("grace_seconds", 0, MAX_GRACE_S).value();
     fields.finish()?;
-    // 2. Replay a stored reply.
     let key = Idempotency::of(request, &format!("keys.rotate/{}", request.id), &body)?;
+    let id = KeyId::of(request)?;
+    // 2. Replay a stored reply.
     if let Some(replay) = idempotency::find(ready, &scope, key.as_ref(), request.now_ms).await? {
         return Ok(replay);
     }
@@ -217,18 +218,19 @@ pub async fn rotate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let grace_ms = grace_s.map_or(KeySettings::of(app).grace_ms, |seconds| seconds * 1000);
     let grace_until = time::iso8601(now_ms + grace_ms);
     let payload = json!({ "previous_valid_until": grace_until });
-    let event = Event::caused(request, &scope, EventKind::KeyRotated, &request.id, payload, now_ms);
+    let kind = EventKind::KeyRotated;
+    let event = Event::caused(request, &scope, kind, id.as_str(), payload, now_ms);
     let overdue_ms = app.config.outbox_overdue_ms;
     let change = Change { event: &event, overdue_ms };
     match store::rotate(ready, &scope, &change, &kept, &grace_until, key.as_ref()).await {
         // 4. Reply with the secret, which no other reply shows, or say why nothing was rotated.
         Ok(Some(json)) => Ok(Reply::json(reply_with_key(&json, secret))
-            .header("etag", etag(&event.id))
+            .header("etag", etag(event.id.as_str()))
             .then(After::Announce(event))),
         Ok(None) => Err(why_unchanged(ready, &scope).await),
         Err(error) => {
             // If there was no key to rotate, there is no reply to store, so the batch fails.
-            let found = store::get(ready, &scope, &request.id, request.now_ms).await?;
+            let found = store::get(ready, &scope, &id, request.now_ms).await?;
             if !found.is_some_and(|key| key.contains("\"status\":\"active\"")) {
                 return Err(Problem::not_found("key"));
             }
@@ -273,8 +275,9 @@ fn retired() -> Problem {
 ))]
 pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     // 1. Revoke the key and the delegations made with it, with the event, in one batch.
+    let id = KeyId::of(request)?;
     let kind = EventKind::KeyRevoked;
-    let event = Event::caused(request, &scope, kind, &request.id, json!({}), app.now_ms());
+    let event = Event::caused(request, &scope, kind, id.as_str(), json!({}), app.now_ms());
     let overdue_ms = app.config.outbox_overdue_ms;
     let change = Change { event: &event, overdue_ms };
     let is_news = match store::revoke(ready, &scope, &change).await? {
@@ -283,7 +286,7 @@ pub async fn revoke(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         Revocation::Retired => return Err(retired()),
     };
     // 2. Reply; announce the event unless the key was revoked before.
-    let text = json!({ "success": true, "message": "Key revoked", "key_id": request.id });
+    let text = json!({ "success": true, "message": "Key revoked", "key_id": id });
     let reply = Reply::json(text.to_string());
     Ok(if is_news { reply.then(After::Announce(event)) } else { reply })
 }

@@ -2,15 +2,16 @@
 
 use http_kit::precondition::etag;
 use http_kit::problem::Problem;
-use seams::db::{DbError, Params, Row, Statement, first_row};
+use seams::db::{DbError, Params, Statement, first_row};
 use seams::time;
 use serde_json::json;
 
 use crate::access::caller::{Credential, Grant, Scope, WriteError};
+use crate::access::creation::Creation;
 use crate::access::idempotency::{Idempotency, StoredReply};
 use crate::access::listing::{Newest, Page, PageRequest};
-use crate::access::quota::Quota;
 use crate::store::event::Event;
+use crate::store::ids::KeyId;
 use crate::store::work::{Due, Prune};
 use crate::store::{Ready, outbox};
 
@@ -39,8 +40,6 @@ pub struct Draft<'a> {
     pub grant: &'a Grant,
     /// When it ends (ISO-8601 UTC), if it does.
     pub expires_at: Option<String>,
-    /// How many keys the owner may have.
-    pub quota: Quota,
 }
 
 /// A secret, as it is stored.
@@ -52,7 +51,7 @@ pub struct Secret {
 }
 
 /// SQL for the stored reply to a creation or a rotation, without the secret.
-fn stored_reply_sql() -> String {
+fn reply_sql() -> String {
     format!(
         "SELECT '{{\"success\":true,\"key\":' || {} || '}}' FROM keys \
          WHERE key_id = ?1 AND revision = ?2",
@@ -74,32 +73,11 @@ fn insert_secret(event: &Event, secret: &Secret) -> Statement {
 
 fn read_back(event: &Event) -> Statement {
     Statement::new(format!(
-        "SELECT {} AS document FROM keys WHERE key_id = ?1 AND revision = ?2",
+        "SELECT {} AS body FROM keys WHERE key_id = ?1 AND revision = ?2",
         document("''")
     ))
     .bind(event.entity_id.as_str())
     .bind(event.id.as_str())
-}
-
-fn keep_reply(
-    scope: &Scope,
-    event: &Event,
-    key: Option<&Idempotency>,
-    status: i64,
-) -> Vec<Statement> {
-    let Some(key) = key else { return Vec::new() };
-    // Only a creation has a `Location`; a rotation leaves the key where it was.
-    let location = match status {
-        201 => format!("/v1/keys/{}", event.entity_id),
-        _ => String::new(),
-    };
-    let reply = StoredReply { status, etag: &etag(&event.id), location: &location };
-    key.store(scope, event, &reply, &stored_reply_sql()).into()
-}
-
-fn text_of(results: Vec<Vec<Row>>, index: usize) -> Result<Option<String>, DbError> {
-    let row = first_row(results.into_iter().nth(index));
-    row.map(|mut row| row.text("document")).transpose()
 }
 
 /// Makes a key. Returns it as JSON, without its secret.
@@ -111,10 +89,9 @@ pub async fn insert(
     scope: &Scope,
     new: &Draft<'_>,
     secret: &Secret,
-    event: &Event,
-    overdue_ms: u64,
-    key: Option<&Idempotency>,
+    creation: &Creation<'_>,
 ) -> Result<String, WriteError> {
+    let event = &creation.event;
     let insert = Statement::new(
         "INSERT INTO keys (key_id, owner_chitty_id, name, scopes, source_scopes, created_by, \
          created_at, updated_at, expires_at, revision, source_token) \
@@ -130,12 +107,9 @@ pub async fn insert(
     .bind(new.expires_at.as_deref())
     .bind(event.id.as_str())
     .bind(new.grant.source().token.as_deref());
-    let mut batch = vec![insert, insert_secret(event, secret), read_back(event)];
-    batch.push(outbox::insert(event, overdue_ms));
-    batch.extend(keep_reply(scope, event, key, 201));
-    batch.extend(new.quota.assertion());
-    let results = scope.write(ready, batch).await?;
-    Ok(text_of(results, 2)?.ok_or(DbError::Shape)?)
+    let own = vec![insert, insert_secret(event, secret), read_back(event)];
+    let body = creation.write(ready, scope, own, &reply_sql()).await?;
+    Ok(body.ok_or(DbError::Shape)?)
 }
 
 /// SQL for whether the caller may reach a key: its own keys, or any key for an administrator; adds
@@ -175,7 +149,7 @@ pub async fn list(
 pub async fn get(
     ready: Ready<'_>,
     scope: &Scope,
-    id: &str,
+    id: &KeyId,
     now_ms: u64,
 ) -> Result<Option<String>, Problem> {
     let mut params = Params::default();
@@ -254,9 +228,12 @@ pub async fn rotate(
     .bind(grace_until);
     let told = outbox::insert_if_changed(event, *overdue_ms, "keys", "key_id");
     let mut batch = vec![mark, retire, insert_secret(event, secret), read_back(event), told];
-    batch.extend(keep_reply(scope, event, key, 200));
-    let results = scope.write(ready, batch).await?;
-    Ok(text_of(results, 3)?)
+    if let Some(key) = key {
+        let reply = StoredReply { status: 200, etag: &etag(event.id.as_str()), location: "" };
+        batch.extend(key.store(scope, event, &reply, &reply_sql()));
+    }
+    let row = first_row(scope.write(ready, batch).await?.into_iter().nth(3));
+    Ok(row.map(|mut row| row.text("body")).transpose()?)
 }
 
 /// The outcome of a revocation.

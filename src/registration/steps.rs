@@ -266,7 +266,7 @@ async fn log(app: &App, ready: Ready<'_>, id: &ChittyId) -> Result<String, Failu
     let payload = json!({ "version": VERSION });
     let event = Event::new(app.now_ms(), kind, id.as_str(), id.as_str(), payload, None);
     let batch = vec![
-        record(Step::Log, &event.id, &event.at, ""),
+        record(Step::Log, event.id.as_str(), &event.at, ""),
         outbox::insert(&event, app.config.outbox_overdue_ms),
     ];
     match ready.db().batch(batch).await {
@@ -275,5 +275,5 @@ async fn log(app: &App, ready: Ready<'_>, id: &ChittyId) -> Result<String, Failu
         Err(_) if super::recorded(ready).await?.contains_key(&Step::Log) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(event.id)
+    Ok(event.id.to_string())
 }

@@ -1,8 +1,10 @@
 //! Events: their kinds, the content of their rows and their messages on the queue.
 
-use seams::{ids, time};
+use seams::time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::store::ids::EventId;
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $entity:literal;)+) => {
@@ -156,8 +158,8 @@ impl TryFrom<String> for GithubEventName {
 /// One event. The payload says what changed, never the content itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// `evt_` and a UUIDv7, by which a receiver recognises a repeat.
-    pub id: String,
+    /// Its id, by which a receiver recognises a repeat.
+    pub id: EventId,
     /// The kind of the event.
     #[serde(rename = "type")]
     pub kind: EventKind,
@@ -188,7 +190,7 @@ impl Event {
         traceparent: Option<&str>,
     ) -> Self {
         Event {
-            id: ids::event(now_ms),
+            id: EventId::new(now_ms),
             kind,
             entity_id: entity_id.to_owned(),
             actor_id: actor_id.to_owned(),
@@ -224,7 +226,7 @@ mod tests {
     #[test]
     fn the_wire_format_is_pinned() {
         let event = Event {
-            id: "evt_0190".to_owned(),
+            id: EventId::parse("evt_0190").unwrap(),
             kind: EventKind::ContextCreated,
             entity_id: "CHITTY-CONTEXT-1".to_owned(),
             actor_id: "CHITTY-PEO-1".to_owned(),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind, Message};
+use crate::store::ids::EventId;
 use crate::store::work::{Due, Hold, Prune, Queue};
 
 /// How many overdue events one round of a sweep announces, and how many rounds it makes.
@@ -197,7 +198,7 @@ pub(crate) const EVENT_COLUMNS: &str =
 pub(crate) fn read(row: &mut Row) -> Result<Event, DbError> {
     let kind = serde_json::Value::String(row.text("event_type")?);
     Ok(Event {
-        id: row.text("event_id")?,
+        id: EventId::from_row(row, "event_id")?,
         kind: serde_json::from_value(kind).map_err(|_| DbError::Shape)?,
         entity_id: row.text("entity_id")?,
         actor_id: row.text("actor_id")?,
@@ -220,10 +221,11 @@ pub enum Standing {
 pub(crate) const STANDING: &str = "SELECT event_id, done_at IS NULL AND dead_at IS NULL AS is_open \
      FROM outbox WHERE event_id IN (SELECT value FROM json_each(?1))";
 
-pub(crate) fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<String, Standing>, DbError> {
+pub(crate) fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<EventId, Standing>, DbError> {
     let standing = |mut row: Row| {
         let is_open = row.flag("is_open")?;
-        Ok((row.text("event_id")?, if is_open { Standing::Open } else { Standing::Settled }))
+        let id = EventId::from_row(&mut row, "event_id")?;
+        Ok((id, if is_open { Standing::Open } else { Standing::Settled }))
     };
     rows.into_iter().map(standing).collect()
 }
@@ -234,8 +236,8 @@ pub(crate) fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<String, Standing>
 /// When the database does not answer.
 pub async fn standing(
     ready: Ready<'_>,
-    ids: &[&str],
-) -> Result<BTreeMap<String, Standing>, DbError> {
+    ids: &[&EventId],
+) -> Result<BTreeMap<EventId, Standing>, DbError> {
     let query = Statement::new(STANDING).bind(json!(ids).to_string());
     read_standing(ready.db().rows(query).await?)
 }

@@ -638,3 +638,40 @@ fn an_answer_says_what_to_do_next() {
         }
     });
 }
+
+#[test]
+fn an_id_of_another_form_is_answered_like_an_unknown_one_and_without_the_database() {
+    let (world, gateway) = World::warm();
+    run(async {
+        assert_eq!(gateway.get("/v1/keys", Some(ALICE)).await.status, 200);
+        for (method, path) in [
+            ("GET", "/v1/connections/conn_{id}"),
+            ("GET", "/v1/connections/conn_{id}/status"),
+            ("GET", "/v1/connections/conn_{id}/history"),
+            ("GET", "/v1/connections/conn_{id}/proxy/x"),
+            ("POST", "/v1/connections/conn_{id}/proxy/x"),
+            ("POST", "/v1/connections/conn_{id}/check"),
+            ("PATCH", "/v1/connections/conn_{id}"),
+            ("DELETE", "/v1/connections/conn_{id}"),
+            ("GET", "/v1/keys/key_{id}"),
+            ("POST", "/v1/keys/key_{id}/rotate"),
+            ("DELETE", "/v1/keys/key_{id}"),
+            ("DELETE", "/v1/delegate/dlg_{id}"),
+        ] {
+            let mut answers = Vec::new();
+            for id in ["none", "n%C3%A9e"] {
+                let request = TestRequest::new(method, &path.replace("{id}", id)).token(ALICE);
+                let request = match method {
+                    "PATCH" => request.json(&json!({"scopes": ["read"]})),
+                    _ => request,
+                };
+                world.db.reset_calls();
+                let (answer, _) = gateway.send_only(request).await;
+                assert_eq!((answer.status, answer.code()), (404, "not_found"), "{method} {path}");
+                answers.push((answer.json["detail"].clone(), world.db.calls() > 0));
+            }
+            let detail = answers[0].0.clone();
+            assert_eq!(answers, [(detail.clone(), true), (detail, false)], "{method} {path}");
+        }
+    });
+}

@@ -3,6 +3,7 @@
 use chitty_core::ChittyId;
 
 use crate::access::rates::Overrides;
+use crate::store::ids::{DelegationId, KeyId};
 
 /// The name of this gateway as a target service, in the form in which names are compared.
 pub const THIS_GATEWAY: &str = "connect";
@@ -24,8 +25,8 @@ pub enum Credential {
     Delegation {
         /// SHA-256 of the token, in hex.
         sha256: String,
-        /// `dlg_…`
-        id: String,
+        /// Its id.
+        id: DelegationId,
         /// The ids of the delegations from the first of the chain to this one, each followed by `/`.
         path: String,
     },
@@ -33,8 +34,8 @@ pub enum Credential {
     Key {
         /// SHA-256 of the key, in hex.
         sha256: String,
-        /// `key_…`
-        id: String,
+        /// Its id.
+        id: KeyId,
     },
 }
 

@@ -21,7 +21,7 @@ mod write_error;
 
 use std::rc::Rc;
 
-use chitty_core::TokenCheck;
+use chitty_core::{TokenCheck, TokenInfo};
 use http_kit::problem::{Code, Problem};
 use http_kit::request::Request;
 use seams::db::{Row, Statement, first_row};
@@ -94,28 +94,17 @@ async fn vouched(
     token: &str,
     sha256: String,
 ) -> Result<(Caller, Expiry), Problem> {
-    let (actor, principal_id, scopes, expires_at) = match jwt::Token::parse(token) {
+    let TokenInfo { actor, principal_id, scopes, expires_at } = match jwt::Token::parse(token) {
         Some(jwt) => {
             let claims = jwt.verify(app, request).await?;
-            let expires_at = Some(time::iso8601(claims.expires_ms));
-            (claims.actor, claims.principal_id, claims.scopes, expires_at)
+            TokenInfo {
+                actor: claims.actor,
+                principal_id: claims.principal_id,
+                scopes: claims.scopes,
+                expires_at: Some(time::iso8601(claims.expires_ms)),
+            }
         }
-        None => {
-            let answer = request.session(&app.core).auth().validate(token).await.map_err(|error| {
-                Problem::upstream(
-                    Code::AuthenticationUnavailable,
-                    "ChittyAuth did not answer. Your token may be valid: keep it and repeat the \
-                     request.",
-                    &error,
-                )
-            })?;
-            let TokenCheck::Valid(info) = answer else {
-                TokenCache::of(app).forget_note(&sha256);
-                note_refused(ready, &sha256, request.now_ms).await;
-                return Err(invalid_token());
-            };
-            (info.actor, info.principal_id, info.scopes, info.expires_at)
-        }
+        None => validated(app, ready, request, token, &sha256).await?,
     };
     let scopes = scopes::carried(scopes);
     let expiry = match expires_at.as_deref() {
@@ -149,6 +138,29 @@ async fn vouched(
         limits: Overrides::default(),
     };
     Ok((caller, expiry))
+}
+
+/// Has ChittyAuth validate a token that is no JWT.
+async fn validated(
+    app: &App,
+    ready: Ready<'_>,
+    request: &Request<'_>,
+    token: &str,
+    sha256: &str,
+) -> Result<TokenInfo, Problem> {
+    let answer = request.session(&app.core).auth().validate(token).await.map_err(|error| {
+        Problem::upstream(
+            Code::AuthenticationUnavailable,
+            "ChittyAuth did not answer. Your token may be valid: keep it and repeat the request.",
+            &error,
+        )
+    })?;
+    let TokenCheck::Valid(info) = answer else {
+        TokenCache::of(app).forget_note(sha256);
+        note_refused(ready, sha256, request.now_ms).await;
+        return Err(invalid_token());
+    };
+    Ok(info)
 }
 
 /// The longest id of a principal that is stored, in bytes.

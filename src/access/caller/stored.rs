@@ -14,6 +14,7 @@ use super::identity::{Caller, Credential, SPONSOR};
 use super::standing::{self, Backing, Standing};
 use crate::access::rates::Overrides;
 use crate::store::Ready;
+use crate::store::ids::{DelegationId, KeyId};
 
 /// The prefix of every delegated token.
 pub(super) const DELEGATION_PREFIX: &str = "cdt_";
@@ -36,8 +37,8 @@ pub(super) async fn delegation(
     ));
     let mut row = credential_row(ready, query, &sha256, now_ms).await?;
     let bearer = Bearer::read(&mut row)?;
-    let credential =
-        Credential::Delegation { sha256, id: row.text("delegation_id")?, path: row.text("path")? };
+    let id = DelegationId::from_row(&mut row, "delegation_id")?;
+    let credential = Credential::Delegation { sha256, id, path: row.text("path")? };
     let audience = Some(row.text("target_service")?).filter(|service| service != THIS_GATEWAY);
     Ok(bearer.calling_by(credential, audience))
 }
@@ -59,7 +60,7 @@ pub(super) async fn key(
     ));
     let mut row = credential_row(ready, query, &sha256, now_ms).await?;
     let bearer = Bearer::read(&mut row)?;
-    let credential = Credential::Key { sha256, id: row.text("key_id")? };
+    let credential = Credential::Key { sha256, id: KeyId::from_row(&mut row, "key_id")? };
     Ok(bearer.calling_by(credential, None))
 }
 

@@ -4,6 +4,7 @@ use chitty_core::Backoff;
 use seams::db::Statement;
 
 use crate::store::event::Event;
+use crate::store::ids::ConnectionId;
 use crate::store::outbox;
 use crate::store::work::{Claim, Due, Hold, Queue};
 
@@ -33,7 +34,7 @@ pub fn check_pause(interval_s: u32) -> Hold {
 /// The result of a check.
 pub struct Finding<'a> {
     /// The connection.
-    pub id: &'a str,
+    pub id: &'a ConnectionId,
     /// When it was checked, ISO-8601 UTC.
     pub at: &'a str,
     /// What was wrong, in words that contain nothing that the target sent.

@@ -1,20 +1,19 @@
 //! The creation of connections. One batch writes the row, its credential, its event and the reply to repeats, so
 //! that all of them exist or none.
 
-use http_kit::precondition::etag;
 use http_kit::problem::{Code, Problem};
 use seams::db::{Params, Row, Statement, Value, first_row};
 
 use super::DOCUMENT;
 use super::secrets::{SealedCredential, put_secret};
 use crate::access::caller::{Grant, Scope, WriteError};
-use crate::access::idempotency::{Idempotency, StoredReply};
+use crate::access::creation::Creation;
 use crate::access::quota::Quota;
 use crate::connections::input::Draft;
 use crate::connections::intents::Intent;
 use crate::discovery::endpoint::Endpoint;
-use crate::store::event::Event;
-use crate::store::{Ready, outbox};
+use crate::store::Ready;
+use crate::store::ids::ConnectionId;
 
 /// The unique index over active connections, as SQLite names it.
 const ACTIVE: &str = "connections_active";
@@ -69,20 +68,20 @@ pub async fn check_free(
         ));
     }
     if let Some(mut row) = twin {
-        return Err(exists(Some(row.text("connection_id")?)));
+        return Err(exists(Some(&ConnectionId::from_row(&mut row, "connection_id")?)));
     }
     quotas.iter().zip(&rooms).try_for_each(|(quota, rows)| quota.judge(rows))?;
     Ok(stored)
 }
 
 /// The problem 409: there is such an active connection.
-fn exists(id: Option<String>) -> Problem {
+fn exists(id: Option<&ConnectionId>) -> Problem {
     Problem::new(
         Code::ConnectionExists,
         "The source has an active connection to that service and endpoint. Use that one, or \
          disconnect it first.",
     )
-    .existing_connection(id)
+    .existing_connection(id.map(ConnectionId::to_string))
 }
 
 /// Whether a batch failed because there is such an active connection.
@@ -96,8 +95,9 @@ pub async fn taken(ready: Ready<'_>, draft: &Draft) -> Problem {
     let twin = active_twin(draft, &mut params);
     match ready.db().rows(params.statement(twin)).await {
         Ok(rows) => {
-            let id = rows.into_iter().next().and_then(|mut row| row.text("connection_id").ok());
-            exists(id)
+            let row = rows.into_iter().next();
+            let id = row.and_then(|mut row| ConnectionId::from_row(&mut row, "connection_id").ok());
+            exists(id.as_ref())
         }
         Err(error) => error.into(),
     }
@@ -126,14 +126,8 @@ pub struct Insertion<'a> {
     pub grant: Option<&'a Grant>,
     /// The result of the check of the target.
     pub check: &'a FirstCheck,
-    /// The event of the creation. Its entity is the connection, and its id becomes the revision.
-    pub event: &'a Event,
-    /// How long after its instant the event becomes overdue, in ms.
-    pub overdue_ms: u64,
-    /// The quotas that limit the creation.
-    pub quotas: &'a [Quota],
-    /// The request's idempotency key.
-    pub key: Option<&'a Idempotency>,
+    /// What it has in common with every creation.
+    pub creation: &'a Creation<'a>,
 }
 
 fn created() -> String {
@@ -142,7 +136,7 @@ fn created() -> String {
 
 /// The values of a connection's columns, in the order of the statement of [`insert`].
 fn insertion(scope: &Scope, new: &Insertion<'_>) -> [Value; 16] {
-    let Insertion { draft, sealed, check, event, .. } = *new;
+    let Insertion { draft, sealed, check, creation: Creation { event, .. }, .. } = *new;
     [
         event.entity_id.as_str().into(),
         scope.actor().into(),
@@ -174,7 +168,7 @@ pub async fn insert(
     scope: &Scope,
     new: &Insertion<'_>,
 ) -> Result<Option<String>, WriteError> {
-    let Insertion { sealed, intent, grant, event, overdue_ms, quotas, key, .. } = *new;
+    let Insertion { sealed, intent, grant, creation, .. } = *new;
     let mut params = Params::default();
     for value in insertion(scope, new) {
         params.add(value);
@@ -188,24 +182,14 @@ pub async fn insert(
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13, ?14, ?15, \
          iif(?15 IS NULL, 0, 1), ?16 \
          WHERE (?4 = 'actor' OR EXISTS (SELECT 1 FROM contexts WHERE chitty_id = ?3 \
-         AND owner_chitty_id = ?2 AND deleted_at IS NULL)) AND {open} RETURNING {} AS reply",
+         AND owner_chitty_id = ?2 AND deleted_at IS NULL)) AND {open} RETURNING {} AS body",
         created()
     ));
-    let mut batch = vec![insert];
-    batch.extend(sealed.map(|sealed| put_secret(event, sealed, grant)));
-    batch.extend(intent.map(|intent| intent.fulfilled(event)));
-    batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));
-    if let Some(key) = key {
-        let body = format!(
-            "SELECT {} FROM connections WHERE connection_id = ?1 AND revision = ?2",
-            created()
-        );
-        let location = format!("/v1/connections/{}", event.entity_id);
-        let reply = StoredReply { status: 201, etag: &etag(&event.id), location: &location };
-        batch.extend(key.store(scope, event, &reply, &body));
-    }
-    batch.extend(quotas.iter().filter_map(Quota::assertion));
-    let results = scope.write(ready, batch).await?;
-    let row = first_row(results.into_iter().next());
-    Ok(row.map(|mut row| row.text("reply")).transpose()?)
+    let event = &creation.event;
+    let mut own = vec![insert];
+    own.extend(sealed.map(|sealed| put_secret(event, sealed, grant)));
+    own.extend(intent.map(|intent| intent.fulfilled(event)));
+    let stored =
+        format!("SELECT {} FROM connections WHERE connection_id = ?1 AND revision = ?2", created());
+    creation.write_if_stored(ready, scope, own, ("connections", "connection_id"), &stored).await
 }

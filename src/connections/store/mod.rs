@@ -22,6 +22,7 @@ use crate::audit;
 use crate::discovery::endpoint::Endpoint;
 use crate::store::Ready;
 use crate::store::event::Event;
+use crate::store::ids::ConnectionId;
 
 /// SQL for the JSON text of a connection in replies. It joins two objects, because a function takes at most
 /// 32 arguments in D1.
@@ -102,7 +103,7 @@ pub struct LinkRow {
 ///
 /// # Errors
 /// 404; 401 or 403 if the caller may not; storage failures.
-pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<LinkRow, Problem> {
+pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ConnectionId) -> Result<LinkRow, Problem> {
     let mut row = select(ready, scope, id, &format!("revision, {DOCUMENT} AS document")).await?;
     Ok(LinkRow { revision: row.text("revision")?, json: row.text("document")? })
 }
@@ -111,7 +112,7 @@ pub async fn get(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<LinkRow, P
 ///
 /// # Errors
 /// 404; 401 or 403 if the caller may not; storage failures.
-pub async fn status(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<String, Problem> {
+pub async fn status(ready: Ready<'_>, scope: &Scope, id: &ConnectionId) -> Result<String, Problem> {
     const STATUS: &str = "json_object('connection_id', connection_id, 'status', status, \
          'service_health', CASE WHEN last_health_check IS NULL THEN 'unknown' \
          WHEN error_count = 0 THEN 'healthy' ELSE 'unhealthy' END, \
@@ -121,7 +122,12 @@ pub async fn status(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<String,
     Ok(select(ready, scope, id, STATUS).await?.text("document")?)
 }
 
-async fn select(ready: Ready<'_>, scope: &Scope, id: &str, columns: &str) -> Result<Row, Problem> {
+async fn select(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &ConnectionId,
+    columns: &str,
+) -> Result<Row, Problem> {
     let mut params = Params::default();
     let id = params.add(id);
     let condition = reach(scope, &mut params);
@@ -139,7 +145,7 @@ async fn select(ready: Ready<'_>, scope: &Scope, id: &str, columns: &str) -> Res
 pub async fn history(
     ready: Ready<'_>,
     scope: &Scope,
-    id: &str,
+    id: &ConnectionId,
     asked: PageRequest,
 ) -> Result<Page, Problem> {
     let mut params = Params::default();
@@ -170,7 +176,11 @@ pub async fn history(
 ///
 /// # Errors
 /// 401 or 403 if the caller may not; storage failures.
-pub async fn is_disconnected(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<bool, Problem> {
+pub async fn is_disconnected(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &ConnectionId,
+) -> Result<bool, Problem> {
     match select(ready, scope, id, "status").await {
         Ok(mut row) => Ok(row.text("status")? == "disconnected"),
         Err(problem) if problem.code == Code::NotFound => Ok(false),
@@ -181,8 +191,8 @@ pub async fn is_disconnected(ready: Ready<'_>, scope: &Scope, id: &str) -> Resul
 /// The part of a connection that the gateway needs in order to call its target.
 #[derive(Debug, Clone)]
 pub struct Link {
-    /// `conn_…`
-    pub id: String,
+    /// Its id.
+    pub id: ConnectionId,
     /// The revision, for the entity tag.
     pub revision: String,
     /// The name of the service, in the form in which names are compared.
@@ -225,7 +235,7 @@ pub fn read_link(mut row: Row) -> Result<Link, DbError> {
         None => Endpoint::of_chittyos(&service),
     };
     Ok(Link {
-        id: row.text("connection_id")?,
+        id: ConnectionId::from_row(&mut row, "connection_id")?,
         revision: row.text("revision")?,
         service,
         endpoint,
@@ -242,7 +252,7 @@ pub fn read_link(mut row: Row) -> Result<Link, DbError> {
 ///
 /// # Errors
 /// 404; 401 or 403 if the caller may not; storage failures.
-pub async fn link(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Link, Problem> {
+pub async fn link(ready: Ready<'_>, scope: &Scope, id: &ConnectionId) -> Result<Link, Problem> {
     Ok(read_link(select(ready, scope, id, &link_columns()).await?)?)
 }
 
@@ -254,7 +264,7 @@ pub async fn link(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<Link, Pro
 pub async fn use_link(
     ready: Ready<'_>,
     scope: &Scope,
-    id: &str,
+    id: &ConnectionId,
     needed: &str,
     now: &str,
     used: Option<&Event>,

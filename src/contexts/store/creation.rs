@@ -7,7 +7,8 @@ use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement, first_row};
 
 use crate::access::caller::Scope;
-use crate::access::idempotency::{Idempotency, StoredReply};
+use crate::access::creation::Creation;
+use crate::access::idempotency::Idempotency;
 use crate::access::quota::Quota;
 use crate::contexts::Status;
 use crate::contexts::credentials::{self, Key as MadeKey};
@@ -15,9 +16,9 @@ use crate::contexts::input::{Draft, List};
 use crate::contexts::search::{Key, name_column};
 use crate::contexts::store::failure::{Failure, HOLDER_OF_NAME};
 use crate::contexts::store::former_names::{self, Patience};
+use crate::store::Ready;
 use crate::store::event::Event;
 use crate::store::minting::MintIntent;
-use crate::store::{Ready, outbox};
 
 /// The conditions of a creation that do not concern the minted id: a free name, and room in the quota.
 #[derive(Clone, Copy)]
@@ -154,18 +155,10 @@ pub struct Insertion<'a> {
     pub intent: &'a MintIntent,
     /// The content of the context.
     pub draft: &'a Draft,
-    /// The event of the creation; its id becomes the revision.
-    pub event: &'a Event,
-    /// How long after its instant the event is overdue, in ms.
-    pub overdue_ms: u64,
-    /// How many contexts the owner may have.
-    pub quota: &'a Quota,
-    /// The request's idempotency key.
-    pub key: Option<&'a Idempotency>,
+    /// What it has in common with every creation.
+    pub creation: &'a Creation<'a>,
     /// The key that ChittyAuth has made for the context, if the caller requested one.
     pub made_for_it: Option<&'a MadeKey>,
-    /// The reply to be stored under the idempotency key.
-    pub reply: StoredReply<'a>,
 }
 
 /// Creates a context: the row, its words, its event and, with an idempotency key, the reply, in one batch.
@@ -178,19 +171,14 @@ pub async fn insert(
     scope: &Scope,
     new: &Insertion<'_>,
 ) -> Result<String, Failure> {
-    let mut batch = insert_statements(scope.actor(), new.id, new.draft, new.event);
-    batch.push(outbox::insert(new.event, new.overdue_ms));
-    batch.push(new.intent.fulfilled());
-    batch.extend(new.made_for_it.into_iter().flat_map(|made| made.taken(new.event)));
-    if let Some(key) = new.key {
-        let shown = new.made_for_it.map_or_else(|| CREATED.to_owned(), |_| replayed());
-        let body = format!("SELECT {shown} FROM contexts WHERE chitty_id = ?1 AND revision = ?2");
-        batch.extend(key.store(scope, new.event, &new.reply, &body));
-    }
-    batch.extend(new.quota.assertion());
-    let results = scope.write(ready, batch).await?;
-    let row = first_row(results.into_iter().next());
-    Ok(row.ok_or(DbError::Shape)?.text("body")?)
+    let event = &new.creation.event;
+    let mut own = insert_statements(scope.actor(), new.id, new.draft, event);
+    own.push(new.intent.fulfilled());
+    own.extend(new.made_for_it.into_iter().flat_map(|made| made.taken(event)));
+    let shown = new.made_for_it.map_or_else(|| CREATED.to_owned(), |_| replayed());
+    let stored = format!("SELECT {shown} FROM contexts WHERE chitty_id = ?1 AND revision = ?2");
+    let body = new.creation.write(ready, scope, own, &stored).await?;
+    Ok(body.ok_or(DbError::Shape)?)
 }
 
 /// Returns the body of the reply to a creation whose batch failed, if the batch was committed nevertheless.
