@@ -81,7 +81,7 @@ pub struct Parts {
     /// The static files bound as `ASSETS`.
     pub assets: Option<Rc<dyn Assets>>,
     /// The Durable Objects `SERVICE_CONNECTION`, one for each service.
-    pub connections: Option<Rc<dyn Objects>>,
+    pub watches: Option<Rc<dyn Objects>>,
     /// The transport of calls to ChittyOS services.
     pub transport: Rc<dyn Transport>,
     /// The transport of calls to the targets of connections and to GitHub.
@@ -121,7 +121,7 @@ pub struct App {
     /// The static files that are deployed beside this program.
     pub assets: Option<Rc<dyn Assets>>,
     /// The Durable Objects that watch the services.
-    pub connections: Option<Rc<dyn Objects>>,
+    pub watches: Option<Rc<dyn Objects>>,
     /// Counts requests against their limits, if the platform has a rate limiter.
     pub limiter: Option<Rc<dyn Limiter>>,
     /// The limits that are set for single actors.
@@ -168,7 +168,7 @@ impl App {
             ai: parts.ai,
             assets: parts.assets,
             api_keys: parts.api_keys,
-            connections: parts.connections,
+            watches: parts.watches,
             limiter: parts.limiter,
             rate_limit: parts.rate_limit,
             slots: Slots::default(),

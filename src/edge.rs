@@ -13,7 +13,7 @@ use http_kit::trace::Trace;
 use percent_encoding::percent_decode_str;
 use seams::inbound::Inbound;
 
-use self::hints::hinted;
+use self::hints::with_hint;
 use crate::access::caller::Caller;
 use crate::access::limits::Limits;
 use crate::access::reply::{After, Body, Outcome, Reply};
@@ -103,7 +103,7 @@ async fn answer(
     let request = Request { id, rest, trace, now_ms, path, query, parameters, inbound, budget };
     let outcome = admitted(app, route, &request).await;
     match request.budget.get() {
-        Some(budget) => budget.told(outcome),
+        Some(budget) => budget.add_headers(outcome),
         None => outcome,
     }
 }
@@ -137,7 +137,7 @@ async fn admitted(app: &App, route: &Route, request: &Request<'_>) -> Outcome {
     };
     match reply {
         Ok(reply) => Ok(reply.warning(&parameters.warnings(request))),
-        Err(problem) => Err(hinted(problem, request)),
+        Err(problem) => Err(with_hint(problem, request)),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use chitty_core::connection::{Connection, State, Statistics, Status};
+use chitty_core::watch::{State, Statistics, Status, Watch};
 use chitty_core::{HealthReport, Service, ServiceHealth};
 use http_kit::problem::Problem;
 use http_kit::request::Request;
@@ -19,7 +19,7 @@ use crate::access::rates::Rates;
 use crate::access::reply::{Outcome, Reply};
 use crate::app::{App, Settings, Slot};
 use crate::config::{Deficiency, VERSION};
-use crate::ecosystem::watch::NewsMemory;
+use crate::ecosystem::news::NewsMemory;
 use crate::ecosystem::{self, probe};
 use crate::registration::{AutoRegister, Registration, Step};
 use crate::store::{Database, Schema};
@@ -74,7 +74,7 @@ pub struct Health<'a> {
     /// When the gateway answered, ISO-8601 UTC.
     timestamp: String,
     /// The connection to ChittyID, as the answering isolate last read it.
-    connection: &'a ConnectionHealth<'a>,
+    connection: &'a WatchHealth<'a>,
     /// The same connection, at the place where document 004 shows it.
     chittyid: ChittyIdHealth<'a>,
     /// The database, as the answering isolate last saw it.
@@ -96,8 +96,8 @@ pub struct Health<'a> {
 /// The connection to ChittyID.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
-pub struct ConnectionHealth<'a> {
+#[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema), schema(as = ConnectionHealth))]
+pub struct WatchHealth<'a> {
     /// Whether the answering isolate knows the connection's state. False just after the isolate has started
     /// and while no watch reports on ChittyID; the other members mean nothing then.
     initialized: bool,
@@ -117,9 +117,9 @@ pub struct ConnectionHealth<'a> {
     stats: &'a Statistics,
 }
 
-impl<'a> ConnectionHealth<'a> {
+impl<'a> WatchHealth<'a> {
     fn of(status: &'a Status, initialized: bool) -> Self {
-        ConnectionHealth {
+        WatchHealth {
             initialized,
             state: status.state,
             is_healthy: status.is_healthy,
@@ -136,7 +136,7 @@ impl<'a> ConnectionHealth<'a> {
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 pub struct ChittyIdHealth<'a> {
     /// The connection to it.
-    connection: &'a ConnectionHealth<'a>,
+    connection: &'a WatchHealth<'a>,
 }
 
 /// The health of a service.
@@ -220,10 +220,10 @@ pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
     let known = NewsMemory::of(app).identity(request.now_ms);
     let unheard;
     let connection = match known.as_deref() {
-        Some(status) => ConnectionHealth::of(status, true),
+        Some(status) => WatchHealth::of(status, true),
         None => {
-            unheard = Connection::default().status(request.now_ms);
-            ConnectionHealth::of(&unheard, false)
+            unheard = Watch::default().status(request.now_ms);
+            WatchHealth::of(&unheard, false)
         }
     };
     let connected = connection.is_healthy || !connection.initialized;

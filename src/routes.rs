@@ -13,7 +13,7 @@ use crate::audit::handlers as audit;
 use crate::connections::create::create as create_connection;
 use crate::connections::{handlers as connections, proxy};
 use crate::contexts::create::create as create_context;
-use crate::contexts::{handlers as contexts, said};
+use crate::contexts::{handlers as contexts, lineage, verification};
 use crate::delegation::handlers as delegation;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::events::{handlers as events, timeline};
@@ -79,8 +79,8 @@ pub static ROUTES: &[Route] = &[
     scoped!(Get    "/v1/contexts/{id}",   ContextsRead  => contexts::show).tolerates(&["resolve"]),
     scoped!(Patch  "/v1/contexts/{id}",   ContextsWrite => contexts::change),
     scoped!(Delete "/v1/contexts/{id}",   ContextsWrite => contexts::remove),
-    scoped!(Post   "/v1/contexts/{id}/verify",  ContextsWrite => said::verify),
-    scoped!(Get    "/v1/contexts/{id}/lineage", ContextsRead  => said::lineage),
+    scoped!(Post   "/v1/contexts/{id}/verify",  ContextsWrite => verification::verify),
+    scoped!(Get    "/v1/contexts/{id}/lineage", ContextsRead  => lineage::show),
 
     scoped!(Post  "/v1/actors/register",          ActorsWrite => actors::register),
     scoped!(Get   "/v1/actors/me",                ActorsRead  => actors::me),

@@ -13,7 +13,7 @@ use crate::actors::last_seen;
 use crate::app::{App, Slot};
 use crate::audit::archive;
 use crate::audit::seal::{self, UnsealedFlag};
-use crate::ecosystem::{stream, watch};
+use crate::ecosystem::{news, stream};
 use crate::events::{consumer, dead};
 use crate::github::{self, WorkAhead};
 use crate::metrics::{Plan, handover};
@@ -176,7 +176,7 @@ pub async fn scheduled(app: &App) {
         Box::pin(audit),
         Box::pin(work::prune(app, ready, prunes(now_ms), quick_ms)),
         Box::pin(registration::initialize(app)),
-        Box::pin(watch::ensure_all(app)),
+        Box::pin(news::ensure_all(app)),
         Box::pin(discovery::cron(app, ready)),
         Box::pin(orchestrations::run::resume_due(app, ready, quick_ms)),
         Box::pin(connections::cron(app, ready, long_ms)),
@@ -201,6 +201,6 @@ fn prunes(now_ms: u64) -> Vec<Prune> {
         github::deliveries::prune(now_ms),
         github::jobs::prune(now_ms),
         github::install::state::prune(now_ms),
-        contexts::store::said::prune(now_ms),
+        contexts::store::lineage::prune(now_ms),
     ]
 }

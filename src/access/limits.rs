@@ -214,7 +214,7 @@ impl Limits {
                 {
                     window.is_spent = true;
                 }
-                Err(refuse(request, budget.spent()))
+                Err(refuse(request, budget.with_none_left()))
             }
             // A limiter that fails must not lock every caller out.
             Err(error) => {

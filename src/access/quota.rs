@@ -8,35 +8,35 @@ use http_kit::problem::Problem;
 use seams::db::{DbError, Params, Row, Statement};
 
 use crate::access::caller::Scope;
-pub use crate::access::kind::Kind;
+pub use crate::access::quota_kind::QuotaKind;
 use crate::app::Settings;
 use crate::config::{Config, Reader};
 use crate::store::ids::ConnectionId;
 
 /// SQL for the rows that count against an owner's quota. `owner` and `now` are placeholders.
-fn rows(kind: Kind, owner: &str, now: &str) -> String {
+fn rows(kind: QuotaKind, owner: &str, now: &str) -> String {
     match kind {
-        Kind::Contexts => format!("context_counts WHERE owner_chitty_id = {owner}"),
-        Kind::Connections => {
+        QuotaKind::Contexts => format!("context_counts WHERE owner_chitty_id = {owner}"),
+        QuotaKind::Connections => {
             format!("connections WHERE owner_chitty_id = {owner} AND status <> 'disconnected'")
         }
-        Kind::CheckedConnections => format!(
+        QuotaKind::CheckedConnections => format!(
             "connections WHERE owner_chitty_id = {owner} AND check_path IS NOT NULL \
              AND status <> 'disconnected'"
         ),
-        Kind::Keys => format!(
+        QuotaKind::Keys => format!(
             "keys WHERE owner_chitty_id = {owner} AND revoked_at IS NULL \
              AND ifnull(expires_at, '9999') > {now}"
         ),
-        Kind::Delegations => format!(
+        QuotaKind::Delegations => format!(
             "delegations WHERE delegator_chitty_id = {owner} AND revoked_at IS NULL \
              AND ifnull(expires_at, '9999') > {now}"
         ),
-        Kind::Identities => format!("identity_counts WHERE owner_chitty_id = {owner}"),
+        QuotaKind::Identities => format!("identity_counts WHERE owner_chitty_id = {owner}"),
     }
 }
 
-/// The usual quotas of an actor, in the order of [`Kind::ALL`]; 0 is no quota.
+/// The usual quotas of an actor, in the order of [`QuotaKind::ALL`]; 0 is no quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas(pub [u32; 6]);
 
@@ -56,21 +56,21 @@ impl Settings for Quotas {
 
 impl Quotas {
     /// The caller's quota at the instant `now` (ISO-8601 UTC).
-    pub fn of_caller(&self, kind: Kind, scope: &Scope, now: &str) -> Quota {
+    pub fn of_caller(&self, kind: QuotaKind, scope: &Scope, now: &str) -> Quota {
         self.quota(kind, scope.actor(), scope.overrides().quota(kind), now)
     }
 
     /// The quota of `owner`, for whom the caller makes something, at the instant `now` (ISO-8601
     /// UTC). The limits that an operator has set apply only if `owner` is the caller.
-    pub fn of_owner(&self, kind: Kind, owner: &str, scope: &Scope, now: &str) -> Quota {
+    pub fn of_owner(&self, kind: QuotaKind, owner: &str, scope: &Scope, now: &str) -> Quota {
         match owner == scope.actor() {
             true => self.of_caller(kind, scope, now),
             false => self.quota(kind, owner, None, now),
         }
     }
 
-    fn quota(&self, kind: Kind, owner: &str, set: Option<u32>, now: &str) -> Quota {
-        let index = Kind::ALL.iter().position(|one| *one == kind).unwrap_or_default();
+    fn quota(&self, kind: QuotaKind, owner: &str, set: Option<u32>, now: &str) -> Quota {
+        let index = QuotaKind::ALL.iter().position(|one| *one == kind).unwrap_or_default();
         let usual = self.0.get(index).copied().unwrap_or_default();
         let most = i64::from(set.unwrap_or(usual));
         Quota { kind, owner: owner.to_owned(), most, now: now.to_owned(), except: None }
@@ -80,7 +80,7 @@ impl Quotas {
 /// The quota of one actor for one kind.
 #[derive(Debug, Clone)]
 pub struct Quota {
-    kind: Kind,
+    kind: QuotaKind,
     owner: String,
     most: i64,
     now: String,
@@ -98,12 +98,12 @@ impl Quota {
     /// SQL for whether the owner has more than `most`; adds its placeholders to `params`.
     fn more_than(&self, most: i64, params: &mut Params) -> String {
         let (owner, most) = (params.add(self.owner.as_str()), params.add(most));
-        let timed = matches!(self.kind, Kind::Keys | Kind::Delegations);
+        let timed = matches!(self.kind, QuotaKind::Keys | QuotaKind::Delegations);
         let now = if timed { params.add(self.now.as_str()) } else { String::new() };
         let rows = rows(self.kind, &owner, &now);
         match self.kind {
-            Kind::Contexts => format!("ifnull((SELECT live FROM {rows}), 0) > {most}"),
-            Kind::Identities => format!("ifnull((SELECT minted FROM {rows}), 0) > {most}"),
+            QuotaKind::Contexts => format!("ifnull((SELECT live FROM {rows}), 0) > {most}"),
+            QuotaKind::Identities => format!("ifnull((SELECT minted FROM {rows}), 0) > {most}"),
             // Counts no further than `most + 1`.
             _ => format!("(SELECT count(*) FROM (SELECT 1 FROM {rows} LIMIT {most} + 1)) > {most}"),
         }

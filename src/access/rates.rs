@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::access::kind::Kind;
+use crate::access::quota_kind::QuotaKind;
 use crate::app::Settings;
 use crate::config::{Config, Reader};
 
@@ -107,14 +107,14 @@ impl Overrides {
     }
 
     /// The actor's quota of a kind, if the operator has set one.
-    pub fn quota(&self, kind: Kind) -> Option<u32> {
+    pub fn quota(&self, kind: QuotaKind) -> Option<u32> {
         match kind {
-            Kind::Contexts => self.contexts,
-            Kind::Connections => self.connections,
-            Kind::CheckedConnections => self.checked_connections,
-            Kind::Keys => self.keys,
-            Kind::Delegations => self.delegations,
-            Kind::Identities => self.identities,
+            QuotaKind::Contexts => self.contexts,
+            QuotaKind::Connections => self.connections,
+            QuotaKind::CheckedConnections => self.checked_connections,
+            QuotaKind::Keys => self.keys,
+            QuotaKind::Delegations => self.delegations,
+            QuotaKind::Identities => self.identities,
         }
     }
 }

@@ -45,7 +45,7 @@ pub async fn register(app: &App, ready: Ready<'_>, scope: Scope, request: &Reque
     // 1. Admit only the actor's own token, and read the registration.
     scope.by_own_token(ready).await?;
     let body = request.json_bytes().await?;
-    let new = input::registration(&body, &scope.held())?;
+    let new = input::registration(&body, &scope.held_scopes())?;
     let key = Idempotency::of(request, "actors.register", &body)?;
     // 2. Replay a stored reply, or refuse a second registration.
     let look_up = || key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
@@ -106,7 +106,7 @@ fn already_registered(scope: &Scope) -> Problem {
 pub async fn me(_: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Outcome {
     // 1. Read the caller's own row.
     let found = store::get(ready, &scope, scope.actor()).await?;
-    let scopes = json!(scope.held());
+    let scopes = json!(scope.held_scopes());
     // 2. Reply; a caller that has not registered is told how to.
     Ok(match found.filter(|found| found.is_registered) {
         Some(found) => {
@@ -214,7 +214,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let change = Change::of(app, request, &id, &event);
     match store::update(ready, &scope, &change, &patch).await {
         // 4. Forget the actor's cached tokens, reply, and announce the event.
-        Ok(updated) => changed_reply(app, &id, event, &updated.done("actor")?),
+        Ok(updated) => changed_reply(app, &id, event, &updated.into_json("actor")?),
         Err(error) => Err(as_not_found(ready, &own, error.into()).await),
     }
 }
@@ -292,7 +292,7 @@ pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     let id = actor_id(request)?;
     let granted = input::capabilities(&request.json_bytes().await?)?;
     // 2. Refuse a grant to oneself, and of scopes that the caller does not hold.
-    let held = scope.held();
+    let held = scope.held_scopes();
     let holds = |one: &String| scopes::holds(&held, one);
     if scope.actor() == id.as_str() || !granted.iter().all(holds) {
         scope.check(ready).await?;
@@ -304,20 +304,21 @@ pub async fn grant(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
     let change = Change::of(app, request, &id, &event);
     if scopes::is_admin(&held) {
-        let json = store::grant(ready, &scope, &change, &granted, None).await?.done("actor")?;
+        let json =
+            store::grant(ready, &scope, &change, &granted, None).await?.into_json("actor")?;
         return changed_reply(app, &id, event, &json);
     }
     // 4. As another caller, check that it holds what it takes away, then store and reply likewise.
     // Another change may come between the read and the write, which then changes nothing.
     for _ in 0..ATTEMPTS {
-        let before = store::granted(ready, &scope, id.as_str()).await?;
+        let before = store::granted_capabilities(ready, &scope, id.as_str()).await?;
         let taken = scopes::list(&before).into_iter().filter(|one| !scopes::holds(&granted, one));
         if !taken.collect::<Vec<String>>().iter().all(holds) {
             return Err(not_held());
         }
         match store::grant(ready, &scope, &change, &granted, Some(&before)).await? {
             ChangeOutcome::Missing => {}
-            done => return changed_reply(app, &id, event, &done.done("actor")?),
+            done => return changed_reply(app, &id, event, &done.into_json("actor")?),
         }
     }
     Err(Problem::new(

@@ -53,7 +53,7 @@ impl RecentActors {
     /// Notes that a caller was seen, unless this was noted less than a minute ago.
     pub fn note(&self, caller: &Caller, now_ms: u64) {
         let scopes = match caller.credential() {
-            Credential::Token { .. } => Some(caller.carried()),
+            Credential::Token { .. } => Some(caller.carried_scopes()),
             Credential::Key { id, .. } => {
                 self.note_one(id.as_str(), None, None, now_ms);
                 None

@@ -200,7 +200,7 @@ pub async fn register(
     .bind(display_name.as_ref().map(String::as_str))
     .bind(email.as_ref().map(String::as_str))
     .bind(avatar_url.as_ref().map(String::as_str))
-    .bind(json!(scope.carried()).to_string())
+    .bind(json!(scope.carried_scopes()).to_string())
     .bind(event.at.as_str())
     .bind(event.id.as_str())
     .bind(scope.principal_id());
@@ -271,7 +271,11 @@ pub async fn update(
 ///
 /// # Errors
 /// 401 or 403 if the caller lacks the permission; storage failures.
-pub async fn granted(ready: Ready<'_>, scope: &Scope, id: &str) -> Result<String, Problem> {
+pub async fn granted_capabilities(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &str,
+) -> Result<String, Problem> {
     let query = Statement::new("SELECT capabilities FROM actors WHERE chitty_id = ?1").bind(id);
     let row = scope.rows(ready, query).await?.into_iter().next();
     Ok(row.map(|mut row| row.text("capabilities")).transpose()?.unwrap_or_else(|| "[]".to_owned()))

@@ -97,7 +97,7 @@ pub async fn archive(app: &App, ready: Ready<'_>, until_ms: u64) {
 /// Logs a warning long before the database is full: when it holds more than twice the entries that it
 /// should keep.
 async fn warn_if_large(app: &App, ready: Ready<'_>) {
-    let Ok(rows) = ready.db().rows(kept()).await else { return };
+    let Ok(rows) = ready.db().rows(counts()).await else { return };
     let Some(Ok(entries)) = rows.first().map(|row| row.integer("entries")) else { return };
     if entries > Settings::of(app).keep_entries.saturating_mul(2) {
         log::warn("audit_large", &[("entries", &entries.to_string())]);
@@ -106,7 +106,7 @@ async fn warn_if_large(app: &App, ready: Ready<'_>) {
 
 /// The query for how many entries are in the database, how many in the archive, and how many wait for
 /// their seal.
-pub fn kept() -> Statement {
+pub fn counts() -> Statement {
     Statement::new(
         "SELECT ifnull(head, 0) - ifnull(archived, 0) AS entries, ifnull(archived, 0) AS archived, \
          max(0, ifnull(head, 0) - max(ifnull(sealed, 0), ifnull(archived, 0))) AS unsealed FROM (SELECT \

@@ -140,7 +140,7 @@ pub async fn verify(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         "result": result,
         "valid": result == "valid",
         "verified": verified.map(|(from, head)| json!({ "from": from, "to": head.seq })),
-        "checked": verdict.checked(),
+        "checked": verdict.checked_count(),
         "archived": verdict.archived,
         "sealed_to": verdict.head.as_ref().map(|head| head.seq),
         "unsealed": verdict.unsealed,

@@ -49,7 +49,7 @@ pub struct Verdict {
 
 impl Verdict {
     /// How many entries were compared and match their seals.
-    pub fn checked(&self) -> i64 {
+    pub fn checked_count(&self) -> i64 {
         match (self.from, &self.head) {
             (Some(from), Some(head)) => head.seq - from + 1,
             _ => 0,
@@ -80,7 +80,7 @@ async fn read(ready: Ready<'_>, expected: i64, verdict: &mut Verdict) -> Result<
         Statement::new(seals).bind(expected - 1).bind(PAGE + 1),
         Statement::new(entries).bind(expected).bind(PAGE),
         Statement::new("SELECT seq, hash FROM audit_seals ORDER BY seq DESC LIMIT 1"),
-        archive::kept(),
+        archive::counts(),
     ];
     let mut results = ready.db().batch(queries).await?.into_iter();
     let mut next = || results.next().unwrap_or_default();

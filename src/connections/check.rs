@@ -9,7 +9,7 @@ use crate::app::{App, Settings as _};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::Credential;
 use crate::connections::settings::Settings;
-use crate::connections::store::{self, CHECKS, Finding, Link};
+use crate::connections::store::{self, CHECKS, Connection, Finding};
 use crate::connections::{provisioned, renewal};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
@@ -72,12 +72,16 @@ pub async fn ask(app: &App, base: &Base, path: &str, credential: Option<&Credent
 }
 
 /// Checks a connection. Returns `None` if it has no check path.
-async fn find_health(app: &App, ready: Ready<'_>, link: &Link) -> Result<Option<Health>, DbError> {
-    let Some(path) = &link.check_path else { return Ok(None) };
-    let base = Base::of(app, &link.service, &link.endpoint);
-    let health = match provisioned::stands(ready, link, app.now_ms()).await? {
-        true => match renewal::usable(app, ready, link).await {
-            Ok(_) if is_closed(app, &link.service, &link.endpoint) => {
+async fn find_health(
+    app: &App,
+    ready: Ready<'_>,
+    connection: &Connection,
+) -> Result<Option<Health>, DbError> {
+    let Some(path) = &connection.check_path else { return Ok(None) };
+    let base = Base::of(app, &connection.service, &connection.endpoint);
+    let health = match provisioned::stands(ready, connection, app.now_ms()).await? {
+        true => match renewal::usable(app, ready, connection).await {
+            Ok(_) if is_closed(app, &connection.service, &connection.endpoint) => {
                 Health::Bad("the endpoint of the connection is not allowed".to_owned())
             }
             Ok(credential) => ask(app, &base, path, credential.as_ref()).await,
@@ -95,26 +99,31 @@ async fn find_health(app: &App, ready: Ready<'_>, link: &Link) -> Result<Option<
 
 /// The statements that record the result of a check. `asked` is the event of a caller's request for it, if
 /// a caller asked; the events that follow from the result then name that caller as their actor.
-fn record(app: &App, link: &Link, health: &Health, asked: Option<&Event>) -> Vec<Statement> {
+fn record(
+    app: &App,
+    connection: &Connection,
+    health: &Health,
+    asked: Option<&Event>,
+) -> Vec<Statement> {
     let error = health.error();
     let now_ms = app.now_ms();
     let event = |kind| {
         let by = asked.map_or("chittyconnect", |asked| asked.actor_id.as_str());
         let traceparent = asked.and_then(|asked| asked.traceparent.as_deref());
-        let (id, payload) = (link.id.as_str(), json!({ "error": error }));
+        let (id, payload) = (connection.id.as_str(), json!({ "error": error }));
         let event = Event::new(now_ms, kind, id, by, payload, traceparent);
         Event { via: asked.and_then(|asked| asked.via.clone()), ..event }
     };
     let (failed, recovered) =
         (event(EventKind::ConnectionFailed), event(EventKind::ConnectionRecovered));
     store::note(&Finding {
-        id: &link.id,
+        id: &connection.id,
         at: &time::iso8601(now_ms),
         error: error.as_deref(),
         limit: FAILED_AFTER,
-        failed: &failed,
-        recovered: &recovered,
-        asked,
+        failed_event: &failed,
+        recovered_event: &recovered,
+        request_event: asked,
         overdue_ms: 0,
     })
 }
@@ -127,14 +136,14 @@ fn record(app: &App, link: &Link, health: &Health, asked: Option<&Event>) -> Vec
 pub async fn check(
     app: &App,
     ready: Ready<'_>,
-    link: &Link,
+    connection: &Connection,
     mut asked: Event,
 ) -> Result<Option<Event>, DbError> {
     // 1. Call the target.
-    let Some(health) = find_health(app, ready, link).await? else { return Ok(None) };
+    let Some(health) = find_health(app, ready, connection).await? else { return Ok(None) };
     // 2. Record the result and the caller's event in one batch.
     asked.payload = json!({ "error": health.error() });
-    ready.db().batch(record(app, link, &health, Some(&asked))).await?;
+    ready.db().batch(record(app, connection, &health, Some(&asked))).await?;
     Ok(Some(asked))
 }
 
@@ -166,7 +175,7 @@ pub async fn check_due(app: &App, ready: Ready<'_>, until_ms: u64) {
 struct Checks;
 
 impl Work for Checks {
-    type Item = Link;
+    type Item = Connection;
 
     const QUEUE: &'static Queue = &CHECKS;
 
@@ -175,20 +184,27 @@ impl Work for Checks {
     }
 
     fn columns(&self) -> String {
-        store::link_columns()
+        store::connection_columns()
     }
 
-    fn read(&self, _: &App, row: Row) -> Result<Link, String> {
-        store::read_link(row).map_err(|error| error.to_string())
+    fn read(&self, _: &App, row: Row) -> Result<Connection, String> {
+        store::read_connection(row).map_err(|error| error.to_string())
     }
 
-    async fn perform(&self, app: &App, ready: Ready<'_>, _: &Claim, link: Link) -> Vec<Statement> {
-        match find_health(app, ready, &link).await {
+    async fn perform(
+        &self,
+        app: &App,
+        ready: Ready<'_>,
+        _: &Claim,
+        connection: Connection,
+    ) -> Vec<Statement> {
+        match find_health(app, ready, &connection).await {
             Ok(health) => {
-                health.map(|health| record(app, &link, &health, None)).unwrap_or_default()
+                health.map(|health| record(app, &connection, &health, None)).unwrap_or_default()
             }
             Err(error) => {
-                let fields = [("connection_id", link.id.as_str()), ("error", &error.to_string())];
+                let fields =
+                    [("connection_id", connection.id.as_str()), ("error", &error.to_string())];
                 log::warn("check_not_noted", &fields);
                 Vec::new()
             }

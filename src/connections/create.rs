@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::access::caller::{Grant, Scope, WriteError};
 use crate::access::creation::Creation;
 use crate::access::idempotency::{self, Idempotency};
-use crate::access::quota::{Kind, Quota, Quotas};
+use crate::access::quota::{Quota, QuotaKind, Quotas};
 use crate::access::reply::Outcome;
 use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
@@ -29,7 +29,7 @@ use crate::store::event::{Event, EventKind};
 use crate::store::ids::ConnectionId;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::connections::views::{LinkDraftView, LinkReplyView};
+use crate::connections::views::{ConnectionDraftView, ConnectionReplyView};
 
 /// Connect a context or yourself to a service.
 ///
@@ -45,9 +45,9 @@ use crate::connections::views::{LinkDraftView, LinkReplyView};
     operation_id = "connectionsCreate",
     tag = "connections",
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
-    request_body = LinkDraftView,
+    request_body = ConnectionDraftView,
     responses(
-        (status = 201, description = "Connected.", body = LinkReplyView, headers(("ETag" = String), ("Location" = String))),
+        (status = 201, description = "Connected.", body = ConnectionReplyView, headers(("ETag" = String), ("Location" = String))),
         (status = 403, description = "The key to be made would have scopes that you do not hold, or your token is a delegated one (`delegated_credential`); or you have as many connections as you may (`quota_exceeded`)."),
         (status = 404, description = "You have no such source."),
         (status = 409, description = "`connection_exists`: there is an active connection, `existing_connection_id`."),
@@ -73,8 +73,8 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
     let now = time::iso8601(request.now_ms);
     let quota = |kind| Quotas::of(app).of_caller(kind, &scope, &now);
-    let checked = draft.check_path.is_some().then(|| quota(Kind::CheckedConnections));
-    let quotas: Vec<Quota> = [quota(Kind::Connections)].into_iter().chain(checked).collect();
+    let checked = draft.check_path.is_some().then(|| quota(QuotaKind::CheckedConnections));
+    let quotas: Vec<Quota> = [quota(QuotaKind::Connections)].into_iter().chain(checked).collect();
     // Quotas are checked here before a credential is made or renewed. Without a credential, the batch checks
     // them in time.
     let asked = if draft.credentials.is_some() { quotas.as_slice() } else { &[] };
@@ -208,7 +208,7 @@ impl CheckedCreation<'_> {
             return Ok(replay);
         }
         if store::is_taken(&error) {
-            return Err(store::taken(*ready, draft).await);
+            return Err(store::conflict(*ready, draft).await);
         }
         store::check_free(*ready, scope, draft, quotas, None).await?;
         Err(error.into())
@@ -286,7 +286,7 @@ pub(super) async fn complete(
         _ => return Ok(NewCredential { credential: handed.clone(), intent: None }),
     };
     match renewal::renew(app, oauth).await {
-        Renewal::Done(renewed) => intents::renewed(app, ready, id, oauth, renewed).await,
+        Renewal::Done(renewed) => intents::record_renewal(app, ready, id, oauth, renewed).await,
         Renewal::Refused => Err(refused("The token endpoint refused to renew the access token.")),
         Renewal::Open { .. } => Err(Problem::new(
             Code::CredentialUnavailable,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::access::caller::Scope;
 use crate::access::listing::{PageRequest, word};
-use crate::access::quota::{Kind, Quota, Quotas};
+use crate::access::quota::{Quota, QuotaKind, Quotas};
 use crate::access::reply::{After, Body, Outcome, Reply};
 use crate::access::service_name::service_name;
 use crate::app::{App, Settings};
@@ -25,8 +25,8 @@ use crate::store::ids::ConnectionId;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::connections::views::{
-    DisconnectedView, LinkHistoryView, LinkListView, LinkPatchView, LinkReplyView, LinkStatusView,
-    LinkView,
+    ConnectionHistoryView, ConnectionListView, ConnectionPatchView, ConnectionReplyView,
+    ConnectionStatusView, ConnectionView, DisconnectedView,
 };
 
 /// List your connections, newest first.
@@ -44,7 +44,7 @@ use crate::connections::views::{
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses(
-        (status = 200, description = "A page.", body = LinkListView, headers(("Link" = String))),
+        (status = 200, description = "A page.", body = ConnectionListView, headers(("Link" = String))),
         (status = 422, description = "A parameter is not acceptable."),
     ),
 ))]
@@ -76,7 +76,7 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
         ("If-None-Match" = Option<String>, Header, description = "An `ETag`: 304 if the connection still has it."),
     ),
     responses(
-        (status = 200, description = "The connection.", body = LinkView, headers(("ETag" = String))),
+        (status = 200, description = "The connection.", body = ConnectionView, headers(("ETag" = String))),
         (status = 304, description = "Not changed, except by checks and uses.", headers(("ETag" = String))),
         (status = 404, description = "You have no such connection."),
     ),
@@ -101,7 +101,7 @@ pub async fn show(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     tag = "connections",
     params(("id" = String, Path, description = "Its `connection_id`.")),
     responses(
-        (status = 200, description = "The recorded status.", body = LinkStatusView),
+        (status = 200, description = "The recorded status.", body = ConnectionStatusView),
         (status = 404, description = "You have no such connection."),
     ),
 ))]
@@ -122,7 +122,7 @@ pub async fn status(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses(
-        (status = 200, description = "A page.", body = LinkHistoryView, headers(("Link" = String))),
+        (status = 200, description = "A page.", body = ConnectionHistoryView, headers(("Link" = String))),
         (status = 404, description = "You have no such connection."),
     ),
 ))]
@@ -143,7 +143,7 @@ pub async fn history(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     tag = "connections",
     params(("id" = String, Path, description = "Its `connection_id`.")),
     responses(
-        (status = 200, description = "The status after the check.", body = LinkStatusView),
+        (status = 200, description = "The status after the check.", body = ConnectionStatusView),
         (status = 404, description = "You have no such connection."),
         (status = 409, description = "`connection_inactive`: the connection is inactive or disconnected, has no `check_path`, or its source is gone."),
     ),
@@ -152,11 +152,11 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     // 1. Read the connection; the request has no body.
     nothing(request).await?;
     let id = ConnectionId::of(request)?;
-    let link = store::link(ready, &scope, &id).await?;
+    let connection = store::connection(ready, &scope, &id).await?;
     // 2. Refuse a connection that cannot be checked.
-    let detail = match link.status.as_str() {
-        _ if !link.has_source => Some("The source of the connection is gone."),
-        "active" | "failed" if link.check_path.is_none() => {
+    let detail = match connection.status.as_str() {
+        _ if !connection.has_source => Some("The source of the connection is gone."),
+        "active" | "failed" if connection.check_path.is_none() => {
             Some("The connection has no `check_path`. Set one with PATCH if the target has one.")
         }
         "active" | "failed" => None,
@@ -168,7 +168,7 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     // 3. Check the target, and record the result with the caller's event in one batch.
     let kind = EventKind::ConnectionChecked;
     let asked = Event::caused(request, &scope, kind, id.as_str(), json!({}), app.now_ms());
-    let asked = check::check(app, ready, &link, asked).await?;
+    let asked = check::check(app, ready, &connection, asked).await?;
     // 4. Reply with the status that is now on record, and announce the event.
     let reply = Reply::json(store::status(ready, &scope, &id).await?);
     Ok(match asked {
@@ -187,9 +187,9 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
         ("id" = String, Path, description = "Its `connection_id`."),
         ("If-Match" = Option<String>, Header, description = "An `ETag`: 412 if the connection has another by now."),
     ),
-    request_body = LinkPatchView,
+    request_body = ConnectionPatchView,
     responses(
-        (status = 200, description = "Changed.", body = LinkReplyView, headers(("ETag" = String))),
+        (status = 200, description = "Changed.", body = ConnectionReplyView, headers(("ETag" = String))),
         (status = 403, description = "`quota_exceeded`: you have as many connections with a `check_path` as you may."),
         (status = 404, description = "You have no such connection, or it is disconnected."),
         (status = 409, description = "`connection_exists`: the source has another active connection to that service and endpoint. `connection_inactive`: its endpoint is not allowed."),
@@ -202,13 +202,13 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     let patch = input::patch(&request.json_bytes().await?, request.now_ms)?;
     let id = ConnectionId::of(request)?;
     let quota = patch.check_path.as_ref().map(|_| {
-        let (kind, now) = (Kind::CheckedConnections, time::iso8601(request.now_ms));
+        let (kind, now) = (QuotaKind::CheckedConnections, time::iso8601(request.now_ms));
         Quotas::of(app).of_caller(kind, &scope, &now).for_connection(&id)
     });
     // Steps 2 and 3 are in `new_credential`.
     let sealed = new_credential(app, ready, &scope, request, &id, &patch, quota.as_ref()).await?;
     // 4. Store the change, the credential and the event in one batch.
-    let payload = json!({ "changes": patch.changed() });
+    let payload = json!({ "changes": patch.changed_names() });
     let kind = EventKind::ConnectionUpdated;
     let event = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
     let asked = Change { quota, ..conditional(app, request, &event) };
@@ -222,7 +222,7 @@ pub async fn change(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     }
     // 6. Reply; announce the event, and revoke a credential that was replaced.
     let json = match changed {
-        Ok(changed) => changed.done("connection")?,
+        Ok(changed) => changed.into_json("connection")?,
         Err(error) if store::is_taken(&error) => {
             return Err(Problem::new(
                 Code::ConnectionExists,
@@ -254,19 +254,19 @@ async fn new_credential(
     if let Some(quota) = quota {
         quota.judge(&scope.rows(ready, quota.question()).await?)?;
     }
-    let link = store::link(ready, scope, id).await?;
-    if link.status == "disconnected" {
+    let connection = store::connection(ready, scope, id).await?;
+    if connection.status == "disconnected" {
         return Err(Problem::not_found("connection"));
     }
-    if is_closed(app, &link.service, &link.endpoint) {
+    if is_closed(app, &connection.service, &connection.endpoint) {
         return Err(Problem::new(
             Code::ConnectionInactive,
             "The endpoint of this connection is not allowed. Disconnect it and make another.",
         ));
     }
     // Before the token endpoint is asked: a refresh token may be good for one use only.
-    if !IfMatch::of(request).allows(&link.revision) {
-        ChangeOutcome::Stale.done("connection")?;
+    if !IfMatch::of(request).allows(&connection.revision) {
+        ChangeOutcome::Stale.into_json("connection")?;
     }
     let CredentialInput::In(credential) = handed else {
         let detail = "can be `provisioned` only when a connection is made";
@@ -274,8 +274,8 @@ async fn new_credential(
     };
     // 3. Renew the credential if it needs that, try it at the target, and seal it.
     let obtained = create::complete(app, ready, id, credential).await?;
-    let base = Base::of(app, &link.service, &link.endpoint);
-    let path = patch.check_path.as_ref().or(link.check_path.as_ref()).map(String::as_str);
+    let base = Base::of(app, &connection.service, &connection.endpoint);
+    let path = patch.check_path.as_ref().or(connection.check_path.as_ref()).map(String::as_str);
     let tried = create::first_check(app, &base, path, Some(&obtained.credential)).await;
     if let (Err(_), Some(intent)) = (&tried, &obtained.intent) {
         intent.abandon(app, ready, None).await;
@@ -316,7 +316,7 @@ pub async fn remove(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         "success": true, "message": "Connection disconnected", "connection_id": id,
     });
     let reply = |text: Value| Reply::json(text.to_string());
-    match store::disconnect(ready, &scope, &asked).await?.done("connection") {
+    match store::disconnect(ready, &scope, &asked).await?.into_json("connection") {
         // 2. Reply, to a repeat too; announce the event, and revoke the credential.
         Ok(_) => Ok(reply(text).then(After::Announce(event)).then(After::RevokeCredentials)),
         Err(problem) if problem.code == Code::NotFound => {

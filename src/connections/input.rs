@@ -193,7 +193,7 @@ pub struct Patch {
 
 impl Patch {
     /// The names of the members that change, for the event.
-    pub fn changed(&self) -> Vec<&'static str> {
+    pub fn changed_names(&self) -> Vec<&'static str> {
         let fields = [
             ("scopes", self.scopes.is_some()),
             ("check_path", self.check_path.is_sent()),
@@ -231,7 +231,7 @@ pub fn patch(body: &[u8], now_ms: u64) -> Result<Patch, Problem> {
         status: if status.is_sent() { fields.required("status", status) } else { None },
         credentials: credential::read(&mut fields, now_ms),
     };
-    if patch.changed().is_empty() && !fields.has_errors() {
+    if patch.changed_names().is_empty() && !fields.has_errors() {
         fields.wrong("", "needs one of scopes, check_path, config, status, credentials");
     }
     fields.finish()?;
@@ -286,6 +286,6 @@ mod tests {
             let null = format!(r#"{{"{name}":null,"check_path":"/x"}}"#);
             assert!(patch(null.as_bytes(), 0).is_err(), "{name}");
         }
-        assert_eq!(patch(br#"{"check_path":null}"#, 0).unwrap().changed(), ["check_path"]);
+        assert_eq!(patch(br#"{"check_path":null}"#, 0).unwrap().changed_names(), ["check_path"]);
     }
 }

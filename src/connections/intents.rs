@@ -88,26 +88,26 @@ impl Intent {
 
     /// The statement that ends the intent, for the batch of the event that gives the credential to the
     /// connection.
-    pub fn fulfilled(&self, event: &Event) -> Statement {
+    pub fn fulfil(&self, event: &Event) -> Statement {
         let place = "connections WHERE connection_id = ?1 AND revision = ?2";
-        self.fulfilled_where(place, &event.entity_id, event.id.as_str())
+        self.fulfil_where(place, &event.entity_id, event.id.as_str())
     }
 
     /// The same, for a batch that puts the credential in place of another one of the connection.
-    pub fn fulfilled_by(&self, id: &ConnectionId, sealed: &str) -> Statement {
+    pub fn fulfil_replacement(&self, id: &ConnectionId, sealed: &str) -> Statement {
         let place = "connection_secrets WHERE connection_id = ?1 AND sealed = ?2";
-        self.fulfilled_where(place, id.as_str(), sealed)
+        self.fulfil_where(place, id.as_str(), sealed)
     }
 
     /// The same, for a batch that gives the credential to a context as its key.
-    pub fn fulfilled_for_context(&self, chitty_id: &str, sealed: &str) -> Statement {
+    pub fn fulfil_for_context(&self, chitty_id: &str, sealed: &str) -> Statement {
         let place = "context_keys WHERE chitty_id = ?1 AND sealed = ?2";
-        self.fulfilled_where(place, chitty_id, sealed)
+        self.fulfil_where(place, chitty_id, sealed)
     }
 
     /// Ends the intent if the batch has put the credential in its place. `place` is SQL for the row there, by
     /// the entity (`?1`) and by the value that the batch has written into the row (`?2`).
-    fn fulfilled_where(&self, place: &str, entity: &str, new: &str) -> Statement {
+    fn fulfil_where(&self, place: &str, entity: &str, new: &str) -> Statement {
         Statement::new(format!(
             "DELETE FROM credential_revocations WHERE id = ?3 AND EXISTS (SELECT 1 FROM {place})"
         ))
@@ -191,7 +191,7 @@ pub async fn provision(
 ///
 /// # Errors
 /// Storage failures; no key to seal it with.
-pub async fn renewed(
+pub async fn record_renewal(
     app: &App,
     ready: Ready<'_>,
     connection_id: &ConnectionId,
@@ -239,7 +239,8 @@ pub async fn take_back(
             None => return Ok(()),
         },
     };
-    let used = secrets::stored(app, ready, entity_id).await.map_err(|error| error.to_string())?;
+    let used =
+        secrets::credential(app, ready, entity_id).await.map_err(|error| error.to_string())?;
     revoke(app, &credential, used.as_ref()).await
 }
 

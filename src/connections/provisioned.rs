@@ -18,7 +18,7 @@ use crate::access::service_name::service_name;
 use crate::actors::store::capabilities_sql;
 use crate::app::App;
 use crate::connections::intents::{self, Intent, NewCredential};
-use crate::connections::store::Link;
+use crate::connections::store::Connection;
 use crate::connections::{SCHEDULE_REVOCATION, secrets};
 use crate::store::event::{Event, EventKind};
 use crate::store::ids::ConnectionId;
@@ -120,16 +120,16 @@ struct UnusableKey {
 /// `write`) at this moment.
 async fn unusable_key(
     ready: Ready<'_>,
-    link: &Link,
+    connection: &Connection,
     needed: &str,
     now_ms: u64,
 ) -> Result<Option<UnusableKey>, DbError> {
-    if !link.is_provisioned {
+    if !connection.is_provisioned {
         return Ok(None);
     }
     let mut params = Params::default();
-    let id = params.add(&link.id);
-    let needs = params.add(scopes::granting(&format!("{}:{needed}", link.service)));
+    let id = params.add(&connection.id);
+    let needs = params.add(scopes::granting(&format!("{}:{needed}", connection.service)));
     let (now, cutoff) = (params.add(time::iso8601(now_ms)), params.add(cutoff(now_ms)));
     let query = params.statement(format!(
         "SELECT k.source_actor IS NULL OR (k.key_expires_at > {now} AND {} \
@@ -145,7 +145,7 @@ async fn unusable_key(
     match ready.db().rows(query).await?.into_iter().next() {
         Some(mut row) if !row.flag("stands")? => {
             let (version, source) = (row.integer("version")?, row.text("source_chitty_id")?);
-            Ok(Some(UnusableKey { connection: link.id.clone(), version, source }))
+            Ok(Some(UnusableKey { connection: connection.id.clone(), version, source }))
         }
         _ => Ok(None),
     }
@@ -156,9 +156,13 @@ async fn unusable_key(
 ///
 /// # Errors
 /// Storage failures.
-pub async fn stands(ready: Ready<'_>, link: &Link, now_ms: u64) -> Result<bool, DbError> {
-    let needed = link.scopes.first().map_or("read", String::as_str);
-    Ok(unusable_key(ready, link, needed, now_ms).await?.is_none())
+pub async fn stands(
+    ready: Ready<'_>,
+    connection: &Connection,
+    now_ms: u64,
+) -> Result<bool, DbError> {
+    let needed = connection.scopes.first().map_or("read", String::as_str);
+    Ok(unusable_key(ready, connection, needed, now_ms).await?.is_none())
 }
 
 /// Makes sure that the key of a connection may be used for `needed`: if the present one may not, has another
@@ -172,13 +176,13 @@ pub async fn see_to(
     ready: Ready<'_>,
     scope: &Scope,
     request: &Request<'_>,
-    link: &Link,
+    connection: &Connection,
     needed: &str,
 ) -> Result<Option<Event>, Problem> {
-    let Some(ended) = unusable_key(ready, link, needed, request.now_ms).await? else {
+    let Some(ended) = unusable_key(ready, connection, needed, request.now_ms).await? else {
         return Ok(None);
     };
-    let grant = grant(ready, scope, &link.service, &link.scopes, request.now_ms).await;
+    let grant = grant(ready, scope, &connection.service, &connection.scopes, request.now_ms).await;
     let grant = grant.map_err(|problem| match problem.code {
         Code::InsufficientScope | Code::DelegatedCredential => Problem::new(
             problem.code,
@@ -188,8 +192,8 @@ pub async fn see_to(
         ),
         _ => problem,
     })?;
-    let of = (ended.source.as_str(), link.service.as_str());
-    let id = link.id.as_str();
+    let of = (ended.source.as_str(), connection.service.as_str());
+    let id = connection.id.as_str();
     let made = make(app, ready, request, id, of, &grant).await?;
     let sealed = secrets::seal(app, id, &made.credential)?;
     let Some(intent) = made.intent else { return Ok(None) };
@@ -240,9 +244,9 @@ async fn replace(
         "UPDATE connection_secrets SET {set}version = version + 1 \
          WHERE connection_id = {row} AND version = {version} AND {open} RETURNING 1 AS taken"
     ));
-    let fulfilled = intent.fulfilled_by(id, sealed);
+    let fulfil = intent.fulfil_replacement(id, sealed);
     let told = rekeyed_row(event, app.config.outbox_overdue_ms, sealed);
-    let results = ready.db().batch(vec![give_up, put, fulfilled, told]).await;
+    let results = ready.db().batch(vec![give_up, put, fulfil, told]).await;
     let is_taken = matches!(&results, Ok(rows) if rows.get(1).is_some_and(|rows| !rows.is_empty()));
     if !is_taken {
         // This does nothing if the batch took place and only its answer was lost.

@@ -21,7 +21,7 @@ use crate::audit::BEGUN;
 use crate::connections::call::{Base, is_closed};
 use crate::connections::credential::Credential;
 use crate::connections::headers::{self, overrides_method};
-use crate::connections::store::{self, Link};
+use crate::connections::store::{self, Connection};
 use crate::connections::{provisioned, renewal};
 use crate::discovery::endpoint;
 use crate::store::Ready;
@@ -94,10 +94,10 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     let kind = EventKind::ConnectionUsed;
     let used = Event::caused(request, &scope, kind, id.as_str(), payload, app.now_ms());
     let used = (!is_read).then_some(&used);
-    let link = store::use_link(ready, &scope, &id, needed, &now, used).await?;
+    let connection = store::use_connection(ready, &scope, &id, needed, &now, used).await?;
     // 3. Refuse a connection that is not active, lacks the scope, or has an endpoint that is not allowed.
-    admit(&link, needed)?;
-    if is_closed(app, &link.service, &link.endpoint) {
+    admit(&connection, needed)?;
+    if is_closed(app, &connection.service, &connection.endpoint) {
         return Err(Problem::new(
             Code::ConnectionInactive,
             "The endpoint of this connection is not allowed: for example, it is this gateway. Disconnect \
@@ -105,17 +105,17 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
         ));
     }
     // 4. Get a credential that is good now: have an ended key replaced, and renew an old access token.
-    let rekeyed = provisioned::see_to(app, ready, &scope, request, &link, needed).await?;
-    let credential = renewal::usable(app, ready, &link).await?;
+    let rekeyed = provisioned::see_to(app, ready, &scope, request, &connection, needed).await?;
+    let credential = renewal::usable(app, ready, &connection).await?;
     // 5. Put the call together: the caller's headers that may pass, and the stored credential.
-    let mut call = call_to(app, &link, request, &method, credential.as_ref());
+    let mut call = call_to(app, &connection, request, &method, credential.as_ref());
     call.body = (!body.is_empty()).then_some(body);
     call.share = Rc::downgrade(&share);
     // 6. Send it, and reply with the target's answer.
     let origin = call.url.clone();
     match app.outside.send(call).await {
         Ok(answer) => {
-            let reply = returned(&link, &origin, answer)?;
+            let reply = returned(&connection, &origin, answer)?;
             Ok(rekeyed.into_iter().fold(reply, |reply, event| reply.then(After::Announce(event))))
         }
         Err(TransportError::TooLarge(_)) if share.was_refused() => Err(too_much()),
@@ -127,12 +127,12 @@ pub async fn forward(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
 /// stored credential.
 fn call_to(
     app: &App,
-    link: &Link,
+    connection: &Connection,
     request: &Request<'_>,
     method: &str,
     credential: Option<&Credential>,
 ) -> OutsideRequest {
-    let base = Base::of(app, &link.service, &link.endpoint);
+    let base = Base::of(app, &connection.service, &connection.endpoint);
     let query = match request.raw_query() {
         "" => String::new(),
         query => format!("?{query}"),
@@ -140,7 +140,8 @@ fn call_to(
     let mut call = base.request(app, method, &format!("{}{query}", request.rest));
     let shown = credential.and_then(Credential::header);
     let own = shown.as_ref().map(|(name, _)| name.as_str());
-    let to_chittyos = endpoint::is_chittyos(&link.service) || link.endpoint.is_of_chittyos();
+    let to_chittyos =
+        endpoint::is_chittyos(&connection.service) || connection.endpoint.is_of_chittyos();
     call.headers.extend(headers::forwarded(request.headers(), own, to_chittyos));
     let trace = &request.trace;
     call.headers.extend([
@@ -162,15 +163,16 @@ fn too_much() -> Problem {
 }
 
 /// Refuses a connection that is not active, has lost its source, or does not have the scope `needed`.
-fn admit(link: &Link, needed: &str) -> Result<(), Problem> {
-    if link.status != "active" || !link.has_source {
-        let status = if link.has_source { link.status.as_str() } else { "without its source" };
+fn admit(connection: &Connection, needed: &str) -> Result<(), Problem> {
+    if connection.status != "active" || !connection.has_source {
+        let status =
+            if connection.has_source { connection.status.as_str() } else { "without its source" };
         return Err(Problem::new(
             Code::ConnectionInactive,
             format!("The connection is {status}. GET …/status says why."),
         ));
     }
-    if link.scopes.iter().any(|scope| scope == needed) {
+    if connection.scopes.iter().any(|scope| scope == needed) {
         return Ok(());
     }
     Err(Problem::new(
@@ -180,7 +182,7 @@ fn admit(link: &Link, needed: &str) -> Result<(), Problem> {
 }
 
 /// Turns the target's answer into the gateway's reply.
-fn returned(link: &Link, url: &str, answer: OutsideResponse) -> Outcome {
+fn returned(connection: &Connection, url: &str, answer: OutsideResponse) -> Outcome {
     let location = match answer.status {
         401 | 407 => {
             return Err(Problem::new(
@@ -189,7 +191,9 @@ fn returned(link: &Link, url: &str, answer: OutsideResponse) -> Outcome {
                  PATCH.",
             ));
         }
-        300..=399 => answer.header("location").map(|to| redirected(link, url, to)).transpose()?,
+        300..=399 => {
+            answer.header("location").map(|to| redirected(connection, url, to)).transpose()?
+        }
         _ => None,
     };
     let is_ascii = |text: &str| text.bytes().all(|b| (0x20..0x7f).contains(&b));
@@ -205,7 +209,7 @@ fn returned(link: &Link, url: &str, answer: OutsideResponse) -> Outcome {
     let mut reply = Reply::new(status, body)
         // A browser must not run the target's content under this gateway's origin.
         .header("content-security-policy", "default-src 'none'; sandbox")
-        .header("x-chittyconnect-target", link.service.clone());
+        .header("x-chittyconnect-target", connection.service.clone());
     for (name, value) in answer.headers {
         if headers::returns(&name, &value) {
             reply = reply.header(name, value);
@@ -219,7 +223,7 @@ fn returned(link: &Link, url: &str, answer: OutsideResponse) -> Outcome {
 
 /// Returns the path through the connection for the `location` of a redirect. Accepts only a location on the
 /// target's own host, at or below the endpoint.
-fn redirected(link: &Link, url: &str, to: &str) -> Result<String, Problem> {
+fn redirected(connection: &Connection, url: &str, to: &str) -> Result<String, Problem> {
     let elsewhere = || {
         Problem::new(
             Code::TargetRedirected,
@@ -227,14 +231,14 @@ fn redirected(link: &Link, url: &str, to: &str) -> Result<String, Problem> {
         )
     };
     let through = |path: &str| {
-        let below = path.strip_prefix(link.endpoint.path.as_str()).filter(|below| {
-            below.is_empty() || below.starts_with('/') || link.endpoint.path.is_empty()
+        let below = path.strip_prefix(connection.endpoint.path.as_str()).filter(|below| {
+            below.is_empty() || below.starts_with('/') || connection.endpoint.path.is_empty()
         });
         let below = below.ok_or_else(elsewhere)?;
         let (path, _) = below.split_once('?').unwrap_or((below, ""));
         endpoint::check_path(path).map_err(|_| elsewhere())?;
         let below = below.strip_prefix('/').unwrap_or(below);
-        Ok(format!("/v1/connections/{}/proxy/{below}", link.id))
+        Ok(format!("/v1/connections/{}/proxy/{below}", connection.id))
     };
     let is_plain = to.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
     if !is_plain {
@@ -244,7 +248,7 @@ fn redirected(link: &Link, url: &str, to: &str) -> Result<String, Problem> {
         return through(to);
     }
     // The host as the caller knows it, or as this deployment reaches it.
-    let public = format!("https://{}", link.endpoint.host);
+    let public = format!("https://{}", connection.endpoint.host);
     let reached = url.split('/').take(3).collect::<Vec<_>>().join("/");
     for origin in [public, reached] {
         if let Some(path) = to.strip_prefix(origin.as_str())
@@ -277,8 +281,8 @@ mod tests {
     use super::*;
     use crate::discovery::endpoint::Endpoint;
 
-    fn link() -> Link {
-        Link {
+    fn connection() -> Connection {
+        Connection {
             id: ConnectionId::parse("conn_1").unwrap(),
             revision: String::new(),
             service: "partner".to_owned(),
@@ -295,7 +299,7 @@ mod tests {
     #[test]
     fn a_redirect_leads_through_the_connection_or_is_refused() {
         let url = "http://127.0.0.1:8788/_outside/api.partner.example/v1/x";
-        let through = |to: &str| redirected(&link(), url, to);
+        let through = |to: &str| redirected(&connection(), url, to);
         assert_eq!(through("/v1/y?z=1").unwrap(), "/v1/connections/conn_1/proxy/y?z=1");
         assert_eq!(
             through("https://api.partner.example/v1/y").unwrap(),
@@ -320,11 +324,11 @@ mod tests {
 
     #[test]
     fn a_connection_is_used_within_its_scopes_and_while_it_is_active() {
-        assert!(admit(&link(), "read").is_ok());
-        assert_eq!(admit(&link(), "write").unwrap_err().code, Code::InsufficientScope);
-        let failed = Link { status: "failed".to_owned(), ..link() };
+        assert!(admit(&connection(), "read").is_ok());
+        assert_eq!(admit(&connection(), "write").unwrap_err().code, Code::InsufficientScope);
+        let failed = Connection { status: "failed".to_owned(), ..connection() };
         assert_eq!(admit(&failed, "read").unwrap_err().code, Code::ConnectionInactive);
-        let orphan = Link { has_source: false, ..link() };
+        let orphan = Connection { has_source: false, ..connection() };
         assert_eq!(admit(&orphan, "read").unwrap_err().code, Code::ConnectionInactive);
     }
 }

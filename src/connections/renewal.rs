@@ -18,8 +18,8 @@ use crate::connections::LEASE_MS;
 use crate::connections::call;
 use crate::connections::credential::{Credential, Oauth, REFRESH_EARLY_MS};
 use crate::connections::headers::may_carry_credential;
-use crate::connections::secrets::{abandon, kept, seal};
-use crate::connections::store::{self, Link, REFRESHES, RENEWAL_PAUSE, RENEWALS};
+use crate::connections::secrets::{abandon, credential_row, seal};
+use crate::connections::store::{self, Connection, REFRESHES, RENEWAL_PAUSE, RENEWALS};
 use crate::connections::unwritten_renewals::{UnwrittenRenewal, UnwrittenRenewals, write_again};
 use crate::store::Ready;
 use crate::store::event::{Event, EventKind};
@@ -50,12 +50,12 @@ const AT_ONCE: usize = 2;
 pub async fn usable(
     app: &App,
     ready: Ready<'_>,
-    link: &Link,
+    connection: &Connection,
 ) -> Result<Option<Credential>, Problem> {
-    if !link.has_credential {
+    if !connection.has_credential {
         return Ok(None);
     }
-    match fresh(app, ready, &link.id, REFRESH_EARLY_MS).await? {
+    match fresh(app, ready, &connection.id, REFRESH_EARLY_MS).await? {
         // It was handed in before there was this rule.
         Some(Credential::ApiKey { header, .. }) if !may_carry_credential(&header) => {
             Err(Problem::new(
@@ -65,7 +65,7 @@ pub async fn usable(
             ))
         }
         Some(credential) => Ok(Some(credential)),
-        // The credential was deleted after the link was read: the connection has been disconnected.
+        // The credential was deleted after the connection was read: it has been disconnected.
         None => Err(Problem::new(
             Code::ConnectionInactive,
             "The connection has just been disconnected.",
@@ -88,7 +88,7 @@ async fn fresh(
             return Ok(Some(Credential::Oauth(unwritten.oauth)));
         }
         // 2. Use the stored credential while it is good for long enough.
-        let Some(kept) = kept(app, ready, id).await? else { return Ok(None) };
+        let Some(kept) = credential_row(app, ready, id).await? else { return Ok(None) };
         let now_ms = app.now_ms();
         let Credential::Oauth(oauth) = &kept.credential else { return Ok(Some(kept.credential)) };
         if oauth.is_good_for(early_ms, now_ms) {

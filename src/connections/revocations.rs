@@ -119,7 +119,7 @@ impl Work for Revocations {
 
 /// The query for the number of credentials whose revocation was tried and is not confirmed, and for when the
 /// oldest was recorded.
-pub fn unconfirmed() -> Statement {
+pub fn count_unconfirmed() -> Statement {
     Statement::new(
         "SELECT count(*) AS depth, min(created_at) AS oldest FROM credential_revocations \
          WHERE attempts > 0",

@@ -76,7 +76,7 @@ pub(super) struct CredentialRow {
 }
 
 /// Returns the credential of a connection in the database, if it has one; 503 if it does not open.
-pub(super) async fn kept(
+pub(super) async fn credential_row(
     app: &App,
     ready: Ready<'_>,
     id: &ConnectionId,
@@ -95,7 +95,7 @@ pub(super) async fn kept(
 ///
 /// # Errors
 /// Storage failures.
-pub(super) async fn stored(
+pub(super) async fn credential(
     app: &App,
     ready: Ready<'_>,
     entity_id: &str,

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 #[derive(ToSchema)]
 #[schema(as = LinkDraft)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct LinkDraftView {
+pub(crate) struct ConnectionDraftView {
     /// A context of yours, or yourself.
     source_chitty_id: String,
     /// `context` or `actor`.
@@ -131,7 +131,7 @@ pub(crate) struct ProvisionedDraftView {
 #[derive(ToSchema)]
 #[schema(as = LinkPatch)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct LinkPatchView {
+pub(crate) struct ConnectionPatchView {
     /// `read`, `write`, or both.
     #[schema(required = false)]
     scopes: Vec<String>,
@@ -153,7 +153,7 @@ pub(crate) struct LinkPatchView {
 #[derive(ToSchema)]
 #[schema(as = Link)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct LinkView {
+pub(crate) struct ConnectionView {
     /// `conn_…`
     connection_id: String,
     /// The owner of the source.
@@ -200,23 +200,23 @@ pub(crate) struct LinkView {
 #[derive(ToSchema)]
 #[schema(as = LinkReply)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct LinkReplyView {
+pub(crate) struct ConnectionReplyView {
     /// Always true.
     success: bool,
     /// What was done, in words; not in the reply to a creation.
     #[schema(required = false)]
     message: String,
     /// The connection as it is now.
-    connection: LinkView,
+    connection: ConnectionView,
 }
 
 /// A page of connections.
 #[derive(ToSchema)]
 #[schema(as = LinkList)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct LinkListView {
+pub(crate) struct ConnectionListView {
     /// The connections of this page.
-    connections: Vec<LinkView>,
+    connections: Vec<ConnectionView>,
     /// The number of connections on this page.
     count: u8,
     /// The `cursor` of the next page, or null.
@@ -227,7 +227,7 @@ pub(crate) struct LinkListView {
 #[derive(ToSchema)]
 #[schema(as = LinkHealth)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct LinkStatusView {
+pub(crate) struct ConnectionStatusView {
     /// `conn_…`
     connection_id: String,
     /// `active`, `inactive`, `failed` or `disconnected`.
@@ -252,7 +252,7 @@ pub(crate) struct LinkStatusView {
 #[derive(ToSchema)]
 #[schema(as = LinkEvent)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct LinkEventView {
+pub(crate) struct ConnectionEventView {
     /// Its number in the audit.
     seq: u64,
     /// `evt_…`
@@ -273,9 +273,9 @@ pub(crate) struct LinkEventView {
 #[derive(ToSchema)]
 #[schema(as = LinkHistory)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct LinkHistoryView {
+pub(crate) struct ConnectionHistoryView {
     /// The events of this page, newest first.
-    history: Vec<LinkEventView>,
+    history: Vec<ConnectionEventView>,
     /// The number of events on this page.
     count: u8,
     /// The `cursor` of the next page, or null.

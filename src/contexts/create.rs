@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::access::caller::Scope;
 use crate::access::creation::{Creation, Recovery};
 use crate::access::idempotency::{self, Idempotency};
-use crate::access::quota::{Kind, Quota, Quotas};
+use crate::access::quota::{Quota, QuotaKind, Quotas};
 use crate::access::reply::Reply;
 use crate::app::{App, Settings};
 use crate::contexts::credentials::{self, Key};
@@ -70,7 +70,7 @@ pub async fn create(
     // 2. Replay a stored reply, or check that nothing refuses the creation and record the intent to mint.
     let intent = MintIntent::new(app, "context", scope.actor());
     let now = time::iso8601(request.now_ms);
-    let quota = Quotas::of(app).of_caller(Kind::Contexts, &scope, &now);
+    let quota = Quotas::of(app).of_caller(QuotaKind::Contexts, &scope, &now);
     let wanted = store::CreationNeeds { name: &draft.name, quota: &quota, now_ms: request.now_ms };
     let stored = store::check_free(ready, &scope, &wanted, key.as_ref(), &intent).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
@@ -106,7 +106,7 @@ pub async fn create(
         Some(grant) => match Key::make(app, ready, request, &id, grant).await {
             Ok(made) => Some(made),
             Err(problem) => {
-                intent.orphaned(app, ready, &id, "credential_unavailable").await;
+                intent.report_orphan(app, ready, &id, "credential_unavailable").await;
                 return Err(problem);
             }
         },
@@ -136,7 +136,7 @@ impl CheckedCreation<'_> {
         // 6. Store the context, its key, the event and the reply in one batch.
         let mut fields = json!({ "status": self.draft.status.as_str() });
         if let (Some(made), Some(fields)) = (&self.made_for_it, fields.as_object_mut()) {
-            fields.insert("credentials".to_owned(), made.told());
+            fields.insert("credentials".to_owned(), made.description());
         }
         let kind = EventKind::ContextCreated;
         let event = event(self.app, kind, &self.id, &self.scope, fields, self.request);
@@ -166,7 +166,7 @@ impl CheckedCreation<'_> {
     /// Handles a batch that failed. Returns the reply if there is one in spite of that, or the problem.
     async fn recover(&self, failure: Failure) -> Result<Recovery, Problem> {
         if let Failure::Db(_) = failure
-            && let Ok(Some(text)) = store::created(self.ready, &self.id).await
+            && let Ok(Some(text)) = store::committed_reply(self.ready, &self.id).await
         {
             return Ok(Recovery::Committed(text));
         }
@@ -181,7 +181,7 @@ impl CheckedCreation<'_> {
             Failure::TakenBack => "credential_unavailable",
             Failure::Db(_) => "storage_unavailable",
         };
-        self.intent.orphaned(self.app, self.ready, &self.id, reason).await;
+        self.intent.report_orphan(self.app, self.ready, &self.id, reason).await;
         match failure {
             Failure::Refused(_) | Failure::OverQuota(_) | Failure::TakenBack | Failure::Db(_) => {
                 Err(failure.into())

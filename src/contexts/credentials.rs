@@ -112,7 +112,7 @@ impl Key {
     }
 
     /// Returns the description of the key for an event's payload.
-    pub fn told(&self) -> Value {
+    pub fn description(&self) -> Value {
         json!({ "type": "provisioned", "key_id": self.key_id })
     }
 
@@ -133,7 +133,7 @@ impl Key {
     /// Returns the statements that give the context the key, if the change of `event` took place. They belong
     /// in the batch of that change, after the context's row. The whole batch fails if the revocation of the
     /// key has begun.
-    pub fn taken(&self, event: &Event) -> Vec<Statement> {
+    pub fn assign(&self, event: &Event) -> Vec<Statement> {
         let sha256 = ids::sha256_hex(&self.secret);
         let mut params = Params::default();
         let (id, open) = (params.add(self.chitty_id.as_str()), self.intent.is_open(&mut params));
@@ -156,9 +156,9 @@ impl Key {
         let until = self.expires_at();
         vec![
             keep,
-            standing::made(&sha256, &self.chitty_id, self.grant.scopes(), source, &until),
-            standing::sponsored(&self.chitty_id, &source.actor),
-            self.intent.fulfilled_for_context(&self.chitty_id, &self.sealed),
+            standing::record_token(&sha256, &self.chitty_id, self.grant.scopes(), source, &until),
+            standing::record_sponsor(&self.chitty_id, &source.actor),
+            self.intent.fulfil_for_context(&self.chitty_id, &self.sealed),
         ]
     }
 
@@ -184,7 +184,7 @@ pub fn end(event: &Event) -> [Statement; 3] {
         "{SCHEDULE_REVOCATION} \
          SELECT ?2 || '/key', chitty_id, sealed, ?3, ?3 {KEY} RETURNING 1 AS ended"
     ));
-    let refuse = standing::end_made(&format!("SELECT token_sha256 {KEY}"));
+    let refuse = standing::end_tokens(&format!("SELECT token_sha256 {KEY}"));
     let (context, revision, at) = (event.entity_id.as_str(), event.id.as_str(), event.at.as_str());
     [
         revoke.bind(context).bind(revision).bind(at),

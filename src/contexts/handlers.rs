@@ -217,14 +217,14 @@ pub async fn change(
         None => None,
     };
     // 3. Store the change, the key and the event in one batch.
-    let mut fields = json!({ "changes": patch.changed() });
+    let mut fields = json!({ "changes": patch.changed_names() });
     if let (Some(made), Some(fields)) = (&made, fields.as_object_mut()) {
-        fields.insert("credentials".to_owned(), made.told());
+        fields.insert("credentials".to_owned(), made.description());
     }
     let event = event(app, EventKind::ContextUpdated, &id, &scope, fields, request);
     let change = Change::of(app, request, &id, &event);
     let changed = match store::update(ready, &scope, &change, &patch, made.as_ref()).await {
-        Ok(changed) => changed.done("context"),
+        Ok(changed) => changed.into_json("context"),
         Err(failure) => {
             let name = patch.name.as_ref().map(Name::key).unwrap_or_default();
             Err(store::explain(ready, &scope, name, failure).await)
@@ -288,7 +288,7 @@ pub async fn remove(
     let event = event(app, EventKind::ContextDeleted, &id, &scope, json!({}), request);
     let change = Change::of(app, request, &id, &event);
     let (changed, had_key) = store::delete(ready, &scope, &change).await?;
-    changed.done("context")?;
+    changed.into_json("context")?;
     // 2. Reply; announce the event, and revoke a key that the context had.
     let text = json!({
         "success": true, "message": "Context deleted",

@@ -98,7 +98,7 @@ pub struct Patch {
 
 impl Patch {
     /// Returns the names of the members that change, for the event.
-    pub fn changed(&self) -> Vec<&'static str> {
+    pub fn changed_names(&self) -> Vec<&'static str> {
         let fields = [
             ("name", self.name.is_some()),
             ("type", self.kind.is_sent()),
@@ -388,10 +388,10 @@ mod tests {
         assert_eq!(unknown.code, http_kit::problem::Code::UnknownField);
         assert!(unknown.errors()[0].detail.contains("`status`"), "{:?}", unknown.errors());
         let cleared = patch(br#"{"type":null,"customizations":{}}"#).unwrap();
-        assert_eq!(cleared.changed(), ["type", "customizations"]);
+        assert_eq!(cleared.changed_names(), ["type", "customizations"]);
         assert_eq!(cleared.kind, Member::Null);
         assert_eq!(
-            patch(br#"{"status":"active","tools":[]}"#).unwrap().changed(),
+            patch(br#"{"status":"active","tools":[]}"#).unwrap().changed_names(),
             ["tools", "status"]
         );
     }

@@ -1,14 +1,15 @@
-//! Contexts: an actor's working environments, with data, systems and tools. `create`, `handlers` and `said`
-//! are the HTTP side, `credentials` makes the key of a context, `input` checks the bodies that callers send
-//! and `views` describes them, `store` is the SQL, and `search` turns text into words.
+//! Contexts: an actor's working environments, with data, systems and tools. `create`, `handlers`, `lineage`
+//! and `verification` are the HTTP side, `credentials` makes the key of a context, `input` checks the bodies
+//! that callers send and `views` describes them, `store` is the SQL, and `search` turns text into words.
 
 pub mod create;
 pub mod credentials;
 pub mod handlers;
 pub mod input;
-pub mod said;
+pub mod lineage;
 pub mod search;
 pub mod store;
+pub mod verification;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod views;
 

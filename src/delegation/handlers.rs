@@ -13,7 +13,7 @@ use crate::access::caller::{Grant, Scope, THIS_GATEWAY};
 use crate::access::creation::Creation;
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::listing::{PageRequest, word};
-use crate::access::quota::{Kind, Quotas};
+use crate::access::quota::{QuotaKind, Quotas};
 use crate::access::reply::{After, Outcome, Reply};
 use crate::access::service_name::{is_service_name, service_name};
 use crate::app::{App, Settings};
@@ -90,7 +90,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         metadata: sent.metadata,
         expires_at: time::iso8601(expires_ms),
     };
-    let quota = [Quotas::of(app).of_caller(Kind::Delegations, &scope, &event.at)];
+    let quota = [Quotas::of(app).of_caller(QuotaKind::Delegations, &scope, &event.at)];
     let creation = Creation::new(app, event, "/v1/delegate", &quota, key.as_ref());
     let json = match store::insert(ready, &scope, &draft, &creation).await {
         Ok(json) => json,

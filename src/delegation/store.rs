@@ -5,7 +5,7 @@ use seams::db::{DbError, Params, Row, Statement, first_row};
 use seams::time;
 use serde_json::json;
 
-use crate::access::caller::standing::{self, Backing, Standing};
+use crate::access::caller::standing::{self, Backing, CredentialTable};
 use crate::access::caller::{Credential, Grant, Scope, WriteError};
 use crate::access::creation::Creation;
 use crate::access::listing::{Newest, Page, PageRequest};
@@ -119,7 +119,7 @@ fn values(scope: &Scope, new: &Draft<'_>, event: &Event, params: &mut Params) ->
         Credential::Token { sha256, expires_at, is_made: false } => {
             let token = params.add(sha256.as_str());
             let token_ends = params.add(expires_at.as_deref());
-            let scopes = params.add(json!(scope.carried()).to_string());
+            let scopes = params.add(json!(scope.carried_scopes()).to_string());
             format!(
                 "SELECT {own}, min({ends}, ifnull({token_ends}, '9999')), ?1 || '/', {token}, \
                  {token_ends}, NULL, {scopes}, ?3, NULL"
@@ -287,7 +287,7 @@ pub async fn good(
         "SELECT k.delegation_id, k.delegator_chitty_id, k.target_service, k.created_at, \
          k.expires_at, {} FROM delegations AS k \
          WHERE k.token_sha256 = ?1 AND k.revoked_at IS NULL AND k.expires_at > ?2 AND {} AND {}",
-        Backing::columns(Standing::Delegation, "?3"),
+        Backing::columns(CredentialTable::Delegation, "?3"),
         standing::active("k.delegator_chitty_id"),
         standing::source_is_good("?2", "k.delegator_chitty_id"),
     ))
@@ -301,7 +301,7 @@ pub async fn good(
         target_service: row.text("target_service")?,
         created_at: row.text("created_at")?,
         expires_at: row.text("expires_at")?,
-        scopes: Backing::read(&mut row)?.held(),
+        scopes: Backing::read(&mut row)?.held_scopes(),
     }))
 }
 

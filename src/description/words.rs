@@ -18,9 +18,9 @@ use crate::store::event::EventKind;
 type Words = Vec<&'static str>;
 
 const DEFICIENCIES: [&str; 3] = ["binding", "secret", "variable"];
-const CONNECTION_STATES: [&str; 5] =
+const WATCH_STATES: [&str; 5] =
     ["DISCONNECTED", "CONNECTING", "CONNECTED", "RECONNECTING", "FAILED"];
-const CONNECTION_EVENTS: [&str; 7] = [
+const WATCH_EVENTS: [&str; 7] = [
     "connected",
     "disconnected",
     "reconnecting",
@@ -81,9 +81,9 @@ fn members() -> Vec<(&'static str, &'static str, Words)> {
 
         ("Service", "service", services.clone()),
         ("Service", "status", vec!["active", "degraded", "down", "unknown"]),
-        ("Connection", "state", CONNECTION_STATES.to_vec()),
-        ("ConnectionStatistics", "currentState", CONNECTION_STATES.to_vec()),
-        ("ConnectionEvent", "event", CONNECTION_EVENTS.to_vec()),
+        ("Connection", "state", WATCH_STATES.to_vec()),
+        ("ConnectionStatistics", "currentState", WATCH_STATES.to_vec()),
+        ("ConnectionEvent", "event", WATCH_EVENTS.to_vec()),
         ("ConnectionReply", "service", services.clone()),
         ("Breaker", "state", vec!["closed", "half_open", "open"]),
         ("Registration", "state", REGISTRATION_STATES.to_vec()),
@@ -94,7 +94,7 @@ fn members() -> Vec<(&'static str, &'static str, Words)> {
         ("Deficiency", "kind", DEFICIENCIES.to_vec()),
         ("EcosystemHealth", "state", REGISTRATION_STATES.to_vec()),
         ("Health", "status", vec!["ok", "degraded"]),
-        ("ConnectionHealth", "state", CONNECTION_STATES.to_vec()),
+        ("ConnectionHealth", "state", WATCH_STATES.to_vec()),
         ("Health", "service", vec!["chittyconnect"]),
         ("Health", "environment", [Environment::Development, Environment::Staging, Environment::Production].map(Environment::as_str).to_vec()),
         ("ServiceReport", "status", [ServiceHealth::Healthy, ServiceHealth::Degraded, ServiceHealth::Down].map(ServiceHealth::as_str).to_vec()),

@@ -12,14 +12,14 @@ use crate::access::caller::Scope;
 use crate::access::reply::{After, Outcome, Reply};
 use crate::app::{App, Slot};
 use crate::audit::BEGUN;
-use crate::ecosystem::connection::Command;
-use crate::ecosystem::watch::{self, ServiceStatus};
+use crate::ecosystem::news::{self, ServiceStatus};
+use crate::ecosystem::watch::Command;
 use crate::registration::Registration;
 use crate::store::event::{Event, EventKind};
 use crate::store::{Ready, outbox};
 
 #[cfg(not(target_family = "wasm"))]
-use crate::ecosystem::views::{ConnectionReplyView, EcosystemView, ServiceView};
+use crate::ecosystem::views::{EcosystemView, ServiceView, WatchReplyView};
 
 /// How many of a service's latest events a reply shows.
 const EVENTS_SHOWN: i64 = 20;
@@ -35,8 +35,8 @@ const EVENTS_SHOWN: i64 = 20;
     responses((status = 200, description = "The services and the gateway's own registration.", body = EcosystemView)),
 ))]
 pub async fn list(app: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Outcome {
-    // 1. Read the published connections.
-    let published = read(scope.rows(ready, watch::overview()).await?)?;
+    // 1. Read the published status of each watch.
+    let published = read(scope.rows(ready, news::overview()).await?)?;
     // 2. Reply with them, this isolate's breakers, and the registration.
     let services: Vec<Value> =
         Service::ALL.iter().map(|service| view(app, *service, &published)).collect();
@@ -61,7 +61,7 @@ pub async fn list(app: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) ->
     ),
 ))]
 pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
-    // 1. Read the published connections and the latest events of the service.
+    // 1. Read the published status of each watch and the latest events of the service.
     let service = service(request)?;
     let events = Statement::new(
         "SELECT id, event, data, at FROM connection_events WHERE service = ?1 \
@@ -69,7 +69,7 @@ pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     )
     .bind(service.host())
     .bind(EVENTS_SHOWN);
-    let mut results = scope.read(ready, vec![watch::overview(), events]).await?.into_iter();
+    let mut results = scope.read(ready, vec![news::overview(), events]).await?.into_iter();
     // 2. Reply with the service and its events; for ChittyID, also with the registration.
     let mut shown = view(app, service, &read(results.next().unwrap_or_default())?);
     let mut events = Vec::new();
@@ -102,7 +102,7 @@ pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     tag = "ecosystem",
     params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
     responses(
-        (status = 200, description = "The connection after the check.", body = ConnectionReplyView),
+        (status = 200, description = "The connection after the check.", body = WatchReplyView),
         (status = 404, description = "There is no such service."),
     ),
 ))]
@@ -118,7 +118,7 @@ pub async fn check(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     tag = "ecosystem",
     params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
     responses(
-        (status = 200, description = "The connection after the first check.", body = ConnectionReplyView),
+        (status = 200, description = "The connection after the first check.", body = WatchReplyView),
         (status = 404, description = "There is no such service."),
     ),
 ))]
@@ -136,7 +136,7 @@ pub async fn connect(app: &App, ready: Ready<'_>, scope: Scope, request: &Reques
     tag = "ecosystem",
     params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
     responses(
-        (status = 200, description = "The connection.", body = ConnectionReplyView),
+        (status = 200, description = "The connection.", body = WatchReplyView),
         (status = 404, description = "There is no such service."),
     ),
 ))]
@@ -157,7 +157,7 @@ pub async fn disconnect(
     tag = "ecosystem",
     params(("id" = String, Path, description = "Its name, such as `id` or `chittyid`.")),
     responses(
-        (status = 200, description = "The connection, as new.", body = ConnectionReplyView),
+        (status = 200, description = "The connection, as new.", body = WatchReplyView),
         (status = 404, description = "There is no such service."),
     ),
 ))]
@@ -181,7 +181,7 @@ async fn command(
     let event = Event::caused(request, &scope, kind, service.as_str(), payload, app.now_ms());
     scope.write(ready, vec![outbox::insert(&event, app.config.outbox_overdue_ms)]).await?;
     // 3. Send the command to the object that watches the service.
-    let Some(objects) = app.connections.as_deref() else {
+    let Some(objects) = app.watches.as_deref() else {
         return Err(unavailable(
             "The binding SERVICE_CONNECTION is missing; GET /health lists all that is missing.",
         ));
@@ -190,7 +190,7 @@ async fn command(
         log::warn("connection_not_asked", &[("service", service.as_str()), ("error", &error)]);
         unavailable("The connection's object did not answer. Repeat the request.")
     })?;
-    // 4. Reply with the connection as it is now, and announce the event.
+    // 4. Reply with the watch as it is now, and announce the event.
     let status: Value = serde_json::from_str(&answer).unwrap_or_default();
     let text = json!({
         "success": true,
@@ -211,7 +211,7 @@ fn service(request: &Request<'_>) -> Result<Service, Problem> {
 }
 
 fn read(rows: Vec<Row>) -> Result<Vec<ServiceStatus>, Problem> {
-    Ok(rows.into_iter().map(watch::published).collect::<Result<Vec<_>, _>>()?)
+    Ok(rows.into_iter().map(news::read_status).collect::<Result<Vec<_>, _>>()?)
 }
 
 fn view(app: &App, service: Service, published: &[ServiceStatus]) -> Value {

@@ -1,26 +1,26 @@
 //! The settings of the watch over the services.
 
-use chitty_core::connection::ConnectionConfig;
+use chitty_core::watch::WatchConfig;
 
 use crate::app;
 use crate::config::{Config, Reader};
 
 /// The settings.
 pub struct Settings {
-    /// How connections to the services are checked and reconnected.
-    pub connection: ConnectionConfig,
+    /// How services are checked, and how watches reconnect.
+    pub watch: WatchConfig,
 }
 
 impl app::Settings for Settings {
     fn read(_: &Config, reader: &mut Reader) -> Self {
-        Settings { connection: connection(reader) }
+        Settings { watch: watch(reader) }
     }
 }
 
-fn connection(reader: &mut Reader) -> ConnectionConfig {
-    let usual = ConnectionConfig::default();
+fn watch(reader: &mut Reader) -> WatchConfig {
+    let usual = WatchConfig::default();
     let attempts = reader.number("MAX_RECONNECT_ATTEMPTS", 0, 0, 1_000_000);
-    ConnectionConfig {
+    WatchConfig {
         health_check_interval_ms: reader.number(
             "HEALTH_CHECK_INTERVAL_MS",
             usual.health_check_interval_ms,
@@ -68,7 +68,7 @@ mod tests {
     fn an_invalid_multiplier_falls_back_and_is_listed() {
         for (text, counts) in [("3", 3), ("1", 1), ("0", 2), ("11", 2), ("1.5", 2)] {
             let (read, lacking) = settings::<Settings>(&[("RECONNECT_MULTIPLIER", text)]);
-            assert_eq!(read.connection.reconnect_multiplier, counts, "{text}");
+            assert_eq!(read.watch.reconnect_multiplier, counts, "{text}");
             assert_eq!(lacking.is_empty(), text == counts.to_string(), "{text}");
         }
     }

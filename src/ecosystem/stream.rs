@@ -1,7 +1,6 @@
-//! `GET /v1/ecosystem/events`: what happens to the connections, as Server-Sent Events (HTML standard
-//! §9.2).
+//! `GET /v1/ecosystem/events`: what happens to the watches, as Server-Sent Events (HTML standard §9.2).
 //!
-//! The stream reads the database, to which the connections' objects publish. It needs no object of its own
+//! The stream reads the database, to which the watches publish. It needs no object of its own
 //! and misses nothing between two reads, and a client that reconnects with `Last-Event-ID` continues where it
 //! stopped. Each read checks the caller's permission again in the same round trip, so the stream ends when
 //! the actor is suspended or the credential expires or is revoked.

@@ -16,13 +16,13 @@ pub(crate) struct ServiceView {
     /// `active`, `degraded`, `down`, or `unknown` while the service is not watched.
     status: String,
     /// The connection to the service; null until the watch has published it.
-    connection: Option<ConnectionView>,
+    connection: Option<WatchView>,
     /// When the watch last published the connection, ISO-8601.
     updated_at: Option<String>,
     /// The breaker of the answering isolate.
     breaker: BreakerView,
     /// Only when one service is shown: the latest events of its connection, newest first.
-    events: Option<Vec<ConnectionEventView>>,
+    events: Option<Vec<WatchEventView>>,
     /// Only when ChittyID is shown: the gateway's own registration.
     registration: Option<RegistrationView>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct ServiceView {
 #[derive(ToSchema)]
 #[schema(as = Connection, rename_all = "camelCase")]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct ConnectionView {
+pub(crate) struct WatchView {
     /// `DISCONNECTED`, `CONNECTING`, `CONNECTED`, `RECONNECTING` or `FAILED`.
     state: String,
     /// Whether the last check succeeded.
@@ -94,7 +94,7 @@ pub(crate) struct BreakerView {
 #[derive(ToSchema)]
 #[schema(as = ConnectionEvent)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct ConnectionEventView {
+pub(crate) struct WatchEventView {
     /// The event's number, which rises with each event.
     id: u64,
     /// `connected`, `disconnected`, `reconnecting`, `unhealthy`, `stateChange`, `error` or
@@ -141,11 +141,11 @@ pub(crate) struct EcosystemView {
 #[derive(ToSchema)]
 #[schema(as = ConnectionReply)]
 #[allow(dead_code, reason = "a description")]
-pub(crate) struct ConnectionReplyView {
+pub(crate) struct WatchReplyView {
     /// Always true.
     success: bool,
     /// The common name of the service.
     service: String,
     /// The connection after the command.
-    connection: ConnectionView,
+    connection: WatchView,
 }

@@ -1,195 +1,349 @@
-//! The published status of the connections, and how an isolate acts on it.
+//! The host of one watch: stores the state of its state machine, sets its timer and carries out its
+//! effects.
+//!
+//! Every input goes the same way: load → step → save → timer → check, then publish the pending notices. A
+//! crash between any two of these loses nothing: the next input publishes notices that were saved, the guard
+//! timer starts another check if one has no result, and the next `ensure` (every minute) finds a lost timer.
 
-use std::cell::{RefCell, RefMut};
-use std::collections::BTreeMap;
-
-use chitty_core::connection::{State, Status};
-use chitty_core::{BreakerState, Service};
-use seams::db::{DbError, Row, Statement};
+use chitty_core::watch::{Effect, Event, Input, Status, Watch};
+use chitty_core::{CallContext, Service, ServiceHealth};
+use seams::db::{DbError, Statement};
+use seams::objects::ObjectStore;
 use seams::{log, time};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::app::{App, Settings as _, Slot};
-use crate::ecosystem::connection::Command;
+use crate::app::{App, Settings as _};
+use crate::discovery;
 use crate::ecosystem::settings::Settings;
+use crate::store::event::{self, EventKind};
+use crate::store::ids::EventId;
+use crate::store::{Ready, outbox};
 
-/// How long a connection's object may publish nothing before an isolate wakes it, in ms: twice the longest
-/// pause between two checks, and twice the deadline of a check.
-fn silent_ms(app: &App) -> u64 {
-    let config = &Settings::of(app).connection;
-    let longest_ms = config.health_check_interval_ms.max(config.max_reconnect_delay_ms);
-    2 * longest_ms + 2 * config.check_deadline_ms
+/// The most pending notices that the host keeps. Beyond that it drops the oldest, and logs that.
+const MAX_UNTOLD: usize = 100;
+
+/// The pause before a failed publication is tried again, in ms, if no other timer is set.
+const TELL_AGAIN_MS: u64 = 5_000;
+
+/// A command to a watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Connect, unless a caller has disconnected it; replace a lost timer.
+    Ensure,
+    /// Connect.
+    Connect,
+    /// Disconnect, until a caller connects or resets it.
+    Disconnect,
+    /// Check the service's health now, and answer with the result.
+    Check,
+    /// Forget the state and the statistics.
+    Reset,
 }
 
-/// How long an isolate waits before it wakes the same object again, in ms.
-const WAKE_PAUSE_MS: u64 = 60_000;
+impl Command {
+    /// Parses the name of a command.
+    pub fn parse(name: &str) -> Option<Command> {
+        Some(match name {
+            "ensure" => Command::Ensure,
+            "connect" => Command::Connect,
+            "disconnect" => Command::Disconnect,
+            "check" => Command::Check,
+            "reset" => Command::Reset,
+            _ => return None,
+        })
+    }
 
-/// The news that an isolate has read, and the objects that it has woken.
-#[derive(Default)]
-pub struct NewsMemory {
-    news: RefCell<BTreeMap<Service, i64>>,
-    woken_ms: RefCell<BTreeMap<Service, u64>>,
-    identity: RefCell<Option<Status>>,
-}
+    /// The command's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Command::Ensure => "ensure",
+            Command::Connect => "connect",
+            Command::Disconnect => "disconnect",
+            Command::Check => "check",
+            Command::Reset => "reset",
+        }
+    }
 
-impl Slot for NewsMemory {
-    fn new(_: &App) -> Self {
-        Self::default()
+    fn input(self) -> Input {
+        match self {
+            Command::Ensure => Input::Ensure,
+            Command::Connect => Input::Connect,
+            Command::Disconnect => Input::Disconnect,
+            Command::Check => Input::Check,
+            Command::Reset => Input::Reset,
+        }
     }
 }
 
-impl NewsMemory {
-    /// The connection to ChittyID as this isolate last read it, with its uptime as of now; `None` before the
-    /// first read, and if its object was silent at the last one. An idle isolate does not read, and keeps the
-    /// last status: an old one is better than none.
-    pub(crate) fn identity(&self, now_ms: u64) -> Option<RefMut<'_, Status>> {
-        let mut status = RefMut::filter_map(self.identity.borrow_mut(), Option::as_mut).ok()?;
-        let since_ms = status.since.filter(|_| status.state == State::Connected);
-        status.uptime = since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms));
-        status.stats.uptime = status.uptime;
-        Some(status)
-    }
-
-    /// Remembers the published status of the connection to ChittyID.
-    pub(crate) fn note(&self, app: &App, news: &[News]) {
-        let found = news.iter().find(|news| news.service == Service::Id);
-        let current = found.filter(|found| !found.is_silent(app, app.now_ms()));
-        let status = current.and_then(|found| serde_json::from_str(&found.status).ok());
-        *self.identity.borrow_mut() = status;
-    }
-}
-
-/// The published news of a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct News {
-    service: Service,
+/// The state that the object stores. An older or a newer version of the gateway may have written it: missing
+/// members get their defaults, unknown members are ignored.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct StoredState {
+    #[serde(rename = "connection")]
+    watch: Watch,
+    /// Rises with each save.
+    version: i64,
+    /// Whether the service was down at the last save.
     is_down: bool,
-    /// Rises whenever `is_down` changes.
-    number: i64,
-    updated_ms: u64,
-    /// Whether the connection is in the state `DISCONNECTED`.
-    disconnected: bool,
-    /// For ChittyID: the connection's status, as its object has published it. Empty for other services.
-    status: String,
+    /// How often `is_down` has changed.
+    news: i64,
+    /// The notices that are not published yet, oldest first.
+    untold: Vec<PendingNotice>,
 }
 
-impl News {
-    /// Whether the connection's object has published nothing for longer than it may.
-    fn is_silent(&self, app: &App, now_ms: u64) -> bool {
-        !self.disconnected && now_ms.saturating_sub(self.updated_ms) > silent_ms(app)
+/// The result of a step.
+struct StepResult {
+    kept: StoredState,
+    /// The generation of the check to start, if any.
+    check: Option<u64>,
+    changed: bool,
+}
+
+/// A notice of something that happened to the watch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct PendingNotice {
+    id: EventId,
+    at: String,
+    name: String,
+    data: Value,
+}
+
+/// The host of one watch.
+pub struct Host<'a> {
+    /// The gateway.
+    pub app: &'a App,
+    /// The object's own storage and alarm.
+    pub store: &'a dyn ObjectStore,
+    /// The service that is watched.
+    pub service: Service,
+}
+
+impl Host<'_> {
+    /// Carries out a command and returns the watch's status after it. Waits for the checks that the
+    /// command starts.
+    ///
+    /// # Errors
+    /// When the object's own storage fails.
+    pub async fn command(&self, command: Command) -> Result<Status, String> {
+        self.take(command.input()).await
     }
-}
 
-/// The statement that reads the news; it is part of the handover's batch.
-pub(crate) fn look() -> Statement {
-    Statement::new(
-        "SELECT service, is_down, news, updated_at, state, \
-         CASE service WHEN 'id' THEN status ELSE '' END AS status FROM service_connections",
-    )
-}
-
-/// Reads the rows of [`look`].
-pub(crate) fn read(rows: Vec<Row>) -> Result<Vec<News>, DbError> {
-    let mut news = Vec::new();
-    for mut row in rows {
-        // Skip a service that this version does not know.
-        let Some(service) = Service::parse(&row.text("service")?) else { continue };
-        news.push(News {
-            service,
-            is_down: row.flag("is_down")?,
-            number: row.integer("news")?,
-            updated_ms: time::parse(&row.text("updated_at")?).unwrap_or(0),
-            disconnected: row.text("state")? == "DISCONNECTED",
-            status: row.text("status")?,
-        });
+    /// Handles the object's alarm.
+    ///
+    /// # Errors
+    /// When the object's own storage fails; the platform then fires again.
+    pub async fn alarm(&self) -> Result<Status, String> {
+        self.take(Input::Timer).await
     }
-    Ok(news)
-}
 
-/// Acts on the news. It applies each piece of news to the breaker once, so that what this isolate's own calls
-/// show afterwards takes precedence. It wakes silent objects, and asks an object for a check if a breaker has
-/// just contradicted the published status.
-pub(crate) async fn act(app: &App, news: &[News], breakers_changed: bool) {
-    let now_ms = app.now_ms();
-    let mut wake = Vec::new();
-    for service in Service::ALL {
-        let found = news.iter().find(|news| news.service == *service);
-        if let Some(found) = found {
-            let known = NewsMemory::of(app).news.borrow().get(service).copied();
-            if known.map_or(found.is_down, |known| found.number > known) {
-                app.core.take_news(*service, found.is_down);
+    async fn take(&self, input: Input) -> Result<Status, String> {
+        let mut stepped = self.step(input).await?;
+        while let Some(generation) = stepped.check {
+            // Publish before the check, which may take long.
+            if !stepped.kept.untold.is_empty() {
+                self.tell(&stepped.kept).await?;
             }
-            NewsMemory::of(app).news.borrow_mut().insert(*service, found.number);
+            stepped = self.step(self.check(generation).await).await?;
         }
-        let silent = found.is_none_or(|found| found.is_silent(app, now_ms));
-        let open = matches!(app.core.breaker(*service), BreakerState::Open { .. });
-        let contradicts = breakers_changed
-            && found.is_some_and(|found| !found.disconnected && found.is_down != open);
-        if contradicts {
-            wake.push((*service, Command::Check));
-        } else if silent && take_turn(app, *service, now_ms) {
-            wake.push((*service, Command::Ensure));
+        let StepResult { kept, changed, .. } = stepped;
+        if changed || !kept.untold.is_empty() {
+            self.tell(&kept).await?;
+        }
+        Ok(kept.watch.status(self.app.now_ms()))
+    }
+
+    /// Takes one step of the state machine, saves it and sets the timer.
+    async fn step(&self, input: Input) -> Result<StepResult, String> {
+        // 1. Load the state, and take the step.
+        let mut kept = self.load().await?;
+        let now_ms = self.app.now_ms();
+        let config = &Settings::of(self.app).watch;
+        let before = kept.watch.clone();
+        let effects = kept.watch.step(config, input, now_ms, self.app.jitter(1001));
+        let (mut alarm, mut check) = (None, None);
+        let changed = kept.watch != before || !effects.is_empty();
+        if !changed {
+            // The input changed nothing, such as an `ensure` that finds all well.
+            return Ok(StepResult { kept, check, changed });
+        }
+        // 2. Collect the effects: the timer, the check and the notices.
+        for effect in effects {
+            match effect {
+                Effect::SetTimer { at_ms } => alarm = Some(Some(at_ms)),
+                Effect::ClearTimer => alarm = Some(None),
+                Effect::StartCheck { generation } => check = Some(generation),
+                Effect::Emit(event) => kept.untold.push(self.notice(&event, now_ms)),
+            }
+        }
+        if kept.untold.len() > MAX_UNTOLD {
+            let excess = kept.untold.len() - MAX_UNTOLD;
+            kept.untold.drain(..excess);
+            log::error("connection_events_dropped", &[("service", self.service.as_str())]);
+        }
+        let is_down = kept.watch.is_down();
+        if is_down != kept.is_down {
+            kept.is_down = is_down;
+            kept.news += 1;
+        }
+        // 3. Save the state before any effect.
+        self.save(&mut kept).await?;
+        // 4. Set the timer; the caller starts the check.
+        if let Some(alarm) = alarm {
+            self.store.set_alarm(alarm).await?;
+        }
+        Ok(StepResult { kept, check, changed })
+    }
+
+    fn notice(&self, event: &Event, now_ms: u64) -> PendingNotice {
+        let mut data = serde_json::to_value(event).unwrap_or_default();
+        let name = data.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let Some(data) = data.as_object_mut() {
+            data.insert("service".to_owned(), self.service.as_str().into());
+            if matches!(event, Event::Connected | Event::Disconnected) {
+                let url = self.app.core.endpoint(self.service);
+                data.insert("serviceUrl".to_owned(), url.into());
+            }
+        }
+        PendingNotice { id: EventId::new(now_ms), at: time::iso8601(now_ms), name, data }
+    }
+
+    /// Checks the service's health. A degraded service counts as connected, too.
+    async fn check(&self, generation: u64) -> Input {
+        let deadline_ms = Settings::of(self.app).watch.check_deadline_ms;
+        let deadline_ms = u32::try_from(deadline_ms).unwrap_or(u32::MAX);
+        let session = self.app.core.session(CallContext::default());
+        let report = session.health(self.service, deadline_ms).await;
+        let result = match report.status {
+            ServiceHealth::Healthy | ServiceHealth::Degraded => Ok(()),
+            ServiceHealth::Down => Err(report.error.unwrap_or("unknown").to_owned()),
+        };
+        Input::CheckDone { generation, result, latency_ms: report.latency }
+    }
+
+    /// Publishes the watch's status and the pending notices in one batch. If that fails, the notices
+    /// stay pending.
+    async fn tell(&self, kept: &StoredState) -> Result<(), String> {
+        match self.publish(kept).await {
+            Ok(events) => {
+                outbox::announce(self.app, events).await;
+                if kept.untold.is_empty() {
+                    return Ok(());
+                }
+                // Notices that came in meanwhile stay pending.
+                let mut now = self.load().await?;
+                now.untold.retain(|item| !kept.untold.iter().any(|told| told.id == item.id));
+                self.save(&mut now).await
+            }
+            Err(error) => {
+                log::warn("connection_not_published", &[("error", &error.to_string())]);
+                let idle = kept.watch.status(self.app.now_ms()).next_check_at.is_none();
+                if idle {
+                    let at_ms = self.app.now_ms() + TELL_AGAIN_MS;
+                    self.store.set_alarm(Some(at_ms)).await?;
+                }
+                Ok(())
+            }
         }
     }
-    ask(app, wake).await;
-}
 
-/// Sends `ensure` to every object, which wakes those that nobody has disconnected. The cron runs it, as the
-/// last resort against a lost alarm.
-pub(crate) async fn ensure_all(app: &App) {
-    ask(app, Service::ALL.iter().map(|service| (*service, Command::Ensure)).collect()).await;
-}
-
-async fn ask(app: &App, commands: Vec<(Service, Command)>) {
-    let Some(objects) = app.connections.as_deref() else { return };
-    let asked = commands.into_iter().map(|(service, command)| async move {
-        if let Err(error) = objects.ask(service, command.as_str()).await {
-            log::warn("connection_not_asked", &[("service", service.as_str()), ("error", &error)]);
+    async fn publish(&self, kept: &StoredState) -> Result<Vec<event::Event>, DbError> {
+        let ready = Ready::ensure(self.app)
+            .await
+            .map_err(|_| DbError::Failed("the database is not ready".to_owned()))?;
+        let now_ms = self.app.now_ms();
+        let status = kept.watch.status(now_ms);
+        let row = Statement::new(
+            "INSERT INTO service_connections \
+             (service, version, state, is_down, news, status, updated_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+             ON CONFLICT (service) DO UPDATE SET version = excluded.version, \
+             state = excluded.state, is_down = excluded.is_down, news = excluded.news, \
+             status = excluded.status, updated_at = excluded.updated_at \
+             WHERE excluded.version > service_connections.version",
+        )
+        .bind(self.service.host())
+        .bind(kept.version)
+        .bind(status.state.as_str())
+        .bind(i64::from(kept.is_down))
+        .bind(kept.news)
+        .bind(json!(status).to_string())
+        .bind(time::iso8601(now_ms));
+        let mut batch = vec![row];
+        let mut announced = Vec::new();
+        for item in &kept.untold {
+            batch.push(
+                Statement::new(
+                    "INSERT OR IGNORE INTO connection_events (event_id, service, event, data, at) \
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                )
+                .bind(item.id.as_str())
+                .bind(self.service.host())
+                .bind(item.name.as_str())
+                .bind(item.data.to_string())
+                .bind(item.at.as_str()),
+            );
+            if item.name == "stateChange" {
+                let event = self.state_changed(item);
+                batch.push(outbox::insert_once(&event, self.app.config.outbox_overdue_ms));
+                announced.push(event);
+            }
         }
-    });
-    futures_util::future::join_all(asked).await;
-}
-
-fn take_turn(app: &App, service: Service, now_ms: u64) -> bool {
-    let mut woken = NewsMemory::of(app).woken_ms.borrow_mut();
-    let due = woken.get(&service).is_none_or(|at| now_ms.abs_diff(*at) > WAKE_PAUSE_MS);
-    if due {
-        woken.insert(service, now_ms);
+        batch.push(discovery::look());
+        let moved = ready.db().batch(batch).await?.pop();
+        // This isolate may have no handovers, in which others learn where services are.
+        discovery::take(self.app, moved.unwrap_or_default())?;
+        Ok(announced)
     }
-    due
-}
 
-/// The statement that reads all published connections.
-pub(crate) fn overview() -> Statement {
-    Statement::new("SELECT service, state, is_down, status, updated_at FROM service_connections")
-}
+    /// The event of a state change, for ChittyChronicle and Beacon.
+    fn state_changed(&self, item: &PendingNotice) -> event::Event {
+        event::Event {
+            via: None,
+            id: item.id.clone(),
+            kind: EventKind::ServiceStateChanged,
+            entity_id: self.service.as_str().to_owned(),
+            actor_id: "chittyconnect".to_owned(),
+            at: item.at.clone(),
+            traceparent: None,
+            payload: json!({ "from": item.data.get("from"), "to": item.data.get("to") }),
+        }
+    }
 
-/// A published connection.
-pub(crate) struct ServiceStatus {
-    pub(crate) service: String,
-    pub(crate) state: String,
-    pub(crate) is_down: bool,
-    /// The status as the state machine serializes it.
-    pub(crate) status: Value,
-    pub(crate) updated_at: String,
-}
+    async fn load(&self) -> Result<StoredState, String> {
+        match self.store.load().await? {
+            None => Ok(StoredState::default()),
+            // An unreadable state is replaced by a new one. The clock gives the version, so that it is
+            // above every published version.
+            Some(text) => Ok(serde_json::from_str(&text).unwrap_or_else(|error| {
+                log::error("connection_unreadable", &[("error", &error.to_string())]);
+                let version = i64::try_from(self.app.now_ms()).unwrap_or(0);
+                StoredState { version, ..StoredState::default() }
+            })),
+        }
+    }
 
-impl ServiceStatus {
-    /// How long the connection has lasted as of now, in ms; 0 when it is not connected.
-    pub(crate) fn uptime_ms(&self, now_ms: u64) -> u64 {
-        let since_ms = self.status.get("since").and_then(Value::as_u64);
-        let since_ms = since_ms.filter(|_| self.state == State::Connected.as_str());
-        since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms))
+    async fn save(&self, kept: &mut StoredState) -> Result<(), String> {
+        kept.version += 1;
+        // Plain data, so serializing cannot fail.
+        self.store.save(&serde_json::to_string(kept).unwrap_or_default()).await
     }
 }
 
-/// Reads a row of [`overview`].
-pub(crate) fn published(mut row: Row) -> Result<ServiceStatus, DbError> {
-    Ok(ServiceStatus {
-        service: row.text("service")?,
-        state: row.text("state")?,
-        is_down: row.flag("is_down")?,
-        status: serde_json::from_str(&row.text("status")?).map_err(|_| DbError::Shape)?,
-        updated_at: row.text("updated_at")?,
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_another_version_has_stored_is_read() {
+        let stored = include_str!("../../tests/native/golden/watch-state-v1.json");
+        let state: StoredState = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&state).unwrap(), stored.trim_end());
+        // A state of an older version lacks members, one of a newer version has more.
+        let other = r#"{"connection":{"held":true,"later":1},"version":7,"later":[]}"#;
+        let state: StoredState = serde_json::from_str(other).unwrap();
+        assert_eq!((state.version, state.untold.len()), (7, 0));
+        assert!(serde_json::to_value(&state.watch).unwrap()["held"].as_bool().unwrap());
+    }
 }

@@ -24,7 +24,7 @@ const KINDS: [(&str, &str, &str); 8] = [
 ];
 
 /// Adds to a problem the hint that the request gives, if any.
-pub(super) fn hinted(problem: Problem, request: &Request<'_>) -> Problem {
+pub(super) fn with_hint(problem: Problem, request: &Request<'_>) -> Problem {
     let hint = match problem.code {
         Code::NotFound if !request.id.is_empty() => about_id(request.path(), &request.id),
         Code::PreconditionFailed => about_if_match(request.header("if-match").as_deref()),

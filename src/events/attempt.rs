@@ -16,7 +16,7 @@ use crate::app::{App, Slot};
 use crate::events::claims::EventClaim;
 use crate::events::effects::{self, Effect, Failure, History};
 use crate::events::verdict::{Outcome, PAUSES_S};
-use crate::events::{dead, learned};
+use crate::events::{dead, foreign_ids};
 use crate::store::ids::EventId;
 use crate::store::{Ready, work};
 
@@ -89,9 +89,9 @@ async fn take_effect(app: &App, row: &mut EventClaim, effect: Effect) -> Result<
     let history = History { in_doubt: row.doubts.has(effect), is_replayed: row.is_replayed };
     let told = effects::perform(app, &row.event, effect, history).await;
     match &told {
-        Ok(learned) => {
+        Ok(foreign_id) => {
             row.note(effect);
-            row.learned.extend(learned.clone());
+            row.foreign_ids.extend(foreign_id.clone());
         }
         Err(failure) => {
             if failure.in_doubt {
@@ -116,7 +116,7 @@ async fn settle(app: &App, ready: Ready<'_>, mut row: EventClaim, failures: &[Fa
     let outage = failures.iter().find(|failure| failure.is_transient);
     let is_old = time::parse(&row.event.at).is_some_and(|at| now_ms > at + GIVE_UP_MS)
         && row.claim.attempts >= GIVE_UP_TRIES;
-    let learned = learned::keep(&row.learned, &row.event);
+    let keep_ids = foreign_ids::keep(&row.foreign_ids, &row.event);
     let (mut statements, outcome) = match outage {
         Some(failure) if !is_old => {
             log::warn("event_not_told", &[("event_id", id.as_str()), ("error", &failure.error)]);
@@ -124,7 +124,7 @@ async fn settle(app: &App, ready: Ready<'_>, mut row: EventClaim, failures: &[Fa
         }
         // Its turn comes when what is before it has been told.
         None if row.is_held_back => (vec![row.release(None, now_ms)], Outcome::Open(None)),
-        None if row.refused.is_empty() => (vec![row.done(now_ms)], Outcome::Settled),
+        None if row.refused.is_empty() => (vec![row.mark_done(now_ms)], Outcome::Settled),
         _ => {
             for effect in effects::of(&row.event.kind) {
                 if !row.effects.has(*effect) {
@@ -134,7 +134,7 @@ async fn settle(app: &App, ready: Ready<'_>, mut row: EventClaim, failures: &[Fa
             given_up(&row, failures, now_ms)
         }
     };
-    statements.extend(learned);
+    statements.extend(keep_ids);
     match ready.db().batch(statements).await {
         Ok(results) if results.first().is_some_and(|rows| !rows.is_empty()) => outcome,
         Ok(_) => {

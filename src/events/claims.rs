@@ -7,12 +7,12 @@ use seams::{log, time};
 use serde_json::json;
 
 use crate::events::effects::{self, Effect, Effects};
-use crate::events::learned::ForeignId;
+use crate::events::foreign_ids::ForeignId;
 use crate::store::Ready;
 use crate::store::event::Event;
 use crate::store::ids::EventId;
 use crate::store::outbox::{
-    self, COLUMNS, EVENT_COLUMNS, OPEN, STANDING, Standing, VALUES, read, read_standing,
+    self, COLUMNS, EVENT_COLUMNS, EventState, OPEN, STATES, VALUES, read, read_states,
 };
 use crate::store::work::{Change, Claim, Queue};
 
@@ -34,7 +34,7 @@ pub struct EventClaim {
     /// Whether an effect was left for later without an attempt.
     pub is_held_back: bool,
     /// The ids that services have returned for the entity, to be stored.
-    pub learned: Vec<ForeignId>,
+    pub foreign_ids: Vec<ForeignId>,
 }
 
 impl EventClaim {
@@ -53,8 +53,8 @@ impl EventClaim {
 /// The claimed events of one entity.
 #[derive(Debug, Default)]
 pub struct EntityClaim {
-    /// The standing of the events that were asked about; those that are not in the outbox are left out.
-    pub standing: BTreeMap<EventId, Standing>,
+    /// The states of the events that were asked about; those that are not in the outbox are left out.
+    pub states: BTreeMap<EventId, EventState>,
     /// The events to tell, in the order of commit.
     pub rows: Vec<EventClaim>,
 }
@@ -71,7 +71,7 @@ pub const QUEUE: Queue = Queue {
 };
 
 /// Takes a lease of `lease_ms` on the open events of each of some entities, in the order of commit; none of
-/// an entity whose events another consumer holds. Also returns the standing of the events that each entity
+/// an entity whose events another consumer holds. Also returns the states of the events that each entity
 /// is asked about. One round trip for all of them.
 ///
 /// # Errors
@@ -83,19 +83,19 @@ pub async fn claim(
     lease_ms: u64,
 ) -> Result<Vec<EntityClaim>, DbError> {
     let ids: Vec<&EventId> = entities.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
-    let mut batch = vec![Statement::new(STANDING).bind(json!(ids).to_string())];
+    let mut batch = vec![Statement::new(STATES).bind(json!(ids).to_string())];
     let columns = format!("{EVENT_COLUMNS}, effects, in_doubt, doubts, refused, replays");
     batch.extend(entities.iter().map(|(entity, _)| {
         let lane = ("entity_id", *entity);
         QUEUE.claim_lane(lane, "seq", lease_ms, now_ms, CLAIM_LIMIT, &columns)
     }));
     let mut results = ready.db().batch(batch).await?.into_iter();
-    let standing = read_standing(results.next().unwrap_or_default())?;
+    let states = read_states(results.next().unwrap_or_default())?;
     let mut unreadable = Vec::new();
     let claims = entities.iter().zip(results).map(|((_, ids), rows)| {
-        let standing = ids.iter().filter_map(|id| Some(((*id).clone(), *standing.get(*id)?)));
+        let states = ids.iter().filter_map(|id| Some(((*id).clone(), *states.get(*id)?)));
         let rows = read_all_claimed(rows, &mut unreadable)?;
-        Ok(EntityClaim { standing: standing.collect(), rows })
+        Ok(EntityClaim { states: states.collect(), rows })
     });
     let claims = claims.collect::<Result<Vec<EntityClaim>, DbError>>()?;
     if !unreadable.is_empty() {
@@ -143,8 +143,16 @@ fn read_claimed(row: &mut Row, claim: Claim) -> Result<EventClaim, DbError> {
             }
         }
     }
-    let (is_held_back, learned) = (false, Vec::new());
-    Ok(EventClaim { event, claim, effects, doubts, refused, is_replayed, is_held_back, learned })
+    Ok(EventClaim {
+        event,
+        claim,
+        effects,
+        doubts,
+        refused,
+        is_replayed,
+        is_held_back: false,
+        foreign_ids: Vec::new(),
+    })
 }
 
 /// Inserts events that exist only in a message, such as a report that the database could not store, or a
@@ -168,7 +176,7 @@ pub async fn adopt(ready: Ready<'_>, events: &[&Event]) -> Result<(), DbError> {
 impl EventClaim {
     /// Marks the event done: all its effects have taken place. Only while it is held: returns a row if it
     /// was.
-    pub fn done(&self, now_ms: u64) -> Statement {
+    pub fn mark_done(&self, now_ms: u64) -> Statement {
         let change = self.claim.release().set("done_at", time::iso8601(now_ms));
         change.also("last_error = NULL, doubts = '', in_doubt = 0").statement().returning("seq")
     }

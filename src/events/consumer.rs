@@ -23,7 +23,7 @@ use crate::events::verdict::{self, Outcome, PAUSES_S, Verdict};
 use crate::store::Ready;
 use crate::store::event::{Event, Message};
 use crate::store::ids::EventId;
-use crate::store::outbox::{self, Standing};
+use crate::store::outbox::{self, EventState};
 
 /// How many entities are worked on at once; one round trip claims them.
 const AT_ONCE: usize = 6;
@@ -76,10 +76,10 @@ pub async fn consume_dead(app: &App, ready: Ready<'_>, deliveries: &[&dyn Delive
     // 2. Acknowledge those whose events are in the outbox.
     let ids: Vec<&EventId> =
         letters.iter().filter_map(|(_, event, _)| Some(&event.as_ref()?.id)).collect();
-    match outbox::standing(ready, &ids).await {
-        Ok(standing) => {
+    match outbox::states(ready, &ids).await {
+        Ok(states) => {
             letters.retain(|(delivery, event, _)| {
-                let known = event.as_ref().is_some_and(|event| standing.contains_key(&event.id));
+                let known = event.as_ref().is_some_and(|event| states.contains_key(&event.id));
                 if known {
                     delivery.ack();
                 }
@@ -249,36 +249,37 @@ fn lease_ms(app: &App) -> u64 {
 /// What is known of the events of an entity after an attempt to tell them.
 #[derive(Default)]
 struct Progress {
-    standing: BTreeMap<EventId, Standing>,
+    states: BTreeMap<EventId, EventState>,
     outcomes: BTreeMap<EventId, Outcome>,
 }
 
 impl Progress {
     fn knows(&self, id: &EventId) -> bool {
-        self.standing.contains_key(id)
+        self.states.contains_key(id)
     }
 
     fn add(&mut self, later: Progress) {
-        self.standing.extend(later.standing);
+        self.states.extend(later.states);
         self.outcomes.extend(later.outcomes);
     }
 
     fn outcome(&self, id: &EventId, attempts: u32, lease_s: u32) -> Outcome {
-        match (self.outcomes.get(id), self.standing.get(id)) {
+        match (self.outcomes.get(id), self.states.get(id)) {
             (Some(outcome), _) => outcome.clone(),
-            (None, Some(Standing::Settled)) => Outcome::Settled,
+            (None, Some(EventState::Settled)) => Outcome::Settled,
             // Another worker holds the entity. It finishes soon, or dies and its lease ends.
-            (None, Some(Standing::Open)) => Outcome::Open((attempts > 1).then_some(lease_s)),
+            (None, Some(EventState::Open)) => Outcome::Open((attempts > 1).then_some(lease_s)),
             // The event is not in the database: only the message knows of it.
             (None, None) => Outcome::OnlyHere(None),
         }
     }
 }
 
-/// Tells what was claimed of an entity at an instant. Also says how the events stand that were asked about.
+/// Tells what was claimed of an entity at an instant. Also returns the states of the events that were asked
+/// about.
 async fn tell_open(app: &App, ready: Ready<'_>, claim: EntityClaim, claimed_ms: u64) -> Progress {
     let outcomes = tell_claimed(app, ready, claim.rows, claimed_ms).await;
-    Progress { standing: claim.standing, outcomes }
+    Progress { states: claim.states, outcomes }
 }
 
 /// Asks the queue for another delivery, after a growing pause.

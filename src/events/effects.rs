@@ -7,7 +7,7 @@ use seams::{log, time};
 use serde_json::json;
 
 use crate::app::App;
-use crate::events::learned::ForeignId;
+use crate::events::foreign_ids::ForeignId;
 use crate::store::event::{Event, EventKind};
 
 /// One effect, as the outbox records it.

@@ -12,8 +12,8 @@ pub mod claims;
 pub mod consumer;
 pub mod dead;
 pub mod effects;
+pub mod foreign_ids;
 pub mod handlers;
-pub mod learned;
 pub mod timeline;
 pub mod verdict;
 #[cfg(not(target_family = "wasm"))]

@@ -160,13 +160,13 @@ pub struct DeliveryClaim {
 
 /// The deliveries that were claimed in a lane.
 #[derive(Debug, Default)]
-pub struct Turn {
+pub struct LaneClaim {
     /// Those that can be read, in the order in which the gateway received them.
     pub rows: Vec<DeliveryClaim>,
     /// Those whose facts cannot be read (and are left empty), each with the reason.
     pub unreadable: Vec<(DeliveryClaim, String)>,
     /// The recorded installations of the lane's open deliveries, by GitHub's number.
-    pub known: BTreeMap<i64, InstallationRecord>,
+    pub installations: BTreeMap<i64, InstallationRecord>,
 }
 
 /// What the gateway has on record about an installation.
@@ -189,7 +189,7 @@ pub async fn claim(
     lane: &str,
     now_ms: u64,
     lease_ms: u64,
-) -> Result<Turn, DbError> {
+) -> Result<LaneClaim, DbError> {
     let columns = "received_at, seq, delivery_id, event, facts, traceparent, chitty_id, subject_id";
     let order = "received_at, seq";
     let claim = QUEUE.claim_lane(("lane", lane), order, lease_ms, now_ms, CLAIM_LIMIT, columns);
@@ -206,19 +206,19 @@ pub async fn claim(
     }
     let order = |row: &DeliveryClaim| (row.received_at.clone(), row.seq);
     claimed.sort_by_cached_key(|(row, _)| order(row));
-    let mut turn = Turn::default();
+    let mut lane_claim = LaneClaim::default();
     for (row, unreadable) in claimed {
         match unreadable {
-            None => turn.rows.push(row),
-            Some(reason) => turn.unreadable.push((row, reason)),
+            None => lane_claim.rows.push(row),
+            Some(reason) => lane_claim.unreadable.push((row, reason)),
         }
     }
     for mut row in results.next().unwrap_or_default() {
         let (chitty_id, is_live) = (row.text("chitty_id")?, row.flag("is_live")?);
         let record = InstallationRecord { chitty_id, is_live };
-        turn.known.insert(row.integer("installation_id")?, record);
+        lane_claim.installations.insert(row.integer("installation_id")?, record);
     }
-    Ok(turn)
+    Ok(lane_claim)
 }
 
 /// A row, and why its facts cannot be read, if so.
@@ -253,7 +253,7 @@ pub async fn intend(
     purpose: &'static str,
     lease_ms: u64,
 ) -> Result<MintIntent, DbError> {
-    let (extend, extended) = row.claim.extended(app.now_ms(), lease_ms);
+    let (extend, extended) = row.claim.extend(app.now_ms(), lease_ms);
     let guards = vec![row.claim.assert_held(), extend];
     let intent = MintIntent::attempted(app, ready, purpose, &row.delivery_id, guards).await?;
     row.claim = extended;
@@ -273,7 +273,7 @@ pub async fn keep_ids(
 ) -> Result<bool, DbError> {
     let keep = row.with_ids(row.claim.change()).statement().returning("1 AS is_kept");
     // It fails where somebody else has the delivery by now: then nothing of this takes place.
-    let results = ready.db().batch(vec![row.claim.assert_held(), keep, intent.fulfilled()]).await;
+    let results = ready.db().batch(vec![row.claim.assert_held(), keep, intent.fulfil()]).await;
     match results {
         Ok(results) => Ok(first_row(results.into_iter().nth(1)).is_some()),
         Err(DbError::Unauthorized) => Ok(false),
@@ -283,7 +283,7 @@ pub async fn keep_ids(
 
 impl DeliveryClaim {
     /// Marks the delivery done. For the batch of its effects, which [`Claim::assert_held`] begins.
-    pub fn done(&self, now_ms: u64) -> Statement {
+    pub fn mark_done(&self, now_ms: u64) -> Statement {
         let change = self.claim.release().set("done_at", time::iso8601(now_ms));
         change.also("last_error = NULL").statement()
     }
@@ -298,7 +298,7 @@ impl DeliveryClaim {
             .set_sql("last_error", error, |error| format!("coalesce({error}, last_error)"))
             .statement();
         match &self.unkept {
-            Some(intent) => vec![self.claim.assert_held(), release, intent.fulfilled()],
+            Some(intent) => vec![self.claim.assert_held(), release, intent.fulfil()],
             None => vec![release],
         }
     }

@@ -19,7 +19,7 @@ use crate::audit::seal::UnsealedFlag;
 use crate::events::dead;
 use crate::github::deliveries::{self, DeliveryClaim, InstallationRecord};
 use crate::github::encoding::Encoding;
-use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
+use crate::github::message::{self, MessageKind, PayloadPlace, WebhookDelivery};
 use crate::github::{WorkAhead, apply, installations, tokens};
 use crate::store::event::Event;
 use crate::store::minting::MintIntent;
@@ -71,23 +71,23 @@ async fn process_lane(app: &App, ready: Ready<'_>, lane: &str, until_ms: u64) ->
         }
         // 1. Claim the next open deliveries of the lane.
         let claimed = deliveries::claim(ready, lane, began_ms, lease_ms(app)).await;
-        let mut turn = match claimed {
-            Ok(turn) if turn.rows.is_empty() && turn.unreadable.is_empty() => return events,
-            Ok(turn) => turn,
+        let mut claim = match claimed {
+            Ok(claim) if claim.rows.is_empty() && claim.unreadable.is_empty() => return events,
+            Ok(claim) => claim,
             Err(error) => {
                 log::warn("lane_not_claimed", &[("error", &error.to_string())]);
                 return events;
             }
         };
         // 2. Give up those whose facts cannot be read.
-        give_up_unreadable(app, ready, lane, &turn.unreadable).await;
+        give_up_unreadable(app, ready, lane, &claim.unreadable).await;
         // 3. Process the others in order; give back the first that has to wait, and all after it.
-        let mut rows = turn.rows.into_iter();
+        let mut rows = claim.rows.into_iter();
         for row in rows.by_ref() {
             let outcome = if is_late(app, began_ms) {
                 Err((row, None))
             } else {
-                settle(app, ready, row, &mut turn.known).await
+                settle(app, ready, row, &mut claim.installations).await
             };
             match outcome {
                 Ok(more) => events.extend(more),
@@ -208,16 +208,16 @@ async fn perform(
     // Whoever else has dealt with it, after a lease had ended, has told of it too.
     let mut statements = vec![row.claim.assert_held()];
     statements.extend(plan.statements);
-    statements.push(row.done(app.now_ms()));
+    statements.push(row.mark_done(app.now_ms()));
     if let (Some(id), true) = (installation, apply::is_about_installation(&row.event)) {
-        statements.push(installations::store::known(id));
+        statements.push(installations::store::select_record(id));
     }
     let mut results = ready.db().batch(statements).await?;
     // 4. Remember the new state of the installation, and whether a job is due.
     if let (Some(id), true) = (installation, apply::is_about_installation(&row.event))
         && let Some(now) = results.pop().and_then(|rows| rows.into_iter().next())
     {
-        let now = installations::store::read_known(now)?;
+        let now = installations::store::read_record(now)?;
         if !now.is_live {
             tokens::forget_installation(app, id).await;
         }
@@ -242,7 +242,7 @@ async fn store_ids(
     match deliveries::keep_ids(ready, row, &intent).await {
         Ok(true) => Ok(()),
         Ok(false) => {
-            intent.orphaned(app, ready, minted, "lease_lost").await;
+            intent.report_orphan(app, ready, minted, "lease_lost").await;
             Err(Trouble::Lost)
         }
         Err(error) => {
@@ -325,7 +325,7 @@ async fn mint(
 /// Gives up a delivery that cannot be processed: it becomes a dead letter and no longer blocks its lane.
 fn give_up(app: &App, row: &DeliveryClaim, lane: &str, reason: &str) -> Vec<Statement> {
     let delivered = WebhookDelivery {
-        kind: Kind::Delivery,
+        kind: MessageKind::Delivery,
         delivery_id: row.delivery_id.clone(),
         event: row.event.clone(),
         received_at: row.received_at.clone(),

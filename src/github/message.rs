@@ -25,7 +25,7 @@ pub enum Head {
 pub struct WebhookDelivery {
     /// Tells a delivery from an event of the gateway.
     #[serde(rename = "type")]
-    pub kind: Kind,
+    pub kind: MessageKind,
     /// GitHub's own id of the delivery (`X-GitHub-Delivery`), by which duplicates are recognised.
     pub delivery_id: String,
     /// `X-GitHub-Event`.
@@ -45,7 +45,7 @@ pub struct WebhookDelivery {
 
 /// The kind of a message; there is only one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum MessageKind {
     /// A webhook delivery.
     #[serde(rename = "github.delivery")]
     Delivery,
@@ -88,7 +88,7 @@ mod tests {
 
     fn delivered(elsewhere: Option<PayloadPlace>) -> WebhookDelivery {
         WebhookDelivery {
-            kind: Kind::Delivery,
+            kind: MessageKind::Delivery,
             delivery_id: "72d3162e-cc78-11e3-81ab-4c9367dc0958".to_owned(),
             event: "push".to_owned(),
             received_at: "2026-01-02T03:04:05.678Z".to_owned(),

@@ -34,10 +34,10 @@ pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     let ready = Ready::ensure(app).await?;
     let nonce = ids::sha256_hex(&code);
     if let Some(visit) = visit::of(app, request, &nonce) {
-        return visit::shown_again(app, ready, request, &visit, None).await;
+        return visit::show_again(app, ready, request, &visit, None).await;
     }
     // 3. Ask GitHub who the user is, whether the installation exists, and whether they own its account.
-    let (installation, user, ownership) = match evidence::found(app, request).await {
+    let (installation, user, ownership) = match evidence::fetch(app, request).await {
         Ok(found) => found,
         Err(NotFound::Refused) if visit::is_by_browser(request) => return Ok(page::used(&origin)),
         Err(NotFound::Refused) => return Err(refused(BEGIN_AGAIN)),
@@ -54,8 +54,8 @@ pub(crate) async fn come_back(app: &App, request: &Request<'_>) -> Outcome {
     record::on_record(app, ready, request, &installation).await?;
     record::fetch_token(app, ready, installation.id).await;
     // 5. Reply with the page, and keep the visit in the browser.
-    let seen = record::seen(ready, &installation, None).await?;
+    let seen = record::shown_installation(ready, &installation, None).await?;
     let page = page::installed(&seen.shown, is_update, &origin);
     let (installation_id, user) = (installation.id, user.login);
-    Ok(visit::kept(app, page, &Visit { nonce, installation_id, is_update, user, question: None }))
+    Ok(visit::keep(app, page, &Visit { nonce, installation_id, is_update, user, question: None }))
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::reply::{Outcome, Reply};
 use crate::app::App;
 use crate::config::Environment;
-use crate::github::install::state::{QUESTION, Question, is_used, opened};
+use crate::github::install::state::{QUESTION, Question, is_used, open};
 use crate::github::installations::store;
 use crate::github::page;
 use crate::store::Ready;
@@ -52,7 +52,7 @@ pub(super) fn is_update(request: &Request<'_>) -> bool {
 }
 
 /// Adds the cookie of a visit to a reply. If that fails, the page just cannot be shown again.
-pub fn kept(app: &App, reply: Reply, visit: &Visit) -> Reply {
+pub fn keep(app: &App, reply: Reply, visit: &Visit) -> Reply {
     let text = serde_json::to_string(visit).unwrap_or_default();
     match app.config.sealer.seal(VISIT, &text) {
         Ok(sealed) if sealed.len() <= MAX_BYTES => {
@@ -89,7 +89,7 @@ pub fn of(app: &App, request: &Request<'_>, nonce: &str) -> Option<Visit> {
 }
 
 /// Returns the page of a visit once more: its question while that is open, or else the installation.
-pub(super) async fn shown_again(
+pub(super) async fn show_again(
     app: &App,
     ready: Ready<'_>,
     request: &Request<'_>,
@@ -97,11 +97,11 @@ pub(super) async fn shown_again(
     actor: Option<&str>,
 ) -> Outcome {
     let origin = page::origin(request, &app.config.public_url);
-    let Some(seen) = store::seen(ready, visit.installation_id, actor).await? else {
+    let Some(seen) = store::shown_installation(ready, visit.installation_id, actor).await? else {
         return Ok(page::used(&origin));
     };
     let asked = visit.question.as_deref().and_then(|text| {
-        let question = opened::<Question>(app, QUESTION, text)?;
+        let question = open::<Question>(app, QUESTION, text)?;
         (request.now_ms < question.until_ms).then_some((question, text))
     });
     if let Some((question, text)) = asked

@@ -26,7 +26,7 @@ use crate::access::rates::Class;
 use crate::access::reply::{Body, Outcome, Reply};
 use crate::app::{App, Settings as _, Slot};
 use crate::github::encoding::Encoding;
-use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
+use crate::github::message::{self, MessageKind, PayloadPlace, WebhookDelivery};
 use crate::github::payload::Facts;
 use crate::github::settings::Settings;
 use crate::github::signature;
@@ -287,7 +287,7 @@ fn read_headers(request: &Request<'_>) -> Result<WebhookDelivery, Problem> {
         if sound { Ok(value) } else { Err(Problem::new(Code::MalformedRequest, detail())) }
     };
     Ok(WebhookDelivery {
-        kind: Kind::Delivery,
+        kind: MessageKind::Delivery,
         event: header("x-github-event", |b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'
         })?,

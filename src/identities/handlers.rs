@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::access::caller::{Scope, WriteError};
 use crate::access::creation::{Creation, Recovery};
 use crate::access::idempotency::{self, Idempotency};
-use crate::access::quota::{Kind, Quota, Quotas};
+use crate::access::quota::{Quota, QuotaKind, Quotas};
 use crate::access::reply::{Body, Outcome, Reply};
 use crate::app::{App, Settings};
 use crate::identities::input::{self, MintDraft};
@@ -48,7 +48,7 @@ use crate::identities::views::{
 pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     // 1. Read the draft and the idempotency key.
     let body = request.json_bytes().await?;
-    let wanted = input::wanted(&body)?;
+    let draft = input::draft(&body)?;
     let key = Idempotency::of(request, "chittyid.mint", &body)?;
     // 2. Replay a stored reply, or check the quota and record the intent to mint, in one round trip.
     let intent = match &key {
@@ -56,14 +56,14 @@ pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
         None => MintIntent::new(app, "identity", scope.actor()),
     };
     let now = time::iso8601(request.now_ms);
-    let quota = Quotas::of(app).of_caller(Kind::Identities, &scope, &now);
+    let quota = Quotas::of(app).of_caller(QuotaKind::Identities, &scope, &now);
     let stored = store::admit(ready, &scope, &quota, key.as_ref(), &intent, request.now_ms).await?;
     if let Some(replay) = idempotency::replay(key.as_ref(), stored)? {
         return Ok(replay);
     }
     // 3. Have ChittyID mint the id.
-    let metadata = metadata(&wanted, &scope);
-    let minted = intent.mint(app, ready, &request.session(&app.core), wanted.label, metadata).await;
+    let metadata = metadata(&draft, &scope);
+    let minted = intent.mint(app, ready, &request.session(&app.core), draft.label, metadata).await;
     let id = minted.map_err(|error| {
         Problem::upstream(
             Code::IdentityAuthorityUnavailable,
@@ -72,13 +72,13 @@ pub async fn mint(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
         )
     })?;
     // Steps 4 and 5 are in `perform`.
-    CheckedMint { app, ready, scope, request, wanted, quota, key, intent, id }.perform().await
+    CheckedMint { app, ready, scope, request, draft, quota, key, intent, id }.perform().await
 }
 
 /// Returns the metadata that ChittyID keeps with the id: that of the caller, and the names of the caller and
 /// of this gateway.
-fn metadata(wanted: &MintDraft, scope: &Scope) -> Value {
-    let mut metadata: Map<String, Value> = wanted.metadata.as_object().cloned().unwrap_or_default();
+fn metadata(draft: &MintDraft, scope: &Scope) -> Value {
+    let mut metadata: Map<String, Value> = draft.metadata.as_object().cloned().unwrap_or_default();
     metadata.insert("owner".to_owned(), scope.actor().into());
     metadata.insert("service".to_owned(), "chittyconnect".into());
     metadata.into()
@@ -90,7 +90,7 @@ struct CheckedMint<'a> {
     ready: Ready<'a>,
     scope: Scope,
     request: &'a Request<'a>,
-    wanted: MintDraft,
+    draft: MintDraft,
     quota: Quota,
     key: Option<Idempotency>,
     intent: MintIntent,
@@ -100,15 +100,15 @@ struct CheckedMint<'a> {
 impl CheckedMint<'_> {
     async fn perform(&self) -> Outcome {
         // 4. Store the identity, the event and the reply in one batch.
-        let payload = json!({ "type": self.wanted.label.label() });
+        let payload = json!({ "type": self.draft.label.label() });
         let (kind, now_ms) = (EventKind::IdentityMinted, self.app.now_ms());
         let id = self.id.as_str();
         let event = Event::caused(self.request, &self.scope, kind, id, payload, now_ms);
         let quotas = slice::from_ref(&self.quota);
         let place = "/api/chittyid/validate";
         let creation = Creation::new(self.app, event, place, quotas, self.key.as_ref());
-        let (intent, wanted) = (&self.intent, &self.wanted);
-        let insertion = Insertion { id: &self.id, wanted, intent, creation: &creation };
+        let (intent, draft) = (&self.intent, &self.draft);
+        let insertion = Insertion { id: &self.id, draft, intent, creation: &creation };
         let text = match store::insert(self.ready, &self.scope, &insertion).await {
             Ok(text) => text,
             Err(failure) => match self.recover(failure, &creation.event).await? {
@@ -126,7 +126,7 @@ impl CheckedMint<'_> {
             Failure::Other(WriteError::Db(DbError::OverQuota(_))) => "quota_exceeded",
             Failure::Other(WriteError::Refused(_)) => "not_authorized",
             Failure::Other(WriteError::Db(_)) => {
-                if let Ok(Some(text)) = store::minted(self.ready, &self.id, event).await {
+                if let Ok(Some(text)) = store::committed_reply(self.ready, &self.id, event).await {
                     return Ok(Recovery::Committed(text));
                 }
                 "storage_unavailable"
@@ -146,7 +146,7 @@ impl CheckedMint<'_> {
                 "idempotency_race"
             }
         };
-        self.intent.orphaned(self.app, self.ready, &self.id, reason).await;
+        self.intent.report_orphan(self.app, self.ready, &self.id, reason).await;
         Err(failure.into())
     }
 
@@ -161,7 +161,7 @@ impl CheckedMint<'_> {
         match is_same {
             true => self.intent.withdraw(self.ready).await,
             false => {
-                self.intent.orphaned(self.app, self.ready, &self.id, "idempotency_race").await;
+                self.intent.report_orphan(self.app, self.ready, &self.id, "idempotency_race").await;
             }
         }
     }
@@ -191,7 +191,7 @@ impl CheckedMint<'_> {
 pub async fn validate(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     // 1. Read the id. Steps 2 to 4 are in `verdict`.
     let body = request.json_bytes().await?;
-    let asked = input::asked(&body)?;
+    let asked = input::id_text(&body)?;
     verdict(app, ready, &scope, request, &asked).await
 }
 

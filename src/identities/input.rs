@@ -30,7 +30,7 @@ pub struct MintDraft {
 ///
 /// # Errors
 /// 400 when the body is not JSON, 422 naming every member that is not acceptable.
-pub fn wanted(body: &[u8]) -> Result<MintDraft, Problem> {
+pub fn draft(body: &[u8]) -> Result<MintDraft, Problem> {
     let mut fields = Fields::of(body)?;
     let named = one_of(&mut fields, &KINDS, 32);
     let label = named.as_deref().and_then(EntityLabel::parse);
@@ -60,7 +60,7 @@ pub fn wanted(body: &[u8]) -> Result<MintDraft, Problem> {
 ///
 /// # Errors
 /// 400 when the body is not JSON, 422 when it has no such text or contradictory ones.
-pub fn asked(body: &[u8]) -> Result<String, Problem> {
+pub fn id_text(body: &[u8]) -> Result<String, Problem> {
     let mut fields = Fields::of(body)?;
     let id = one_of(&mut fields, &IDS, MAX_ID_CHARS);
     fields.finish()?;
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn every_name_of_a_kind_is_read_and_contradictions_are_refused() {
-        let kind = |body: Value| wanted(body.to_string().as_bytes()).map(|wanted| wanted.label);
+        let kind = |body: Value| draft(body.to_string().as_bytes()).map(|draft| draft.label);
         for label in EntityLabel::ALL {
             for name in KINDS {
                 assert_eq!(kind(json!({ name: label.label() })).unwrap(), label);
@@ -179,9 +179,9 @@ mod tests {
     #[test]
     fn every_name_of_an_id_is_read_and_contradictions_are_refused() {
         for name in IDS {
-            assert_eq!(asked(json!({ name: "x" }).to_string().as_bytes()).unwrap(), "x");
+            assert_eq!(id_text(json!({ name: "x" }).to_string().as_bytes()).unwrap(), "x");
         }
-        assert!(asked(b"{}").is_err());
-        assert!(asked(br#"{"id": "a", "chittyId": "b"}"#).is_err());
+        assert!(id_text(b"{}").is_err());
+        assert!(id_text(br#"{"id": "a", "chittyId": "b"}"#).is_err());
     }
 }

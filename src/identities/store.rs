@@ -99,7 +99,7 @@ pub struct Insertion<'a> {
     /// The id that ChittyID has minted.
     pub id: &'a ChittyId,
     /// The identity as the caller requested it.
-    pub wanted: &'a MintDraft,
+    pub draft: &'a MintDraft,
     /// The intent under which the id was minted; the batch settles it.
     pub intent: &'a MintIntent,
     /// What it has in common with every creation.
@@ -123,11 +123,11 @@ pub async fn insert(
     ))
     .bind(new.id.as_str())
     .bind(scope.actor())
-    .bind(new.wanted.label.label())
-    .bind(new.wanted.label.letter())
+    .bind(new.draft.label.label())
+    .bind(new.draft.label.letter())
     .bind(event.at.as_str())
     .bind(event.id.as_str());
-    let own = vec![row, new.intent.fulfilled()];
+    let own = vec![row, new.intent.fulfil()];
     let stored = format!("SELECT {MINTED} FROM identities WHERE chitty_id = ?1 AND revision = ?2");
     let body = new.creation.write(ready, scope, own, &stored).await?;
     Ok(body.ok_or(WriteError::Db(DbError::Shape))?)
@@ -138,7 +138,7 @@ pub async fn insert(
 ///
 /// # Errors
 /// Storage failures.
-pub async fn minted(
+pub async fn committed_reply(
     ready: Ready<'_>,
     id: &ChittyId,
     event: &Event,

@@ -14,7 +14,7 @@ use crate::access::caller::{Credential, Grant, Scope};
 use crate::access::creation::Creation;
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::listing::PageRequest;
-use crate::access::quota::{Kind, Quotas};
+use crate::access::quota::{QuotaKind, Quotas};
 use crate::access::reply::{After, Outcome, Reply};
 use crate::app::{App, Settings};
 use crate::keys::settings::Settings as KeySettings;
@@ -114,7 +114,7 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
         grant: &grant,
         expires_at: life_s.map(|life_s| time::iso8601(now_ms + life_s * 1000)),
     };
-    let quota = [Quotas::of(app).of_owner(Kind::Keys, &owner, &scope, &event.at)];
+    let quota = [Quotas::of(app).of_owner(QuotaKind::Keys, &owner, &scope, &event.at)];
     let creation = Creation::new(app, event, "/v1/keys", &quota, key.as_ref());
     let json = match store::insert(ready, &scope, &draft, &kept, &creation).await {
         Ok(json) => json,

@@ -15,17 +15,17 @@ use crate::app::{App, Settings as _, Slot};
 use crate::audit::archive;
 use crate::connections::store::{CHECKS, RENEWALS};
 use crate::connections::{renewal, revocations};
-use crate::ecosystem::{STATES, watch};
+use crate::ecosystem::{STATES, news};
 use crate::events::dead;
 use crate::github::recovery::missing;
 use crate::github::{deliveries, jobs};
 use crate::metrics::settings::Settings;
 use crate::metrics::text::{
-    AUDIT, BREAKERS, CONNECTED, CONNECTION_FAILURES, CONNECTION_UPTIME, CONNECTIONS, COUNTED,
-    DEAD_LETTERS, Family, GITHUB_DELIVERIES, GITHUB_DELIVERIES_AGE, GITHUB_JOBS,
-    GITHUB_JOBS_OVERDUE, GITHUB_MISSING, HEALTH_CHECKS, OUTBOX_AGE, OUTBOX_DEPTH,
-    RECONNECT_ATTEMPTS, RECONNECTED, REGISTRY_AGE, Series, Text, UNPREPARED, UNREVOKED,
-    UNREVOKED_AGE, WORK_AGE, WORK_DUE,
+    AUDIT, BREAKERS, CONNECTED, COUNTED, DEAD_LETTERS, Family, GITHUB_DELIVERIES,
+    GITHUB_DELIVERIES_AGE, GITHUB_JOBS, GITHUB_JOBS_OVERDUE, GITHUB_MISSING, HEALTH_CHECKS,
+    OUTBOX_AGE, OUTBOX_DEPTH, RECONNECT_ATTEMPTS, RECONNECTED, REGISTRY_AGE, Series, Text,
+    UNPREPARED, UNREVOKED, UNREVOKED_AGE, WATCH_FAILURES, WATCH_STATES, WATCH_UPTIME, WORK_AGE,
+    WORK_DUE,
 };
 use crate::metrics::{Page, handover};
 use crate::store::work::{Backlog, Due};
@@ -112,15 +112,15 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
         Statement::new("SELECT family, labels, counts FROM metric_series ORDER BY family, labels"),
         Statement::new("SELECT breakers FROM metric_isolates WHERE seen_at > ?1 LIMIT 1000")
             .bind(seen),
-        watch::overview(),
+        news::overview(),
         outbox::OPEN.open("created_at"),
         dead::waiting(),
-        revocations::unconfirmed(),
+        revocations::count_unconfirmed(),
         deliveries::QUEUE.due.open("received_at"),
         jobs::QUEUE.due.open("due_at"),
         missing::QUEUE.due.open("NULL"),
-        archive::kept(),
-        contexts::store::unprepared(),
+        archive::counts(),
+        contexts::store::count_unprepared(),
         discovery::age(),
     ];
     let as_of = |offset_ms: i64| now_ms.saturating_add_signed(offset_ms);
@@ -131,10 +131,10 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
     let mut text = Text::default();
     let counted = next().into_iter().map(series).collect::<Result<Vec<_>, _>>()?;
     for family in &COUNTED {
-        text.counted(family, &counted);
+        text.samples(family, &counted);
     }
     breakers(&mut text, next())?;
-    connections(&mut text, next(), now_ms)?;
+    watches(&mut text, next(), now_ms)?;
     backlog(&mut text, next(), now_ms, &OUTBOX_DEPTH, Some(&OUTBOX_AGE))?;
     dead_letters(&mut text, next())?;
     backlog(&mut text, next(), now_ms, &UNREVOKED, Some(&UNREVOKED_AGE))?;
@@ -227,21 +227,21 @@ fn breakers(text: &mut Text, rows: Vec<Row>) -> Result<(), DbError> {
     Ok(())
 }
 
-/// The counters of the connections: each family with the place of its number in the published status.
-const CONNECTION_COUNTS: [(&Family, &str); 4] = [
+/// The counters of the watches: each family with the place of its number in the published status.
+const WATCH_COUNTS: [(&Family, &str); 4] = [
     (&CONNECTED, "/stats/totalConnections"),
     (&RECONNECTED, "/stats/totalReconnections"),
-    (&CONNECTION_FAILURES, "/stats/totalFailures"),
+    (&WATCH_FAILURES, "/stats/totalFailures"),
     (&RECONNECT_ATTEMPTS, "/reconnectAttempts"),
 ];
 
-fn connections(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
-    let published = rows.into_iter().map(watch::published).collect::<Result<Vec<_>, _>>()?;
-    text.head(&CONNECTIONS);
+fn watches(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
+    let published = rows.into_iter().map(news::read_status).collect::<Result<Vec<_>, _>>()?;
+    text.head(&WATCH_STATES);
     for service in &published {
         for state in STATES {
             let labels = format!("service=\"{}\",state=\"{state}\"", service.service);
-            text.sample(&CONNECTIONS, &labels, i64::from(service.state == state));
+            text.sample(&WATCH_STATES, &labels, i64::from(service.state == state));
         }
     }
     text.head(&HEALTH_CHECKS);
@@ -253,7 +253,7 @@ fn connections(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbErr
             text.sample(&HEALTH_CHECKS, &labels, count.unwrap_or_default());
         }
     }
-    for (family, pointer) in CONNECTION_COUNTS {
+    for (family, pointer) in WATCH_COUNTS {
         text.head(family);
         for service in &published {
             let count = service.status.pointer(pointer).and_then(Value::as_i64);
@@ -261,10 +261,10 @@ fn connections(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbErr
             text.sample(family, &labels, count.unwrap_or_default());
         }
     }
-    text.head(&CONNECTION_UPTIME);
+    text.head(&WATCH_UPTIME);
     for service in &published {
         let labels = format!("service=\"{}\"", service.service);
-        text.sample(&CONNECTION_UPTIME, &labels, seconds(service.uptime_ms(now_ms)));
+        text.sample(&WATCH_UPTIME, &labels, seconds(service.uptime_ms(now_ms)));
     }
     Ok(())
 }

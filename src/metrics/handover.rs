@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::app::{App, Settings as _, Slot};
 use crate::discovery::{self, Directory};
-use crate::ecosystem::watch::{self, NewsMemory};
+use crate::ecosystem::news::{self, NewsMemory};
 use crate::metrics::settings::Settings;
 use crate::metrics::{Recorder, breakers};
 use crate::store::Ready;
@@ -90,7 +90,7 @@ async fn at_once(app: &App, urgent: bool) {
     Plan::of(app).last_ms.set(app.now_ms());
     let Ok(ready) = Ready::ensure(app).await else { return };
     match now(app, ready).await {
-        Ok(news) => watch::act(app, &news, urgent).await,
+        Ok(news) => news::act(app, &news, urgent).await,
         Err(error) => log::warn("handover_failed", &[("error", &error.to_string())]),
     }
 }
@@ -99,7 +99,7 @@ async fn at_once(app: &App, urgent: bool) {
 ///
 /// # Errors
 /// When the database does not answer; the next handover then sends the same batch again.
-pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>, DbError> {
+pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<news::News>, DbError> {
     // 1. Add the counts of this isolate, and read the news, in one batch.
     let batch = Recorder::of(app).batch(&app.core);
     let add = Statement::new(
@@ -122,12 +122,12 @@ pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<watch::News>,
     .bind(batch.seq)
     .bind(time::iso8601(app.now_ms()))
     .bind(breakers(&app.core).to_string());
-    let statements = vec![add, note, watch::look(), discovery::look(), discovery::age()];
+    let statements = vec![add, note, news::look(), discovery::look(), discovery::age()];
     let mut results = ready.db().batch(statements).await?.into_iter().skip(2);
     // 2. Forget the counts, and take over the news.
     Recorder::of(app).handed_over(batch);
     let mut next = || results.next().unwrap_or_default();
-    let news = watch::read(next())?;
+    let news = news::read(next())?;
     discovery::take(app, next())?;
     Directory::of(app).note_age(app, next())?;
     NewsMemory::of(app).note(app, &news);

@@ -28,7 +28,7 @@ pub(super) const BREAKERS: Family = family(
     "gauge",
     "Isolates seen within the last minute, by the state of their breaker for a service.",
 );
-pub(super) const CONNECTIONS: Family = family(
+pub(super) const WATCH_STATES: Family = family(
     "chittyconnect_connection_state",
     "gauge",
     "1 for the current state of the connection to a service, 0 for the other states.",
@@ -48,7 +48,7 @@ pub(super) const RECONNECTED: Family = family(
     "counter",
     "How often the gateway reconnected to a service.",
 );
-pub(super) const CONNECTION_FAILURES: Family = family(
+pub(super) const WATCH_FAILURES: Family = family(
     "chittyconnect_connection_failures_total",
     "counter",
     "Failed attempts to connect or reconnect to a service.",
@@ -58,7 +58,7 @@ pub(super) const RECONNECT_ATTEMPTS: Family = family(
     "gauge",
     "Number of the attempt to reconnect to a service that is planned or under way; 0 when connected.",
 );
-pub(super) const CONNECTION_UPTIME: Family = family(
+pub(super) const WATCH_UPTIME: Family = family(
     "chittyconnect_connection_uptime_seconds",
     "gauge",
     "How long a service has been connected; 0 when it is not.",
@@ -165,7 +165,7 @@ impl Text {
     }
 
     /// Writes the samples of a family that the isolates count.
-    pub(super) fn counted(&mut self, family: &Family, counted: &[Series]) {
+    pub(super) fn samples(&mut self, family: &Family, counted: &[Series]) {
         self.head(family);
         let name = family.name;
         for Series { labels, counts, .. } in counted.iter().filter(|one| one.family == name) {

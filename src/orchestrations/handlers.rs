@@ -77,7 +77,7 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     let fingerprint = idempotency::fingerprint(&format!("orchestrations/{}", flow.name), &body);
     let look_up = key.as_deref().map(|key| store::by_key(scope.actor(), key));
     let mut results = scope.read(ready, look_up.into_iter().collect()).await?.into_iter();
-    if let Some(row) = store::found(app, results.next().unwrap_or_default())? {
+    if let Some(row) = store::read_first(app, results.next().unwrap_or_default())? {
         return replay(&row, &scope, &fingerprint);
     }
     // 4. Store the run, leased to this request, and its event in one batch.
@@ -92,7 +92,7 @@ pub async fn start(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<
     let Some(mut row) = inserted else {
         // Another request with this key was faster.
         let rows = ready.db().rows(store::by_key(scope.actor(), key.unwrap_or_default())).await?;
-        let row = store::found(app, rows)?.ok_or(DbError::Shape)?;
+        let row = store::read_first(app, rows)?.ok_or(DbError::Shape)?;
         return replay(&row, &scope, &fingerprint);
     };
     // 5. Advance the run as far as possible.
@@ -207,7 +207,7 @@ fn reply(row: &Orchestration, reveal: bool) -> Outcome {
 pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>) -> Outcome {
     // 1. Read the run.
     let rows = scope.rows(ready, store::by_id_for(&request.id, &scope)).await?;
-    let row = store::found(app, rows)?;
+    let row = store::read_first(app, rows)?;
     let row = row.ok_or_else(|| Problem::not_found("orchestration"))?;
     // 2. Reply without its token; afterwards advance a run that has not ended.
     let mut reply = Reply::json(view(&row, false).to_string());

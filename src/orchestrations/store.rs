@@ -40,11 +40,11 @@ fn made(saga: &Saga) -> Vec<Statement> {
     let source = saga.input.get(SOURCE).cloned().unwrap_or_default();
     let Ok(source) = serde_json::from_value::<Source>(source) else { return Vec::new() };
     let Some(id) = result("mint", "chitty_id") else { return Vec::new() };
-    let sponsor = standing::sponsored(&id, &source.actor);
+    let sponsor = standing::record_sponsor(&id, &source.actor);
     let token = result("token", "token").map(|token| {
         let scopes = chitty_core::role_scopes(chitty_core::role_of(&saga.input));
         let until = saga.input.get("until").and_then(serde_json::Value::as_str).unwrap_or_default();
-        standing::made(&ids::sha256_hex(&token), &id, &scopes, &source, until)
+        standing::record_token(&ids::sha256_hex(&token), &id, &scopes, &source, until)
     });
     [sponsor].into_iter().chain(token).collect()
 }
@@ -189,7 +189,7 @@ pub async fn insert(
     }
 }
 
-/// The statement that finds the run of an idempotency key; [`found`] reads its row.
+/// The statement that finds the run of an idempotency key; [`read_first`] reads its row.
 pub fn by_key(owner: &str, key: &str) -> Statement {
     Statement::new(format!(
         "SELECT {COLUMNS} FROM orchestrations WHERE owner_chitty_id = ?1 AND idempotency_key = ?2"
@@ -213,7 +213,7 @@ pub fn by_id_for(id: &str, scope: &Scope) -> Statement {
 ///
 /// # Errors
 /// When the stored state cannot be opened.
-pub fn found(app: &App, rows: Vec<Row>) -> Result<Option<Orchestration>, StoreError> {
+pub fn read_first(app: &App, rows: Vec<Row>) -> Result<Option<Orchestration>, StoreError> {
     one(app, rows)
 }
 

@@ -157,7 +157,7 @@ async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, 
     let mut batch = vec![record(Step::Mint, id.as_str(), &event.at, "")];
     batch.extend(contexts::store::insert_own(&id, NAME, &event));
     batch.push(outbox::insert(&event, app.config.outbox_overdue_ms));
-    batch.push(intent.fulfilled());
+    batch.push(intent.fulfil());
     match ready.db().batch(batch).await {
         Ok(_) => {
             // 4. Announce the event.
@@ -168,7 +168,7 @@ async fn mint(app: &App, ready: Ready<'_>, session: &Session) -> Result<String, 
             let kept = super::recorded(ready).await.map(|mut steps| steps.remove(&Step::Mint));
             // A batch without an answer may have been committed. Then the id is in use, not orphaned.
             if !matches!(&kept, Ok(Some(kept)) if kept == id.as_str()) {
-                intent.orphaned(app, ready, &id, "registration").await;
+                intent.report_orphan(app, ready, &id, "registration").await;
             }
             kept?.ok_or_else(|| error.into())
         }

@@ -90,7 +90,7 @@ kinds! {
     OrchestrationFailed = "orchestration.failed", "orchestration";
     /// The gateway has its own identity.
     ServiceInitialized = "service.initialized", "context";
-    /// An administrator has sent a command to the connection to a ChittyOS service.
+    /// An administrator has sent a command to the watch of a ChittyOS service.
     ServiceCommanded = "service.commanded", "service";
     /// The audit was sealed up to an entry.
     AuditSealed = "audit.sealed", "audit";
@@ -102,7 +102,7 @@ kinds! {
     DeadLettersReplayed = "dead_letters.replayed", "dead_letter";
     /// An administrator has thrown a dead letter away.
     DeadLetterDiscarded = "dead_letter.discarded", "dead_letter";
-    /// The connection to a ChittyOS service has changed its state.
+    /// The watch of a ChittyOS service has changed its state.
     ServiceStateChanged = "service.state_changed", "service";
     /// An installation of the GitHub App has received its own identity.
     AppInstalled = "github.app.installed", "installation";

@@ -2,7 +2,7 @@
 //!
 //! A mint cannot be repeated safely, undone or looked up afterwards. So the steps are:
 //! [`MintIntent::record`] in the same round trip as the checks → [`MintIntent::mint`] →
-//! [`MintIntent::fulfilled`] in the batch that stores the id, or [`MintIntent::orphaned`]. If an intent is
+//! [`MintIntent::fulfil`] in the batch that stores the id, or [`MintIntent::report_orphan`]. If an intent is
 //! still there after a while, ChittyID may have minted an identity that nobody knows:
 //! [`report_unfulfilled`] reports it. The call to ChittyID carries the intent's id as the idempotency key
 //! and in the metadata, so that the authority can find the identity.
@@ -126,7 +126,7 @@ impl MintIntent {
 
     /// Settles this attempt; for the batch that stores the id. The statement deletes the intent, unless other
     /// attempts are open, or an earlier one may have minted too: then the intent stays to be reported.
-    pub fn fulfilled(&self) -> Statement {
+    pub fn fulfil(&self) -> Statement {
         let sql = match self.is_counted {
             // A trigger deletes the row when no attempt is open: see `migrations/0024…`.
             true => "UPDATE mint_intents SET attempts = attempts - 1 WHERE intent_id = ?1",
@@ -169,15 +169,15 @@ impl MintIntent {
     /// Settles an attempt that minted nothing. If the database does not answer, the intent is reported
     /// although no identity is lost.
     pub async fn withdraw(&self, ready: Ready<'_>) {
-        if let Err(error) = ready.db().batch(vec![self.fulfilled()]).await {
+        if let Err(error) = ready.db().batch(vec![self.fulfil()]).await {
             log::warn("mint_intent_kept", &[("error", &error.to_string())]);
         }
     }
 
     /// Reports that the minted id is not used, and settles this attempt.
-    pub async fn orphaned(&self, app: &App, ready: Ready<'_>, id: &ChittyId, reason: &str) {
+    pub async fn report_orphan(&self, app: &App, ready: Ready<'_>, id: &ChittyId, reason: &str) {
         let actor = if self.actor.is_empty() { id.as_str() } else { &self.actor };
-        outbox::report_orphan(app, ready, id, actor, reason, vec![self.fulfilled()]).await;
+        outbox::report_orphan(app, ready, id, actor, reason, vec![self.fulfil()]).await;
     }
 }
 

@@ -211,35 +211,35 @@ pub(crate) fn read(row: &mut Row) -> Result<Event, DbError> {
 
 /// The state of an event in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum EventState {
     /// Told, or given up with a dead letter.
     Settled,
     /// Still to be told.
     Open,
 }
 
-pub(crate) const STANDING: &str = "SELECT event_id, done_at IS NULL AND dead_at IS NULL AS is_open \
+pub(crate) const STATES: &str = "SELECT event_id, done_at IS NULL AND dead_at IS NULL AS is_open \
      FROM outbox WHERE event_id IN (SELECT value FROM json_each(?1))";
 
-pub(crate) fn read_standing(rows: Vec<Row>) -> Result<BTreeMap<EventId, Standing>, DbError> {
-    let standing = |mut row: Row| {
+pub(crate) fn read_states(rows: Vec<Row>) -> Result<BTreeMap<EventId, EventState>, DbError> {
+    let state = |mut row: Row| {
         let is_open = row.flag("is_open")?;
         let id = EventId::from_row(&mut row, "event_id")?;
-        Ok((id, if is_open { Standing::Open } else { Standing::Settled }))
+        Ok((id, if is_open { EventState::Open } else { EventState::Settled }))
     };
-    rows.into_iter().map(standing).collect()
+    rows.into_iter().map(state).collect()
 }
 
 /// Returns the state of each of these events; the result lacks events that are not in the outbox.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn standing(
+pub async fn states(
     ready: Ready<'_>,
     ids: &[&EventId],
-) -> Result<BTreeMap<EventId, Standing>, DbError> {
-    let query = Statement::new(STANDING).bind(json!(ids).to_string());
-    read_standing(ready.db().rows(query).await?)
+) -> Result<BTreeMap<EventId, EventState>, DbError> {
+    let query = Statement::new(STATES).bind(json!(ids).to_string());
+    read_states(ready.db().rows(query).await?)
 }
 
 /// The rows that are deleted once they have been done for [`KEEP_DONE_MS`]. A row with a dead letter stays

@@ -61,10 +61,10 @@ fn compose(env: &Env) -> App {
         cache: kv("CHITTYCONNECT_KV"),
         seen_deliveries: kv("IDEMP_KV"),
         tokens: kv("TOKEN_KV"),
-        connections: env
+        watches: env
             .durable_object("SERVICE_CONNECTION")
             .ok()
-            .map(|namespace| Rc::new(objects::Connections(namespace)) as _),
+            .map(|namespace| Rc::new(objects::Watches(namespace)) as _),
         rate_limit: kv("RATE_LIMIT"),
         limiter: limiter::Counters::of(|name| binding(env, name))
             .map(|counters| Rc::new(counters) as _),

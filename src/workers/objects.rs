@@ -7,7 +7,7 @@ use worker::durable::ObjectNamespace;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::app;
-use crate::ecosystem::connection::{Command, Host};
+use crate::ecosystem::watch::{Command, Host};
 use crate::tasks;
 
 /// The key under which an object stores its state.
@@ -17,10 +17,10 @@ const KEY: &str = "connection";
 const SERVICE_KEY: &str = "service";
 
 /// The objects bound as `SERVICE_CONNECTION`, one for each service.
-pub(crate) struct Connections(pub(crate) ObjectNamespace);
+pub(crate) struct Watches(pub(crate) ObjectNamespace);
 
 #[async_trait(?Send)]
-impl Objects for Connections {
+impl Objects for Watches {
     async fn ask(&self, service: Service, command: &str) -> Result<String, String> {
         let name = service.host();
         let asked = async {
@@ -37,7 +37,8 @@ impl Objects for Connections {
     }
 }
 
-/// Watches the connection to one service. The object's name is the service's ([`Service::host`]).
+/// Watches one service. The object's name is the service's ([`Service::host`]). The runtime knows the class by
+/// its name, so the name stays.
 #[durable_object(alarm)]
 pub struct ServiceConnection {
     state: State,
@@ -50,7 +51,7 @@ impl DurableObject for ServiceConnection {
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        // `http://{service}/{command}`, as `Connections::ask` builds it.
+        // `http://{service}/{command}`, as `Watches::ask` builds it.
         let url = request.inner().url();
         let mut parts = url.split('/').skip(2);
         let service = parts.next().and_then(Service::parse);

@@ -1,4 +1,4 @@
-//! The services as the gateway sees them: connections, their events, health, fail-fast.
+//! The services as the gateway sees them: watches, their events, health, fail-fast.
 
 use chitty_core::{BreakerState, Service};
 use chittyconnect::access::reply::{Body, Reply};
@@ -64,7 +64,7 @@ fn the_cron_connects_every_service_and_everybody_sees_it() {
 }
 
 #[test]
-fn a_connection_that_is_lost_heals_itself() {
+fn a_watch_that_loses_its_service_heals_itself() {
     let (world, gateway) = watched();
     run(async {
         tasks::scheduled(&gateway.app).await;
@@ -155,7 +155,7 @@ fn what_cannot_be_published_is_published_later() {
 }
 
 #[test]
-fn administrators_command_connections_and_nobody_else_does() {
+fn administrators_command_watches_and_nobody_else_does() {
     let (world, gateway) = watched();
     run(async {
         tasks::scheduled(&gateway.app).await;

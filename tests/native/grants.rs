@@ -31,7 +31,7 @@ fn root() -> String {
 
 /// The kinds of credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CredentialKind {
     Jwt,
     Opaque,
     Key,
@@ -41,14 +41,14 @@ enum Kind {
     MadeForIdentity,
 }
 
-const KINDS: [Kind; 7] = [
-    Kind::Jwt,
-    Kind::Opaque,
-    Kind::Key,
-    Kind::Delegated,
-    Kind::KeyInGrace,
-    Kind::DelegatedTwice,
-    Kind::MadeForIdentity,
+const KINDS: [CredentialKind; 7] = [
+    CredentialKind::Jwt,
+    CredentialKind::Opaque,
+    CredentialKind::Key,
+    CredentialKind::Delegated,
+    CredentialKind::KeyInGrace,
+    CredentialKind::DelegatedTwice,
+    CredentialKind::MadeForIdentity,
 ];
 
 /// A credential, what ends it, and when it ends by itself.
@@ -61,7 +61,7 @@ struct MadeCredential {
     ends_ms: Option<u64>,
 }
 
-impl Kind {
+impl CredentialKind {
     /// A credential of this kind that carries [`HELD`].
     async fn make(self, gateway: &Isolate) -> MadeCredential {
         let hour_ms = 3_600_000;
@@ -76,33 +76,33 @@ impl Kind {
         };
         let mut actor = "CHITTY-PEO-a".to_owned();
         let (token, id, ends_ms) = match self {
-            Kind::Jwt => {
+            CredentialKind::Jwt => {
                 let claims = json!({"scope": HELD.join(" ")});
                 (jwt(1, &json!({}), &claims), String::new(), Some(START_MS + hour_ms + 30_000))
             }
-            Kind::Opaque => (root, String::new(), time::parse("2027-01-01")),
-            Kind::Key => {
+            CredentialKind::Opaque => (root, String::new(), time::parse("2027-01-01")),
+            CredentialKind::Key => {
                 let body = json!({"name": "k", "scopes": HELD, "expires_in_seconds": 7200});
                 let made = gateway.post("/v1/keys", &root, &body).await;
                 let text = |name: &str| made.json["key"][name].as_str().unwrap().to_owned();
                 (text("key"), text("key_id"), Some(START_MS + 2 * hour_ms))
             }
-            Kind::Delegated => {
+            CredentialKind::Delegated => {
                 let (token, id) = short(&root, 1800).await;
                 (token, id, Some(START_MS + hour_ms / 2))
             }
-            Kind::KeyInGrace => {
+            CredentialKind::KeyInGrace => {
                 let (old, id) = key(gateway, &root, &HELD).await;
                 let path = format!("/v1/keys/{id}/rotate");
                 let rotated = gateway.post(&path, &root, &json!({"grace_seconds": 600})).await;
                 assert_eq!(rotated.status, 200, "{rotated:?}");
                 (old, id, Some(START_MS + 600_000))
             }
-            Kind::DelegatedTwice => {
+            CredentialKind::DelegatedTwice => {
                 let (above, id) = short(&root, 1800).await;
                 (short(&above, 900).await.0, id, Some(START_MS + 900_000))
             }
-            Kind::MadeForIdentity => {
+            CredentialKind::MadeForIdentity => {
                 // With a role that carries more, so that only the chain holds it back.
                 let made = register(gateway, "dev-a", "user").await;
                 assert_eq!(made.status, 201, "{made:?}");
@@ -277,13 +277,15 @@ enum Ending {
 async fn end(
     world: &World,
     gateway: &Isolate,
-    kind: Kind,
+    kind: CredentialKind,
     by: &MadeCredential,
     ending: Ending,
 ) -> bool {
     match ending {
         Ending::Expired => {
-            let Some(ends_ms) = by.ends_ms.filter(|_| kind != Kind::Opaque) else { return false };
+            let Some(ends_ms) = by.ends_ms.filter(|_| kind != CredentialKind::Opaque) else {
+                return false;
+            };
             world.advance_ms(ends_ms - world.clock.now_ms());
         }
         Ending::Suspended => {
@@ -292,28 +294,28 @@ async fn end(
             assert_eq!(done.status, 200);
         }
         Ending::Revoked => match kind {
-            Kind::Jwt => return false,
-            Kind::Opaque => {
+            CredentialKind::Jwt => return false,
+            CredentialKind::Opaque => {
                 world.services.say(&by.token, None);
                 assert_eq!(list(gateway, &by.token).await, 401);
             }
-            Kind::MadeForIdentity => {
+            CredentialKind::MadeForIdentity => {
                 world.services.say("dev-a", None);
                 assert_eq!(list(gateway, "dev-a").await, 401);
             }
-            Kind::Key | Kind::KeyInGrace => {
+            CredentialKind::Key | CredentialKind::KeyInGrace => {
                 let path = format!("/v1/keys/{}", by.id);
                 assert_eq!(gateway.delete(&path, &root()).await.status, 200);
             }
-            Kind::Delegated | Kind::DelegatedTwice => {
+            CredentialKind::Delegated | CredentialKind::DelegatedTwice => {
                 let path = format!("/v1/delegate/{}", by.id);
                 assert_eq!(gateway.delete(&path, &root()).await.status, 200);
             }
         },
         Ending::Narrowed => {
             let root = match kind {
-                Kind::Jwt => return false,
-                Kind::MadeForIdentity => "dev-a".to_owned(),
+                CredentialKind::Jwt => return false,
+                CredentialKind::MadeForIdentity => "dev-a".to_owned(),
                 _ => root(),
             };
             world.services.say(&root, Some(&["keys:read"]));
@@ -360,14 +362,18 @@ fn what_comes_out_is_never_more_than_what_went_in_and_dies_with_it() {
 fn what_a_delegated_token_holds_makes_nothing_that_would_outlive_it() {
     let (world, gateway) = world();
     run(async {
-        for kind in [Kind::Delegated, Kind::DelegatedTwice, Kind::MadeForIdentity] {
+        for kind in [
+            CredentialKind::Delegated,
+            CredentialKind::DelegatedTwice,
+            CredentialKind::MadeForIdentity,
+        ] {
             let by = kind.make(&gateway).await;
             for maker in ["key", "rotate", "provisioned", "user-registration"] {
                 let made = make_by(&world, &gateway, maker, &by).await;
                 assert!(made.is_none(), "{kind:?} {maker}");
             }
         }
-        let by = Kind::KeyInGrace.make(&gateway).await;
+        let by = CredentialKind::KeyInGrace.make(&gateway).await;
         assert!(make_by(&world, &gateway, "rotate", &by).await.is_none());
     });
 }
@@ -557,7 +563,7 @@ fn keys_of_core_services_are_made_for_administrators_only() {
 fn a_key_that_has_ended_is_made_again_by_who_holds_as_much() {
     let (world, gateway) = world();
     run(async {
-        let by = Kind::Jwt.make(&gateway).await;
+        let by = CredentialKind::Jwt.make(&gateway).await;
         let made = provision(&gateway, &by.token, "cases", &["read"]).await;
         let id = made.json["connection"]["connection_id"].as_str().unwrap().to_owned();
         let path = format!("/v1/connections/{id}/proxy/x");
@@ -593,7 +599,7 @@ fn a_key_that_has_ended_is_made_again_by_who_holds_as_much() {
 fn of_two_that_make_an_ended_key_again_at_once_one_has_done_so() {
     let (world, gateway) = world();
     run(async {
-        let by = Kind::Jwt.make(&gateway).await;
+        let by = CredentialKind::Jwt.make(&gateway).await;
         let made = provision(&gateway, &by.token, "cases", &["read"]).await;
         let id = made.json["connection"]["connection_id"].as_str().unwrap().to_owned();
         let path = format!("/v1/connections/{id}/proxy/x");

@@ -8,6 +8,7 @@
 mod access;
 mod actors;
 mod audit;
+mod connections;
 mod context_keys;
 mod contexts;
 mod credentials;
@@ -33,7 +34,6 @@ mod init;
 mod input;
 mod layers;
 mod limits;
-mod links;
 mod metrics;
 mod migrations;
 mod minting;

@@ -369,7 +369,7 @@ fn bodies_that_pass_are_held_within_bounds_and_given_back() {
         let requests = (0..20).map(|_| async {
             let post = TestRequest::new("POST", &base).token("dev-a").body(vec![0; 1 << 20]);
             let answer = gateway.send(post).await;
-            most.set(memory.held().max(most.get()));
+            most.set(memory.held_bytes().max(most.get()));
             answer
         });
         let answers = join_all(requests).await;
@@ -382,7 +382,7 @@ fn bodies_that_pass_are_held_within_bounds_and_given_back() {
                 .all(|answer| answer.status == 200 || answer.headers["retry-after"] == "5")
         );
         assert!(most.get() <= proxy::MAX_HELD_BYTES);
-        assert_eq!(memory.held(), 0, "all of it is given back");
+        assert_eq!(memory.held_bytes(), 0, "all of it is given back");
         assert_eq!(through(&gateway, &id, "x").await.status, 200);
     });
 }
@@ -399,7 +399,7 @@ fn a_body_that_stalls_holds_no_more_than_has_come_of_it() {
         request.stalls_after = Some(1);
         let look = async {
             loop {
-                most.set(memory.held().max(most.get()));
+                most.set(memory.held_bytes().max(most.get()));
                 yield_now().await;
             }
         };
@@ -407,7 +407,7 @@ fn a_body_that_stalls_holds_no_more_than_has_come_of_it() {
         assert!(ended.is_none());
         // It comes in two pieces, of which the second never does.
         assert_eq!(most.get(), (1 << 19) + 1);
-        assert_eq!(memory.held(), 0, "it is given back with the request");
+        assert_eq!(memory.held_bytes(), 0, "it is given back with the request");
         assert!(world.outside.take().iter().all(|call| !call.url.ends_with("/x")));
     });
 }

@@ -16,7 +16,7 @@
 //!
 //! Three things build on the clients: [`Operation`] (a call as data), [`Session::batch`] (concurrent
 //! calls) and [`Saga`] (steps at several services; in the end all are done, or each done step is
-//! compensated). [`connection`] watches a service and reconnects to it; [`signing`] signs requests and
+//! compensated). [`watch`] watches a service and reconnects to it; [`signing`] signs requests and
 //! verifies signatures.
 
 mod backoff;
@@ -25,7 +25,6 @@ mod cache;
 mod call;
 mod clock;
 mod config;
-pub mod connection;
 mod core;
 mod error;
 mod flows;
@@ -42,6 +41,7 @@ pub mod signing;
 mod token;
 mod transport;
 mod verdict;
+pub mod watch;
 mod wire;
 
 pub use crate::backoff::Backoff;

@@ -23,7 +23,7 @@ pub struct Budget {
 impl Budget {
     /// Returns the same budget with no requests left.
     #[must_use]
-    pub fn spent(self) -> Self {
+    pub fn with_none_left(self) -> Self {
         Budget { left: 0, ..self }
     }
 
@@ -32,8 +32,8 @@ impl Budget {
         u32::try_from(self.left_ms.div_ceil(1000)).unwrap_or(60).max(1)
     }
 
-    /// Returns 429 with the seconds until the next window. [`Budget::told`] adds the headers that every reply
-    /// has.
+    /// Returns 429 with the seconds until the next window. [`Budget::add_headers`] adds the headers that every
+    /// reply has.
     pub fn refusal(self) -> Problem {
         let (name, limit, seconds) = (self.class, self.limit, self.seconds());
         Problem::new(
@@ -50,7 +50,7 @@ impl Budget {
     ///
     /// # Errors
     /// The problem in `outcome`, with the same headers.
-    pub fn told<W>(self, outcome: Result<Reply<W>, Problem>) -> Result<Reply<W>, Problem> {
+    pub fn add_headers<W>(self, outcome: Result<Reply<W>, Problem>) -> Result<Reply<W>, Problem> {
         let (name, limit, left) = (self.class, self.limit, self.left);
         let policy = format!("\"{name}\";q={limit};w={}", WINDOW_MS / 1000);
         let state = format!("\"{name}\";r={left};t={}", self.seconds());
@@ -68,8 +68,8 @@ mod tests {
     use super::*;
     use crate::reply::Body;
 
-    fn told(budget: Budget) -> (String, String) {
-        let reply = budget.told(Ok(Reply::<()>::new(200, Body::Empty))).unwrap();
+    fn headers(budget: Budget) -> (String, String) {
+        let reply = budget.add_headers(Ok(Reply::<()>::new(200, Body::Empty))).unwrap();
         let header = |name| reply.header_value(name).unwrap().to_owned();
         (header("ratelimit-policy"), header("ratelimit"))
     }
@@ -78,13 +78,13 @@ mod tests {
     fn the_headers_report_the_time_left_in_whole_seconds() {
         let budget = Budget { class: "read", limit: 10, left: 3, left_ms: 1001 };
         let policy = "\"read\";q=10;w=60".to_owned();
-        assert_eq!(told(budget), (policy.clone(), "\"read\";r=3;t=2".to_owned()));
-        assert_eq!(told(budget.spent()).1, "\"read\";r=0;t=2");
-        assert_eq!(told(Budget { left_ms: 0, ..budget }).1, "\"read\";r=3;t=1");
+        assert_eq!(headers(budget), (policy.clone(), "\"read\";r=3;t=2".to_owned()));
+        assert_eq!(headers(budget.with_none_left()).1, "\"read\";r=0;t=2");
+        assert_eq!(headers(Budget { left_ms: 0, ..budget }).1, "\"read\";r=3;t=1");
         let refusal = budget.refusal();
         assert_eq!(refusal.code, Code::RateLimited);
         assert!(refusal.detail.contains("At most 10") && refusal.detail.contains("Wait 2 seconds"));
-        let refused = budget.told(Err::<Reply<()>, _>(refusal)).unwrap_err();
+        let refused = budget.add_headers(Err::<Reply<()>, _>(refusal)).unwrap_err();
         let trace = crate::trace::Trace {
             request_id: String::new(),
             traceparent: String::new(),

@@ -52,7 +52,7 @@ impl ChangeOutcome {
     ///
     /// # Errors
     /// 404 for [`ChangeOutcome::Missing`], 412 for [`ChangeOutcome::Stale`].
-    pub fn done(self, what: &'static str) -> Result<String, Problem> {
+    pub fn into_json(self, what: &'static str) -> Result<String, Problem> {
         match self {
             ChangeOutcome::Done(json) => Ok(json),
             ChangeOutcome::Missing => Err(Problem::not_found(what)),
@@ -159,7 +159,7 @@ mod tests {
         };
         let came = |before, changed, if_match: &str| {
             let outcome = ChangeOutcome::read(before, changed, &IfMatch::parse(Some(if_match)));
-            outcome.unwrap().done("context").map_err(|problem| problem.code)
+            outcome.unwrap().into_json("context").map_err(|problem| problem.code)
         };
         assert_eq!(came(row("r1"), row("{}"), "\"r1\""), Ok("{}".to_owned()));
         assert_eq!(came(row("r2"), None, "\"r1\""), Err(Code::PreconditionFailed));

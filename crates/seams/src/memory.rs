@@ -27,7 +27,7 @@ impl Memory {
     }
 
     /// The bytes that are held now.
-    pub fn held(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         self.held.get()
     }
 }
@@ -84,8 +84,8 @@ mod tests {
         assert!(other.was_refused() && !one.was_refused());
         assert!(!one.grow(usize::MAX));
         drop(one);
-        assert!(other.grow(6) && memory.held() == 10);
+        assert!(other.grow(6) && memory.held_bytes() == 10);
         drop(other);
-        assert_eq!(memory.held(), 0);
+        assert_eq!(memory.held_bytes(), 0);
     }
 }

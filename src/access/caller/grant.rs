@@ -30,13 +30,13 @@ impl Grant {
             Credential::Key { sha256, .. } => (None, Some(sha256.clone())),
             Credential::Delegation { .. } => (None, None),
         };
-        let scopes = scope.held();
+        let scopes = scope.held_scopes();
         let source = Source {
             actor: scope.actor().to_owned(),
             token,
             secret,
             scopes: match scope.credential() {
-                Credential::Token { .. } => scope.carried().to_vec(),
+                Credential::Token { .. } => scope.carried_scopes().to_vec(),
                 _ => scopes.clone(),
             },
         };

@@ -98,7 +98,7 @@ impl Caller {
     }
 
     /// The scopes that the credential itself carries.
-    pub fn carried(&self) -> &[String] {
+    pub fn carried_scopes(&self) -> &[String] {
         &self.scopes
     }
 

@@ -38,7 +38,7 @@ pub use self::identity::{Caller, Credential, THIS_GATEWAY};
 pub use self::scope::Scope;
 pub use self::scopes::Permission;
 pub use self::standing::Source;
-use self::standing::{Backing, Standing};
+use self::standing::{Backing, CredentialTable};
 pub use self::write_error::WriteError;
 use crate::access::limits::Limits;
 use crate::access::rates::{Class, Overrides};
@@ -106,7 +106,7 @@ async fn vouched(
         }
         None => validated(app, ready, request, token, &sha256).await?,
     };
-    let scopes = scopes::carried(scopes);
+    let scopes = scopes::limit_carried(scopes);
     let expiry = match expires_at.as_deref() {
         None => Expiry::Open,
         Some(text) => time::parse(text).map_or(Expiry::Unreadable, Expiry::At),
@@ -123,7 +123,7 @@ async fn vouched(
     let expires_at = ends_ms.map(time::iso8601);
     let known = note_vouched(app, ready, &sha256, actor.as_str(), &scopes).await?;
     let (scopes, is_made) = match known.made {
-        Some(made) => (scopes::intersection(&scopes, &made.held()), true),
+        Some(made) => (scopes::intersection(&scopes, &made.held_scopes()), true),
         None => (scopes, false),
     };
     let caller = Caller {
@@ -214,7 +214,7 @@ async fn note_vouched(
         "SELECT (SELECT capabilities FROM actors WHERE chitty_id = ?1) AS bearer_granted, \
          {SPONSOR} AS sponsor, k.token_sha256 IS NOT NULL AS is_made, {} \
          FROM (SELECT 1 AS one) LEFT JOIN made_tokens AS k ON k.token_sha256 = ?2",
-        Backing::columns(Standing::Made, "?3"),
+        Backing::columns(CredentialTable::Made, "?3"),
     ))
     .bind(actor)
     .bind(sha256)

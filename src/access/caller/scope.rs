@@ -18,7 +18,8 @@ use super::write_error::WriteError;
 use crate::access::rates::Overrides;
 use crate::store::Ready;
 
-/// The rows that a caller may touch: those of one owner.
+/// The rows that a caller may touch: those of one owner. A `Scope` is a caller that is bound to a permission;
+/// a scope in lower case, such as `contexts:read`, is a right that a credential carries (see [`scopes`]).
 #[derive(Debug, Clone)]
 pub struct Scope {
     caller: Rc<Caller>,
@@ -174,7 +175,7 @@ impl Scope {
 
     /// Returns the scopes that the caller holds, as far as the isolate's cache knows: those that
     /// its credential carries, and those that an administrator has granted it.
-    pub fn held(&self) -> Vec<String> {
+    pub fn held_scopes(&self) -> Vec<String> {
         match self.caller.credential {
             Credential::Token { .. } => {
                 let mut held = self.caller.scopes.clone();
@@ -191,7 +192,7 @@ impl Scope {
     }
 
     /// The scopes that the credential itself carries.
-    pub fn carried(&self) -> &[String] {
+    pub fn carried_scopes(&self) -> &[String] {
         &self.caller.scopes
     }
 

@@ -269,7 +269,7 @@ const MAX_CARRIED_BYTES: usize = 200;
 
 /// Returns the scopes of a ChittyAuth token without repeats and within the bounds above, because the work
 /// on them grows with the square of their number. Scopes beyond the bounds are left out, which is logged.
-pub fn carried(mut scopes: Vec<String>) -> Vec<String> {
+pub fn limit_carried(mut scopes: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut left_out = 0;
     scopes.retain(|scope| {
@@ -474,7 +474,7 @@ pub(super) mod tests {
         let long = "x".repeat(MAX_CARRIED_BYTES + 1);
         let mut many: Vec<String> = (0..MAX_CARRIED + 5).map(|n| format!("r{n}:read")).collect();
         many.splice(1..1, all(&["r0:read", "", &long]));
-        let carried = carried(many.clone());
+        let carried = limit_carried(many.clone());
         assert_eq!(carried.len(), MAX_CARRIED);
         assert_eq!(carried[..2], ["r0:read", "r1:read"]);
         assert_eq!(carried.last(), Some(&format!("r{}:read", MAX_CARRIED - 1)));

@@ -41,7 +41,7 @@ pub const NOTED_MS: u64 = 20_000;
 /// Returns the statement that records the source of a token that ChittyAuth has made for another
 /// identity at the request of a caller. From then on this gateway judges the token by that source.
 /// `token_sha256` is in hex, `until` is ISO-8601 UTC.
-pub fn made(
+pub fn record_token(
     token_sha256: &str,
     chitty_id: &str,
     scopes: &[impl serde::Serialize],
@@ -65,7 +65,7 @@ pub fn made(
 
 /// Returns the statement that ends tokens at the instant in `?3`. `tokens` selects their SHA-256; its
 /// placeholders are the caller's to bind.
-pub fn end_made(tokens: &str) -> Statement {
+pub fn end_tokens(tokens: &str) -> Statement {
     Statement::new(format!(
         "UPDATE made_tokens SET expires_at = min(expires_at, ?3) WHERE token_sha256 = ({tokens})"
     ))
@@ -82,7 +82,7 @@ pub fn prune_tokens(now_ms: u64) -> Prune {
 
 /// Returns the statement that makes the requests of an identity count against the limits of the
 /// actor `by`, which had it made, or of that actor's own sponsor.
-pub fn sponsored(chitty_id: &str, by: &str) -> Statement {
+pub fn record_sponsor(chitty_id: &str, by: &str) -> Statement {
     Statement::new(
         "INSERT INTO sponsors (chitty_id, sponsor_chitty_id) \
          SELECT ?1, ifnull((SELECT sponsor_chitty_id FROM sponsors WHERE chitty_id = ?2), ?2) \
@@ -201,7 +201,7 @@ pub struct Backing {
 
 /// The table of the credential whose [`Backing`] is read.
 #[derive(Debug, Clone, Copy)]
-pub enum Standing {
+pub enum CredentialTable {
     /// A row of `delegations`.
     Delegation,
     /// A row of `keys`.
@@ -231,11 +231,11 @@ impl Backing {
 
     /// SQL for the columns of [`Backing::read`], over the row `k`. `cutoff` is a placeholder for
     /// the result of [`cutoff`].
-    pub fn columns(standing: Standing, cutoff: &str) -> String {
-        let (owner, source_actor, above) = match standing {
-            Standing::Delegation => ("k.delegator_chitty_id", "k.source_actor", ABOVE),
-            Standing::Key => ("k.owner_chitty_id", "k.created_by", ["NULL", "NULL"]),
-            Standing::Made => ("k.chitty_id", "k.source_actor", ABOVE),
+    pub fn columns(table: CredentialTable, cutoff: &str) -> String {
+        let (owner, source_actor, above) = match table {
+            CredentialTable::Delegation => ("k.delegator_chitty_id", "k.source_actor", ABOVE),
+            CredentialTable::Key => ("k.owner_chitty_id", "k.created_by", ["NULL", "NULL"]),
+            CredentialTable::Made => ("k.chitty_id", "k.source_actor", ABOVE),
         };
         let [made, key] = above;
         format!(
@@ -248,7 +248,7 @@ impl Backing {
     }
 
     /// Returns those of its scopes that are still backed.
-    pub fn held(&self) -> Vec<String> {
+    pub fn held_scopes(&self) -> Vec<String> {
         let mut backing = list(&self.source);
         for bound in self.bounds.iter().flatten() {
             backing = intersection(&backing, &list(bound));

@@ -11,7 +11,7 @@ use super::bearer::invalid_token;
 use super::cache::Expiry;
 use super::identity::THIS_GATEWAY;
 use super::identity::{Caller, Credential, SPONSOR};
-use super::standing::{self, Backing, Standing};
+use super::standing::{self, Backing, CredentialTable};
 use crate::access::rates::Overrides;
 use crate::store::Ready;
 use crate::store::ids::{DelegationId, KeyId};
@@ -28,7 +28,7 @@ pub(super) async fn delegation(
     sha256: String,
     now_ms: u64,
 ) -> Result<(Caller, Expiry), Problem> {
-    let columns = Backing::columns(Standing::Delegation, "?3");
+    let columns = Backing::columns(CredentialTable::Delegation, "?3");
     let sponsor = SPONSOR.replace("?1", "k.delegator_chitty_id");
     let query = Statement::new(format!(
         "SELECT k.delegator_chitty_id AS actor_id, k.expires_at, {sponsor} AS sponsor, {columns}, \
@@ -49,7 +49,7 @@ pub(super) async fn key(
     sha256: String,
     now_ms: u64,
 ) -> Result<(Caller, Expiry), Problem> {
-    let columns = Backing::columns(Standing::Key, "?3");
+    let columns = Backing::columns(CredentialTable::Key, "?3");
     let sponsor = SPONSOR.replace("?1", "k.owner_chitty_id");
     let query = Statement::new(format!(
         "SELECT k.owner_chitty_id AS actor_id, \
@@ -97,7 +97,7 @@ impl Bearer {
             actor: self.actor,
             principal_id: None,
             scopes: super::scopes::list(&self.backing.scopes),
-            granted: self.backing.held(),
+            granted: self.backing.held_scopes(),
             credential,
             audience,
             ends_ms: match self.expiry {

@@ -90,7 +90,7 @@ pub async fn update(
     if let Some((sealed, intent)) = secret {
         batch.push(give_up_secret(asked.event));
         batch.push(put_secret(asked.event, sealed, None));
-        batch.extend(intent.map(|intent| intent.fulfilled(asked.event)));
+        batch.extend(intent.map(|intent| intent.fulfil(asked.event)));
     }
     let (event, overdue_ms) = (asked.event, asked.overdue_ms);
     batch.push(outbox::insert_if_changed(event, overdue_ms, "connections", "connection_id"));

@@ -42,11 +42,11 @@ pub struct Finding<'a> {
     /// How many errors in a row make it `failed`.
     pub limit: i64,
     /// The event to write if this result makes it `failed`.
-    pub failed: &'a Event,
+    pub failed_event: &'a Event,
     /// The event to write if this result makes it `active` again.
-    pub recovered: &'a Event,
+    pub recovered_event: &'a Event,
     /// The event of a caller's request for the check, if a caller asked for it.
-    pub asked: Option<&'a Event>,
+    pub request_event: Option<&'a Event>,
     /// How long after their instant the events become overdue, in ms.
     pub overdue_ms: u64,
 }
@@ -73,13 +73,13 @@ pub fn note(finding: &Finding<'_>) -> Vec<Statement> {
     .bind(finding.at)
     .bind(finding.error)
     .bind(finding.limit)
-    .bind(finding.failed.id.as_str())
-    .bind(finding.recovered.id.as_str());
+    .bind(finding.failed_event.id.as_str())
+    .bind(finding.recovered_event.id.as_str());
     let told = |event: &Event| {
         outbox::insert_if_changed(event, finding.overdue_ms, "connections", "connection_id")
     };
-    let asked = finding.asked.map(|event| outbox::insert(event, finding.overdue_ms));
-    let told = [told(finding.failed), told(finding.recovered)];
+    let asked = finding.request_event.map(|event| outbox::insert(event, finding.overdue_ms));
+    let told = [told(finding.failed_event), told(finding.recovered_event)];
     std::iter::once(note).chain(asked).chain(told).collect()
 }
 

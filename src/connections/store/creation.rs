@@ -68,14 +68,14 @@ pub async fn check_free(
         ));
     }
     if let Some(mut row) = twin {
-        return Err(exists(Some(&ConnectionId::from_row(&mut row, "connection_id")?)));
+        return Err(conflict_with(Some(&ConnectionId::from_row(&mut row, "connection_id")?)));
     }
     quotas.iter().zip(&rooms).try_for_each(|(quota, rows)| quota.judge(rows))?;
     Ok(stored)
 }
 
 /// The problem 409: there is such an active connection.
-fn exists(id: Option<&ConnectionId>) -> Problem {
+fn conflict_with(id: Option<&ConnectionId>) -> Problem {
     Problem::new(
         Code::ConnectionExists,
         "The source has an active connection to that service and endpoint. Use that one, or \
@@ -90,14 +90,14 @@ pub fn is_taken(error: &WriteError) -> bool {
 }
 
 /// Returns the problem 409 with the id of the existing connection.
-pub async fn taken(ready: Ready<'_>, draft: &Draft) -> Problem {
+pub async fn conflict(ready: Ready<'_>, draft: &Draft) -> Problem {
     let mut params = Params::default();
     let twin = active_twin(draft, &mut params);
     match ready.db().rows(params.statement(twin)).await {
         Ok(rows) => {
             let row = rows.into_iter().next();
             let id = row.and_then(|mut row| ConnectionId::from_row(&mut row, "connection_id").ok());
-            exists(id.as_ref())
+            conflict_with(id.as_ref())
         }
         Err(error) => error.into(),
     }
@@ -188,7 +188,7 @@ pub async fn insert(
     let event = &creation.event;
     let mut own = vec![insert];
     own.extend(sealed.map(|sealed| put_secret(event, sealed, grant)));
-    own.extend(intent.map(|intent| intent.fulfilled(event)));
+    own.extend(intent.map(|intent| intent.fulfil(event)));
     let stored =
         format!("SELECT {} FROM connections WHERE connection_id = ?1 AND revision = ?2", created());
     creation.write_if_stored(ready, scope, own, ("connections", "connection_id"), &stored).await

@@ -14,7 +14,7 @@ pub use self::changes::{Change, disconnect, end_with_context, update};
 pub use self::checks::{
     CHECKS, Finding, REFRESHES, RENEWAL_PAUSE, RENEWALS, check_pause, fail, note,
 };
-pub use self::creation::{FirstCheck, Insertion, check_free, insert, is_taken, taken};
+pub use self::creation::{FirstCheck, Insertion, check_free, conflict, insert, is_taken};
 pub use self::secrets::SealedCredential;
 use crate::access::caller::Scope;
 use crate::access::listing::{Newest, Page, PageRequest};
@@ -92,7 +92,7 @@ pub async fn list(
 
 /// A connection with its revision.
 #[derive(Debug)]
-pub struct LinkRow {
+pub struct ConnectionRow {
     /// The revision, for the entity tag.
     pub revision: String,
     /// The JSON text for the reply.
@@ -103,9 +103,13 @@ pub struct LinkRow {
 ///
 /// # Errors
 /// 404; 401 or 403 if the caller may not; storage failures.
-pub async fn get(ready: Ready<'_>, scope: &Scope, id: &ConnectionId) -> Result<LinkRow, Problem> {
+pub async fn get(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &ConnectionId,
+) -> Result<ConnectionRow, Problem> {
     let mut row = select(ready, scope, id, &format!("revision, {DOCUMENT} AS document")).await?;
-    Ok(LinkRow { revision: row.text("revision")?, json: row.text("document")? })
+    Ok(ConnectionRow { revision: row.text("revision")?, json: row.text("document")? })
 }
 
 /// Returns the status of one connection, as the JSON text for the reply.
@@ -190,7 +194,7 @@ pub async fn is_disconnected(
 
 /// The part of a connection that the gateway needs in order to call its target.
 #[derive(Debug, Clone)]
-pub struct Link {
+pub struct Connection {
     /// Its id.
     pub id: ConnectionId,
     /// The revision, for the entity tag.
@@ -213,8 +217,8 @@ pub struct Link {
     pub is_provisioned: bool,
 }
 
-/// The columns of [`read_link`].
-pub fn link_columns() -> String {
+/// The columns of [`read_connection`].
+pub fn connection_columns() -> String {
     format!(
         "connection_id, target_service, target_endpoint, scopes, status, check_path, \
          credential_type IS NOT NULL AS has_credential, {SOURCE_IS_THERE} AS has_source, revision, \
@@ -226,7 +230,7 @@ pub fn link_columns() -> String {
 ///
 /// # Errors
 /// [`DbError::Shape`].
-pub fn read_link(mut row: Row) -> Result<Link, DbError> {
+pub fn read_connection(mut row: Row) -> Result<Connection, DbError> {
     let service = row.text("target_service")?;
     let endpoint = match row.optional_text("target_endpoint")? {
         // An endpoint that was stored under other rules leads nowhere. An error here would keep the other
@@ -234,7 +238,7 @@ pub fn read_link(mut row: Row) -> Result<Link, DbError> {
         Some(text) => Endpoint::parse(&text).unwrap_or_else(|_| Endpoint::nowhere()),
         None => Endpoint::of_chittyos(&service),
     };
-    Ok(Link {
+    Ok(Connection {
         id: ConnectionId::from_row(&mut row, "connection_id")?,
         revision: row.text("revision")?,
         service,
@@ -248,27 +252,31 @@ pub fn read_link(mut row: Row) -> Result<Link, DbError> {
     })
 }
 
-/// Returns the [`Link`] of one of the caller's connections.
+/// Returns the [`Connection`] of one of the caller's connections.
 ///
 /// # Errors
 /// 404; 401 or 403 if the caller may not; storage failures.
-pub async fn link(ready: Ready<'_>, scope: &Scope, id: &ConnectionId) -> Result<Link, Problem> {
-    Ok(read_link(select(ready, scope, id, &link_columns()).await?)?)
+pub async fn connection(
+    ready: Ready<'_>,
+    scope: &Scope,
+    id: &ConnectionId,
+) -> Result<Connection, Problem> {
+    Ok(read_connection(select(ready, scope, id, &connection_columns()).await?)?)
 }
 
-/// Returns the [`Link`] of one of the caller's connections. If the connection can be used for the scope
+/// Returns the [`Connection`] of one of the caller's connections. If the connection can be used for the scope
 /// `needed`, also counts the use and records `used` in the audit. All of it is one round trip.
 ///
 /// # Errors
 /// 404; 401 or 403 if the caller may not; storage failures.
-pub async fn use_link(
+pub async fn use_connection(
     ready: Ready<'_>,
     scope: &Scope,
     id: &ConnectionId,
     needed: &str,
     now: &str,
     used: Option<&Event>,
-) -> Result<Link, Problem> {
+) -> Result<Connection, Problem> {
     let usable = |params: &mut Params| {
         let (id, needed) = (params.add(id), params.add(needed));
         let own = reach(scope, params);
@@ -294,10 +302,10 @@ pub async fn use_link(
     let own = reach(scope, &mut params);
     let read = params.statement(format!(
         "SELECT {} FROM connections WHERE connection_id = {id_at} AND {own}",
-        link_columns()
+        connection_columns()
     ));
     let batch = [Some(count), recorded, Some(read)].into_iter().flatten().collect();
     let mut results = scope.write(ready, batch).await?;
     let row = first_row(results.pop());
-    Ok(read_link(row.ok_or_else(|| Problem::not_found("connection"))?)?)
+    Ok(read_connection(row.ok_or_else(|| Problem::not_found("connection"))?)?)
 }

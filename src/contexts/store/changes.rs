@@ -13,7 +13,7 @@ use crate::contexts::input::Patch;
 use crate::contexts::search::{Key, name_column};
 use crate::contexts::store::failure::Failure;
 use crate::contexts::store::former_names::{self, Patience};
-use crate::contexts::store::{former_words, said};
+use crate::contexts::store::{former_words, lineage};
 use crate::store::{Ready, outbox};
 
 /// Changes a context: the row, its words and its event, in one batch. `made_for_it` is a new key that the
@@ -41,7 +41,7 @@ pub async fn update(
         if patch.key.is_sent() {
             rest.extend(credentials::end(change.event));
         }
-        rest.extend(made_for_it.into_iter().flat_map(|made| made.taken(change.event)));
+        rest.extend(made_for_it.into_iter().flat_map(|made| made.assign(change.event)));
         let (changed, rest) = perform(ready, scope, change, [row, words], rest).await?;
         let mut rest = rest.into_iter().take(queries);
         let words = rest.next().unwrap_or_default();
@@ -129,7 +129,7 @@ pub async fn delete(
     // The context's key and its connections end with it.
     let mut rest: Vec<Statement> = credentials::end(change.event).into();
     rest.extend(connections::store::end_with_context(change.event));
-    rest.push(said::forget_lineage(change.event));
+    rest.push(lineage::forget(change.event));
     let (changed, rest) = perform(ready, scope, change, [row, words], rest).await?;
     Ok((changed, rest.into_iter().next().is_some_and(|ended| !ended.is_empty())))
 }

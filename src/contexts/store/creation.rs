@@ -173,8 +173,8 @@ pub async fn insert(
 ) -> Result<String, Failure> {
     let event = &new.creation.event;
     let mut own = insert_statements(scope.actor(), new.id, new.draft, event);
-    own.push(new.intent.fulfilled());
-    own.extend(new.made_for_it.into_iter().flat_map(|made| made.taken(event)));
+    own.push(new.intent.fulfil());
+    own.extend(new.made_for_it.into_iter().flat_map(|made| made.assign(event)));
     let shown = new.made_for_it.map_or_else(|| CREATED.to_owned(), |_| replayed());
     let stored = format!("SELECT {shown} FROM contexts WHERE chitty_id = ?1 AND revision = ?2");
     let body = new.creation.write(ready, scope, own, &stored).await?;
@@ -185,7 +185,7 @@ pub async fn insert(
 ///
 /// # Errors
 /// Storage failures.
-pub async fn created(ready: Ready<'_>, id: &ChittyId) -> Result<Option<String>, DbError> {
+pub async fn committed_reply(ready: Ready<'_>, id: &ChittyId) -> Result<Option<String>, DbError> {
     let query = format!("SELECT {CREATED} AS body FROM contexts WHERE chitty_id = ?1");
     let rows = ready.db().rows(Statement::new(query).bind(id.as_str())).await?;
     rows.into_iter().next().map(|mut row| row.text("body")).transpose()

@@ -7,27 +7,30 @@ mod creation;
 mod failure;
 pub mod former_names;
 pub mod former_words;
+pub mod lineage;
 mod pages;
-pub mod said;
+pub mod verification;
 
 use chitty_core::ChittyId;
 use http_kit::problem::Problem;
 use seams::db::{DbError, Row, Statement, Text};
 
 pub use self::changes::{delete, update};
-pub use self::creation::{CreationNeeds, Insertion, check_free, created, insert, insert_own};
+pub use self::creation::{
+    CreationNeeds, Insertion, check_free, committed_reply, insert, insert_own,
+};
 pub use self::failure::{Failure, explain};
 pub use self::pages::{Filter, find, list};
 use crate::access::caller::Scope;
 use crate::store::Ready;
 
 /// The parts of contexts of an earlier version that the cron prepares, which are the names of the columns of
-/// [`unprepared`].
+/// [`count_unprepared`].
 pub const PREPARED: [&str; 2] = ["names", "words"];
 
 /// The statement that counts the contexts that the cron has still to prepare, of each part up to ten
 /// thousand.
-pub fn unprepared() -> Statement {
+pub fn count_unprepared() -> Statement {
     let count = |condition: &str| {
         format!("(SELECT count(*) FROM (SELECT 1 FROM contexts WHERE {condition} LIMIT 10000))")
     };

@@ -57,7 +57,7 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         return uninvited::come_back(app, request).await;
     };
     // 2. Open the state; it must come back in time and for the first time.
-    let state = state::opened::<State>(app, STATE, &text).ok_or_else(|| refused(BEGIN_AGAIN))?;
+    let state = state::open::<State>(app, STATE, &text).ok_or_else(|| refused(BEGIN_AGAIN))?;
     let ready = Ready::ensure(app).await?;
     let is_late = request.now_ms >= state.until_ms;
     if is_late || !state::use_once(ready, &state.nonce, state.until_ms).await? {
@@ -67,7 +67,7 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         return Ok(page::requested(&page::origin(request, &app.config.public_url)));
     }
     // 3. Ask GitHub who the user is, whether the installation exists, and whether they own its account.
-    let (confirmed, user) = evidence::confirmed(app, request).await?;
+    let (confirmed, user) = evidence::confirm(app, request).await?;
     // 4. Record the installation, and fetch its first token.
     let known = record::on_record(app, ready, request, &confirmed).await?;
     record::fetch_token(app, ready, confirmed.id).await;
@@ -79,11 +79,11 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         user: user.login.clone(),
         question: None,
     };
-    let seen = record::seen(ready, &confirmed, state.actor.as_deref()).await?;
+    let seen = record::shown_installation(ready, &confirmed, state.actor.as_deref()).await?;
     let origin = page::origin(request, &app.config.public_url);
     let Some(actor) = state.actor else {
         let page = page::installed(&seen.shown, visit.is_update, &origin);
-        return Ok(visit::kept(app, page, &visit));
+        return Ok(visit::keep(app, page, &visit));
     };
     let from = seen.shown.owner.as_ref().map(|owner| owner.id.clone());
     if !state.claims && from.as_ref().is_some_and(|owner| *owner != actor) {
@@ -111,15 +111,15 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
         github: (github.0, github.1.as_deref()),
     };
     let events = transfer::transfer(app, ready, &claim, &known.chitty_id, request).await?;
-    let seen = record::seen(ready, &confirmed, None).await?;
+    let seen = record::shown_installation(ready, &confirmed, None).await?;
     Ok(transfer::announcing(page::installed(&seen.shown, visit.is_update, &origin), events))
 }
 
 /// Asks the user of a browser whether the actor becomes the owner.
 fn ask(app: &App, seen: &ShownInstallation, question: &Question, visit: Visit) -> Outcome {
-    let sealed = state::sealed(app, QUESTION, question)?;
+    let sealed = state::seal(app, QUESTION, question)?;
     let page = page::question(&seen.shown, &seen.asks(&question.actor), &visit.user, &sealed);
-    Ok(visit::kept(app, page, &Visit { question: Some(sealed), ..visit }))
+    Ok(visit::keep(app, page, &Visit { question: Some(sealed), ..visit }))
 }
 
 /// Answers a user who cancelled at GitHub, or whom GitHub could not ask. Nothing has happened, and the state
@@ -152,7 +152,7 @@ async fn used_or_late(
         return Err(refused(BEGIN_AGAIN));
     }
     if let Some(visit) = visit::of(app, request, &state.nonce) {
-        return visit::shown_again(app, ready, request, &visit, state.actor.as_deref()).await;
+        return visit::show_again(app, ready, request, &visit, state.actor.as_deref()).await;
     }
     let origin = page::origin(request, &app.config.public_url);
     match request.query("setup_action").as_deref() {

@@ -12,12 +12,12 @@ use crate::github::installations::handlers::{UNTOLD, unavailable};
 
 /// Returns the installation that the user comes back from, and the user's account at GitHub. Refuses a user
 /// who does not own the installation's account.
-pub(super) async fn confirmed(
+pub(super) async fn confirm(
     app: &App,
     request: &Request<'_>,
 ) -> Result<(Installation, Account), Problem> {
     let (installation, user, ownership) =
-        found(app, request).await.map_err(|error| match error {
+        fetch(app, request).await.map_err(|error| match error {
             NotFound::Refused => refused(
                 "GitHub did not accept the code. Begin again at /integrations/github/install.",
             ),
@@ -40,7 +40,7 @@ pub(crate) enum NotFound {
 
 /// Returns the installation that the user comes back from, the user's account at GitHub, and whether the
 /// user owns the installation's account.
-pub(crate) async fn found(
+pub(crate) async fn fetch(
     app: &App,
     request: &Request<'_>,
 ) -> Result<(Installation, Account, Ownership), NotFound> {

@@ -75,7 +75,7 @@ async fn to_github(app: &App, request: &Request<'_>) -> Outcome {
     // 3. Seal the state, and send the browser to GitHub with it.
     let nonce = ids::random_hex::<16>();
     let state = State { nonce, until_ms: request.now_ms + STATE_FOR_MS, actor, claims };
-    let state = state::sealed(app, STATE, &state)?;
+    let state = state::seal(app, STATE, &state)?;
     let (web, slug) = (&api.web_url, &client.slug);
     let location = format!("{web}/apps/{slug}/installations/new?state={state}");
     Ok(Reply::new(302, Body::Empty).header("location", location))

@@ -22,9 +22,9 @@ pub(crate) async fn on_record(
     request: &Request<'_>,
     confirmed: &Installation,
 ) -> Result<InstallationRecord, Problem> {
-    let known = ready.db().batch(vec![store::known(confirmed.id)]).await?;
+    let known = ready.db().batch(vec![store::select_record(confirmed.id)]).await?;
     if let Some(row) = first_row(known.into_iter().next()) {
-        return Ok(store::read_known(row)?);
+        return Ok(store::read_record(row)?);
     }
     let cx: CallContext = request.trace.call(None);
     let intent = MintIntent::new(app, "github_installation", "github:app");
@@ -50,11 +50,12 @@ pub(crate) async fn on_record(
         }
         Err(error) => {
             // A batch that was not answered may have been committed: then the id is in use.
-            let kept = ready.db().batch(vec![store::known(confirmed.id)]).await;
-            match kept.map(|results| first_row(results.into_iter().next()).map(store::read_known)) {
+            let kept = ready.db().batch(vec![store::select_record(confirmed.id)]).await;
+            let row = kept.map(|results| first_row(results.into_iter().next()));
+            match row.map(|row| row.map(store::read_record)) {
                 Ok(Some(Ok(known))) if known.chitty_id == id => Ok(known),
                 _ => {
-                    intent.orphaned(app, ready, &minted, "storage_unavailable").await;
+                    intent.report_orphan(app, ready, &minted, "storage_unavailable").await;
                     Err(error.into())
                 }
             }
@@ -90,12 +91,13 @@ pub(crate) async fn fetch_token(app: &App, ready: Ready<'_>, id: i64) {
 
 /// Returns what a page shows of a recorded installation, with the account and the choice of repositories as
 /// GitHub has just described them.
-pub(crate) async fn seen(
+pub(crate) async fn shown_installation(
     ready: Ready<'_>,
     confirmed: &Installation,
     actor: Option<&str>,
 ) -> Result<ShownInstallation, Problem> {
-    let mut seen = store::seen(ready, confirmed.id, actor).await?.ok_or(DbError::Shape)?;
+    let recorded = store::shown_installation(ready, confirmed.id, actor).await?;
+    let mut seen = recorded.ok_or(DbError::Shape)?;
     seen.shown.account.clone_from(&confirmed.account.login);
     seen.shown.repository_selection.clone_from(&confirmed.repository_selection);
     Ok(seen)

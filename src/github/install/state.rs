@@ -51,7 +51,7 @@ pub(crate) struct Question {
     pub(super) github: (i64, Option<String>),
 }
 
-pub(super) fn sealed<T: Serialize>(app: &App, place: &str, what: &T) -> Result<String, Problem> {
+pub(super) fn seal<T: Serialize>(app: &App, place: &str, what: &T) -> Result<String, Problem> {
     let text = serde_json::to_string(what).unwrap_or_default();
     app.config.sealer.seal(place, &text).map_err(|error| {
         log::error("state_not_sealed", &[("error", &error.to_string())]);
@@ -59,11 +59,7 @@ pub(super) fn sealed<T: Serialize>(app: &App, place: &str, what: &T) -> Result<S
     })
 }
 
-pub(crate) fn opened<T: for<'de> Deserialize<'de>>(
-    app: &App,
-    place: &str,
-    text: &str,
-) -> Option<T> {
+pub(crate) fn open<T: for<'de> Deserialize<'de>>(app: &App, place: &str, text: &str) -> Option<T> {
     let json = app.config.sealer.open(place, text).ok()?;
     serde_json::from_str(&json).ok()
 }

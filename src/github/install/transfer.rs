@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::access::reply::{After, Outcome, Reply};
 use crate::app::App;
 use crate::github::install::refusal::{BEGIN_AGAIN, or_page, owned_by_another, refused};
-use crate::github::install::state::{QUESTION, Question, opened, use_once};
+use crate::github::install::state::{QUESTION, Question, open, use_once};
 use crate::github::installations::store::{self, Claim, ShownInstallation};
 use crate::github::{page, visit};
 use crate::store::event::{Event, EventKind};
@@ -99,7 +99,7 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
     // 1. Open the question; its answer must come in time.
     let form = request.body_bytes(MAX_FORM_BYTES).await?;
     let question = form_urlencoded::parse(&form).find(|(name, _)| name == "question");
-    let question = question.and_then(|(_, text)| opened::<Question>(app, QUESTION, &text));
+    let question = question.and_then(|(_, text)| open::<Question>(app, QUESTION, &text));
     let question = question.filter(|question| request.now_ms < question.until_ms);
     let question = question.ok_or_else(|| refused(BEGIN_AGAIN))?;
     // 2. Mark the question as answered; to a repeat, show the outcome again.
@@ -109,9 +109,9 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
         return answered_before(app, ready, request, &question).await;
     }
     // 3. Give the installation to the actor, with the events, in one batch.
-    let known = ready.db().batch(vec![store::known(id)]).await?;
+    let known = ready.db().batch(vec![store::select_record(id)]).await?;
     let known = first_row(known.into_iter().next()).ok_or_else(|| refused(BEGIN_AGAIN))?;
-    let known = store::read_known(known)?;
+    let known = store::read_record(known)?;
     let (github_id, github_login) = &question.github;
     let claim = Claim {
         id,
@@ -121,7 +121,7 @@ async fn answer(app: &App, request: &Request<'_>) -> Outcome {
     };
     let events = transfer(app, ready, &claim, &known.chitty_id, request).await?;
     // 4. Reply with the page, and announce the events.
-    let seen = store::seen(ready, id, None).await?.ok_or(DbError::Shape)?;
+    let seen = store::shown_installation(ready, id, None).await?.ok_or(DbError::Shape)?;
     let origin = page::origin(request, &app.config.public_url);
     Ok(announcing(page::claimed(&seen.shown, &origin), events))
 }
@@ -133,7 +133,7 @@ async fn answered_before(
     request: &Request<'_>,
     question: &Question,
 ) -> Outcome {
-    let seen = store::seen(ready, question.installation_id, None).await?;
+    let seen = store::shown_installation(ready, question.installation_id, None).await?;
     let is_theirs = |seen: &ShownInstallation| {
         seen.shown.owner.as_ref().is_some_and(|owner| owner.id == question.actor)
     };

@@ -63,10 +63,10 @@ pub async fn put_on_record(
         installed_row(&installed, overdue_ms),
         orphaned_row(&orphaned, overdue_ms),
         jobs::wake(installation.id, now_ms),
-        store::known(installation.id),
+        store::select_record(installation.id),
     ];
     // The id is in use now, or reported as an orphan.
-    statements.extend(intent.map(MintIntent::fulfilled));
+    statements.extend(intent.map(MintIntent::fulfil));
     let mut results = ready.db().batch(statements).await?.into_iter().skip(1);
     // An event whose row was not written now was written before.
     let mut events = Vec::new();
@@ -76,7 +76,7 @@ pub async fn put_on_record(
         }
     }
     let row = first_row(results.nth(1)).ok_or(DbError::Shape)?;
-    Ok((store::read_known(row)?, events))
+    Ok((store::read_record(row)?, events))
 }
 
 /// Writes the outbox row of the event that an installation is on record, once for each installation and

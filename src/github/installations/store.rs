@@ -136,8 +136,8 @@ pub fn change_repositories(id: i64, added: &[Repository], removed: &[Repository]
     .bind(json!(gone).to_string())
 }
 
-/// Selects the record of an installation, for [`read_known`].
-pub fn known(id: i64) -> Statement {
+/// Selects the record of an installation, for [`read_record`].
+pub fn select_record(id: i64) -> Statement {
     Statement::new(
         "SELECT chitty_id, suspended_at IS NULL AND uninstalled_at IS NULL AS is_live \
          FROM installations WHERE installation_id = ?1",
@@ -145,11 +145,11 @@ pub fn known(id: i64) -> Statement {
     .bind(id)
 }
 
-/// Reads the row of [`known`].
+/// Reads the row of [`select_record`].
 ///
 /// # Errors
 /// [`DbError::Shape`].
-pub fn read_known(mut row: Row) -> Result<InstallationRecord, DbError> {
+pub fn read_record(mut row: Row) -> Result<InstallationRecord, DbError> {
     Ok(InstallationRecord { chitty_id: row.text("chitty_id")?, is_live: row.flag("is_live")? })
 }
 
@@ -189,7 +189,7 @@ impl ShownInstallation {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn seen(
+pub async fn shown_installation(
     ready: Ready<'_>,
     id: i64,
     asker: Option<&str>,

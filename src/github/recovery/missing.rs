@@ -15,7 +15,7 @@ use crate::app::{App, Settings as _};
 use crate::events::dead;
 use crate::github::client;
 use crate::github::encoding::Encoding;
-use crate::github::message::{self, Kind, PayloadPlace, WebhookDelivery};
+use crate::github::message::{self, MessageKind, PayloadPlace, WebhookDelivery};
 use crate::github::settings::Settings;
 use crate::store::Ready;
 use crate::store::work::{self, Bounds, Claim, Due, Hold, Queue, Work};
@@ -249,7 +249,7 @@ pub(super) async fn give_up_ended(app: &App, ready: Ready<'_>) -> Result<(), Tro
         let reason = format!("GitHub was asked {tries} times to redeliver it, in vain{last}");
         log::error("delivery_never_arrives", &[("delivery_id", &delivery_id), ("reason", &reason)]);
         let delivered = WebhookDelivery {
-            kind: Kind::Delivery,
+            kind: MessageKind::Delivery,
             delivery_id,
             event,
             received_at: row.text("made_at")?,

@@ -214,7 +214,7 @@ impl Claim {
 
     /// The statement that extends the lease by `lease_ms` from now if it is still held, and the claim as
     /// it is afterwards.
-    pub fn extended(&self, now_ms: u64, lease_ms: u64) -> (Statement, Claim) {
+    pub fn extend(&self, now_ms: u64, lease_ms: u64) -> (Statement, Claim) {
         let lease = time::iso8601(now_ms + lease_ms);
         let statement = self.change().set(self.queue.lease, lease.as_str()).statement();
         (statement, Claim { lease, ..self.clone() })

@@ -212,7 +212,7 @@ impl World {
             build: Build::parse(BUILT_FROM),
             db: has("DB").then(|| Rc::clone(&self.db) as _),
             context_ops: has("CONTEXT_OPS_QUEUE").then(|| Rc::clone(&self.queue) as _),
-            connections: has("SERVICE_CONNECTION").then(|| Rc::clone(&self.objects) as _),
+            watches: has("SERVICE_CONNECTION").then(|| Rc::clone(&self.objects) as _),
             github_events: has("EVENT_Q").then(|| Rc::clone(&self.github_events) as _),
             api_keys: has("API_KEYS").then(|| Rc::clone(&self.api_keys) as _),
             cache: has("CHITTYCONNECT_KV").then(|| Rc::clone(&self.cache) as _),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use chitty_core::Service;
 use chittyconnect::app::App;
-use chittyconnect::ecosystem::connection::{Command, Host};
+use chittyconnect::ecosystem::watch::{Command, Host};
 use seams::objects::{ObjectStore, Objects};
 
 use super::yield_now;

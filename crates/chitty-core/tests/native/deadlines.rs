@@ -3,7 +3,7 @@
 use chitty_core::{CoreConfig, FailureKind, Session};
 use serde_json::json;
 
-use crate::world::{Repeats, Reply, World, all_calls, call_named, run, told};
+use crate::world::{Repeats, Reply, World, all_calls, call_named, comparable, run};
 
 /// Returns when each request was sent, and its deadline, in ms.
 fn attempts(world: &World) -> Vec<(u64, u32)> {
@@ -19,7 +19,7 @@ fn a_hanging_service_costs_no_call_more_than_its_deadline() {
     for call in all_calls() {
         let world = World::new();
         world.always(Reply::hang());
-        let result = told(run((call.make)(world.session())));
+        let result = comparable(run((call.make)(world.session())));
         assert_eq!(result, Err(FailureKind::Timeout), "{}", call.name);
         assert_eq!(world.elapsed_ms(), 5_000, "{}", call.name);
         let expected: &[(u64, u32)] = match call.repeats {

@@ -5,7 +5,9 @@ use std::cell::Cell;
 use chitty_core::{FailureKind, Service, Session};
 use serde_json::json;
 
-use crate::world::{Call, NO_BREAKER, Repeats, Reply, World, all_calls, call_named, run, told};
+use crate::world::{
+    Call, NO_BREAKER, Repeats, Reply, World, all_calls, call_named, comparable, run,
+};
 
 async fn status(session: Session) -> Result<serde_json::Value, chitty_core::ServiceError> {
     session.register().status().await
@@ -39,7 +41,7 @@ fn a_safe_call_is_tried_three_times_and_any_other_only_if_it_was_turned_away() {
                 Repeats::WhenTurnedAway if turned_away => 3,
                 Repeats::WhenTurnedAway | Repeats::Never => 1,
             };
-            assert_eq!(told(run((call.make)(world.session()))), Err(kind), "{}", call.name);
+            assert_eq!(comparable(run((call.make)(world.session()))), Err(kind), "{}", call.name);
             assert_eq!(
                 world.take_lines(),
                 vec![call.spellings[0]; attempts],
@@ -58,7 +60,7 @@ fn the_caller_does_not_see_a_hiccup_and_a_repeat_is_the_same_request() {
         let hiccup = Reply::busy(503, "0");
         world.in_turn([hiccup.clone(), hiccup, Reply::ok(call.good.clone())]);
         let result = run((call.make)(world.session()));
-        assert_eq!(told(result).as_deref(), Ok(call.yields), "{}", call.name);
+        assert_eq!(comparable(result).as_deref(), Ok(call.yields), "{}", call.name);
         let sent = world.take_sent();
         for again in &sent[1..] {
             assert_eq!(again.line(), sent[0].line());

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use futures_util::future::{join, join_all};
 use serde_json::json;
 
-use crate::world::{Call, Reply, World, all_calls, run, told};
+use crate::world::{Call, Reply, World, all_calls, comparable, run};
 
 async fn status(session: &Session) -> Result<serde_json::Value, FailureKind> {
     session.register().status().await.map_err(|error| error.kind)
@@ -20,7 +20,7 @@ fn only_identical_reads_share_one_request() {
         let session = world.session();
         let calls = (0..5).map(|_| (call.make)(session.clone()));
         for result in run(join_all(calls)) {
-            assert_eq!(told(result).as_deref(), Ok(call.yields), "{}", call.name);
+            assert_eq!(comparable(result).as_deref(), Ok(call.yields), "{}", call.name);
         }
         let expected = if call.shared { 1 } else { 5 };
         assert_eq!(world.take_lines(), vec![call.spellings[0]; expected], "{}", call.name);

@@ -4,7 +4,7 @@
 use chitty_core::FailureKind;
 use serde_json::json;
 
-use crate::world::{Call, Reply, World, all_calls, call_named, run, told};
+use crate::world::{Call, Reply, World, all_calls, call_named, comparable, run};
 
 const REMEMBERED_MS: u64 = 300_000;
 
@@ -55,7 +55,7 @@ fn the_next_variant_is_tried_only_after_404_and_405() {
                 true => reply.clone(),
                 false => Reply::ok(good.clone()),
             });
-            let result = told(run((call.make)(world.session())));
+            let result = comparable(run((call.make)(world.session())));
             let went_on = world.take_lines().iter().any(|line| line == call.spellings[1]);
             assert_eq!(went_on, goes_on, "{} {first:?}", call.name);
             if goes_on {

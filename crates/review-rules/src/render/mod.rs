@@ -2,7 +2,7 @@
 
 mod escape;
 
-use crate::review::{AreaChange, Finding, Kind, MAX_FINDINGS, Reason, Report};
+use crate::review::{AreaChange, Finding, FindingKind, MAX_FINDINGS, Reason, Report};
 use crate::{PullFacts, settings};
 
 /// The beginning of the comment, by which the App finds it again.
@@ -111,12 +111,12 @@ pub fn settings_problem(error: &str) -> CheckText {
 
 fn annotation(finding: &Finding) -> AnnotationText {
     let (level, title) = match finding.kind {
-        Kind::Secret => ("failure", "Possible secret"),
-        Kind::Danger => ("warning", "Dangerous pattern"),
+        FindingKind::Secret => ("failure", "Possible secret"),
+        FindingKind::Danger => ("warning", "Dangerous pattern"),
     };
     let title = format!("{title}: {}", finding.rule);
     let mut message = format!("{}.", finding.what);
-    if finding.kind == Kind::Secret {
+    if finding.kind == FindingKind::Secret {
         message.push_str(" If it is real, revoke it: it stays in the history of the repository.");
     }
     AnnotationText { path: finding.path.clone(), line: finding.line, level, title, message }
@@ -240,8 +240,8 @@ fn areas(page: &mut Page, report: &Report) {
 
 fn findings(page: &mut Page, report: &Report) {
     for (kind, title, total) in [
-        (Kind::Secret, "Possible secrets", report.secrets),
-        (Kind::Danger, "Dangerous patterns", report.dangers),
+        (FindingKind::Secret, "Possible secrets", report.secrets),
+        (FindingKind::Danger, "Dangerous patterns", report.dangers),
     ] {
         let shown: Vec<&Finding> =
             report.findings.iter().filter(|finding| finding.kind == kind).collect();

@@ -2,7 +2,7 @@
 
 use super::language::Language;
 use super::patch::{self, Line};
-use super::{Finding, Kind, MAX_FINDINGS, Rule, dangers, secrets, workflows};
+use super::{Finding, FindingKind, MAX_FINDINGS, Rule, dangers, secrets, workflows};
 use crate::FileFacts;
 
 /// The findings of one kind: the first ones, and the total number.
@@ -20,7 +20,7 @@ pub(super) struct Findings {
 }
 
 impl Tally {
-    fn add(&mut self, kind: Kind, rule: Rule, path: &str, line: u64) {
+    fn add(&mut self, kind: FindingKind, rule: Rule, path: &str, line: u64) {
         self.total += 1;
         if self.first.len() < MAX_FINDINGS {
             let path = path.to_owned();
@@ -46,20 +46,20 @@ impl Findings {
             has_tests |= language == Language::Rust && declares_test(line.text);
             let below = lines.get(n + 1).filter(|next| is_below(line, next)).map(|next| next.text);
             for rule in secrets::find(line.text, below, is_test, is_unquoted) {
-                self.secrets.add(Kind::Secret, rule, file.filename, line.number);
+                self.secrets.add(FindingKind::Secret, rule, file.filename, line.number);
             }
             // In a Rust file, the lines from the first test on count as a file of tests.
             for rule in dangers::find(line.text, language, is_test || has_tests) {
-                self.dangers.add(Kind::Danger, rule, file.filename, line.number);
+                self.dangers.add(FindingKind::Danger, rule, file.filename, line.number);
             }
             if is_workflow {
                 for rule in workflows::find(line.text) {
-                    self.dangers.add(Kind::Danger, rule, file.filename, line.number);
+                    self.dangers.add(FindingKind::Danger, rule, file.filename, line.number);
                 }
             }
         }
         if is_workflow && let Some((line, rule)) = workflows::target(&lines) {
-            self.dangers.add(Kind::Danger, rule, file.filename, line);
+            self.dangers.add(FindingKind::Danger, rule, file.filename, line);
         }
         has_tests
     }

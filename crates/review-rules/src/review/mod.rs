@@ -125,7 +125,7 @@ pub enum Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The kind of the finding.
-    pub kind: Kind,
+    pub kind: FindingKind,
     /// The name of the rule.
     pub rule: &'static str,
     /// The file.
@@ -138,7 +138,7 @@ pub struct Finding {
 
 /// The kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FindingKind {
     /// A possible secret.
     Secret,
     /// A dangerous pattern.

@@ -174,7 +174,10 @@ fn dangerous_patterns_do_not_displace_secrets() {
     let secret = patch(&[&key]);
     let report = report(&[file("a.js", Some(&many)), file("b.md", Some(&secret))]);
     assert_eq!((report.findings.len(), report.dangers, report.secrets), (50, 200, 1));
-    assert_eq!((report.findings[0].kind, report.findings[1].kind), (Kind::Secret, Kind::Danger));
+    assert_eq!(
+        (report.findings[0].kind, report.findings[1].kind),
+        (FindingKind::Secret, FindingKind::Danger)
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Reads the values of the file. Each value knows its place, which an error names.
 
-use super::yaml::{Entry, Kind, Node};
+use super::yaml::{Entry, Node, NodeKind};
 use crate::cut;
 
 /// A value and its path from the top, such as `pull_requests.summary`.
@@ -28,15 +28,17 @@ impl Value {
 
     pub(super) fn boolean(&self) -> Result<bool, String> {
         match &self.node.kind {
-            Kind::Plain(text) if text == "true" => Ok(true),
-            Kind::Plain(text) if text == "false" => Ok(false),
+            NodeKind::Plain(text) if text == "true" => Ok(true),
+            NodeKind::Plain(text) if text == "false" => Ok(false),
             _ => Err(self.error("must be true or false")),
         }
     }
 
     pub(super) fn number(&self, from: u64, to: u64) -> Result<u64, String> {
         let number = match &self.node.kind {
-            Kind::Plain(text) => text.parse().ok().filter(|number| (from..=to).contains(number)),
+            NodeKind::Plain(text) => {
+                text.parse().ok().filter(|number| (from..=to).contains(number))
+            }
             _ => None,
         };
         number.ok_or_else(|| self.error(&format!("must be a whole number from {from} to {to}")))
@@ -45,7 +47,9 @@ impl Value {
     /// Reads a text of one line and at most `max` bytes.
     pub(super) fn text(&self, max: usize) -> Result<&str, String> {
         let say = || self.error(&format!("must be a text of 1 to {max} bytes in one line"));
-        let (Kind::Plain(text) | Kind::Quoted(text)) = &self.node.kind else { return Err(say()) };
+        let (NodeKind::Plain(text) | NodeKind::Quoted(text)) = &self.node.kind else {
+            return Err(say());
+        };
         let text = text.trim();
         let is_good = (1..=max).contains(&text.len()) && !text.chars().any(char::is_control);
         if is_good { Ok(text) } else { Err(say()) }
@@ -54,11 +58,11 @@ impl Value {
     pub(super) fn list(self, max: usize) -> Result<Vec<Value>, String> {
         let (at, line) = (self.at, self.node.line);
         match self.node.kind {
-            Kind::List(list) if list.len() <= max => {
+            NodeKind::List(list) if list.len() <= max => {
                 let named = list.into_iter().enumerate();
                 Ok(named.map(|(n, node)| Value { at: format!("{at}[{n}]"), node }).collect())
             }
-            Kind::List(_) => Err(format!("line {line}: `{at}` has more than {max} entries")),
+            NodeKind::List(_) => Err(format!("line {line}: `{at}` has more than {max} entries")),
             _ => Err(format!("line {line}: `{at}` must be a list, such as [\"one\", \"two\"]")),
         }
     }
@@ -80,8 +84,8 @@ impl Value {
     pub(super) fn fields(self) -> Result<Fields, String> {
         let (at, line) = (self.at, self.node.line);
         let entries = match self.node.kind {
-            Kind::Map(entries) => entries,
-            Kind::Plain(text) if matches!(text.as_str(), "" | "~" | "null") => {
+            NodeKind::Map(entries) => entries,
+            NodeKind::Plain(text) if matches!(text.as_str(), "" | "~" | "null") => {
                 return Err(format!(
                     "line {line}: `{at}` is empty: write `{{}}` after it for the defaults, or \
                      remove it"
@@ -112,7 +116,7 @@ impl Fields {
     }
 
     /// Checks that every field has been taken.
-    pub(super) fn done(self) -> Result<(), String> {
+    pub(super) fn finish(self) -> Result<(), String> {
         let Some(entry) = self.entries.iter().min_by_key(|entry| entry.line) else { return Ok(()) };
         let (line, name, at) = (entry.line, cut(&entry.name, 40), &self.at);
         let known = self.known.join("`, `");

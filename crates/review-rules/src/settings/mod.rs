@@ -130,7 +130,7 @@ impl Settings {
         let pull_requests =
             pull_requests.map(|value| PullRequests::read(value, &mut globs_left)).transpose()?;
         let issues = fields.take("issues").map(Issues::read).transpose()?;
-        fields.done()?;
+        fields.finish()?;
         Ok(Settings { pull_requests, issues })
     }
 }
@@ -184,7 +184,7 @@ impl PullRequests {
             let causes = value.list(20)?;
             read.fail_on = causes.iter().map(FailOn::read).collect::<Result<_, _>>()?;
         }
-        fields.done()?;
+        fields.finish()?;
         Ok(read)
     }
 }
@@ -222,7 +222,7 @@ impl Issues {
             }
             None => Vec::new(),
         };
-        fields.done()?;
+        fields.finish()?;
         Ok(Issues { triage, rules })
     }
 }
@@ -239,7 +239,7 @@ impl Rule {
             let list = fields.take(name).map(words).transpose()?;
             lists.push(list.unwrap_or_default());
         }
-        fields.done()?;
+        fields.finish()?;
         if lists.iter().all(Vec::is_empty) {
             return Err(no_words);
         }

@@ -16,11 +16,11 @@ const MAX_NODES: usize = 5000;
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) line: usize,
-    pub(super) kind: Kind,
+    pub(super) kind: NodeKind,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     /// A scalar without quotes: it may be a number, a boolean or nothing.
     Plain(String),
     /// A scalar in quotes, which is always text.
@@ -60,7 +60,7 @@ pub(super) fn parse(yaml: &str) -> Result<Option<Node>, String> {
         let line = span.start.line();
         reader.take(event, line).map_err(|error| format!("line {line}: {error}"))?;
     }
-    Ok(reader.root.filter(|node| !matches!(&node.kind, Kind::Plain(text) if text.is_empty())))
+    Ok(reader.root.filter(|node| !matches!(&node.kind, NodeKind::Plain(text) if text.is_empty())))
 }
 
 struct Reader {
@@ -93,10 +93,10 @@ impl Reader {
                 }
                 return Ok(());
             }
-            Event::Scalar(text, ScalarStyle::Plain, ..) => Kind::Plain(text.into_owned()),
-            Event::Scalar(text, ..) => Kind::Quoted(text.into_owned()),
-            Event::SequenceStart(..) => return self.begin(line, Kind::List(Vec::new())),
-            Event::MappingStart(..) => return self.begin(line, Kind::Map(Vec::new())),
+            Event::Scalar(text, ScalarStyle::Plain, ..) => NodeKind::Plain(text.into_owned()),
+            Event::Scalar(text, ..) => NodeKind::Quoted(text.into_owned()),
+            Event::SequenceStart(..) => return self.begin(line, NodeKind::List(Vec::new())),
+            Event::MappingStart(..) => return self.begin(line, NodeKind::Map(Vec::new())),
             Event::SequenceEnd | Event::MappingEnd => {
                 return match self.open.pop() {
                     Some(open) => self.put(open.node),
@@ -108,7 +108,7 @@ impl Reader {
         self.put(Node { line, kind: plain })
     }
 
-    fn begin(&mut self, line: usize, kind: Kind) -> Result<(), String> {
+    fn begin(&mut self, line: usize, kind: NodeKind) -> Result<(), String> {
         if self.open.len() >= MAX_DEPTH {
             return Err(format!("this is nested deeper than {MAX_DEPTH}"));
         }
@@ -127,15 +127,17 @@ impl Reader {
             return Ok(());
         };
         match &mut open.node.kind {
-            Kind::List(list) => list.push(node),
-            Kind::Map(map) => match open.name.take() {
+            NodeKind::List(list) => list.push(node),
+            NodeKind::Map(map) => match open.name.take() {
                 Some((line, name)) => map.push(Entry { line, name, value: node }),
                 None => match node.kind {
-                    Kind::Plain(name) | Kind::Quoted(name) => open.name = Some((node.line, name)),
+                    NodeKind::Plain(name) | NodeKind::Quoted(name) => {
+                        open.name = Some((node.line, name));
+                    }
                     _ => return Err("the name of a field must be text".into()),
                 },
             },
-            Kind::Plain(_) | Kind::Quoted(_) => {}
+            NodeKind::Plain(_) | NodeKind::Quoted(_) => {}
         }
         Ok(())
     }

@@ -698,7 +698,7 @@ fn provision() -> ProvisionRequest {
     }
 }
 
-/// Reduces a call's outcome for comparison: its result, or the kind of its failure.
-pub(crate) fn told(result: Result<String, ServiceError>) -> Result<String, FailureKind> {
+/// Returns a call's outcome in a form that can be compared: its result, or the kind of its failure.
+pub(crate) fn comparable(result: Result<String, ServiceError>) -> Result<String, FailureKind> {
     result.map_err(|error| error.kind)
 }

@@ -14,7 +14,7 @@ use chitty_core::{
 };
 use serde_json::Value;
 
-pub(crate) use calls::{Call, Repeats, all_calls, call_named, told};
+pub(crate) use calls::{Call, Repeats, all_calls, call_named, comparable};
 
 /// 2026-01-02T03:04:05.000Z
 pub(crate) const START_MS: u64 = 1_767_323_045_000;
@@ -61,11 +61,11 @@ pub(crate) struct Reply {
     after_ms: u64,
     /// How many turns of the other futures the caller waits for the answer.
     turns: u32,
-    what: What,
+    kind: ReplyKind,
 }
 
 #[derive(Debug, Clone)]
-enum What {
+enum ReplyKind {
     Answer { status: u16, retry_after: Option<String>, body: Vec<u8> },
     Hang,
     Unreachable,
@@ -73,8 +73,8 @@ enum What {
 }
 
 impl Reply {
-    fn new(what: What) -> Self {
-        Reply { after_ms: 0, turns: 2, what }
+    fn new(kind: ReplyKind) -> Self {
+        Reply { after_ms: 0, turns: 2, kind }
     }
 
     /// A 200 with this body.
@@ -92,26 +92,26 @@ impl Reply {
     }
 
     pub(crate) fn text(status: u16, body: &str) -> Self {
-        Reply::new(What::Answer { status, retry_after: None, body: body.as_bytes().to_vec() })
+        Reply::new(ReplyKind::Answer { status, retry_after: None, body: body.as_bytes().to_vec() })
     }
 
     /// This status, with `Retry-After`.
     pub(crate) fn busy(status: u16, retry_after: &str) -> Self {
         let retry_after = Some(retry_after.to_owned());
-        Reply::new(What::Answer { status, retry_after, body: b"{}".to_vec() })
+        Reply::new(ReplyKind::Answer { status, retry_after, body: b"{}".to_vec() })
     }
 
     /// No answer within the deadline, however long that is.
     pub(crate) fn hang() -> Self {
-        Reply::new(What::Hang)
+        Reply::new(ReplyKind::Hang)
     }
 
     pub(crate) fn unreachable() -> Self {
-        Reply::new(What::Unreachable)
+        Reply::new(ReplyKind::Unreachable)
     }
 
     pub(crate) fn too_large() -> Self {
-        Reply::new(What::TooLarge)
+        Reply::new(ReplyKind::TooLarge)
     }
 
     pub(crate) fn after(self, after_ms: u64) -> Self {
@@ -188,18 +188,18 @@ impl Transport for Services {
             yield_now().await;
         }
         self.in_flight.set(self.in_flight.get() - 1);
-        if matches!(reply.what, What::Hang) || reply.after_ms >= deadline_ms {
+        if matches!(reply.kind, ReplyKind::Hang) || reply.after_ms >= deadline_ms {
             self.clock.advance_ms(deadline_ms);
             return Err(TransportError::Timeout);
         }
         self.clock.advance_ms(reply.after_ms);
-        match reply.what {
-            What::Answer { status, retry_after, body } => {
+        match reply.kind {
+            ReplyKind::Answer { status, retry_after, body } => {
                 Ok(HttpResponse { status, retry_after, body })
             }
-            What::Hang => Err(TransportError::Timeout),
-            What::Unreachable => Err(TransportError::Unreachable("refused".to_owned())),
-            What::TooLarge => Err(TransportError::TooLarge(sent.request.max_body_bytes)),
+            ReplyKind::Hang => Err(TransportError::Timeout),
+            ReplyKind::Unreachable => Err(TransportError::Unreachable("refused".to_owned())),
+            ReplyKind::TooLarge => Err(TransportError::TooLarge(sent.request.max_body_bytes)),
         }
     }
 }

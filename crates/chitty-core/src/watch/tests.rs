@@ -21,12 +21,12 @@ const ALLOWED: [(State, State); 13] = [
     (State::Failed, State::Disconnected),
 ];
 
-/// A host with one alarm. It stores and loads the connection before every step, and checks each step
+/// A host with one alarm. It stores and loads the watch before every step, and checks each step
 /// against a record of its own.
 #[derive(Clone)]
 struct Host {
-    connection: Connection,
-    config: ConnectionConfig,
+    watch: Watch,
+    config: WatchConfig,
     now: u64,
     jitter: u32,
     /// The alarm, as the effects set it.
@@ -48,9 +48,9 @@ struct Host {
 }
 
 impl Host {
-    fn new(config: ConnectionConfig) -> Self {
+    fn new(config: WatchConfig) -> Self {
         Host {
-            connection: Connection::default(),
+            watch: Watch::default(),
             config,
             now: 1_000_000_000,
             jitter: 1_000,
@@ -70,7 +70,7 @@ impl Host {
     }
 
     fn state(&self) -> State {
-        self.connection.state()
+        self.watch.state()
     }
 
     /// Fires the alarm now, due or not.
@@ -93,19 +93,19 @@ impl Host {
 
     /// Makes one step, and checks everything that must be true of any step.
     fn feed(&mut self, input: Input) -> Vec<Effect> {
-        let stored = serde_json::to_string(&self.connection).unwrap();
+        let stored = serde_json::to_string(&self.watch).unwrap();
         assert!(stored.len() < 2048, "it stays small: {stored}");
-        let before = self.connection.clone();
-        self.connection = serde_json::from_str(&stored).unwrap();
-        assert_eq!(self.connection, before, "the stored text keeps everything");
+        let before = self.watch.clone();
+        self.watch = serde_json::from_str(&stored).unwrap();
+        assert_eq!(self.watch, before, "the stored text keeps everything");
 
-        let effects = self.connection.step(&self.config, input.clone(), self.now, self.jitter);
-        let (from, to) = (before.state, self.connection.state);
+        let effects = self.watch.step(&self.config, input.clone(), self.now, self.jitter);
+        let (from, to) = (before.state, self.watch.state);
 
         let stale = matches!(&input, Input::CheckDone { generation, .. }
             if Some(*generation) != self.checking);
         if stale {
-            assert_eq!((&self.connection, effects.len()), (&before, 0), "an old result is ignored");
+            assert_eq!((&self.watch, effects.len()), (&before, 0), "an old result is ignored");
             return effects;
         }
         match &input {
@@ -120,7 +120,7 @@ impl Host {
             }
             // The only lost check that no other check replaces.
             Input::Timer | Input::Ensure if to == State::Disconnected => {
-                self.checking = self.checking.filter(|_| self.connection.timer_ms.is_some());
+                self.checking = self.checking.filter(|_| self.watch.timer_ms.is_some());
             }
             _ => {}
         }
@@ -172,14 +172,14 @@ impl Host {
                 }
                 Effect::Emit(Event::Reconnecting { attempt, delay }) => {
                     let ceiling = self.config.ceiling_ms(*attempt);
-                    assert_eq!(*attempt, self.connection.attempts);
+                    assert_eq!(*attempt, self.watch.attempts);
                     assert!((ceiling / 2..=ceiling).contains(delay) && *delay > 0);
                     assert!(*delay <= self.config.max_reconnect_delay_ms.max(1));
                     assert_eq!(self.alarm, Some(self.now.saturating_add(*delay)));
                     specific.push("reconnecting");
                 }
                 Effect::Emit(Event::MaxReconnectAttemptsReached { attempts }) => {
-                    assert_eq!(*attempts, self.connection.attempts);
+                    assert_eq!(*attempts, self.watch.attempts);
                     assert_eq!(to, State::Failed);
                     self.gave_up = true;
                     specific.push("gave up");
@@ -229,26 +229,26 @@ impl Host {
     }
 
     fn hold(&self, effects: &[Effect]) {
-        let connection = &self.connection;
-        let state = connection.state;
+        let watch = &self.watch;
+        let state = watch.state;
         let idle = self.checking.is_none()
             && (state == State::Disconnected || (state == State::Failed && self.gave_up));
         assert_eq!(self.alarm.is_none(), idle, "one timer, or none when idle: {effects:?}");
-        assert_eq!(self.alarm, connection.timer_ms, "and it is the stored one");
-        assert_eq!(self.checking.is_some(), connection.checking_since_ms.is_some());
+        assert_eq!(self.alarm, watch.timer_ms, "and it is the stored one");
+        assert_eq!(self.checking.is_some(), watch.checking_since_ms.is_some());
         assert!(state != State::Connecting || self.checking.is_some());
         assert!(state != State::Failed || self.checking.is_none());
         if let Some(limit) = self.config.max_reconnect_attempts
             && !self.changed
         {
-            assert!(connection.attempts <= limit);
+            assert!(watch.attempts <= limit);
         }
         if matches!(state, State::Disconnected | State::Connecting | State::Connected) {
-            assert_eq!((connection.attempts, connection.is_down()), (0, false));
+            assert_eq!((watch.attempts, watch.is_down()), (0, false));
         }
-        assert!(state != State::Failed || connection.is_down());
+        assert!(state != State::Failed || watch.is_down());
 
-        let status = connection.status(self.now);
+        let status = watch.status(self.now);
         let stats = &status.stats;
         assert_eq!(stats.successful_health_checks, self.passed);
         assert_eq!(stats.failed_health_checks, self.failed);
@@ -266,7 +266,7 @@ impl Host {
     }
 
     /// Loses the result of the check under way. From then on the service answers, the alarm fires
-    /// unless it was lost before, and someone uses the connection every second. Returns how long it
+    /// unless it was lost before, and someone uses the service every second. Returns how long it
     /// took to connect, in ms.
     fn heal(&mut self, latency: u64) -> u64 {
         const USED_EVERY_MS: u64 = 1_000;
@@ -300,8 +300,8 @@ fn done(generation: u64, ok: bool) -> Input {
     Input::CheckDone { generation, result, latency_ms: 40 }
 }
 
-fn limited(attempts: u32) -> ConnectionConfig {
-    ConnectionConfig { max_reconnect_attempts: Some(attempts), ..ConnectionConfig::default() }
+fn limited(attempts: u32) -> WatchConfig {
+    WatchConfig { max_reconnect_attempts: Some(attempts), ..WatchConfig::default() }
 }
 
 fn has_check(effects: &[Effect]) -> bool {
@@ -323,7 +323,7 @@ enum At {
     Attempting,
 }
 
-/// Makes a connection in that situation, with a limit of 2 attempts. [`At::Attempting`] is the second
+/// Makes a watch in that situation, with a limit of 2 attempts. [`At::Attempting`] is the second
 /// attempt.
 fn at(situation: At) -> Host {
     let mut host = Host::new(limited(2));
@@ -420,7 +420,7 @@ fn the_transition_table() {
         (At::Held, Do::Disconnect, Disconnected, ""),
         (At::Held, Do::Check, Disconnected, "timer+7000 check"),
         (At::Held, Do::Timer, Disconnected, ""),
-        // The connection adopts the check under way.
+        // The watch adopts the check under way.
         (At::HeldChecking, Do::Connect, Connecting, ""),
         (At::HeldChecking, Do::Ensure, Disconnected, ""),
         (At::HeldChecking, Do::Disconnect, Disconnected, "clear"),
@@ -502,7 +502,7 @@ fn the_transition_table() {
 
 #[test]
 fn the_pauses_double_up_to_the_longest_and_start_small_again() {
-    let mut host = Host::new(ConnectionConfig::default());
+    let mut host = Host::new(WatchConfig::default());
     let mut pauses = Vec::new();
     host.feed(Input::Connect);
     for _ in 0..9 {
@@ -511,7 +511,7 @@ fn the_pauses_double_up_to_the_longest_and_start_small_again() {
         host.fire_on_time();
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    assert_eq!(host.connection.status(host.now).reconnect_attempts, 9);
+    assert_eq!(host.watch.status(host.now).reconnect_attempts, 9);
     host.finish(true);
     host.fire_on_time();
     host.finish(false);
@@ -520,12 +520,12 @@ fn the_pauses_double_up_to_the_longest_and_start_small_again() {
 
 #[test]
 fn jitter_draws_the_upper_half_of_a_pause() {
-    let config = ConnectionConfig::default();
+    let config = WatchConfig::default();
     let delays = [0, 250, 500, 1_000, u32::MAX].map(|jitter| config.delay_ms(3, jitter));
     assert_eq!(delays, [2_000, 2_500, 3_000, 4_000, 4_000]);
-    let none = ConnectionConfig { reconnect_delay_ms: 0, max_reconnect_delay_ms: 0, ..config };
+    let none = WatchConfig { reconnect_delay_ms: 0, max_reconnect_delay_ms: 0, ..config };
     assert_eq!((none.ceiling_ms(1), none.delay_ms(1, 0)), (1, 1), "never without any pause");
-    let flat = ConnectionConfig { reconnect_multiplier: 0, ..config };
+    let flat = WatchConfig { reconnect_multiplier: 0, ..config };
     assert_eq!([1, 2, 9].map(|attempt| flat.ceiling_ms(attempt)), [1_000; 3]);
 }
 
@@ -545,9 +545,9 @@ fn the_limit_ends_the_attempts_and_someone_may_begin_again() {
         assert_eq!(host.finish(false).last(), Some(&last));
         assert_eq!((host.state(), host.alarm), (State::Failed, None));
 
-        // A check does not count as an attempt: it fails, or restores the connection.
+        // A check does not count as an attempt: it fails, or connects the watch again.
         host.feed(Input::Check);
-        assert!(host.connection.is_down(), "callers fail meanwhile");
+        assert!(host.watch.is_down(), "callers fail meanwhile");
         assert_eq!(host.finish(false).last(), Some(&last));
         host.feed(Input::Check);
         host.finish(true);
@@ -558,7 +558,7 @@ fn the_limit_ends_the_attempts_and_someone_may_begin_again() {
         if limit == 0 {
             assert_eq!(brief(&effects, host.now), "clear unhealthy gave-up(0)");
             host.feed(Input::Check);
-            assert!(host.connection.is_down());
+            assert!(host.watch.is_down());
         } else {
             assert_eq!(host.state(), State::Reconnecting);
         }
@@ -567,7 +567,7 @@ fn the_limit_ends_the_attempts_and_someone_may_begin_again() {
 
 #[test]
 fn when_callers_fail_fast() {
-    let down = |situation| at(situation).connection.is_down();
+    let down = |situation| at(situation).watch.is_down();
     for up in [At::New, At::Held, At::Connecting, At::Connected, At::ConnectedChecking] {
         assert!(!down(up), "{up:?}");
     }
@@ -577,18 +577,18 @@ fn when_callers_fail_fast() {
     }
     let mut first = at(At::Failed);
     first.fire_on_time();
-    assert!(first.connection.is_down(), "callers fail during a first attempt too");
+    assert!(first.watch.is_down(), "callers fail during a first attempt too");
     let mut once = at(At::Waiting);
     once.fire_on_time();
-    assert!(!once.connection.is_down());
+    assert!(!once.watch.is_down());
     once.finish(false);
-    assert!(once.connection.is_down());
+    assert!(once.watch.is_down());
 }
 
 #[test]
 fn statistics_and_status_read_as_documented() {
-    let mut host = Host::new(ConnectionConfig::default());
-    let fresh = serde_json::to_value(host.connection.status(host.now)).unwrap();
+    let mut host = Host::new(WatchConfig::default());
+    let fresh = serde_json::to_value(host.watch.status(host.now)).unwrap();
     let expected = serde_json::json!({
         "state": "DISCONNECTED", "isHealthy": false, "reconnectAttempts": 0, "uptime": 0,
         "lastError": null, "lastCheckAt": null, "lastLatencyMs": null, "nextCheckAt": null,
@@ -607,7 +607,7 @@ fn statistics_and_status_read_as_documented() {
     host.finish(true);
     host.fire_on_time();
     host.finish(false);
-    let lost = host.connection.status(host.now);
+    let lost = host.watch.status(host.now);
     assert_eq!((lost.is_healthy, lost.uptime), (false, 0));
     assert_eq!(lost.last_error.as_deref(), Some("no answer"));
     host.fire_on_time();
@@ -615,7 +615,7 @@ fn statistics_and_status_read_as_documented() {
     let since = host.now;
     host.fire_on_time();
     host.finish(true);
-    let healthy = serde_json::to_value(host.connection.status(host.now + 5)).unwrap();
+    let healthy = serde_json::to_value(host.watch.status(host.now + 5)).unwrap();
     let expected = serde_json::json!({
         "state": "CONNECTED", "isHealthy": true, "reconnectAttempts": 0, "uptime": 30_005,
         "lastError": null, "lastCheckAt": host.now, "lastLatencyMs": 40,
@@ -627,21 +627,21 @@ fn statistics_and_status_read_as_documented() {
         },
     });
     assert_eq!(healthy, expected);
-    assert_eq!(host.connection.status(0).uptime, 0, "the clock was set back");
+    assert_eq!(host.watch.status(0).uptime, 0, "the clock was set back");
     host.fire_on_time();
-    assert_eq!(host.connection.status(host.now).next_check_at, None, "a check is under way");
+    assert_eq!(host.watch.status(host.now).next_check_at, None, "a check is under way");
 
     let generation = host.generation;
     host.feed(Input::Reset);
-    assert_eq!(host.connection.status(host.now + 9).since, Some(host.now));
-    assert_eq!(host.connection.statistics(host.now), Connection::default().statistics(host.now));
+    assert_eq!(host.watch.status(host.now + 9).since, Some(host.now));
+    assert_eq!(host.watch.statistics(host.now), Watch::default().statistics(host.now));
     assert!(host.feed(done(generation, false)).is_empty(), "the check from before the reset");
     host.feed(Input::Ensure);
     assert_eq!((host.state(), host.checking), (State::Connecting, Some(generation + 1)));
 
-    let example = Connection { checks_passed: 240, checks_failed: 5, ..Connection::default() };
+    let example = Watch { checks_passed: 240, checks_failed: 5, ..Watch::default() };
     assert_eq!(example.statistics(0).health_check_success_rate, "97.96%");
-    let all = Connection { checks_passed: 3, ..Connection::default() };
+    let all = Watch { checks_passed: 3, ..Watch::default() };
     assert_eq!(all.statistics(0).health_check_success_rate, "100.00%");
 }
 
@@ -678,26 +678,26 @@ fn names_are_serialized_as_documented() {
 #[test]
 fn a_state_that_another_version_stored_is_read() {
     let unknown = r#"{"state":"RECONNECTING","attempts":3,"somethingNew":[1]}"#;
-    let config = ConnectionConfig::default();
+    let config = WatchConfig::default();
     for input in [Input::Ensure, Input::Timer, Input::Check, Input::Connect] {
-        let mut connection: Connection = serde_json::from_str(unknown).unwrap();
-        let effects = connection.step(&config, input.clone(), 1_000, 0);
+        let mut watch: Watch = serde_json::from_str(unknown).unwrap();
+        let effects = watch.step(&config, input.clone(), 1_000, 0);
         assert!(has_check(&effects), "a state without a timer starts a check: {input:?}");
     }
-    let failed: Connection = serde_json::from_str(r#"{"state":"FAILED"}"#).unwrap();
+    let failed: Watch = serde_json::from_str(r#"{"state":"FAILED"}"#).unwrap();
     assert!(failed.is_down());
-    assert_eq!(serde_json::from_str::<Connection>("{}").unwrap(), Connection::default());
+    assert_eq!(serde_json::from_str::<Watch>("{}").unwrap(), Watch::default());
 }
 
 #[test]
 fn an_error_is_cut_between_characters() {
     for symbol in ["e", "é", "漢", "🦀", "\u{1}"] {
-        let mut host = Host::new(ConnectionConfig::default());
+        let mut host = Host::new(WatchConfig::default());
         host.feed(Input::Connect);
         let result = Err(symbol.repeat(5_000));
         let effects = host.feed(Input::CheckDone { generation: 1, result, latency_ms: u64::MAX });
         let message = symbol.repeat(MAX_ERROR_CHARS);
-        assert_eq!(host.connection.last_error.as_deref(), Some(message.as_str()));
+        assert_eq!(host.watch.last_error.as_deref(), Some(message.as_str()));
         assert!(effects.contains(&Effect::Emit(Event::Error { message })));
         host.feed(Input::Ensure);
     }
@@ -730,7 +730,7 @@ fn a_late_result_counts_until_another_check_is_started() {
 }
 
 #[test]
-fn a_disconnected_connection_ignores_its_former_check() {
+fn a_disconnected_watch_ignores_its_former_check() {
     for situation in [At::Connecting, At::ConnectedChecking, At::Attempting, At::HeldChecking] {
         let mut host = at(situation);
         let generation = host.checking.unwrap();
@@ -745,17 +745,17 @@ fn a_disconnected_connection_ignores_its_former_check() {
 }
 
 #[test]
-fn a_check_of_a_disconnected_connection_does_not_connect_it() {
+fn a_check_by_a_disconnected_watch_does_not_connect_it() {
     for ok in [true, false] {
         let mut host = at(At::HeldChecking);
         host.finish(ok);
-        let status = host.connection.status(host.now);
+        let status = host.watch.status(host.now);
         assert_eq!((status.state, status.is_healthy), (State::Disconnected, ok));
         assert_eq!((status.stats.total_health_checks, status.stats.total_failures), (1, 0));
     }
     let mut left = at(At::Connected);
     left.feed(Input::Disconnect);
-    assert!(!left.connection.status(left.now).is_healthy, "disconnecting forgets the health");
+    assert!(!left.watch.status(left.now).is_healthy, "disconnecting forgets the health");
     let mut fresh = at(At::New);
     fresh.feed(Input::Check);
     fresh.finish(true);
@@ -788,11 +788,11 @@ fn a_duplicate_timer_changes_nothing() {
     for situation in [At::Connecting, At::Connected, At::ConnectedChecking, At::Failed, At::Waiting]
     {
         let mut host = at(situation);
-        let (stored, alarm) = (host.connection.clone(), host.alarm);
+        let (stored, alarm) = (host.watch.clone(), host.alarm);
         host.fire();
-        assert_eq!((host.connection, host.alarm), (stored, alarm), "{situation:?}");
+        assert_eq!((host.watch, host.alarm), (stored, alarm), "{situation:?}");
     }
-    let mut longer = Host::new(ConnectionConfig::default());
+    let mut longer = Host::new(WatchConfig::default());
     longer.feed(Input::Connect);
     longer.finish(false);
     longer.fire_on_time();
@@ -848,27 +848,25 @@ enum Happening {
     /// An older check ends.
     EndsLate(u64, bool),
     Jitter(u32),
-    Config(ConnectionConfig),
+    Config(WatchConfig),
 }
 
-fn configs() -> impl Strategy<Value = ConnectionConfig> {
+fn configs() -> impl Strategy<Value = WatchConfig> {
     let ms = || prop_oneof![4 => 0u64..100_000, 1 => any::<u64>()];
     let limit = proptest::option::of(0u32..4);
     let any_config = (ms(), ms(), ms(), ms(), any::<u32>(), limit.clone()).prop_map(
-        |(interval, deadline, delay, longest, multiplier, max_reconnect_attempts)| {
-            ConnectionConfig {
-                health_check_interval_ms: interval,
-                check_deadline_ms: deadline,
-                reconnect_delay_ms: delay,
-                max_reconnect_delay_ms: longest,
-                reconnect_multiplier: multiplier,
-                max_reconnect_attempts,
-            }
+        |(interval, deadline, delay, longest, multiplier, max_reconnect_attempts)| WatchConfig {
+            health_check_interval_ms: interval,
+            check_deadline_ms: deadline,
+            reconnect_delay_ms: delay,
+            max_reconnect_delay_ms: longest,
+            reconnect_multiplier: multiplier,
+            max_reconnect_attempts,
         },
     );
-    let usual = limit.prop_map(|max_reconnect_attempts| ConnectionConfig {
+    let usual = limit.prop_map(|max_reconnect_attempts| WatchConfig {
         max_reconnect_attempts,
-        ..ConnectionConfig::default()
+        ..WatchConfig::default()
     });
     prop_oneof![usual, any_config]
 }
@@ -947,22 +945,22 @@ proptest! {
         history.into_iter().for_each(|happening| host.happen(happening));
     }
 
-    /// After any history, once the service answers, the connection is made within the longest pause or
-    /// the guard of a check, whichever is longer, plus the latency of a check, plus 11 seconds if the
+    /// After any history, once the service answers, the watch connects within the longest pause or the
+    /// guard of a check, whichever is longer, plus the latency of a check, plus 11 seconds if the
     /// timer was lost.
     #[test]
     fn it_heals_in_time(
         history in happenings(false), limit in proptest::option::of(0u32..4),
         longest in prop_oneof![Just(60_000u64), 0u64..200_000], latency in 0u64..=5_000
     ) {
-        let mut host = Host::new(ConnectionConfig {
+        let mut host = Host::new(WatchConfig {
             max_reconnect_delay_ms: longest,
             max_reconnect_attempts: limit,
-            ..ConnectionConfig::default()
+            ..WatchConfig::default()
         });
         history.into_iter().for_each(|happening| host.happen(happening));
         host.now = host.now.min(u64::MAX / 2);
-        if host.connection.held || host.gave_up {
+        if host.watch.held || host.gave_up {
             // Someone disconnected it, or it gave up: only `Connect` starts it again.
             prop_assert!(host.clone().feed(Input::Ensure).iter().all(|effect| *effect == Effect::ClearTimer));
             host.feed(Input::Connect);
@@ -973,8 +971,7 @@ proptest! {
         prop_assert!(took <= bound, "{took} of {bound}");
     }
 
-    /// Any stored state, even one that no version writes, leads to a connection once someone asks for
-    /// one.
+    /// Any stored state, even one that no version writes, leads to CONNECTED once someone asks for it.
     #[test]
     fn any_stored_state_comes_to_life(
         state in 0usize..5, held: bool, generation in 0u64..1_000, attempts in 0u32..100,
@@ -983,25 +980,25 @@ proptest! {
     ) {
         use State::*;
         let state = [Disconnected, Connecting, Connected, Reconnecting, Failed][state];
-        let mut connection = Connection {
+        let mut watch = Watch {
             state, held, generation, checking_since_ms: checking, timer_ms: timer, attempts, down,
-            ..Connection::default()
+            ..Watch::default()
         };
-        let config = ConnectionConfig::default();
+        let config = WatchConfig::default();
         let mut now = 1_000_000;
-        // Someone uses the connection once a second, and the service answers at once.
+        // Someone uses the service once a second, and the service answers at once.
         for _ in 0..100 {
             now += 1_000;
-            let mut effects = connection.step(&config, Input::Connect, now, 0);
+            let mut effects = watch.step(&config, Input::Connect, now, 0);
             while let Some(generation) = effects.iter().find_map(|effect| match effect {
                 Effect::StartCheck { generation } => Some(*generation),
                 _ => None,
             }) {
-                effects = connection.step(&config, done(generation, true), now, 0);
+                effects = watch.step(&config, done(generation, true), now, 0);
             }
         }
-        prop_assert_eq!(connection.state, Connected);
-        prop_assert!(connection.timer_ms.is_some_and(|at| at <= now + 30_000));
+        prop_assert_eq!(watch.state, Connected);
+        prop_assert!(watch.timer_ms.is_some_and(|at| at <= now + 30_000));
     }
 }
 
@@ -1026,7 +1023,7 @@ fn every_short_history() {
         |host| host.now -= 1_000_000,
     ];
     for limit in [None, Some(0), Some(1), Some(2)] {
-        let config = ConnectionConfig { max_reconnect_attempts: limit, ..Default::default() };
+        let config = WatchConfig { max_reconnect_attempts: limit, ..Default::default() };
         let mut seen = HashSet::new();
         let mut found = vec![Host::new(config)];
         for _ in 0..DEPTH {
@@ -1034,17 +1031,17 @@ fn every_short_history() {
             for (host, step) in found.iter().flat_map(|host| steps.iter().map(move |s| (host, s))) {
                 let mut host = host.clone();
                 step(&mut host);
-                let connection = &host.connection;
+                let watch = &host.watch;
                 let ahead = |at: Option<u64>| at.map(|at| i128::from(at) - i128::from(host.now));
                 let key = (
-                    connection.state,
-                    connection.held,
-                    connection.attempts,
-                    connection.down,
-                    connection.healthy,
+                    watch.state,
+                    watch.held,
+                    watch.attempts,
+                    watch.down,
+                    watch.healthy,
                     host.gave_up,
-                    ahead(connection.timer_ms),
-                    ahead(connection.checking_since_ms),
+                    ahead(watch.timer_ms),
+                    ahead(watch.checking_since_ms),
                 );
                 if seen.insert(key) {
                     next.push(host);

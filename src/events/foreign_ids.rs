@@ -29,11 +29,11 @@ impl ForeignId {
     }
 }
 
-/// The statement that stores the ids learned with an event, if the event's entity has a column for one of
+/// The statement that stores the ids that came of an event, if the event's entity has a column for one of
 /// them. Idempotent.
-pub fn keep(learned: &[ForeignId], event: &Event) -> Option<Statement> {
+pub fn keep(ids: &[ForeignId], event: &Event) -> Option<Statement> {
     let last = |is_it: fn(&ForeignId) -> bool| {
-        learned.iter().rev().filter(|one| is_it(one)).find_map(ForeignId::value)
+        ids.iter().rev().filter(|one| is_it(one)).find_map(ForeignId::value)
     };
     let dna = last(|one| matches!(one, ForeignId::DnaId(_)));
     let timeline = last(|one| matches!(one, ForeignId::TimelineId(_)));

@@ -1,6 +1,6 @@
-//! The connection to one service: health checks watch it, and when it is lost it reconnects with
-//! growing pauses. Pure: a step takes an input, the time and a random number, and returns effects. The
-//! host runs the checks, keeps one timer, and stores the state between the steps.
+//! The watch of one service: it checks the service's health, and when the service is lost it
+//! reconnects with growing pauses. Pure: a step takes an input, the time and a random number, and
+//! returns effects. The host runs the checks, keeps one timer, and stores the state between the steps.
 //!
 //! ```text
 //!                  connect                 check ok
@@ -18,18 +18,18 @@
 //! A host carries out the effects and passes their results to the next step:
 //!
 //! ```
-//! use chitty_core::connection::{Connection, ConnectionConfig, Effect, Input, State};
+//! use chitty_core::watch::{Effect, Input, State, Watch, WatchConfig};
 //!
-//! let config = ConnectionConfig::default();
-//! let mut connection = Connection::default();
-//! let effects = connection.step(&config, Input::Connect, 0, 500);
-//! assert_eq!(connection.state(), State::Connecting);
+//! let config = WatchConfig::default();
+//! let mut watch = Watch::default();
+//! let effects = watch.step(&config, Input::Connect, 0, 500);
+//! assert_eq!(watch.state(), State::Connecting);
 //!
 //! // The host checks the service's health, and passes in the result.
 //! assert!(effects.contains(&Effect::StartCheck { generation: 1 }));
 //! let done = Input::CheckDone { generation: 1, result: Ok(()), latency_ms: 20 };
-//! let effects = connection.step(&config, done, 20, 500);
-//! assert_eq!(connection.state(), State::Connected);
+//! let effects = watch.step(&config, done, 20, 500);
+//! assert_eq!(watch.state(), State::Connected);
 //! assert!(effects.contains(&Effect::SetTimer { at_ms: 30_020 }), "the next check");
 //! ```
 //!
@@ -39,13 +39,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How often a connection is checked, and how it reconnects.
+/// How often a service is checked, and how its watch reconnects.
 ///
 /// The host passes it to each step instead of storing it, so that a new configuration holds from the
 /// next step on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionConfig {
-    /// The pause between two checks of a healthy connection, in ms.
+pub struct WatchConfig {
+    /// The pause between two checks of a healthy service, in ms.
     pub health_check_interval_ms: u64,
     /// How long a check may take, in ms. The host ends a longer check as failed.
     pub check_deadline_ms: u64,
@@ -55,14 +55,14 @@ pub struct ConnectionConfig {
     pub max_reconnect_delay_ms: u64,
     /// The factor by which the pause grows with each attempt.
     pub reconnect_multiplier: u32,
-    /// The number of failed attempts after which the connection gives up: `None` is never, 0 is without
-    /// any attempt.
+    /// The number of failed attempts after which the watch gives up: `None` is never, 0 is without any
+    /// attempt.
     pub max_reconnect_attempts: Option<u32>,
 }
 
-impl Default for ConnectionConfig {
+impl Default for WatchConfig {
     fn default() -> Self {
-        ConnectionConfig {
+        WatchConfig {
             health_check_interval_ms: 30_000,
             check_deadline_ms: 5_000,
             reconnect_delay_ms: 1_000,
@@ -73,7 +73,7 @@ impl Default for ConnectionConfig {
     }
 }
 
-impl ConnectionConfig {
+impl WatchConfig {
     /// Returns the longest pause before this attempt (counted from 1), in ms, at least 1.
     fn ceiling_ms(&self, attempt: u32) -> u64 {
         let growth = u64::from(self.reconnect_multiplier.max(1));
@@ -85,7 +85,7 @@ impl ConnectionConfig {
     }
 
     /// Returns the pause before this attempt, in ms: half of the ceiling is fixed and half is drawn
-    /// (equal jitter), so that connections that broke together do not come back together.
+    /// (equal jitter), so that watches that lost their services together do not reconnect together.
     fn delay_ms(&self, attempt: u32, jitter: u32) -> u64 {
         let ceiling = self.ceiling_ms(attempt);
         let fixed = ceiling / 2;
@@ -100,7 +100,7 @@ impl ConnectionConfig {
         self.check_deadline_ms.saturating_add(GUARD_MARGIN_MS)
     }
 
-    /// Returns the pause between two checks of a healthy connection, in ms, at least 1.
+    /// Returns the pause between two checks of a healthy service, in ms, at least 1.
     fn interval_ms(&self) -> u64 {
         self.health_check_interval_ms.max(1)
     }
@@ -115,18 +115,18 @@ const TIMER_LATE_MS: u64 = 10_000;
 /// The most characters of an error message that are kept.
 const MAX_ERROR_CHARS: usize = 200;
 
-/// The state of a connection.
+/// The state of a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
-    /// Nobody wants the connection, and nothing is watched.
+    /// Nobody wants the service watched, and nothing is checked.
     #[default]
     Disconnected,
     /// The first check is under way.
     Connecting,
     /// The service answers; it is checked regularly.
     Connected,
-    /// The connection was lost, or never made: a check is under way or planned.
+    /// The service was lost, or never reached: a check is under way or planned.
     Reconnecting,
     /// The first check failed and an attempt is planned, or no attempts are left.
     Failed,
@@ -151,20 +151,21 @@ impl fmt::Display for State {
     }
 }
 
-/// What happened to a connection.
+/// What happened to a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Someone wants the connection. It connects from DISCONNECTED and FAILED, and makes a planned
-    /// attempt at once.
+    /// Someone wants the service watched. The watch connects from DISCONNECTED and FAILED, and makes a
+    /// planned attempt at once.
     Connect,
-    /// Someone is about to use the connection. It connects from DISCONNECTED unless someone disconnected
-    /// it, and acts in place of a lost timer. Cheap: the host may pass it with every request.
+    /// Someone is about to call the service. The watch connects from DISCONNECTED unless someone
+    /// disconnected it, and acts in place of a lost timer. Cheap: the host may pass it with every
+    /// request.
     Ensure,
-    /// Nobody wants the connection any more. Only `Connect` or `Reset` change that.
+    /// Nobody wants the service watched any more. Only `Connect` or `Reset` change that.
     Disconnect,
     /// Someone wants a check now, in any state.
     Check,
-    /// Someone resets the connection: it is DISCONNECTED, and its counts are 0. The next `Ensure`
+    /// Someone resets the watch: it is DISCONNECTED, and its counts are 0. The next `Ensure`
     /// connects.
     Reset,
     /// The timer fired. A timer that fires early, late or twice does no harm.
@@ -204,9 +205,9 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "camelCase")]
 pub enum Event {
-    /// The connection was made, or made again.
+    /// The service was reached, or reached again.
     Connected,
-    /// Someone ended the connection.
+    /// Someone ended the watch.
     Disconnected,
     /// A reconnect attempt is planned.
     Reconnecting {
@@ -226,12 +227,12 @@ pub enum Event {
         /// When it changed, in ms.
         timestamp: u64,
     },
-    /// An attempt to make the connection failed.
+    /// An attempt to connect failed.
     Error {
         /// Why it failed.
         message: String,
     },
-    /// The connection gives up: nothing happens until someone connects or checks.
+    /// The watch gives up: nothing happens until someone connects or checks.
     MaxReconnectAttemptsReached {
         /// How many attempts were made.
         attempts: u32,
@@ -262,13 +263,13 @@ pub struct Statistics {
     pub uptime: u64,
 }
 
-/// How a connection is doing, for people and dashboards.
+/// How a watch is doing, for people and dashboards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// The state.
     pub state: State,
-    /// Whether the last check succeeded, and nobody has disconnected the connection since.
+    /// Whether the last check succeeded, and nobody has disconnected the watch since.
     pub is_healthy: bool,
     /// The number of the reconnect attempt that is planned or under way, or was the last; 0 when
     /// connected.
@@ -289,11 +290,11 @@ pub struct Status {
     pub stats: Statistics,
 }
 
-/// The connection to one service. The host stores it after each step, before it carries out the
-/// effects. If a crash then loses effects, the timer or the next [`Input::Ensure`] makes up for them.
+/// The watch of one service. The host stores it after each step, before it carries out the effects. If
+/// a crash then loses effects, the timer or the next [`Input::Ensure`] makes up for them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Connection {
+pub struct Watch {
     state: State,
     /// When the state last changed.
     since_ms: Option<u64>,
@@ -307,8 +308,8 @@ pub struct Connection {
     timer_ms: Option<u64>,
     /// The number of the reconnect attempt that is planned or under way, or was the last.
     attempts: u32,
-    /// Whether an attempt has failed, or the connection has given up, since it was last connected or
-    /// told to connect.
+    /// Whether an attempt has failed, or the watch has given up, since it was last connected or told to
+    /// connect.
     down: bool,
     healthy: bool,
     last_error: Option<String>,
@@ -323,7 +324,7 @@ pub struct Connection {
 
 /// One step under way: its arguments, and the effects so far.
 struct Turn<'a> {
-    config: &'a ConnectionConfig,
+    config: &'a WatchConfig,
     now_ms: u64,
     jitter: u32,
     check: Option<u64>,
@@ -336,13 +337,13 @@ impl Turn<'_> {
     }
 }
 
-impl Connection {
+impl Watch {
     /// Takes an input and returns what the host must do. `jitter` is a random number from 0 to 1000
     /// (more counts as 1000).
     #[must_use = "the host must carry out the effects"]
     pub fn step(
         &mut self,
-        config: &ConnectionConfig,
+        config: &WatchConfig,
         input: Input,
         now_ms: u64,
         jitter: u32,
@@ -471,11 +472,11 @@ impl Connection {
 
     fn reset(&mut self, turn: &mut Turn<'_>) {
         self.enter(turn, State::Disconnected);
-        *self = Connection {
+        *self = Watch {
             since_ms: self.since_ms,
             // Kept, so that the result of a check from before the reset is recognised as old.
             generation: self.generation,
-            ..Connection::default()
+            ..Watch::default()
         };
     }
 

@@ -2,7 +2,7 @@
 
 /// A kind of thing that a quota limits for each actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum QuotaKind {
     /// Contexts that are not deleted.
     Contexts,
     /// Connections that are not disconnected.
@@ -17,26 +17,26 @@ pub enum Kind {
     Identities,
 }
 
-impl Kind {
+impl QuotaKind {
     /// Every kind.
-    pub const ALL: [Kind; 6] = [
-        Kind::Contexts,
-        Kind::Connections,
-        Kind::CheckedConnections,
-        Kind::Keys,
-        Kind::Delegations,
-        Kind::Identities,
+    pub const ALL: [QuotaKind; 6] = [
+        QuotaKind::Contexts,
+        QuotaKind::Connections,
+        QuotaKind::CheckedConnections,
+        QuotaKind::Keys,
+        QuotaKind::Delegations,
+        QuotaKind::Identities,
     ];
 
     /// The kind's column in `quota_assertions`, and its name in `RATE_LIMIT`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Contexts => "contexts",
-            Kind::Connections => "connections",
-            Kind::CheckedConnections => "checked_connections",
-            Kind::Keys => "keys",
-            Kind::Delegations => "delegations",
-            Kind::Identities => "identities",
+            QuotaKind::Contexts => "contexts",
+            QuotaKind::Connections => "connections",
+            QuotaKind::CheckedConnections => "checked_connections",
+            QuotaKind::Keys => "keys",
+            QuotaKind::Delegations => "delegations",
+            QuotaKind::Identities => "identities",
         }
     }
 }
