@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use chitty_core::{Clock, TransportError};
 use chittyconnect::store::Ready;
-use chittyconnect::store::work::{self, Prune};
+use chittyconnect::store::work::{self, Due, Hold, Prune, Queue};
 use chittyconnect::tasks;
 use futures_util::future::join_all;
 use seams::db::Statement;
@@ -517,4 +517,78 @@ fn a_fault_at_any_call_of_the_cron_is_made_good_by_the_next() {
             });
         }
     }
+}
+
+/// The rows of runs, by their lease.
+static RUNS: Queue = Queue {
+    due: Due {
+        name: "runs",
+        from: "orchestrations",
+        key: &["id"],
+        owner: None,
+        at: "lease_until",
+        condition: "status = 'running'",
+    },
+    lease: "lease_until",
+    attempts: "attempts",
+    set: "attempts = attempts + 1",
+};
+
+fn put_run(world: &World) {
+    world.db.execute(
+        "INSERT INTO orchestrations (id, owner_chitty_id, flow, state, status, fingerprint, version, \
+         lease_until, created_at, updated_at) VALUES ('orc_1', '', '', '', 'running', '', 1, '', '', '')",
+    );
+}
+
+#[test]
+fn a_row_is_claimed_again_at_the_end_of_its_lease_and_not_before() {
+    let (world, gateway) = World::warm_with(ALONE);
+    put_run(&world);
+    run(async {
+        let ready = Ready::ensure(&gateway.app).await.unwrap();
+        let claims = async |statement: Statement| {
+            let claimed = RUNS.read(ready.db().rows(statement).await.unwrap()).unwrap();
+            claimed.into_iter().map(|(claim, _)| claim.attempts).collect::<Vec<i64>>()
+        };
+        let lease_ms = 10_000;
+        let hold = Hold::Lease(lease_ms);
+        let at_ms = 1_800_000_000_000;
+        assert_eq!(claims(RUNS.claim(hold, at_ms, 0, 5, "")).await, [1]);
+        for (after_ms, attempts) in [(0, None), (9_999, None), (10_000, Some(2)), (19_999, None)] {
+            let statement = RUNS.claim(hold, at_ms + after_ms, 0, 5, "");
+            assert_eq!(claims(statement).await, Vec::from_iter(attempts), "{after_ms}");
+        }
+        for (after_ms, attempts) in [(19_999, None), (20_000, Some(3)), (29_999, None)] {
+            let statement = RUNS.claim_one("orc_1", lease_ms, at_ms + after_ms, "", "");
+            assert_eq!(claims(statement).await, Vec::from_iter(attempts), "{after_ms}");
+        }
+        for (after_ms, attempts) in [(29_999, None), (30_000, Some(4)), (39_999, None)] {
+            let lane = ("owner_chitty_id", "");
+            let statement = RUNS.claim_lane(lane, "id", lease_ms, at_ms + after_ms, 5, "");
+            assert_eq!(claims(statement).await, Vec::from_iter(attempts), "{after_ms}");
+        }
+    });
+}
+
+#[test]
+fn a_lease_that_is_extended_lasts_from_then_on() {
+    let (world, gateway) = World::warm_with(ALONE);
+    put_run(&world);
+    run(async {
+        let ready = Ready::ensure(&gateway.app).await.unwrap();
+        let at_ms = 1_800_000_000_000;
+        let claim = async |at_ms| {
+            let statement = RUNS.claim_one("orc_1", 10_000, at_ms, "", "");
+            RUNS.read(ready.db().rows(statement).await.unwrap()).unwrap().pop()
+        };
+        let (first, _) = claim(at_ms).await.unwrap();
+        let (extension, second) = first.extend(at_ms + 5_000, 10_000);
+        ready.db().batch(vec![extension]).await.unwrap();
+        assert!(claim(at_ms + 14_999).await.is_none());
+        // Only the claim as it is now holds the row.
+        assert!(ready.db().batch(vec![first.assert_held()]).await.is_err());
+        ready.db().batch(vec![second.assert_held()]).await.unwrap();
+        assert!(claim(at_ms + 15_000).await.is_some());
+    });
 }
