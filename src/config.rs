@@ -122,39 +122,6 @@ const RESOURCES: [&str; 9] = [
     "SERVICE_CONNECTION",
 ];
 
-/// The settings of each service: the variable that replaces its URL, the secrets that may hold its token
-/// (the first that is set counts; the ecosystem has used several names), and whether a deployed gateway
-/// requires the token.
-const SERVICE_SETTINGS: [(Service, &str, &[&str], bool); 12] = [
-    (
-        Service::Id,
-        "CHITTYID_SERVICE_URL",
-        &["CHITTY_ID_SERVICE_TOKEN", "CHITTYAUTH_ISSUED_ID_TOKEN", "CHITTY_ID_TOKEN"],
-        true,
-    ),
-    (
-        Service::Mint,
-        "CHITTYMINT_SERVICE_URL",
-        &["CHITTYAUTH_ISSUED_MINT_TOKEN", "MINT_API_KEY", "CHITTY_ID_TOKEN"],
-        false,
-    ),
-    (
-        Service::Auth,
-        "CHITTYAUTH_SERVICE_URL",
-        &["CHITTY_AUTH_SERVICE_TOKEN", "CHITTY_AUTH_TOKEN"],
-        true,
-    ),
-    (Service::Registry, "CHITTYREGISTRY_SERVICE_URL", &["CHITTY_REGISTRY_TOKEN"], false),
-    (Service::Register, "CHITTYREGISTER_SERVICE_URL", &["CHITTY_REGISTER_TOKEN"], false),
-    (Service::Dna, "CHITTYDNA_SERVICE_URL", &["CHITTY_DNA_TOKEN"], true),
-    (Service::Verify, "CHITTYVERIFY_SERVICE_URL", &["CHITTY_VERIFY_TOKEN"], true),
-    (Service::Certify, "CHITTYCERTIFY_SERVICE_URL", &["CHITTY_CERTIFY_TOKEN"], true),
-    (Service::Chronicle, "CHITTYCHRONICLE_SERVICE_URL", &["CHITTY_CHRONICLE_TOKEN"], true),
-    (Service::Beacon, "CHITTYBEACON_SERVICE_URL", &["BEACON_TOKEN"], false),
-    (Service::Canon, "CHITTYCANON_SERVICE_URL", &["CHITTY_CANON_TOKEN"], false),
-    (Service::Chat, "CHITTYCHAT_SERVICE_URL", &["CHITTY_CHAT_API_KEY"], false),
-];
-
 /// The name of the binding to a service that is a Worker of the same account.
 pub fn service_binding(service: Service) -> String {
     service.as_str().to_ascii_uppercase()
@@ -173,13 +140,14 @@ impl Config {
         }
         let mut service_tokens = BTreeMap::new();
         let mut service_urls = BTreeMap::new();
-        for (service, url, tokens, required) in SERVICE_SETTINGS {
-            if let Some(url) = reader.url(url, environment) {
+        for &service in Service::ALL {
+            if let Some(url) = reader.url(service.url_variable(), environment) {
                 service_urls.insert(service, url);
             }
+            let tokens = service.token_variables();
             if let Some(token) = tokens.iter().find_map(|name| reader.text(name)) {
                 service_tokens.insert(service, ServiceToken::from(token));
-            } else if required && environment.is_deployed() {
+            } else if service.needs_token() && environment.is_deployed() {
                 reader.lacks_secret(tokens.first().copied().unwrap_or_default());
             }
         }

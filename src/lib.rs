@@ -5,31 +5,33 @@
 //! handler (such as [`contexts::handlers`]) → its store, and the reply goes the same way back. The doors
 //! also hand the work that follows a reply to the runtime.
 
-pub mod access;
-pub mod actors;
-pub mod app;
-pub mod audit;
+// The order of the layers, from the ground up: each module may import those above its line. The test
+// `imports_point_down` reads it here.
+pub mod sealing;
 pub mod config;
-pub mod connections;
-pub mod contexts;
+pub mod app;
+pub mod store;
+pub mod access;
+pub mod keys;
+pub mod actors;
+pub mod audit;
 pub mod delegation;
+pub mod events;
+pub mod discovery;
+pub mod connections;
+pub mod identities;
+pub mod contexts;
+pub mod registration;
+pub mod ecosystem;
+pub mod orchestrations;
+pub mod github;
+pub mod metrics;
+pub mod health;
+pub mod openapi;
+pub mod routes;
 #[cfg(not(target_family = "wasm"))]
 pub mod description;
-pub mod discovery;
-pub mod ecosystem;
 pub mod edge;
-pub mod events;
-pub mod github;
-pub mod health;
-pub mod identities;
-pub mod keys;
-pub mod metrics;
-pub mod openapi;
-pub mod orchestrations;
-pub mod registration;
-pub mod routes;
-pub mod sealing;
-pub mod store;
 pub mod tasks;
 #[cfg(target_family = "wasm")]
 pub(crate) mod workers;

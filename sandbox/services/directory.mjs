@@ -15,26 +15,29 @@ import { registry } from "./registry.mjs";
 import { target } from "./target.mjs";
 import { verify } from "./verify.mjs";
 
+/** The services of ChittyOS that the gateway calls, by their categories in ChittyRegistry. */
+const CHITTYOS = {
+  "core-infrastructure": { id: identity, mint: minting, auth, registry: (call, state) => registry(call, state, LISTED), register, beacon, canon },
+  "security-verification": { verify, certify },
+  "ai-intelligence": { dna },
+  "document-evidence": { chronicle },
+  "business-operations": { chat },
+};
+
+/** What ChittyRegistry lists from the beginning; the last is a service that only it knows. */
+const LISTED = { ...CHITTYOS, uncategorized: { almanac: target("almanac") } };
+
 const SERVICES = {
-  id: identity,
-  mint: minting,
-  auth,
-  registry,
-  register,
-  dna,
-  verify,
-  certify,
-  chronicle,
-  beacon,
-  canon,
-  chat,
+  ...Object.assign({}, ...Object.values(LISTED)),
   cases: target("cases"),
   finance: target("finance"),
   evidence: target("evidence"),
-  almanac: target("almanac"),
   // The target of a redirect fault: a client that follows it appears in the log of calls.
   elsewhere: () => answer(404, { error: "Not found" }),
 };
+
+/** The names of the services that the gateway calls and watches. */
+export const CHITTYOS_NAMES = Object.values(CHITTYOS).flatMap(Object.keys);
 
 /** The names that a URL's first segment may have. */
 export const SERVICE_NAMES = Object.keys(SERVICES);

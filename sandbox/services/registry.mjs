@@ -6,20 +6,10 @@ const ENDPOINTS = ["/health", "/api/v1/tools", "/api/v1/tools/{chitty_id}", "/ap
 const SUBMISSION = "https://register.chitty.cc/api/v1/register";
 const FOUNDED = "2025-01-01T00:00:00.000Z";
 
-const CATEGORIES = {
-  "core-infrastructure": ["id", "mint", "auth", "registry", "register", "beacon", "canon"],
-  "security-verification": ["verify", "certify"],
-  "ai-intelligence": ["dna"],
-  "document-evidence": ["chronicle"],
-  "business-operations": ["chat"],
-  // A service that only the registry knows.
-  uncategorized: ["almanac"],
-};
-
-/** registry.chitty.cc. */
-export function registry(call, state) {
+/** registry.chitty.cc. `listed` has what is listed from the beginning: by category, an object whose names are theirs. */
+export function registry(call, state, listed) {
   if (call.method !== "GET") return answer(401, { error: "The registry is read only", code: "READ_ONLY", submission_endpoint: SUBMISSION });
-  const tools = [...CATALOGUE, ...state.documents.list("registered", -1)];
+  const tools = [...catalogue(listed), ...state.documents.list("registered", -1)];
   switch (call.path) {
     case "/health":
       return answer(200, { status: "ok", service: "chittyregistry", version: "2.0.0", tier: 2, stats: { tools: tools.length }, timestamp: iso(call.at) });
@@ -62,16 +52,17 @@ export function entryOf(given) {
   };
 }
 
-const CATALOGUE = Object.entries(CATEGORIES).flatMap(([category, names]) =>
-  names.map((name) =>
-    entryOf({
-      chitty_id: serviceId(name),
-      name: `chitty${name}`,
-      description: `chitty${name}, as the sandbox plays it`,
-      category,
-      endpoints: [`https://${name}.chitty.cc/health`, `https://${name}.chitty.cc/api`],
-      registered_at: FOUNDED,
-      updated_at: FOUNDED,
-    }),
-  ),
-);
+const catalogue = (listed) =>
+  Object.entries(listed).flatMap(([category, services]) =>
+    Object.keys(services).map((name) =>
+      entryOf({
+        chitty_id: serviceId(name),
+        name: `chitty${name}`,
+        description: `chitty${name}, as the sandbox plays it`,
+        category,
+        endpoints: [`https://${name}.chitty.cc/health`, `https://${name}.chitty.cc/api`],
+        registered_at: FOUNDED,
+        updated_at: FOUNDED,
+      }),
+    ),
+  );

@@ -9,48 +9,23 @@ use seams::db::{DbError, Params, Row, Statement};
 
 use crate::access::caller::Scope;
 pub use crate::access::quota_kind::QuotaKind;
+use crate::access::quota_kind::{Count, QuotaRules};
 use crate::app::Settings;
 use crate::config::{Config, Reader};
 use crate::store::ids::ConnectionId;
 
-/// SQL for the rows that count against an owner's quota. `owner` and `now` are placeholders.
-fn rows(kind: QuotaKind, owner: &str, now: &str) -> String {
-    match kind {
-        QuotaKind::Contexts => format!("context_counts WHERE owner_chitty_id = {owner}"),
-        QuotaKind::Connections => {
-            format!("connections WHERE owner_chitty_id = {owner} AND status <> 'disconnected'")
-        }
-        QuotaKind::CheckedConnections => format!(
-            "connections WHERE owner_chitty_id = {owner} AND check_path IS NOT NULL \
-             AND status <> 'disconnected'"
-        ),
-        QuotaKind::Keys => format!(
-            "keys WHERE owner_chitty_id = {owner} AND revoked_at IS NULL \
-             AND ifnull(expires_at, '9999') > {now}"
-        ),
-        QuotaKind::Delegations => format!(
-            "delegations WHERE delegator_chitty_id = {owner} AND revoked_at IS NULL \
-             AND ifnull(expires_at, '9999') > {now}"
-        ),
-        QuotaKind::Identities => format!("identity_counts WHERE owner_chitty_id = {owner}"),
-    }
-}
-
 /// The usual quotas of an actor, in the order of [`QuotaKind::ALL`]; 0 is no quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quotas(pub [u32; 6]);
+pub struct Quotas([u32; QuotaKind::ALL.len()]);
 
 impl Settings for Quotas {
     fn read(_: &Config, reader: &mut Reader) -> Self {
-        let quotas = [
-            ("QUOTA_CONTEXTS", 250_000),
-            ("QUOTA_CONNECTIONS", 2_000),
-            ("QUOTA_CHECKED_CONNECTIONS", 500),
-            ("QUOTA_KEYS", 500),
-            ("QUOTA_DELEGATIONS", 5_000),
-            ("QUOTA_IDENTITIES", 100_000),
-        ];
-        Quotas(quotas.map(|(name, usual)| reader.small_number(name, usual, 0, 1_000_000)))
+        let mut quotas = [0; QuotaKind::ALL.len()];
+        for (quota, kind) in quotas.iter_mut().zip(QuotaKind::ALL) {
+            let QuotaRules { setting, usual, .. } = kind.rules();
+            *quota = reader.small_number(setting, usual, 0, 1_000_000);
+        }
+        Quotas(quotas)
     }
 }
 
@@ -70,8 +45,7 @@ impl Quotas {
     }
 
     fn quota(&self, kind: QuotaKind, owner: &str, set: Option<u32>, now: &str) -> Quota {
-        let index = QuotaKind::ALL.iter().position(|one| *one == kind).unwrap_or_default();
-        let usual = self.0.get(index).copied().unwrap_or_default();
+        let usual = self.0.get(kind as usize).copied().unwrap_or_default();
         let most = i64::from(set.unwrap_or(usual));
         Quota { kind, owner: owner.to_owned(), most, now: now.to_owned(), except: None }
     }
@@ -98,14 +72,22 @@ impl Quota {
     /// SQL for whether the owner has more than `most`; adds its placeholders to `params`.
     fn more_than(&self, most: i64, params: &mut Params) -> String {
         let (owner, most) = (params.add(self.owner.as_str()), params.add(most));
-        let timed = matches!(self.kind, QuotaKind::Keys | QuotaKind::Delegations);
-        let now = if timed { params.add(self.now.as_str()) } else { String::new() };
-        let rows = rows(self.kind, &owner, &now);
-        match self.kind {
-            QuotaKind::Contexts => format!("ifnull((SELECT live FROM {rows}), 0) > {most}"),
-            QuotaKind::Identities => format!("ifnull((SELECT minted FROM {rows}), 0) > {most}"),
+        let mut of_owner = |rows: &str| {
+            let rows = rows.replace("{owner}", &owner);
+            match rows.contains("{now}") {
+                true => rows.replace("{now}", &params.add(self.now.as_str())),
+                false => rows,
+            }
+        };
+        match self.kind.rules().count {
+            Count::Total(column, rows) => {
+                format!("ifnull((SELECT {column} FROM {}), 0) > {most}", of_owner(rows))
+            }
             // Counts no further than `most + 1`.
-            _ => format!("(SELECT count(*) FROM (SELECT 1 FROM {rows} LIMIT {most} + 1)) > {most}"),
+            Count::Rows(rows) => {
+                let rows = of_owner(rows);
+                format!("(SELECT count(*) FROM (SELECT 1 FROM {rows} LIMIT {most} + 1)) > {most}")
+            }
         }
     }
 
@@ -137,7 +119,7 @@ impl Quota {
     pub fn judge(&self, rows: &[Row]) -> Result<(), Problem> {
         match rows.first().ok_or(DbError::Shape)?.flag("is_full")? {
             false => Ok(()),
-            true => Err(Problem::over_quota(self.kind.as_str())),
+            true => Err(Problem::over_quota(self.kind.rules().advice)),
         }
     }
 
@@ -153,5 +135,16 @@ impl Quota {
         let column = self.kind.as_str();
         let sql = format!("INSERT INTO quota_assertions ({column}) SELECT 0 WHERE {over}");
         Some(params.statement(sql))
+    }
+}
+
+/// The problem for the failure of a batch that may assert quotas: if a quota is used up, 403 with the advice for
+/// its kind.
+pub fn problem(error: &DbError) -> Problem {
+    let DbError::OverQuota(constraint) = error else { return Problem::storage(error) };
+    let name = constraint.trim_start_matches("quota_");
+    match QuotaKind::ALL.iter().find(|kind| kind.as_str() == name) {
+        Some(kind) => Problem::over_quota(kind.rules().advice),
+        None => Problem::storage(error),
     }
 }

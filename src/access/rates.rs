@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::access::quota_kind::QuotaKind;
+use crate::access::quota_kind::{QuotaKind, QuotaOverrides};
 use crate::app::Settings;
 use crate::config::{Config, Reader};
 
@@ -87,12 +87,8 @@ pub struct Overrides {
     read: Option<u32>,
     write: Option<u32>,
     mint: Option<u32>,
-    contexts: Option<u32>,
-    connections: Option<u32>,
-    checked_connections: Option<u32>,
-    keys: Option<u32>,
-    delegations: Option<u32>,
-    identities: Option<u32>,
+    #[serde(flatten)]
+    quotas: QuotaOverrides,
 }
 
 impl Overrides {
@@ -108,13 +104,6 @@ impl Overrides {
 
     /// The actor's quota of a kind, if the operator has set one.
     pub fn quota(&self, kind: QuotaKind) -> Option<u32> {
-        match kind {
-            QuotaKind::Contexts => self.contexts,
-            QuotaKind::Connections => self.connections,
-            QuotaKind::CheckedConnections => self.checked_connections,
-            QuotaKind::Keys => self.keys,
-            QuotaKind::Delegations => self.delegations,
-            QuotaKind::Identities => self.identities,
-        }
+        self.quotas.of(kind)
     }
 }

@@ -259,6 +259,6 @@ async fn replace(
 /// that credential. `sealed` is its stored text.
 fn rekeyed_row(event: &Event, overdue_ms: u64, sealed: &str) -> Statement {
     let condition = "EXISTS (SELECT 1 FROM connection_secrets WHERE connection_id = ?4 \
-         AND sealed = ?11)";
+         AND sealed = ?12)";
     outbox::insert_if(event, overdue_ms, condition).bind(sealed)
 }

@@ -1,9 +1,18 @@
-//! Examples of the bodies of requests and replies, built from one value for each member name.
+//! Examples of the bodies of requests and replies. The value of a member is the one that an attribute of its
+//! view gives (`#[schema(example = "…")]`), or else the one that this file has for its name.
 
 use serde_json::{Map, Value, json};
 
-use super::{put, shapes};
+use super::{kind, put, shapes};
 use crate::routes::ROUTES;
+
+/// Members, by schema and name, whose own example is another one than in the example of the whole body.
+const SHOWN_OTHERWISE: [(&str, &str); 4] = [
+    ("Context", "chitty_id"),
+    ("ContextDraft", "type"),
+    ("ContextPatch", "status"),
+    ("IdentityValidation", "chittyId"),
+];
 
 /// The example value of a member by its name, and by its schema where the name is ambiguous.
 #[rustfmt::skip]
@@ -143,6 +152,10 @@ fn of_schema(document: &Value, name: &str) -> Value {
 
 /// An example of a member `name` of the schema `within`.
 fn of(document: &Value, schema: &Value, within: &str, name: &str) -> Value {
+    let given = schema.get("example");
+    if let Some(given) = given.filter(|_| !SHOWN_OTHERWISE.contains(&(within, name))) {
+        return given.clone();
+    }
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         return of_schema(document, reference.trim_start_matches("#/components/schemas/"));
     }
@@ -181,16 +194,6 @@ fn of(document: &Value, schema: &Value, within: &str, name: &str) -> Value {
 
 fn at_least_one(minimum: Value) -> Value {
     if minimum.as_u64() == Some(0) { json!(1) } else { minimum }
-}
-
-fn kind(schema: &Value) -> &str {
-    match schema.get("type") {
-        Some(Value::String(kind)) => kind,
-        Some(Value::Array(kinds)) => {
-            kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null").unwrap_or("")
-        }
-        _ => "",
-    }
 }
 
 fn object(document: &Value, schema: &Value, within: &str) -> Value {

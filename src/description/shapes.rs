@@ -1,4 +1,5 @@
-//! Bounds and patterns for the members of requests, as the code checks them; no other members are allowed.
+//! Bounds and patterns for the members of requests, as the code checks them; no other members are allowed. A
+//! bound that an attribute of a view gives (`#[schema(max_length = 200)]`) wins over the one in this file.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +7,7 @@ use chitty_core::EntityLabel;
 use http_kit::paging::MAX_LIMIT;
 use serde_json::{Map, Value, json};
 
-use super::{member, parameters, put};
+use super::{kind, member, parameters, put};
 use crate::access::caller::scopes::MAX_SCOPES;
 use crate::connections::headers::CREDENTIAL_WORDS;
 use crate::connections::provisioned::LIFE_MS;
@@ -202,9 +203,10 @@ fn bound(document: &mut Value) {
     let names = names(document);
     for (schema, name, more) in bounds() {
         for one in names.iter().filter(|one| schema == "*" || one.as_str() == schema) {
-            // In problems and field errors these members are text, not objects.
-            let is_words = one == "Problem" || one == "FieldError";
-            if let Some(found) = member(document, one, name).filter(|_| !is_words) {
+            // In some schemas, such as that of problems, a member of such a name is text.
+            let is_meant = |found: &&mut Value| schema != "*" || kind(found) != "string";
+            if let Some(found) = member(document, one, name).filter(is_meant) {
+                let more = without_given(found, &more);
                 merge(found, &more);
             }
         }
@@ -220,6 +222,20 @@ fn bound(document: &mut Value) {
             put(items, "pattern", json!(SCOPE));
         }
     }
+}
+
+/// Returns the bounds that no attribute of the view gives. utoipa itself gives types, the schemas of items, and
+/// the minimum 0 of unsigned numbers.
+fn without_given(schema: &Value, bounds: &Value) -> Value {
+    let mut left = bounds.clone();
+    if let (Value::Object(left), Value::Object(schema)) = (&mut left, schema) {
+        left.retain(|name, _| match (name.as_str(), schema.get(name)) {
+            ("type" | "items", _) | (_, None) => true,
+            ("minimum", Some(minimum)) => minimum.as_u64() == Some(0),
+            (_, Some(_)) => false,
+        });
+    }
+    left
 }
 
 /// Adds members to a schema. A nullable type stays nullable.
@@ -289,16 +305,21 @@ fn reach(document: &Value, schema: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Forbids members that a body's schema does not name, and requires at least one member of a patch.
+/// Forbids members that a body's schema does not name, and control characters in bounded texts. Requires at
+/// least one member of a patch.
 fn close(document: &mut Value, name: &str) {
     let Some(schema) = document.pointer_mut(&format!("/components/schemas/{name}")) else { return };
     if schema.get("properties").is_some() {
         put(schema, "additionalProperties", json!(false));
     }
-    // Generators of client types treat a member with a default as required.
     if let Some(Value::Object(members)) = schema.pointer_mut("/properties") {
         for member in members.values_mut().filter_map(Value::as_object_mut) {
+            // Generators of client types treat a member with a default as required.
             member.remove("default");
+            // A bounded text has no control characters, unless another pattern is given.
+            if member.contains_key("maxLength") && !member.contains_key("pattern") {
+                member.insert("pattern".to_owned(), json!(TEXT));
+            }
         }
     }
     if name.ends_with("Patch") {

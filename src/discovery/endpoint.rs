@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use chitty_core::Service;
 use percent_encoding::percent_decode_str;
 
 /// The domain of the ChittyOS services.
@@ -20,25 +21,18 @@ const CHITTYOS_DOMAINS: [&str; 2] = [CHITTYOS_DOMAIN, "ch1tty.com"];
 /// The hosts below [`CHITTYOS_DOMAIN`] that are this gateway: a connection to one would lead back here.
 const GATEWAY: [&str; 4] = ["api", "connect", "connect-staging", "mcp"];
 
-/// The built-in services of ChittyOS, by their hosts below [`CHITTYOS_DOMAIN`]: the ecosystem's catalogue
-/// without this gateway.
-const CHITTYOS: [&str; 46] = [
+/// The built-in services of ChittyOS that this gateway does not call itself, by their hosts below
+/// [`CHITTYOS_DOMAIN`]. With those of [`Service::ALL`] they are the ecosystem's catalogue without this gateway.
+const OTHER_CHITTYOS: [&str; 34] = [
     "assets",
-    "auth",
-    "beacon",
     "brand",
-    "canon",
     "cases",
-    "certify",
     "chain",
     "charter",
-    "chat",
-    "chronicle",
     "concierge",
     "contextual",
     "credit",
     "dispute",
-    "dna",
     "entry",
     "evidence",
     "explorer",
@@ -47,17 +41,13 @@ const CHITTYOS: [&str; 46] = [
     "force",
     "forge",
     "gateway",
-    "id",
     "insight",
     "intel",
     "ledger",
-    "mint",
     "monitor",
     "oracle",
     "pay",
     "proof",
-    "register",
-    "registry",
     "resolution",
     "router",
     "schema",
@@ -68,7 +58,6 @@ const CHITTYOS: [&str; 46] = [
     "trace",
     "track",
     "trust",
-    "verify",
 ];
 
 /// Top-level names that are not public (RFC 6761, RFC 6762, RFC 7686, RFC 8375, and those that private
@@ -125,7 +114,7 @@ impl fmt::Display for Endpoint {
 /// Whether this is the name of a built-in ChittyOS service, in the form that
 /// [`crate::access::service_name::service_name`] returns.
 pub fn is_chittyos(service: &str) -> bool {
-    CHITTYOS.contains(&service)
+    Service::ALL.iter().any(|one| one.host() == service) || OTHER_CHITTYOS.contains(&service)
 }
 
 /// Returns the name of `host` below `chitty.cc`, if it is one of the service's own names. For the service

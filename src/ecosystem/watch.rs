@@ -308,6 +308,7 @@ impl Host<'_> {
             at: item.at.clone(),
             traceparent: None,
             payload: json!({ "from": item.data.get("from"), "to": item.data.get("to") }),
+            owner_id: None,
         }
     }
 

@@ -166,7 +166,7 @@ pub async fn adopt(ready: Ready<'_>, events: &[&Event]) -> Result<(), DbError> {
     let doubts = every.into_iter().collect::<Effects>().text();
     // OR IGNORE also covers the trigger that writes the audit, which may have the event already.
     let sql = format!(
-        "INSERT OR IGNORE INTO outbox ({COLUMNS}, doubts, replays) SELECT {VALUES}, ?11, \
+        "INSERT OR IGNORE INTO outbox ({COLUMNS}, doubts, replays) SELECT {VALUES}, ?12, \
          coalesce((SELECT replays FROM dead_letters WHERE event_id = ?1), 0)"
     );
     let adopt = |event: &&Event| outbox::row(event, 0, &sql).bind(doubts.as_str());

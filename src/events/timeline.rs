@@ -1,7 +1,7 @@
 //! `GET /v1/events`: the events of the caller's own entities, or of one entity.
 //!
-//! Each audit entry records who owned the entity at that time (`migrations/0026…`). The list finds entries by
-//! that owner, and hides them from a later owner of the entity.
+//! Each audit entry records who owned the entity at that time (`migrations/0026…`, `0032…`). The list finds
+//! entries by that owner, and hides them from a later owner of the entity.
 
 use http_kit::paging::{Cursor, invalid_cursor};
 use http_kit::problem::{FieldError, Problem};
@@ -18,6 +18,17 @@ use crate::store::Ready;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::events::views::TimelineView;
+
+/// The types of entities whose tables say who owns each now: the type, the table, its key and the owner. The
+/// owner of an entity of another type is in its newest event.
+const OWNED: [(&str, &str, &str, &str); 6] = [
+    ("context", "contexts", "chitty_id", "owner_chitty_id"),
+    ("connection", "connections", "connection_id", "owner_chitty_id"),
+    ("delegation", "delegations", "delegation_id", "delegator_chitty_id"),
+    ("key", "keys", "key_id", "owner_chitty_id"),
+    ("orchestration", "orchestrations", "id", "owner_chitty_id"),
+    ("installation", "installations", "chitty_id", "owner_chitty_id"),
+];
 
 /// An event as it is returned: SQL for a JSON object.
 const ITEM: &str = "json_object('id', event_id, 'type', action, 'entity_type', entity_type, \
@@ -156,24 +167,21 @@ fn visible(scope: &Scope, entity: &str) -> Statement {
     let mut params = Params::default();
     let (id, own) = (params.add(entity), params.add(scope.actor()));
     let admin = scope.is_admin_sql(&mut params);
-    let owned = [
-        ("contexts", "chitty_id", "owner_chitty_id"),
-        ("connections", "connection_id", "owner_chitty_id"),
-        ("delegations", "delegation_id", "delegator_chitty_id"),
-        ("keys", "key_id", "owner_chitty_id"),
-        ("orchestrations", "id", "owner_chitty_id"),
-        ("installations", "chitty_id", "owner_chitty_id"),
-    ]
-    .map(|(table, key, owner)| {
+    let has = |(_, table, key, owner): (&str, &str, &str, &str)| {
         format!("EXISTS (SELECT 1 FROM {table} WHERE {key} = {id} AND {owner} = {own})")
-    })
-    .join(" OR ");
+    };
+    let owned = OWNED.map(has).join(" OR ");
     let in_repository = format!(
         "EXISTS (SELECT 1 FROM audit WHERE owner_id = {own} AND entity_type = 'repository' \
          AND entity_id = {id})"
     );
+    let types = OWNED.map(|(kind, ..)| format!("'{kind}'")).join(", ");
+    let by_newest_event = format!(
+        "(SELECT owner_id = {own} AND entity_type NOT IN ('actor', 'repository', {types}) \
+         FROM audit WHERE entity_id = {id} ORDER BY seq DESC LIMIT 1)"
+    );
     params.statement(format!(
-        "SELECT 1 AS found WHERE {id} = {own} OR {owned} OR {in_repository} OR \
-         ({admin} AND EXISTS (SELECT 1 FROM audit WHERE entity_id = {id}))"
+        "SELECT 1 AS found WHERE {id} = {own} OR {owned} OR {in_repository} OR {by_newest_event} \
+         OR ({admin} AND EXISTS (SELECT 1 FROM audit WHERE entity_id = {id}))"
     ))
 }

@@ -387,14 +387,14 @@ pub fn prune(now_ms: u64) -> Prune {
 /// The outbox row of the event that reports an identity which a run may have minted unnoticed, written only
 /// if the run has this version.
 fn run_row(event: &Event, overdue_ms: u64, run: &str, version: i64) -> Statement {
-    let condition = "EXISTS (SELECT 1 FROM orchestrations WHERE id = ?11 AND version = ?12)";
+    let condition = "EXISTS (SELECT 1 FROM orchestrations WHERE id = ?12 AND version = ?13)";
     outbox::insert_if(event, overdue_ms, condition).bind(run).bind(version)
 }
 
 /// The outbox row of the event of a run's end, written only if the batch has saved the end as the run's
 /// `version`.
 fn ended_row(event: &Event, overdue_ms: u64, version: i64) -> Statement {
-    let condition = "EXISTS (SELECT 1 FROM orchestrations WHERE id = ?4 AND version = ?11 \
+    let condition = "EXISTS (SELECT 1 FROM orchestrations WHERE id = ?4 AND version = ?12 \
          AND status NOT IN ('running', 'compensating'))";
     outbox::insert_if(event, overdue_ms, condition).bind(version)
 }

@@ -177,6 +177,11 @@ pub struct Event {
     pub traceparent: Option<String>,
     /// A JSON object.
     pub payload: Value,
+    /// Who owns the entity at this time: a ChittyID. It is written with the event's row and is no part of the
+    /// message. `None` where nobody owns it, and for the types of entities whose owner the trigger
+    /// `audit_every_event` finds (`migrations/0032…`).
+    #[serde(skip)]
+    pub owner_id: Option<String>,
 }
 
 impl Event {
@@ -198,6 +203,7 @@ impl Event {
             at: time::iso8601(now_ms),
             traceparent: traceparent.map(str::to_owned),
             payload,
+            owner_id: None,
         }
     }
 }
@@ -234,6 +240,7 @@ mod tests {
             at: "2026-01-02T03:04:05.678Z".to_owned(),
             traceparent: None,
             payload: serde_json::json!({"name_changed": true}),
+            owner_id: None,
         };
         let text = concat!(
             r#"{"version":"1","id":"evt_0190","type":"context.created","#,

@@ -1,109 +1,34 @@
-//! The ids that the gateway makes itself: those of connections, delegations, keys and events. Each kind has its
-//! own type, so an id of one kind does not pass for an id of another.
-//!
-//! An id is the prefix of its kind, followed by a UUIDv7 (RFC 9562 §5.7). A caller's text is parsed and may be
-//! refused. A stored row and a message are trusted: their ids are read as they are.
+//! The ids that the gateway makes itself and that several folders name: those of connections, delegations, keys
+//! and events. The ids of another resource have their type in its own folder, by the same macro.
 
-use std::fmt;
+use crate::store::id_type::id_type;
 
-use http_kit::problem::Problem;
-use http_kit::request::Request;
-use seams::db::{DbError, Row, Value};
-use seams::ids;
-use serde::{Deserialize, Serialize};
-
-/// The longest id that is accepted from a caller, in bytes. The gateway makes ids of at most 41.
-const MAX_BYTES: usize = 128;
-
-macro_rules! id_types {
-    ($($(#[doc = $doc:literal])+ $name:ident = $prefix:literal $(, $noun:literal)?;)+) => {$(
-        $(#[doc = $doc])+
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(Box<str>);
-
-        impl $name {
-            /// The beginning of every id of this kind.
-            pub const PREFIX: &str = $prefix;
-
-            /// Makes a new id at the instant `now_ms`, in ms since the Unix epoch. Later ids sort after it.
-            pub fn new(now_ms: u64) -> Self {
-                $name(format!("{}{}", Self::PREFIX, ids::uuid_v7(now_ms)).into())
-            }
-
-            /// Parses a caller's text: the prefix, followed by ASCII letters, digits, `-` and `_`, of at most
-            /// 128 bytes in all. `None` for any other text, which is the id of nothing.
-            pub fn parse(text: &str) -> Option<Self> {
-                is_sound(text, Self::PREFIX).then(|| $name(text.into()))
-            }
-
-            $(
-                /// Parses the id in the path of a request.
-                ///
-                /// # Errors
-                /// 404, as for an unknown id.
-                pub fn of(request: &Request<'_>) -> Result<Self, Problem> {
-                    Self::parse(&request.id).ok_or_else(|| Problem::not_found($noun))
-                }
-            )?
-
-            /// Takes the id in a column of a stored row, as it is.
-            ///
-            /// # Errors
-            /// [`DbError::Shape`] if there is no such column or it is not text.
-            pub fn from_row(row: &mut Row, column: &str) -> Result<Self, DbError> {
-                Ok($name(row.text(column)?.into()))
-            }
-
-            /// Returns the id as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            /// Shows the text only.
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&*self.0, f)
-            }
-        }
-
-        impl From<&$name> for Value {
-            fn from(id: &$name) -> Self {
-                id.as_str().into()
-            }
-        }
-    )+};
-}
-
-// Each type with its prefix and, where paths take such an id, the noun for a 404.
-id_types! {
+id_type! {
     /// The id of a connection.
     ConnectionId = "conn_", "connection";
-    /// The id of a delegation.
-    DelegationId = "dlg_", "delegation";
-    /// The id of an API key of this gateway.
-    KeyId = "key_", "key";
-    /// The id of an event. An event that another one causes has that one's id, a slash and its own entity.
-    EventId = "evt_";
 }
 
-/// Whether a caller's text has the form of an id with this prefix.
-fn is_sound(text: &str, prefix: &str) -> bool {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    let is_body = |rest: &str| !rest.is_empty() && rest.bytes().all(is_plain);
-    text.len() <= MAX_BYTES && text.strip_prefix(prefix).is_some_and(is_body)
+id_type! {
+    /// The id of a delegation.
+    DelegationId = "dlg_", "delegation";
+}
+
+id_type! {
+    /// The id of an API key of this gateway.
+    KeyId = "key_", "key";
+}
+
+id_type! {
+    /// The id of an event. An event that another one causes has that one's id, a slash and its own entity.
+    EventId = "evt_";
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::id_type::MAX_BYTES;
+    use seams::db::{DbError, Row, Value};
+    use seams::ids;
     use serde_json::json;
 
     #[test]

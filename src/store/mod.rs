@@ -1,8 +1,9 @@
-//! The storage that all folders share: the schema ([`Ready`], [`migrations`]), the types of ids ([`ids`]),
-//! events and their outbox ([`event`], [`outbox`]), the minting of identities such that none is lost
-//! ([`minting`]), and background work in batches ([`work`]).
+//! The storage that all folders share: the schema ([`Ready`], [`migrations`]), the types of ids ([`ids`], and the
+//! macro in `id_type`), events and their outbox ([`event`], [`outbox`]), the minting of identities such that none
+//! is lost ([`minting`]), and background work in batches ([`work`]).
 
 pub mod event;
+pub(crate) mod id_type;
 pub mod ids;
 pub mod migrations;
 pub mod minting;

@@ -62,32 +62,33 @@ pub fn insert_beside(
     column: &'static str,
 ) -> Statement {
     let condition =
-        format!("EXISTS (SELECT 1 FROM {table} WHERE {column} = ?11 AND revision = ?12)");
+        format!("EXISTS (SELECT 1 FROM {table} WHERE {column} = ?12 AND revision = ?13)");
     insert_if(event, overdue_ms, &condition).bind(first.entity_id.as_str()).bind(first.id.as_str())
 }
 
 /// Inserts the row of an event only if an SQL condition holds when the batch executes the statement. In the
 /// condition `?1` is the event's id, `?2` its kind, `?4` its entity, `?6` its payload and `?8` its time;
-/// further parameters are bound from `?11` on.
+/// further parameters are bound from `?12` on.
 pub fn insert_if(event: &Event, overdue_ms: u64, condition: &str) -> Statement {
     let sql = format!("INSERT INTO outbox ({COLUMNS}) SELECT {VALUES} WHERE {condition}");
     row(event, overdue_ms, &sql)
 }
 
 /// Inserts an event of the given kind for each entity that an SQL query selects as `entity_id`: the effect on
-/// these entities of the change behind `cause`. In the query `?1` is the id of `cause` and `?4` its entity.
+/// these entities of the change behind `cause`. In the query `?1` is the id of `cause` and `?4` its entity. The
+/// owner of `cause` is not theirs, so these events say none.
 pub fn insert_each(cause: &Event, kind: EventKind, payload: Value, entities: &str) -> Statement {
     let sql = format!(
-        "INSERT INTO outbox ({COLUMNS}) SELECT ?1 || '/' || entity_id, ?2, ?3, entity_id, ?5, ?6, ?7, \
-         ?8, ?9, ?10 FROM ({entities})"
+        "INSERT INTO outbox ({COLUMNS}) SELECT ?1 || '/' || entity_id, ?2, ?3, entity_id, ?5, \
+         ?6, ?7, ?8, ?9, ?10, ?11 FROM ({entities})"
     );
-    row(&Event { kind, payload, ..cause.clone() }, 0, &sql)
+    row(&Event { kind, payload, owner_id: None, ..cause.clone() }, 0, &sql)
 }
 
 /// The columns of an event's row, and the placeholders that [`row`] binds to them.
 pub(crate) const COLUMNS: &str = "event_id, event_type, entity_type, entity_id, actor_id, payload, \
-     traceparent, created_at, due_at, via";
-pub(crate) const VALUES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10";
+     traceparent, created_at, due_at, via, owner_id";
+pub(crate) const VALUES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11";
 
 /// Returns the statement `sql` with the values of an event's row bound to it.
 pub(crate) fn row(event: &Event, overdue_ms: u64, sql: &str) -> Statement {
@@ -103,6 +104,7 @@ pub(crate) fn row(event: &Event, overdue_ms: u64, sql: &str) -> Statement {
         .bind(event.at.as_str())
         .bind(time::iso8601(due_ms))
         .bind(event.via.as_deref())
+        .bind(event.owner_id.as_deref())
 }
 
 /// Announces committed events to the queue. A failure is logged; the sweep announces the events again.
@@ -191,7 +193,7 @@ async fn sweep_round(app: &App, ready: Ready<'_>) -> Result<usize, DbError> {
     Ok(swept)
 }
 
-/// What [`read`] reads of a row, and the row's place in the order of commit.
+/// What [`read`] reads of a row, and the row's place in the order of commit. The owner is for the audit alone.
 pub(crate) const EVENT_COLUMNS: &str =
     "seq, event_id, event_type, entity_id, actor_id, created_at, traceparent, payload, via";
 
@@ -206,6 +208,7 @@ pub(crate) fn read(row: &mut Row) -> Result<Event, DbError> {
         at: row.text("created_at")?,
         traceparent: row.optional_text("traceparent")?,
         payload: serde_json::from_str(&row.text("payload")?).map_err(|_| DbError::Shape)?,
+        owner_id: None,
     })
 }
 

@@ -4,10 +4,10 @@ import { after, before, describe, test } from "node:test";
 import { actorId } from "../../sandbox/chitty-id.mjs";
 import { startAccess } from "./harness/access.mjs";
 import { until } from "./harness/await.mjs";
-import { client, create } from "./harness/client.mjs";
+import { client } from "./harness/client.mjs";
 import { PAST, rowsOf } from "./harness/contents.mjs";
-import { byKey, delegate, expect, make, makeKey, register, works } from "./harness/people.mjs";
-import { ADMIN, COMMON, HIDDEN, OWN, PUBLIC, requestOf, requests, routesOf } from "./harness/requests.mjs";
+import { byKey, delegate, expect, makeKey, register, works } from "./harness/people.mjs";
+import { ADMIN, COMMON, HIDDEN, makeEntities, OWN, PUBLIC, requestOf, requests, routesOf, WATCHED } from "./harness/requests.mjs";
 
 /** As the App would have put it on record. */
 const INSTALLATION =
@@ -30,42 +30,13 @@ describe("every route", () => {
   before(async () => {
     owner = person();
     await register(owner.call, { email: "owner@example.org" });
-    const context = await create(owner.call, { name: "the owner's" });
-    const key = await makeKey(owner.call);
-    const delegation = await delegate(owner.call);
-    const source = { source_chitty_id: context.chitty_id, source_type: "context" };
-    const target = { target_service: "partner", target_endpoint: "https://api.partner.example" };
-    const connection = await make(owner.call, "/v1/connections", "connection", { ...source, ...target });
-    const run = await owner.call("POST", "/v1/orchestrations/secure-user", { body: { email: "owner@example.org" } });
     await rows(INSTALLATION, owner.id);
-    entities = {
-      actor: owner.id,
-      installation: "CHITTY-CONTEXT-installation",
-      context: context.chitty_id,
-      key: key.key_id,
-      delegation: delegation.delegation_id,
-      connection: connection.connection_id,
-      orchestration: run.headers.get("location").split("/").at(-1),
-    };
+    entities = await makeEntities(owner.call, { actor: owner.id, installation: "CHITTY-CONTEXT-installation", dead_letter: "dl_none" });
     table = requests(entities);
     routes = routesOf((await anyone("GET", "/openapi.json")).json);
     await until(async () => (await rows("SELECT 1 FROM outbox WHERE done_at IS NULL")).length === 0, { timeout: 15_000, what: "an empty outbox" });
   });
 
-  const WATCHED = {
-    contexts: "chitty_id, revision",
-    actors: "chitty_id, status, capabilities, display_name, revision",
-    keys: "key_id, revision",
-    key_secrets: "secret_sha256, valid_until",
-    delegations: "delegation_id, scopes, revision",
-    connections: "connection_id, status, request_count, error_count, revision",
-    connection_secrets: "connection_id, sealed",
-    credential_revocations: "id",
-    idempotency_keys: "key",
-    orchestrations: "id",
-    identities: "chitty_id",
-    audit: "event_id",
-  };
   /** What is there, and what was asked of others: text by text, in order. */
   const state = async () => {
     const found = await Promise.all(

@@ -33,7 +33,7 @@ fn the_cron_connects_every_service_and_everybody_sees_it() {
     let (world, gateway) = watched();
     run(async {
         let unknown = gateway.get("/v1/ecosystem", Some("dev-a")).await;
-        assert_eq!(unknown.json["count"], 12);
+        assert_eq!(unknown.json["count"], Service::ALL.len());
         assert_eq!(unknown.json["services"][0]["status"], "unknown");
         tasks::scheduled(&gateway.app).await;
         let seen = gateway.get("/v1/ecosystem", Some("dev-a")).await;
@@ -108,11 +108,12 @@ fn state_changes_reach_chronicle_and_beacon_once() {
     run(async {
         tasks::scheduled(&gateway.app).await;
         let told = world.queue.messages.borrow().len();
-        assert_eq!(told, 24, "two for each of twelve services");
+        assert_eq!(told, 2 * Service::ALL.len(), "two for each service");
         world.services.set("beacon", Behaviour::Unreachable);
         let verdicts = gateway.deliver_all().await;
         assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Retry(_))));
-        assert_eq!(world.services.entries().len(), 24, "Chronicle is told although Beacon is down");
+        let entries = world.services.entries().len();
+        assert_eq!(entries, told, "Chronicle is told although Beacon is down");
         world.services.set("beacon", Behaviour::Work);
         world.services.reset_calls();
         world.advance_ms(120_000);
@@ -120,7 +121,7 @@ fn state_changes_reach_chronicle_and_beacon_once() {
         assert!(gateway.deliver_all().await.iter().all(|verdict| *verdict == Verdict::Ack));
         assert_eq!(world.services.entries().len(), 0, "and not told again");
         let beacons = world.services.calls("beacon");
-        assert_eq!(beacons.iter().filter(|call| call.url.ends_with("/api/beacon")).count(), 24);
+        assert_eq!(beacons.iter().filter(|call| call.url.ends_with("/api/beacon")).count(), told);
         let first = beacons.iter().find_map(|call| call.body.clone()).unwrap();
         assert!(first.contains("service.state_changed"), "{first}");
     });

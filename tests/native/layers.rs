@@ -4,37 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of `src`, from the ground up: each may import those before it.
-const ORDER: [&str; 28] = [
-    "sealing",
-    "config",
-    "app",   // what an isolate has
-    "store", // the schema, the outbox, work
-    "access",
-    "keys",
-    "actors",
-    "audit",
-    "delegation", // who may what
-    "events",
-    "discovery",
-    "connections",
-    "identities",
-    "contexts",
-    "registration",
-    "ecosystem",
-    "orchestrations",
-    "github",
-    "metrics",
-    "health", // one a resource
-    "openapi",
-    "routes",
-    "description",
-    "edge",
-    "tasks", // what brings them together
-    "workers",
-    "doors",
-    "lib", // the runtime
-];
+/// The modules of `src`, from the ground up, as `src/lib.rs` lists them: each may import those before it.
+fn order() -> Vec<String> {
+    let text = fs::read_to_string("src/lib.rs").unwrap();
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let named = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix("pub mod ").or(line.strip_prefix("pub(crate) mod "))?;
+        Some(rest.chars().take_while(|c| is_name(*c)).collect::<String>())
+    });
+    named.chain(["lib".to_owned()]).collect()
+}
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -52,12 +31,13 @@ fn imports_point_down() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     files(&src, &mut found);
-    let rank = |module: &str| ORDER.iter().position(|one| *one == module);
+    let order = order();
+    let rank = |module: &str| order.iter().position(|one| one == module);
     let mut upward = Vec::new();
     for path in &found {
         let inner = path.strip_prefix(&src).unwrap().to_str().unwrap();
         let own = inner.split(['/', '.']).next().unwrap();
-        let own = rank(own).unwrap_or_else(|| panic!("give {own} its place in ORDER"));
+        let own = rank(own).unwrap_or_else(|| panic!("give {own} its line in src/lib.rs"));
         let text = fs::read_to_string(path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
         let code: Vec<&str> =
@@ -80,6 +60,21 @@ fn imports_point_down() {
     }
     assert!(found.len() > 100, "the sources were not found");
     assert!(upward.is_empty(), "{upward:#?}");
+}
+
+/// A file without its line in `main.rs` is not compiled, so its tests would not run.
+#[test]
+fn every_file_of_these_tests_has_its_line() {
+    let main = include_str!("main.rs");
+    for entry in fs::read_dir("tests/native").unwrap() {
+        let path = entry.unwrap().path();
+        let is_module =
+            path.extension().is_some_and(|end| end == "rs") || path.join("mod.rs").exists();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let line = format!("mod {name};");
+        let has_line = name == "main" || main.lines().any(|one| one == line);
+        assert!(!is_module || has_line, "tests/native/main.rs lacks `{line}`");
+    }
 }
 
 /// Which folders may name a table in their SQL, where its own is not the only one: what an actor is and may,

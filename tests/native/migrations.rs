@@ -84,9 +84,20 @@ fn every_query_of_the_documents_can_be_asked() {
         assert!(!world.db.plan(query).is_empty(), "{query}");
         world.db.execute(query);
     }
-    for (name, _) in MIGRATIONS {
-        let name = name.trim_end_matches(".sql");
-        assert!(text.contains(&format!("| `{name}` |")), "{name} is not in the list");
+}
+
+/// The document has a list of the older ones, which do not all say it themselves.
+#[test]
+fn every_migration_says_what_it_does() {
+    let text = fs::read_to_string("migrations/README.md").unwrap();
+    for (file, _) in MIGRATIONS {
+        if file < "0032" {
+            let name = file.trim_end_matches(".sql");
+            assert!(text.contains(&format!("| `{name}` |")), "{name} is not in the list");
+        } else {
+            let sql = fs::read_to_string(format!("migrations/{file}")).unwrap();
+            assert!(sql.starts_with("-- "), "the first line of {file} must say what it does");
+        }
     }
 }
 

@@ -1,19 +1,17 @@
 //! Quotas: nobody has more of a kind than they may, however many ask at once, and room comes back.
 
+use chittyconnect::access::quota::QuotaKind;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Isolate, World, run};
+use crate::world::samples::{EntityKind, Ids};
+use crate::world::{Answer, Isolate, TestRequest, World, run};
 
 const ADMIN: &str = "dev-root+admin";
 
 /// Every quota is three.
 fn three() -> (World, Isolate) {
-    let vars =
-        ["CONTEXTS", "CONNECTIONS", "CHECKED_CONNECTIONS", "KEYS", "DELEGATIONS", "IDENTITIES"]
-            .map(|kind| format!("QUOTA_{kind}"));
-    let vars: Vec<(&str, Option<&str>)> =
-        vars.iter().map(|name| (name.as_str(), Some("3"))).collect();
-    World::warm_with(&vars)
+    let vars = QuotaKind::ALL.iter().map(|kind| (kind.rules().setting, Some("3")));
+    World::warm_with(&vars.collect::<Vec<_>>())
 }
 
 fn link(n: usize) -> Value {
@@ -23,28 +21,55 @@ fn link(n: usize) -> Value {
     })
 }
 
-/// A body by its number.
-type Body = fn(usize) -> Value;
+/// The kinds of entities that a quota counts, as `tests/requests.json` has them.
+fn kinds() -> Vec<EntityKind> {
+    EntityKind::all().into_iter().filter(|kind| kind.quota().is_some()).collect()
+}
 
-/// What is made: its path, and its body.
-fn kinds() -> Vec<(&'static str, Body)> {
-    vec![
-        ("/v1/contexts", |n| json!({"name": format!("n{n}")})),
-        ("/v1/connections", link),
-        ("/v1/keys", |n| json!({"name": format!("n{n}"), "scopes": ["read"]})),
-        ("/v1/delegate", |_| json!({"target_service": "connect", "scopes": ["read"]})),
-    ]
+/// What the bodies of a kind name, made by `dev-a`.
+async fn prepared(gateway: &Isolate, kind: &EntityKind) -> Ids {
+    let mut ids = Ids::new();
+    kind.prepare(gateway, &mut ids).await;
+    ids
+}
+
+/// The quotas that count other than what is made and ended, and have tests of their own.
+const OTHER: [&str; 2] = ["checked_connections", "identities"];
+
+#[test]
+fn every_quota_has_its_column_and_is_tested() {
+    let (world, _) = World::warm();
+    let table = "SELECT sql FROM sqlite_schema WHERE name = 'quota_assertions'";
+    let table = world.db.cell(table).unwrap();
+    let kinds = kinds();
+    for quota in QuotaKind::ALL {
+        let name = quota.as_str();
+        let column = format!("{name} INTEGER CONSTRAINT quota_{name} CHECK ({name})");
+        assert!(table.contains(&column), "{column} is not in {table}");
+        let is_sampled = kinds.iter().any(|kind| kind.quota() == Some(name));
+        assert_ne!(is_sampled, OTHER.contains(&name), "no entity of {name} in tests/requests.json");
+    }
 }
 
 fn is_exceeded(answer: &Answer) {
     assert_eq!((answer.status, answer.code()), (403, "quota_exceeded"), "{}", answer.text);
 }
 
+/// The answer says of its own kind how to make room.
+fn advises(answer: &Answer, kind: &EntityKind) {
+    is_exceeded(answer);
+    let quota = QuotaKind::ALL.iter().find(|quota| kind.quota() == Some(quota.as_str())).unwrap();
+    let expected = format!("{}, or ask an operator for more.", quota.rules().advice);
+    assert_eq!(answer.json["detail"], *expected);
+}
+
 #[test]
 fn nobody_has_more_than_they_may_and_what_ends_gives_room() {
-    for (path, body) in kinds() {
+    for kind in kinds() {
         let (world, gateway) = three();
         run(async {
+            let ids = prepared(&gateway, &kind).await;
+            let (path, body) = (kind.path(), |n| kind.body(n, &ids));
             let mut made = Vec::new();
             for n in 0..3 {
                 let answer = gateway.post(path, "dev-a", &body(n)).await;
@@ -53,7 +78,7 @@ fn nobody_has_more_than_they_may_and_what_ends_gives_room() {
             }
             world.services.reset_calls();
             let (rows, events) = (world.db.count("outbox"), world.db.count("audit"));
-            is_exceeded(&gateway.post(path, "dev-a", &body(3)).await);
+            advises(&gateway.post(path, "dev-a", &body(3)).await, &kind);
             assert!(world.services.calls("id").is_empty(), "nothing is minted");
             assert_eq!(
                 (world.db.count("outbox"), world.db.count("audit")),
@@ -78,10 +103,12 @@ fn nobody_has_more_than_they_may_and_what_ends_gives_room() {
 
 #[test]
 fn two_requests_never_pass_for_one_place() {
-    for (path, body) in kinds() {
+    for kind in kinds() {
         let (world, gateway) = three();
         let other = gateway.clone();
         run(async {
+            let ids = prepared(&gateway, &kind).await;
+            let (path, body) = (kind.path(), |n| kind.body(n, &ids));
             for n in 0..2 {
                 assert_eq!(gateway.post(path, "dev-a", &body(n)).await.status, 201);
             }
@@ -92,6 +119,7 @@ fn two_requests_never_pass_for_one_place() {
             let mut statuses = [one.status, two.status];
             statuses.sort_unstable();
             assert_eq!(statuses, [201, 403], "{path} {one:?} {two:?}");
+            advises(if one.status == 403 { one } else { two }, &kind);
             if path == "/v1/contexts" {
                 // Both had seen room and minted.
                 let orphaned = "SELECT payload FROM outbox WHERE event_type LIKE '%orphaned'";
@@ -203,34 +231,27 @@ fn contexts_are_counted_as_they_come_and_go() {
 #[test]
 fn a_quota_costs_no_round_trip() {
     let (world, gateway) = World::warm();
-    let without: Vec<(&str, Option<&str>)> = vec![
-        ("QUOTA_CONTEXTS", Some("0")),
-        ("QUOTA_KEYS", Some("0")),
-        ("QUOTA_CONNECTIONS", Some("0")),
-    ];
-    let free = world.isolate_with(&without);
+    let without = QuotaKind::ALL.iter().map(|kind| (kind.rules().setting, Some("0")));
+    let free = world.isolate_with(&without.collect::<Vec<_>>());
     run(async {
         for isolate in [&gateway, &free] {
             isolate.get("/v1/contexts", Some("dev-a")).await;
         }
-        let mut calls = Vec::new();
+        let (mut calls, mut ids) = (Vec::new(), Ids::new());
         for (n, isolate) in [&gateway, &free].into_iter().enumerate() {
-            for (path, body) in kinds() {
+            for kind in kinds() {
+                kind.prepare(&gateway, &mut ids).await;
                 world.db.reset_calls();
-                isolate
-                    .send_only(
-                        crate::world::TestRequest::new("POST", path)
-                            .token("dev-a")
-                            .json(&body(n + 10)),
-                    )
-                    .await;
+                let request = TestRequest::new("POST", kind.path()).token("dev-a");
+                isolate.send_only(request.json(&kind.body(n + 10, &ids))).await;
                 calls.push(world.db.calls());
             }
             world.db.reset_calls();
             isolate.get("/v1/contexts", Some("dev-a")).await;
             calls.push(world.db.calls());
         }
-        assert_eq!(calls[..5], calls[5..]);
-        assert_eq!(calls[4], 1, "a warm read");
+        let (with, without) = calls.split_at(calls.len() / 2);
+        assert_eq!(with, without);
+        assert_eq!(with.last(), Some(&1), "a warm read");
     });
 }

@@ -3,6 +3,8 @@
 use http_kit::problem::Problem;
 use seams::db::DbError;
 
+use crate::access::quota;
+
 /// Why nothing was changed.
 #[derive(Debug)]
 pub enum WriteError {
@@ -16,7 +18,7 @@ impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Refused(problem) => problem,
-            WriteError::Db(error) => error.into(),
+            WriteError::Db(error) => quota::problem(&error),
         }
     }
 }

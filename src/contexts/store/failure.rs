@@ -5,6 +5,7 @@ use seams::db::{DbError, Statement};
 
 use crate::access::caller::{Scope, WriteError};
 use crate::access::idempotency::Idempotency;
+use crate::access::quota;
 use crate::contexts::credentials;
 use crate::store::Ready;
 
@@ -74,7 +75,7 @@ impl From<Failure> for Problem {
                 Code::CredentialUnavailable,
                 "The request took too long, so the key that was made for it is revoked. Repeat the request.",
             ),
-            Failure::OverQuota(error) | Failure::Db(error) => Problem::storage(&error),
+            Failure::OverQuota(error) | Failure::Db(error) => quota::problem(&error),
         }
     }
 }

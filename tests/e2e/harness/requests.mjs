@@ -1,7 +1,10 @@
 /**
- * One sound request for every route that asks for a permission: what its `{id}` is of, its body, and what
- * `other` actors meet who send it with the same id.
+ * The sample requests of `tests/requests.json`, which the native tests send too (`tests/native/world/samples.rs`
+ * describes the file): one sound request for every route that asks for a permission, with what `other` actors meet
+ * who send it with the same id.
  */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 
 /** It works, on what is the other actor's own. */
 export const OWN = "own";
@@ -14,98 +17,28 @@ export const PUBLIC = "public";
 /** 403 `insufficient_scope`: for administrators. */
 export const ADMIN = "admin";
 
-const PARTNER = "https://api.partner.example";
+const SAMPLES = JSON.parse(readFileSync(new URL("../../requests.json", import.meta.url), "utf8"));
+
+/** The tables in which a request changes something, each with the columns that show it. */
+export const WATCHED = SAMPLES.watched;
+
+/** `value` with ids in the places of their kinds: `{context}` is the id of a context. */
+const filled = (value, ids) => JSON.parse(JSON.stringify(value).replace(/\{(\w+)\}/g, (all, kind) => ids[kind] ?? all));
+
+/** Makes one of each kind of entity that `known` lacks, and gives the ids of all by their kinds. */
+export async function makeEntities(call, known) {
+  const ids = { ...known };
+  for (const { kind, path, body, id } of SAMPLES.entities) {
+    if (kind in ids) continue;
+    const { status, text, json } = await call("POST", path, { body: filled(body, { ...ids, n: 1 }) });
+    assert.ok(status < 300, `${kind}: ${text}`);
+    ids[kind] = id.split("/").slice(1).reduce((value, name) => value[name], json);
+  }
+  return ids;
+}
 
 /** Requests by the route's name in the API description. `entities` has the ids of one actor's things. */
-export const requests = (entities) => {
-  const { actor } = entities;
-  const service = { id: "canon", other: ADMIN };
-  const proxied = { id: entities.connection, rest: "echo/x", other: HIDDEN };
-  return {
-    "GET /v1/contexts": { other: OWN },
-    "GET /v1/contexts/list": { other: OWN },
-    "GET /v1/contexts/search": { other: OWN },
-    "POST /v1/contexts": { body: { name: "from the table" }, other: OWN },
-    "POST /v1/contexts/create": { body: { name: "from the table too" }, other: OWN },
-    "GET /v1/contexts/{id}": { id: entities.context, other: HIDDEN },
-    "POST /v1/contexts/{id}/verify": { id: entities.context, other: HIDDEN },
-    "GET /v1/contexts/{id}/lineage": { id: entities.context, other: HIDDEN },
-    "PATCH /v1/contexts/{id}": { id: entities.context, body: { name: "changed" }, other: HIDDEN },
-    "DELETE /v1/contexts/{id}": { id: entities.context, other: HIDDEN },
-
-    "POST /v1/actors/register": { body: { actor_type: "human" }, other: OWN },
-    "GET /v1/actors/me": { other: OWN },
-    "GET /v1/actors": { other: ADMIN },
-    "GET /v1/actors/list": { other: ADMIN },
-    "GET /v1/actors/{id}": { id: actor, other: PUBLIC },
-    "PATCH /v1/actors/{id}": { id: actor, body: { display_name: "Somebody else" }, other: HIDDEN },
-    "GET /v1/actors/{id}/capabilities": { id: actor, other: HIDDEN },
-    "PUT /v1/actors/{id}/capabilities": { id: actor, body: { capabilities: ["admin"] }, other: ADMIN },
-
-    "GET /v1/keys": { other: OWN },
-    "POST /v1/keys": { body: { name: "from the table", scopes: ["read"] }, other: OWN },
-    "GET /v1/keys/{id}": { id: entities.key, other: HIDDEN },
-    "DELETE /v1/keys/{id}": { id: entities.key, other: HIDDEN },
-    "POST /v1/keys/{id}/rotate": { id: entities.key, body: {}, other: HIDDEN },
-
-    "GET /v1/delegate": { other: OWN },
-    "POST /v1/delegate": { body: { target_service: "chittyconnect" }, other: OWN },
-    "DELETE /v1/delegate/{id}": { id: entities.delegation, other: HIDDEN },
-
-    "GET /v1/audit": { other: OWN },
-    "GET /v1/audit/verify": { other: ADMIN },
-
-    "GET /v1/connections": { other: OWN },
-    "GET /v1/connections/list": { other: OWN },
-    "POST /v1/connections": {
-      body: { source_chitty_id: entities.context, source_type: "context", target_service: "partner", target_endpoint: `${PARTNER}/things` },
-      other: HIDDEN,
-    },
-    "GET /v1/connections/{id}": { id: entities.connection, other: HIDDEN },
-    "PATCH /v1/connections/{id}": { id: entities.connection, body: { status: "inactive" }, other: HIDDEN },
-    "DELETE /v1/connections/{id}": { id: entities.connection, other: HIDDEN },
-    "GET /v1/connections/{id}/status": { id: entities.connection, other: HIDDEN },
-    "GET /v1/connections/{id}/history": { id: entities.connection, other: HIDDEN },
-    "POST /v1/connections/{id}/check": { id: entities.connection, other: HIDDEN },
-    "GET /v1/connections/{id}/proxy": proxied,
-    "POST /v1/connections/{id}/proxy": { ...proxied, body: {} },
-    "PUT /v1/connections/{id}/proxy": { ...proxied, body: {} },
-    "PATCH /v1/connections/{id}/proxy": { ...proxied, body: {} },
-    "DELETE /v1/connections/{id}/proxy": proxied,
-    "GET /v1/connections/{id}/proxy/{path}": proxied,
-    "POST /v1/connections/{id}/proxy/{path}": { ...proxied, body: {} },
-    "PUT /v1/connections/{id}/proxy/{path}": { ...proxied, body: {} },
-    "PATCH /v1/connections/{id}/proxy/{path}": { ...proxied, body: {} },
-    "DELETE /v1/connections/{id}/proxy/{path}": proxied,
-
-    "GET /v1/events": { query: `?entity=${entities.context}`, other: HIDDEN },
-    "GET /v1/events/dead-letters": { other: ADMIN },
-    "POST /v1/events/dead-letters/replay": { body: {}, other: ADMIN },
-    "GET /v1/events/dead-letters/{id}": { id: "dl_none", other: ADMIN },
-    "POST /v1/events/dead-letters/{id}/replay": { id: "dl_none", other: ADMIN },
-    "DELETE /v1/events/dead-letters/{id}": { id: "dl_none", other: ADMIN },
-
-    "GET /v1/ecosystem": { other: COMMON },
-    "GET /v1/ecosystem/events": { other: COMMON, isStream: true },
-    "GET /v1/ecosystem/{id}": { id: "canon", other: COMMON },
-    "POST /v1/ecosystem/{id}/check": service,
-    "POST /v1/ecosystem/{id}/connect": service,
-    "POST /v1/ecosystem/{id}/disconnect": service,
-    "POST /v1/ecosystem/{id}/reset": service,
-
-    "GET /v1/github/installations": { other: OWN },
-    "GET /v1/github/installations/{id}": { id: entities.installation, other: HIDDEN },
-    "DELETE /v1/github/installations/{id}/owner": { id: entities.installation, other: HIDDEN },
-    "GET /v1/github/installations/{id}/repositories": { id: entities.installation, other: HIDDEN },
-
-    "POST /api/chittyid/mint": { body: { entity: "EVNT" }, other: OWN },
-    "POST /api/chittyid/validate": { body: { chittyId: actor }, other: COMMON },
-    "GET /api/chittyid/validate/{id}": { id: actor, other: COMMON },
-
-    "GET /v1/orchestrations/{id}": { id: entities.orchestration, other: HIDDEN },
-    "POST /v1/orchestrations/{id}": { id: "secure-user", body: { email: "table@example.org" }, other: OWN },
-  };
-};
+export const requests = (entities) => filled(SAMPLES.requests, entities);
 
 /** What asks for a permission and what does not, by the API description: `{scoped: Map(route, permission), open}`. */
 export function routesOf({ paths }) {

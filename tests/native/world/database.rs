@@ -145,7 +145,8 @@ impl Database {
     fn entries_after(&self, seq: i64) -> Vec<serde_json::Value> {
         let rows = self.cells(&format!(
             "SELECT json_object('actor_id', actor_id, 'via', via, 'action', action, 'entity_type', \
-             entity_type, 'entity_id', entity_id, 'outcome', outcome) FROM audit WHERE seq > {seq}"
+             entity_type, 'entity_id', entity_id, 'outcome', outcome, 'owner_id', owner_id) \
+             FROM audit WHERE seq > {seq}"
         ));
         rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
     }

@@ -3,6 +3,7 @@
 pub(crate) mod database;
 mod objects;
 pub(crate) mod outside;
+pub(crate) mod samples;
 mod services;
 mod simulation;
 

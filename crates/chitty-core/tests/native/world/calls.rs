@@ -38,8 +38,8 @@ pub(crate) struct Call {
     pub(crate) yields: &'static str,
     /// Bodies that this call does not accept, even under a 200.
     pub(crate) not_answers: Vec<Value>,
-    /// The result when every variant gets 404; `None` means that the call fails.
-    pub(crate) when_not_there: Option<&'static str>,
+    /// The result when every variant gets 404: an outage (`Denied`), or an answer to what the call asks for.
+    pub(crate) when_not_there: Result<&'static str, FailureKind>,
     pub(crate) make: fn(Session) -> LocalBoxFuture<'static, Result<String, ServiceError>>,
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
                 json!({"chittyId": "03-0-ERR-0001-T-2602-0-08"}),
                 json!({"chittyId": "03-1-USA-9002-T-2602-0-82"}),
             ],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.id().mint(&MintRequest {
                 label: EntityLabel::Context,
                 metadata: json!({"m": 1}),
@@ -146,7 +146,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"valid": true}),
             yields: "Valid",
             not_answers: no_verdict(),
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.id().validate(ID), found => format!("{found:?}")),
         },
         Call {
@@ -159,7 +159,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"chittyId": ID, "trustLevel": 3}),
             yields: "Some(Some(3))",
             not_answers: vec![json!({}), json!({"chittyId": "CHITTY-PEO-2"}), json!([ID])],
-            when_not_there: Some("None"),
+            when_not_there: Ok("None"),
             make: call!(session => session.id().info(&id()), found => {
                 format!("{:?}", found.map(|info| info.trust_level))
             }),
@@ -179,7 +179,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
                 json!({"valid": true, "chittyId": "admin"}),
                 json!([true]),
             ],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.auth().validate("s3cret"), found => match found {
                 chitty_core::TokenCheck::Valid(_) => "valid",
                 chitty_core::TokenCheck::Invalid => "invalid",
@@ -195,7 +195,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"actor": {"chittyId": ID, "principalId": "prn-1"}}),
             yields: "prn-1",
             not_answers: vec![json!({}), json!({"actor": {}}), json!([true])],
-            when_not_there: Some(NOTHING),
+            when_not_there: Ok(NOTHING),
             make: call!(session => session.auth().principal("s3cret", ID), found => {
                 found.unwrap_or_else(|| NOTHING.to_owned())
             }),
@@ -210,7 +210,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"token": "t1", "tokenId": "i1", "scope": ["read"]}),
             yields: "t1",
             not_answers: no_credential(),
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.auth().provision_token(&provision()), made => made.secret),
         },
         Call {
@@ -223,7 +223,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"accessToken": "t1"}),
             yields: "t1",
             not_answers: no_credential(),
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.auth().refresh_token("t0"), made => made.secret),
         },
         Call {
@@ -236,7 +236,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Refused),
             make: call!(session => session.auth().revoke_token("i1", "t1", "r"), () => NOTHING),
         },
         Call {
@@ -249,7 +249,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"api_key": "k1", "key_id": "i1"}),
             yields: "k1",
             not_answers: no_credential(),
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.auth().provision_key(&provision()), made => made.secret),
         },
         Call {
@@ -262,7 +262,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"data": {"apiKey": "k2", "keyId": "i2"}}),
             yields: "k2",
             not_answers: no_credential(),
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Refused),
             make: call!(session => session.auth().rotate_key(&id()), made => made.secret),
         },
         Call {
@@ -275,7 +275,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Refused),
             make: call!(session => session.auth().revoke_key(Some("i1"), "k1", "r"), () => NOTHING),
         },
         Call {
@@ -288,7 +288,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"keys": [{"kid": "1"}]}),
             yields: "1",
             not_answers: vec![json!({}), json!({"keys": {}}), json!([{"kid": "1"}])],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.auth().jwks(), keys => keys.len()),
         },
         Call {
@@ -306,7 +306,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"tools": [{"name": "a"}, {"name": "b"}, {"no": "name"}]}),
             yields: "a b",
             not_answers: vec![json!({}), json!({"tools": {}}), json!("tools"), json!(null)],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.registry().list(), list => {
                 let names: Vec<String> = list.value.into_iter().map(|entry| entry.name).collect();
                 names.join(" ")
@@ -322,7 +322,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"tool": {"name": "a", "url": "https://a/"}}),
             yields: "Some(\"https://a\")",
             not_answers: vec![json!({}), json!({"tool": {"url": "https://a"}}), json!([])],
-            when_not_there: Some("None"),
+            when_not_there: Ok("None"),
             make: call!(session => session.registry().one("a/?"), found => {
                 format!("{:?}", found.map(|entry| entry.url.unwrap()))
             }),
@@ -337,7 +337,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true, "chitty_id": ID, "certificate_id": "c"}),
             yields: r#"Some("CHITTY-PEO-0001") Some("c")"#,
             not_answers: vec![json!({}), json!({"success": "true"}), json!({"status": "pending"})],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.register().register(&Registration {
                 name: "n".to_owned(),
                 description: "d".to_owned(),
@@ -360,7 +360,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
                 json!({"well_known_path": "/n"}),
                 json!({"key_authorization": "k"}),
             ],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.register().challenge("n", "https://n"), found => {
                 format!("{} {}", found.well_known_path, found.key_authorization)
             }),
@@ -375,7 +375,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"pending": 2}),
             yields: r#"{"pending":2}"#,
             not_answers: vec![],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.register().status(), status => status),
         },
         Call {
@@ -388,7 +388,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: "true",
             not_answers: vec![],
-            when_not_there: Some("false"),
+            when_not_there: Ok("false"),
             make: call!(session => session.register().set_status("a b", "deprecated"), done => done),
         },
         Call {
@@ -408,7 +408,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"dna_id": "dna-1"}),
             yields: "dna-1",
             not_answers: vec![json!({}), json!({"success": true}), json!({"dna_id": 1}), json!([])],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.dna().initialize(&id(), "context", json!({"g": 1})), id => id),
         },
         Call {
@@ -421,7 +421,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Refused),
             make: call!(session => session.dna().evolve(&id(), "e", json!({"c": 1}), "t", Some("key-1")), _ => {
                 NOTHING
             }),
@@ -436,7 +436,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"dna_id": "dna-1"}),
             yields: "dna-1",
             not_answers: vec![json!([]), json!(null), json!("dna-1")],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Refused),
             make: call!(session => session.dna().lineage(&id()), lineage => {
                 lineage["dna_id"].as_str().unwrap_or_default().to_owned()
             }),
@@ -460,7 +460,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
                 json!({"id": "v"}),
                 json!([]),
             ],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.verify().context(&id(), Some("dna-1"), "s"), found => {
                 let (id, percent) = (found.id.unwrap(), found.confidence_percent.unwrap());
                 format!("{} {id} {percent}", found.verified)
@@ -485,7 +485,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"id": "cert-1", "status": "active"}),
             yields: "cert-1",
             not_answers: vec![json!({}), json!({"success": true}), json!({"id": 7})],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.certify().issue(&CertificateRequest {
                 chitty_id: id(),
                 legal_name: "n".to_owned(),
@@ -504,7 +504,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"valid": false, "error": "revoked"}),
             yields: "false",
             not_answers: no_verdict(),
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Refused),
             make: call!(session => session.certify().verify("cert-1"), holds => holds),
         },
         Call {
@@ -517,7 +517,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
-            when_not_there: Some(NOTHING),
+            when_not_there: Ok(NOTHING),
             make: call!(session => session.certify().revoke("cert-1", "r"), () => NOTHING),
         },
         Call {
@@ -530,7 +530,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"id": "1"}),
             yields: "1",
             not_answers: vec![],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.chronicle().append(&Entry {
                 action: "a",
                 actor: ID,
@@ -555,7 +555,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!([{"id": "1"}, {"id": "2"}]),
             yields: "2",
             not_answers: vec![json!({}), json!({"events": {}}), json!(null)],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.chronicle().query(&EntryQuery {
                 action: Some("a&b"),
                 start: Some("2026"),
@@ -573,7 +573,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"events": [{"id": "1"}]}),
             yields: "1",
             not_answers: vec![json!({}), json!({"events": 1}), json!("x")],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.chronicle().timeline("2025", "2026"), entries => {
                 entries.len()
             }),
@@ -591,7 +591,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.beacon().send("e", json!({"d": 1}), Some("key-1")), () => NOTHING),
         },
         Call {
@@ -604,7 +604,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"data": ["a"]}),
             yields: r#"["a"]"#,
             not_answers: vec![json!({}), json!([])],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Refused),
             make: call!(session => session.canon().category("case-types"), data => data),
         },
         Call {
@@ -617,7 +617,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"valid": true}),
             yields: "true",
             not_answers: no_verdict(),
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.canon().validate("k", "v"), valid => valid),
         },
         Call {
@@ -630,7 +630,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"results": [1, 2]}),
             yields: "2",
             not_answers: vec![json!({}), json!({"results": {}}), json!([])],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.canon().search("a b", Some("c")), found => found.len()),
         },
         Call {
@@ -643,7 +643,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"canonId": "canon-1"}),
             yields: "canon-1",
             not_answers: vec![json!({}), json!({"success": true}), json!({"id": 7})],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.canon().create_record(&json!({"r": 1}), Some("key-1")), id => id),
         },
         Call {
@@ -656,7 +656,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
-            when_not_there: Some(NOTHING),
+            when_not_there: Ok(NOTHING),
             make: call!(session => session.canon().remove_record("canon-1"), () => NOTHING),
         },
         Call {
@@ -669,7 +669,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.chat().propagate_context(&json!({"c": 1})), () => NOTHING),
         },
         Call {
@@ -682,7 +682,7 @@ pub(crate) fn all_calls() -> Vec<Call> {
             good: json!({"success": true}),
             yields: NOTHING,
             not_answers: vec![],
-            when_not_there: None,
+            when_not_there: Err(FailureKind::Denied),
             make: call!(session => session.chat().send_message(ID, "c", None), () => NOTHING),
         },
     ]

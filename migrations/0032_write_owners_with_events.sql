@@ -1,0 +1,8 @@
+-- The row of an event can say who owns its entity. Where it does not, the trigger finds the owner, as before.
+ALTER TABLE outbox ADD COLUMN owner_id TEXT;
+
+DROP TRIGGER audit_every_event;
+
+-- (The body of a trigger stays on one line: a semicolon that ends a line ends a statement here.)
+CREATE TRIGGER audit_every_event AFTER INSERT ON outbox WHEN NEW.event_type NOT IN ('service.state_changed', 'audit.sealed')
+BEGIN INSERT INTO audit (event_id, at, actor_id, via, action, entity_type, entity_id, detail, traceparent, outcome, owner_id) VALUES (NEW.event_id, NEW.created_at, NEW.actor_id, NEW.via, NEW.event_type, NEW.entity_type, NEW.entity_id, NEW.payload, NEW.traceparent, iif(json_extract(NEW.payload, '$.outcome') IN ('begun', 'failed', 'undone'), json_extract(NEW.payload, '$.outcome'), 'done'), coalesce(NEW.owner_id, CASE NEW.entity_type WHEN 'actor' THEN NEW.entity_id WHEN 'context' THEN (SELECT owner_chitty_id FROM contexts WHERE chitty_id = NEW.entity_id) WHEN 'connection' THEN (SELECT owner_chitty_id FROM connections WHERE connection_id = NEW.entity_id) WHEN 'delegation' THEN (SELECT delegator_chitty_id FROM delegations WHERE delegation_id = NEW.entity_id) WHEN 'key' THEN (SELECT owner_chitty_id FROM keys WHERE key_id = NEW.entity_id) WHEN 'orchestration' THEN (SELECT owner_chitty_id FROM orchestrations WHERE id = NEW.entity_id) WHEN 'installation' THEN iif(NEW.event_type = 'github.app.released', json_extract(NEW.payload, '$.from'), (SELECT owner_chitty_id FROM installations WHERE chitty_id = NEW.entity_id)) WHEN 'repository' THEN (SELECT owner_chitty_id FROM installations WHERE chitty_id = NEW.actor_id) END)); END;
