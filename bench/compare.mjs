@@ -1,6 +1,7 @@
 /** The gateway against the control: the same requests, the same database, in turns. */
 import { drain, fill } from "./fixture.mjs";
-import { ask, cases, comparable, NEW_CONTEXT, NUMBER, READER, startingWith, WRITER } from "./requests.mjs";
+import { until } from "../tests/e2e/harness/await.mjs";
+import { ask, cases, comparable, DISCOVERY, NEW_CONTEXT, NUMBER, READER, startingWith, WRITER } from "./requests.mjs";
 import { indexed, WORDS } from "./seed.mjs";
 import { cpuMicros } from "./processes.mjs";
 import { control, gateway, startServers, withoutConsumer } from "./servers.mjs";
@@ -67,12 +68,22 @@ async function prepare({ urls: [gatewayUrl, controlUrl] }, db) {
   const index = await indexed(gatewayUrl, db, WRITER.token, created);
   const settings = {
     health: await (await fetch(`${gatewayUrl}/health`)).json(),
+    discovery: await discovery(gatewayUrl),
     reader: { owner: READER.owner, mark: await markOf(db, WORDS.names) },
     writer: { owner: WRITER.owner, number, index },
   };
   await fetch(controlUrl, { method: "PUT", body: JSON.stringify(settings) });
   await drain(db);
   return cases(ids);
+}
+
+/** The discovery document, once ChittyRegistry's list is in it. */
+function discovery(gatewayUrl) {
+  const read = async () => {
+    const text = await (await fetch(gatewayUrl + DISCOVERY)).text();
+    return JSON.parse(text).registry.stale ? null : text;
+  };
+  return until(read, { what: "the registry's list", timeout: 30_000 });
 }
 
 /** What stands before a word in the reader's entries of the index. */

@@ -23,11 +23,11 @@ const COLUMNS = [
 const FIELDS = COLUMNS.join(", ");
 
 /**
- * What the benchmark tells it: the reply of `/health`; the owner that is read and what stands before
+ * What the benchmark tells it: the reply of `/health`; the discovery document; the owner that is read and what stands before
  * its words in the index; the owner that creates, and what the index holds of what it creates, where
  * `number` stands for the number.
  *
- * @type {{health: object, reader: {owner: string, mark: string},
+ * @type {{health: object, discovery: string, reader: {owner: string, mark: string},
  *   writer: {owner: string, number: string, index: {sign: 1 | -1, columns: Record<string, string>}}}}
  */
 let settings = {};
@@ -42,6 +42,7 @@ export default {
     if (pathname === "/integrations/github/webhook") return take(request, env);
     if (request.method === "POST") return create(request, env);
     if (pathname === "/health") return Response.json({ ...settings.health, timestamp: new Date().toISOString() });
+    if (pathname === "/.well-known/chitty.json") return new Response(settings.discovery, { headers: { "content-type": "application/json" } });
     if (pathname === "/v1/contexts") return list(env.DB);
     if (pathname === "/v1/contexts/search") return search(env.DB, searchParams.get("q"));
     return show(env.DB, pathname.slice("/v1/contexts/".length));

@@ -9,6 +9,7 @@ const CONTEXTS = 101;
 const REQUESTS = 10;
 
 const TARGETS = {
+  discovery: "0 D1, from the isolate's memory",
   get: "1 D1, 0 KV, 0 upstream",
   "list of 100": "1 D1, 0 KV, 0 upstream",
   "search of 50": "1 D1, 0 KV, 0 upstream",

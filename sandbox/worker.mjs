@@ -76,8 +76,10 @@ function calleeOf(pathname) {
   if (host) return { service: OUTSIDE, host: host.toLowerCase(), path: rest || "/" };
   const [, its, route] = /^\/_github\/([^/]+)(.*)$/.exec(pathname) ?? [];
   if (its) return GITHUB_HOSTS.includes(its) ? { service: GITHUB, host: its, path: route || "/" } : null;
-  const [, service, path] = /^\/([^/]*)(.*)$/.exec(pathname);
-  return SERVICE_NAMES.includes(service) ? { service, host: null, path: path || "/" } : null;
+  const [, name, path] = /^\/([^/]*)(.*)$/.exec(pathname);
+  // A service also answers at the host of its whole name, `chittycases.chitty.cc`. The case of a host means nothing.
+  const service = SERVICE_NAMES.find((one) => [one, `chitty${one}`].includes(name.toLowerCase()));
+  return service ? { service, host: null, path: path || "/" } : null;
 }
 
 async function readRequest(request, url) {

@@ -1,6 +1,8 @@
 //! [`App`]: the composition root. Each isolate has one; it holds everything that outlives a request.
 
+pub(crate) mod counters;
 pub(crate) mod settings;
+pub(crate) mod shared;
 mod slots;
 
 use std::rc::Rc;

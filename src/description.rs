@@ -12,12 +12,13 @@ use utoipa::openapi::{LicenseBuilder, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use crate::access::route::{Method, Route};
-use crate::actors::handlers as actors;
+use crate::actors::{handlers as actors, whoami};
 use crate::audit::handlers as audit;
 use crate::connections::{handlers as connections, proxy};
 use crate::contexts::views::{ContextDraft, ContextPatch};
 use crate::contexts::{Context, handlers as contexts};
 use crate::delegation::handlers as delegation;
+use crate::discovery::handlers as discovery;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::events::{handlers as events, timeline};
 use crate::github::install::{self, callback, transfer};
@@ -31,7 +32,7 @@ use crate::orchestrations::handlers as orchestrations;
 
 /// Operations that repeat the description of another path: the predecessor's paths, and the proxy's other
 /// methods and its path without a suffix. Each entry is the method, the path, and the path that it repeats.
-const ALIASES: [(Method, &str, &str); 16] = [
+const ALIASES: [(Method, &str, &str); 18] = [
     (Method::Get, "/", "/health"),
     (Method::Get, "/api/health", "/health"),
     (Method::Get, "/api/v1/status", "/health"),
@@ -39,6 +40,8 @@ const ALIASES: [(Method, &str, &str); 16] = [
     (Method::Get, "/v1/contexts/list", "/v1/contexts"),
     (Method::Get, "/v1/actors/list", "/v1/actors"),
     (Method::Get, "/v1/connections/list", "/v1/connections"),
+    (Method::Get, "/api/registry/services", "/api/services"),
+    (Method::Get, "/api/registry/services/{id}", "/api/services/{id}"),
     (Method::Post, PROXY, PROXY),
     (Method::Put, PROXY, PROXY),
     (Method::Patch, PROXY, PROXY),
@@ -98,6 +101,7 @@ pub fn document() -> String {
         crate::contexts::lineage::show,
         actors::register,
         actors::me,
+        whoami::whoami,
         actors::list,
         actors::show,
         actors::change,
@@ -130,6 +134,13 @@ pub fn document() -> String {
         events::replay_many,
         events::discard,
         metrics::show,
+        discovery::document,
+        discovery::list,
+        discovery::show,
+        discovery::statuses,
+        discovery::status,
+        discovery::locate,
+        discovery::discover,
         ecosystem::list,
         ecosystem::show,
         ecosystem::check,
@@ -169,6 +180,7 @@ pub fn document() -> String {
         (name = "keys", description = "API keys of this gateway."),
         (name = "audit", description = "Who did what to which entity."),
         (name = "events", description = "Events, and dead letters: events that were given up."),
+        (name = "discovery", description = "Where the services of ChittyOS are, and how they are, for everybody."),
         (name = "ecosystem", description = "The ChittyOS services as this gateway sees them."),
         (name = "identities", description = "ChittyIDs of all nine kinds, minted and validated by ChittyID."),
         (name = "orchestrations", description = "Flows over several services, which complete or are undone."),

@@ -37,6 +37,9 @@ pub const COMMON_HEADERS: [(&str, &str); 3] = [
 const EXPOSED_HEADERS: &str = "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID, \
      Idempotency-Replayed, traceparent";
 
+/// The header that lets a script of another origin read a reply.
+const ALLOW_ORIGIN: &str = "access-control-allow-origin";
+
 /// Answers one request. Never fails: every error becomes a reply.
 pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
     let now_ms = app.now_ms();
@@ -68,9 +71,11 @@ pub async fn serve(app: &App, table: &Table, inbound: &dyn Inbound) -> Reply {
     if inbound.header("origin").is_some() {
         // Any origin may call: callers authenticate by a header that no browser sends by itself, so
         // there is no ambient authority to protect (Fetch standard, CORS without credentials).
-        reply = reply
-            .header("access-control-allow-origin", "*")
-            .header("access-control-expose-headers", EXPOSED_HEADERS);
+        reply = reply.header("access-control-expose-headers", EXPOSED_HEADERS);
+        // A document that caches may keep has this header in any case.
+        if reply.header_value(ALLOW_ORIGIN).is_none() {
+            reply = reply.header(ALLOW_ORIGIN, "*");
+        }
     }
     reply.header("x-request-id", trace.request_id).header("traceparent", trace.traceparent)
 }

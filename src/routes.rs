@@ -8,13 +8,14 @@ use http_kit::parameters::Parameters;
 use crate::access::caller::Permission;
 use crate::access::rates::Class;
 use crate::access::route::{Access, Method, Route, Table};
-use crate::actors::handlers as actors;
+use crate::actors::{handlers as actors, whoami};
 use crate::audit::handlers as audit;
 use crate::connections::create::create as create_connection;
 use crate::connections::{handlers as connections, proxy};
 use crate::contexts::create::create as create_context;
 use crate::contexts::{handlers as contexts, lineage, verification};
 use crate::delegation::handlers as delegation;
+use crate::discovery::handlers as discovery;
 use crate::ecosystem::{handlers as ecosystem, stream};
 use crate::events::{handlers as events, timeline};
 use crate::github::install::{self, callback, transfer};
@@ -70,6 +71,17 @@ pub static ROUTES: &[Route] = &[
     open!(Get "/api/v1/status" => health::show).reads(&["full"]).ignores_others(),
     open!(Get "/openapi.json" => openapi::show).ignores_others(),
     open!(Get "/metrics" => metrics::show).ignores_others(),
+
+    open!(Get     "/.well-known/chitty.json"    => discovery::document).ignores_others(),
+    open!(Get     "/api/services"               => discovery::list).ignores_others(),
+    open!(Get     "/api/registry/services"      => discovery::list).ignores_others(),
+    counted!(Get  "/api/services/status",        Public => discovery::statuses),
+    counted!(Get  "/api/services/{id}",          Public => discovery::show),
+    counted!(Get  "/api/services/{id}/status",   Public => discovery::status),
+    counted!(Get  "/api/registry/services/{id}", Public => discovery::show),
+    counted!(Get  "/api/discover/{id}",          Public => discovery::locate),
+    counted!(Post "/api/v1/connect/discover",    Public => discovery::discover),
+    scoped!(Get   "/api/registry/whoami",        ActorsRead => whoami::whoami),
 
     scoped!(Post   "/v1/contexts",        ContextsWrite => create_context),
     scoped!(Post   "/v1/contexts/create", ContextsWrite => create_context),
@@ -185,6 +197,14 @@ mod tests {
     }
 
     #[test]
+    fn no_parameter_hides_a_path_without_one() {
+        for route in ROUTES.iter().filter(|route| !route.path.contains('{')) {
+            let found = table().find(route.path).unwrap();
+            assert!(found.routes.iter().all(|found| found.path == route.path), "{}", route.path);
+        }
+    }
+
+    #[test]
     fn the_nearest_path_is_named() {
         for (path, near) in [
             ("/v1/context", Some("/v1/contexts")),
@@ -199,6 +219,8 @@ mod tests {
             ("/v1/delegates", Some("/v1/delegate")),
             ("/heatlh", Some("/health")),
             ("/wp-login.php", None),
+            ("/api/service", Some("/api/services")),
+            ("/.well-known/chitty.jsn", Some("/.well-known/chitty.json")),
             ("/", None),
             ("", None),
             ("/v2", None),

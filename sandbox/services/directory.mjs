@@ -24,8 +24,8 @@ const CHITTYOS = {
   "business-operations": { chat },
 };
 
-/** What ChittyRegistry lists from the beginning; the last is a service that only it knows. */
-const LISTED = { ...CHITTYOS, uncategorized: { almanac: target("almanac") } };
+/** What ChittyRegistry lists from the beginning; the last are services that only it knows. */
+const LISTED = { ...CHITTYOS, uncategorized: { almanac: target("almanac"), weather: target("weather") } };
 
 const SERVICES = {
   ...Object.assign({}, ...Object.values(LISTED)),

@@ -6,6 +6,9 @@ const ENDPOINTS = ["/health", "/api/v1/tools", "/api/v1/tools/{chitty_id}", "/ap
 const SUBMISSION = "https://register.chitty.cc/api/v1/register";
 const FOUNDED = "2025-01-01T00:00:00.000Z";
 
+/** What is listed otherwise than the other services: by people, who spell names and states as they like. */
+const SPELLED = { weather: { name: "ChittyWeather", status: "Live" } };
+
 /** registry.chitty.cc. `listed` has what is listed from the beginning: by category, an object whose names are theirs. */
 export function registry(call, state, listed) {
   if (call.method !== "GET") return answer(401, { error: "The registry is read only", code: "READ_ONLY", submission_endpoint: SUBMISSION });
@@ -63,6 +66,7 @@ const catalogue = (listed) =>
         endpoints: [`https://${name}.chitty.cc/health`, `https://${name}.chitty.cc/api`],
         registered_at: FOUNDED,
         updated_at: FOUNDED,
+        ...SPELLED[name],
       }),
     ),
   );

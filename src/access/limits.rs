@@ -337,7 +337,7 @@ mod tests {
             limit in 1u32..50,
             pauses in proptest::collection::vec(0u64..20_000, 1..200),
         ) {
-            let limits = Limits::with(Rates([0; 7]), None, None);
+            let limits = Limits::with(Rates([0; 8]), None, None);
             let mut now_ms = 1_000_000;
             let mut passed: Vec<u64> = Vec::new();
             for pause in pauses {
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn the_number_of_counted_subjects_is_bounded() {
-        let limits = Limits::with(Rates([0; 7]), None, None);
+        let limits = Limits::with(Rates([0; 8]), None, None);
         for n in 0..10_000 {
             limits.count_here(Class::Authenticate, &n.to_string(), 10, 1000);
         }

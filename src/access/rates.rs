@@ -23,11 +23,13 @@ pub enum Class {
     Authenticate,
     /// Steps of installing the GitHub App, each of which costs calls to GitHub; per address.
     Install,
+    /// Questions about single services, which need no credential; per address.
+    Public,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 7] = [
+    pub const ALL: [Class; 8] = [
         Class::Read,
         Class::Write,
         Class::Mint,
@@ -35,6 +37,7 @@ impl Class {
         Class::Webhook,
         Class::Authenticate,
         Class::Install,
+        Class::Public,
     ];
 
     /// The class's name in headers and in `RATE_LIMIT`.
@@ -47,13 +50,14 @@ impl Class {
             Class::Webhook => "webhook",
             Class::Authenticate => "authenticate",
             Class::Install => "install",
+            Class::Public => "public",
         }
     }
 }
 
 /// Requests a minute, in the order of [`Class::ALL`]; 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rates(pub [u32; 7]);
+pub struct Rates(pub [u32; 8]);
 
 impl Settings for Rates {
     fn read(_: &Config, reader: &mut Reader) -> Self {
@@ -65,6 +69,7 @@ impl Settings for Rates {
             ("RATE_LIMIT_WEBHOOK", 6000),
             ("RATE_LIMIT_AUTHENTICATE", 600),
             ("RATE_LIMIT_INSTALL", 60),
+            ("RATE_LIMIT_PUBLIC", 600),
         ];
         Rates(rates.map(|(name, usual)| reader.small_number(name, usual, 0, 100_000)))
     }
@@ -98,7 +103,11 @@ impl Overrides {
             Class::Read => self.read,
             Class::Write => self.write,
             Class::Mint => self.mint,
-            Class::Validate | Class::Webhook | Class::Authenticate | Class::Install => None,
+            Class::Validate
+            | Class::Webhook
+            | Class::Authenticate
+            | Class::Install
+            | Class::Public => None,
         }
     }
 

@@ -215,3 +215,102 @@ pub(crate) struct GrantView {
     /// They replace all earlier grants; an empty list takes all of them away. At most 50 scopes.
     capabilities: Vec<String>,
 }
+
+/// The calling actor, in the words of the gateway's predecessor.
+#[derive(ToSchema)]
+#[schema(as = WhoAmI)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct WhoAmIView {
+    /// Always true.
+    success: bool,
+    /// The actor and its credential.
+    data: WhoAmIDataView,
+}
+
+/// The actor and its credential.
+#[derive(ToSchema)]
+#[schema(as = WhoAmIData)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct WhoAmIDataView {
+    /// The actor.
+    tenant: TenantView,
+    /// The gateway has no sessions.
+    session: SessionView,
+    /// The scopes of the credential in use.
+    scopes: Vec<String>,
+    /// What the gateway does for the actor.
+    flags: FlagsView,
+    /// What is left.
+    quota: RemainingView,
+    /// The credential in use.
+    credential: CredentialInUseView,
+}
+
+/// An actor as a tenant.
+#[derive(ToSchema)]
+#[schema(as = Tenant)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct TenantView {
+    /// The ChittyID that ChittyAuth vouches for.
+    chitty_id: String,
+    /// The display name, or the ChittyID without one.
+    name: String,
+    /// The type of the actor, or `standard` if it has not registered.
+    account_type: String,
+}
+
+/// A session. The gateway has none, so all but the time of this request is empty.
+#[derive(ToSchema)]
+#[schema(as = TenantSession)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct SessionView {
+    /// Always null.
+    session_id: Option<String>,
+    /// Always null.
+    created_at: Option<String>,
+    /// The time of this request, ISO-8601.
+    last_activity: String,
+    /// Always empty.
+    active_files: Vec<String>,
+    /// Always empty.
+    active_tasks: Vec<String>,
+}
+
+/// What the gateway does for an actor.
+#[derive(ToSchema)]
+#[schema(as = TenantFlags)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct FlagsView {
+    /// Whether the gateway has an MCP server: false.
+    mcp_enabled: bool,
+    /// Always false.
+    context_consciousness_enabled: bool,
+    /// Always false.
+    memory_cloude_enabled: bool,
+    /// Always empty.
+    beta_features: Vec<String>,
+}
+
+/// What is left to an actor.
+#[derive(ToSchema)]
+#[schema(as = TenantQuota)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct RemainingView {
+    /// Always null: storage is not limited by bytes.
+    storage_bytes: Option<u64>,
+    /// How many more reads this minute allows; null without a limit.
+    api_calls_remaining: Option<u32>,
+}
+
+/// The credential of a request.
+#[derive(ToSchema)]
+#[schema(as = CredentialInUse)]
+#[allow(dead_code, reason = "a description")]
+pub(crate) struct CredentialInUseView {
+    /// `token`, `key` or `delegation`.
+    r#type: String,
+    /// The id of the key or of the delegation; null for a token.
+    id: Option<String>,
+    /// When it ends, ISO-8601; null if that is not known.
+    expires_at: Option<String>,
+}

@@ -6,8 +6,8 @@ use chitty_core::{Service, TransportError};
 use seams::outside::{OutsideRequest, OutsideResponse};
 
 use crate::app::{App, Slot};
-use crate::discovery::Directory;
 use crate::discovery::endpoint::{Endpoint, is_chittyos, is_gateway, is_reserved, own_name};
+use crate::discovery::{self, Directory};
 
 /// The most bytes of an answer that the gateway reads.
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;
@@ -28,13 +28,11 @@ impl Base {
     /// development, a host with a reserved name is at the sandbox. Every other host is called by its name.
     pub fn of(app: &App, service: &str, endpoint: &Endpoint) -> Self {
         let known = Service::parse(service);
-        let named = |name: &str| app.config.service_url_template.replace("{name}", name);
-        let origin = match (is_chittyos(service), known, own_name(service, &endpoint.host)) {
-            (true, Some(service), _) => app.core.endpoint(service),
-            (true, None, _) => named(&Directory::of(app).name_of(service)),
+        let origin = match (is_chittyos(service), own_name(service, &endpoint.host)) {
+            (true, _) => discovery::origin(app, service, &Directory::of(app).name_of(service)),
             // The name that ChittyRegistry listed when the connection was created.
-            (false, _, Some(name)) => named(name),
-            (false, _, None) => outside(app, &endpoint.host),
+            (false, Some(name)) => discovery::origin(app, service, name),
+            (false, None) => outside(app, &endpoint.host),
         };
         let url = format!("{}{}", origin.trim_end_matches('/'), endpoint.path);
         Base { url, service: known.filter(|_| is_chittyos(service)) }

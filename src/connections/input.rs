@@ -39,7 +39,7 @@ pub struct Draft {
 impl Draft {
     /// The endpoint to which requests go.
     pub fn endpoint(&self) -> Endpoint {
-        let usual = || Endpoint::of_chittyos(&self.target_service);
+        let usual = || Endpoint::usual(&self.target_service);
         self.target_endpoint.clone().unwrap_or_else(usual)
     }
 }
@@ -136,7 +136,7 @@ fn read_endpoint(
     if let Member::Value(text) = fields.text("target_endpoint", 2048) {
         return match Endpoint::for_service(service, &text, registered) {
             // A usual endpoint that is spelled out is the same as none.
-            Ok(endpoint) if is_built_in && endpoint == Endpoint::of_chittyos(service) => None,
+            Ok(endpoint) if is_built_in && endpoint == Endpoint::usual(service) => None,
             Ok(endpoint) => Some(endpoint),
             Err(detail) => {
                 fields.wrong("target_endpoint", detail);

@@ -23,6 +23,14 @@ fn value(schema: &str, name: &str) -> Option<Value> {
     let is_context = schema.starts_with("Context") || schema == "Deleted";
     Some(match (schema, name) {
         ("IdentityDraft", "entity") | ("IdentityReply", "type") => json!("EVNT"),
+        ("DiscoveryEndpoints" | "ServiceCapabilities" | "Onboarding" | "ApiCapabilities"
+            | "McpCapabilities" | "DiscoveryDocument" | "CatalogEntry" | "DiscoveredService"
+            | "LocatedService" | "ServiceGist" | "LocatedServices" | "LocationDraft"
+            | "LiveStatus" | "LiveStatuses", name) => return of_the_catalog(schema, name),
+        ("Tenant", "account_type") => json!("human"),
+        ("Tenant", "name") => json!("Ada"),
+        ("TenantSession", "created_at") => Value::Null,
+        (_, "active_files" | "active_tasks" | "beta_features") => json!([]),
         ("IdentityReply", "entity") => json!("E"),
         (_, "warnings") => json!(["`resolve` is not read here"]),
         ("DeadLetter" | "Discarded", "id") => uuid("dl"),
@@ -120,6 +128,54 @@ fn value(schema: &str, name: &str) -> Option<Value> {
         (_, "iat") => json!(1_767_323_045),
         (_, "exp") => json!(1_767_326_645),
         (_, "status") if schema == "Problem" => json!(404),
+        _ => return None,
+    })
+}
+
+/// The example value of a member of the catalog's documents.
+#[rustfmt::skip]
+fn of_the_catalog(schema: &str, name: &str) -> Option<Value> {
+    const CONNECT: &str = "https://connect.chitty.cc";
+    const ID: &str = "https://id.chitty.cc";
+    let of_connect = |path: &str| json!(format!("{CONNECT}{path}"));
+    let of_id = |path: &str| json!(format!("{ID}{path}"));
+    Some(match (schema, name) {
+        ("DiscoveryEndpoints", "connect_base" | "api_base" | "mcp_base") => json!(CONNECT),
+        ("DiscoveryEndpoints", "sse") => of_connect("/v1/ecosystem/events"),
+        ("DiscoveryEndpoints", "auth") => json!("https://auth.chitty.cc"),
+        ("DiscoveryEndpoints", "registry") => json!("https://registry.chitty.cc"),
+        (_, "register" | "register_url") => json!("https://register.chitty.cc"),
+        ("ServiceCapabilities", "discovery") => of_connect("/api/services"),
+        ("ServiceCapabilities", "health_check") => of_connect("/health"),
+        ("ServiceCapabilities", "status") => of_connect("/api/services/status"),
+        (_, "get_started") => json!("https://get.chitty.cc"),
+        (_, "device_code_flow") => json!("https://auth.chitty.cc/device"),
+        (_, "docs") => of_connect("/docs"),
+        (_, "openapi_spec") => of_connect("/openapi.json"),
+        ("ApiCapabilities", "version") => json!("v1"),
+        ("DiscoveryDocument", "version") => json!("1.0.0"),
+        (_, "protocol_version") => json!("2025-06-18"),
+        (_, "resource_uri_scheme") => json!("resource://connect/{session_id}/{sha256}-{basename}"),
+        (_, "name" | "service" | "serviceId") => json!("chittyid"),
+        ("CatalogEntry", "id") => json!("id"),
+        (_, "url") => json!(ID),
+        (_, "health" | "health_url") => of_id("/health"),
+        (_, "mcp" | "direct_mcp") => of_id("/mcp"),
+        (_, "api" | "direct_api") => of_id("/api"),
+        (_, "version") => json!("1.4.0"),
+        (_, "description") => json!("Mints and validates ChittyIDs."),
+        (_, "capabilities") => json!(["api", "mcp"]),
+        (_, "chitty_id") => json!("03-1-USA-9002-T-2602-0-81"),
+        ("LiveStatus", "statusCode") => json!(200),
+        ("LiveStatus", "error") => json!("timeout"),
+        ("LiveStatus", "registered_status") => json!("active"),
+        ("LiveStatuses", "services") => json!({
+            "chittyid": {
+                "serviceId": "chittyid", "name": "chittyid", "url": ID, "status": "healthy",
+                "statusCode": 200, "lastChecked": "2026-01-02T03:04:05.678Z", "latency_ms": 12,
+                "registered_status": null,
+            },
+        }),
         _ => return None,
     })
 }

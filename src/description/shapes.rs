@@ -74,6 +74,7 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("ContextPatch", "name", json!({ "pattern": NAME })),
         ("ContextKeyDraft", "scopes", json!({ "minItems": 1, "maxItems": MAX_SCOPES, "items": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}:(read|write)$" } })),
         ("ContextKeyDraft", "expires_in_seconds", json!({ "minimum": LIFE_MS.start() / 1000, "maximum": LIFE_MS.end() / 1000 })),
+        ("LocationDraft", "service", service.clone()),
         ("DelegationDraft", "target_service", service.clone()),
         ("DelegationDraft", "scopes", scopes(1)),
         ("DelegationDraft", "expires_in_seconds", json!({ "minimum": LIFE_S.start(), "maximum": LIFE_S.end() })),
@@ -164,7 +165,7 @@ fn is_instant(name: &str) -> bool {
     name.ends_with("_at")
         || name.ends_with("At")
         || ["at", "timestamp", "until", "since", "created", "last_health_check"].contains(&name)
-        || name == "next_health_check"
+        || ["next_health_check", "lastChecked", "last_deployed", "last_activity"].contains(&name)
 }
 
 /// Writes all bounds and patterns into the document.
@@ -204,7 +205,10 @@ fn bound(document: &mut Value) {
     for (schema, name, more) in bounds() {
         for one in names.iter().filter(|one| schema == "*" || one.as_str() == schema) {
             // In some schemas, such as that of problems, a member of such a name is text.
-            let is_meant = |found: &&mut Value| schema != "*" || kind(found) != "string";
+            // A schema that is referred to has its own bounds.
+            let is_meant = |found: &&mut Value| {
+                (schema != "*" || kind(found) != "string") && found.get("$ref").is_none()
+            };
             if let Some(found) = member(document, one, name).filter(is_meant) {
                 let more = without_given(found, &more);
                 merge(found, &more);

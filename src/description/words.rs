@@ -31,6 +31,7 @@ const WATCH_EVENTS: [&str; 7] = [
 ];
 const STEP_STATES: [&str; 8] =
     ["pending", "started", "done", "skipped", "failed", "compensating", "compensated", "stuck"];
+const SERVICE_STATUSES: [&str; 5] = ["active", "degraded", "down", "deprecated", "unknown"];
 const REGISTRATION_STATES: [&str; 3] = ["pending", "registered", "degraded"];
 
 /// The members of schemas that hold one word, or a list of words, of a set. `*` is every schema.
@@ -78,6 +79,16 @@ fn members() -> Vec<(&'static str, &'static str, Words)> {
         ("AuditEntry", "outcome", vec!["done", "begun", "failed", "undone"]),
         ("AuditVerdict", "result", vec!["valid", "altered", "unreadable"]),
         ("DeadLetter", "queue", vec!["CONTEXT_OPS_QUEUE", "EVENT_Q"]),
+
+        ("CatalogEntry", "status", SERVICE_STATUSES.to_vec()),
+        ("CatalogEntry", "sources", vec!["catalog", "registry", "registration", "gateway"]),
+        ("DiscoveredService", "status", SERVICE_STATUSES.to_vec()),
+        ("DiscoveryDocument", "ecosystem", vec!["ChittyOS"]),
+        ("LocatedService", "status", SERVICE_STATUSES.to_vec()),
+        ("ServiceGist", "status", SERVICE_STATUSES.to_vec()),
+        ("LiveStatus", "status", vec!["healthy", "degraded", "down", "unknown"]),
+        ("ApiCapabilities", "authentication", vec!["api_key", "bearer_token"]),
+        ("CredentialInUse", "type", vec!["token", "key", "delegation"]),
 
         ("Service", "service", services.clone()),
         ("Service", "status", vec!["active", "degraded", "down", "unknown"]),

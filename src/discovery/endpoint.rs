@@ -21,8 +21,8 @@ const CHITTYOS_DOMAINS: [&str; 2] = [CHITTYOS_DOMAIN, "ch1tty.com"];
 /// The hosts below [`CHITTYOS_DOMAIN`] that are this gateway: a connection to one would lead back here.
 const GATEWAY: [&str; 4] = ["api", "connect", "connect-staging", "mcp"];
 
-/// The built-in services of ChittyOS that this gateway does not call itself, by their hosts below
-/// [`CHITTYOS_DOMAIN`]. With those of [`Service::ALL`] they are the ecosystem's catalogue without this gateway.
+/// The built-in services of ChittyOS that this gateway does not call itself, by their names. With those of
+/// [`Service::ALL`] they are the ecosystem's catalog without this gateway.
 const OTHER_CHITTYOS: [&str; 34] = [
     "assets",
     "brand",
@@ -59,6 +59,9 @@ const OTHER_CHITTYOS: [&str; 34] = [
     "track",
     "trust",
 ];
+
+/// The built-in services whose host below [`CHITTYOS_DOMAIN`] is not their name: the name and the host.
+const OTHER_HOSTS: [(&str, &str); 1] = [("task", "tasks")];
 
 /// Top-level names that are not public (RFC 6761, RFC 6762, RFC 7686, RFC 8375, and those that private
 /// networks use).
@@ -111,28 +114,48 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// The built-in services of ChittyOS, by their names.
+pub(super) fn built_in() -> impl Iterator<Item = &'static str> {
+    Service::ALL.iter().map(|service| service.host()).chain(OTHER_CHITTYOS)
+}
+
 /// Whether this is the name of a built-in ChittyOS service, in the form that
 /// [`crate::access::service_name::service_name`] returns.
 pub fn is_chittyos(service: &str) -> bool {
-    Service::ALL.iter().any(|one| one.host() == service) || OTHER_CHITTYOS.contains(&service)
+    built_in().any(|name| name == service)
+}
+
+/// The usual name of a service's host below `chitty.cc`: nearly always the name of the service.
+pub fn usual_host(service: &str) -> &str {
+    OTHER_HOSTS.iter().find(|(name, _)| *name == service).map_or(service, |(_, host)| *host)
+}
+
+/// The name of the service that has this host below `chitty.cc`: `task` for `tasks`. The reverse of
+/// [`usual_host`].
+pub fn service_at(host: &str) -> &str {
+    OTHER_HOSTS.iter().find(|(_, other)| *other == host).map_or(host, |(name, _)| *name)
+}
+
+/// Whether a text can be one label of a DNS name: 1 to 63 small letters, digits and inner hyphens.
+pub fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 /// Returns the name of `host` below `chitty.cc`, if it is one of the service's own names. For the service
 /// `weather` these are `weather`, `chittyweather` and each name below one of them: the holder of those two
-/// decides who answers there, whatever ChittyRegistry says.
+/// decides who answers there, whatever ChittyRegistry says. A built-in service also has its usual host.
 pub fn own_name<'h>(service: &str, host: &'h str) -> Option<&'h str> {
     let name = host.strip_suffix(CHITTYOS_DOMAIN)?.strip_suffix('.')?;
     let (front, last) = match name.rsplit_once('.') {
         Some((front, last)) => (Some(front), last),
         None => (None, name),
     };
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let is_own = last == service || last.strip_prefix("chitty") == Some(service);
+    let is_own = last == service
+        || last == usual_host(service)
+        || last.strip_prefix("chitty") == Some(service);
     let sound = front.is_none_or(|front| front.split('.').all(is_label));
     (is_own && is_label(service) && sound && !is_gateway(service)).then_some(name)
 }
@@ -143,9 +166,14 @@ pub fn is_gateway(service: &str) -> bool {
 }
 
 impl Endpoint {
-    /// The host of a ChittyOS service.
-    pub fn of_chittyos(service: &str) -> Self {
-        Endpoint { host: format!("{service}.{CHITTYOS_DOMAIN}"), path: String::new() }
+    /// The host of this name below `chitty.cc`.
+    pub fn of_chittyos(name: &str) -> Self {
+        Endpoint { host: format!("{name}.{CHITTYOS_DOMAIN}"), path: String::new() }
+    }
+
+    /// The usual host of a ChittyOS service.
+    pub fn usual(service: &str) -> Self {
+        Endpoint::of_chittyos(usual_host(service))
     }
 
     /// The endpoint without a host, to which no connection may lead.
@@ -164,9 +192,10 @@ impl Endpoint {
         registered: Option<&Endpoint>,
     ) -> Result<Self, String> {
         let endpoint = Endpoint::parse(text).map_err(str::to_owned)?;
-        let own = Endpoint::of_chittyos(service).host;
+        let own = Endpoint::usual(service).host;
         if is_chittyos(service) {
-            if endpoint.host != own {
+            // The host by its name is good too, where the usual one is another.
+            if endpoint.host != own && endpoint.host != Endpoint::of_chittyos(service).host {
                 return Err(format!("must be under https://{own}, the host of that service"));
             }
         } else if registered.is_some_and(|registered| registered.host == endpoint.host) {
@@ -241,18 +270,12 @@ fn is_below(host: &str, domain: &str) -> bool {
 /// the last one of letters or punycode, and not below a private name or a mirror.
 fn is_public_name(host: &str) -> bool {
     let labels: Vec<&str> = host.split('.').collect();
-    let sound = |label: &&str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
     let Some(last) = labels.last() else { return false };
     let top = last.len() >= 2
         && (last.bytes().all(|b| b.is_ascii_lowercase()) || last.starts_with("xn--"));
     host.len() <= 253
         && labels.len() >= 2
-        && labels.iter().all(sound)
+        && labels.iter().all(|label| is_label(label))
         && top
         && !PRIVATE_SUFFIXES.contains(last)
         && !MIRRORS.iter().any(|mirror| is_below(host, mirror))
@@ -511,6 +534,24 @@ mod tests {
         assert!(Endpoint::for_credential("https://login.partner.example/token").is_ok());
         for text in ["https://auth.chitty.cc/token", "https://chitty.cc", "https://a.ch1tty.com"] {
             assert!(Endpoint::for_credential(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_whose_host_has_another_name_is_reached_at_both() {
+        assert_eq!((usual_host("task"), service_at("tasks")), ("tasks", "task"));
+        assert_eq!((usual_host("cases"), service_at("cases")), ("cases", "cases"));
+        assert_eq!(Endpoint::usual("task").host, "tasks.chitty.cc");
+        for text in ["https://tasks.chitty.cc/v1", "https://task.chitty.cc"] {
+            assert!(Endpoint::for_service("task", text, None).is_ok(), "{text}");
+        }
+        assert!(Endpoint::for_service("cases", "https://tasks.chitty.cc", None).is_err());
+        assert_eq!(own_name("task", "tasks.chitty.cc"), Some("tasks"));
+        assert_eq!(own_name("task", "chittytask.chitty.cc"), Some("chittytask"));
+        assert_eq!(own_name("task", "eu.tasks.chitty.cc"), Some("eu.tasks"));
+        assert_eq!(own_name("cases", "tasks.chitty.cc"), None);
+        for (name, _) in OTHER_HOSTS {
+            assert!(is_chittyos(name) && !is_chittyos(usual_host(name)), "{name}");
         }
     }
 

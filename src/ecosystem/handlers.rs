@@ -12,7 +12,7 @@ use crate::access::caller::Scope;
 use crate::access::reply::{After, Outcome, Reply};
 use crate::app::{App, Slot};
 use crate::audit::BEGUN;
-use crate::ecosystem::news::{self, ServiceStatus};
+use crate::discovery::published::{self, ServiceStatus};
 use crate::ecosystem::watch::Command;
 use crate::registration::Registration;
 use crate::store::event::{Event, EventKind};
@@ -36,7 +36,7 @@ const EVENTS_SHOWN: i64 = 20;
 ))]
 pub async fn list(app: &App, ready: Ready<'_>, scope: Scope, _: &Request<'_>) -> Outcome {
     // 1. Read the published status of each watch.
-    let published = read(scope.rows(ready, news::overview()).await?)?;
+    let published = read(scope.rows(ready, published::overview()).await?)?;
     // 2. Reply with them, this isolate's breakers, and the registration.
     let services: Vec<Value> =
         Service::ALL.iter().map(|service| view(app, *service, &published)).collect();
@@ -69,7 +69,7 @@ pub async fn show(app: &App, ready: Ready<'_>, scope: Scope, request: &Request<'
     )
     .bind(service.host())
     .bind(EVENTS_SHOWN);
-    let mut results = scope.read(ready, vec![news::overview(), events]).await?.into_iter();
+    let mut results = scope.read(ready, vec![published::overview(), events]).await?.into_iter();
     // 2. Reply with the service and its events; for ChittyID, also with the registration.
     let mut shown = view(app, service, &read(results.next().unwrap_or_default())?);
     let mut events = Vec::new();
@@ -211,7 +211,7 @@ fn service(request: &Request<'_>) -> Result<Service, Problem> {
 }
 
 fn read(rows: Vec<Row>) -> Result<Vec<ServiceStatus>, Problem> {
-    Ok(rows.into_iter().map(news::read_status).collect::<Result<Vec<_>, _>>()?)
+    Ok(rows.into_iter().map(ServiceStatus::read).collect::<Result<Vec<_>, _>>()?)
 }
 
 fn view(app: &App, service: Service, published: &[ServiceStatus]) -> Value {
@@ -220,13 +220,7 @@ fn view(app: &App, service: Service, published: &[ServiceStatus]) -> Value {
         "service": service.as_str(),
         "name": service.host(),
         "url": app.core.endpoint(service),
-        "status": match found {
-            None => "unknown",
-            Some(found) if found.state == "CONNECTED" => "active",
-            Some(found) if found.is_down => "down",
-            Some(found) if found.state == "DISCONNECTED" => "unknown",
-            Some(_) => "degraded",
-        },
+        "status": found.map_or("unknown", ServiceStatus::word),
         "connection": found.map(|found| readable(&found.status, app.now_ms())),
         "updated_at": found.map(|found| found.updated_at.clone()),
         "breaker": breaker(app, service),

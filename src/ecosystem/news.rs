@@ -7,7 +7,6 @@ use chitty_core::watch::{State, Status};
 use chitty_core::{BreakerState, Service};
 use seams::db::{DbError, Row, Statement};
 use seams::{log, time};
-use serde_json::Value;
 
 use crate::app::{App, Settings as _, Slot};
 use crate::ecosystem::settings::Settings;
@@ -157,39 +156,4 @@ fn take_turn(app: &App, service: Service, now_ms: u64) -> bool {
         woken.insert(service, now_ms);
     }
     due
-}
-
-/// The statement that reads the published status of all watches.
-pub(crate) fn overview() -> Statement {
-    Statement::new("SELECT service, state, is_down, status, updated_at FROM service_connections")
-}
-
-/// The published status of a watch.
-pub(crate) struct ServiceStatus {
-    pub(crate) service: String,
-    pub(crate) state: String,
-    pub(crate) is_down: bool,
-    /// The status as the state machine serializes it.
-    pub(crate) status: Value,
-    pub(crate) updated_at: String,
-}
-
-impl ServiceStatus {
-    /// How long the watch has been connected as of now, in ms; 0 when it is not.
-    pub(crate) fn uptime_ms(&self, now_ms: u64) -> u64 {
-        let since_ms = self.status.get("since").and_then(Value::as_u64);
-        let since_ms = since_ms.filter(|_| self.state == State::Connected.as_str());
-        since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms))
-    }
-}
-
-/// Reads a row of [`overview`].
-pub(crate) fn read_status(mut row: Row) -> Result<ServiceStatus, DbError> {
-    Ok(ServiceStatus {
-        service: row.text("service")?,
-        state: row.text("state")?,
-        is_down: row.flag("is_down")?,
-        status: serde_json::from_str(&row.text("status")?).map_err(|_| DbError::Shape)?,
-        updated_at: row.text("updated_at")?,
-    })
 }

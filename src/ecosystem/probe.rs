@@ -1,11 +1,11 @@
 //! The checks of `GET /health?full=true`: of all services, in parallel.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use chitty_core::{CallContext, HealthReport, Service};
 
+use crate::app::shared::Shared;
 use crate::app::{App, Slot};
 
 /// How long the check of one service may take, in ms. Six run at once, so all of them take at most twice this
@@ -16,18 +16,12 @@ const TIMEOUT_MS: u32 = 2_000;
 /// many requests ask for it.
 const KEEP_MS: u64 = 5_000;
 
-/// How often a request that finds checks under way looks for their results, in ms.
-const LOOK_MS: u64 = 50;
-
-type Reports = Rc<BTreeMap<Service, HealthReport>>;
+/// How long the checks may take together before they count as lost, in ms.
+const LONGEST_MS: u64 = 2 * TIMEOUT_MS as u64 + 500;
 
 /// The latest results of this isolate.
 #[derive(Default)]
-pub struct Probe {
-    last: RefCell<Option<(Reports, u64)>>,
-    /// When the checks that are under way began.
-    asking_since_ms: Cell<Option<u64>>,
-}
+pub struct Probe(Shared<BTreeMap<Service, HealthReport>>);
 
 impl Slot for Probe {
     fn new(_: &App) -> Self {
@@ -36,27 +30,10 @@ impl Slot for Probe {
 }
 
 /// Returns the health of every service, and the instant (ms) at which the checks ended.
-pub async fn services(app: &App) -> (Reports, u64) {
-    let longest_ms = 2 * u64::from(TIMEOUT_MS) + 500;
-    let probe = Probe::of(app);
-    loop {
-        let now_ms = app.now_ms();
-        if let Some((reports, at_ms)) = &*probe.last.borrow()
-            && now_ms.abs_diff(*at_ms) < KEEP_MS
-        {
-            return (Rc::clone(reports), *at_ms);
-        }
-        // The request that began the checks may have ended before them.
-        match probe.asking_since_ms.get() {
-            Some(since_ms) if now_ms.abs_diff(since_ms) < longest_ms => app.sleep(LOOK_MS).await,
-            _ => break,
-        }
-    }
-    probe.asking_since_ms.set(Some(app.now_ms()));
-    let session = app.core.session(CallContext::default());
-    let reports = Rc::new(session.health_of_all(TIMEOUT_MS).await);
-    let at_ms = app.now_ms();
-    *probe.last.borrow_mut() = Some((Rc::clone(&reports), at_ms));
-    probe.asking_since_ms.set(None);
-    (reports, at_ms)
+pub async fn services(app: &App) -> (Rc<BTreeMap<Service, HealthReport>>, u64) {
+    let check = async || {
+        let session = app.core.session(CallContext::default());
+        session.health_of_all(TIMEOUT_MS).await
+    };
+    Probe::of(app).0.get(app, (KEEP_MS, LONGEST_MS), check).await
 }

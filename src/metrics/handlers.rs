@@ -15,7 +15,8 @@ use crate::app::{App, Settings as _, Slot};
 use crate::audit::archive;
 use crate::connections::store::{CHECKS, RENEWALS};
 use crate::connections::{renewal, revocations};
-use crate::ecosystem::{STATES, news};
+use crate::discovery::published::{self, ServiceStatus};
+use crate::ecosystem::STATES;
 use crate::events::dead;
 use crate::github::recovery::missing;
 use crate::github::{deliveries, jobs};
@@ -112,7 +113,7 @@ async fn page(app: &App, ready: Ready<'_>) -> Result<String, DbError> {
         Statement::new("SELECT family, labels, counts FROM metric_series ORDER BY family, labels"),
         Statement::new("SELECT breakers FROM metric_isolates WHERE seen_at > ?1 LIMIT 1000")
             .bind(seen),
-        news::overview(),
+        published::overview(),
         outbox::OPEN.open("created_at"),
         dead::waiting(),
         revocations::count_unconfirmed(),
@@ -236,7 +237,7 @@ const WATCH_COUNTS: [(&Family, &str); 4] = [
 ];
 
 fn watches(text: &mut Text, rows: Vec<Row>, now_ms: u64) -> Result<(), DbError> {
-    let published = rows.into_iter().map(news::read_status).collect::<Result<Vec<_>, _>>()?;
+    let published = rows.into_iter().map(ServiceStatus::read).collect::<Result<Vec<_>, _>>()?;
     text.head(&WATCH_STATES);
     for service in &published {
         for state in STATES {

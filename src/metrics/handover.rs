@@ -101,7 +101,7 @@ async fn at_once(app: &App, urgent: bool) {
 /// When the database does not answer; the next handover then sends the same batch again.
 pub(crate) async fn now(app: &App, ready: Ready<'_>) -> Result<Vec<news::News>, DbError> {
     // 1. Add the counts of this isolate, and read the news, in one batch.
-    let batch = Recorder::of(app).batch(&app.core);
+    let batch = Recorder::of(app).batch(app);
     let add = Statement::new(
         "INSERT INTO metric_series (family, labels, counts) \
          SELECT json_extract(r.value, '$[0]'), json_extract(r.value, '$[1]'), \

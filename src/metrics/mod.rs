@@ -16,6 +16,7 @@ use chitty_core::{BUCKETS_MS, BreakerState, ChittyCore, Histogram, Metrics, Serv
 use seams::ids;
 use serde_json::{Value, json};
 
+use crate::app::counters::{Counters, NamedCounts};
 use crate::app::{App, Slot};
 pub use crate::metrics::handover::Plan;
 
@@ -39,6 +40,8 @@ struct RouteMetrics {
 struct Counts {
     routes: BTreeMap<(&'static str, &'static str), RouteMetrics>,
     upstream: Metrics,
+    /// What the folders have counted themselves.
+    named: NamedCounts,
 }
 
 /// The counters of one isolate.
@@ -110,17 +113,21 @@ impl Recorder {
         metrics.latency.observe(latency_ms);
     }
 
-    fn counted(&self, core: &ChittyCore) -> Counts {
-        Counts { routes: self.routes.borrow().clone(), upstream: core.metrics() }
+    fn counted(&self, app: &App) -> Counts {
+        Counts {
+            routes: self.routes.borrow().clone(),
+            upstream: app.core.metrics(),
+            named: Counters::of(app).all(),
+        }
     }
 
     /// Returns the batch to send: the pending one, or the counts since the last.
-    fn batch(&self, core: &ChittyCore) -> Batch {
+    fn batch(&self, app: &App) -> Batch {
         let mut pending = self.pending.borrow_mut();
         if let Some(batch) = &*pending {
             return batch.clone();
         }
-        let upto = self.counted(core);
+        let upto = self.counted(app);
         self.seq.set(self.seq.get() + 1);
         let rows = rows(&upto, &self.handed.borrow());
         let batch = Batch { seq: self.seq.get(), rows, upto };
@@ -173,6 +180,10 @@ fn rows(now: &Counts, before: &Counts) -> Vec<Value> {
         }
         let earlier = old.map(|old| old.latency).unwrap_or_default();
         histogram(&mut rows, UPSTREAM_LATENCY, &labels, &metrics.latency, &earlier);
+    }
+    for ((family, labels), count) in &now.named {
+        let earlier = before.named.get(&(*family, labels.clone())).copied().unwrap_or_default();
+        counter(&mut rows, family, labels, count - earlier);
     }
     rows
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::discovery::REFRESHES;
 use crate::metrics::{HTTP_LATENCY, HTTP_REQUESTS, UPSTREAM_LATENCY, UPSTREAM_REQUESTS, bound};
 
 /// A family of metrics.
@@ -16,11 +17,12 @@ const fn family(name: &'static str, kind: &'static str, help: &'static str) -> F
 }
 
 /// The families that the isolates count.
-pub(super) const COUNTED: [Family; 4] = [
+pub(super) const COUNTED: [Family; 5] = [
     family(HTTP_REQUESTS, "counter", "Requests answered, by method, route and status."),
     family(HTTP_LATENCY, "histogram", "Time from a request's arrival to its reply."),
     family(UPSTREAM_REQUESTS, "counter", "Attempts at ChittyOS services, by outcome."),
     family(UPSTREAM_LATENCY, "histogram", "Time that attempts at ChittyOS services took."),
+    family(REFRESHES, "counter", "Times that ChittyRegistry was asked for its list, by outcome."),
 ];
 
 pub(super) const BREAKERS: Family = family(

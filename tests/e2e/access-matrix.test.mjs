@@ -65,8 +65,10 @@ describe("every route", () => {
   test("is in this table, and what is open is meant to be", () => {
     assert.deepEqual(Object.keys(table).sort(), [...routes.scoped.keys()].sort());
     assert.deepEqual(routes.open.sort(), [
-      "GET /", "GET /api/health", "GET /api/v1/status", "GET /health", "GET /integrations/github/callback", "GET /integrations/github/install", "GET /metrics", "GET /openapi.json",
-      "POST /integrations/github/confirm", "POST /integrations/github/webhook", "POST /v1/delegate/validate",
+      "GET /", "GET /.well-known/chitty.json", "GET /api/discover/{id}", "GET /api/health", "GET /api/registry/services", "GET /api/registry/services/{id}",
+      "GET /api/services", "GET /api/services/status", "GET /api/services/{id}", "GET /api/services/{id}/status", "GET /api/v1/status",
+      "GET /health", "GET /integrations/github/callback", "GET /integrations/github/install", "GET /metrics", "GET /openapi.json",
+      "POST /api/v1/connect/discover", "POST /integrations/github/confirm", "POST /integrations/github/webhook", "POST /v1/delegate/validate",
     ]);
   });
 

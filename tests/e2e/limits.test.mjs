@@ -5,7 +5,7 @@ import { startAccess } from "./harness/access.mjs";
 import { client } from "./harness/client.mjs";
 import { expect } from "./harness/people.mjs";
 
-const LIMITS = { RATE_LIMIT_READ: "5", RATE_LIMIT_WRITE: "3", RATE_LIMIT_MINT: "2", RATE_LIMIT_VALIDATE: "4", RATE_LIMIT_AUTHENTICATE: "40", QUOTA_DELEGATIONS: "2" };
+const LIMITS = { RATE_LIMIT_READ: "5", RATE_LIMIT_WRITE: "3", RATE_LIMIT_MINT: "2", RATE_LIMIT_VALIDATE: "4", RATE_LIMIT_AUTHENTICATE: "40", RATE_LIMIT_PUBLIC: "4", QUOTA_DELEGATIONS: "2" };
 
 let access, sandbox, gateway, anyone, person;
 
@@ -102,6 +102,19 @@ describe("limits", () => {
     const validate = () => call("POST", "/v1/delegate/validate", { body: { token: "cdt_x" } });
     assert.deepEqual((await several(4, validate)).map(({ status }) => status), [200, 200, 200, 200]);
     isLimited(await validate(), "validate", 4);
+  });
+
+  test("questions about single services count for the address, the documents do not", async () => {
+    const call = from(fresh());
+    const ask = () => call("GET", "/api/discover/chittyid");
+    assert.deepEqual((await several(4, ask)).map(({ status }) => status), [200, 200, 200, 200]);
+    isLimited(await ask(), "public", 4);
+    isLimited(await call("POST", "/api/v1/connect/discover"), "public", 4);
+    for (const path of ["/.well-known/chitty.json", "/api/services"]) {
+      const answer = await call("GET", path);
+      assert.deepEqual([answer.status, answer.headers.get("ratelimit")], [200, null], path);
+    }
+    assert.equal((await from(fresh())("GET", "/api/discover/chittyid")).status, 200);
   });
 });
 

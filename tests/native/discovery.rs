@@ -79,6 +79,29 @@ fn a_connection_names_a_service_that_only_the_registry_knows() {
 }
 
 #[test]
+fn a_service_whose_host_is_not_its_name_is_reached_at_its_host() {
+    let (world, gateway) = World::warm();
+    run(async {
+        let usual = "https://tasks.chitty.cc";
+        let made = connect(&gateway, "task", json!({})).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        assert!(made.json["connection"]["target_endpoint"].is_null(), "the usual one");
+        let spelled = connect(&gateway, "chittytask", json!({"target_endpoint": usual})).await;
+        assert_eq!(spelled.code(), "connection_exists", "the same endpoint");
+        let by_name = json!({"target_endpoint": "https://task.chitty.cc"});
+        let by_name = connect(&gateway, "task", by_name).await;
+        assert_eq!(by_name.status, 201, "{}", by_name.text);
+        let calls = world.outside.take();
+        for call in &calls {
+            assert_eq!(call.url, "http://services/tasks/health");
+        }
+        assert!(calls.len() >= 2);
+        let wrong = json!({"target_endpoint": usual});
+        assert_eq!(connect(&gateway, "almanac", wrong).await.code(), "validation_failed");
+    });
+}
+
+#[test]
 fn a_name_that_nobody_knows_asks_the_registry_at_most_once_in_a_while() {
     let (world, gateway) = World::warm();
     run(async {

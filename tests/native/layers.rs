@@ -81,7 +81,7 @@ fn every_file_of_these_tests_has_its_line() {
 /// which is one matter in five folders; the outbox, which the consumer of its events works off; and statements
 /// over two resources, which one transaction or one index needs. Any other folder asks the table's own for
 /// its SQL.
-const SHARED_TABLES: [(&str, &[&str]); 16] = [
+const SHARED_TABLES: [(&str, &[&str]); 17] = [
     ("actors", &["access", "actors", "events"]),
     ("keys", &["access", "actors", "delegation", "keys"]),
     ("key_secrets", &["access", "delegation", "keys"]),
@@ -99,6 +99,8 @@ const SHARED_TABLES: [(&str, &[&str]); 16] = [
     ("connection_secrets", &["access", "connections"]),
     ("credential_revocations", &["connections"]),
     ("installations", &["events", "github"]),
+    // The catalog shows what the watch publishes, and the watch asks the catalog where services are.
+    ("service_connections", &["discovery", "ecosystem"]),
     ("assertions", &["store"]),
     ("quota_assertions", &["access"]),
 ];

@@ -8,6 +8,7 @@
 mod access;
 mod actors;
 mod audit;
+mod catalog;
 mod connections;
 mod context_keys;
 mod contexts;

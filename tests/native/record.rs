@@ -13,9 +13,10 @@ use crate::world::{Behaviour, Isolate, TestRequest, World, WrittenTables, run};
 const ADMIN: &str = "dev-root+admin";
 
 /// Routes that change nothing of their own, each with the reason.
-const CHANGES_NOTHING: [(&str, &str, &str); 3] = [
+const CHANGES_NOTHING: [(&str, &str, &str); 4] = [
     ("POST", "/api/chittyid/validate", "asks ChittyID a question"),
     ("POST", "/v1/delegate/validate", "answers a question"),
+    ("POST", "/api/v1/connect/discover", "says where the services are"),
     (
         "POST",
         "/integrations/github/webhook",
@@ -24,12 +25,14 @@ const CHANGES_NOTHING: [(&str, &str, &str); 3] = [
 ];
 
 /// Tables whose rows are no change of anything, each with the reason.
-const NO_CHANGE: [(&str, &str); 6] = [
+const NO_CHANGE: [(&str, &str); 8] = [
     ("mint_intents", "an identity that is to be minted: what comes of it is recorded"),
     ("vouchers", "what ChittyAuth has said of an actor, noted as it is heard"),
     ("idempotency_keys", "the reply to what was recorded in the same transaction"),
     ("github_states", "that a way back from GitHub was used"),
     ("github_tokens", "a cache of GitHub's tokens"),
+    ("service_addresses", "a copy of ChittyRegistry's list"),
+    ("registry_refresh", "when ChittyRegistry was asked"),
     ("outbox", "the event itself, which the audit records by itself"),
 ];
 
@@ -243,6 +246,11 @@ fn what_is_exempt_changes_nothing_and_nor_does_a_read() {
         let validate = json!({"chittyId": "03-1-USA-9002-T-2602-0-81"});
         let validate = TestRequest::new("POST", "/api/chittyid/validate").json(&validate);
         assert_eq!(gateway.send_only(validate.token("dev-a")).await.0.json["valid"], true);
+        for body in [json!({"service": "cases"}), json!({"service": "nobody"}), json!({})] {
+            let discover = TestRequest::new("POST", "/api/v1/connect/discover").json(&body);
+            let (answer, _) = gateway.send_only(discover).await;
+            assert!(matches!(answer.status, 200 | 404), "{answer:?}");
+        }
         gateway.webhook("d-1", "push", &json!({"repository": {"id": 7, "full_name": "o/r"}})).await;
         for route in ROUTES.iter().filter(|route| route.method == Method::Get) {
             let path = route.path.replace("{id}", &id).replace("{*path}", "x");

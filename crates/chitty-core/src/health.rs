@@ -9,7 +9,7 @@ use crate::error::ServiceError;
 use crate::retry::Repeat;
 use crate::service::Service;
 use crate::session::Session;
-use crate::verdict::FailureKind;
+use crate::verdict::{self, FailureKind};
 use crate::wire::{Call, Variant};
 
 /// The latency from which on a healthy service counts as degraded, in ms.
@@ -50,6 +50,38 @@ pub struct HealthReport {
     /// service says so itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'static str>,
+    /// The HTTP status of the answer; `None` without an answer. For a check by [`Session::health`], 200 stands
+    /// for every 2xx. It is not serialized.
+    #[serde(skip)]
+    pub status_code: Option<u16>,
+}
+
+impl HealthReport {
+    /// Returns the report of an answer that was received without this crate: its HTTP status, its JSON (null
+    /// if its body is no JSON), and how long it took, in ms.
+    pub fn of_answer(status: u16, body: &Value, latency: u64) -> Self {
+        if !(200..300).contains(&status) {
+            return HealthReport::of_failure(verdict::of_status(status), Some(status), latency);
+        }
+        let slow = latency >= DEGRADED_MS;
+        let (health, error) = match word(body) {
+            Word::Well if !slow => (ServiceHealth::Healthy, None),
+            Word::Well | Word::Degraded => (ServiceHealth::Degraded, None),
+            Word::Unwell => (ServiceHealth::Down, Some("unwell")),
+        };
+        HealthReport { status: health, latency, error, status_code: Some(status) }
+    }
+
+    /// Returns the report of a check that failed after this time, in ms, with the HTTP status if there was an
+    /// answer.
+    pub fn of_failure(kind: FailureKind, status: Option<u16>, latency: u64) -> Self {
+        let (health, error) = match status {
+            // A service that answers 429 is up, but busy.
+            Some(429) => (ServiceHealth::Degraded, None),
+            _ => (ServiceHealth::Down, Some(kind.as_str())),
+        };
+        HealthReport { status: health, latency, error, status_code: status }
+    }
 }
 
 impl Session {
@@ -82,18 +114,10 @@ async fn check(session: &Session, service: Service, timeout_ms: u32) -> HealthRe
 }
 
 fn report(answer: Result<Value, ServiceError>, latency: u64) -> HealthReport {
-    let slow = latency >= DEGRADED_MS;
-    let (status, error) = match answer {
-        Ok(body) => match word(&body) {
-            Word::Well if !slow => (ServiceHealth::Healthy, None),
-            Word::Well | Word::Degraded => (ServiceHealth::Degraded, None),
-            Word::Unwell => (ServiceHealth::Down, Some("unwell")),
-        },
-        // A service that answers 429 is up, but busy.
-        Err(ServiceError { status: Some(429), .. }) => (ServiceHealth::Degraded, None),
-        Err(error) => (ServiceHealth::Down, Some(FailureKind::as_str(error.kind))),
-    };
-    HealthReport { status, latency, error }
+    match answer {
+        Ok(body) => HealthReport::of_answer(200, &body, latency),
+        Err(error) => HealthReport::of_failure(error.kind, error.status, latency),
+    }
 }
 
 enum Word {
@@ -153,9 +177,29 @@ mod tests {
         assert_eq!(busy.status, ServiceHealth::Degraded);
         let down = report(Err(error(FailureKind::Timeout, None)), 5000);
         assert_eq!((down.status, down.error), (ServiceHealth::Down, Some("timeout")));
+        assert_eq!((busy.status_code, down.status_code), (Some(429), None));
         assert_eq!(
             serde_json::to_value(&down).unwrap(),
             json!({"status": "down", "latency": 5000, "error": "timeout"})
         );
+    }
+
+    #[test]
+    fn an_answer_that_was_received_elsewhere_is_judged_likewise() {
+        let status = |status, body: Value| HealthReport::of_answer(status, &body, 1);
+        for (code, body, health, error) in [
+            (200, json!({"status": "ok"}), ServiceHealth::Healthy, None),
+            (204, Value::Null, ServiceHealth::Healthy, None),
+            (200, json!({"status": "degraded"}), ServiceHealth::Degraded, None),
+            (200, json!({"status": "down"}), ServiceHealth::Down, Some("unwell")),
+            (429, Value::Null, ServiceHealth::Degraded, None),
+            (302, Value::Null, ServiceHealth::Down, Some("malformed")),
+            (404, Value::Null, ServiceHealth::Down, Some("denied")),
+            (503, json!({"status": "ok"}), ServiceHealth::Down, Some("unavailable")),
+        ] {
+            let report = status(code, body);
+            assert_eq!((report.status, report.error), (health, error), "{code}");
+            assert_eq!(report.status_code, Some(code));
+        }
     }
 }

@@ -236,7 +236,7 @@ pub fn read_connection(mut row: Row) -> Result<Connection, DbError> {
         // An endpoint that was stored under other rules leads nowhere. An error here would keep the other
         // rows from being read.
         Some(text) => Endpoint::parse(&text).unwrap_or_else(|_| Endpoint::nowhere()),
-        None => Endpoint::of_chittyos(&service),
+        None => Endpoint::usual(&service),
     };
     Ok(Connection {
         id: ConnectionId::from_row(&mut row, "connection_id")?,
