@@ -271,7 +271,7 @@ impl DiscoveryDocument {
                 registry: app.core.endpoint(Service::Registry),
                 register: app.core.endpoint(Service::Register),
             },
-            capabilities: Capabilities::of(&own),
+            capabilities: Capabilities::of(own),
             services: snapshot.entries.iter().map(DocumentService::of).collect(),
             onboarding: Onboarding {
                 register_url: app.core.endpoint(Service::Register),

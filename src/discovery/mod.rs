@@ -2,10 +2,10 @@
 //! gateway calls them.
 //!
 //! The catalog unites the built-in list, ChittyRegistry's list and the services that were registered here
-//! ([`catalog`]). An isolate keeps it in memory ([`memory`]) and shows it as the discovery document and as
-//! lists ([`handlers`]); [`live`] asks the services how they are.
+//! (`catalog`). An isolate keeps it in memory (`memory`) and shows it as the discovery document and as
+//! lists (`handlers`); `live` asks the services how they are.
 //!
-//! The gateway asks the registry for its list every five minutes, in the background ([`refresh`]). One isolate
+//! The gateway asks the registry for its list every five minutes, in the background (`refresh`). One isolate
 //! asks for all of them, and the database keeps the answer until the next one, however long the registry is
 //! down. A request that names an unknown service may ask once more.
 //!
