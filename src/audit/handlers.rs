@@ -18,6 +18,11 @@ use crate::store::Ready;
 #[cfg(not(target_family = "wasm"))]
 use crate::audit::views::{AuditListView, AuditVerdictView};
 
+/// An entry as it is returned: SQL for a JSON object.
+const ITEM: &str = "json_object('seq', seq, 'event_id', event_id, 'at', at, 'actor_id', actor_id, \
+     'via', via, 'action', action, 'entity_type', entity_type, 'entity_id', entity_id, \
+     'outcome', outcome, 'detail', json(detail))";
+
 /// List the entries of the audit, newest first.
 ///
 /// Administrators see all entries. Others see what they did and what was done to them.
@@ -86,10 +91,8 @@ pub async fn list(_: &App, ready: Ready<'_>, scope: Scope, request: &Request<'_>
     // 3. Read the page, and reply.
     let query = params.statement(format!(
         "SELECT count(*) AS item_count, group_concat(item, '{SEPARATOR}') AS items, \
-         min(seq) || '|' AS last_keys FROM (SELECT seq, \
-         json_object('seq', seq, 'event_id', event_id, 'at', at, 'actor_id', actor_id, \
-         'via', via, 'action', action, 'entity_type', entity_type, 'entity_id', entity_id, \
-         'outcome', outcome, 'detail', json(detail)) AS item FROM ({rows}) ORDER BY seq DESC LIMIT {limit_at})"
+         min(seq) || '|' AS last_keys \
+         FROM (SELECT seq, {ITEM} AS item FROM ({rows}) ORDER BY seq DESC LIMIT {limit_at})"
     ));
     let rows = reader.rows(ready, query).await.map_err(|problem| match problem.code {
         Code::InsufficientScope if asks_for_others => {

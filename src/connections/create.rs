@@ -13,7 +13,7 @@ use crate::access::caller::{Grant, Scope, WriteError};
 use crate::access::creation::Creation;
 use crate::access::idempotency::{self, Idempotency};
 use crate::access::quota::{Quota, QuotaKind, Quotas};
-use crate::access::reply::Outcome;
+use crate::access::reply::{Outcome, Reply};
 use crate::app::{App, Settings};
 use crate::connections::call::{Base, is_closed};
 use crate::connections::check::{self, Health};
@@ -63,18 +63,11 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     };
     let draft = input::draft(&body, request.now_ms, registered.as_ref())?;
     // 2. Refuse a service that the token is not for, and this gateway as the target.
-    within_audience(&scope, &draft.target_service)?;
-    if is_closed(app, &draft.target_service, &draft.endpoint()) {
-        let detail = "is this gateway itself, to which no connection may lead";
-        return Err(Problem::invalid("/target_endpoint", detail));
-    }
+    admit_target(app, &scope, &draft)?;
     // 3. Replay a stored reply, or check that the source exists and has no such connection, and the quotas.
     let key = Idempotency::of(request, "connections.create", &body)?;
     let look_up = key.as_ref().map(|key| key.look_up(&scope, request.now_ms));
-    let now = time::iso8601(request.now_ms);
-    let quota = |kind| Quotas::of(app).of_caller(kind, &scope, &now);
-    let checked = draft.check_path.is_some().then(|| quota(QuotaKind::CheckedConnections));
-    let quotas: Vec<Quota> = [quota(QuotaKind::Connections)].into_iter().chain(checked).collect();
+    let quotas = quotas(app, &scope, &draft, request.now_ms);
     // Quotas are checked here before a credential is made or renewed. Without a credential, the batch checks
     // them in time.
     let asked = if draft.credentials.is_some() { quotas.as_slice() } else { &[] };
@@ -119,9 +112,8 @@ pub async fn create(app: &App, ready: Ready<'_>, scope: Scope, request: &Request
     };
     let made = checked.perform().await;
     // 9. Have a new credential revoked that no connection has got.
-    let is_new =
-        made.as_ref().is_ok_and(|reply| reply.header_value("idempotency-replayed").is_none());
-    if !is_new {
+    let is_replay = |reply: &Reply| reply.header_value("idempotency-replayed").is_some();
+    if made.as_ref().map_or(true, is_replay) {
         checked.abandon_credential().await;
     }
     made
@@ -239,15 +231,26 @@ async fn twin(
     Err(problem)
 }
 
-/// Refuses a token for one service that is to make a connection to another.
-fn within_audience(scope: &Scope, service: &str) -> Result<(), Problem> {
-    match scope.audience() {
-        Some(audience) if audience != service => Err(Problem::new(
-            Code::WrongTargetService,
-            format!("This token can make connections to the service `{audience}` only."),
-        )),
-        _ => Ok(()),
+/// Refuses a token for one service that is to make a connection to another, and this gateway as the target.
+fn admit_target(app: &App, scope: &Scope, draft: &Draft) -> Result<(), Problem> {
+    let service = draft.target_service.as_str();
+    if let Some(audience) = scope.audience().filter(|audience| *audience != service) {
+        let detail = format!("This token can make connections to the service `{audience}` only.");
+        return Err(Problem::new(Code::WrongTargetService, detail));
     }
+    if is_closed(app, service, &draft.endpoint()) {
+        let detail = "is this gateway itself, to which no connection may lead";
+        return Err(Problem::invalid("/target_endpoint", detail));
+    }
+    Ok(())
+}
+
+/// The quotas against which a connection counts.
+fn quotas(app: &App, scope: &Scope, draft: &Draft, now_ms: u64) -> Vec<Quota> {
+    let now = time::iso8601(now_ms);
+    let quota = |kind| Quotas::of(app).of_caller(kind, scope, &now);
+    let checked = draft.check_path.is_some().then(|| quota(QuotaKind::CheckedConnections));
+    [quota(QuotaKind::Connections)].into_iter().chain(checked).collect()
 }
 
 /// Returns the credential to store: the one that was handed in, with an access token if it needs one, or one

@@ -38,20 +38,7 @@ impl app::Settings for Settings {
         const SECRET: &str = "GITHUB_WEBHOOK_SECRET";
         let api_url = reader.url("GITHUB_API_URL", config.environment);
         let web_url = reader.url("GITHUB_WEB_URL", config.environment);
-        let mut webhook_secrets: Vec<Vec<u8>> = Vec::new();
-        for name in [SECRET, "GITHUB_WEBHOOK_SECRET_PREVIOUS"] {
-            match reader.text(name) {
-                // Everybody knows this secret, so anybody could sign with it.
-                Some(secret)
-                    if config.environment.is_deployed() && secret == SANDBOX_WEBHOOK_SECRET =>
-                {
-                    let problem =
-                        "is the sandbox's secret in wrangler.toml, which everybody knows; not used";
-                    reader.lacks("secret", name, problem);
-                }
-                secret => webhook_secrets.extend(secret.map(String::into_bytes)),
-            }
-        }
+        let webhook_secrets = webhook_secrets(config, reader, SECRET);
         let needed = [
             (SECRET, webhook_secrets.is_empty() && reader.text(SECRET).is_none()),
             (ID, reader.text(ID).is_none()),
@@ -94,6 +81,25 @@ impl app::Settings for Settings {
             recovery_ms: reader.number("GITHUB_RECOVERY_SECONDS", 120, 0, 3600) * 1000,
         }
     }
+}
+
+/// Reads the secrets by which deliveries are checked: the one in the variable `current`, and the one before it.
+fn webhook_secrets(config: &Config, reader: &mut Reader, current: &'static str) -> Vec<Vec<u8>> {
+    let mut secrets = Vec::new();
+    for name in [current, "GITHUB_WEBHOOK_SECRET_PREVIOUS"] {
+        match reader.text(name) {
+            // Everybody knows this secret, so anybody could sign with it.
+            Some(secret)
+                if config.environment.is_deployed() && secret == SANDBOX_WEBHOOK_SECRET =>
+            {
+                let problem =
+                    "is the sandbox's secret in wrangler.toml, which everybody knows; not used";
+                reader.lacks("secret", name, problem);
+            }
+            secret => secrets.extend(secret.map(String::into_bytes)),
+        }
+    }
+    secrets
 }
 
 impl fmt::Debug for Settings {

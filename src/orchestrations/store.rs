@@ -384,8 +384,7 @@ pub fn prune(now_ms: u64) -> Prune {
         .prune(now_ms, KEEP_MS, 100)
 }
 
-/// The outbox row of the event that reports an identity which a run may have minted unnoticed, written only
-/// if the run has this version.
+/// The outbox row of the event of an identity that a run may have minted unnoticed, if the run has this version.
 fn run_row(event: &Event, overdue_ms: u64, run: &str, version: i64) -> Statement {
     let condition = "EXISTS (SELECT 1 FROM orchestrations WHERE id = ?12 AND version = ?13)";
     outbox::insert_if(event, overdue_ms, condition).bind(run).bind(version)

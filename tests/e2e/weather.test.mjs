@@ -110,11 +110,11 @@ async function meetNonsense({ spec, service, step }) {
   const fresh = await startGateway({ sandboxUrl: own.url, vars: { UPSTREAM_TIMEOUT_MS: "400" } });
   const ecosystem = async () => (await client(fresh)("GET", "/health")).json.ecosystem;
   try {
+    // On a busy machine a sane service may miss its deadline first; the gateway then tries that step again.
     const stopped = await until(async () => {
       const now = await ecosystem();
-      return now.state === "degraded" && now;
-    }, { timeout: 15_000, what: `the failure of ${what}` });
-    assert.equal(stopped.pending[0], step, what);
+      return now.state === "degraded" && now.pending[0] === step && now;
+    }, { timeout: 30_000, what: `the failure of ${what}` });
     assert.match(stopped.last_error, new RegExp(`^chitty${service}_`), what);
     assert.equal((await fresh.fetch("/health")).status, 200, "it serves");
     await own.clear();

@@ -152,13 +152,10 @@ impl Session {
                 self.mint_identity(label, metadata, timestamp, key).await
             }
             Operation::ProvisionToken { chitty_id, scopes, service, expires_in_s, until } => {
-                if until.as_deref().is_some_and(|until| self.is_past(until)) {
-                    return Err(ServiceError::over(Service::Auth));
-                }
                 let idempotency_key = Some(key.to_owned());
                 let request =
                     ProvisionRequest { chitty_id, scopes, service, expires_in_s, idempotency_key };
-                self.provision_token(&request).await
+                self.provision_token(&request, until.as_deref()).await
             }
             Operation::RevokeToken { token_id, token, reason } => {
                 self.auth().revoke_token(&token_id, &token, &reason).await?;
@@ -173,11 +170,7 @@ impl Session {
                 Ok(json!({}))
             }
             Operation::Register { name, description, more } => {
-                let version = "1.0.0".to_owned();
-                let registration =
-                    Registration { name, description, version, endpoints: Vec::new(), more };
-                let registered = self.register().register(&registration).await?;
-                Ok(json!({ "registered_id": registered.chitty_id }))
+                self.register_name(name, description, more).await
             }
             Operation::SetStatus { name, status } => {
                 self.register().set_status(&name, &status).await?;
@@ -226,7 +219,15 @@ impl Session {
         Ok(json!({ "chitty_id": id.as_str() }))
     }
 
-    async fn provision_token(&self, request: &ProvisionRequest) -> Result<Value, ServiceError> {
+    /// Makes a token, unless the instant `until` is past.
+    async fn provision_token(
+        &self,
+        request: &ProvisionRequest,
+        until: Option<&str>,
+    ) -> Result<Value, ServiceError> {
+        if until.is_some_and(|until| self.is_past(until)) {
+            return Err(ServiceError::over(Service::Auth));
+        }
         let made = self.auth().provision_token(request).await?;
         Ok(json!({
             "token": made.secret,
@@ -234,6 +235,18 @@ impl Session {
             "scopes": made.scopes,
             "expires_at": made.expires_at,
         }))
+    }
+
+    async fn register_name(
+        &self,
+        name: String,
+        description: String,
+        more: Map<String, Value>,
+    ) -> Result<Value, ServiceError> {
+        let version = "1.0.0".to_owned();
+        let registration = Registration { name, description, version, endpoints: Vec::new(), more };
+        let registered = self.register().register(&registration).await?;
+        Ok(json!({ "registered_id": registered.chitty_id }))
     }
 
     /// Appends an entry, unless it is a repeat and ChittyChronicle has the entry.

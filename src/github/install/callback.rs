@@ -56,7 +56,7 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     let Some(text) = request.query("state") else {
         return uninvited::come_back(app, request).await;
     };
-    // 2. Open the state; it must come back in time and for the first time.
+    // 2. Open the state; it must come back in time and for the first time. Steps 3 to 7 are in `claim`.
     let state = state::open::<State>(app, STATE, &text).ok_or_else(|| refused(BEGIN_AGAIN))?;
     let ready = Ready::ensure(app).await?;
     let is_late = request.now_ms >= state.until_ms;
@@ -66,6 +66,11 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     if request.query("setup_action").as_deref() == Some("request") {
         return Ok(page::requested(&page::origin(request, &app.config.public_url)));
     }
+    claim(app, ready, request, state).await
+}
+
+/// Handles a user who has come back with a good state.
+async fn claim(app: &App, ready: Ready<'_>, request: &Request<'_>, state: State) -> Outcome {
     // 3. Ask GitHub who the user is, whether the installation exists, and whether they own its account.
     let (confirmed, user) = evidence::confirm(app, request).await?;
     // 4. Record the installation, and fetch its first token.
@@ -93,14 +98,9 @@ async fn connect(app: &App, request: &Request<'_>) -> Outcome {
     let is_own = user.id == confirmed.account.id;
     let github = (user.id, (!is_own).then_some(user.login));
     if visit::is_by_browser(request) {
-        let question = Question {
-            nonce: ids::random_hex::<16>(),
-            until_ms: request.now_ms + QUESTION_FOR_MS,
-            actor,
-            installation_id: confirmed.id,
-            from,
-            github,
-        };
+        let (nonce, until_ms) = (ids::random_hex::<16>(), request.now_ms + QUESTION_FOR_MS);
+        let installation_id = confirmed.id;
+        let question = Question { nonce, until_ms, actor, installation_id, from, github };
         return ask(app, &seen, &question, visit);
     }
     // 7. Give it to the actor, with the events, in one batch; reply, and announce the events.
