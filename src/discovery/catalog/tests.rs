@@ -151,7 +151,7 @@ fn a_name_is_that_of_the_repository_and_the_registry_renames_no_built_in_service
     assert_eq!(name("weather", Some("weather"), Some("chittyweather")), "chittyweather");
     assert_eq!(name("weather", None, None), "chittyweather");
     // A name of another service, or one that a shell would expand, is not shown.
-    for odd in ["chittycases", "$(weather)", "weather*", "-weather", "wea ther", "weather\n"] {
+    for odd in ["chittycases", "$(weather)", "weather*", "-weather", "weather x", "weather\n"] {
         assert_eq!(name("weather", Some(odd), Some(odd)), "chittyweather", "{odd}");
     }
 }
