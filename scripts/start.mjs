@@ -37,6 +37,8 @@ const gateway = sandboxOnly ? null : start({
   config: "wrangler.toml",
   state: stateDirectory("state"),
   vars: {
+    // The addresses that the discovery document names.
+    PUBLIC_URL: `http://localhost:${port}`,
     SERVICE_URL_TEMPLATE: `http://127.0.0.1:${port + 1}/{name}`,
     OUTSIDE_URL_TEMPLATE: `http://127.0.0.1:${port + 1}/_outside/{host}`,
     GITHUB_API_URL: `http://127.0.0.1:${port + 1}/_github/api`,
