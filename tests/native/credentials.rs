@@ -1,7 +1,7 @@
 //! Credentials that may live with nobody: made, renewed or revoked while answers are lost, cannot be
 //! read, writes fail, and processes end between a call and its commit.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -10,6 +10,7 @@ use chittyconnect::app::Slot;
 use chittyconnect::connections::unwritten_renewals::UnwrittenRenewals;
 use chittyconnect::tasks;
 use futures_util::future::join;
+use seams::time;
 use serde_json::{Value, json};
 
 use crate::world::outside::answer;
@@ -230,6 +231,25 @@ fn a_database_fault_at_any_call_of_a_creation_leaves_no_key() {
         }
     }
     assert!(made < 24 && made > 0, "{made}");
+}
+
+#[test]
+fn a_creation_has_minutes_before_it_is_taken_for_dead() {
+    let (world, gateway, _) = begun();
+    let due_at = Rc::new(RefCell::new(None));
+    // While the target is asked, the key is there and the connection is not.
+    let (db, found) = (Rc::clone(&world.db), Rc::clone(&due_at));
+    world.outside.set(move |_| {
+        *found.borrow_mut() = db.cell("SELECT due_at FROM credential_revocations");
+        Ok(answer(200, "{}"))
+    });
+    run(async {
+        let now_ms = gateway.app.now_ms();
+        assert_eq!(gateway.send(creation()).await.status, 201);
+        let due_ms = time::parse(due_at.borrow().as_deref().unwrap()).unwrap();
+        assert!((60_000..600_000).contains(&(due_ms - now_ms)), "{}", due_ms - now_ms);
+        assert_eq!(world.db.count("credential_revocations"), 0);
+    });
 }
 
 #[test]
