@@ -192,6 +192,29 @@ fn a_revocation_is_repeated_until_it_is_confirmed() {
 }
 
 #[test]
+fn a_key_that_was_found_is_not_asked_for_again() {
+    let (world, gateway, own) = begun();
+    run(async {
+        world.services.at("/keys/provision", Behaviour::Lost);
+        assert_eq!(gateway.send(creation()).await.code(), "credential_unavailable");
+        world.services.at("/keys/provision", Behaviour::Work);
+        world.services.at("/v1/api-keys/revoke", Behaviour::Answer(500, "{}".to_owned()));
+        let questions = || {
+            let calls = world.services.calls("auth");
+            calls.iter().filter(|call| call.url.contains("/keys/provision")).count()
+        };
+        let before = questions();
+        cron(&world, 6, 12 * 3_600_000).await;
+        assert_eq!(questions() - before, 1, "its first revocation asks which key it is");
+        world.services.at("/v1/api-keys/revoke", Behaviour::Work);
+        cron(&world, 3, 25 * 3_600_000).await;
+        assert_eq!(questions() - before, 1);
+        assert_eq!(world.services.live().len(), own);
+        assert_eq!(world.db.count("credential_revocations"), 0);
+    });
+}
+
+#[test]
 fn a_commit_whose_answer_is_lost_keeps_its_key() {
     for key in [None, Some("k")] {
         for (fault, stored) in [(Fault::After, 1), (Fault::Before, 0)] {
