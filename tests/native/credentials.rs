@@ -341,6 +341,30 @@ fn revoked(world: &World) -> Vec<String> {
     calls.map(|call| text(call.body).split('&').next().unwrap().to_owned()).collect()
 }
 
+#[test]
+fn what_a_connection_uses_is_not_revoked() {
+    for credential in [provisioned(), oauth()] {
+        let (world, gateway, _) = begun();
+        rotating(&world);
+        run(async {
+            let made = gateway.post("/v1/connections", "dev-a", &credential).await;
+            assert_eq!(made.status, 201, "{made:?}");
+            let live = world.services.live();
+            // As after a batch of which nobody knew that it took place.
+            world.db.execute(
+                "INSERT INTO credential_revocations (id, connection_id, sealed, due_at, created_at) \
+                 SELECT 'evt_1', connection_id, sealed, '2026-01-01', '2026-01-01' \
+                 FROM connection_secrets",
+            );
+            world.outside.take();
+            cron(&world, 1, 1000).await;
+            assert_eq!(world.db.count("credential_revocations"), 0, "{credential}");
+            assert_eq!(world.services.live(), live);
+            assert_eq!(revoked(&world), Vec::<String>::new());
+        });
+    }
+}
+
 const WRITE_OF_A_RENEWAL: &str = "UPDATE connection_secrets SET sealed";
 
 #[test]
