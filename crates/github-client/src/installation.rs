@@ -9,7 +9,6 @@ use crate::Client;
 use crate::error::GithubError;
 use crate::limits::RateBucket;
 use crate::link;
-use crate::repository::Repository;
 use crate::request::{self, Call};
 use crate::token::TokenStore;
 
@@ -70,13 +69,7 @@ struct Page {
     repositories: Vec<RepositoryView>,
 }
 
-impl<'a> InstallationClient<'a> {
-    /// Returns the repository of a full name, `owner/name`, as the installation sees it. Makes no call: only
-    /// the methods find out whether the repository exists.
-    pub fn repository(self, full_name: &str) -> Repository<'a> {
-        Repository { installation: self, full_name: full_name.to_owned() }
-    }
-
+impl InstallationClient<'_> {
     /// Returns a page of the installation's repositories: `page` counts from 1, `per_page` is 1 to 100.
     ///
     /// # Errors

@@ -15,6 +15,14 @@ pub struct Repository<'a> {
     pub(crate) full_name: String,
 }
 
+impl<'a> InstallationClient<'a> {
+    /// Returns the repository of a full name, `owner/name`, as the installation sees it. Makes no call: only
+    /// the methods find out whether the repository exists.
+    pub fn repository(self, full_name: &str) -> Repository<'a> {
+        Repository { installation: self, full_name: full_name.to_owned() }
+    }
+}
+
 impl Repository<'_> {
     /// Returns a path below the repository's own path.
     pub(crate) fn path(&self, below: &str) -> Result<String, GithubError> {
