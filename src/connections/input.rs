@@ -8,7 +8,9 @@ use crate::access::caller::scope_place::ScopePlace;
 use crate::access::service_name::{is_service_name, service_name};
 use crate::connections::credential::{self, CredentialInput};
 use crate::connections::{SCOPES, SOURCE_TYPES, TYPES};
-use crate::discovery::endpoint::{Endpoint, check_path, is_chittyos, is_gateway};
+use crate::discovery::endpoint::{
+    Endpoint, USUAL_HEALTH_PATH, check_path, is_chittyos, is_gateway,
+};
 
 /// The most bytes of `config`.
 const MAX_CONFIG_BYTES: usize = 16 * 1024;
@@ -78,8 +80,7 @@ pub fn draft(body: &[u8], now_ms: u64, registered: Option<&Endpoint>) -> Result<
     let check_path = match read_check_path(&mut fields) {
         Member::Value(path) => Some(path),
         Member::Null => None,
-        // Every service of ChittyOS has this path.
-        Member::Absent => to_chittyos.then(|| "/health".to_owned()),
+        Member::Absent => to_chittyos.then(|| USUAL_HEALTH_PATH.to_owned()),
     };
     let config = fields.object("config", MAX_CONFIG_BYTES).value();
     let credentials = credential::read(&mut fields, now_ms);

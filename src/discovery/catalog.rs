@@ -6,22 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use seams::time;
 use serde::{Deserialize, Serialize};
 
-use crate::access::caller::{Permission, THIS_GATEWAY};
-use crate::access::service_name::service_name;
+use crate::access::caller::THIS_GATEWAY;
 use crate::config::VERSION;
-use crate::discovery::endpoint::{
-    Endpoint, built_in, is_chittyos, is_gateway, is_label, own_name, service_at,
-};
+use crate::discovery::endpoint::{Endpoint, USUAL_HEALTH_PATH, built_in, is_chittyos, own_name};
 use crate::discovery::listed::Listed;
-
-/// The path of a health check where nothing else is known.
-pub(super) const USUAL_HEALTH_PATH: &str = "/health";
+use crate::discovery::names::{is_catalog_name, is_shown_name};
 
 /// The name of this gateway in the catalog.
 const OWN_NAME: &str = "chittyconnect";
-
-/// Names that no entry may have beside the gateway's resources: they are the first segments of its paths.
-const RESERVED: [&str; 4] = ["docs", "integrations", "status", "v1"];
 
 /// How long a retired service stays in the catalog after its last change, in ms.
 const RETIRED_MS: u64 = 30 * 24 * 3_600_000;
@@ -160,29 +152,6 @@ impl Entry {
     pub(super) fn is_this_gateway(&self) -> bool {
         self.id == THIS_GATEWAY
     }
-}
-
-/// The name under which the catalog has a service that a caller names: in either form, and in any case.
-pub(super) fn key_of(text: &str) -> String {
-    service_at(&service_name(text)).to_owned()
-}
-
-/// Whether a name, in the form in which names are compared, may be in the catalog. It is a DNS label, so that
-/// a shell expands nothing in it, and it is neither this gateway nor a word of the gateway's own paths and
-/// scopes.
-pub(super) fn is_catalog_name(name: &str) -> bool {
-    let is_resource = |permission: &Permission| {
-        permission.as_str().split_once(':').is_some_and(|(resource, _)| resource == name)
-    };
-    is_label(name)
-        && !is_gateway(name)
-        && !RESERVED.contains(&name)
-        && !Permission::ALL.iter().any(is_resource)
-}
-
-/// Whether a text can be shown as the name of the service `key`.
-pub(super) fn is_shown_name(text: &str, key: &str) -> bool {
-    is_label(&text.to_ascii_lowercase()) && key_of(text) == key
 }
 
 /// What the catalog is made with beside the lists.

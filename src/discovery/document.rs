@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::discovery::catalog::{Entry, Status};
-use crate::discovery::memory::Snapshot;
 
 /// How many hexadecimal digits of a hash make an entity tag.
 const TAG_DIGITS: usize = 16;
@@ -48,21 +47,34 @@ pub(super) struct Texts {
     pub(super) list: TaggedText,
 }
 
+/// What the documents show of a copy of the catalog.
+pub(super) struct Content<'a> {
+    /// Sorted by name.
+    pub(super) entries: &'a [Entry],
+    /// When ChittyRegistry last answered, ISO-8601.
+    pub(super) refreshed_at: Option<&'a str>,
+    /// The instant of the newest change, ISO-8601.
+    pub(super) updated_at: &'a str,
+    /// Whether the registry's list is old.
+    pub(super) is_stale: bool,
+}
+
 impl Texts {
     /// Makes the documents. Their tags do not depend on when the catalog was last looked at, so that a reader
     /// that has a document learns only of changes.
-    pub(super) fn of(app: &App, snapshot: &Snapshot, is_stale: bool) -> Self {
-        let undated = RegistryState { refreshed_at: None, stale: is_stale };
-        let dated = RegistryState { refreshed_at: snapshot.refreshed_at.clone(), stale: is_stale };
-        let mut document = DiscoveryDocument::of(app, snapshot, undated.clone());
+    pub(super) fn of(app: &App, content: &Content<'_>) -> Self {
+        let undated = RegistryState { refreshed_at: None, stale: content.is_stale };
+        let refreshed_at = content.refreshed_at.map(str::to_owned);
+        let dated = RegistryState { refreshed_at, stale: content.is_stale };
+        let mut document = DiscoveryDocument::of(app, content.entries, undated.clone());
         let tag = tag_of(&text_of(&document));
-        document.updated_at = snapshot.updated_at.clone();
+        document.updated_at = content.updated_at.to_owned();
         document.registry = dated.clone();
         let document = TaggedText { tag, text: text_of(&document) };
         let mut list = CatalogList {
             success: true,
-            services: snapshot.entries.clone(),
-            count: snapshot.entries.len(),
+            services: content.entries.to_vec(),
+            count: content.entries.len(),
             registry: undated,
         };
         let tag = tag_of(&text_of(&list));
@@ -255,7 +267,7 @@ impl DocumentService {
 
 impl DiscoveryDocument {
     /// The document without its date.
-    fn of(app: &App, snapshot: &Snapshot, registry: RegistryState) -> Self {
+    fn of(app: &App, entries: &[Entry], registry: RegistryState) -> Self {
         let own = |path: &str| format!("{}{path}", app.config.public_url);
         let auth = app.core.endpoint(Service::Auth);
         DiscoveryDocument {
@@ -272,7 +284,7 @@ impl DiscoveryDocument {
                 register: app.core.endpoint(Service::Register),
             },
             capabilities: Capabilities::of(own),
-            services: snapshot.entries.iter().map(DocumentService::of).collect(),
+            services: entries.iter().map(DocumentService::of).collect(),
             onboarding: Onboarding {
                 register_url: app.core.endpoint(Service::Register),
                 get_started: "https://get.chitty.cc",

@@ -60,6 +60,9 @@ const OTHER_CHITTYOS: [&str; 34] = [
     "trust",
 ];
 
+/// The path of a service's health check where nothing else is known: every service of ChittyOS has it.
+pub const USUAL_HEALTH_PATH: &str = "/health";
+
 /// The built-in services whose host below [`CHITTYOS_DOMAIN`] is not their name: the name and the host.
 const OTHER_HOSTS: [(&str, &str); 1] = [("task", "tasks")];
 

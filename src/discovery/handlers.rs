@@ -12,7 +12,7 @@ use crate::access::service_name::is_service_name;
 use crate::app::App;
 use crate::discovery::catalog::Entry;
 use crate::discovery::document::TaggedText;
-use crate::discovery::{live, memory};
+use crate::discovery::{live, lookup, memory};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::discovery::document::{CatalogList, DiscoveryDocument};
@@ -97,7 +97,7 @@ pub async fn list(app: &App, request: &Request<'_>) -> Outcome {
     ),
 ))]
 pub async fn show(app: &App, request: &Request<'_>) -> Outcome {
-    let entry = memory::find(app, &request.id).await?;
+    let entry = lookup::find(app, &request.id).await?;
     Ok(tagged(request, &TaggedText::of(&entry)))
 }
 
@@ -134,7 +134,7 @@ pub async fn statuses(app: &App, _: &Request<'_>) -> Outcome {
 ))]
 pub async fn status(app: &App, request: &Request<'_>) -> Outcome {
     // 1. Find the service.
-    let entry = memory::find(app, &request.id).await?;
+    let entry = lookup::find(app, &request.id).await?;
     // 2. Ask how it is, and reply. Plain data, so serializing cannot fail.
     let status = live::one(app, &entry).await;
     Ok(Reply::json(serde_json::to_string(&*status).unwrap_or_default()))
@@ -153,7 +153,7 @@ pub async fn status(app: &App, request: &Request<'_>) -> Outcome {
     ),
 ))]
 pub async fn locate(app: &App, request: &Request<'_>) -> Outcome {
-    let entry = memory::find(app, &request.id).await?;
+    let entry = lookup::find(app, &request.id).await?;
     let text = json!({
         "success": true,
         "service": entry.name,
@@ -183,7 +183,7 @@ pub async fn discover(app: &App, request: &Request<'_>) -> Outcome {
     let body = request.optional_json_bytes().await?;
     let service = asked_for(&body)?;
     let found = match &service {
-        Some(service) => Some(memory::find(app, service).await?),
+        Some(service) => Some(lookup::find(app, service).await?),
         None => None,
     };
     // 2. Reply with the whole catalog, and with that service.

@@ -6,11 +6,11 @@ use chitty_core::{ChittyId, ServiceEntry};
 use seams::log;
 use serde::{Deserialize, Serialize};
 
-use crate::access::service_name::{is_service_name, service_name};
-use crate::discovery::catalog::{USUAL_HEALTH_PATH, is_shown_name};
+use crate::access::service_name::is_service_name;
 use crate::discovery::endpoint::{
-    Endpoint, check_path, is_gateway, own_name, service_at, usual_host,
+    Endpoint, USUAL_HEALTH_PATH, check_path, is_gateway, own_name, usual_host,
 };
+use crate::discovery::names::{is_shown_name, key_of};
 
 /// The most services that the gateway keeps: about ten times as many as there are.
 pub(super) const MAX_SERVICES: usize = 1000;
@@ -98,7 +98,7 @@ fn place(entry: &ServiceEntry) -> Option<(String, String)> {
     if is_gone || !is_service_name(&entry.name) {
         return None;
     }
-    let name = service_at(&service_name(&entry.name)).to_owned();
+    let name = key_of(&entry.name);
     let url = entry.url.as_deref()?;
     // The path of the URL is ignored: the clients know the paths of the services.
     let scheme = "https://";

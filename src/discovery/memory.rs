@@ -6,20 +6,18 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use http_kit::problem::{Code, Problem};
 use seams::db::{DbError, Row, Statement, first_row};
 use seams::{log, time};
 use serde::de::DeserializeOwned;
 
 use crate::app::{App, Slot};
-use crate::discovery::catalog::{
-    Entry, Lists, Status, Surroundings, is_catalog_name, key_of, unite,
-};
-use crate::discovery::document::Texts;
+use crate::discovery::catalog::{Entry, Lists, Status, Surroundings, unite};
+use crate::discovery::document::{Content, Texts};
 use crate::discovery::endpoint::{is_chittyos, usual_host};
 use crate::discovery::listed::MAX_SERVICES;
+use crate::discovery::names::key_of;
 use crate::discovery::published::{self, ServiceStatus};
-use crate::discovery::{Directory, STALE_MS, age, look, origin, refresh, take as take_moved};
+use crate::discovery::{Directory, STALE_MS, age, look, origin, take as take_moved};
 use crate::store::Ready;
 
 /// How long an isolate uses what it has read, in ms: a pipeline that waits five minutes for the catalog sees
@@ -104,8 +102,17 @@ impl Memory {
     }
 
     /// Has the next request read the catalog again. Until it has, the copy stays.
-    fn expire(&self) {
+    pub(super) fn expire(&self) {
         self.fresh_until_ms.set(0);
+    }
+
+    /// Whether it is time to look for a name that is not in the copy; if so, notes the time.
+    pub(super) fn take_miss(&self, now_ms: u64) -> bool {
+        let is_time = now_ms.abs_diff(self.missed_ms.get()) >= AFTER_MISS_MS;
+        if is_time {
+            self.missed_ms.set(now_ms);
+        }
+        is_time
     }
 }
 
@@ -145,6 +152,11 @@ impl Snapshot {
         self.entries.iter().find(is_it)
     }
 
+    /// Whether no list could be read, so that only the built-in services are known.
+    pub(super) fn is_built_in(&self) -> bool {
+        self.origin == Origin::BuiltIn
+    }
+
     /// Whether ChittyRegistry has not answered for so long that two refreshes have failed.
     pub(super) fn is_stale(&self, now_ms: u64) -> bool {
         let refreshed_ms = self.refreshed_at.as_deref().and_then(time::parse);
@@ -159,7 +171,15 @@ impl Snapshot {
         {
             return Rc::clone(texts);
         }
-        let texts = Rc::new(Texts::of(app, self, is_stale));
+        let texts = Rc::new(Texts::of(
+            app,
+            &Content {
+                entries: &self.entries,
+                refreshed_at: self.refreshed_at.as_deref(),
+                updated_at: &self.updated_at,
+                is_stale,
+            },
+        ));
         *self.texts.borrow_mut() = Some((is_stale, Rc::clone(&texts)));
         texts
     }
@@ -193,7 +213,7 @@ async fn read(app: &App) -> Rc<Snapshot> {
     if let Err(error) = read_database(app).await {
         log::warn("catalog_unread", &[("error", error.as_str())]);
         let latest = memory.latest.borrow().clone();
-        let snapshot = match latest.filter(|latest| latest.origin != Origin::BuiltIn) {
+        let snapshot = match latest.filter(|latest| !latest.is_built_in()) {
             Some(latest) => latest,
             None => Rc::new(copied(app).await),
         };
@@ -315,43 +335,4 @@ fn watched(now_ms: u64, rows: Vec<Row>) -> Result<BTreeMap<String, Status>, DbEr
         }
     }
     Ok(watched)
-}
-
-/// Returns the entry of a name or of a ChittyID. A name that is not in the isolate's copy is looked for in the
-/// database, and ChittyRegistry is asked if nobody has just asked it.
-///
-/// # Errors
-/// 404 if there is no such service. 503 if the catalog could not be read, so that nobody mistakes an outage
-/// for that.
-pub(super) async fn find(app: &App, text: &str) -> Result<Entry, Problem> {
-    // 1. Look into the isolate's copy.
-    let mut snapshot = current(app).await;
-    if let Some(entry) = snapshot.find(text) {
-        return Ok(entry.clone());
-    }
-    // 2. Another isolate, or the registry, may know a new service.
-    let memory = Memory::of(app);
-    let since_ms = app.now_ms().abs_diff(memory.missed_ms.get());
-    if is_catalog_name(&key_of(text)) && since_ms >= AFTER_MISS_MS {
-        memory.missed_ms.set(app.now_ms());
-        let is_new = match Ready::ensure(app).await {
-            Ok(ready) => refresh::for_unknown_name(app, ready).await,
-            Err(_) => false,
-        };
-        if !is_new {
-            memory.expire();
-        }
-        snapshot = current(app).await;
-    }
-    match snapshot.find(text) {
-        Some(entry) => Ok(entry.clone()),
-        None if snapshot.origin == Origin::BuiltIn => Err(Problem::new(
-            Code::StorageUnavailable,
-            "The catalog could not be read, so only built-in services are known. Repeat the request.",
-        )),
-        None => Err(Problem::new(
-            Code::NotFound,
-            "There is no such service. GET /api/services lists them.",
-        )),
-    }
 }

@@ -24,7 +24,9 @@ pub mod endpoint;
 pub mod handlers;
 mod listed;
 mod live;
+mod lookup;
 mod memory;
+mod names;
 pub(crate) mod published;
 mod refresh;
 #[cfg(not(target_family = "wasm"))]

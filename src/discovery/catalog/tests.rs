@@ -1,4 +1,5 @@
 use super::*;
+use crate::discovery::names::key_of;
 
 const NOW_MS: u64 = 1_767_323_045_000;
 
