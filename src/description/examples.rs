@@ -6,14 +6,6 @@ use serde_json::{Map, Value, json};
 use super::{kind, put, shapes};
 use crate::routes::ROUTES;
 
-/// Members, by schema and name, whose own example is another one than in the example of the whole body.
-const SHOWN_OTHERWISE: [(&str, &str); 4] = [
-    ("Context", "chitty_id"),
-    ("ContextDraft", "type"),
-    ("ContextPatch", "status"),
-    ("IdentityValidation", "chittyId"),
-];
-
 /// The example value of a member by its name, and by its schema where the name is ambiguous.
 #[rustfmt::skip]
 fn value(schema: &str, name: &str) -> Option<Value> {
@@ -208,8 +200,7 @@ fn of_schema(document: &Value, name: &str) -> Value {
 
 /// An example of a member `name` of the schema `within`.
 fn of(document: &Value, schema: &Value, within: &str, name: &str) -> Value {
-    let given = schema.get("example");
-    if let Some(given) = given.filter(|_| !SHOWN_OTHERWISE.contains(&(within, name))) {
+    if let Some(given) = schema.get("example") {
         return given.clone();
     }
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
