@@ -77,7 +77,7 @@ impl Status {
 #[cfg_attr(not(target_family = "wasm"), derive(utoipa::ToSchema))]
 pub struct Context {
     /// The ChittyID of the context, minted by the service ChittyID.
-    #[cfg_attr(not(target_family = "wasm"), schema(example = "03-1-USA-0002-T-2611-0-44"))]
+    #[cfg_attr(not(target_family = "wasm"), schema(example = "03-1-USA-0002-P-2611-0-16"))]
     pub chitty_id: String,
     /// The same as `chitty_id`, for callers of the predecessor.
     #[serde(rename = "chittyId")]

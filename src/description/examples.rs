@@ -10,7 +10,7 @@ use crate::routes::ROUTES;
 #[rustfmt::skip]
 fn value(schema: &str, name: &str) -> Option<Value> {
     const ID: &str = "03-1-USA-0001-P-2611-0-92";
-    const CONTEXT: &str = "03-1-USA-0002-T-2611-0-44";
+    const CONTEXT: &str = "03-1-USA-0002-P-2611-0-16";
     let uuid = |prefix: &str| json!(format!("{prefix}_019b7a5e-1c5d-7000-8000-000000000001"));
     let is_context = schema.starts_with("Context") || schema == "Deleted";
     Some(match (schema, name) {
